@@ -1,0 +1,181 @@
+"""Curvature matrices of a linearised network: J'HJ and the part of the Hessian that Gauss-Newton leaves out.
+
+Both use the structure of a layered network instead of a dense Jacobian wherever there is one. Output c depends
+on the last layer only through the weights of unit c, so the last layer's own block is one weighted Gram matrix
+for each pair of outputs: all there is for a perceptron.
+
+For s = sum_c u_c z_c the chain rule gives, with z^[l] linear in (W^[l], b^[l]) and in a^[l-1],
+
+    d²s = Σ_l  γ^[l] · (dz^[l])²  +  2 Σ_l  δ^[l+1] · (dW^[l+1]' da^[l]),      l over the hidden layers,
+
+where δ^[l] = ∂s/∂z^[l] and γ^[l] = (δ^[l+1] W^[l+1]') f''(z^[l]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.linalg import cross_with_ones, weighted_gram, weighted_gram_with_ones
+
+if TYPE_CHECKING:
+    from newtron.network import Linearization
+
+Array = NDArray[np.floating]
+
+# Numbers in a piece of Jacobian: about 4 MB, large enough for BLAS and small enough for the cache.
+_PIECE = 2**19
+
+
+def _pieces(n: int, per_row: int) -> Iterator[slice]:
+    size = max(64, _PIECE // max(1, per_row))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def sandwich(at: Linearization, H: Array, out: Array) -> None:
+    """Add J'HJ to out (P, P), H (n, k, k)."""
+    network = at.network
+    k, ones = network.n_outputs, network.intercept
+    last = network.spans[-1]
+    below = at.inputs[-1]
+    q = below.shape[1] + ones
+    corner = out[last, last].reshape(q, k, q, k)
+    for c in range(k):
+        for d in range(c, k):
+            h = H[:, c, d]
+            if c != d and not h.any():
+                continue  # outputs that do not meet in the loss
+            gram = weighted_gram_with_ones(below, h, ones)
+            corner[:, c, :, d] += gram
+            if c != d:
+                corner[:, d, :, c] += gram
+    hidden = last.start
+    if hidden == 0:
+        return
+    edge = out[:hidden, last].reshape(hidden, q, k)
+    mirror = out[last, :hidden].reshape(q, k, hidden)
+    for rows in _pieces(below.shape[0], k * hidden):
+        J = _hidden_jacobian(at, rows)
+        if k == 1:
+            h = H[rows, 0, 0]
+            out[:hidden, :hidden] += weighted_gram(J[:, 0], h)
+            HJ = J * h[:, None, None]
+        else:
+            HJ = H[rows] @ J
+            flat = J.reshape(-1, hidden)
+            out[:hidden, :hidden] += flat.T @ HJ.reshape(-1, hidden)
+        for c in range(k):
+            block = cross_with_ones(below[rows], HJ[:, c], ones)
+            mirror[:, c, :] += block
+            edge[:, :, c] += block.T
+
+
+def _hidden_jacobian(at: Linearization, rows: slice) -> Array:
+    """dz_c / d(parameters of all hidden layers) for some rows: (n, k, hidden parameters), by backpropagation."""
+    network = at.network
+    k = network.n_outputs
+    n = at.output[rows].shape[0]
+    J = np.empty((n, k, network.spans[-1].start), dtype=at.output.dtype)
+    # delta[i, c, :] = dz_ic / dz^[l]_i for every output c at once; at the top hidden layer it is W^[L]' times f'.
+    delta = np.broadcast_to(at.weights[-1].W.T, (n, *at.weights[-1].W.T.shape))
+    for number in range(len(network.spans) - 2, -1, -1):
+        delta = delta * at.slopes[number][rows][:, None, :]
+        a = at.inputs[number][rows]
+        span = network.spans[number]
+        block = J[:, :, span].reshape(n, k, a.shape[1] + network.intercept, delta.shape[2])
+        np.multiply(a[:, None, :, None], delta[:, :, None, :], out=block[:, :, : a.shape[1]])
+        if network.intercept:
+            block[:, :, -1] = delta
+        if number:
+            delta = delta @ at.weights[number].W.T
+    return J
+
+
+def add_second_order(at: Linearization, u: Array, out: Array) -> None:
+    """Add sum over rows and outputs of u times the second derivative of z to out (P, P)."""
+    network = at.network
+    if network.is_linear:
+        return
+    deltas = at.deltas(u)
+    bends = [
+        (deltas[number + 1] @ at.weights[number + 1].W.T) * network.f.bend(at.inputs[number + 1])
+        for number in range(len(at.slopes))
+    ]
+    _first_layer(at, deltas, bends[0], out)
+    if len(at.slopes) > 1:
+        deepest = network.widths[-2] * network.spans[-2].stop
+        for rows in _pieces(u.shape[0], deepest):
+            _deeper_layers(at, [d[rows] for d in deltas], [b[rows] for b in bends], rows, out)
+
+
+def _first_layer(at: Linearization, deltas: list[Array], bend: Array, out: Array) -> None:
+    """Terms of the first hidden layer: unit j's z depends on its own parameters alone, dz_j = [x, 1]."""
+    network, X = at.network, at.inputs[0]
+    ones, units = network.intercept, network.widths[1]
+    q = X.shape[1] + ones
+    first, second = network.spans[0], network.spans[1]
+    own = out[first, first].reshape(q, units, q, units)
+    above = network.widths[2]
+    edge = out[first, second].reshape(q, units, units + ones, above)
+    mirror = out[second, first].reshape(units + ones, above, q, units)
+    for j in range(units):
+        own[:, j, :, j] += weighted_gram_with_ones(X, bend[:, j], ones)
+        block = cross_with_ones(X, at.slopes[0][:, j, None] * deltas[1], ones)  # (q, units above)
+        edge[:, j, j, :] += block
+        mirror[j, :, :, j] += block.T
+
+
+def _deeper_layers(
+    at: Linearization, deltas: list[Array], bends: list[Array], rows: slice, out: Array
+) -> None:
+    """Terms of the second and later hidden layers, from dz^[l] / d(parameters up to l), carried forward."""
+    network = at.network
+    Jz = _first_jacobian(at.inputs[0][rows], network.widths[1], network.intercept)
+    for number in range(1, len(at.slopes)):
+        a = at.inputs[number][rows]
+        da = Jz * at.slopes[number - 1][rows][:, :, None]
+        if number > 1:
+            _cross_terms(at, number, da, deltas[number], out)
+        units, stop = network.widths[number + 1], network.spans[number].stop
+        reach = da.shape[2]
+        Jz = np.zeros((a.shape[0], units, stop), dtype=da.dtype)
+        Jz[:, :, :reach] = at.weights[number].W.T @ da
+        own = Jz[:, :, reach:].reshape(a.shape[0], units, a.shape[1] + network.intercept, units)
+        for m in range(units):
+            own[:, m, : a.shape[1], m] = a
+            if network.intercept:
+                own[:, m, -1, m] = 1.0
+        flat = Jz.reshape(-1, stop)
+        out[:stop, :stop] += flat.T @ (flat * bends[number].reshape(-1, 1))
+    top = len(at.slopes)
+    _cross_terms(at, top, Jz * at.slopes[top - 1][rows][:, :, None], deltas[top], out)
+
+
+def _cross_terms(at: Linearization, number: int, da: Array, delta: Array, out: Array) -> None:
+    """2 δ · (dW' da): weights of layer `number` with all parameters below it that move their inputs a."""
+    network = at.network
+    reach = da.shape[2]
+    span = network.spans[number]
+    units, above = network.widths[number], network.widths[number + 1]
+    edge = out[:reach, span].reshape(reach, units + network.intercept, above)
+    mirror = out[span, :reach].reshape(units + network.intercept, above, reach)
+    for j in range(units):
+        block = da[:, j].T @ delta
+        edge[:, j] += block
+        mirror[j] += block.T
+
+
+def _first_jacobian(X: Any, units: int, ones: bool) -> Array:
+    """dz^[1] / d(first layer): [x, 1] in the places of each unit's own parameters."""
+    n, p = X.shape
+    J = np.zeros((n, units, (p + ones) * units), dtype=X.dtype)
+    own = J.reshape(n, units, p + ones, units)
+    for j in range(units):
+        own[:, j, :p, j] = X
+        if ones:
+            own[:, j, p, j] = 1.0
+    return J

@@ -1,0 +1,176 @@
+"""What all four estimators share: settings checked, rows made, members trained, answers in the user's units."""
+
+from __future__ import annotations
+
+import numbers
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from newtron.errors import InputError
+from newtron.estimators.scaling import Scaling
+from newtron.estimators.training import Member, Shape, Task, best_member, train_members, with_shares
+from newtron.losses import Loss
+from newtron.parallel import one_blas_thread, thread_count
+from newtron.solvers import Progress, Solution, Solver, Status
+
+Array = NDArray[np.floating]
+
+_PREDICT_ROWS = 8192
+
+
+class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators. Subclasses set `_task` and `_networks` and declare their settings in __init__."""
+
+    _task: str
+    _sparse = False
+
+    alpha: float
+    solver: str | Solver
+    standardize: bool
+    fit_intercept: bool
+    tol: float
+    max_iter: int | None
+    random_state: Any
+    verbose: int
+    callback: Callable[[Progress], Any] | None
+    n_jobs: int | None
+
+    members_: list[Member]
+    solution_: Solution
+    scaling_: Scaling
+    loss_: Loss
+
+    # --- fitting ---
+
+    def _validated(self, X: Any, y: Any, **kwargs: Any) -> Any:
+        return validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr" if self._sparse else False,
+            dtype=[np.float64, np.float32],
+            **kwargs,
+        )
+
+    def _weights(self, X: Any, sample_weight: Any) -> Array | None:
+        if sample_weight is None:
+            return None
+        weight: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        if not weight.any():
+            raise InputError("sample_weight is zero for every row: at least one row must count.")
+        return weight
+
+    def _train(self, X: Any, Y: Array, weight: Array | None, loss: Loss) -> None:
+        """Train on validated arrays, Y (n, k); sets every fitted attribute that the estimators share."""
+        shapes = self._shapes()
+        self._check_settings()
+        regression = loss.task == "regression"
+        if self.standardize:
+            scaling = Scaling.learn(X, Y if regression else None, weight, Y.shape[1])
+        else:
+            scaling = Scaling.none(X.shape[1], Y.shape[1])
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        task = Task(
+            X=X,
+            Y=scaling.targets(Y) if regression and self.standardize else Y,
+            weight=weight,
+            scaling=scaling,
+            loss=loss,
+            shapes=shapes,
+            n_starts=int(getattr(self, "n_starts", 1)),
+            activation=getattr(self, "activation", "identity"),
+            intercept=self.fit_intercept,
+            alpha=float(self.alpha),
+            solver=self.solver,
+            tol=float(self.tol),
+            max_iter=self.max_iter,
+            seed=seed,
+            threads=thread_count(self.n_jobs),
+            callback=self._reporter(),
+        )
+        members = train_members(task)
+        self.members_ = with_shares(members, getattr(self, "combine", "average"))
+        self.solution_ = self.members_[best_member(self.members_)].solution
+        self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_), 1)
+        self.scaling_ = scaling
+        self.loss_ = loss
+        self._warn()
+
+    def _shapes(self) -> tuple[Shape, ...]:
+        return ((),)
+
+    def _check_settings(self) -> None:
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, numbers.Real):
+            raise InputError(f"alpha={self.alpha!r} must be a number, 0 or more.")
+        if not (np.isfinite(self.alpha) and self.alpha >= 0.0):
+            raise InputError(f"alpha={self.alpha!r} must be a finite number, 0 or more.")
+
+    def _reporter(self) -> Callable[[Progress], Any] | None:
+        if not self.verbose:
+            return self.callback
+
+        def report(progress: Progress) -> Any:
+            row = progress.row
+            who = f"member {progress.member + 1}/{progress.members}  " if progress.members > 1 else ""
+            sys.stdout.write(
+                f"{who}iteration {row.iteration:4d}  objective {row.value:.8g}  gradient {row.gradient_norm:.1e}  "
+                f"decrement {row.decrement:.1e}  {row.seconds:.2f} s\n"
+            )
+            return self.callback(progress) if self.callback is not None else False
+
+        return report
+
+    def _warn(self) -> None:
+        # A stop by rule is what the stochastic solver is for; every other end that is no convergence is told.
+        poor = [
+            member.solution
+            for member in self.members_
+            if not (member.solution.converged or member.solution.status is Status.EARLY_STOPPED)
+        ]
+        if not poor:
+            return
+        n = len(self.members_)
+        who = f"{len(poor)} of {n} members: " if n > 1 else ""
+        warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=5)
+
+    # --- predicting ---
+
+    def _for_prediction(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self._validated_for_prediction(X)
+
+    def _validated_for_prediction(self, X: Any) -> Any:
+        return validate_data(
+            self,
+            X,
+            accept_sparse="csr" if self._sparse else False,
+            dtype=[np.float64, np.float32],
+            reset=False,
+        )
+
+    def _blocks(self, X: Any) -> Iterator[slice]:
+        for start in range(0, X.shape[0], _PREDICT_ROWS):
+            yield slice(start, start + _PREDICT_ROWS)
+
+    def _averaged(self, X: Any, finish: Callable[[Array], Array]) -> Array:
+        """Average of finish(raw prediction) over the members by their shares, (n, k), in X's dtype."""
+        pieces = []
+        with one_blas_thread():
+            for rows in self._blocks(X):
+                block = self.scaling_.inputs(X[rows])
+                total: Any = 0.0
+                for member in self.members_:
+                    if member.share:
+                        params = member.params.astype(X.dtype, copy=False)
+                        total = total + member.share * finish(member.network.output(params, block))
+                pieces.append(total)
+        return np.concatenate(pieces).astype(X.dtype, copy=False)

@@ -1,0 +1,208 @@
+"""The two networks: averages of small networks, each trained to an optimum from its own start."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+from newtron.activations import activation_named
+from newtron.errors import InputError
+from newtron.estimators.base import NewtronEstimator
+from newtron.estimators.tasks import Classification, Regression
+from newtron.estimators.training import Shape
+from newtron.solvers import Progress, Solver
+
+Hidden = tuple[int, ...] | list[tuple[int, ...]]
+
+
+class _Network(NewtronEstimator):
+    """Shapes, starts and how members are combined."""
+
+    hidden: Hidden
+    activation: str
+    n_starts: int
+    combine: str
+
+    def _shapes(self) -> tuple[Shape, ...]:
+        return read_shapes(self.hidden)
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        activation_named(self.activation)
+        if not _is_count(self.n_starts):
+            raise InputError(f"n_starts={self.n_starts!r} must be a whole number, 1 or more.")
+        if self.combine not in ("average", "best"):
+            raise InputError(f"combine={self.combine!r} is not known: choose 'average' or 'best'.")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
+def read_shapes(hidden: Any) -> tuple[Shape, ...]:
+    """`hidden` as shapes: one tuple of widths, or a list of them, one member each; a number is one layer."""
+    if _is_count(hidden):
+        return ((int(hidden),),)
+    shapes = hidden if isinstance(hidden, list) and not all(_is_count(h) for h in hidden) else [hidden]
+    read = []
+    for shape in shapes:
+        if not isinstance(shape, (tuple, list)) or not all(_is_count(width) for width in shape):
+            raise InputError(
+                f"hidden={hidden!r} must be a tuple of widths such as (20,) or (10, 10), or a list of such tuples."
+            )
+        read.append(tuple(int(width) for width in shape))
+    if not read:
+        raise InputError("hidden=[] names no network: give a tuple of widths such as (20,).")
+    return tuple(read)
+
+
+class NetworkRegressor(Regression, _Network):
+    """Regression with small neural networks, in the units of the data.
+
+    Each member is a network a^[l] = f(a^[l-1] W^[l] + b^[l]) with a linear output, trained on standardised
+    inputs and targets to an optimum of mean(½(y - ŷ)²) + alpha/(2n) ‖W‖²; the prediction is the members' mean.
+
+    Parameters
+    ----------
+    hidden : tuple of int, or list of such tuples, default (20,)
+        Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron.
+    activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"
+    alpha : float, default 0.1
+        L2 penalty on the weights, in units of one row's squared error in standardised targets; intercepts are
+        not penalised.
+    n_starts : int, default 3
+        Members per shape, each from its own random start.
+    combine : {"average", "best"}, default "average"
+        Average all members, or predict with the one of lowest objective alone.
+    solver : str or Solver, default "auto"
+        Levenberg-Marquardt with an exact-Hessian end for small problems, L-BFGS for large; or a name or object
+        as in `PerceptronRegressor`.
+    loss : None or "squared_error"
+    standardize : bool, default True
+        Scale inputs and targets inside.
+    fit_intercept : bool, default True
+        False leaves out the intercepts of every layer.
+    tol : float, default 1e-8
+        Converged when the gradient, relative to its size for a model that predicts the mean, is at most tol.
+    max_iter, n_jobs, verbose, callback
+        As in `PerceptronRegressor`.
+    random_state : int, RandomState or None, default 0
+        Of the starts. The default is a number, so that the same data give the same model.
+
+    Attributes
+    ----------
+    members_ : list of Member
+        Network, solution and share of each; `member.solution.sentence` says how it ended.
+    solution_ : Solution
+        Of the member with the lowest objective, in standardised units.
+    scaling_ : Scaling
+    n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
+
+    Notes
+    -----
+    Methods: Rumelhart, Hinton & Williams 1986 (backpropagation); Levenberg 1944, Marquardt 1963, Nielsen 1999.
+    """
+
+    _task = "regression"
+
+    def __init__(
+        self,
+        *,
+        hidden: Hidden = (20,),
+        activation: str = "tanh",
+        alpha: float = 0.1,
+        n_starts: int = 3,
+        combine: str = "average",
+        solver: str | Solver = "auto",
+        loss: str | None = None,
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        tol: float = 1e-8,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        callback: Callable[[Progress], Any] | None = None,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.alpha = alpha
+        self.n_starts = n_starts
+        self.combine = combine
+        self.solver = solver
+        self.loss = loss
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.callback = callback
+
+
+class NetworkClassifier(Classification, _Network):
+    """Classification with small neural networks: σ at the output for two classes, softmax for more; log loss.
+
+    Each member is trained on standardised inputs to an optimum of mean(log loss) + alpha/(2n) ‖W‖²; the
+    predicted probabilities are the members' mean. The two-layer network of the textbooks is
+    ``NetworkClassifier(hidden=(2,), activation="sigmoid", alpha=0, n_starts=1)``.
+
+    Parameters
+    ----------
+    hidden, activation, n_starts, combine, solver, standardize, fit_intercept, tol, max_iter, random_state, n_jobs,
+    verbose, callback
+        As in `NetworkRegressor`.
+    alpha : float, default 1.0
+        L2 penalty on the weights, in units of one row's log loss; intercepts are not penalised.
+    loss : None, "log_loss" or "squared_error"
+        None is the log loss; "squared_error" is that of the probabilities.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn.
+
+    Attributes
+    ----------
+    classes_ : (K,)
+    members_, solution_, scaling_, n_features_in_, feature_names_in_, n_iter_
+        As in `NetworkRegressor`.
+    """
+
+    _task = "classification"
+
+    def __init__(
+        self,
+        *,
+        hidden: Hidden = (20,),
+        activation: str = "tanh",
+        alpha: float = 1.0,
+        n_starts: int = 3,
+        combine: str = "average",
+        solver: str | Solver = "auto",
+        loss: str | None = None,
+        class_weight: Any = None,
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        tol: float = 1e-8,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        callback: Callable[[Progress], Any] | None = None,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.alpha = alpha
+        self.n_starts = n_starts
+        self.combine = combine
+        self.solver = solver
+        self.loss = loss
+        self.class_weight = class_weight
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.callback = callback

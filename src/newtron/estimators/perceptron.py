@@ -1,0 +1,198 @@
+"""The two perceptrons: linear regression and logistic (softmax) regression, trained to the last digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.estimators.base import NewtronEstimator
+from newtron.estimators.tasks import Classification, Regression
+from newtron.solvers import Progress, Solver
+
+Array = NDArray[np.floating]
+
+
+class _Perceptron(NewtronEstimator):
+    """coef_ and intercept_ in the user's units, from the one member."""
+
+    _sparse = True
+
+    def _weights_in_units(self) -> tuple[Array, Array]:
+        """W (p, k) and b (k,) of the raw prediction as a function of the inputs as given."""
+        member = self.members_[0]
+        layer = member.network.split(member.params)[0]
+        scaling = self.scaling_
+        W = layer.W / scaling.x_scale[:, None] * scaling.y_scale
+        b = np.zeros(W.shape[1]) if layer.b is None else layer.b * scaling.y_scale
+        return W, b + scaling.y_center - scaling.x_center @ W
+
+
+class PerceptronRegressor(Regression, _Perceptron):
+    """Regression with a perceptron: ŷ = xw + b, loss ½(y - ŷ)².
+
+    The objective is mean(½(y - ŷ)²) + alpha/(2n) ‖w‖²: least squares for alpha=0, ridge regression (with
+    scikit-learn's Ridge alpha) above. The default solver takes one Newton step, by the equilibrated normal
+    equations where they are accurate and by QR with extended-precision refinement where they are not; columns
+    that depend on each other get the shortest solution.
+
+    Parameters
+    ----------
+    alpha : float, default 0.0
+        L2 penalty on the weights; the intercept is not penalised.
+    solver : str or Solver, default "auto"
+        "auto", "newton", "newton-cg", "lbfgs", "levenberg-marquardt", "gradient-descent", "stochastic", or a
+        solver object such as ``GradientDescent(learning_rate=0.1)``.
+    loss : None or "squared_error"
+        None is the task's own.
+    standardize : bool, default False
+        Scale inputs and target inside; coefficients and predictions stay in the user's units. alpha then
+        penalises the scaled weights.
+    fit_intercept : bool, default True
+    tol : float, default 1e-12
+        Converged when the gradient, relative to its size for a model that predicts the mean, is at most tol.
+    max_iter : int or None
+        Limit on iterations; None is the solver's own.
+    random_state : int, RandomState or None, default 0
+        Only the stochastic solver draws.
+    n_jobs : int or None
+        Threads; None is the environment variable NEWTRON_NUM_THREADS or all cores. Results do not depend on it.
+    verbose : int, default 0
+        1 prints a line per iteration.
+    callback : callable or None
+        Called with a `Progress` after each iteration; a true answer stops.
+
+    Attributes
+    ----------
+    coef_ : (p,) or (k, p)
+    intercept_ : float or (k,)
+    solution_ : Solution
+        Status, sentence, trace and counts of the training.
+    members_ : list of one Member
+    n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
+
+    Notes
+    -----
+    Method: Björck 1996, *Numerical Methods for Least Squares Problems*.
+    """
+
+    _task = "regression"
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.0,
+        solver: str | Solver = "auto",
+        loss: str | None = None,
+        standardize: bool = False,
+        fit_intercept: bool = True,
+        tol: float = 1e-12,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        callback: Callable[[Progress], Any] | None = None,
+    ) -> None:
+        self.alpha = alpha
+        self.solver = solver
+        self.loss = loss
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.callback = callback
+
+    def _fitted(self) -> None:
+        W, b = self._weights_in_units()
+        self.coef_ = W[:, 0] if self._one_column else W.T
+        self.intercept_ = float(b[0]) if self._one_column else b
+
+
+class PerceptronClassifier(Classification, _Perceptron):
+    """Classification with a perceptron: ŷ = σ(xw + b), log loss; softmax for more than two classes.
+
+    The objective is mean(log loss) + alpha/(2n) ‖w‖²: logistic regression, with alpha = 1/C of scikit-learn's
+    LogisticRegression. Separated classes have no finite optimum without a penalty; the fit then says so and is
+    not called converged.
+
+    Parameters
+    ----------
+    alpha : float, default 0.0
+        L2 penalty on the weights; the intercept is not penalised.
+    solver : str or Solver, default "auto"
+        "auto", "newton", "newton-cg", "lbfgs", "levenberg-marquardt", "gradient-descent", "stochastic", or a
+        solver object such as ``GradientDescent(learning_rate=0.1)``.
+    loss : None, "log_loss" or "squared_error"
+        None is the log loss. "squared_error" is ½(y - σ(z))², which is not convex: a row that is wrong and
+        sure of it has almost no slope, and where the training ends depends on where it starts.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn.
+    standardize : bool, default False
+        Scale inputs inside; coefficients stay in the user's units. alpha then penalises the scaled weights.
+    fit_intercept : bool, default True
+    tol : float, default 1e-12
+        Converged when the mean gradient, relative to a typical row's, is at most tol.
+    max_iter, random_state, n_jobs, verbose, callback
+        As in `PerceptronRegressor`.
+
+    Attributes
+    ----------
+    classes_ : (K,)
+    coef_ : (1, p) for two classes, else (K, p)
+    intercept_ : (1,) or (K,)
+    solution_ : Solution
+        Status, sentence, trace and counts of the training.
+    members_ : list of one Member
+    n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
+
+    Notes
+    -----
+    Method: Nocedal & Wright 2006, *Numerical Optimization*, ch. 3-7.
+    """
+
+    _task = "classification"
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.0,
+        solver: str | Solver = "auto",
+        loss: str | None = None,
+        class_weight: Any = None,
+        standardize: bool = False,
+        fit_intercept: bool = True,
+        tol: float = 1e-12,
+        max_iter: int | None = None,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        callback: Callable[[Progress], Any] | None = None,
+    ) -> None:
+        self.alpha = alpha
+        self.solver = solver
+        self.loss = loss
+        self.class_weight = class_weight
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.callback = callback
+
+    def _fitted(self) -> None:
+        W, b = self._weights_in_units()
+        self.coef_ = W.T
+        self.intercept_ = b
+
+    def decision_function(self, X: Any) -> Array:
+        """The raw prediction z = xw + b: (n,) for two classes (positive means `classes_[1]`), else (n, K)."""
+        X = self._for_prediction(X)
+        z = self._averaged(X, lambda raw: raw)
+        return z[:, 0] if z.shape[1] == 1 else z

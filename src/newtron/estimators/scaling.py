@@ -1,0 +1,100 @@
+"""Standardisation of inputs and regression targets, and back to the user's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.linalg import is_sparse
+
+Array = NDArray[np.floating]
+
+_BLOCK = 16384  # rows at a time, so that no second X is ever in memory
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x -> (x - x_center) / x_scale, y -> (y - y_center) / y_scale; arrays of float64, (p,) and (k,)."""
+
+    x_center: Array
+    x_scale: Array
+    y_center: Array
+    y_scale: Array
+
+    @classmethod
+    def none(cls, n_features: int, n_outputs: int) -> Scaling:
+        """The scaling that changes nothing."""
+        return cls(np.zeros(n_features), np.ones(n_features), np.zeros(n_outputs), np.ones(n_outputs))
+
+    @classmethod
+    def learn(cls, X: Any, Y: Array | None, weight: Array | None, n_outputs: int) -> Scaling:
+        """Weighted means and standard deviations of the columns; a constant column keeps scale 1.
+
+        Y: regression targets, or None to leave targets alone. A sparse X is scaled, not centred, so that it
+        stays sparse.
+        """
+        if is_sparse(X):
+            mean, spread = np.zeros(X.shape[1]), _sparse_spread(X, weight)
+        else:
+            mean, spread = _moments(X, weight)
+        if Y is None:
+            return cls(mean, spread, np.zeros(n_outputs), np.ones(n_outputs))
+        return cls(mean, spread, *_moments(Y, weight))
+
+    @property
+    def changes_inputs(self) -> bool:
+        return bool(np.any(self.x_center) or np.any(self.x_scale != 1.0))
+
+    def inputs(self, X: Any) -> Any:
+        """X in scaled units, in its own dtype."""
+        if not self.changes_inputs:
+            return X
+        if is_sparse(X):
+            return X.multiply(1.0 / self.x_scale).tocsr()
+        scaled = X - self.x_center.astype(X.dtype)
+        scaled /= self.x_scale.astype(X.dtype)
+        return scaled
+
+    def targets(self, Y: Array) -> Array:
+        scaled: Array = ((Y - self.y_center) / self.y_scale).astype(Y.dtype, copy=False)
+        return scaled
+
+    def outputs(self, Z: Array) -> Array:
+        """Predictions back in the user's units."""
+        back: Array = (Z * self.y_scale.astype(Z.dtype) + self.y_center.astype(Z.dtype)).astype(Z.dtype)
+        return back
+
+
+def _moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
+    """Weighted mean and standard deviation of each column, in two passes so that no digits cancel."""
+    n = X.shape[0]
+    total = float(n) if weight is None else float(weight.sum(dtype=np.float64))
+    mean, square = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for start in range(0, n, _BLOCK):
+        block = X[start : start + _BLOCK].astype(np.float64, copy=False)
+        w = np.ones(block.shape[0]) if weight is None else weight[start : start + _BLOCK]
+        mean += w @ block
+    mean /= total
+    for start in range(0, n, _BLOCK):
+        block = X[start : start + _BLOCK] - mean
+        w = np.ones(block.shape[0]) if weight is None else weight[start : start + _BLOCK]
+        square += w @ np.square(block, out=block)
+    spread = np.sqrt(square / total)
+    # Rounding of the mean leaves a constant column a spread of about epsilon times its size.
+    spread[spread <= 10.0 * np.finfo(X.dtype).eps * np.abs(mean)] = 0.0
+    spread[spread == 0.0] = 1.0
+    return mean, spread
+
+
+def _sparse_spread(X: Any, weight: Array | None) -> Array:
+    w = np.ones(X.shape[0]) if weight is None else weight
+    total = float(w.sum(dtype=np.float64))
+    mean = X.T @ w / total
+    variance = np.maximum(X.multiply(X).T @ w / total - np.square(mean), 0.0)
+    spread = np.sqrt(variance)
+    spread[spread <= 1e-7 * np.abs(mean)] = 1.0
+    spread[spread == 0.0] = 1.0
+    return np.asarray(spread, dtype=np.float64)

@@ -1,0 +1,117 @@
+"""Regression and classification, as mixins: targets in, predictions out. The same for perceptrons and networks."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from newtron.errors import InputError
+from newtron.estimators.base import NewtronEstimator
+from newtron.losses import loss_for
+
+Array = NDArray[np.floating]
+
+
+class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
+    """Targets are numbers, one column or several."""
+
+    loss: str | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._sparse
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on X (n, p) and y (n,) or (n, k), numbers without missing values.
+
+        sample_weight: (n,) not negative; a weight of 2 is the row twice. Returns self.
+        Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one
+        sentence, when the end is not an optimum.
+        """
+        X, y = self._validated(X, y, multi_output=True, y_numeric=True)
+        weight = self._weights(X, sample_weight)
+        Y = np.asarray(y, dtype=X.dtype)
+        self._one_column = Y.ndim == 1
+        Y = Y.reshape(len(Y), -1)
+        self._train(X, Y, weight, loss_for("regression", self.loss, Y.shape[1]))
+        self._fitted()
+        return self
+
+    def _fitted(self) -> None:
+        """Whatever a subclass derives from the members."""
+
+    def predict(self, X: Any) -> Array:
+        """Predicted mean, in the units of the targets: (n,), or (n, k) for several targets."""
+        X = self._for_prediction(X)
+        mean = self._averaged(X, self.scaling_.outputs)
+        return mean[:, 0] if self._one_column else mean
+
+
+class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
+    """Targets are classes. Two classes take one output (σ), more take one each (softmax)."""
+
+    loss: str | None
+    class_weight: Any
+    classes_: NDArray[Any]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._sparse
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on X (n, p) and classes y (n,), two or more of any sortable type.
+
+        sample_weight: (n,) not negative; a weight of 2 is the row twice. Returns self.
+        Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one
+        sentence, when the end is not an optimum, separated classes among the reasons.
+        """
+        X, y = self._validated(X, y)
+        check_classification_targets(y)
+        weight = self._weights(X, sample_weight)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        K = len(self.classes_)
+        if K < 2:
+            raise InputError(
+                f"All rows are of one class ({self.classes_[0]!r}): a classifier needs two classes or more."
+            )
+        if self.class_weight is not None:
+            per_class = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=y, sample_weight=weight
+            )
+            per_row = per_class[codes].astype(X.dtype)
+            weight = per_row if weight is None else weight * per_row
+        if K == 2:
+            Y = codes.astype(X.dtype)[:, None]
+        else:
+            Y = np.zeros((len(codes), K), dtype=X.dtype)
+            Y[np.arange(len(codes)), codes] = 1.0
+        self._train(X, Y, weight, loss_for("classification", self.loss, Y.shape[1]))
+        self._fitted()
+        return self
+
+    def _fitted(self) -> None:
+        """Whatever a subclass derives from the members."""
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probability of each class, in the order of `classes_`: (n, classes), rows adding to 1."""
+        X = self._for_prediction(X)
+        p = self._averaged(X, self.loss_.inverse_link)
+        return np.hstack([1.0 - p, p]) if p.shape[1] == 1 else p
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithm of `predict_proba`; -inf where a probability has underflowed."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable class of each row: (n,)."""
+        most = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[most])

@@ -1,0 +1,166 @@
+"""Dense linear algebra that the engine leans on: weighted Gram products, factors of curvature, extended sums.
+
+scipy.linalg is imported inside functions, so that `import newtron` stays as quick as `import numpy`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Matrix = Any  # a dense array or a scipy.sparse CSR matrix
+
+
+def is_sparse(X: Matrix) -> bool:
+    return not isinstance(X, np.ndarray)
+
+
+def cross(A: Matrix, B: Array) -> Array:
+    """A'B for dense or sparse A; always dense."""
+    return A.T @ B
+
+
+def weighted_gram(A: Matrix, h: Array) -> Array:
+    """A' diag(h) A. Where h has one sign it is the Gram matrix of sqrt(|h|) A: half the work of a product."""
+    if is_sparse(A):
+        return np.asarray((A.T @ A.multiply(h[:, None]).tocsr()).toarray())
+    low, high = h.min(initial=0.0), h.max(initial=0.0)
+    if low == high == 0.0:
+        return np.zeros((A.shape[1], A.shape[1]), dtype=A.dtype)
+    if low >= 0.0 or high <= 0.0:
+        # Multiplying keeps A's memory order only if the root is cast to A's own type.
+        B = np.sqrt(np.abs(h)).astype(A.dtype, copy=False)[:, None] * A
+        gram: Array = B.T @ B  # NumPy hands A'A to BLAS syrk
+        return gram if low >= 0.0 else -gram
+    return np.asarray(A.T @ (h.astype(A.dtype, copy=False)[:, None] * A))
+
+
+def weighted_gram_with_ones(A: Matrix, h: Array, ones: bool) -> Array:
+    """[A, 1]' diag(h) [A, 1], without building [A, 1]; [A] alone where `ones` is False."""
+    gram = weighted_gram(A, h)
+    if not ones:
+        return gram
+    q = gram.shape[0]
+    full = np.empty((q + 1, q + 1), dtype=gram.dtype)
+    full[:q, :q] = gram
+    full[:q, q] = full[q, :q] = A.T @ h
+    full[q, q] = h.sum()
+    return full
+
+
+def cross_with_ones(A: Matrix, B: Array, ones: bool) -> Array:
+    """[A, 1]' B, without building [A, 1]."""
+    top = cross(A, B)
+    # A product with a row of ones: ten times quicker than B.sum(axis=0).
+    return np.vstack([top, np.ones(B.shape[0], dtype=B.dtype) @ B]) if ones else top
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Cholesky factor of an equilibrated positive definite matrix: H = S C' C S with diagonal S = scale.
+
+    Equilibration (ones on the diagonal before factoring) takes the units of the columns out of the condition.
+    """
+
+    cholesky: Array
+    scale: Array
+    norm: float  # 1-norm of the equilibrated matrix
+
+    def solve(self, b: Array) -> Array:
+        """H^-1 b, b of shape (P,) or (P, m)."""
+        from scipy.linalg import cho_solve
+
+        scale = self.scale if b.ndim == 1 else self.scale[:, None]
+        solved: Array = cho_solve((self.cholesky, False), b / scale, check_finite=False)
+        return solved / scale
+
+    @property
+    def condition(self) -> float:
+        """1-norm condition number of the equilibrated matrix, estimated (LAPACK pocon); at most a factor low."""
+        from scipy.linalg.lapack import dpocon
+
+        reciprocal, _ = dpocon(self.cholesky, self.norm)
+        return float(np.inf) if reciprocal == 0.0 else float(1.0 / reciprocal)
+
+
+def factorize(H: Array, add: Array | None = None) -> Factor | None:
+    """Factor of H (+ diag(add)), or None where it is not numerically positive definite. Reads the upper triangle."""
+    from scipy.linalg.lapack import dpotrf
+
+    diagonal = np.diagonal(H) if add is None else np.diagonal(H) + add
+    if not np.all(diagonal > 0.0) or not np.isfinite(diagonal).all():
+        return None
+    scale = np.sqrt(diagonal)
+    scaled = H / scale
+    scaled /= scale[:, None]
+    np.fill_diagonal(scaled, 1.0)  # what was added to the diagonal counts
+    if not np.isfinite(scaled).all():
+        return None
+    norm = float(np.abs(scaled).sum(axis=0).max())
+    # LAPACK works in column order: the transpose of a symmetric matrix is itself, without a copy.
+    cholesky, info = dpotrf(scaled.T, lower=False, clean=True, overwrite_a=True)
+    return Factor(cholesky, scale, norm) if info == 0 else None
+
+
+# Beyond this condition a factor amplifies rounding along directions in which nothing happens: aliased columns, the
+# common shift of all classes.
+_SINGULAR = 1e13
+
+
+def newton_step(H: Array, gradient: Array) -> Array | None:
+    """-H^-1 g; for a singular positive semidefinite H the shortest such step (in equilibrated units), so that
+    directions in which nothing happens stay still; None where H is indefinite."""
+    factor = factorize(H)
+    if factor is not None and factor.condition < _SINGULAR:
+        return -factor.solve(gradient)
+    scale = np.sqrt(np.maximum(np.diagonal(H), 0.0))
+    scale[scale == 0.0] = 1.0
+    scaled = H / scale / scale[:, None]
+    if not np.isfinite(scaled).all():
+        return None
+    values, V = np.linalg.eigh(scaled)
+    if values[0] < -1e-10 * values[-1]:
+        return None
+    kept = values > values[-1] / _SINGULAR
+    V = V[:, kept]
+    return np.asarray(-(V @ ((V.T @ (gradient / scale)) / values[kept])) / scale)
+
+
+# --- sums and products carried to about 32 digits (double-double; Dekker 1971, Ogita, Rump & Oishi 2005) ---
+
+_SPLIT = float(2**27 + 1)
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """s + e = a + b exactly, s the rounded sum."""
+    s = a + b
+    bb = s - a
+    return s, (a - (s - bb)) + (b - bb)
+
+
+def two_product(a: Array, b: Array) -> tuple[Array, Array]:
+    """p + e = a b exactly (barring overflow), p the rounded product."""
+    p = a * b
+    t = _SPLIT * a
+    a_high = t - (t - a)
+    a_low = a - a_high
+    t = _SPLIT * b
+    b_high = t - (t - b)
+    b_low = b - b_high
+    return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def sum_pairs(high: Array, low: Array) -> tuple[Array, Array]:
+    """Sum over the first axis of high + low, itself as a pair, by a tree of exact additions."""
+    while high.shape[0] > 1:
+        half = high.shape[0] // 2
+        rest_high, rest_low = high[2 * half :], low[2 * half :]
+        s, e = two_sum(high[:half], high[half : 2 * half])
+        e += low[:half] + low[half : 2 * half]
+        high = np.concatenate([s, rest_high])
+        low = np.concatenate([e, rest_low])
+    return two_sum(high[0], low[0])

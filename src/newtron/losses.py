@@ -1,0 +1,267 @@
+"""Losses of one row, as functions of the raw prediction z, with their first and second derivatives.
+
+A loss never sees X: the network makes z from X, and the chain rule joins the two in `objective`.
+All arrays have one shape: y, z and gradient (n, k), hessian (n, k, k), value (n,).
+
+To add one: write its formulas as a class and its line in `LOSSES`; the tests find it there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+
+Array = NDArray[np.floating]
+
+
+class Pointwise(NamedTuple):
+    """Loss per row at z, and as many derivatives as were asked for."""
+
+    value: Array
+    gradient: Array | None = None
+    hessian: Array | None = None
+
+
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z)), exact to the last digits on both tails."""
+    t = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, t) / (1.0 + t)
+
+
+def softmax(z: Array) -> Array:
+    """exp(z_c) / sum over c of exp(z_c), over the last axis."""
+    p = np.exp(z - z.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return p
+
+
+def _diagonal(d: Array) -> Array:
+    """(n, k) -> (n, k, k) with d on the diagonals."""
+    n, k = d.shape
+    if k == 1:
+        return d[:, :, None]
+    full = np.zeros((n, k, k), dtype=d.dtype)
+    full[:, np.arange(k), np.arange(k)] = d
+    return full
+
+
+class Loss(ABC):
+    """A loss and its link. Instances hold no state."""
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    convex: ClassVar[bool] = True
+    quadratic: ClassVar[bool] = False
+    task: ClassVar[str]
+    min_outputs: ClassVar[int] = 1
+
+    @abstractmethod
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        """Value, and with order 1 and 2 the gradient and Hessian with respect to z.
+
+        gauss_newton: the positive semidefinite part of the Hessian; the same thing for a convex loss.
+        """
+
+    @abstractmethod
+    def inverse_link(self, z: Array) -> Array:
+        """The mean (regression) or the probabilities (classification) that z stands for, (n, k)."""
+
+    @abstractmethod
+    def link(self, mean: Array) -> Array:
+        """z for a mean or probabilities strictly inside their range, (k,) -> (k,)."""
+
+    def visible(self, z: Array) -> Array:
+        """The part of z that the loss can see: a common shift of all classes, say, changes no probability."""
+        return z
+
+    def gradient_scale(self, mean: Array, spread: Array) -> float:
+        """Typical size of a row's gradient before training, from the targets' mean and standard deviation (k,):
+        what `tol` is relative to. 1 where the targets are probabilities."""
+        del mean, spread
+        return 1.0
+
+
+class SquaredError(Loss):
+    """½ ‖y - z‖². The ½ cancels the 2 of the square, so that the derivative is z - y."""
+
+    name = "squared_error"
+    formula = "½ (y - ŷ)²"
+    quadratic = True
+    task = "regression"
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        r = z - y
+        value = 0.5 * np.einsum("ij,ij->i", r, r)
+        if order == 0:
+            return Pointwise(value)
+        n, k = r.shape
+        hessian = np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k)) if order > 1 else None
+        return Pointwise(value, r, hessian)
+
+    def inverse_link(self, z: Array) -> Array:
+        return z
+
+    def link(self, mean: Array) -> Array:
+        return mean
+
+    def gradient_scale(self, mean: Array, spread: Array) -> float:
+        size = float(np.abs(mean).max(initial=0.0))
+        # A constant target has no spread; then its size is the only scale there is.
+        typical = float(np.sqrt(np.square(spread).sum()))
+        return typical if typical > np.finfo(np.float64).eps * size else size or 1.0
+
+
+class LogLoss(Loss):
+    """-y log p - (1 - y) log(1 - p) with p = σ(z); y is 0 or 1 (several outputs: their sum)."""
+
+    name = "log_loss"
+    formula = "-y log ŷ - (1 - y) log(1 - ŷ)"
+    task = "classification"
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        # log(1 + exp(z)) - y z, with the exponential never above 1.
+        t = np.exp(-np.abs(z))
+        value = (np.maximum(z, 0.0) + np.log1p(t) - y * z).sum(axis=1)
+        if order == 0:
+            return Pointwise(value)
+        p = np.where(z >= 0, 1.0, t) / (1.0 + t)
+        gradient = p - y
+        if order == 1:
+            return Pointwise(value, gradient)
+        return Pointwise(value, gradient, _diagonal(t / np.square(1.0 + t)))
+
+    def inverse_link(self, z: Array) -> Array:
+        return sigmoid(z)
+
+    def link(self, mean: Array) -> Array:
+        return np.log(mean) - np.log1p(-mean)
+
+
+class SoftmaxLogLoss(Loss):
+    """-Σ_c y_c log p_c with p = softmax(z); y is one-hot."""
+
+    name = "log_loss"
+    formula = "-Σ_c y_c log ŷ_c"
+    task = "classification"
+    min_outputs = 2
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        shifted = z - z.max(axis=1, keepdims=True)
+        p = np.exp(shifted)
+        total = p.sum(axis=1, keepdims=True)
+        value = np.log(total[:, 0]) - np.einsum("ij,ij->i", y, shifted)
+        if order == 0:
+            return Pointwise(value)
+        p /= total
+        gradient = p - y
+        if order == 1:
+            return Pointwise(value, gradient)
+        hessian = _diagonal(p)
+        hessian -= p[:, :, None] * p[:, None, :]
+        return Pointwise(value, gradient, hessian)
+
+    def visible(self, z: Array) -> Array:
+        return np.asarray(z - z.mean(axis=1, keepdims=True))
+
+    def inverse_link(self, z: Array) -> Array:
+        return softmax(z)
+
+    def link(self, mean: Array) -> Array:
+        log = np.log(mean)
+        return log - log.mean()
+
+
+class SigmoidSquaredError(Loss):
+    """½ (y - σ(z))². Not convex: a row that is wrong and sure of it has almost no slope."""
+
+    name = "squared_error"
+    formula = "½ (y - σ(z))²"
+    convex = False
+    task = "classification"
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        p = sigmoid(z)
+        r = p - y
+        value = 0.5 * np.einsum("ij,ij->i", r, r)
+        if order == 0:
+            return Pointwise(value)
+        slope = p * (1.0 - p)
+        gradient = r * slope
+        if order == 1:
+            return Pointwise(value, gradient)
+        hessian = np.square(slope)
+        if not gauss_newton:
+            hessian += gradient * (1.0 - 2.0 * p)
+        return Pointwise(value, gradient, _diagonal(hessian))
+
+    def inverse_link(self, z: Array) -> Array:
+        return sigmoid(z)
+
+    def link(self, mean: Array) -> Array:
+        return np.log(mean) - np.log1p(-mean)
+
+
+class SoftmaxSquaredError(Loss):
+    """½ ‖y - softmax(z)‖² (the Brier score, halved); y is one-hot. Not convex."""
+
+    name = "squared_error"
+    formula = "½ Σ_c (y_c - ŷ_c)²"
+    convex = False
+    task = "classification"
+    min_outputs = 2
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        p = softmax(z)
+        r = p - y
+        value = 0.5 * np.einsum("ij,ij->i", r, r)
+        if order == 0:
+            return Pointwise(value)
+        # With S = diag(p) - pp' the derivative of the softmax, the gradient is S r.
+        gradient = p * (r - np.einsum("ij,ij->i", p, r)[:, None])
+        if order == 1:
+            return Pointwise(value, gradient)
+        slope = _diagonal(p) - p[:, :, None] * p[:, None, :]
+        hessian = slope @ slope
+        if not gauss_newton:
+            q = gradient
+            hessian += _diagonal(q) - q[:, :, None] * p[:, None, :] - p[:, :, None] * q[:, None, :]
+        return Pointwise(value, gradient, hessian)
+
+    def visible(self, z: Array) -> Array:
+        return np.asarray(z - z.mean(axis=1, keepdims=True))
+
+    def inverse_link(self, z: Array) -> Array:
+        return softmax(z)
+
+    def link(self, mean: Array) -> Array:
+        log = np.log(mean)
+        return log - log.mean()
+
+
+LOSSES: tuple[Loss, ...] = (
+    SquaredError(),
+    LogLoss(),
+    SoftmaxLogLoss(),
+    SigmoidSquaredError(),
+    SoftmaxSquaredError(),
+)
+
+DEFAULT_LOSS = {"regression": "squared_error", "classification": "log_loss"}
+
+
+def loss_for(task: str, name: str | None, n_outputs: int) -> Loss:
+    """The loss of a task ("regression", "classification") by name (None: the task's own) and outputs."""
+    name = DEFAULT_LOSS[task] if name is None else name
+    fitting = [loss for loss in LOSSES if loss.task == task and loss.name == name]
+    if not fitting:
+        known = dict.fromkeys(loss.name for loss in LOSSES if loss.task == task)
+        raise InputError(
+            f"loss={name!r} is not known for {task}: choose one of {', '.join(map(repr, known))}, or None."
+        )
+    # Two or more classes with one output each want the loss that is made for several outputs.
+    return max((loss for loss in fitting if loss.min_outputs <= n_outputs), key=lambda loss: loss.min_outputs)

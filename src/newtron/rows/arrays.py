@@ -1,0 +1,107 @@
+"""Rows in memory: NumPy arrays and scipy.sparse matrices, summed by threads over chunks."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.linalg import is_sparse
+from newtron.parallel import ordered_map
+from newtron.rows.base import Chunk, Rows
+
+Array = NDArray[np.floating]
+S = TypeVar("S")
+
+# A chunk is the piece one thread works on. At least this many rows, so that the Python around it costs nothing;
+# at most as many that a standardised copy of it stays small; and else enough pieces for many cores to share.
+_MIN_CHUNK, _MAX_CHUNK, _CHUNKS = 4096, 65536, 32
+# Below this many bytes the standardised X is kept; above, each chunk is standardised whenever it is read.
+_KEEP_STANDARDIZED = 64 * 2**20
+
+
+class ArrayRows(Rows):
+    """X (n, p) dense or CSR, y (n, k), weight (n,) or None, all of one floating dtype.
+
+    center, scale: (p,) or None; every chunk hands out (X - center) / scale. Only scale may be used with CSR.
+    threads: how many threads share a sum; the result is the same to the bit for any number.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Array,
+        weight: Array | None = None,
+        *,
+        center: Array | None = None,
+        scale: Array | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.n_rows, self.n_features = X.shape
+        self.n_outputs = y.shape[1]
+        self.dtype = X.dtype
+        self.threads = threads
+        self._y, self._weight = y, weight
+        self._X, self._center, self._scale = X, center, scale
+        if not is_sparse(X) and scale is not None and X.nbytes <= _KEEP_STANDARDIZED:
+            self._X, self._center, self._scale = self._standardized(X), None, None
+        if weight is None:
+            self.total_weight, self.min_weight = float(self.n_rows), 1.0
+        else:
+            self.total_weight = float(weight.sum(dtype=np.float64))
+            self.min_weight = float(weight[weight > 0].min(initial=np.inf))
+        self.chunk_rows = int(np.clip(-(-self.n_rows // _CHUNKS), _MIN_CHUNK, _MAX_CHUNK))
+
+    def _standardized(self, X: Any) -> Any:
+        if self._center is None and self._scale is None:
+            return X
+        if is_sparse(X):
+            return X.multiply(1.0 / self._scale).tocsr()
+        out = X - self._center.astype(X.dtype) if self._center is not None else X.copy()
+        if self._scale is not None:
+            out /= self._scale.astype(X.dtype)
+        return out
+
+    def _chunk(self, rows: slice) -> Chunk:
+        weight = None if self._weight is None else self._weight[rows]
+        return Chunk(self._standardized(self._X[rows]), self._y[rows], weight, rows)
+
+    def sum(self, evaluate: Callable[[Chunk], S]) -> S:
+        cuts = [
+            slice(i, min(i + self.chunk_rows, self.n_rows)) for i in range(0, self.n_rows, self.chunk_rows)
+        ]
+        threads = min(self.threads, len(cuts))
+        return reduce(operator.iadd, ordered_map(lambda rows: evaluate(self._chunk(rows)), cuts, threads))
+
+    def _pick(self, chosen: NDArray[np.integer]) -> ArrayRows:
+        weight = None if self._weight is None else self._weight[chosen]
+        return ArrayRows(
+            self._X[chosen],
+            self._y[chosen],
+            weight,
+            center=self._center,
+            scale=self._scale,
+            threads=self.threads,
+        )
+
+    def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+        held_out = min(most, max(1, round(fraction * self.n_rows)))
+        order = rng.permutation(self.n_rows)
+        return self._pick(np.sort(order[held_out:])), self._pick(np.sort(order[:held_out]))
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        if n >= self.n_rows:
+            return self
+        return self._pick(np.sort(rng.choice(self.n_rows, n, replace=False, shuffle=False)))
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
+        order = rng.permutation(self.n_rows)
+        # Equal batches, so that none is a crumb with a noisy gradient.
+        pieces = max(1, round(self.n_rows / size))
+        for chosen in np.array_split(order, pieces):
+            weight = None if self._weight is None else self._weight[chosen]
+            yield Chunk(self._standardized(self._X[chosen]), self._y[chosen], weight, slice(0, 0))

@@ -1,0 +1,61 @@
+"""The seam between the mathematics and the place where rows are stored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+class Chunk(NamedTuple):
+    """A piece of storage: some consecutive rows."""
+
+    X: Any  # (n, p), dense or CSR
+    y: Array  # (n, k)
+    weight: Array | None  # (n,); None means 1 for every row
+    rows: slice  # which rows of the whole
+
+
+class Adds(Protocol):
+    """Anything that can be summed in place: a float, an array, an Evaluation."""
+
+    def __iadd__(self, other: Any, /) -> Self: ...
+
+
+S = TypeVar("S")
+
+
+class Rows(ABC):
+    """Rows of X (n, p), y (n, k) and weights, wherever they are stored.
+
+    The order of the chunks and their cuts depend on the data alone, never on threads, so a sum is the same to
+    the bit however many workers share it.
+    """
+
+    n_rows: int
+    n_features: int
+    n_outputs: int
+    total_weight: float
+    min_weight: float  # smallest positive weight
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def sum(self, evaluate: Callable[[Chunk], S]) -> S:
+        """Add evaluate(chunk) over all chunks, in the order of the chunks."""
+
+    @abstractmethod
+    def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+        """Two disjoint random parts: the rest, and about `fraction` of the rows (at most `most`)."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """n rows drawn without replacement, kept in their order."""
+
+    @abstractmethod
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
+        """One epoch: every row once, in random order, in batches of about `size`."""

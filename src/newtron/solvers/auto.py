@@ -1,0 +1,68 @@
+"""Which solver for which problem: the rule behind solver="auto", and its reason in words."""
+
+from __future__ import annotations
+
+from newtron.errors import InputError
+from newtron.objective import TrainingObjective
+from newtron.solvers.base import Solver
+from newtron.solvers.gradient_descent import GradientDescent
+from newtron.solvers.lbfgs import LBFGS
+from newtron.solvers.levenberg_marquardt import LevenbergMarquardt
+from newtron.solvers.newton import Newton
+from newtron.solvers.newton_cg import NewtonCG
+from newtron.solvers.stochastic import Stochastic
+
+SOLVERS: dict[str, type[Solver]] = {
+    solver.name: solver
+    for solver in (GradientDescent, Stochastic, Newton, LevenbergMarquardt, NewtonCG, LBFGS)
+}
+
+# A matrix of curvature of this many parameters takes 8 MB and 0.1 s to factor.
+_MATRIX = 1000
+# Rows x outputs x parameters² of one Gauss-Newton matrix: a second or so of one core.
+_GAUSS_NEWTON_WORK = 2.5e9
+# Rows x parameters of one pass, of which L-BFGS takes some thousands for a network: a few seconds in all.
+_PASS_WORK = 5e6
+
+
+def choose(objective: TrainingObjective) -> tuple[Solver, str]:
+    """The solver for an objective by model, rows and parameters, and why."""
+    P, n = objective.n_params, objective.rows.n_rows
+    size = f"{P:,} parameters and {n:,} rows"
+    if objective.is_linear and objective.loss.quadratic:
+        if P <= 5 * _MATRIX:
+            return Newton(), f"a quadratic objective in {P:,} parameters: one Newton step solves it"
+        return (
+            NewtonCG(),
+            f"a quadratic objective in {P:,} parameters: too many for a matrix, so by conjugate gradients",
+        )
+    if objective.is_linear:
+        if P <= _MATRIX and n * objective.network.n_outputs * P**2 <= 20 * _GAUSS_NEWTON_WORK:
+            return (
+                Newton(),
+                f"a perceptron with {size}: the exact Hessian is cheap and a few steps are enough",
+            )
+        return LBFGS(), f"a perceptron with {size}: L-BFGS needs no Hessian over all rows"
+    if P <= _MATRIX and n * objective.network.n_outputs * P**2 <= _GAUSS_NEWTON_WORK:
+        return (
+            LevenbergMarquardt(),
+            f"a network with {size}: small enough for Gauss-Newton curvature at every step",
+        )
+    if n * P <= _PASS_WORK:
+        return LBFGS(), f"a network with {size}: too large for a matrix of curvature at every step"
+    return Stochastic(), (
+        f"a network with {size}: so large that the thousands of passes to an optimum would cost minutes, so it is "
+        "trained on batches and stopped when held-out rows stop improving; solver='lbfgs' goes to the optimum"
+    )
+
+
+def solver_named(solver: str | Solver, objective: TrainingObjective) -> tuple[Solver, str]:
+    """A solver from a name, "auto" or a solver object, and why it was chosen."""
+    if isinstance(solver, Solver):
+        return solver, "given by the user"
+    if solver == "auto":
+        return choose(objective)
+    if isinstance(solver, str) and solver in SOLVERS:
+        return SOLVERS[solver](), "named by the user"
+    known = ", ".join(repr(name) for name in ("auto", *SOLVERS))
+    raise InputError(f"solver={solver!r} is not known: choose one of {known}, or a solver object.")

@@ -1,0 +1,293 @@
+"""Settings, state and result of a solver, and the only loop there is.
+
+A `Solver` is frozen settings with one `step`; a `State` is replaced, never changed; a `Solution` says why it
+stopped. Between two steps anybody may stand: the page, a checkpoint, a penalty that is chosen from the data.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+from newtron.linalg import newton_step
+from newtron.objective import Objective
+from newtron.parallel import one_blas_thread
+
+Array = NDArray[np.floating]
+
+
+class Status(enum.Enum):
+    """Why a solver stopped. Each member's value is its sentence; only two of them are convergence."""
+
+    CONVERGED = "Converged: the gradient is below the tolerance."
+    PRECISION = "Converged to the precision of the arithmetic: rounding hides any further descent."
+    MAX_ITER = "Not converged: the limit on iterations was reached; raise max_iter or choose another solver."
+    STALLED = "Not converged: no step lowers the objective any more, though the gradient is not small."
+    UNBOUNDED = "Not converged: the objective has no minimum, it falls for ever as the coefficients grow."
+    DIVERGED = "Not converged: the next step made the objective infinite; the last finite point is kept."
+    NOT_FINITE = "Not converged: the objective is not finite at the starting point."
+    EARLY_STOPPED = (
+        "Stopped by rule: the held-out rows stopped improving; this is not an optimum of the objective."
+    )
+    STOPPED = "Not converged: stopped by the callback."
+    INTERRUPTED = "Not converged: interrupted; the best point so far is kept."
+
+    @property
+    def converged(self) -> bool:
+        return self in (Status.CONVERGED, Status.PRECISION)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a solver stands. Subclasses add what their method remembers.
+
+    value, gradient: of the objective at params. decrement: sqrt(g'H^-1 g) there from the solver's own curvature,
+    nan where it has none; half its square is the descent the quadratic model still expects.
+    step_size: length of the last step (largest change of a parameter, in the objective's scale).
+    status: set where the solver itself must stop.
+    """
+
+    params: Array
+    value: float
+    gradient: Array
+    iteration: int = 0
+    decrement: float = float("nan")
+    step_size: float = 0.0
+    status: Status | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TraceRow:
+    """One iteration of a trace: what the progress display, the report and the page show."""
+
+    iteration: int
+    value: float
+    gradient_norm: float
+    decrement: float
+    step_size: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver found.
+
+    params: (P,). value: the objective there. gradient_norm: its largest component, relative to the objective's
+    gradient scale: what `tol` is compared with. trace: one row per iteration, the start first. counts: how
+    often the objective was evaluated, by kind. solver: the settings used. chosen: why they were chosen.
+    """
+
+    params: Array
+    value: float
+    gradient: Array
+    gradient_norm: float
+    status: Status
+    n_iter: int
+    trace: tuple[TraceRow, ...]
+    counts: dict[str, int]
+    solver: Solver
+    seconds: float
+    note: str = ""
+    chosen: str = ""
+
+    @property
+    def converged(self) -> bool:
+        return self.status.converged
+
+    @property
+    def sentence(self) -> str:
+        """Why it stopped, in words."""
+        return f"{self.status.value} {self.note}".strip()
+
+
+class Solver(ABC):
+    """Frozen settings of a method, and one step of it."""
+
+    name: ClassVar[str]
+    default_max_iter: ClassVar[int] = 1000
+
+    @abstractmethod
+    def init(self, objective: Objective, params: Array) -> State:
+        """The state before the first step."""
+
+    @abstractmethod
+    def step(self, objective: Objective, state: Any) -> State:
+        """One accepted step, or the same point with a status that says why there is none."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback is given after each iteration: the state, the last row of the trace, and of several members
+    trained side by side which one this is."""
+
+    state: State
+    row: TraceRow = field(repr=False)
+    member: int = 0
+    members: int = 1
+
+
+Callback = Callable[[Progress], Any]
+
+
+def relative_gradient(objective: Objective, gradient: Array) -> float:
+    """Largest component of the gradient, each relative to the objective's own scale."""
+    return float(np.max(np.abs(gradient) / objective.gradient_scale, initial=0.0))
+
+
+def scaled_length(objective: Objective, step: Array) -> float:
+    """Largest change that a step makes to the model, by its scale (1 where there is none)."""
+    scale = objective.scale
+    return float(np.max(np.abs(step if scale is None else step * scale), initial=0.0))
+
+
+def minimize(
+    objective: Objective,
+    params: Array,
+    solver: Solver,
+    *,
+    tol: float = 1e-12,
+    max_iter: int | None = None,
+    callback: Callback | None = None,
+) -> Solution:
+    """Run a solver from params until it converges or must stop.
+
+    tol: convergence is a relative gradient (`Objective.gradient_scale`) of at most tol.
+    max_iter: limit on steps; None is the solver's own.
+    callback: called with a `Progress` after each step; a true answer stops.
+
+    Ctrl-C ends the run between or within steps and returns the best point so far with status INTERRUPTED.
+    """
+    if not tol > 0.0:
+        raise InputError(f"tol={tol!r} must be a positive number.")
+    limit = solver.default_max_iter if max_iter is None else max_iter
+    if limit < 1:
+        raise InputError(f"max_iter={max_iter!r} must be at least 1.")
+    started = perf_counter()
+    counts_before = objective.counts.copy()
+    trace: list[TraceRow] = []
+    asked, flight = False, None
+
+    def record(state: State) -> None:
+        norm = relative_gradient(objective, state.gradient)
+        seconds = perf_counter() - started
+        trace.append(TraceRow(state.iteration, state.value, norm, state.decrement, state.step_size, seconds))
+
+    with one_blas_thread():
+        state = solver.init(objective, np.array(params, dtype=np.float64))
+        record(state)
+        status = _verdict(objective, state, trace[-1].gradient_norm, tol, trace[0].value)
+        try:
+            while status is None:
+                if state.iteration >= limit:
+                    status = Status.MAX_ITER
+                    break
+                following = solver.step(objective, state)
+                moved = following.iteration > state.iteration
+                state = following
+                if moved:
+                    record(state)
+                status = _verdict(objective, state, trace[-1].gradient_norm, tol, trace[0].value)
+                if not asked and (trace[-1].gradient_norm <= tol or (status and status.converged)):
+                    # A small gradient may also be a place on the way to infinity; asked once, where it first
+                    # is small: later the curvature there is rounding.
+                    asked = True
+                    flight = objective.flees(state.params, state.gradient)
+                    status = Status.UNBOUNDED if flight else status
+                if callback is not None and moved and callback(Progress(state, trace[-1])) and status is None:
+                    status = Status.STOPPED
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+    note = state.note
+    if status is Status.UNBOUNDED:
+        note = flight or objective.runs_away(state.value) or note
+    return Solution(
+        params=state.params,
+        value=state.value,
+        gradient=state.gradient,
+        gradient_norm=trace[-1].gradient_norm,
+        status=status,
+        n_iter=state.iteration,
+        trace=tuple(trace),
+        counts=dict(objective.counts - counts_before),
+        solver=solver,
+        seconds=perf_counter() - started,
+        note=note,
+    )
+
+
+def _verdict(
+    objective: Objective, state: State, gradient_norm: float, tol: float, first_value: float
+) -> Status | None:
+    if not (np.isfinite(state.value) and np.isfinite(state.gradient).all()):
+        return Status.NOT_FINITE if state.iteration == 0 else Status.DIVERGED
+    if state.status is None and objective.runs_away(state.value):
+        return Status.UNBOUNDED
+    # The decrement is free of all units. It must be small beside the value that is left, or, where the fit is
+    # perfect, beside what there was to begin with, as far as rounding lets it be seen.
+    least = max(tol**3, (8.0 * np.finfo(np.float64).eps) ** 2)
+    enough = max(tol**2 * abs(state.value), least * abs(first_value))
+    rests = np.isnan(state.decrement) or state.decrement**2 <= enough
+    if objective.scale is None and not np.isnan(state.decrement):
+        small = rests  # the units of the gradient are unknown
+    else:
+        small = gradient_norm <= tol and rests
+    return Status.CONVERGED if small else state.status
+
+
+def newton_decrement(curvature: Array, gradient: Array) -> float:
+    """sqrt(g'H^-1 g); nan where H is indefinite."""
+    return decrement_of(newton_step(curvature, gradient), gradient)
+
+
+def decrement_of(step: Array | None, gradient: Array) -> float:
+    """sqrt(g'H^-1 g) from the Newton step; nan where there is none."""
+    return float("nan") if step is None else float(np.sqrt(max(0.0, -gradient @ step)))
+
+
+# A decrease of the value by less than this share is not judged by values: residuals that nearly cancel leave fewer
+# digits in it than its size suggests.
+_UNSURE = 1e-9
+
+
+def worth_taking(objective: Objective, state: State, predicted: float, trial_value: float) -> bool | None:
+    """Does a trial step lower the objective as it should? None where rounding leaves that undecided.
+
+    predicted: the decrease that the solver's model expects (positive). Accepts a decrease of at least 1e-4 of
+    it (Armijo). Where even the expected decrease drowns in the rounding of the value, only gradients can tell.
+    """
+    if not np.isfinite(trial_value):
+        return False
+    if state.value - trial_value >= 1e-4 * predicted:
+        return True
+    unsure = max(_UNSURE, 10.0 * objective.epsilon) * max(abs(state.value), abs(trial_value))
+    return None if predicted <= unsure and trial_value <= state.value + unsure else False
+
+
+def drowned(objective: Objective, state: State, predicted: float) -> bool:
+    """Is an expected decrease below the rounding of the value?"""
+    return predicted <= 10.0 * objective.epsilon * abs(state.value)
+
+
+def is_nearer(objective: Objective, moved: State, before: State) -> bool:
+    """Is a point nearer to the optimum, where values no longer tell? By the decrement, which no change of units
+    touches, or else by the gradient."""
+    if np.isfinite(moved.decrement) and np.isfinite(before.decrement):
+        return moved.decrement < before.decrement
+    return relative_gradient(objective, moved.gradient) < relative_gradient(objective, before.gradient)
+
+
+def at_precision(objective: Objective, state: State) -> State:
+    """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it."""
+    floor = np.sqrt(objective.epsilon) if objective.epsilon < 1e-10 else 100.0 * objective.epsilon
+    small = objective.scale is not None and relative_gradient(objective, state.gradient) <= floor
+    spent = 0.5 * state.decrement**2 <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
+    return replace(state, status=Status.PRECISION if small or spent else Status.STALLED)

@@ -1,0 +1,230 @@
+"""Newton's method with the exact Hessian.
+
+Where the Hessian is positive definite and the step lies inside the trust region it is the plain Newton step:
+one step solves a least-squares perceptron. Elsewhere the trust-region problem is solved exactly from an
+eigendecomposition (Moré & Sorensen 1983; Nocedal & Wright, ch. 4), so negative curvature is followed downhill
+and a step that fails only shrinks the region.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.linalg import factorize, newton_step
+from newtron.objective import Evaluation, Objective
+from newtron.solvers.base import (
+    Solver,
+    State,
+    Status,
+    at_precision,
+    decrement_of,
+    drowned,
+    is_nearer,
+    scaled_length,
+    worth_taking,
+)
+
+Array = NDArray[np.floating]
+
+_TRIES = 60
+
+
+@dataclass(frozen=True)
+class NewtonState(State):
+    """hessian: at params. plain: the plain Newton step from there, None where the Hessian is indefinite. radius: of
+    the trust region, in the norm of `metric`. sure: the last step was taken at its first try, so the next trial
+    is evaluated with its Hessian at once."""
+
+    hessian: Array | None = None
+    plain: Array | None = None
+    radius: float = float("inf")
+    sure: bool = True
+
+
+@dataclass(frozen=True)
+class Newton(Solver):
+    """Exact Newton steps in a trust region.
+
+    radius: the first trust region (None: unlimited for a perceptron, whose Hessian is positive semidefinite
+    under a convex loss; 1 for a network). damped=False takes every plain step -H^-1 g as it is, to show why
+    nobody should: it may diverge or run to a saddle.
+    """
+
+    radius: float | None = None
+    damped: bool = True
+
+    name: ClassVar[str] = "newton"
+    default_max_iter: ClassVar[int] = 500
+
+    def init(self, objective: Objective, params: Array) -> NewtonState:
+        found = objective.evaluate(params, 2)
+        radius = self.radius
+        if radius is None:
+            radius = np.inf if objective.is_linear else 1.0
+        assert found.gradient is not None
+        assert found.hessian is not None
+        plain = newton_step(found.hessian, found.gradient)
+        return NewtonState(
+            params,
+            found.value,
+            found.gradient,
+            decrement=decrement_of(plain, found.gradient),
+            hessian=found.hessian,
+            plain=plain,
+            radius=radius,
+        )
+
+    def step(self, objective: Objective, state: NewtonState) -> State:
+        assert state.hessian is not None
+        if state.iteration == 0:
+            factor = factorize(state.hessian)
+            exact = objective.solve_quadratic(factor.condition if factor else np.inf)
+            if exact is not None:
+                found = objective.evaluate(exact, 2)
+                # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
+                at_end = self._accept(objective, state, exact - state.params, found)
+                return replace(at_end, params=exact, decrement=0.0, status=Status.PRECISION)
+        if not self.damped:
+            return self._undamped(objective, state)
+        metric = _metric(objective, state.hessian)
+        plain = state.plain
+        region = _Region(state, metric)
+        radius = state.radius
+        for attempt in range(_TRIES):
+            direct = plain is not None and np.linalg.norm(plain * metric) <= radius
+            step = plain if direct and plain is not None else region.step(radius)
+            predicted = -float(state.gradient @ step + 0.5 * step @ (state.hessian @ step))
+            if predicted <= 0.0:
+                return at_precision(objective, state)
+            trial = state.params + step
+            found = objective.evaluate(trial, 2 if attempt == 0 and state.sure else 0)
+            worth = worth_taking(objective, state, predicted, found.value)
+            if worth is not False:
+                if found.hessian is None:
+                    found = objective.evaluate(trial, 2)
+                moved = self._accept(
+                    objective, state, step, found, predicted, radius, metric, sure=attempt == 0
+                )
+                if worth or is_nearer(objective, moved, state):
+                    return moved
+                if drowned(objective, state, predicted):
+                    return at_precision(objective, state)
+            length = float(np.linalg.norm(step * metric))
+            radius = 0.25 * length
+        return at_precision(objective, state)
+
+    def _accept(
+        self,
+        objective: Objective,
+        state: NewtonState,
+        step: Array,
+        found: Evaluation,
+        predicted: float = 0.0,
+        radius: float = np.inf,
+        metric: Array | float = 1.0,
+        sure: bool = True,
+    ) -> NewtonState:
+        assert found.gradient is not None
+        ratio = (state.value - found.value) / predicted if predicted > 0.0 else 1.0
+        length = float(np.linalg.norm(step * metric))
+        if ratio < 0.25:
+            radius = 0.25 * length
+        elif ratio > 0.75 and length > 0.9 * radius:
+            radius = 2.0 * radius
+        assert found.hessian is not None
+        plain = newton_step(found.hessian, found.gradient)
+        return replace(
+            state,
+            params=state.params + step,
+            value=found.value,
+            gradient=found.gradient,
+            decrement=decrement_of(plain, found.gradient),
+            hessian=found.hessian,
+            plain=plain,
+            iteration=state.iteration + 1,
+            step_size=scaled_length(objective, step),
+            radius=radius,
+            sure=sure,
+        )
+
+    def _undamped(self, objective: Objective, state: NewtonState) -> State:
+        try:
+            step = -np.linalg.solve(np.asarray(state.hessian), state.gradient)
+        except np.linalg.LinAlgError:
+            return replace(state, status=Status.STALLED, note="The Hessian is singular.")
+        found = objective.evaluate(state.params + step, 2)
+        if not np.isfinite(found.value):
+            return replace(state, status=Status.DIVERGED)
+        return self._accept(objective, state, step, found)
+
+
+def _metric(objective: Objective, hessian: Array) -> Array:
+    """(P,) lengths are measured as ‖metric * step‖: what makes the region the same in any units."""
+    if objective.scale is not None and not objective.is_linear:
+        return objective.scale
+    diagonal = np.sqrt(np.abs(np.diagonal(hessian)))
+    largest = float(diagonal.max(initial=0.0)) or 1.0
+    return np.maximum(diagonal, 1e-8 * largest)
+
+
+class _Region:
+    """The trust-region problem min g's + ½ s'Hs, ‖metric s‖ <= radius, for any radius from one eigh."""
+
+    def __init__(self, state: NewtonState, metric: Array) -> None:
+        self._state, self._metric = state, metric
+        self._eigen: tuple[Array, Array, Array] | None = None
+
+    def _decomposed(self) -> tuple[Array, Array, Array]:
+        if self._eigen is None:
+            assert self._state.hessian is not None
+            scaled = self._state.hessian / self._metric / self._metric[:, None]
+            values, V = np.linalg.eigh(scaled)
+            self._eigen = values, V, V.T @ (self._state.gradient / self._metric)
+        return self._eigen
+
+    def step(self, radius: float) -> Array:
+        values, V, g = self._decomposed()
+        largest = float(np.abs(values).max(initial=0.0)) or 1.0
+        tiny = len(values) * np.finfo(np.float64).eps * largest
+        if values[0] > -tiny:
+            # Positive semidefinite: the minimiser itself, shortest where directions are flat.
+            flat = values <= tiny
+            s = np.where(flat, 0.0, -g / np.where(flat, 1.0, values))
+            if np.linalg.norm(s) <= radius and np.abs(g[flat]).max(initial=0.0) <= 1e-12 * np.abs(g).max():
+                return np.asarray((V @ s) / self._metric)
+        if not np.isfinite(radius):
+            radius = max(1.0, float(np.linalg.norm(self._state.params * self._metric)))
+        shift = self._shift(values, g, radius, max(0.0, -values[0]), tiny)
+        s = -g / (values + shift)
+        length = float(np.linalg.norm(s))
+        if length < radius and values[0] < -tiny:
+            # The hard case, saddles among it: no gradient along the most negative direction. Go along it.
+            s[0] += np.copysign(np.sqrt(radius**2 - length**2), s[0])
+        return np.asarray((V @ s) / self._metric)
+
+    @staticmethod
+    def _shift(values: Array, g: Array, radius: float, lowest: float, tiny: float) -> float:
+        """lambda >= -smallest eigenvalue with ‖(H + lambda)^-1 g‖ = radius, by Newton on 1/‖s‖ kept in a bracket."""
+        low = lowest + max(tiny, 1e-14)
+        high = max(low * 2.0, lowest + float(np.linalg.norm(g)) / radius + tiny)
+        shift = low
+        for _ in range(100):
+            s = g / (values + shift)
+            length = float(np.linalg.norm(s))
+            if length < radius:
+                high = shift
+                if shift == low or length > (1.0 - 1e-3) * radius:
+                    break
+            elif length <= (1.0 + 1e-3) * radius:
+                break
+            else:
+                low = shift
+            slope = float(np.sum(np.square(s) / (values + shift)))
+            shift += (length / radius - 1.0) * length**2 / slope if slope > 0.0 else high
+            if not low < shift < high:
+                shift = 0.5 * (low + high)
+        return shift

@@ -1,0 +1,142 @@
+"""Newton-CG: Newton's direction by conjugate gradients, from products with the exact Hessian, which is never formed.
+
+Truncated inside a trust region (Steihaug 1983): a direction of negative curvature is followed to the edge. The
+forcing term sqrt(gradient) makes the end superlinear (Nocedal & Wright, alg. 7.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.objective import Objective
+from newtron.solvers.base import (
+    Solver,
+    State,
+    at_precision,
+    drowned,
+    relative_gradient,
+    scaled_length,
+    worth_taking,
+)
+
+Array = NDArray[np.floating]
+
+_TRIES = 40
+
+
+@dataclass(frozen=True)
+class NewtonCGState(State):
+    """radius: of the trust region, in scaled parameters."""
+
+    radius: float = float("inf")
+
+
+class _Direction(NamedTuple):
+    step: Array
+    residual: Array  # gradient + H step
+    inside: bool  # the region did not cut it
+
+
+@dataclass(frozen=True)
+class NewtonCG(Solver):
+    """max_inner: limit on Hessian products per step (None: twice the parameters, at most 1,000)."""
+
+    max_inner: int | None = None
+
+    name: ClassVar[str] = "newton-cg"
+    default_max_iter: ClassVar[int] = 1000
+
+    def init(self, objective: Objective, params: Array) -> NewtonCGState:
+        found = objective.evaluate(params, 1)
+        assert found.gradient is not None
+        radius = np.inf if objective.is_linear else 1.0
+        return NewtonCGState(params, found.value, found.gradient, radius=radius)
+
+    def step(self, objective: Objective, state: NewtonCGState) -> State:
+        radius = state.radius
+        for _ in range(_TRIES):
+            found = self._direction(objective, state, radius)
+            step = found.step
+            predicted = -0.5 * float(step @ (state.gradient + found.residual))
+            if not predicted > 0.0:
+                return at_precision(objective, state)
+            trial = objective.evaluate(state.params + step, 1)
+            worth = worth_taking(objective, state, predicted, trial.value)
+            length = _length(objective, step)
+            if worth is not False:
+                assert trial.gradient is not None
+                nearer = relative_gradient(objective, trial.gradient) < relative_gradient(
+                    objective, state.gradient
+                )
+                if not (worth or nearer):
+                    if drowned(objective, state, predicted):
+                        return at_precision(objective, state)
+                    radius = 0.25 * length
+                    continue
+                ratio = (state.value - trial.value) / predicted if worth else 1.0
+                if ratio < 0.25:
+                    radius = 0.25 * length
+                elif ratio > 0.75 and length > 0.9 * radius:
+                    radius *= 2.0
+                return replace(
+                    state,
+                    params=state.params + step,
+                    value=trial.value,
+                    gradient=trial.gradient,
+                    # Of the point just left, which the products there gave; here it is smaller still.
+                    decrement=float(np.sqrt(max(0.0, -state.gradient @ step))) if found.inside else np.nan,
+                    iteration=state.iteration + 1,
+                    step_size=scaled_length(objective, step),
+                    radius=radius,
+                )
+            radius = 0.25 * length
+        return at_precision(objective, state)
+
+    def _direction(self, objective: Objective, state: NewtonCGState, radius: float) -> _Direction:
+        inverse = np.ones(objective.n_params) if objective.scale is None else 1.0 / np.square(objective.scale)
+        limit = self.max_inner or min(2 * objective.n_params + 10, 1000)
+        enough = min(0.5, np.sqrt(relative_gradient(objective, state.gradient)))
+        step = np.zeros_like(state.params)
+        residual = state.gradient.copy()
+        z = inverse * residual
+        rz = float(residual @ z)
+        target = enough**2 * rz
+        direction = -z
+        for _ in range(limit):
+            product = objective.hvp(state.params, direction)
+            curvature = float(direction @ product)
+            tiny = objective.epsilon * float(direction @ (direction / inverse)) * 1e-3
+            t = rz / curvature if curvature > tiny else np.inf
+            if np.isinf(t) and np.isinf(radius):
+                # Flat and unlimited: one scaled unit along the gradient, or what has been found so far.
+                if not step.any():
+                    step = direction / max(1.0, _length(objective, direction))
+                    residual = residual + product / max(1.0, _length(objective, direction))
+                return _Direction(step, residual, False)
+            if np.isinf(t) or _length(objective, step + t * direction) >= radius:
+                t = _to_edge(step, direction, inverse, radius)
+                return _Direction(step + t * direction, residual + t * product, False)
+            step = step + t * direction
+            residual = residual + t * product
+            z = inverse * residual
+            previous, rz = rz, float(residual @ z)
+            if rz <= target:
+                break
+            direction = -z + (rz / previous) * direction
+        return _Direction(step, residual, True)
+
+
+def _length(objective: Objective, step: Array) -> float:
+    return float(np.linalg.norm(step if objective.scale is None else step * objective.scale))
+
+
+def _to_edge(step: Array, direction: Array, inverse: Array, radius: float) -> float:
+    """The positive t with ‖step + t direction‖ = radius in the scaled norm."""
+    a = float(direction @ (direction / inverse))
+    b = float(step @ (direction / inverse))
+    c = float(step @ (step / inverse)) - radius**2
+    return (-b + np.sqrt(max(0.0, b * b - a * c))) / a

@@ -1,0 +1,29 @@
+"""scikit-learn's own checks of an estimator: every one of them, with no exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
+
+# The checks' toy classes are separated, which an unpenalised perceptron rightly reports as no convergence.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@parametrize_with_checks(
+    [
+        PerceptronRegressor(),
+        PerceptronClassifier(),
+        PerceptronClassifier(alpha=1.0, solver="lbfgs"),
+        PerceptronRegressor(alpha=0.5, standardize=True, solver="newton-cg"),
+        NetworkRegressor(),
+        NetworkClassifier(),
+        NetworkClassifier(hidden=[(3,), (4, 3)], activation="sigmoid", n_starts=1),
+    ]
+)
+def test_scikit_learn_check(estimator: Any, check: Callable[[Any], None]) -> None:
+    check(estimator)
