@@ -1,0 +1,227 @@
+"""Cells of one column -> numbers, dates, yes/no. Vectorised: a column at a time, never a cell."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Cells of a text file that mean "no value", after blanks around them are removed.
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?", ".")
+
+# Words for no and yes, in pairs: a column is yes/no only if both its words come from one pair.
+FLAG_WORDS = (("no", "yes"), ("false", "true"), ("f", "t"), ("n", "y"))
+
+_COMMA_NUMBER = r"^[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?$"
+_DATE = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
+_SECONDS_PER_DAY = 86400.0
+
+
+def clean_text(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text without blanks around it, null where the cell means missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(cells)
+    absent = pc.is_in(trimmed, value_set=pa.array(MISSING))
+    return pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
+
+
+def parse_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Text as int64 or float64; None if any cell is not a number. '1e400' comes out infinite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        numbers = cells.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+    try:
+        # Only after the floats: as an integer, Arrow would take '0x1F' too.
+        return cells.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return numbers
+
+
+def parse_comma_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Text with decimal commas as numbers; None if any cell is not such a number."""
+    import pyarrow.compute as pc
+
+    if not pc.all(pc.match_substring_regex(cells, _COMMA_NUMBER)).as_py():
+        return None
+    return parse_numbers(pc.replace_substring(cells, ",", "."))
+
+
+def is_text(array: pa.Array) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
+
+
+def plain(array: pa.Array) -> pa.Array:
+    """Dictionaries and views unrolled, decimals as floats, NaN as null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.large_string())
+    if pa.types.is_float16(array.type):
+        array = array.cast(pa.float32())
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    if pa.types.is_floating(array.type):
+        array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
+    return array
+
+
+def is_number(array: pa.Array) -> bool:
+    import pyarrow as pa
+
+    kind = array.type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def is_date(array: pa.Array) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_date(array.type) or pa.types.is_timestamp(array.type))
+
+
+def as_numbers(array: pa.Array) -> NDArray[np.float64] | int:
+    """A plain column as float64, NaN where missing; or the index of the first cell that is no number."""
+    import pyarrow as pa
+
+    if is_text(array):
+        numbers = parse_numbers(pa.chunked_array([array]))
+        if numbers is None:
+            return _first_bad(array, lambda part: parse_numbers(pa.chunked_array([part])) is not None)
+        array = numbers
+    elif not (is_number(array) or pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
+        return _first_valid(array)
+    values: NDArray[np.float64] = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return values
+
+
+def as_days(array: pa.Array) -> NDArray[np.float64] | int:
+    """A plain column as days since 1970-01-01, NaN where missing; or the index of the first other cell."""
+    import pyarrow as pa
+
+    if is_text(array):
+        moments = _parse_dates(array)
+        if moments is None:
+            return _first_bad(array, lambda part: _parse_dates(part) is not None)
+        array = moments
+    elif pa.types.is_null(array.type):
+        return np.full(len(array), np.nan)
+    elif not is_date(array):
+        return _first_valid(array)
+    zone = getattr(array.type, "tz", None)
+    microseconds = (
+        array.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
+    )
+    days: NDArray[np.float64] = microseconds.to_numpy(zero_copy_only=False) / (1e6 * _SECONDS_PER_DAY)
+    return days
+
+
+def _parse_dates(array: pa.Array) -> pa.Array | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pc.all(pc.match_substring_regex(array, _DATE), min_count=0).as_py():
+        return None
+    # Every text gets a time and a zone (UTC where none is written), so that one cast reads them all.
+    full = pc.replace_substring_regex(array, r"^(.{10})$", r"\1 00:00")
+    full = pc.replace_substring_regex(full, r"(\.\d{6})\d+", r"\1")
+    full = pc.replace_substring_regex(full, r"(:\d{2}(\.\d+)?)$", r"\1Z")
+    full = pc.replace_substring_regex(full, r"([+-]\d{2}:\d{2})Z$", r"\1")
+    try:
+        return full.cast(pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        return None
+
+
+def _first_valid(array: pa.Array) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.index(pc.is_valid(array), True).as_py())
+
+
+def _first_bad(array: pa.Array, good: Any) -> int:
+    """The first cell that spoils the column, found by halving: the error path may look more than once."""
+    low, high = 0, len(array)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if good(array.slice(low, middle - low)) else (low, middle)
+    return low
+
+
+def flag_words(texts: list[str]) -> tuple[str, str] | None:
+    """The pair of words, no first, if these distinct texts are a yes/no column."""
+    words = {text.casefold() for text in texts}
+    return next((pair for pair in FLAG_WORDS if words == set(pair)), None)
+
+
+def as_flags(array: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """A plain column as 0, 1 and NaN where missing; with a mask of the cells that are neither yes nor no."""
+    known = {word: float(value) for pair in FLAG_WORDS for value, word in enumerate(pair)}
+    known |= {"0": 0.0, "1": 1.0}
+
+    def flag(value: Any) -> float:
+        if isinstance(value, str):
+            return known.get(value.casefold(), np.nan)
+        return float(value) if value in (0, 1) else np.nan
+
+    distinct, codes = distinct_cells(array)
+    table = np.array([flag(value) for value in distinct] + [np.nan])
+    unknown = np.isnan(table)
+    unknown[-1] = False
+    return table[codes], unknown[codes]
+
+
+def distinct_cells(array: pa.Array) -> tuple[list[Any], NDArray[np.int64]]:
+    """The different values of a plain column, and for each cell which one it is; len(values) if missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_null(array.type):
+        return [], np.zeros(len(array), dtype=np.int64)
+    encoded = array.dictionary_encode()
+    values = encoded.dictionary.to_pylist()
+    codes = pc.fill_null(encoded.indices.cast(pa.int64()), len(values)).to_numpy(zero_copy_only=False)
+    return values, codes
+
+
+def match_levels(values: list[Any], levels: tuple[Any, ...]) -> list[int]:
+    """For each value the position of its level, or -1.
+
+    Text matches letter by letter. Where a level is text and the value a number (or the reverse), because
+    this file has no letters in that column and the other had, they match if they are the same number.
+    """
+    exact = {level: position for position, level in enumerate(levels)}
+    by_key: dict[Any, int] = {}
+    for position, level in enumerate(levels):
+        by_key.setdefault(_key(level), position)
+    found = []
+    for value in values:
+        position = exact.get(value, -1)
+        crosses = isinstance(value, str) != isinstance(levels[0], str) if levels else False
+        found.append(by_key.get(_key(value), -1) if position < 0 and crosses else position)
+    return found
+
+
+def _key(value: Any) -> Any:
+    if not isinstance(value, str):
+        return float(value) if isinstance(value, int | float) else str(value)
+    if value.casefold() in ("true", "false"):
+        return float(value.casefold() == "true")
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value, re.ASCII):
+        return float(value)
+    return value

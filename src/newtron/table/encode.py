@@ -1,0 +1,135 @@
+"""A table and a schema -> the matrix. Written in place, column by column; no second copy is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+from newtron.table.cells import as_days, as_flags, as_numbers, distinct_cells, match_levels, plain
+from newtron.table.schema import Column, Encoded, Schema, Target
+from newtron.table.table import Table, show, suggest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BLOCK_ROWS = 8192  # rows of a category written at a time, so that they stay in the cache
+_CLASSES_SHOWN = 10
+
+
+def encode_features(schema: Schema, table: Table) -> Encoded:
+    for column in schema.columns:
+        if column.name not in table.names:
+            raise InputError(
+                f"{table.path}: the column {column.name!r}, which the model needs, is missing; "
+                f"{suggest(column.name, table.names)}."
+            )
+    X = np.empty((table.n_rows, len(schema.feature_names)))
+    unseen: dict[str, int] = {}
+    missing: dict[str, int] = {}
+    start = 0
+    for column in schema.columns:
+        stop = start + len(column.encoded)
+        fill = _fill_category if column.kind == "category" else _fill_number
+        n_unseen, n_missing = fill(column, table, X[:, start:stop])
+        if n_unseen:
+            unseen[column.name] = n_unseen
+        if n_missing and not column.missing_seen:
+            missing[column.name] = n_missing
+        start = stop
+    return Encoded(X, unseen, missing)
+
+
+def _fill_number(column: Column, table: Table, out: NDArray[np.float64]) -> tuple[int, int]:
+    """Write a number, date or yes/no; return how many cells were unseen and how many missing."""
+    cells = plain(table.column(column.name))
+    unseen = 0
+    if column.kind == "yes/no":
+        values, unknown = as_flags(cells)
+        unseen = int(np.count_nonzero(unknown))
+    else:
+        found = as_days(cells) if column.kind == "date" else as_numbers(cells)
+        if isinstance(found, int):
+            raise _wrong_kind(column, table, cells, found)
+        values = found
+    absent = np.isnan(values)
+    n_absent = int(np.count_nonzero(absent))
+    out[:, 0] = values
+    if n_absent:
+        out[absent, 0] = column.mean
+    if column.indicator:
+        out[:, 1] = absent
+        if unseen:
+            out[unknown, 1] = 0.0  # there is a cell; only its word is unknown
+    return unseen, n_absent - unseen
+
+
+def _wrong_kind(column: Column, table: Table, cells: pa.Array, index: int) -> InputError:
+    was = "a date such as 2024-01-31" if column.kind == "date" else "a number"
+    return InputError(
+        f"{table.place(column.name, index)}: {show(cells[index].as_py())} is not {was}, "
+        "as this column was in training; correct the cell or leave it empty."
+    )
+
+
+def _fill_category(column: Column, table: Table, out: NDArray[np.float64]) -> tuple[int, int]:
+    """Write a category's 0/1 columns; return how many cells were unseen and how many missing."""
+    values, codes = distinct_cells(plain(table.column(column.name)))
+    patterns, known = _patterns(column, values)
+    for start in range(0, len(codes), _BLOCK_ROWS):
+        block = codes[start : start + _BLOCK_ROWS]
+        out[start : start + _BLOCK_ROWS] = patterns[block]
+    counts = np.bincount(codes, minlength=len(values) + 1)
+    return int(counts[:-1][~known].sum()), int(counts[-1])
+
+
+def _patterns(column: Column, values: list[object]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The row of 0s and 1s for each different cell, the last for a missing one; and which cells are known."""
+    assert column.reference is not None
+    levels = (*column.levels, *column.pooled, column.reference)
+    n_levels = len(column.levels)
+    found = np.array(match_levels(values, levels), dtype=np.int64)
+    known = found >= 0
+    patterns = np.zeros((len(values) + 1, len(column.encoded)))
+    own = np.flatnonzero(known & (found < n_levels))
+    patterns[own, found[own]] = 1.0
+    pooled = (found >= n_levels) & (found < len(levels) - 1)
+    if column.pooled:
+        patterns[np.flatnonzero(pooled | ~known), n_levels] = 1.0
+    else:
+        patterns[np.flatnonzero(~known)] = column.shares
+    if column.indicator:
+        patterns[-1, -1] = 1.0
+    else:
+        patterns[-1] = column.shares
+    return patterns, known
+
+
+def encode_target(
+    target: Target, table: Table
+) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
+    cells = plain(table.column(target.name))
+    if target.task == "regression":
+        values = as_numbers(cells)
+        if isinstance(values, int):
+            raise InputError(
+                f"{table.place(target.name, values)}: {show(cells[values].as_py())} is not a number, "
+                "as the target was in training; correct the cell or leave it empty."
+            )
+        kept = ~np.isnan(values)
+        return values[kept], kept
+    distinct, codes = distinct_cells(cells)
+    found = np.array([*match_levels(distinct, target.classes), -1], dtype=np.int64)
+    kept = codes < len(distinct)
+    unknown = np.flatnonzero((found[codes] < 0) & kept)
+    if len(unknown):
+        index = int(unknown[0])
+        names = ", ".join(show(label) for label in target.classes[:_CLASSES_SHOWN])
+        more = ", ..." if len(target.classes) > _CLASSES_SHOWN else ""
+        raise InputError(
+            f"{table.place(target.name, index)}: the model does not know the class "
+            f"{show(distinct[codes[index]])}; its classes are {names}{more}: correct the cell or empty it."
+        )
+    return found[codes[kept]], kept

@@ -1,0 +1,252 @@
+"""Look at the training table once and decide what every column means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+from newtron.table.cells import (
+    as_days,
+    as_flags,
+    as_numbers,
+    distinct_cells,
+    flag_words,
+    is_date,
+    is_number,
+    is_text,
+    plain,
+)
+from newtron.table.schema import Column, Schema
+from newtron.table.table import Table, count, show, suggest
+from newtron.table.target import almost_numbers, learn_target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_LEVELS = 100
+_FEW_LEVELS = 20
+_LEVEL_SHARE = 0.05
+_RARE_SHARE = 0.0005
+_ROW_NAME = re.compile(
+    r"id|index|idx|rows?|row[ _.]?(names?|id|number)|obs|observation|no\.?|nr\.?|#|number|case|record"
+    r"|column \d+|unnamed: \d+|__index_level_0__"
+)
+
+
+@dataclass(frozen=True)
+class _Dropped:
+    """Why a column is not used."""
+
+    reason: str
+
+
+def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: Iterable[str] = ()) -> Schema:
+    """Decide what each column is and how it becomes numbers.
+
+    Numbers stay numbers even where they are codes; text of two or more levels is a category; yes/no words
+    and bools are yes/no; ISO dates are dates. A text column with more levels than max(20, 5 % of the rows),
+    or 100, or half the rows, is dropped; so are constant columns, missing ones, and row numbers. Levels
+    seen fewer than max(2, 0.05 % of the rows) times are pooled if there are at least two of them. Rows
+    without a target are left out. `task` ("regression" or "classification") overrides the choice that
+    `Schema.target.why` explains; columns named in `ignore` are not used.
+
+    Raises
+    ------
+    InputError
+        There is no such column, nothing to learn from, or nothing to learn.
+    """
+    ignored = [ignore] if isinstance(ignore, str) else list(ignore)
+    for name in ignored:
+        if name not in table.names:
+            raise InputError(
+                f"{table.path}: there is no column {name!r} to ignore; {suggest(name, table.names)}."
+            )
+    learnt, kept, warnings = learn_target(table, target, task)
+    row_names = [name for name in table.names if _is_row_number(name, table)]
+    rows = table if kept.all() else table.take(np.flatnonzero(kept))
+    columns: list[Column] = []
+    dropped: list[tuple[str, str]] = []
+    marks: set[bytes] = set()
+    for name in table.names:
+        if name == target or name in ignored:
+            continue
+        column = (
+            _Dropped("it only counts the rows") if name in row_names else _learn_column(rows, name, marks)
+        )
+        if isinstance(column, _Dropped):
+            dropped.append((name, column.reason))
+            warnings.append(f"the column {name!r} is not used: {column.reason}.")
+            continue
+        columns.append(column)
+        if column.indicator:
+            marks.add(_missing_pattern(plain(rows.column(name))))
+        if column.kind == "number" and _is_identifier(name, rows):
+            warnings.append(
+                f"the column {name!r} looks like an identifier but is used as a number; ignore it if so."
+            )
+    if not columns:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
+        raise InputError(
+            f"{table.path}: no column is left to predict {target!r} from ({reasons or 'there is no other'}); "
+            "add a column of numbers or categories."
+        )
+    dropped += [(name, "ignored, as asked") for name in table.names if name in ignored and name != target]
+    return Schema(tuple(_distinct_names(columns)), learnt, tuple(dropped), tuple(warnings))
+
+
+def _learn_column(table: Table, name: str, marks: set[bytes]) -> Column | _Dropped:
+    """The column, or why not. `marks` are the patterns of missing cells that earlier columns mark."""
+    cells = plain(table.column(name))
+    if cells.null_count == len(cells):
+        return _Dropped("every cell is missing")
+    # Two equal columns could not be told apart: rows that an earlier column marks need no second mark.
+    indicator = cells.null_count > 0 and _missing_pattern(cells) not in marks
+    if is_number(cells):
+        return _learn_values(name, "number", cells, as_numbers(cells), indicator)
+    if is_date(cells) or (is_text(cells) and not isinstance(as_days(cells), int)):
+        return _learn_values(name, "date", cells, as_days(cells), indicator)
+    if not is_text(cells) and str(cells.type) != "bool":
+        return _Dropped(f"its cells are of type {cells.type}, which is neither number, text nor date")
+    values, codes = distinct_cells(cells)
+    counts = np.bincount(codes, minlength=len(values) + 1)
+    missing = bool(counts[-1])
+    texts = [str(value).lower() if isinstance(value, bool) else value for value in values]
+    if len(texts) == 1 and not indicator:
+        return _Dropped(f"it is {show(values[0])} in every row{' that has a value' if missing else ''}")
+    words = flag_words(texts)
+    if words:
+        flags, _ = as_flags(cells)
+        encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
+        mean = float(np.nanmean(flags))
+        return Column(name, "yes/no", encoded, mean, (words[1],), words[0], (), (), missing, indicator)
+    if reason := _too_many_levels(table, name, cells, len(texts)):
+        return _Dropped(reason)
+    return _learn_category(name, texts, counts, indicator)
+
+
+def _missing_pattern(cells: pa.Array) -> bytes:
+    """Which cells are missing, one bit a row."""
+    return np.packbits(cells.is_null().to_numpy(zero_copy_only=False)).tobytes()
+
+
+def _with_indicator(name: str, encoded: list[str], indicator: bool) -> tuple[str, ...]:
+    return (*encoded, f"{name} is missing") if indicator else tuple(encoded)
+
+
+def _learn_values(
+    name: str,
+    kind: Literal["number", "date"],
+    cells: pa.Array,
+    values: NDArray[np.float64] | int,
+    indicator: bool,
+) -> Column | _Dropped:
+    assert not isinstance(values, int), "the cells were found to be of this kind"
+    present = values[~np.isnan(values)]
+    missing = len(present) < len(values)
+    if present.min() == present.max():
+        constant = cells.drop_null()[0].as_py()
+        if not indicator:
+            return _Dropped(f"it is {show(constant)} in every row{' that has a value' if missing else ''}")
+        # The value says nothing, but whether it is there does: a box ticked or not.
+        return _learn_category(name, [str(constant)], np.array([len(present), cells.null_count]), indicator)
+    with np.errstate(over="ignore"):
+        mean = float(np.mean(present))
+    if not np.isfinite(mean):
+        mean = float(np.sum(present / len(present)))
+    encoded = _with_indicator(name, [name], indicator)
+    return Column(name, kind, encoded, mean, missing_seen=missing, indicator=indicator)
+
+
+def _too_many_levels(table: Table, name: str, cells: pa.Array, k: int) -> str:
+    """The reason to drop a text column with so many levels, or nothing."""
+    n_valid = len(cells) - cells.null_count
+    if k <= 2 or (k <= min(MOST_LEVELS, max(_FEW_LEVELS, _LEVEL_SHARE * len(cells))) and k <= n_valid / 2):
+        return ""
+    hint = almost_numbers(table, name, cells)
+    reason = f"it is text with {k:,} different values in {count(n_valid, 'row')}"
+    return f"{reason}, and {hint}" if hint else reason
+
+
+def _learn_category(name: str, texts: list[str], counts: NDArray[np.int64], indicator: bool) -> Column:
+    """`counts` are those of `texts` and, last, of the missing cells."""
+    n = int(counts.sum())
+    by_level = dict(zip(texts, counts[:-1].tolist(), strict=True))
+    # Sorted by text; the most frequent is the reference, the first of equals.
+    names = sorted(by_level)
+    reference = max(names, key=lambda level: by_level[level])
+    rare = [level for level in names if by_level[level] < max(2, _RARE_SHARE * n) and level != reference]
+    pooled = tuple(rare) if len(rare) >= 2 else ()
+    levels = tuple(level for level in names if level != reference and level not in pooled)
+    encoded = [f"{name}={level}" for level in levels]
+    sizes = [by_level[level] for level in levels]
+    if pooled:
+        encoded.append(f"{name}=(other)")
+        sizes.append(sum(by_level[level] for level in pooled))
+    if indicator:
+        sizes.append(int(counts[-1]))
+    # Where an earlier column's mark stands for the missing cells too, the shares are those of the others.
+    n_counted = n if indicator else n - int(counts[-1])
+    return Column(
+        name,
+        "category",
+        _with_indicator(name, encoded, indicator),
+        levels=levels,
+        reference=reference,
+        pooled=pooled,
+        shares=tuple(size / n_counted for size in sizes),
+        missing_seen=bool(counts[-1]),
+        indicator=indicator,
+    )
+
+
+def _whole_numbers(table: Table, name: str) -> NDArray[np.int64] | None:
+    import pyarrow as pa
+
+    cells = table.data.column(name)
+    if not pa.types.is_integer(cells.type) or cells.null_count:
+        return None
+    numbers: NDArray[np.int64] = cells.to_numpy().astype(np.int64)
+    return numbers
+
+
+def _named_like_row_number(name: str) -> bool:
+    return _ROW_NAME.fullmatch(name.strip().casefold()) is not None
+
+
+def _is_row_number(name: str, table: Table) -> bool:
+    """Named like a row number, or without a name, and exactly 0, 1, 2, ... or 1, 2, 3, ..."""
+    if not _named_like_row_number(name):
+        return False
+    numbers = _whole_numbers(table, name)
+    if numbers is None or numbers[0] not in (0, 1):
+        return False
+    return bool(np.array_equal(numbers, np.arange(numbers[0], numbers[0] + len(numbers))))
+
+
+def _is_identifier(name: str, table: Table) -> bool:
+    if not (_named_like_row_number(name) or name.casefold().endswith(("_id", " id"))):
+        return False
+    numbers = _whole_numbers(table, name)
+    return numbers is not None and len(np.unique(numbers)) == len(numbers)
+
+
+def _distinct_names(columns: list[Column]) -> list[Column]:
+    """Encoded names that differ, even where a column is called 'a=b' and another 'a' has the level 'b'."""
+    taken: set[str] = set()
+    result = []
+    for column in columns:
+        encoded = []
+        for name in column.encoded:
+            unique, number = name, 2
+            while unique in taken:
+                unique, number = f"{name} ({number})", number + 1
+            taken.add(unique)
+            encoded.append(unique)
+        result.append(replace(column, encoded=tuple(encoded)))
+    return result

@@ -1,0 +1,144 @@
+"""The table as it was read: columns of cells, and where in the file each row stood."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from newtron.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NAMES_SHOWN = 20
+_ROWS_SHOWN = 5
+_CELL_SHOWN = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Cells by column, with missing cells as nulls.
+
+    `first_row` is the row number of the first data row: 2 in a CSV file, whose header is row 1, and 1 in
+    a Parquet or Arrow file. `rows` holds the row numbers where they do not simply count on from there,
+    because blank lines were left out or rows were taken. `notes` are sentences for the user.
+    """
+
+    path: str
+    data: pa.Table
+    first_row: int = 2
+    notes: tuple[str, ...] = ()
+    rows: NDArray[np.int64] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.data.num_rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.data.column_names)
+
+    def column(self, name: str) -> pa.Array:
+        """One column in one piece; an InputError that lists near names if there is none of that name."""
+        import pyarrow as pa
+
+        if name not in self.data.column_names:
+            raise InputError(f"{self.path}: there is no column {name!r}; {suggest(name, self.names)}.")
+        chunks = self.data.column(name)
+        if chunks.type == pa.string() and chunks.nbytes > 2**31 - 1:
+            # Offsets of 32 bits cannot reach over the joined pieces.
+            chunks = chunks.cast(pa.large_string())
+        joined = chunks.combine_chunks()
+        return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
+
+    def take(self, indices: ArrayLike) -> Table:
+        """The rows at these positions (0 is the first data row), which keep their row numbers."""
+        import pyarrow as pa
+
+        chosen = np.asarray(indices, dtype=np.int64)
+        if chosen.ndim != 1:
+            raise ValueError("indices must be one-dimensional")
+        numbers = chosen + self.first_row if self.rows is None else self.rows[chosen]
+        return replace(self, data=self.data.take(pa.array(chosen)), rows=numbers)
+
+    def row_number(self, index: int) -> int:
+        """The number of a row as the user counts: the line in a plain CSV file."""
+        return self.first_row + index if self.rows is None else int(self.rows[index])
+
+    def place(self, column: str, index: int | None = None) -> str:
+        """How a message names a cell or a column."""
+        row = "" if index is None else f", row {self.row_number(index)}"
+        return f"{self.path}{row}, column {column!r}"
+
+    def place_of_rows(self, column: str, indices: Sequence[int] | NDArray[np.int64]) -> str:
+        """How a message names several rows of a column."""
+        numbers = [str(self.row_number(int(index))) for index in indices[:_ROWS_SHOWN]]
+        if len(indices) > _ROWS_SHOWN:
+            listed = ", ".join(numbers) + f" and {len(indices) - _ROWS_SHOWN:,} more"
+        else:
+            listed = join_words(numbers)
+        return f"{self.path}, {'row' if len(indices) == 1 else 'rows'} {listed}, column {column!r}"
+
+
+def join_words(words: Iterable[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def show(value: Any) -> str:
+    """A cell as messages show it: quoted, and cut where it is long."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= _CELL_SHOWN else value[:_CELL_SHOWN] + "...")
+    return str(value)
+
+
+def count(number: int, thing: str, plural: str | None = None) -> str:
+    """'1 row', '1,234 rows'."""
+    return f"{number:,} {thing if number == 1 else plural or thing + 's'}"
+
+
+def suggest(name: str, names: Sequence[str]) -> str:
+    """What to say after 'there is no such column'."""
+    folded = {known.casefold(): known for known in names}
+    near = [folded[word] for word in difflib.get_close_matches(name.casefold(), folded, n=3)]
+    shown = ", ".join(repr(known) for known in names[:_NAMES_SHOWN])
+    rest = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+    columns = f"the columns are {shown}{rest}"
+    return f"did you mean {' or '.join(map(repr, near))}? ({columns})" if near else columns
+
+
+def check_names(path: str, names: Sequence[str]) -> None:
+    """Column names must differ, because everything after this goes by name."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(
+                f"{path}: two columns are both named {name!r}; give every column a name of its own."
+            )
+        seen.add(name)
+
+
+def check_finite(table: Table) -> None:
+    """Infinities have no place in a fit: name the rows instead of passing them on."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in table.names:
+        column = table.data.column(name)
+        if not pa.types.is_floating(column.type):
+            continue
+        infinite = pc.is_inf(column)
+        if not pc.any(infinite).as_py():
+            continue
+        rows = np.flatnonzero(pc.fill_null(infinite, False).to_numpy())
+        noun, them = ("this cell is", "it") if len(rows) == 1 else ("these cells are", "them")
+        raise InputError(
+            f"{table.place_of_rows(name, rows)}: {noun} infinite or too large for a number; "
+            f"correct {them}, leave {them} empty, or delete the row{'s' if len(rows) > 1 else ''}."
+        )

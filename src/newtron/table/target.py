@@ -1,0 +1,178 @@
+"""The column to predict: is it a number (regression) or a class (classification)?"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+from newtron.table.cells import (
+    as_days,
+    distinct_cells,
+    flag_words,
+    is_date,
+    is_number,
+    is_text,
+    parse_numbers,
+    plain,
+)
+from newtron.table.schema import ClassLabel, Target, Task
+from newtron.table.table import Table, count, join_words, show
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_CLASSES = 100
+_MOST_CODES = 10
+_ROWS_PER_CODE = 20
+
+
+def learn_target(table: Table, name: str, task: str | None) -> tuple[Target, NDArray[np.bool_], list[str]]:
+    """The target, which rows have one, and warnings."""
+    if task not in (None, "regression", "classification"):
+        raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
+    cells = plain(table.column(name))
+    where = f"{table.path}, target {name!r}"
+    kept = _has_value(cells)
+    if not kept.any():
+        raise InputError(f"{where}: every cell is missing; choose another target column.")
+    if not (is_text(cells) or is_number(cells) or _is_bool(cells)) or _holds_dates(cells):
+        kind = "dates" if _holds_dates(cells) else f"values of type {cells.type}"
+        raise InputError(
+            f"{where}: it holds {kind}, which cannot be predicted; turn them into numbers or classes first."
+        )
+    values, codes = distinct_cells(cells)
+    counts = np.bincount(codes, minlength=len(values) + 1)[: len(values)]
+    # A spelling such as 1.0 is the whole number 1: classes print as such.
+    labels = [int(v) if isinstance(v, float) and v.is_integer() and abs(v) < 2**53 else v for v in values]
+    chosen, why = _choose_task(name, cells, labels, int(kept.sum()), task)
+    warnings = []
+    if not kept.all():
+        without = int(len(kept) - kept.sum())
+        warnings.append(f"{count(without, 'row')} without a value of the target {name!r} left out.")
+    if chosen == "regression":
+        _check_regression(table, name, cells, labels)
+        return Target(name, "regression", (), why), kept, warnings
+    classes = _check_classes(table, name, cells, labels, int(kept.sum()))
+    warnings += _warn_of_twins(name, classes)
+    rare = [show(v) for v, n in zip(labels, counts, strict=True) if n == 1]
+    if rare:
+        noun, verb = ("class", "is") if len(rare) == 1 else ("classes", "are each")
+        warnings.append(
+            f"the {noun} {join_words(rare[:5])} of {name!r} {verb} in one row only: too few to learn from."
+        )
+    return Target(name, "classification", classes, why), kept, warnings
+
+
+def _has_value(cells: pa.Array) -> NDArray[np.bool_]:
+    valid: NDArray[np.bool_] = cells.is_valid().to_numpy(zero_copy_only=False)
+    return valid
+
+
+def _is_bool(cells: pa.Array) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_boolean(cells.type))
+
+
+def _holds_dates(cells: pa.Array) -> bool:
+    return is_date(cells) or (is_text(cells) and not isinstance(as_days(cells), int))
+
+
+def _choose_task(name: str, cells: pa.Array, values: list[Any], n: int, task: str | None) -> tuple[Task, str]:
+    """The task and the sentence that says why."""
+    k = len(values)
+    if task == "classification":
+        return "classification", f"{name!r} has {count(k, 'class', 'classes')}: classification, as asked."
+    if task == "regression":
+        return "regression", f"{name!r} has {count(k, 'different number')}: regression, as asked."
+    if not is_number(cells):
+        kind = "yes/no" if _is_bool(cells) or flag_words([str(v) for v in values]) else "text"
+        return "classification", f"{name!r} is {kind} with {count(k, 'different value')}: classification."
+    whole = all(isinstance(value, int) for value in values)
+    if not whole:
+        return "regression", f"{name!r} has {count(k, 'different number')}, not all whole: regression."
+    low, high = min(values), max(values)
+    if k <= 2:
+        return "classification", f"{name!r} has only {count(k, 'different number')}: classification."
+    if k <= _MOST_CODES and low in (0, 1) and high - low == k - 1 and n >= _ROWS_PER_CODE * k:
+        return "classification", f"{name!r} has only the whole numbers {low} to {high}: classification."
+    return "regression", f"{name!r} has {count(k, 'different number')}: regression."
+
+
+def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any]) -> None:
+    where = f"{table.path}, target {name!r}"
+    if is_text(cells):
+        hint = almost_numbers(table, name, cells)
+        if hint:
+            raise InputError(f"{where}: most cells are numbers, but {hint}; correct it or leave it empty.")
+        raise InputError(
+            f"{where}: it is text, such as {show(values[0])}, and regression needs numbers; "
+            "ask for classification or choose another target."
+        )
+    if len(values) < 2:
+        raise InputError(
+            f"{where}: it is {show(values[0])} in every row, so there is nothing to learn; "
+            "choose another target or add rows that differ."
+        )
+
+
+def _check_classes(
+    table: Table, name: str, cells: pa.Array, values: list[Any], n: int
+) -> tuple[ClassLabel, ...]:
+    where = f"{table.path}, target {name!r}"
+    k = len(values)
+    if k < 2:
+        raise InputError(
+            f"{where}: the only class is {show(values[0])}, so there is nothing to learn; "
+            "choose another target or add rows of another class."
+        )
+    if k > MOST_CLASSES or (k > 2 and k > n / 2):
+        advice = (
+            almost_numbers(table, name, cells) if is_text(cells) else "use regression to predict the number"
+        )
+        raise InputError(
+            f"{where}: {k:,} classes in {count(n, 'row')} are too many to learn; "
+            f"{advice or 'choose another target, or join classes'}."
+        )
+    return tuple(sorted(values))
+
+
+def almost_numbers(table: Table, name: str, cells: pa.Array) -> str:
+    """If nine in ten cells of a text column are numbers: a sentence naming the first that is not."""
+    import pyarrow.compute as pc
+
+    pattern = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+    numeric = pc.fill_null(pc.match_substring_regex(cells, pattern), True).to_numpy(zero_copy_only=False)
+    n_valid = len(cells) - cells.null_count
+    n_other = int(np.count_nonzero(~numeric))
+    if not n_other or n_other > 0.1 * n_valid or parse_numbers_possible(cells):
+        return ""
+    index = int(np.argmax(~numeric))
+    return f"row {table.row_number(index)} holds {show(cells[index].as_py())}, which is not a number"
+
+
+def parse_numbers_possible(cells: pa.Array) -> bool:
+    import pyarrow as pa
+
+    return parse_numbers(pa.chunked_array([cells])) is not None
+
+
+def _warn_of_twins(name: str, classes: tuple[ClassLabel, ...]) -> list[str]:
+    """Labels are kept letter by letter; where two look alike, that is perhaps not what was meant."""
+    looks: dict[str, str] = {}
+    warnings = []
+    for label in classes:
+        if not isinstance(label, str):
+            continue
+        look = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        if look in looks:
+            warnings.append(
+                f"the classes {looks[look]!r} and {label!r} of {name!r} look alike but differ in their "
+                f"letters ({looks[look]!a} and {label!a}); they are kept apart."
+            )
+        looks.setdefault(look, label)
+    return warnings
