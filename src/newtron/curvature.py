@@ -129,9 +129,7 @@ def _first_layer(at: Linearization, deltas: list[Array], bend: Array, out: Array
         mirror[j, :, :, j] += block.T
 
 
-def _deeper_layers(
-    at: Linearization, deltas: list[Array], bends: list[Array], rows: slice, out: Array
-) -> None:
+def _deeper_layers(at: Linearization, deltas: list[Array], bends: list[Array], rows: slice, out: Array) -> None:
     """Terms of the second and later hidden layers, from dz^[l] / d(parameters up to l), carried forward."""
     network = at.network
     Jz = _first_jacobian(at.inputs[0][rows], network.widths[1], network.intercept)

@@ -41,8 +41,14 @@ class _Triangle:
         self.R = R
 
     def __iadd__(self, other: _Triangle) -> _Triangle:
-        self.R = np.linalg.qr(np.vstack([self.R, other.R]), mode="r")
+        self.R = _upper(np.vstack([self.R, other.R]))
         return self
+
+
+def _upper(A: Array) -> Array:
+    """R of A = QR."""
+    R: Array = np.linalg.qr(A, mode="r")  # type: ignore[assignment]  # NumPy's stubs know only the other modes
+    return R
 
 
 def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Array, int]:
@@ -57,14 +63,14 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
         A = _design(chunk, intercept) * scale
         if chunk.weight is not None:
             A *= np.sqrt(chunk.weight.astype(np.float64))[:, None]
-        return _Triangle(np.linalg.qr(A, mode="r"))
+        return _Triangle(_upper(A))
 
     merged = rows.sum(triangle)
     if ridge.any():
         merged += _Triangle(np.diag(np.sqrt(ridge) * scale))
     solve, rank = _normal_solver(merged.R, max(rows.n_rows, scale.size))
-    high = np.zeros((scale.size, rows.n_outputs))
-    low = np.zeros_like(high)
+    high: Array = np.zeros((scale.size, rows.n_outputs))
+    low: Array = np.zeros_like(high)
     last = np.inf
     for _ in range(_ROUNDS):
         step = scale[:, None] * solve(scale[:, None] * _gradient(rows, intercept, ridge, high, low))
@@ -141,8 +147,8 @@ def _gradient(rows: Rows, intercept: bool, ridge: Array, high: Array, low: Array
 
 def _residual_products(A: Array, chunk: Chunk, high: Array, low: Array, c: int) -> tuple[Array, Array]:
     """A'W(y - A b) for one output, as a pair."""
-    r = chunk.y[:, c].astype(np.float64)
-    r_low = np.zeros_like(r)
+    r: Array = chunk.y[:, c].astype(np.float64)
+    r_low: Array = np.zeros_like(r)
     for j in range(A.shape[1]):
         product, error = two_product(A[:, j], high[j])
         r, lost = two_sum(r, -product)

@@ -21,7 +21,7 @@ def is_sparse(X: Matrix) -> bool:
 
 def cross(A: Matrix, B: Array) -> Array:
     """A'B for dense or sparse A; always dense."""
-    return A.T @ B
+    return np.asarray(A.T @ B)
 
 
 def weighted_gram(A: Matrix, h: Array) -> Array:
@@ -113,7 +113,7 @@ _SINGULAR = 1e13
 
 def newton_step(H: Array, gradient: Array) -> Array | None:
     """-H^-1 g; for a singular positive semidefinite H the shortest such step (in equilibrated units), so that
-    directions in which nothing happens stay still; None where H is indefinite."""
+    directions in which nothing happens stay still; None where H is indefinite or the step would be endless."""
     factor = factorize(H)
     if factor is not None and factor.condition < _SINGULAR:
         return -factor.solve(gradient)
@@ -126,8 +126,11 @@ def newton_step(H: Array, gradient: Array) -> Array | None:
     if values[0] < -1e-10 * values[-1]:
         return None
     kept = values > values[-1] / _SINGULAR
-    V = V[:, kept]
-    return np.asarray(-(V @ ((V.T @ (gradient / scale)) / values[kept])) / scale)
+    along = V.T @ (gradient / scale)
+    # A flat direction along which the gradient falls has no minimum: there is no such step.
+    if np.linalg.norm(along[~kept]) > 1e-3 * np.linalg.norm(along):
+        return None
+    return np.asarray(-(V[:, kept] @ (along[kept] / values[kept])) / scale)
 
 
 # --- sums and products carried to about 32 digits (double-double; Dekker 1971, Ogita, Rump & Oishi 2005) ---

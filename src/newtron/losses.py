@@ -30,12 +30,12 @@ class Pointwise(NamedTuple):
 def sigmoid(z: Array) -> Array:
     """1 / (1 + exp(-z)), exact to the last digits on both tails."""
     t = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, t) / (1.0 + t)
+    return np.asarray(np.where(z >= 0, 1.0, t) / (1.0 + t))
 
 
 def softmax(z: Array) -> Array:
     """exp(z_c) / sum over c of exp(z_c), over the last axis."""
-    p = np.exp(z - z.max(axis=-1, keepdims=True))
+    p: Array = np.exp(z - z.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)
     return p
 
@@ -139,7 +139,7 @@ class LogLoss(Loss):
         return sigmoid(z)
 
     def link(self, mean: Array) -> Array:
-        return np.log(mean) - np.log1p(-mean)
+        return np.asarray(np.log(mean) - np.log1p(-mean))
 
 
 class SoftmaxLogLoss(Loss):
@@ -173,7 +173,7 @@ class SoftmaxLogLoss(Loss):
 
     def link(self, mean: Array) -> Array:
         log = np.log(mean)
-        return log - log.mean()
+        return np.asarray(log - log.mean())
 
 
 class SigmoidSquaredError(Loss):
@@ -203,7 +203,7 @@ class SigmoidSquaredError(Loss):
         return sigmoid(z)
 
     def link(self, mean: Array) -> Array:
-        return np.log(mean) - np.log1p(-mean)
+        return np.asarray(np.log(mean) - np.log1p(-mean))
 
 
 class SoftmaxSquaredError(Loss):
@@ -240,7 +240,7 @@ class SoftmaxSquaredError(Loss):
 
     def link(self, mean: Array) -> Array:
         log = np.log(mean)
-        return log - log.mean()
+        return np.asarray(log - log.mean())
 
 
 LOSSES: tuple[Loss, ...] = (

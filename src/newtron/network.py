@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,14 +68,14 @@ class Network:
     def spans(self) -> tuple[slice, ...]:
         """Where each layer's parameters lie in the flat vector."""
         ends = np.cumsum([0] + [(i + self.intercept) * o for i, o in self._shapes()])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     def _shapes(self) -> Iterator[tuple[int, int]]:
-        return zip(self.widths[:-1], self.widths[1:], strict=True)
+        return pairwise(self.widths)
 
     @property
     def n_params(self) -> int:
-        return self.spans[-1].stop
+        return int(self.spans[-1].stop)
 
     def split(self, params: Array) -> tuple[Layer, ...]:
         """The flat vector as (W, b) of each layer; views, not copies."""
@@ -182,9 +183,7 @@ class Linearization:
     def vjp(self, u: Array) -> Array:
         """J'u, the derivative of sum(u * z) with respect to all parameters: (n, k) -> (P,)."""
         gradient = np.empty(self.network.n_params, dtype=u.dtype)
-        for layer, below, delta in zip(
-            self.network.split(gradient), self.inputs, self.deltas(u), strict=True
-        ):
+        for layer, below, delta in zip(self.network.split(gradient), self.inputs, self.deltas(u), strict=True):
             layer.W[:] = below.T @ delta
             if layer.b is not None:
                 np.dot(np.ones(delta.shape[0], dtype=delta.dtype), delta, out=layer.b)

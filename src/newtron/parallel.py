@@ -69,9 +69,7 @@ def ordered_map(work: Callable[[T], R], items: Iterable[T], threads: int) -> Ite
             future.cancel()
 
 
-def run_all(
-    work: Callable[[T], R], items: list[T], threads: int, on_interrupt: Callable[[], None]
-) -> list[R]:
+def run_all(work: Callable[[T], R], items: list[T], threads: int, on_interrupt: Callable[[], None]) -> list[R]:
     """[work(item) for item in items] on threads. Ctrl-C calls on_interrupt, which must make every work end soon,
     and then waits for them: no result is lost."""
     if threads == 1 or len(items) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -141,6 +142,19 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         n = len(self.members_)
         who = f"{len(poor)} of {n} members: " if n > 1 else ""
         warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=5)
+
+    # --- keeping ---
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a file that `newtron.load` reads: a JSON manifest and plain arrays, no code.
+
+        Written under a temporary name and then renamed, so that an interrupted save leaves no half file.
+        Raises InputError where the path cannot be written or the model has parameters that are not finite.
+        """
+        from newtron.model_file import save
+
+        check_is_fitted(self)
+        save(self, path)
 
     # --- predicting ---
 

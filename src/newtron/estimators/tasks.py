@@ -83,9 +83,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
                 f"All rows are of one class ({self.classes_[0]!r}): a classifier needs two classes or more."
             )
         if self.class_weight is not None:
-            per_class = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=y, sample_weight=weight
-            )
+            per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight)
             per_row = per_class[codes].astype(X.dtype)
             weight = per_row if weight is None else weight * per_row
         if K == 2:

@@ -60,7 +60,7 @@ class ArrayRows(Rows):
         if self._center is None and self._scale is None:
             return X
         if is_sparse(X):
-            return X.multiply(1.0 / self._scale).tocsr()
+            return X if self._scale is None else X.multiply(1.0 / self._scale).tocsr()
         out = X - self._center.astype(X.dtype) if self._center is not None else X.copy()
         if self._scale is not None:
             out /= self._scale.astype(X.dtype)
@@ -71,9 +71,7 @@ class ArrayRows(Rows):
         return Chunk(self._standardized(self._X[rows]), self._y[rows], weight, rows)
 
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
-        cuts = [
-            slice(i, min(i + self.chunk_rows, self.n_rows)) for i in range(0, self.n_rows, self.chunk_rows)
-        ]
+        cuts = [slice(i, min(i + self.chunk_rows, self.n_rows)) for i in range(0, self.n_rows, self.chunk_rows)]
         threads = min(self.threads, len(cuts))
         return reduce(operator.iadd, ordered_map(lambda rows: evaluate(self._chunk(rows)), cuts, threads))
 

@@ -13,8 +13,7 @@ from newtron.solvers.newton_cg import NewtonCG
 from newtron.solvers.stochastic import Stochastic
 
 SOLVERS: dict[str, type[Solver]] = {
-    solver.name: solver
-    for solver in (GradientDescent, Stochastic, Newton, LevenbergMarquardt, NewtonCG, LBFGS)
+    solver.name: solver for solver in (GradientDescent, Stochastic, Newton, LevenbergMarquardt, NewtonCG, LBFGS)
 }
 
 # A matrix of curvature of this many parameters takes 8 MB and 0.1 s to factor.

@@ -34,9 +34,7 @@ class Status(enum.Enum):
     UNBOUNDED = "Not converged: the objective has no minimum, it falls for ever as the coefficients grow."
     DIVERGED = "Not converged: the next step made the objective infinite; the last finite point is kept."
     NOT_FINITE = "Not converged: the objective is not finite at the starting point."
-    EARLY_STOPPED = (
-        "Stopped by rule: the held-out rows stopped improving; this is not an optimum of the objective."
-    )
+    EARLY_STOPPED = "Stopped by rule: the held-out rows stopped improving; this is not an optimum of the objective."
     STOPPED = "Not converged: stopped by the callback."
     INTERRUPTED = "Not converged: interrupted; the best point so far is kept."
 
@@ -166,49 +164,29 @@ def minimize(
 
     Ctrl-C ends the run between or within steps and returns the best point so far with status INTERRUPTED.
     """
-    if not tol > 0.0:
-        raise InputError(f"tol={tol!r} must be a positive number.")
-    limit = solver.default_max_iter if max_iter is None else max_iter
-    if limit < 1:
-        raise InputError(f"max_iter={max_iter!r} must be at least 1.")
+    limit = _limit(solver, tol, max_iter)
     started = perf_counter()
     counts_before = objective.counts.copy()
-    trace: list[TraceRow] = []
-    asked, flight = False, None
-
-    def record(state: State) -> None:
-        norm = relative_gradient(objective, state.gradient)
-        seconds = perf_counter() - started
-        trace.append(TraceRow(state.iteration, state.value, norm, state.decrement, state.step_size, seconds))
-
-    with one_blas_thread():
+    # Overflow far from the optimum is no accident but an answer: the value is inf and the step is not taken.
+    with one_blas_thread(), np.errstate(all="ignore"):
         state = solver.init(objective, np.array(params, dtype=np.float64))
-        record(state)
-        status = _verdict(objective, state, trace[-1].gradient_norm, tol, trace[0].value)
+        trace = [_row(objective, state, started)]
+        judge = _Judge(objective, tol, state.value)
+        status = judge.verdict(state, trace[-1].gradient_norm)
         try:
             while status is None:
                 if state.iteration >= limit:
                     status = Status.MAX_ITER
                     break
-                following = solver.step(objective, state)
-                moved = following.iteration > state.iteration
-                state = following
+                before, state = state, solver.step(objective, state)
+                moved = state.iteration > before.iteration
                 if moved:
-                    record(state)
-                status = _verdict(objective, state, trace[-1].gradient_norm, tol, trace[0].value)
-                if not asked and (trace[-1].gradient_norm <= tol or (status and status.converged)):
-                    # A small gradient may also be a place on the way to infinity; asked once, where it first
-                    # is small: later the curvature there is rounding.
-                    asked = True
-                    flight = objective.flees(state.params, state.gradient)
-                    status = Status.UNBOUNDED if flight else status
+                    trace.append(_row(objective, state, started))
+                status = judge.verdict(state, trace[-1].gradient_norm)
                 if callback is not None and moved and callback(Progress(state, trace[-1])) and status is None:
                     status = Status.STOPPED
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
-    note = state.note
-    if status is Status.UNBOUNDED:
-        note = flight or objective.runs_away(state.value) or note
     return Solution(
         params=state.params,
         value=state.value,
@@ -220,27 +198,57 @@ def minimize(
         counts=dict(objective.counts - counts_before),
         solver=solver,
         seconds=perf_counter() - started,
-        note=note,
+        note=judge.reason or state.note,
     )
 
 
-def _verdict(
-    objective: Objective, state: State, gradient_norm: float, tol: float, first_value: float
-) -> Status | None:
-    if not (np.isfinite(state.value) and np.isfinite(state.gradient).all()):
-        return Status.NOT_FINITE if state.iteration == 0 else Status.DIVERGED
-    if state.status is None and objective.runs_away(state.value):
-        return Status.UNBOUNDED
-    # The decrement is free of all units. It must be small beside the value that is left, or, where the fit is
-    # perfect, beside what there was to begin with, as far as rounding lets it be seen.
-    least = max(tol**3, (8.0 * np.finfo(np.float64).eps) ** 2)
-    enough = max(tol**2 * abs(state.value), least * abs(first_value))
-    rests = np.isnan(state.decrement) or state.decrement**2 <= enough
-    if objective.scale is None and not np.isnan(state.decrement):
-        small = rests  # the units of the gradient are unknown
-    else:
-        small = gradient_norm <= tol and rests
-    return Status.CONVERGED if small else state.status
+def _limit(solver: Solver, tol: float, max_iter: int | None) -> int:
+    if not tol > 0.0:
+        raise InputError(f"tol={tol!r} must be a positive number.")
+    limit = solver.default_max_iter if max_iter is None else max_iter
+    if limit < 1:
+        raise InputError(f"max_iter={max_iter!r} must be at least 1.")
+    return limit
+
+
+def _row(objective: Objective, state: State, started: float) -> TraceRow:
+    norm = relative_gradient(objective, state.gradient)
+    return TraceRow(state.iteration, state.value, norm, state.decrement, state.step_size, perf_counter() - started)
+
+
+class _Judge:
+    """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known."""
+
+    def __init__(self, objective: Objective, tol: float, first_value: float) -> None:
+        self._objective, self._tol, self._first_value = objective, tol, first_value
+        self._asked = False
+        self.reason = ""
+
+    def verdict(self, state: State, gradient_norm: float) -> Status | None:
+        if not (np.isfinite(state.value) and np.isfinite(state.gradient).all()):
+            return Status.NOT_FINITE if state.iteration == 0 else Status.DIVERGED
+        ended = Status.CONVERGED if self._rests(state, gradient_norm) else state.status
+        if ended is None:
+            self.reason = self._objective.runs_away(state.value) or ""
+        small = gradient_norm <= self._tol or (ended is not None and ended.converged)
+        if small and not self._asked and not self.reason:
+            # A small gradient may also be a place on the way to infinity; asked once, where it first is small: later
+            # the curvature there is rounding.
+            self._asked = True
+            self.reason = self._objective.flees(state.params, state.gradient) or ""
+        return Status.UNBOUNDED if self.reason else ended
+
+    def _rests(self, state: State, gradient_norm: float) -> bool:
+        # The decrement is free of all units. It must be small beside the value that is left, or, where the fit is
+        # perfect, beside what there was to begin with, as far as rounding lets it be seen.
+        tol = self._tol
+        least = max(tol**3, (8.0 * float(np.finfo(np.float64).eps)) ** 2)
+        enough = max(tol**2 * abs(state.value), least * abs(self._first_value))
+        if np.isnan(state.decrement):
+            return gradient_norm <= tol
+        rests = state.decrement**2 <= enough
+        # Without a scale of the objective's own the units of its gradient are unknown.
+        return rests if self._objective.scale is None else rests and gradient_norm <= tol
 
 
 def newton_decrement(curvature: Array, gradient: Array) -> float:
@@ -250,7 +258,7 @@ def newton_decrement(curvature: Array, gradient: Array) -> float:
 
 def decrement_of(step: Array | None, gradient: Array) -> float:
     """sqrt(g'H^-1 g) from the Newton step; nan where there is none."""
-    return float("nan") if step is None else float(np.sqrt(max(0.0, -gradient @ step)))
+    return float("nan") if step is None else max(0.0, -float(gradient @ step)) ** 0.5
 
 
 # A decrease of the value by less than this share is not judged by values: residuals that nearly cancel leave fewer
@@ -287,7 +295,8 @@ def is_nearer(objective: Objective, moved: State, before: State) -> bool:
 
 def at_precision(objective: Objective, state: State) -> State:
     """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it."""
-    floor = np.sqrt(objective.epsilon) if objective.epsilon < 1e-10 else 100.0 * objective.epsilon
+    floor = objective.epsilon**0.5 if objective.epsilon < 1e-10 else 100.0 * objective.epsilon
     small = objective.scale is not None and relative_gradient(objective, state.gradient) <= floor
     spent = 0.5 * state.decrement**2 <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
+    spent = spent or not state.gradient.any()
     return replace(state, status=Status.PRECISION if small or spent else Status.STALLED)

@@ -15,22 +15,27 @@ from numpy.typing import NDArray
 
 from newtron.linalg import Factor, factorize
 from newtron.objective import Objective
-from newtron.solvers.base import Solver, State, at_precision, scaled_length
+from newtron.solvers.base import Solver, State, at_precision, drowned, relative_gradient, scaled_length
 from newtron.solvers.line_search import wolfe
 
 Array = NDArray[np.floating]
 
 # Steps between two factorisations of the sampled curvature; where the sample is all rows it is worth more.
 _RENEW, _RENEW_WHOLE = 10, 3
+# Steps without a smaller gradient, once values no longer tell, that are the end.
+_PATIENCE = 3
 
 
 @dataclass(frozen=True)
 class LBFGSState(State):
-    """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature. age: its
+    """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature.
+    best_gradient: the smallest yet, since_best: steps since. age: the factor's
     steps, renew: their limit."""
 
     pairs: tuple[tuple[Array, Array], ...] = ()
     factor: Factor | None = None
+    best_gradient: float = float("inf")
+    since_best: int = 0
     age: int = 0
     renew: int = _RENEW
 
@@ -69,6 +74,8 @@ class LBFGS(Solver):
             state = replace(state, factor=self._sampled_factor(objective, state.params), age=0)
         direction = -self._times_inverse(objective, state, state.gradient)
         slope = float(direction @ state.gradient)
+        if state.since_best >= _PATIENCE and drowned(objective, state, -0.5 * slope):
+            return at_precision(objective, state)
         if not slope < 0.0:
             if not state.pairs:
                 return at_precision(objective, state)
@@ -93,8 +100,11 @@ class LBFGS(Solver):
         pairs = state.pairs
         if step @ change > 1e-14 * float(np.linalg.norm(step) * np.linalg.norm(change)):
             pairs = (*pairs, (step, change))[-self.memory :]
+        norm = relative_gradient(objective, gradient)
         following = replace(
             state,
+            best_gradient=min(norm, state.best_gradient),
+            since_best=0 if norm < state.best_gradient else state.since_best + 1,
             params=params,
             value=value,
             gradient=gradient,

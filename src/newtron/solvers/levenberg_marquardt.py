@@ -82,7 +82,7 @@ class LevenbergMarquardt(Solver):
             found.gradient,
             decrement=newton_decrement(found.hessian, found.gradient),
             curvature=found.hessian,
-            metric=np.maximum(_metric(objective, found.hessian, None), floor),
+            metric=_metric(objective, found.hessian, floor),
             floor=floor,
             damping=damping,
         )
@@ -136,7 +136,7 @@ class LevenbergMarquardt(Solver):
             gradient=found.gradient,
             decrement=decrement,
             curvature=found.hessian,
-            metric=np.maximum(_metric(objective, found.hessian, state.metric), state.floor),
+            metric=_metric(objective, found.hessian, state.floor, state.metric),
             iteration=state.iteration + 1,
             step_size=scaled_length(objective, step),
             # A floor keeps mu from vanishing where it could never grow back in time.
@@ -148,17 +148,18 @@ class LevenbergMarquardt(Solver):
         )
 
 
-def _metric(objective: Objective, curvature: Array, before: Array | None) -> Array:
+def _metric(objective: Objective, curvature: Array, floor: Array | None, before: Array | None = None) -> Array:
     """D: the squared scale times the mean curvature, or else each parameter's own curvature.
 
-    The latter fades slowly where the curvature vanishes, so that a parameter that has just lost its influence is
-    not free to leave at once, and never below a small share of the first (all 26 runs of NIST's nonlinear sets
-    arrive with the fading between 0.25 and 0.5 and a first damping of 1e3 to 1e5, and not without either).
+    The latter fades slowly where the curvature vanishes, and never below a floor, so that a parameter that has just
+    lost its influence is not free to leave at once. All 26 runs of NIST's nonlinear sets arrive with a fading of
+    0.25 to 0.5 and a first damping of 1e3 to 1e5; with no fading, MGH17 from its far start mostly does not.
     """
-    diagonal = np.maximum(np.diagonal(curvature), 0.0)
+    diagonal: Array = np.maximum(np.diagonal(curvature), 0.0)
     if objective.scale is not None:
         squared = np.square(objective.scale)
         return np.asarray(squared * float(np.mean(diagonal / squared) or 1.0))
-    if before is None:
-        return diagonal
-    return np.maximum(diagonal, _FADING * before)
+    for least in (floor, None if before is None else _FADING * before):
+        if least is not None:
+            diagonal = np.maximum(diagonal, least)
+    return diagonal

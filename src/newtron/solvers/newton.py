@@ -106,9 +106,7 @@ class Newton(Solver):
             if worth is not False:
                 if found.hessian is None:
                     found = objective.evaluate(trial, 2)
-                moved = self._accept(
-                    objective, state, step, found, predicted, radius, metric, sure=attempt == 0
-                )
+                moved = self._accept(objective, state, step, found, predicted, radius, metric, sure=attempt == 0)
                 if worth or is_nearer(objective, moved, state):
                     return moved
                 if drowned(objective, state, predicted):

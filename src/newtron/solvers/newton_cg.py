@@ -69,9 +69,7 @@ class NewtonCG(Solver):
             length = _length(objective, step)
             if worth is not False:
                 assert trial.gradient is not None
-                nearer = relative_gradient(objective, trial.gradient) < relative_gradient(
-                    objective, state.gradient
-                )
+                nearer = relative_gradient(objective, trial.gradient) < relative_gradient(objective, state.gradient)
                 if not (worth or nearer):
                     if drowned(objective, state, predicted):
                         return at_precision(objective, state)
@@ -88,7 +86,7 @@ class NewtonCG(Solver):
                     value=trial.value,
                     gradient=trial.gradient,
                     # Of the point just left, which the products there gave; here it is smaller still.
-                    decrement=float(np.sqrt(max(0.0, -state.gradient @ step))) if found.inside else np.nan,
+                    decrement=max(0.0, -float(state.gradient @ step)) ** 0.5 if found.inside else np.nan,
                     iteration=state.iteration + 1,
                     step_size=scaled_length(objective, step),
                     radius=radius,
@@ -99,11 +97,13 @@ class NewtonCG(Solver):
     def _direction(self, objective: Objective, state: NewtonCGState, radius: float) -> _Direction:
         inverse = np.ones(objective.n_params) if objective.scale is None else 1.0 / np.square(objective.scale)
         limit = self.max_inner or min(2 * objective.n_params + 10, 1000)
-        enough = min(0.5, np.sqrt(relative_gradient(objective, state.gradient)))
+        enough = min(0.5, relative_gradient(objective, state.gradient) ** 0.5)
         step = np.zeros_like(state.params)
         residual = state.gradient.copy()
         z = inverse * residual
         rz = float(residual @ z)
+        if rz == 0.0:
+            return _Direction(step, residual, True)
         target = enough**2 * rz
         direction = -z
         for _ in range(limit):
@@ -139,4 +139,4 @@ def _to_edge(step: Array, direction: Array, inverse: Array, radius: float) -> fl
     a = float(direction @ (direction / inverse))
     b = float(step @ (direction / inverse))
     c = float(step @ (step / inverse)) - radius**2
-    return (-b + np.sqrt(max(0.0, b * b - a * c))) / a
+    return float((-b + np.sqrt(max(0.0, b * b - a * c))) / a)

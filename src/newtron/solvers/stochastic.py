@@ -74,9 +74,7 @@ class Stochastic(Solver):
 
     def init(self, objective: Objective, params: Array) -> StochasticState:
         if not isinstance(objective, TrainingObjective) or objective.rows.n_rows < 2:
-            raise InputError(
-                "solver 'stochastic' draws batches and holds rows out: it needs two rows or more."
-            )
+            raise InputError("solver 'stochastic' draws batches and holds rows out: it needs two rows or more.")
         training, held_out = objective.split(self.validation, 20_000, np.random.default_rng(self.seed))
         found = objective.evaluate(params, 1)
         assert found.gradient is not None
@@ -137,8 +135,8 @@ class Stochastic(Solver):
         size = self.batch_size or int(np.clip(training.rows.n_rows // 60, 32, 1000))
         # The generator is made anew from seed and epoch, so that a resumed run draws the same batches.
         rng = np.random.default_rng([self.seed, state.iteration + 1])
-        updates, seen = state.updates, 0
-        for batch in training.rows.batches(size, rng):
+        updates = state.updates
+        for seen, batch in enumerate(training.rows.batches(size, rng), start=1):
             gradient = training.of_batch(params, batch).gradient
             assert gradient is not None
             updates += 1
@@ -151,7 +149,6 @@ class Stochastic(Solver):
                 moment *= _DECAY
                 moment -= state.rate * gradient
                 params += moment
-            seen += 1
             average += (params - average) / seen
         following = replace(
             state,

@@ -1,0 +1,120 @@
+"""What a solver sees.
+
+A solver asks an `Objective` for a value and derivatives at a point and knows nothing else, so it can be handed
+any smooth function.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+@dataclass
+class Evaluation:
+    """Value, gradient (P,) and curvature (P, P) at a point, as far as they were asked for; they add up."""
+
+    value: float
+    gradient: Array | None = None
+    hessian: Array | None = None
+
+    def __iadd__(self, other: Evaluation) -> Evaluation:
+        self.value += other.value
+        for mine, its in ((self.gradient, other.gradient), (self.hessian, other.hessian)):
+            if mine is not None and its is not None:
+                mine += its
+        return self
+
+
+class LinePoint(NamedTuple):
+    """The function on a line: its value and slope at t, and the whole gradient where that came for free."""
+
+    value: float
+    slope: float
+    gradient: Array | None = None
+
+
+class Objective(ABC):
+    """A smooth function of a flat vector of parameters.
+
+    Only `n_params` and `_evaluate` must be given; the rest follows from them, and a subclass that can do
+    better does. `counts` says how often each kind of evaluation was asked for.
+    """
+
+    n_params: int
+    is_linear = False  # the raw prediction is linear in the parameters
+    epsilon = float(np.finfo(np.float64).eps)  # relative rounding of a value
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    @abstractmethod
+    def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
+        """Value; with order 1 the gradient; with order 2 the Hessian, or its Gauss-Newton part."""
+
+    def evaluate(self, params: Array, order: int, gauss_newton: bool = False) -> Evaluation:
+        """Value and derivatives up to `order` (0, 1, 2). gauss_newton: curvature without second derivatives of
+        the model, which is positive semidefinite. A value that overflows is inf or nan, without a warning."""
+        self.counts[("value", "gradient", "hessian")[order]] += 1
+        with np.errstate(all="ignore"):
+            return self._evaluate(params, order, gauss_newton)
+
+    def hvp(self, params: Array, v: Array) -> Array:
+        """Hessian at params times v."""
+        self.counts["hessian_product"] += 1
+        return self._hvp(params, v)
+
+    def _hvp(self, params: Array, v: Array) -> Array:
+        hessian = self._evaluate(params, 2, False).hessian
+        assert hessian is not None
+        return hessian @ v
+
+    def along(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
+        """t -> value and slope of the function on the line params + t * direction."""
+
+        def on_line(t: float) -> LinePoint:
+            found = self.evaluate(params + t * direction, 1)
+            assert found.gradient is not None
+            return LinePoint(found.value, float(found.gradient @ direction), found.gradient)
+
+        return on_line
+
+    @property
+    def scale(self) -> Array | None:
+        """(P,) how far the model moves per unit of each parameter; None where only the curvature can tell."""
+        return None
+
+    @property
+    def gradient_scale(self) -> Array:
+        """(P,) the size of gradient that counts as 1 when convergence is judged."""
+        return np.ones(self.n_params)
+
+    def solve_quadratic(self, condition: float) -> Array | None:
+        """The minimiser to the last digits, where the objective is a least-squares one and a Hessian of this
+        condition would lose too many; else None."""
+        del condition
+        return None
+
+    def runs_away(self, value: float) -> str | None:
+        """A reason why the function has no minimum, if its value here proves it."""
+        del value
+        return None
+
+    def flees(self, params: Array, gradient: Array) -> str | None:
+        """A reason why a point with a small gradient is nevertheless no minimum but a place on the way to
+        infinity; None where it is at rest."""
+        del params, gradient
+        return None
+
+    def sampled(self, fraction: float) -> Objective:
+        """The same function from a sample of its rows, for cheap curvature; itself where there are none."""
+        del fraction
+        return self
