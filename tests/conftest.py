@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+# scikit-learn's check of array API input is skipped without it; SciPy reads it when it is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 NO_SKIPS = os.environ.get("NEWTRON_NO_SKIPS") == "1"
 
 

@@ -18,9 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [pytest.param(path, id=path.name) for path in (README, *sorted((ROOT / "docs").glob("*.md")))]
-FENCED = re.compile(
-    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^(?P=indent)``` *$", re.M | re.S
-)
+FENCED = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^(?P=indent)``` *$", re.M | re.S)
 SEPARATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<"}
 
 

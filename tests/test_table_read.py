@@ -94,13 +94,9 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl
 @example(separator=";", rows=[('"', "'", 0.0), ("'a'", "'b'", 1.0)])
 @given(
     separator=st.sampled_from([",", ";", "\t", "|"]),
-    rows=st.lists(
-        st.tuples(words, words, st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=8
-    ),
+    rows=st.lists(st.tuples(words, words, st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=8),
 )
-def test_text_and_numbers_come_back_exactly(
-    tmp_path: Path, separator: str, rows: list[tuple[str, str, float]]
-) -> None:
+def test_text_and_numbers_come_back_exactly(tmp_path: Path, separator: str, rows: list[tuple[str, str, float]]) -> None:
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=separator, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(["first", "second", "third"])
@@ -141,9 +137,7 @@ def test_small_oddities(tmp_path: Path, content: str, expected: dict[str, list[A
     assert cells(read(tmp_path, content)) == expected
 
 
-@pytest.mark.parametrize(
-    "marker", ["", "  ", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", ".", " NA "]
-)
+@pytest.mark.parametrize("marker", ["", "  ", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", ".", " NA "])
 def test_missing_markers(tmp_path: Path, marker: str) -> None:
     table = read(tmp_path, f"x,y,z\n1,a,k\n{marker},{marker},k\n2.5,b,k\n")
     assert cells(table) == {"x": [1.0, None, 2.5], "y": ["a", None, "b"], "z": ["k"] * 3}

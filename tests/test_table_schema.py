@@ -140,9 +140,7 @@ def test_rare_levels_are_pooled_if_there_are_two() -> None:
 
 
 def test_equal_missing_patterns_are_marked_once() -> None:
-    table = table_of(
-        a=[1.0, None, 3.0, 4.0], b=[5.0, None, 7.0, 9.0], c=[None, 1.0, 2.0, 4.0], y=[0.5, 1.5, 2.5, 3.5]
-    )
+    table = table_of(a=[1.0, None, 3.0, 4.0], b=[5.0, None, 7.0, 9.0], c=[None, 1.0, 2.0, 4.0], y=[0.5, 1.5, 2.5, 3.5])
     schema = learn_schema(table, "y")
     assert schema.feature_names == ("a", "a is missing", "b", "c", "c is missing")
     encoded = schema.encode(table)
@@ -168,9 +166,7 @@ def test_a_dropped_column_marks_nothing() -> None:
 
 
 def test_encoded_names_differ() -> None:
-    table = table_of(
-        **{"a": ["b", "c", "c", "b", "c"], "a=b": [1, 2, 3, 4, 9], "y": [0.5, 1.5, 2.5, 3.5, 4.5]}
-    )
+    table = table_of(**{"a": ["b", "c", "c", "b", "c"], "a=b": [1, 2, 3, 4, 9], "y": [0.5, 1.5, 2.5, 3.5, 4.5]})
     assert learn_schema(table, "y").feature_names == ("a=b", "a=b (2)")
 
 
@@ -324,9 +320,7 @@ def test_types_of_another_file_format_encode_alike() -> None:
 @settings(deadline=None, max_examples=60)
 def test_categories_agree_with_pandas(values: list[str | None]) -> None:
     n = len(values)
-    table = table_of(
-        x=pa.array(values, pa.string()), z=[float(i) for i in range(n)], y=[i + 0.5 for i in range(n)]
-    )
+    table = table_of(x=pa.array(values, pa.string()), z=[float(i) for i in range(n)], y=[i + 0.5 for i in range(n)])
     schema = learn_schema(table, "y")
     column = schema.columns[0]
     if column.kind != "category" or column.pooled:

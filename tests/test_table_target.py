@@ -41,9 +41,7 @@ def training() -> Table:
 
 def target_of(values: Any, **settings: Any) -> Target:
     values = pa.array(values)
-    return learn_schema(
-        table_of(x=[float(i * i) for i in range(len(values))], y=values), "y", **settings
-    ).target
+    return learn_schema(table_of(x=[float(i * i) for i in range(len(values))], y=values), "y", **settings).target
 
 
 @pytest.mark.parametrize(
@@ -107,9 +105,7 @@ def test_targets_that_cannot_be(values: list[Any], settings: dict[str, Any], par
 
 
 def test_a_target_that_is_not_there() -> None:
-    with pytest.raises(
-        InputError, match=r"no column 'level_'; did you mean 'level'\? \(the columns are 'number'"
-    ):
+    with pytest.raises(InputError, match=r"no column 'level_'; did you mean 'level'\? \(the columns are 'number'"):
         learn_schema(training(), "level_")
     with pytest.raises(InputError, match="no column 'nix' to ignore"):
         learn_schema(training(), "y", ignore=["nix"])

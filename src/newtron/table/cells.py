@@ -124,9 +124,7 @@ def as_days(array: pa.Array) -> NDArray[np.float64] | int:
     elif not is_date(array):
         return _first_valid(array)
     zone = getattr(array.type, "tz", None)
-    microseconds = (
-        array.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
-    )
+    microseconds = array.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
     days: NDArray[np.float64] = microseconds.to_numpy(zero_copy_only=False) / (1e6 * _SECONDS_PER_DAY)
     return days
 

@@ -77,18 +77,14 @@ def _read_fast(text: bytes, dialect: Dialect) -> pa.Table | None:
 
     separator, quote = dialect.separator.encode(), dialect.quote.encode()
     if separator == b" ":
-        irregular = (
-            any(blanks in text for blanks in (b"  ", b"\n ", b" \n", b" \r", b"\r ")) or text[:1] == b" "
-        )
+        irregular = any(blanks in text for blanks in (b"  ", b"\n ", b" \n", b" \r", b"\r ")) or text[:1] == b" "
     else:
         irregular = separator + b" " + quote in text or text.startswith(b" " + quote)
     quotes = text.count(quote)
     if irregular or quotes % 2 or text.endswith(b" "):
         return None  # an odd number of marks: perhaps a quotation that never ends, which Arrow reads silently
     try:
-        width = len(
-            next(csv.reader(_lines(text, dialect), delimiter=dialect.separator, quotechar=dialect.quote))
-        )
+        width = len(next(csv.reader(_lines(text, dialect), delimiter=dialect.separator, quotechar=dialect.quote)))
         return arrow_csv.read_csv(
             pa.BufferReader(text),
             read_options=arrow_csv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK),
@@ -157,9 +153,7 @@ def _cells(number: int) -> str:
 def _unreadable(path: str, row: int, reason: str, dialect: Dialect) -> InputError:
     where = f"{path}, row {row}"
     if "field larger" in reason:
-        return InputError(
-            f"{where}: a cell is longer than {LONGEST_CELL:,} characters; shorten or delete it."
-        )
+        return InputError(f"{where}: a cell is longer than {LONGEST_CELL:,} characters; shorten or delete it.")
     if "unexpected end" in reason:
         return InputError(f"{where}: a quotation mark {dialect.quote} opens here and never closes; close it.")
     return InputError(
@@ -178,9 +172,7 @@ def _name_columns(path: str, header: list[str]) -> tuple[list[str], list[str]]:
                 f"{path}, row 1: the first row names the columns, but here it holds only numbers ({shown}); "
                 "add a row of column names at the top."
             )
-        notes.append(
-            f"{path}: the column names are numbers ({shown}, ...); the first row was taken as names."
-        )
+        notes.append(f"{path}: the column names are numbers ({shown}, ...); the first row was taken as names.")
     names = list(header)
     for position, name in enumerate(header, start=1):
         if name:

@@ -56,9 +56,7 @@ def detect_dialect(text: bytes, separator: str | None = None) -> Dialect:
     for size in _SAMPLE_SIZES:
         whole = len(text) <= size
         sample = text[:size].decode("utf-8", errors="ignore")
-        trials = [
-            _try_quotes(sample, candidate, whole) for candidate in ([separator] if separator else SEPARATORS)
-        ]
+        trials = [_try_quotes(sample, candidate, whole) for candidate in ([separator] if separator else SEPARATORS)]
         if whole or any(len(trial.rows) > 1 for trial in trials):
             break
     plausible = [trial for trial in trials if trial.plausible]

@@ -107,9 +107,7 @@ def _patterns(column: Column, values: list[object]) -> tuple[NDArray[np.float64]
     return patterns, known
 
 
-def encode_target(
-    target: Target, table: Table
-) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
+def encode_target(target: Target, table: Table) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
     cells = plain(table.column(target.name))
     if target.task == "regression":
         values = as_numbers(cells)

@@ -64,9 +64,7 @@ def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: 
     ignored = [ignore] if isinstance(ignore, str) else list(ignore)
     for name in ignored:
         if name not in table.names:
-            raise InputError(
-                f"{table.path}: there is no column {name!r} to ignore; {suggest(name, table.names)}."
-            )
+            raise InputError(f"{table.path}: there is no column {name!r} to ignore; {suggest(name, table.names)}.")
     learnt, kept, warnings = learn_target(table, target, task)
     row_names = [name for name in table.names if _is_row_number(name, table)]
     rows = table if kept.all() else table.take(np.flatnonzero(kept))
@@ -76,9 +74,7 @@ def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: 
     for name in table.names:
         if name == target or name in ignored:
             continue
-        column = (
-            _Dropped("it only counts the rows") if name in row_names else _learn_column(rows, name, marks)
-        )
+        column = _Dropped("it only counts the rows") if name in row_names else _learn_column(rows, name, marks)
         if isinstance(column, _Dropped):
             dropped.append((name, column.reason))
             warnings.append(f"the column {name!r} is not used: {column.reason}.")
@@ -87,9 +83,7 @@ def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: 
         if column.indicator:
             marks.add(_missing_pattern(plain(rows.column(name))))
         if column.kind == "number" and _is_identifier(name, rows):
-            warnings.append(
-                f"the column {name!r} looks like an identifier but is used as a number; ignore it if so."
-            )
+            warnings.append(f"the column {name!r} looks like an identifier but is used as a number; ignore it if so.")
     if not columns:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
         raise InputError(

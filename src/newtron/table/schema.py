@@ -98,9 +98,7 @@ class Schema:
 
         return encode_features(self, table)
 
-    def encode_target(
-        self, table: Table
-    ) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
+    def encode_target(self, table: Table) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
         """`(y, kept)`: the target of the rows that have one, and the mask over all rows that says which.
 
         `y` has one value for each True in `kept`: numbers for regression, positions in `target.classes`

@@ -118,9 +118,7 @@ def check_names(path: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise InputError(
-                f"{path}: two columns are both named {name!r}; give every column a name of its own."
-            )
+            raise InputError(f"{path}: two columns are both named {name!r}; give every column a name of its own.")
         seen.add(name)
 
 

@@ -61,9 +61,7 @@ def learn_target(table: Table, name: str, task: str | None) -> tuple[Target, NDA
     rare = [show(v) for v, n in zip(labels, counts, strict=True) if n == 1]
     if rare:
         noun, verb = ("class", "is") if len(rare) == 1 else ("classes", "are each")
-        warnings.append(
-            f"the {noun} {join_words(rare[:5])} of {name!r} {verb} in one row only: too few to learn from."
-        )
+        warnings.append(f"the {noun} {join_words(rare[:5])} of {name!r} {verb} in one row only: too few to learn from.")
     return Target(name, "classification", classes, why), kept, warnings
 
 
@@ -120,9 +118,7 @@ def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any
         )
 
 
-def _check_classes(
-    table: Table, name: str, cells: pa.Array, values: list[Any], n: int
-) -> tuple[ClassLabel, ...]:
+def _check_classes(table: Table, name: str, cells: pa.Array, values: list[Any], n: int) -> tuple[ClassLabel, ...]:
     where = f"{table.path}, target {name!r}"
     k = len(values)
     if k < 2:
@@ -131,9 +127,7 @@ def _check_classes(
             "choose another target or add rows of another class."
         )
     if k > MOST_CLASSES or (k > 2 and k > n / 2):
-        advice = (
-            almost_numbers(table, name, cells) if is_text(cells) else "use regression to predict the number"
-        )
+        advice = almost_numbers(table, name, cells) if is_text(cells) else "use regression to predict the number"
         raise InputError(
             f"{where}: {k:,} classes in {count(n, 'row')} are too many to learn; "
             f"{advice or 'choose another target, or join classes'}."

@@ -1,0 +1,65 @@
+"""A schema in words, for the screens of `fit` and `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from newtron.cli.words import capital, clean, label, listed
+from newtron.table.schema import Column, Schema
+from newtron.table.table import Table
+
+_KINDS = (("number", "numbers"), ("yes/no", "yes/no"), ("category", "categories"), ("date", "dates"))
+_DROPPED_SHOWN = 10
+
+
+def missing_cells(schema: Schema, table: Table) -> dict[str, int]:
+    """How many cells are missing, by column; columns without any are left out."""
+    from newtron.table.cells import plain
+
+    found = {column.name: plain(table.column(column.name)).null_count for column in schema.columns}
+    return {name: count for name, count in found.items() if count}
+
+
+def target_pair(schema: Schema) -> tuple[str, str]:
+    target = schema.target
+    if target.task == "regression":
+        return "target", f"{clean(target.name)}: a number (regression)"
+    classes = listed([label(c) for c in target.classes])
+    return "target", f"{clean(target.name)}: {len(target.classes)} classes, {classes} (classification)"
+
+
+def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> list[tuple[str, str]]:
+    """Columns by kind, what is filled in, and what is not used and why. `missing` counts missing cells,
+    where the table is at hand."""
+    pairs = []
+    for kind, title in _KINDS:
+        columns = [column for column in schema.columns if column.kind == kind]
+        if columns:
+            pairs.append((title, listed([_named(column) for column in columns])))
+    if missing is None:
+        filled = [column.name for column in schema.columns if column.missing_seen]
+        if filled:
+            pairs.append(("missing cells", f"marked or filled in with the mean: {listed(filled)}"))
+    elif missing:
+        pairs.append(("missing cells", listed([f"{name} {count:,}" for name, count in missing.items()])))
+        pairs.append(("", "numbers were filled in with the mean, and a column of its own marks where"))
+    for name, reason in schema.dropped[:_DROPPED_SHOWN]:
+        pairs.append(("not used", f"{clean(name)}: {reason}"))
+    if len(schema.dropped) > _DROPPED_SHOWN:
+        pairs.append(("not used", f"and {len(schema.dropped) - _DROPPED_SHOWN:,} more"))
+    return pairs
+
+
+def _named(column: Column) -> str:
+    if column.kind == "category":
+        n_levels = len(column.levels) + len(column.pooled) + 1
+        return f"{column.name} ({n_levels} levels)"
+    if column.kind == "yes/no":
+        return f"{column.name} ({column.reference}, {column.levels[0]})"
+    return column.name
+
+
+def warnings_of(schema: Schema) -> list[str]:
+    """The warnings that `column_pairs` does not say already."""
+    said = {f"the column {name!r} is not used: {reason}." for name, reason in schema.dropped}
+    return [capital(warning) for warning in schema.warnings if warning not in said]

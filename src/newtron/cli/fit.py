@@ -1,0 +1,191 @@
+"""`newtron fit`: from a file to a model that is compared, chosen, trained on all rows and written."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.cli.compare import BASELINE, Report, Score, Verdict, judge, score_guess, score_model
+from newtron.cli.interrupt import Interrupts
+from newtron.cli.progress import Reporter
+from newtron.cli.split import FEWEST, hold_out
+from newtron.cli.stages import RESCUE_ALPHA, Trained, train
+from newtron.errors import InputError
+from newtron.model_file import check_writable, save
+from newtron.table import Schema, Table, learn_schema, read_table
+
+
+@dataclass
+class Job:
+    """All that the screen and --json tell. `final` is the model that is written, `schema` its columns."""
+
+    options: argparse.Namespace
+    table: Table
+    whole: Schema
+    schema: Schema
+    rows: NDArray[np.int64]
+    y: NDArray[Any]
+    training: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    trained: dict[str, Trained] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)
+    verdict: Verdict = field(default_factory=lambda: Verdict("perceptron", []))
+    refit: Trained | None = None
+    notes: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def task(self) -> str:
+        return self.whole.target.task
+
+    @property
+    def final(self) -> Trained:
+        return self.refit or self.trained[self.verdict.kept]
+
+    def labels(self, positions: NDArray[np.int64]) -> NDArray[Any]:
+        """The target as the estimators get it: numbers, or the classes themselves."""
+        values: NDArray[Any] = self.y[positions]
+        return np.array(self.whole.target.classes)[values] if self.task == "classification" else values
+
+    def report(self) -> Report:
+        trained = len(self.rows) if self.refit else len(self.training)
+        return Report(
+            rows=self.table.n_rows,
+            columns=len(self.table.names),
+            trained_rows=trained,
+            held_out_rows=len(self.held_out),
+            seed=self.options.seed,
+            refit=self.refit is not None,
+            kept=self.verdict.kept,
+            metrics={name: score.metrics for name, score in self.scores.items()},
+            gain=self.verdict.gain,
+            error=self.verdict.error,
+            why=self.verdict.why,
+            notes=self.notes,
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """The whole command; returns the exit code."""
+    from newtron.cli.fit_screen import print_json, print_screen
+
+    check_writable(options.output)
+    both = os.path.exists(options.output) and os.path.exists(options.data)
+    if both and os.path.samefile(options.output, options.data):
+        raise InputError(f"{options.output}: this is the data itself; give another name with --output.")
+    with Interrupts() as interrupts:
+        reporter = Reporter(interrupts, quiet=options.quiet)
+        job = _prepare(options)
+        _train_all(job, reporter, interrupts)
+        _refit(job, reporter, interrupts)
+        _collect_notes(job)
+        # From here to the rename Ctrl-C waits: it takes milliseconds.
+        interrupts.writing = True
+        save(job.final.estimator, options.output, schema=job.schema, report=job.report().to_json())
+    if options.json:
+        print_json(job)
+    elif options.quiet:
+        for note in job.notes:
+            reporter.warn(note)
+    else:
+        print_screen(job)
+    return 130 if job.interrupted else 0
+
+
+def _prepare(options: argparse.Namespace) -> Job:
+    """Read, find the rows that have a target, and hold some of them out."""
+    table = read_table(options.data, encoding=options.encoding)
+    whole = learn_schema(table, options.target, task=options.task, ignore=options.ignore)
+    y, kept = whole.encode_target(table)
+    rows = np.flatnonzero(kept)
+    classes = y.astype(np.int64) if whole.target.task == "classification" else None
+    share = options.holdout if len(rows) >= FEWEST else 0.0
+    training, held_out = hold_out(len(rows), classes, share, options.seed)
+    job = Job(options, table, whole, whole, rows, y, training, held_out)
+    if not len(held_out):
+        if share < options.holdout:
+            job.notes.append(
+                f"Only {len(rows)} rows have a value of the target, fewer than {FEWEST}: none were held "
+                "out, so nothing says how well the model predicts new rows."
+            )
+        if options.model == "auto":
+            job.notes.append(
+                "Without held-out rows models cannot be compared: the perceptron is fitted, as the simpler "
+                "one; ask for the other with --model network."
+            )
+        return job
+    # The held-out rows must not have a word in how columns become numbers. Only which columns are used at
+    # all is settled once for all rows, so that what is compared is what is written.
+    left_out = {*options.ignore, *(name for name, _ in whole.dropped)}
+    job.schema = learn_schema(
+        table.take(rows[training]), options.target, task=whole.target.task, ignore=sorted(left_out)
+    )
+    return job
+
+
+def _train_all(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
+    """Train what is asked for on the training rows, score it on the held-out ones, and judge."""
+    options = job.options
+    names = ["perceptron", "network"] if options.model == "auto" else [options.model]
+    if not len(job.held_out):
+        names = names[:1]
+    X = job.schema.encode(job.table.take(job.rows[job.training])).X
+    for name in names:
+        if interrupts.asked:
+            break
+        labels = job.labels(job.training)
+        job.trained[name] = train(name, job.task, X, labels, options, options.alpha, reporter, interrupts, name)
+    if len(job.held_out):
+        X = job.schema.encode(job.table.take(job.rows[job.held_out])).X
+        y = job.y[job.held_out]
+        job.scores[BASELINE] = score_guess(job.task, job.y[job.training], y)
+        for name, trained in job.trained.items():
+            job.scores[name] = score_model(trained.estimator, X, y)
+        job.verdict = judge(job.task, job.scores)
+    else:
+        job.verdict = Verdict(names[0], [])
+
+
+def _refit(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
+    """Train the model that is kept once more, on all rows; an unfinished end does not take the place of "
+    "the first."""
+    job.interrupted = interrupts.asked
+    if job.options.no_refit or not len(job.held_out) or interrupts.asked:
+        return
+    name = job.verdict.kept
+    alpha = job.options.alpha
+    if alpha is None and job.final.estimator.alpha == RESCUE_ALPHA and name == "perceptron":
+        alpha = RESCUE_ALPHA  # as it was compared
+    X = job.whole.encode(job.table.take(job.rows)).X
+    labels = job.labels(np.arange(len(job.rows)))
+    again = train(name, job.task, X, labels, job.options, alpha, reporter, interrupts, f"{name} on all rows")
+    job.interrupted = interrupts.asked
+    if not again.interrupted:
+        job.refit, job.schema = again, job.whole
+
+
+def _collect_notes(job: Job) -> None:
+    """Everything a user should know, once."""
+    from newtron.cli.describe import warnings_of
+    from newtron.cli.words import capital
+
+    found = [*map(str, job.table.notes), *warnings_of(job.whole), *job.notes]
+    every = [*job.trained.values(), *([job.refit] if job.refit else [])]
+    for trained in every:
+        found += trained.notes
+        for member in trained.estimator.members_:
+            solution = member.solution
+            if not (solution.converged or solution.status.name in ("EARLY_STOPPED", "INTERRUPTED")):
+                found.append(f"The {trained.name}: {solution.sentence}")
+    if job.interrupted:
+        kept = "the training rows alone" if len(job.held_out) else "all rows"
+        found.append(
+            f"Training was interrupted: the model that is written is the best so far, trained on {kept}, "
+            "and what was still to come was left out."
+        )
+    job.notes = list(dict.fromkeys(capital(note) if ": " not in note[:60] else note for note in found))

@@ -1,0 +1,63 @@
+"""Ctrl-C: the first stops training and keeps what there is, the second ends everything at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any, Self
+
+_FIRST = b"newtron: stopping at the next step; Ctrl-C again ends at once and writes nothing.\n"
+_SECOND = b"\nnewtron: ended at once; nothing was written.\n"
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+class Interrupts:
+    """While this context is open, Ctrl-C is a wish that training looks at between two steps.
+
+    There is no exception out of nowhere: `asked` turns true, and the callback of a fit raises
+    KeyboardInterrupt in its own thread. Before there is anything to keep (`keeping` is False), Ctrl-C is
+    Python's own; while the model is written (`writing`), it waits for the milliseconds that this takes.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.keeping = False
+        self.writing = False
+        self.announce = True
+        self._before: Any = None
+        self._installed = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.getsignal(signal.SIGINT)
+        # Where somebody chose to ignore Ctrl-C (a job in the background), it stays ignored.
+        main = threading.current_thread() is threading.main_thread()
+        self._installed = main and self._before is not signal.SIG_IGN
+        if self._installed:
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if self.writing:
+            return
+        if not self.keeping:
+            raise KeyboardInterrupt
+        if self.asked:
+            # Threads may be deep in a long step; nothing is open that could be left half-written.
+            os.write(2, (_SHOW_CURSOR if sys.stderr.isatty() else b"") + _SECOND)
+            os._exit(130)
+        self.asked = True
+        if self.announce:
+            os.write(2, _FIRST)
+
+    def check(self) -> None:
+        """Called by training after each step."""
+        if self.asked:
+            raise KeyboardInterrupt

@@ -1,0 +1,152 @@
+"""What can be typed. Only the standard library, so that help is there at once."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import newtron
+
+_ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "identity")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence, as all errors are, instead of the whole usage."""
+        self.exit(2, f"newtron: {message}; see '{self.prog} --help'.\n")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options as a namespace, `command` among them; without arguments the help, and `command` None."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help(sys.stdout)
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="newtron",
+        description="Train perceptrons and small neural networks on tabular data, to an optimum.",
+        epilog="Example: newtron fit data.csv --target price",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"newtron {newtron.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_fit(commands)
+    predict = commands.add_parser(
+        "predict",
+        help="predict the rows of a file",
+        description="Predict the rows of a file: CSV with one line per row, in the same order.",
+        allow_abbrev=False,
+    )
+    predict.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
+    predict.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file")
+    predict.add_argument("--output", metavar="FILE", help="write here (default: standard output)")
+    predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    show = commands.add_parser(
+        "show",
+        help="say what a model is",
+        description="Say what a model is: its settings and coefficients, how training ended and what it was "
+        "compared with.",
+        allow_abbrev=False,
+    )
+    show.add_argument("model", metavar="MODEL", help="model file")
+    show.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
+    fit = commands.add_parser(
+        "fit",
+        # DATA first: after --ignore it would be taken for one more column.
+        usage="newtron fit DATA --target COLUMN [options]",
+        help="train a perceptron and a network, compare them, write the better",
+        description="Train a perceptron and a network on a file, compare them on rows that were held out, "
+        "and write the better one, trained again on all rows.",
+        allow_abbrev=False,
+    )
+    fit.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file")
+    fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
+    fit.add_argument("--output", default="model.newtron", metavar="FILE", help="model file (default: model.newtron)")
+    fit.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns not to use")
+    fit.add_argument("--task", choices=("regression", "classification"), help="default: told by the target")
+    fit.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    model = fit.add_argument_group("models")
+    model.add_argument("--model", choices=("perceptron", "network", "auto"), default="auto", help="default: auto, both")
+    model.add_argument(
+        "--hidden",
+        type=_shape,
+        action="append",
+        metavar="UNITS",
+        help="units of the hidden layers, as in 20 or 10,10; again for one more shape (default: 20)",
+    )
+    model.add_argument("--activation", choices=_ACTIVATIONS, default="tanh", help="default: tanh")
+    model.add_argument(
+        "--alpha",
+        type=_penalty,
+        help="strength of the penalty on weights (default: none for a perceptron; for a network 0.1 in "
+        "regression, 1 in classification)",
+    )
+    model.add_argument("--starts", type=_count, default=3, metavar="N", help="networks of each shape (default: 3)")
+    work = fit.add_argument_group("comparison and work")
+    work.add_argument(
+        "--holdout",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="of the rows, to compare on (default: 0.2)",
+    )
+    work.add_argument("--no-refit", action="store_true", help="do not train the better one again on all rows")
+    work.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all chance (default: 0)")
+    work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: the solver's)")
+    work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
+    output = fit.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    output.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    written = re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6})*", text)
+    widths = tuple(int(width) for width in text.split(",")) if written else (0,)
+    if 0 in widths:
+        raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers such as 20 or 10,10")
+    return widths
+
+
+def _penalty(text: str) -> float:
+    value = _float(text)
+    if not (math.isfinite(value) and value >= 0.0):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _float(text)
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a share from 0 to below 1, such as 0.2")
+    return value
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 4294967295")
+    return int(text)

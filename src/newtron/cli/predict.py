@@ -1,0 +1,120 @@
+"""`newtron predict`: a model and a file -> CSV, one line per row in the same order."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sys
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from newtron.cli.compare import METRICS, Score, score_model
+from newtron.cli.words import clean, count, label, number, percent
+from newtron.errors import InputError
+from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
+from newtron.table import Schema, Table, read_table
+
+_BLOCK = 10_000  # rows of text made at a time
+
+
+def run(options: argparse.Namespace) -> int:
+    """The whole command; returns the exit code."""
+    if options.output is not None:
+        check_writable(options.output, devices=True)
+        for other in (options.model, options.data):
+            if os.path.isfile(options.output) and os.path.exists(other) and os.path.samefile(options.output, other):
+                raise InputError(f"{options.output}: this is {other} itself; give another name with --output.")
+    bundle = load_bundle(options.model)
+    schema = needed_schema(bundle, options.model)
+    table = read_table(options.data, encoding=options.encoding)
+    encoded = schema.encode(table)
+    for sentence in _filled_in(schema, encoded.unseen, encoded.missing):
+        print(f"{clean(options.data)}: {clean(sentence)}", file=sys.stderr)
+    header, columns = _predictions(bundle.estimator, encoded.X)
+
+    def write(file: BinaryIO) -> None:
+        _write_csv(file, header, columns, table.n_rows)
+
+    if options.output is None:
+        sys.stdout.flush()
+        write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        write_whole(options.output, write, devices=True)
+    _say_score(bundle.estimator, schema, table, encoded.X)
+    return 0
+
+
+def needed_schema(bundle: Bundle, path: str) -> Schema:
+    """The meaning of the columns, without which a file cannot be read as the model's inputs."""
+    if bundle.schema is None:
+        raise InputError(
+            f"{path}: this model was saved from Python and does not know the columns of a file; open it "
+            "there with newtron.load, or train it with newtron fit."
+        )
+    return bundle.schema
+
+
+def _filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
+    """One line for each column in which a cell was not used as it stands."""
+    kinds = {column.name: column for column in schema.columns}
+    found = []
+    for name, n in unseen.items():
+        as_what = "'(other)'" if kinds[name].pooled else "the average row"
+        found.append(f"column {name!r}: {count(n, 'cell')} with a value never seen in training, taken as {as_what}.")
+    for name, n in missing.items():
+        found.append(
+            f"column {name!r}: {count(n, 'missing cell')}, though training had none; filled in with the average."
+        )
+    return found
+
+
+def _predictions(estimator: Any, X: Any) -> tuple[list[str], list[list[str]]]:
+    """Names and cells of the columns. Numbers have all their digits: reading them gives the same number."""
+    with np.errstate(all="ignore"):
+        if not hasattr(estimator, "classes_"):
+            predicted = estimator.predict(X)
+            columns = predicted[:, None] if predicted.ndim == 1 else predicted
+            names = ["prediction"] if predicted.ndim == 1 else [f"prediction {i + 1}" for i in range(columns.shape[1])]
+            return names, [[repr(value) for value in column] for column in columns.T.tolist()]
+        probabilities = estimator.predict_proba(X)
+    classes = [label(c) for c in estimator.classes_.tolist()]
+    best = [classes[position] for position in probabilities.argmax(axis=1)]
+    header = ["prediction", *(f"p({name})" for name in classes)]
+    return header, [best, *([repr(value) for value in column] for column in probabilities.T.tolist())]
+
+
+def _write_csv(file: BinaryIO, header: list[str], columns: list[list[str]], n_rows: int) -> None:
+    """UTF-8 with \\n, whatever the system: the file is read elsewhere too."""
+    for start in range(0, max(n_rows, 1), _BLOCK):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if start == 0:
+            writer.writerow(header)
+        writer.writerows(zip(*(column[start : start + _BLOCK] for column in columns), strict=True))
+        file.write(text.getvalue().encode("utf-8"))
+
+
+def _say_score(estimator: Any, schema: Schema, table: Table, X: Any) -> None:
+    """Where the file has the target, how good the predictions are."""
+    target = schema.target
+    if target.name not in table.names:
+        return
+    try:
+        y, kept = schema.encode_target(table)
+    except InputError as error:
+        print(f"{clean(str(error))} The predictions are not scored.", file=sys.stderr)
+        return
+    if not len(y):
+        return
+    score: Score = score_model(estimator, X[kept], y)
+    parts = [
+        f"{title} {percent(score.metrics[key]) if key in ('error_rate', 'accuracy') else number(score.metrics[key])}"
+        for key, title in METRICS[target.task]
+    ]
+    rows = f"{count(len(y), 'row')} with {clean(target.name)!r}"
+    flattery = "rows that it was trained on flatter a model"
+    print(f"{clean(table.path)}: {', '.join(parts)} on {rows} ({flattery}).", file=sys.stderr)

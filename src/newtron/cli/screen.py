@@ -1,0 +1,110 @@
+"""Where results appear: with rich on a terminal, as plain text anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from newtron.cli.words import clean
+
+_WIDEST = 100
+
+
+class Screen:
+    """Headings, lines, labelled lines and tables. All text passes through `clean`; none is markup."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = sys.stdout if stream is None else stream
+        self._console: Any = None
+        if self.stream.isatty():
+            from rich.console import Console
+
+            console = Console(file=self.stream, markup=False, highlight=False, emoji=False)
+            console.width = min(console.width, _WIDEST)
+            self._console = console
+
+    def gap(self) -> None:
+        self._print("")
+
+    def heading(self, text: str) -> None:
+        self._print(text, "bold")
+
+    def line(self, text: str, style: str = "", indent: int = 0) -> None:
+        self._print(text, style, indent)
+
+    def _print(self, text: str, style: str = "", indent: int = 0) -> None:
+        if self._console is None:
+            self.stream.write(" " * indent + clean(text) + "\n")
+        elif not text:
+            self._console.print()  # inside a Padding nothing at all would be printed
+        else:
+            from rich.padding import Padding
+            from rich.text import Text
+
+            self._console.print(Padding(Text(clean(text), style=style), (0, 0, 0, indent), expand=False))
+
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Label and text, the texts under each other."""
+        pairs = [(clean(name), clean(text)) for name, text in pairs]
+        if self._console is None:
+            width = max((len(name) for name, _ in pairs), default=0)
+            for name, text in pairs:
+                self.stream.write(f"  {name:<{width}}  {text}".rstrip() + "\n")
+            return
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        last = None
+        for name, text in pairs:
+            grid.add_row(Text(name if name != last else "", style="cyan"), Text(text))
+            last = name
+        self._console.print(Padding(grid, (0, 0, 0, 2)))
+
+    def notes(self, sentences: Sequence[str]) -> None:
+        """Sentences with a mark in front."""
+        for sentence in sentences:
+            if self._console is None:
+                self.stream.write(f"  - {clean(sentence)}\n")
+                continue
+            text = textwrap.fill(
+                clean(sentence),
+                self._console.width - 2,
+                initial_indent="  ! ",
+                subsequent_indent="    ",
+                break_on_hyphens=False,
+            )
+            self._print_raw(text, "yellow")
+
+    def _print_raw(self, text: str, style: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> None:
+        """The first column to the left, the others to the right; the row number `strong` stands out."""
+        cells = [[clean(cell) for cell in row] for row in rows]
+        if self._console is None:
+            widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]
+            for row in [list(header), *cells]:
+                first = f"{row[0]:<{widths[0]}}"
+                rest = "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+                self.stream.write(f"  {first}{rest}".rstrip() + "\n")
+            return
+        from rich import box
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        found = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="cyan", show_edge=False)
+        for number, name in enumerate(header):
+            found.add_column(Text(name), justify="left" if number == 0 else "right", overflow="fold")
+        for number, row in enumerate(cells):
+            style = "bold green" if number == strong else ""
+            found.add_row(*(Text(cell) for cell in row), style=style)
+        self._console.print(Padding(found, (0, 0, 0, 1)))

@@ -1,0 +1,233 @@
+"""`newtron show`: what a model is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+from newtron.cli.compare import Report, metric_table
+from newtron.cli.describe import column_pairs, target_pair, warnings_of
+from newtron.cli.screen import Screen
+from newtron.cli.stages import ENDS, ending, sentences
+from newtron.cli.words import count, label, listed, number, strict
+from newtron.errors import InputError
+from newtron.model_file import Bundle, load_bundle, settings_to_json
+from newtron.table import Schema
+
+_TERMS_SHOWN = 200
+
+
+def run(options: argparse.Namespace) -> int:
+    """The whole command; returns the exit code."""
+    bundle = load_bundle(options.model)
+    try:
+        report = None if bundle.report is None else Report.from_json(bundle.report, bundle.estimator._task)
+    except InputError as error:
+        raise InputError(f"{options.model}: {error}") from None
+    if options.json:
+        facts = strict(_facts(options.model, bundle, report))
+        sys.stdout.write(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
+        return 0
+    screen = Screen()
+    screen.heading(f"{options.model}: {_kind(bundle.estimator)}")
+    screen.pairs(_overview(bundle, report))
+    _show_comparison(screen, bundle.estimator._task, report)
+    _show_weights(screen, bundle)
+    _show_ending(screen, bundle.estimator)
+    if bundle.schema is not None:
+        screen.gap()
+        screen.heading("The columns it reads")
+        screen.pairs(column_pairs(bundle.schema))
+    notes = list(dict.fromkeys([*(report.notes if report else warnings_of(bundle.schema) if bundle.schema else [])]))
+    if notes:
+        screen.gap()
+        screen.heading("Please note")
+        screen.notes(notes)
+    return 0
+
+
+def _is_perceptron(estimator: Any) -> bool:
+    return not hasattr(estimator, "hidden")
+
+
+def _kind(estimator: Any) -> str:
+    task = "regression" if estimator._task == "regression" else "classification"
+    if _is_perceptron(estimator):
+        return f"a perceptron for {task}"
+    n = len(estimator.members_)
+    return f"an average of {n} networks for {task}" if n > 1 else f"a network for {task}"
+
+
+def _shape(widths: tuple[int, ...]) -> str:
+    return "-".join(map(str, widths))
+
+
+def _overview(bundle: Bundle, report: Report | None) -> list[tuple[str, str]]:
+    estimator = bundle.estimator
+    pairs = []
+    if bundle.schema is not None:
+        pairs.append(target_pair(bundle.schema))
+    elif hasattr(estimator, "classes_"):
+        classes = [label(c) for c in estimator.classes_.tolist()]
+        pairs.append(("classes", f"{len(classes)}: {listed(classes)}"))
+    shapes = list(dict.fromkeys(_shape(member.network.widths) for member in estimator.members_))
+    n_params = sum(member.network.n_params for member in estimator.members_)
+    pairs.append(("shape", f"{listed(shapes)} (inputs to outputs), {count(n_params, 'parameter')}"))
+    if report is not None:
+        pairs.append(("trained on", _trained_on(report)))
+    settings = [f"{name}={value!r}" for name, value in _settings(estimator).items()]
+    pairs.append(("settings", ", ".join(settings)))
+    pairs.append(("solver", f"{estimator.solution_.solver.name}: {estimator.solution_.chosen}"))
+    pairs.append(("saved by", f"newtron {bundle.version}"))
+    return pairs
+
+
+def _trained_on(report: Report) -> str:
+    if report.trained_rows == report.rows:
+        return f"all {count(report.rows, 'row')} of the file"
+    return f"{report.trained_rows:,} of the {count(report.rows, 'row')} of the file"
+
+
+def _settings(estimator: Any) -> dict[str, Any]:
+    """Those that bear on the model."""
+    hidden = {"callback", "verbose", "n_jobs"}
+    return {name: value for name, value in estimator.get_params().items() if name not in hidden}
+
+
+def _show_comparison(screen: Screen, task: str, report: Report | None) -> None:
+    if report is None or not report.metrics:
+        return
+    screen.gap()
+    screen.heading(f"Compared on {report.held_out_rows:,} held-out rows (seed {report.seed})")
+    screen.table(*metric_table(task, report.metrics, report.kept))
+    screen.gap()
+    for sentence in report.why:
+        screen.line(sentence)
+    if report.refit:
+        screen.line("After the comparison the model was trained again on all rows.")
+
+
+def _show_weights(screen: Screen, bundle: Bundle) -> None:
+    screen.gap()
+    if _is_perceptron(bundle.estimator):
+        screen.heading("Coefficients, in the units of the data")
+        header, rows = _coefficients(bundle)
+        screen.table(header, rows[:_TERMS_SHOWN])
+        if len(rows) > _TERMS_SHOWN:
+            screen.line(f"and {len(rows) - _TERMS_SHOWN:,} more, which --json lists", indent=2)
+        for sentence in _meaning(bundle):
+            screen.line(sentence, indent=2)
+        return
+    screen.heading("Members")
+    rows = []
+    for position, member in enumerate(bundle.estimator.members_):
+        solution = member.solution
+        rows.append(
+            [
+                str(position + 1),
+                _shape(member.network.widths),
+                f"{member.share:.3g}",
+                f"{solution.n_iter:,}",
+                number(solution.value),
+                f"{solution.gradient_norm:.1e}",
+                ENDS[solution.status],
+            ]
+        )
+    screen.table(["member", "shape", "share", "iterations", "objective", "gradient", "end"], rows)
+
+
+def _names(bundle: Bundle) -> list[str]:
+    estimator = bundle.estimator
+    if bundle.schema is not None:
+        return list(bundle.schema.feature_names)
+    given = getattr(estimator, "feature_names_in_", None)
+    return [f"x{i + 1}" for i in range(estimator.n_features_in_)] if given is None else [str(n) for n in given]
+
+
+def _outputs(estimator: Any, n_outputs: int) -> list[str]:
+    """What each column of coefficients is of."""
+    if n_outputs == 1:
+        return ["estimate"]
+    if hasattr(estimator, "classes_"):
+        return [label(c) for c in estimator.classes_.tolist()]
+    return [f"target {i + 1}" for i in range(n_outputs)]
+
+
+def _coefficients(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
+    estimator = bundle.estimator
+    W = np.atleast_2d(estimator.coef_)
+    header = ["name", *_outputs(estimator, len(W))]
+    rows = [["intercept", *map(number, np.atleast_1d(estimator.intercept_).tolist())]]
+    rows += [[name, *map(number, w)] for name, w in zip(_names(bundle), W.T.tolist(), strict=True)]
+    return header, rows
+
+
+def _meaning(bundle: Bundle) -> list[str]:
+    """How to read the coefficients."""
+    estimator = bundle.estimator
+    found = []
+    if hasattr(estimator, "classes_"):
+        classes = [label(c) for c in estimator.classes_.tolist()]
+        found.append(
+            f"They add to the log odds of {classes[1]} against {classes[0]}."
+            if len(classes) == 2
+            else "They add to the raw prediction of each class; softmax turns these into probabilities."
+        )
+    for column in bundle.schema.columns if bundle.schema is not None else ():
+        if column.kind == "category" and column.reference is not None:
+            found.append(f"{column.name} is compared with {column.reference}.")
+        elif column.kind == "date":
+            found.append(f"{column.name} counts days.")
+    return found
+
+
+def _show_ending(screen: Screen, estimator: Any) -> None:
+    screen.gap()
+    screen.heading("How training ended")
+    screen.line(ending(estimator), indent=2)
+    for sentence in sentences(estimator):
+        screen.line(sentence, indent=2)
+
+
+def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
+    estimator = bundle.estimator
+    schema: Schema | None = bundle.schema
+    facts: dict[str, Any] = {
+        "path": path,
+        "newtron": bundle.version,
+        "estimator": type(estimator).__name__,
+        "task": estimator._task,
+        "settings": settings_to_json(estimator),
+        "features": _names(bundle),
+        "classes": estimator.classes_.tolist() if hasattr(estimator, "classes_") else None,
+        "members": [
+            {
+                "widths": list(member.network.widths),
+                "activation": member.network.activation,
+                "share": member.share,
+                "status": member.solution.status.name.lower(),
+                "sentence": member.solution.sentence,
+                "converged": member.solution.converged,
+                "iterations": member.solution.n_iter,
+                "objective": member.solution.value,
+                "gradient_norm": member.solution.gradient_norm,
+                "solver": member.solution.solver.name,
+            }
+            for member in estimator.members_
+        ],
+        "coefficients": None,
+        "report": None if report is None else report.to_json(),
+        "schema": None if schema is None else schema.to_json(),
+    }
+    if _is_perceptron(estimator):
+        W = np.atleast_2d(estimator.coef_)
+        facts["coefficients"] = {
+            "outputs": _outputs(estimator, len(W)),
+            "intercept": np.atleast_1d(estimator.intercept_).tolist(),
+            "estimates": {name: w for name, w in zip(_names(bundle), W.T.tolist(), strict=True)},
+        }
+    return facts

@@ -1,0 +1,149 @@
+"""Train one model and say how it ended."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.cli.interrupt import Interrupts
+from newtron.cli.progress import Reporter
+from newtron.cli.words import count, joined, seconds
+from newtron.estimators import (
+    NetworkClassifier,
+    NetworkRegressor,
+    PerceptronClassifier,
+    PerceptronRegressor,
+)
+from newtron.solvers import Solution, Status
+
+# Strength of the penalty that makes separated classes a problem with an answer: that of scikit-learn's
+# default.
+RESCUE_ALPHA = 1.0
+
+ENDS = {
+    Status.CONVERGED: "converged",
+    Status.PRECISION: "converged",
+    Status.MAX_ITER: "stopped at the iteration limit",
+    Status.STALLED: "stalled before convergence",
+    Status.UNBOUNDED: "without a minimum",
+    Status.DIVERGED: "diverged",
+    Status.NOT_FINITE: "not finite at the start",
+    Status.EARLY_STOPPED: "stopped early by rule",
+    Status.STOPPED: "stopped",
+    Status.INTERRUPTED: "interrupted",
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, how long it took, and what should be known about it."""
+
+    name: str
+    estimator: Any
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def interrupted(self) -> bool:
+        return any(m.solution.status is Status.INTERRUPTED for m in self.estimator.members_)
+
+
+def train(
+    name: str,
+    task: str,
+    X: NDArray[np.float64],
+    y: NDArray[Any],
+    options: Any,
+    alpha: float | None,
+    reporter: Reporter,
+    interrupts: Interrupts,
+    stage: str,
+) -> Trained:
+    """Fit the perceptron or the network with the settings that were typed, and this penalty (None: the "
+    "usual)."""
+    started = perf_counter()
+    notes: list[str] = []
+    interrupts.keeping = True
+    with reporter.stage(stage):
+        estimator = _make(name, task, options, reporter, alpha)
+        warned = _fit(estimator, X, y)
+        unbounded = estimator.solution_.status is Status.UNBOUNDED
+        if name == "perceptron" and unbounded and alpha is None and not interrupts.asked:
+            notes.append(
+                f"The classes are separated, so without a penalty the perceptron's coefficients would grow "
+                f"for ever; it was fitted with a penalty, --alpha {RESCUE_ALPHA:g}."
+            )
+            estimator = _make(name, task, options, reporter, RESCUE_ALPHA)
+            warned = _fit(estimator, X, y)
+    # The number of threads is no property of the model, and the progress display ends here.
+    estimator.set_params(n_jobs=None, callback=None)
+    found = Trained(name, estimator, perf_counter() - started, notes + warned)
+    reporter.say(f"{stage}: {ending(estimator)}, {seconds(found.seconds)}")
+    return found
+
+
+def _make(name: str, task: str, options: Any, reporter: Reporter, alpha: float | None) -> Any:
+    common: dict[str, Any] = {
+        "n_jobs": options.threads,
+        "max_iter": options.max_iter,
+        "random_state": options.seed,
+        "callback": reporter.step,
+    }
+    if name == "perceptron":
+        kind: Any = PerceptronClassifier if task == "classification" else PerceptronRegressor
+        # A penalty must weigh all columns alike, whatever their units.
+        return kind(alpha=alpha or 0.0, standardize=bool(alpha), **common)
+    if alpha is not None:
+        common["alpha"] = alpha
+    shapes = options.hidden or [(20,)]
+    common["hidden"] = shapes[0] if len(shapes) == 1 else shapes
+    kind = NetworkClassifier if task == "classification" else NetworkRegressor
+    return kind(activation=options.activation, n_starts=options.starts, **common)
+
+
+def _fit(estimator: Any, X: NDArray[np.float64], y: NDArray[Any]) -> list[str]:
+    """Fit; the warnings as sentences, but those of convergence, which `ending` tells better."""
+    with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
+        warnings.simplefilter("always")
+        estimator.fit(X, y)
+    told = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
+    return list(dict.fromkeys(text for text in told if "encountered in" not in text))
+
+
+def ending(estimator: Any) -> str:
+    """'6 iterations, converged' or '3 members: 2 converged and 1 stopped at the iteration limit'."""
+    solutions: list[Solution] = [member.solution for member in estimator.members_]
+    if len(solutions) == 1:
+        return f"{count(solutions[0].n_iter, 'iteration')}, {ENDS[solutions[0].status]}"
+    tally = Counter(ENDS[solution.status] for solution in solutions)
+    return f"{count(len(solutions), 'member')}: {joined(f'{n} {end}' for end, n in tally.items())}"
+
+
+def sentences(estimator: Any) -> list[str]:
+    """Each way in which members ended, in whole sentences."""
+    return list(dict.fromkeys(member.solution.sentence for member in estimator.members_))
+
+
+def ends_facts(trained: Trained) -> list[dict[str, Any]]:
+    """How each member ended, for --json."""
+    return [
+        {
+            "hidden": list(member.hidden),
+            "status": member.solution.status.name.lower(),
+            "sentence": member.solution.sentence,
+            "converged": member.solution.converged,
+            "iterations": member.solution.n_iter,
+            "objective": member.solution.value,
+            "gradient_norm": member.solution.gradient_norm,
+            "solver": member.solution.solver.name,
+            "share": member.share,
+            "seconds": member.solution.seconds,
+        }
+        for member in trained.estimator.members_
+    ]

@@ -1,0 +1,75 @@
+"""How things are said: names, numbers, endings. Nothing here needs more than the standard library."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def clean(text: str) -> str:
+    """Text from a file as a terminal may be shown it: control characters as escapes."""
+    return "".join(c if unicodedata.category(c) not in _UNSHOWN else c.encode("unicode_escape").decode() for c in text)
+
+
+def number(value: float | None) -> str:
+    """Four digits; a dash where there is no number."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.4g}" if abs(value) < 1e4 or abs(value) >= 1e7 else f"{value:,.0f}"
+
+
+def percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100.0 * value:.1f} %"
+
+
+def plus_minus(value: float, error: float) -> str:
+    """The error to two digits, the value to the same place: 0.0154 ± 0.0046, 840 ± 700."""
+    if not (math.isfinite(value) and 1e-4 <= error < 1e7 and abs(value) < 1e9):
+        return f"{value:.3g} ± {error:.2g}"
+    places = 1 - math.floor(math.log10(error))
+    shown = max(places, 0)
+    return f"{round(value, places):,.{shown}f} ± {round(error, places):,.{shown}f}"
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s" if value < 100.0 else f"{value / 60.0:.1f} min"
+
+
+def count(n: int, thing: str, plural: str | None = None) -> str:
+    return f"{n:,} {thing if n == 1 else plural or thing + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """'a, b, c' or, of many, the first and how many more."""
+    shown = ", ".join(clean(name) for name in names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def joined(words: Iterable[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def label(value: Any) -> str:
+    """A class as files write it: true and false in small letters, as in CSV."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def strict(value: Any) -> Any:
+    """The same value with null for every number that JSON cannot write."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    return value

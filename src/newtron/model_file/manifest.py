@@ -1,0 +1,293 @@
+"""A fitted estimator as a manifest and arrays, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+import newtron
+from newtron.activations import activation_named
+from newtron.errors import InputError
+from newtron.estimators.scaling import Scaling
+from newtron.estimators.training import Member, best_member
+from newtron.losses import loss_for
+from newtron.model_file.archive import Vector
+from newtron.model_file.fields import (
+    DAMAGED,
+    a_count,
+    a_flag,
+    a_list,
+    a_number,
+    a_text,
+    an_object,
+    float_from_json,
+    float_to_json,
+    one_of,
+    wrong,
+)
+from newtron.model_file.settings import (
+    ESTIMATORS,
+    classes_from_json,
+    classes_to_json,
+    estimator_from_json,
+    settings_to_json,
+    solver_from_json,
+    solver_to_json,
+)
+from newtron.network import Network
+from newtron.solvers import Solution, Status, TraceRow
+
+FORMAT, VERSION = "newtron-model", 1
+
+FIELDS = (
+    "format",
+    "version",
+    "newtron",
+    "estimator",
+    "settings",
+    "features",
+    "classes",
+    "outputs",
+    "loss",
+    "members",
+    "schema",
+    "report",
+)
+_MEMBER = ("widths", "activation", "intercept", "share", "solution")
+_SOLUTION = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "chosen", "solver", "trace_rows")
+# Of a trace row; how long a row took is left out, because it says nothing about the model and would make the
+# same fit another file each time.
+_TRACE = ("iteration", "value", "gradient_norm", "decrement", "step_size")
+_SCALING = ("x_center", "x_scale", "y_center", "y_scale")
+
+Read = Callable[[str, int], Vector]
+
+
+def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
+    """The manifest, without schema and report, and the arrays by their names in the archive."""
+    name = type(estimator).__name__
+    if ESTIMATORS.get(name) is not type(estimator):
+        known = ", ".join(ESTIMATORS)
+        raise InputError(f"a {name} cannot be saved as a newtron model; save one of {known}.")
+    if not hasattr(estimator, "members_"):
+        raise InputError(f"this {name} has not been trained; call fit before it is saved.")
+    arrays = {_scaling_name(part): getattr(estimator.scaling_, part) for part in _SCALING}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise InputError(
+            "the model is not saved, because the means or spreads of its columns are not finite: the data hold "
+            "numbers that are too large to be squared; divide them by a constant and fit again."
+        )
+    members = []
+    for number, member in enumerate(estimator.members_):
+        if not np.isfinite(member.params).all():
+            raise InputError(
+                f"the model has parameters that are not finite (member {number + 1}), so it predicts "
+                "nothing and is not saved; fit it with a penalty, standardize=True or another solver."
+            )
+        members.append(_member_to_json(member, number, arrays))
+    classes = getattr(estimator, "classes_", None)
+    names = getattr(estimator, "feature_names_in_", None)
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "newtron": newtron.__version__,
+        "estimator": name,
+        "settings": settings_to_json(estimator),
+        "features": {
+            "count": int(estimator.n_features_in_),
+            "names": None if names is None else [str(n) for n in names],
+        },
+        "classes": None if classes is None else classes_to_json(classes),
+        "outputs": {
+            "count": estimator.members_[0].network.n_outputs,
+            "one_column": bool(getattr(estimator, "_one_column", True)),
+        },
+        "loss": estimator.loss_.name,
+        "members": members,
+    }
+    return manifest, arrays
+
+
+def _member_to_json(member: Member, number: int, arrays: dict[str, Vector]) -> dict[str, Any]:
+    solution = member.solution
+    trace = np.array([[getattr(row, part) for part in _TRACE] for row in solution.trace], dtype=np.float64)
+    arrays[_member_name(number, "params")] = np.asarray(member.params, dtype=np.float64)
+    arrays[_member_name(number, "gradient")] = np.asarray(solution.gradient, dtype=np.float64)
+    arrays[_member_name(number, "trace")] = trace.reshape(-1)
+    return {
+        "widths": [int(width) for width in member.network.widths],
+        "activation": member.network.activation,
+        "intercept": bool(member.network.intercept),
+        "share": float(member.share),
+        "solution": {
+            "status": solution.status.name,
+            "value": float_to_json(solution.value),
+            "gradient_norm": float_to_json(solution.gradient_norm),
+            "n_iter": int(solution.n_iter),
+            "counts": {str(kind): int(count) for kind, count in solution.counts.items()},
+            "note": solution.note,
+            "chosen": solution.chosen,
+            "solver": solver_to_json(solution.solver, "solution.solver"),
+            "trace_rows": len(solution.trace),
+        },
+    }
+
+
+def _member_name(number: int, part: str) -> str:
+    return f"members/{number}/{part}.npy"
+
+
+def _scaling_name(part: str) -> str:
+    return f"scaling/{part}.npy"
+
+
+def array_names(n_members: int) -> tuple[str, ...]:
+    """Every array that an archive of so many members holds."""
+    members = [_member_name(m, part) for m in range(n_members) for part in ("params", "gradient", "trace")]
+    return (*map(_scaling_name, _SCALING), *members)
+
+
+def check_format(manifest: Any) -> None:
+    """Is this a manifest of a version that is known? Asked before anything else of it is looked at."""
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else manifest
+        raise wrong("format", repr(FORMAT), found)
+    if "version" not in manifest:
+        raise InputError(f"version is missing; {DAMAGED}.")
+    version = a_count(manifest["version"], "version", 1)
+    if version > VERSION:
+        raise InputError(
+            f"the model was written by a newer newtron (format version {version}, and this one reads up to "
+            f"{VERSION}); upgrade newtron to open it."
+        )
+    an_object(manifest, "", FIELDS)
+    a_text(manifest["newtron"], "newtron")
+
+
+def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
+    """The estimator, fitted as it was. `read` gives an array of a known length; no array of more than
+    `capacity` numbers can be in the archive."""
+    estimator = estimator_from_json(manifest["estimator"], manifest["settings"])
+    features = an_object(manifest["features"], "features", ("count", "names"))
+    outputs = an_object(manifest["outputs"], "outputs", ("count", "one_column"))
+    n_features = a_count(features["count"], "features.count", 1)
+    n_outputs = a_count(outputs["count"], "outputs.count", 1)
+    if n_features > capacity or n_outputs > capacity:
+        raise wrong("features.count" if n_features > capacity else "outputs.count", "as many as stored", n_features)
+    _read_classes(estimator, manifest["classes"], n_outputs)
+    if not hasattr(estimator, "classes_"):
+        estimator._one_column = a_flag(outputs["one_column"], "outputs.one_column")
+        if estimator._one_column and n_outputs != 1:
+            raise wrong("outputs.one_column", "false for several outputs", True)
+    try:
+        estimator.loss_ = loss_for(estimator._task, estimator.loss, n_outputs)
+    except InputError as error:
+        raise InputError(f"settings.loss: {error} The model file is damaged.") from None
+    one_of(manifest["loss"], "loss", (estimator.loss_.name,))
+    estimator.scaling_ = _read_scaling(read, n_features, n_outputs)
+
+    def member(value: Any, where: str) -> Member:
+        return _read_member(value, where, read, capacity, (n_features, n_outputs))
+
+    members = a_list(manifest["members"], "members", member)
+    perceptron = not hasattr(estimator, "hidden")
+    if not members or (perceptron and (len(members) > 1 or members[0].hidden)):
+        raise InputError(f"members does not fit a {type(estimator).__name__}; {DAMAGED}.")
+    estimator.members_ = members
+    estimator.solution_ = members[best_member(members)].solution
+    estimator.n_iter_ = max(1, *(m.solution.n_iter for m in members), 1)
+    estimator.n_features_in_ = n_features
+    if features["names"] is not None:
+        names = a_list(features["names"], "features.names", a_text)
+        if len(names) != n_features:
+            raise wrong("features.names", f"{n_features} names", names)
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    with np.errstate(all="ignore"):
+        estimator._fitted()
+    return estimator
+
+
+def _read_classes(estimator: Any, value: Any, n_outputs: int) -> None:
+    if estimator._task == "regression":
+        if value is not None:
+            raise wrong("classes", "null for a regression", value)
+        return
+    estimator.classes_ = classes_from_json(value)
+    n_classes = len(estimator.classes_)
+    if n_outputs != (1 if n_classes == 2 else n_classes):
+        raise wrong("outputs.count", f"that of {n_classes} classes", n_outputs)
+
+
+def _read_scaling(read: Read, n_features: int, n_outputs: int) -> Scaling:
+    parts = {}
+    for part in _SCALING:
+        name = _scaling_name(part)
+        parts[part] = read(name, n_features if part.startswith("x") else n_outputs)
+        if not np.isfinite(parts[part]).all():
+            raise InputError(f"{name} holds numbers that are not finite; {DAMAGED}.")
+        if part.endswith("scale") and not (parts[part] > 0.0).all():
+            raise InputError(f"{name} holds scales that are not positive; {DAMAGED}.")
+    return Scaling(**parts)
+
+
+def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[int, int]) -> Member:
+    an_object(value, where, _MEMBER)
+    number = int(where[len("members[") : -1])
+    widths = a_list(value["widths"], f"{where}.widths", lambda w, place: a_count(w, place, 1))
+    intercept = a_flag(value["intercept"], f"{where}.intercept")
+    if len(widths) < 2 or (widths[0], widths[-1]) != ends:
+        raise wrong(f"{where}.widths", f"widths from {ends[0]} inputs to {ends[1]} outputs", widths)
+    # In whole numbers of Python, which do not overflow, before anything of that size is made.
+    n_params = sum((i + intercept) * o for i, o in pairwise(widths))
+    if n_params > capacity:
+        raise wrong(f"{where}.widths", "a network of as many parameters as are stored", widths)
+    activation = a_text(value["activation"], f"{where}.activation")
+    try:
+        activation_named(activation)
+    except InputError as error:
+        raise InputError(f"{where}.activation: {error} The model file is damaged.") from None
+    share = a_number(value["share"], f"{where}.share")
+    if share < 0.0:
+        raise wrong(f"{where}.share", "0 or more", share)
+    params = read(_member_name(number, "params"), n_params)
+    if not np.isfinite(params).all():
+        raise InputError(f"{_member_name(number, 'params')} holds numbers that are not finite; {DAMAGED}.")
+    gradient = read(_member_name(number, "gradient"), n_params)
+    rows = an_object(value["solution"], f"{where}.solution", _SOLUTION)["trace_rows"]
+    n_rows = a_count(rows, f"{where}.solution.trace_rows", 1)
+    if n_rows > capacity:
+        raise wrong(f"{where}.solution.trace_rows", "as many rows as are stored", n_rows)
+    trace = read(_member_name(number, "trace"), n_rows * len(_TRACE)).reshape(n_rows, len(_TRACE))
+    solution = _read_solution(value["solution"], f"{where}.solution", params, gradient, trace)
+    return Member(Network(tuple(widths), activation, intercept), solution, share)
+
+
+def _trace_row(numbers: list[float]) -> TraceRow:
+    values: dict[str, Any] = dict(zip(_TRACE, numbers, strict=True))
+    # The file does not say how long anything took.
+    return TraceRow(**{**values, "iteration": int(values["iteration"])}, seconds=float("nan"))
+
+
+def _read_solution(value: Any, where: str, params: Vector, gradient: Vector, trace: Vector) -> Solution:
+    if not (np.isfinite(trace[:, 0]).all() and (np.abs(trace[:, 0]) < 2**53).all()):
+        raise InputError(f"the trace of {where} has iterations that are not whole numbers; {DAMAGED}.")
+    counts = value["counts"]
+    if not isinstance(counts, dict):
+        raise wrong(f"{where}.counts", "an object", counts)
+    return Solution(
+        params=params,
+        value=float_from_json(value["value"], f"{where}.value"),
+        gradient=gradient,
+        gradient_norm=float_from_json(value["gradient_norm"], f"{where}.gradient_norm"),
+        status=Status[one_of(value["status"], f"{where}.status", tuple(Status.__members__))],
+        n_iter=a_count(value["n_iter"], f"{where}.n_iter"),
+        trace=tuple(_trace_row(row) for row in trace.tolist()),
+        counts={kind: a_count(count, f"{where}.counts.{kind}") for kind, count in counts.items()},
+        solver=solver_from_json(value["solver"], f"{where}.solver"),
+        seconds=float("nan"),
+        note=a_text(value["note"], f"{where}.note"),
+        chosen=a_text(value["chosen"], f"{where}.chosen"),
+    )

@@ -1,0 +1,631 @@
+"""The command line from outside: real processes, real files, what a user sees and what a program reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import newtron
+from newtron.cli.words import plus_minus
+from newtron.model_file import load_bundle
+from newtron.table import read_table
+
+ROOT = Path(__file__).resolve().parents[1]
+PENGUINS = ROOT / "examples" / "penguins.csv"
+CONCRETE = ROOT / "examples" / "concrete.csv"
+
+
+def environment(**more: str) -> dict[str, str]:
+    names = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")}
+    return {**names, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm-256color", **more}
+
+
+def newtron_run(*words: object, cwd: Path, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "newtron", *map(str, words)]
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=cwd,
+        env=environment(**more),
+        timeout=300,
+    )
+    assert run.returncode == code, run.stdout + run.stderr
+    for trace in ("Traceback", "Warning:", "warnings.warn"):
+        assert trace not in run.stdout + run.stderr
+    return run
+
+
+def strict_json(text: str) -> Any:
+    assert text.count("\n") == 1
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of each kind and its --json: penguins and concrete, perceptron and network."""
+    folder = tmp_path_factory.mktemp("models")
+    for data, target, name in ((PENGUINS, "species", "penguins"), (CONCRETE, "strength_mpa", "concrete")):
+        for model in ("perceptron", "network"):
+            run = newtron_run(
+                "fit",
+                data,
+                "--target",
+                target,
+                "--model",
+                model,
+                "--hidden",
+                "4",
+                "--hidden",
+                "3,2",
+                "--starts",
+                "1",
+                "--max-iter",
+                "60",
+                "--json",
+                "--output",
+                f"{name}-{model}.newtron",
+                cwd=folder,
+            )
+            (folder / f"{name}-{model}.json").write_text(run.stdout, encoding="utf-8")
+    return folder
+
+
+# --- help and version ---
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert newtron_run("--version", cwd=tmp_path).stdout == f"newtron {newtron.__version__}\n"
+    assert newtron_run(cwd=tmp_path).stdout == newtron_run("--help", cwd=tmp_path).stdout
+    shown = newtron_run("fit", "--help", cwd=tmp_path, COLUMNS="80").stdout
+    for option in (
+        "--target",
+        "--model",
+        "--holdout",
+        "--output",
+        "--seed",
+        "--ignore",
+        "--json",
+        "--no-refit",
+    ):
+        assert option in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train"], "invalid choice: 'train'"),
+        (["fit", "d.csv"], "required: --target"),
+        (["fit", "d.csv", "--target", "y", "--lr", "1"], "unrecognized arguments: --lr 1"),
+        (["fit", "d.csv", "--target", "y", "--alpha", "-1"], "--alpha: '-1' must be a number, 0 or more"),
+        (["fit", "d.csv", "--target", "y", "--alpha", "nan"], "--alpha: 'nan' must be"),
+        (["fit", "d.csv", "--target", "y", "--holdout", "1"], "--holdout: '1' must be a share"),
+        (["fit", "d.csv", "--target", "y", "--holdout", "20%"], "--holdout: '20%' must be a share"),
+        (["fit", "d.csv", "--target", "y", "--hidden", "10,0"], "--hidden: '10,0' must be whole numbers"),
+        (["fit", "d.csv", "--target", "y", "--hidden", ""], "--hidden: '' must be whole numbers"),
+        (["fit", "d.csv", "--target", "y", "--starts", "0"], "--starts: '0' must be a whole number"),
+        (["fit", "d.csv", "--target", "y", "--seed", "-1"], "--seed: '-1' must be a whole number"),
+        (["fit", "d.csv", "--target", "y", "--seed", "4294967296"], "--seed: '4294967296' must be"),
+        (["fit", "d.csv", "--target", "y", "--threads", "x"], "--threads: 'x' must be"),
+        (["fit", "d.csv", "--target", "y", "--task", "ranking"], "--task: invalid choice"),
+        (["predict", "m"], "required: DATA"),
+        (["show"], "required: MODEL"),
+    ],
+)
+def test_what_cannot_be_typed(words: list[str], sentence: str, tmp_path: Path) -> None:
+    run = newtron_run(*words, cwd=tmp_path, code=2)
+    assert run.stdout == ""
+    assert run.stderr.startswith("newtron: ")
+    assert sentence in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+# --- fit ---
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.01542, 0.00461, "0.0154 ± 0.0046"),
+        (843.2, 702.0, "840 ± 700"),
+        (77.31, 11.96, "77 ± 12"),
+        (123456.0, 2345.0, "123,500 ± 2,300"),
+        (1e-9, 1e-9, "1e-09 ± 1e-09"),
+        (0.5, 0.0, "0.5 ± 0"),
+    ],
+)
+def test_a_value_and_its_error(value: float, error: float, text: str) -> None:
+    assert plus_minus(value, error) == text
+
+
+def test_fit_compares_chooses_and_writes(tmp_path: Path) -> None:
+    run = newtron_run("fit", CONCRETE, "--target", "strength_mpa", "--starts", "1", cwd=tmp_path)
+    out = run.stdout
+    assert "1,030 rows, 9 columns" in out
+    assert "Compared on 206 rows that were held out; trained on 824 (seed 0)" in out
+    found = re.findall(r"^  (mean alone|perceptron|network) +([\d.]+) ", out, re.MULTILINE)[:3]
+    rmse = {name: float(value) for name, value in found}
+    assert rmse["mean alone"] > 14 > rmse["perceptron"] > 8 > rmse["network"]
+    assert "The network is kept: its squared error is lower by" in out
+    assert "Written: model.newtron, the network trained on 1,030 rows (again, all of them)" in out
+    assert f"newtron predict model.newtron {CONCRETE}" in out
+    assert [line.split(":")[0] for line in run.stderr.splitlines()] == [
+        "perceptron",
+        "network",
+        "network on all rows",
+    ]
+    assert "\x1b" not in out + run.stderr
+    assert os.listdir(tmp_path) == ["model.newtron"]
+    model = newtron.load(tmp_path / "model.newtron")
+    assert model.n_features_in_ == 8
+    assert model.get_params()["n_starts"] == 1
+
+
+def test_fit_as_json(place: Path) -> None:
+    for name, task in (
+        ("penguins-network", "classification"),
+        ("concrete-perceptron", "regression"),
+    ):
+        facts = strict_json((place / f"{name}.json").read_text(encoding="utf-8"))
+        assert facts["target"]["task"] == task
+        assert facts["newtron"] == newtron.__version__
+        assert len(facts["models"]) == 1
+        kept = facts["verdict"]["kept"]
+        assert kept == name.split("-")[1]
+        assert set(facts["comparison"]["metrics"]) == {"baseline", kept}
+        assert facts["output"] == f"{name}.newtron"
+        assert facts["interrupted"] is False
+        members = facts["refit"]["members"]
+        assert len(members) == (2 if kept == "network" else 1)
+        for member in members:
+            assert member["status"] in ("converged", "precision", "max_iter")
+            assert member["iterations"] >= 1
+    penguins = strict_json((place / "penguins-network.json").read_text(encoding="utf-8"))
+    assert penguins["data"]["rows"] == 344
+    assert penguins["target"]["classes"] == ["Adelie", "Chinstrap", "Gentoo"]
+    assert {c["name"]: c["missing"] for c in penguins["columns"]}["sex"] == 11
+    metrics = penguins["comparison"]["metrics"]
+    assert metrics["network"]["error_rate"] < 0.05 < metrics["baseline"]["error_rate"]
+    assert metrics["network"]["accuracy"] == 1.0 - metrics["network"]["error_rate"]
+
+
+def test_the_comparison_is_that_of_the_held_out_rows(tmp_path: Path) -> None:
+    """Done again by hand: the baseline from the target alone, the perceptron by least squares."""
+    common = ("fit", CONCRETE, "--target", "strength_mpa", "--model", "perceptron", "--json", "--seed", "3")
+    run = newtron_run(*common, "--no-refit", cwd=tmp_path)
+    facts = strict_json(run.stdout)
+    assert facts["refit"] is None
+    assert facts["comparison"]["held_out_rows"] == 206
+    bundle = load_bundle(tmp_path / "model.newtron")
+    table = read_table(CONCRETE)
+    y = bundle.schema.encode_target(table)[0]
+    held_out = np.sort(np.random.default_rng(3).permutation(np.arange(1030))[:206])
+    training = np.setdiff1d(np.arange(1030), held_out)
+    errors = y[held_out] - y[training].mean()
+    metrics = facts["comparison"]["metrics"]
+    np.testing.assert_allclose(metrics["baseline"]["rmse"], np.sqrt(np.mean(errors**2)), rtol=1e-12)
+    np.testing.assert_allclose(metrics["baseline"]["mae"], np.mean(np.abs(errors)), rtol=1e-12)
+    X = bundle.schema.encode(table.take(held_out)).X
+    A = np.column_stack([np.ones(824), bundle.schema.encode(table.take(training)).X])
+    w = np.linalg.lstsq(A, y[training], rcond=None)[0]
+    own = y[held_out] - np.column_stack([np.ones(206), X]) @ w
+    np.testing.assert_allclose(metrics["perceptron"]["rmse"], np.sqrt(np.mean(own**2)), rtol=1e-8)
+    np.testing.assert_allclose(bundle.estimator.coef_, w[1:], rtol=1e-6)
+
+
+def test_held_out_rows_say_nothing_about_the_columns(tmp_path: Path) -> None:
+    """A mean that fills in missing cells, and a category's levels, come from the training rows alone."""
+    rng = np.random.default_rng(0)
+    lines = [f"{'' if i % 7 == 0 else rng.normal():.5}" if i % 7 else "" for i in range(100)]
+    text = "x,z,y\n" + "".join(f"{x},{i % 5},{i}.5\n" for i, x in enumerate(lines))
+    (tmp_path / "d.csv").write_text(text)
+    newtron_run(
+        "fit",
+        "d.csv",
+        "--target",
+        "y",
+        "--model",
+        "perceptron",
+        "--no-refit",
+        "--quiet",
+        cwd=tmp_path,
+    )
+    table = read_table(tmp_path / "d.csv")
+    held_out = np.random.default_rng(0).permutation(np.arange(100))[:20]
+    training = np.setdiff1d(np.arange(100), held_out)
+    x = table.take(training).column("x").to_numpy(zero_copy_only=False)
+    column = load_bundle(tmp_path / "model.newtron").schema.columns[0]
+    assert column.mean == pytest.approx(np.nanmean(x), rel=1e-12)
+
+
+def test_separated_classes_get_a_penalty_and_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i / 7},{'ab'[i > 19]}\n" for i in range(40)))
+    run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", cwd=tmp_path)
+    assert "it was fitted with a penalty, --alpha 1" in run.stdout
+    assert newtron.load(tmp_path / "model.newtron").alpha == 1.0
+    run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", "--alpha", "0", cwd=tmp_path)
+    assert "it was fitted with a penalty" not in run.stdout
+    assert "has no minimum" in run.stdout
+    assert newtron.load(tmp_path / "model.newtron").alpha == 0.0
+
+
+def test_the_simpler_model_is_kept_where_nothing_is_clear(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=200)
+    y = 2.0 * x + rng.normal(size=200)
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{a:.6f},{b:.6f}\n" for a, b in zip(x, y, strict=True)))
+    facts = strict_json(newtron_run("fit", "d.csv", "--target", "y", "--json", "--starts", "1", cwd=tmp_path).stdout)
+    comparison = facts["comparison"]
+    assert comparison["gain"] <= comparison["standard_error"]
+    assert facts["verdict"]["kept"] == "perceptron"
+    assert "perceptron is kept" in facts["verdict"]["why"][0]
+    assert set(facts["models"]) == {"perceptron", "network"}
+
+
+def test_a_target_that_no_column_tells_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    rows = "".join(f"{a:.4f},{b:.4f}\n" for a, b in rng.normal(size=(60, 2)))
+    (tmp_path / "d.csv").write_text("x,y\n" + rows)
+    out = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", cwd=tmp_path).stdout
+    assert "does not clearly predict better than the mean alone" in out
+
+
+def test_few_rows_are_not_held_out(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(12)))
+    run = newtron_run("fit", "d.csv", "--target", "y", cwd=tmp_path)
+    assert "Only 12 rows have a value of the target, fewer than 20" in run.stdout
+    assert "the perceptron is fitted, as the simpler one" in run.stdout
+    assert "Compared" not in run.stdout
+    run = newtron_run("fit", "d.csv", "--target", "y", "--model", "network", "--starts", "1", cwd=tmp_path)
+    assert "the network trained on 12 rows" in run.stdout
+
+
+def test_no_holdout(tmp_path: Path) -> None:
+    run = newtron_run("fit", PENGUINS, "--target", "species", "--holdout", "0", "--json", cwd=tmp_path)
+    facts = strict_json(run.stdout)
+    assert facts["comparison"] is None
+    assert facts["verdict"]["kept"] == "perceptron"
+    assert load_bundle(tmp_path / "model.newtron").report["trained_rows"] == 344
+    sentence = newtron_run("fit", PENGUINS, "--target", "species", "--holdout", "0.001", cwd=tmp_path, code=2).stderr
+    assert "--holdout 0.001 of 344 rows holds out 0" in sentence
+
+
+def test_ignored_columns_parquet_and_odd_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=50)
+    flag = rng.random(50) < 0.5
+    table = pa.table({"a\tb\x1b[31m": x, "skip": x, "skip too": x, "flag": flag, "y é": (x + flag > 0.5)})
+    pq.write_table(table, tmp_path / "d.parquet")
+    run = newtron_run(
+        "fit",
+        "d.parquet",
+        "--target",
+        "y é",
+        "--ignore",
+        "skip",
+        "skip too",
+        "--alpha",
+        "0.5",
+        "--model",
+        "perceptron",
+        "--output",
+        "m",
+        cwd=tmp_path,
+    )
+    assert "\x1b" not in run.stdout
+    assert "2 classes, false, true" in run.stdout
+    assert list(newtron.load(tmp_path / "m").classes_) == [False, True]
+    run = newtron_run("predict", "m", "d.parquet", cwd=tmp_path)
+    assert rows_of(run.stdout)[0] == ["prediction", "p(false)", "p(true)"]
+    assert "\x1b" not in newtron_run("show", "m", cwd=tmp_path).stdout
+
+
+def test_quiet_says_only_warnings(tmp_path: Path) -> None:
+    run = newtron_run(
+        "fit",
+        CONCRETE,
+        "--target",
+        "strength_mpa",
+        "--model",
+        "perceptron",
+        "--quiet",
+        cwd=tmp_path,
+    )
+    assert (run.stdout, run.stderr) == ("", "")
+
+
+def test_the_file_is_the_same_bytes_for_any_number_of_threads(tmp_path: Path) -> None:
+    for data, target in ((PENGUINS, "species"), (CONCRETE, "strength_mpa")):
+        written = []
+        for threads in ("1", "2", "1"):
+            newtron_run(
+                "fit",
+                data,
+                "--target",
+                target,
+                "--threads",
+                threads,
+                "--hidden",
+                "4",
+                "--starts",
+                "2",
+                "--quiet",
+                cwd=tmp_path,
+            )
+            written.append((tmp_path / "model.newtron").read_bytes())
+        assert written[0] == written[1] == written[2]
+    newtron_run(
+        "fit",
+        CONCRETE,
+        "--target",
+        "strength_mpa",
+        "--hidden",
+        "4",
+        "--seed",
+        "1",
+        "--quiet",
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "model.newtron").read_bytes() != written[0]
+
+
+def test_a_terminal_that_knows_ascii_only(tmp_path: Path) -> None:
+    run = newtron_run(
+        "fit",
+        CONCRETE,
+        "--target",
+        "strength_mpa",
+        "--model",
+        "perceptron",
+        cwd=tmp_path,
+        PYTHONIOENCODING="ascii",
+    )
+    assert "R\\xb2" in run.stdout
+
+
+# --- predict ---
+
+
+@pytest.mark.parametrize("name", ["penguins-perceptron", "penguins-network"])
+def test_predicted_classes(name: str, place: Path) -> None:
+    run = newtron_run("predict", f"{name}.newtron", PENGUINS, cwd=place)
+    header, *rows = rows_of(run.stdout)
+    assert header == ["prediction", "p(Adelie)", "p(Chinstrap)", "p(Gentoo)"]
+    bundle = load_bundle(place / f"{name}.newtron")
+    table = read_table(PENGUINS)
+    p = bundle.estimator.predict_proba(bundle.schema.encode(table).X)
+    assert np.array_equal(np.array([row[1:] for row in rows], dtype=float), p)
+    assert [row[0] for row in rows] == bundle.estimator.classes_[p.argmax(axis=1)].tolist()
+    wrong = np.mean([row[0] != y for row, y in zip(rows, table.column("species").to_pylist(), strict=True)])
+    assert f"error rate {100 * wrong:.1f} %" in run.stderr
+    assert "on 344 rows with 'species'" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["concrete-perceptron", "concrete-network"])
+def test_predicted_numbers(name: str, place: Path, tmp_path: Path) -> None:
+    run = newtron_run("predict", f"{name}.newtron", CONCRETE, cwd=place)
+    header, *rows = rows_of(run.stdout)
+    assert header == ["prediction"]
+    bundle = load_bundle(place / f"{name}.newtron")
+    expected = bundle.estimator.predict(bundle.schema.encode(read_table(CONCRETE)).X)
+    assert np.array_equal(np.array(rows, dtype=float)[:, 0], expected)
+    newtron_run("predict", place / f"{name}.newtron", CONCRETE, "--output", "p.csv", cwd=tmp_path)
+    assert (tmp_path / "p.csv").read_text() == run.stdout
+    assert os.listdir(tmp_path) == ["p.csv"]
+
+
+def test_what_predict_had_to_fill_in(place: Path, tmp_path: Path) -> None:
+    lines = PENGUINS.read_text(encoding="utf-8").splitlines()[:3]
+    changed = [lines[0], lines[1].replace("Torgersen", "Atlantis").replace("2007", ""), lines[2]]
+    (tmp_path / "d.csv").write_text("\n".join(changed) + "\n")
+    run = newtron_run("predict", place / "penguins-network.newtron", "d.csv", cwd=tmp_path)
+    assert len(rows_of(run.stdout)) == 3
+    assert "d.csv: column 'island': 1 cell with a value never seen in training" in run.stderr
+    assert "d.csv: column 'year': 1 missing cell, though training had none" in run.stderr
+    (tmp_path / "e.csv").write_text("\n".join(lines).replace("Adelie", "Emperor") + "\n")
+    run = newtron_run("predict", place / "penguins-network.newtron", "e.csv", cwd=tmp_path)
+    assert "does not know the class 'Emperor'" in run.stderr
+    assert len(rows_of(run.stdout)) == 3
+
+
+def test_a_reader_that_stops_is_no_error(place: Path, tmp_path: Path) -> None:
+    header, *rows = CONCRETE.read_text(encoding="utf-8").splitlines()
+    (tmp_path / "long.csv").write_text("\n".join([header, *rows * 20]) + "\n")
+    command = f"{sys.executable} -m newtron predict {place}/concrete-network.newtron long.csv | head -n 2"
+    run = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment(), timeout=120
+    )
+    assert run.stdout.count("\n") == 2
+    assert run.stderr == ""
+
+
+def test_predict_into_a_device(place: Path) -> None:
+    run = newtron_run("predict", "concrete-network.newtron", CONCRETE, "--output", "/dev/stdout", cwd=place)
+    assert len(rows_of(run.stdout)) == 1031
+
+
+# --- show ---
+
+
+def test_show_every_kind(place: Path) -> None:
+    shown = {path.stem: newtron_run("show", path, cwd=place).stdout for path in sorted(place.glob("*.newtron"))}
+    for name, text in shown.items():
+        assert "How training ended" in text, name
+        assert "Compared on" in text
+        assert "trained on" in text
+        assert "\x1b" not in text
+    assert "a perceptron for classification" in shown["penguins-perceptron"]
+    assert "island is compared with Biscoe." in shown["penguins-perceptron"]
+    assert "an average of 2 networks for regression" in shown["concrete-network"]
+    assert re.search(r"2 +8-3-2-1", shown["concrete-network"])
+    bundle = load_bundle(place / "concrete-perceptron.newtron")
+    assert re.search(rf"cement +{bundle.estimator.coef_[0]:.4g}\n", shown["concrete-perceptron"])
+
+
+def test_show_as_json(place: Path) -> None:
+    for path in sorted(place.glob("*.newtron")):
+        facts = strict_json(newtron_run("show", path, "--json", cwd=place).stdout)
+        bundle = load_bundle(path)
+        assert facts["schema"] == bundle.schema.to_json()
+        assert facts["report"] == bundle.report
+        assert len(facts["members"]) == len(bundle.estimator.members_)
+        if "perceptron" in path.name:
+            estimates = np.array(list(facts["coefficients"]["estimates"].values())).T
+            assert np.array_equal(estimates, np.atleast_2d(bundle.estimator.coef_))
+
+
+def test_a_model_saved_from_python(tmp_path: Path) -> None:
+    from newtron import PerceptronRegressor
+    from newtron.model_file import save
+
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    save(PerceptronRegressor().fit(X, np.column_stack([X[:, 0], X[:, 1]])), tmp_path / "m")
+    shown = newtron_run("show", "m", cwd=tmp_path).stdout
+    assert re.search(r"name +target 1 +target 2\n", shown)
+    assert newtron_run("show", "m", "--json", cwd=tmp_path).stdout
+    sentence = newtron_run("predict", "m", PENGUINS, cwd=tmp_path, code=2).stderr
+    assert "was saved from Python and does not know the columns of a file" in sentence
+
+
+# --- on a terminal, and Ctrl-C ---
+
+
+def on_terminal(*words: object, cwd: Path, width: int = 80) -> tuple[int, str]:
+    """Run on a pseudo-terminal; exit code and everything that came out."""
+    import fcntl
+    import struct
+    import termios
+
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(cwd)
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
+        os.execve(sys.executable, [sys.executable, "-m", "newtron", *map(str, words)], environment())
+    seen = b""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.2)[0]:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            if not piece:
+                break
+            seen += piece
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode("utf-8")
+
+
+def test_the_live_display(tmp_path: Path) -> None:
+    code, seen = on_terminal("fit", CONCRETE, "--target", "strength_mpa", "--hidden", "8", cwd=tmp_path)
+    assert code == 0
+    plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", seen)
+    assert "Ctrl-C stops and keeps the best so far" in plain
+    assert re.search(r"iteration +objective +gradient +decrement +time", plain)
+    assert "network: 3 members" in plain
+    assert "Traceback" not in plain
+    assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")  # the cursor is back
+    final = plain[plain.index("rows, 9 columns") - 400 :]
+    assert max(len(line.rstrip()) for line in final[final.index("Compared") :].splitlines()) <= 80
+    assert "\r\n\r\nCompared on" in plain
+    code, seen = on_terminal("show", tmp_path / "model.newtron", cwd=tmp_path, width=60)
+    assert code == 0
+    plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", seen)
+    assert max(len(line.rstrip()) for line in plain.splitlines()) <= 60
+
+
+def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "newtron", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=environment(),
+        # A shell may have had this process ignore Ctrl-C; a user's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """A fit whose network takes a minute or more, in many short steps."""
+    path = tmp_path_factory.mktemp("slow") / "d.csv"
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 6))
+    y = np.sin(X @ rng.normal(size=6)) + rng.normal(size=3000)
+    rows = "".join(",".join(f"{v:.4f}" for v in (*x, t)) + "\n" for x, t in zip(X, y, strict=True))
+    path.write_text("a,b,c,d,e,f,y\n" + rows)
+    return ("fit", path, "--target", "y", "--hidden", "30", "--starts", "40", "--alpha", "0.001")
+
+
+def test_ctrl_c_keeps_the_best_so_far(slow: tuple[object, ...], tmp_path: Path) -> None:
+    run = start(*slow, "--json", cwd=tmp_path)
+    assert run.stderr is not None
+    assert run.stderr.readline().startswith("perceptron: ")
+    time.sleep(1.5)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "stopping at the next step" in err
+    assert "on all rows" not in err
+    assert "Traceback" not in err
+    facts = strict_json(out)
+    assert facts["interrupted"] is True
+    assert facts["refit"] is None
+    assert "interrupted" in facts["models"]["network"]["ending"]
+    assert set(facts["comparison"]["metrics"]) == {"baseline", "perceptron", "network"}
+    assert any("Training was interrupted" in warning for warning in facts["warnings"])
+    assert newtron.load(tmp_path / "model.newtron").n_features_in_ == 6
+    assert os.listdir(tmp_path) == ["model.newtron"]
+
+
+def test_a_second_ctrl_c_writes_nothing(slow: tuple[object, ...], tmp_path: Path) -> None:
+    (tmp_path / "model.newtron").write_text("an older model")
+    run = start(*slow, "--hidden", "400,100", "--starts", "2", cwd=tmp_path)
+    assert run.stderr is not None
+    assert run.stderr.readline().startswith("perceptron: ")
+    time.sleep(1.0)
+    run.send_signal(signal.SIGINT)
+    while "stopping at the next step" not in run.stderr.readline():
+        pass
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "nothing was written" in err
+    assert (tmp_path / "model.newtron").read_text() == "an older model"
+    assert os.listdir(tmp_path) == ["model.newtron"]
+
+
+def test_ctrl_c_before_there_is_a_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.csv")  # reading waits here until the signal comes
+    run = start("fit", "d.csv", "--target", "y", cwd=tmp_path)
+    with open(tmp_path / "d.csv", "wb"):  # opens once the command reads
+        time.sleep(0.3)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert (out, err) == ("", "newtron: interrupted before there was a model; nothing was written.\n")
+    assert os.listdir(tmp_path) == ["d.csv"]
