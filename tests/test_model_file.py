@@ -237,11 +237,17 @@ def broken(model: Any) -> Any:
     return model
 
 
+def endless_scale(model: Any) -> Any:
+    changed = copy.deepcopy(model)
+    changed.scaling_.x_scale[0] = np.inf
+    return changed
+
+
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unfitted": (lambda _: PerceptronRegressor(), "has not been trained; call fit"),
     "not ours": (lambda _: Ridge().fit(X, NUMBERS), "a Ridge cannot be saved"),
     "scales not finite": (
-        lambda _: NetworkRegressor(hidden=(1,), n_starts=1).fit(X * 1e300, NUMBERS),
+        lambda models: endless_scale(models["perceptron"]),
         "too large to be squared",
     ),
     "a subclass": (lambda _: Other().fit(X, NUMBERS), "a Other cannot be saved"),

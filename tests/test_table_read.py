@@ -6,8 +6,10 @@ import csv
 import datetime
 import gzip
 import io
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -378,3 +380,15 @@ def test_take_keeps_row_numbers(tmp_path: Path) -> None:
     assert taken.take(np.array([1])).row_number(0) == 2
     with pytest.raises(InputError, match="did you mean 'a'"):
         table.column("A")
+
+
+def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    text = "number,word\n" + "".join(f"{i},w{i % 3}\n" for i in range(50))
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    table = read_table(pipe)
+    writer.join()
+    assert table.names == ("number", "word")
+    assert table.n_rows == 50

@@ -111,6 +111,19 @@ def factorize(H: Array, add: Array | None = None) -> Factor | None:
 _SINGULAR = 1e13
 
 
+def newton_decrement(H: Array, gradient: Array) -> float:
+    """sqrt(g'H^-1 g); nan where H is indefinite. A singular H gets a tiny ridge: directions in which nothing happens
+    (the common shift of all classes, the intercept of a unit that the penalty switched off) have no gradient and
+    so no part in it."""
+    factor = factorize(H)
+    if factor is None or factor.condition > _SINGULAR:
+        diagonal = np.maximum(np.diagonal(H), 0.0)
+        factor = factorize(H, 1e-10 * diagonal + 1e-12 * diagonal.max(initial=0.0))
+    if factor is None:
+        return float("nan")
+    return float(max(0.0, float(gradient @ factor.solve(gradient))) ** 0.5)
+
+
 def newton_step(H: Array, gradient: Array) -> Array | None:
     """-H^-1 g; for a singular positive semidefinite H the shortest such step (in equilibrated units), so that
     directions in which nothing happens stay still; None where H is indefinite or the step would be endless."""

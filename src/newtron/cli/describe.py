@@ -42,7 +42,11 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
             pairs.append(("missing cells", f"marked or filled in with the mean: {listed(filled)}"))
     elif missing:
         pairs.append(("missing cells", listed([f"{name} {count:,}" for name, count in missing.items()])))
-        pairs.append(("", "numbers were filled in with the mean, and a column of its own marks where"))
+        kinds = {column.kind for column in schema.columns if column.name in missing}
+        if kinds != {"category"}:
+            pairs.append(("", "filled in with the mean, and a column of its own marks where"))
+        if "category" in kinds:
+            pairs.append(("", "in a category, a level of its own"))
     for name, reason in schema.dropped[:_DROPPED_SHOWN]:
         pairs.append(("not used", f"{clean(name)}: {reason}"))
     if len(schema.dropped) > _DROPPED_SHOWN:

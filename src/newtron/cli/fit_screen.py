@@ -13,6 +13,7 @@ from newtron.cli.describe import column_pairs, missing_cells, target_pair
 from newtron.cli.screen import Screen
 from newtron.cli.stages import Trained, ending, ends_facts, sentences
 from newtron.cli.words import capital, count, seconds, strict
+from newtron.solvers import Status
 
 if TYPE_CHECKING:
     from newtron.cli.fit import Job
@@ -56,7 +57,8 @@ def print_screen(job: Job) -> None:
 
 
 def _end_pairs(trained: Trained, name: str) -> list[tuple[str, str]]:
-    found = sentences(trained.estimator)
+    # Plain convergence needs no second sentence.
+    found = [s for s in sentences(trained.estimator) if s != Status.CONVERGED.value]
     summary = f"{capital(ending(trained.estimator))}, {seconds(trained.seconds)}."
     return [(name, f"{summary} {' '.join(found)}" if len(found) == 1 else summary)] + [
         (name, sentence) for sentence in found if len(found) > 1

@@ -101,7 +101,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         members = train_members(task)
         self.members_ = with_shares(members, getattr(self, "combine", "average"))
         self.solution_ = self.members_[best_member(self.members_)].solution
-        self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_), 1)
+        self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
         self.scaling_ = scaling
         self.loss_ = loss
         self._warn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,24 +70,30 @@ class Scaling:
 
 
 def _moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Weighted mean and standard deviation of each column, in two passes so that no digits cancel."""
+    """Weighted mean and standard deviation of each column, in two passes so that no digits cancel, and of deviations
+    relative to the largest, so that no square overflows or vanishes."""
     n = X.shape[0]
     total = float(n) if weight is None else float(weight.sum(dtype=np.float64))
-    mean, square = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    for start in range(0, n, _BLOCK):
-        block = X[start : start + _BLOCK].astype(np.float64, copy=False)
-        w = np.ones(block.shape[0]) if weight is None else weight[start : start + _BLOCK]
-        mean += w @ block
-    mean /= total
-    for start in range(0, n, _BLOCK):
-        block = X[start : start + _BLOCK] - mean
-        w = np.ones(block.shape[0]) if weight is None else weight[start : start + _BLOCK]
-        square += w @ np.square(block, out=block)
-    spread = np.sqrt(square / total)
-    # Rounding of the mean leaves a constant column a spread of about epsilon times its size.
-    spread[spread <= 10.0 * np.finfo(X.dtype).eps * np.abs(mean)] = 0.0
-    spread[spread == 0.0] = 1.0
+    mean, largest, square = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for block, w in _blocks(X, weight):
+        mean += (w / total) @ block
+    for block, _ in _blocks(X, weight):
+        np.maximum(largest, np.abs(block - mean).max(axis=0), out=largest)
+    # Rounding of the mean leaves a constant column deviations of about epsilon times its size.
+    constant = largest <= 10.0 * np.finfo(X.dtype).eps * np.abs(mean)
+    largest[constant] = 1.0
+    for block, w in _blocks(X, weight):
+        square += w @ np.square((block - mean) / largest)
+    spread = largest * np.sqrt(square / total)
+    spread[constant | (spread == 0.0)] = 1.0
     return mean, spread
+
+
+def _blocks(X: Array, weight: Array | None) -> Iterator[tuple[Array, Array]]:
+    """Rows in float64 with their weights, some at a time."""
+    for start in range(0, X.shape[0], _BLOCK):
+        block = X[start : start + _BLOCK].astype(np.float64, copy=False)
+        yield block, np.ones(block.shape[0]) if weight is None else weight[start : start + _BLOCK]
 
 
 def _sparse_spread(X: Any, weight: Array | None) -> Array:

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.errors import InputError
 from newtron.least_squares import solve_least_squares
 from newtron.losses import Loss, Pointwise
 from newtron.network import Network
@@ -178,7 +179,14 @@ class TrainingObjective(Objective):
                 total += squared.T @ weight
             return total
 
-        rms = np.sqrt(self.rows.sum(squares) / self.rows.total_weight)
+        with np.errstate(over="ignore"):
+            rms = np.sqrt(self.rows.sum(squares) / self.rows.total_weight)
+        if not np.isfinite(rms).all():
+            column = int(np.argmin(np.isfinite(rms)))
+            raise InputError(
+                f"Column {column} of X (counting from 0) has numbers so large that their squares overflow: divide it by "
+                "a constant, or set standardize=True."
+            )
         rms[rms == 0.0] = 1.0  # a column of zeros moves nothing, whatever its weight
         scale = np.ones(self.n_params)
         self.network.split(scale)[0].W[:] = rms[:, None]

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
-from newtron.linalg import newton_step
 from newtron.objective import Objective
 from newtron.parallel import one_blas_thread
 
@@ -249,11 +248,6 @@ class _Judge:
         rests = state.decrement**2 <= enough
         # Without a scale of the objective's own the units of its gradient are unknown.
         return rests if self._objective.scale is None else rests and gradient_norm <= tol
-
-
-def newton_decrement(curvature: Array, gradient: Array) -> float:
-    """sqrt(g'H^-1 g); nan where H is indefinite."""
-    return decrement_of(newton_step(curvature, gradient), gradient)
 
 
 def decrement_of(step: Array | None, gradient: Array) -> float:

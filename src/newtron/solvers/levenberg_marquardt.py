@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import factorize
+from newtron.linalg import factorize, newton_decrement
 from newtron.objective import Objective
 from newtron.solvers.base import (
     Solver,
@@ -21,7 +21,6 @@ from newtron.solvers.base import (
     at_precision,
     drowned,
     is_nearer,
-    newton_decrement,
     relative_gradient,
     scaled_length,
     worth_taking,

@@ -44,25 +44,25 @@ def read_table(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> Tabl
         The file cannot be read as a table; the message names the row and column and what to do.
     """
     name = os.fspath(path)
-    start = _first_bytes(name)
-    if start.startswith(b"PAR1"):
-        return _read_arrow(name, "Parquet")
-    if start.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
-        return _read_arrow(name, "Arrow")
-    for magic, what in _FOREIGN:
-        if start.startswith(magic):
-            raise InputError(f"{name}: this is {what}.")
-    return read_delimited(name, _all_bytes(name, start), encoding)
-
-
-def _first_bytes(path: str) -> bytes:
+    # Opened once: what a pipe has handed out it does not hand out again.
     try:
-        with open(path, "rb") as file:
-            return file.read(16)
+        with open(name, "rb") as file:
+            start = file.read(16)
+            if start.startswith(b"PAR1"):
+                return _read_arrow(name, "Parquet")
+            if start.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+                return _read_arrow(name, "Arrow")
+            for magic, what in _FOREIGN:
+                if start.startswith(magic):
+                    raise InputError(f"{name}: this is {what}.")
+            content = start + file.read()
     except OSError as error:
-        raise _cannot_open(path, error) from None
+        raise _cannot_open(name, error) from None
+    except InputError:
+        raise
     except ValueError:
-        raise InputError(f"{path!r}: this is not a file name; give the path of a {_KINDS}.") from None
+        raise InputError(f"{name!r}: this is not a file name; give the path of a {_KINDS}.") from None
+    return read_delimited(name, _unpacked(name, content), encoding)
 
 
 def _cannot_open(path: str, error: OSError) -> InputError:
@@ -75,17 +75,13 @@ def _cannot_open(path: str, error: OSError) -> InputError:
     return InputError(f"{path}: the file cannot be read ({error.strerror}); check the path.")
 
 
-def _all_bytes(path: str, start: bytes) -> bytes:
+def _unpacked(path: str, content: bytes) -> bytes:
+    if not content.startswith(b"\x1f\x8b"):
+        return content
     try:
-        if start.startswith(b"\x1f\x8b"):
-            with gzip.open(path) as packed:
-                return packed.read()
-        with open(path, "rb") as file:
-            return file.read()
+        return gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise InputError(f"{path}: the gzip data is damaged or cut short; write the file again.") from None
-    except OSError as error:
-        raise _cannot_open(path, error) from None
 
 
 def _read_arrow(path: str, kind: str) -> Table:
