@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.settings import check_choice
 
 Array = NDArray[np.floating]
 
@@ -130,8 +130,4 @@ ACTIVATIONS: dict[str, Activation] = {
 
 def activation_named(name: str) -> Activation:
     """The activation of that name; an InputError that lists the names otherwise."""
-    try:
-        return ACTIVATIONS[name]
-    except (KeyError, TypeError):
-        known = ", ".join(repr(known) for known in ACTIVATIONS)
-        raise InputError(f"activation={name!r} is not known: choose one of {known}.") from None
+    return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)]

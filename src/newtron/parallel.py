@@ -7,6 +7,7 @@ threads that fight for the same cores were measured 28 to 52 times slower.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from newtron.errors import InputError
+from newtron.settings import is_count
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,17 +29,16 @@ def thread_count(n_jobs: int | None = None) -> int:
     As in scikit-learn, -1 means all cores and -2 all but one.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    name: str = "n_jobs"
+    wanted: Any = n_jobs
     if n_jobs is None:
-        setting = os.environ.get("NEWTRON_NUM_THREADS", "")
-        if not setting:
+        name, wanted = "NEWTRON_NUM_THREADS", os.environ.get("NEWTRON_NUM_THREADS", "").strip()
+        if not wanted:
             return cores
-        try:
-            n_jobs = int(setting)
-        except ValueError:
-            raise InputError(f"NEWTRON_NUM_THREADS={setting!r} is not a whole number of threads.") from None
-    if n_jobs == 0:
-        raise InputError("n_jobs=0 leaves nobody to do the work: use 1 or more, or -1 for all cores.")
-    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+        wanted = int(wanted) if wanted.lstrip("-").isdecimal() else wanted
+    if not is_count(wanted, -sys.maxsize) or wanted == 0:
+        raise InputError(f"{name}={wanted!r} must be a number of threads, 1 or more, or -1 for all cores.")
+    return int(wanted) if wanted > 0 else max(1, cores + 1 + int(wanted))
 
 
 @lru_cache(maxsize=8)

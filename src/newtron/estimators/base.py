@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 import sys
 import warnings
@@ -19,13 +18,24 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from newtron.errors import InputError
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Shape, Task, best_member, train_members, with_shares
+from newtron.linalg import is_sparse
 from newtron.losses import Loss
 from newtron.parallel import one_blas_thread, thread_count
-from newtron.solvers import Progress, Solution, Solver, Status
+from newtron.settings import check_count, check_flag, check_number
+from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
 
 Array = NDArray[np.floating]
 
 _PREDICT_ROWS = 8192
+# A column whose mean is this many times its spread is far from zero; told from so many rows.
+_FAR, _LOOKED_AT = 100.0, 1000
+
+
+def _far_from_zero(X: Array) -> bool:
+    looked = X[:: max(1, X.shape[0] // _LOOKED_AT)].astype(np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = looked.std(axis=0)
+        return bool(np.any((np.abs(looked.mean(axis=0)) > _FAR * spread) & (spread > 0.0)))
 
 
 class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
@@ -75,10 +85,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         shapes = self._shapes()
         self._check_settings()
         regression = loss.task == "regression"
-        if self.standardize:
-            scaling = Scaling.learn(X, Y if regression else None, weight, Y.shape[1])
-        else:
-            scaling = Scaling.none(X.shape[1], Y.shape[1])
+        scaling = self._scaling(X, Y, weight, regression)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         task = Task(
             X=X,
@@ -106,14 +113,29 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self.loss_ = loss
         self._warn()
 
+    def _scaling(self, X: Any, Y: Array, weight: Array | None, regression: bool) -> Scaling:
+        if self.standardize:
+            return Scaling.learn(X, Y if regression else None, weight, Y.shape[1], center=self.fit_intercept)
+        # Columns far from zero (times in seconds, say) differ from the intercept only in their last digits, and no
+        # curvature can tell them apart: the means are taken out and given back. Least squares has its own means
+        # against that, and gradient descent must stay what the textbook says.
+        by_hand = self.solver == "gradient-descent" or isinstance(self.solver, GradientDescent)
+        if not regression and self.fit_intercept and not is_sparse(X) and not by_hand and _far_from_zero(X):
+            return Scaling.centered(X, weight, Y.shape[1])
+        return Scaling.none(X.shape[1], Y.shape[1])
+
     def _shapes(self) -> tuple[Shape, ...]:
         return ((),)
 
     def _check_settings(self) -> None:
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, numbers.Real):
-            raise InputError(f"alpha={self.alpha!r} must be a number, 0 or more.")
-        if not (np.isfinite(self.alpha) and self.alpha >= 0.0):
-            raise InputError(f"alpha={self.alpha!r} must be a finite number, 0 or more.")
+        check_number("alpha", self.alpha, least=0.0)
+        check_number("tol", self.tol, above=0.0)
+        if self.max_iter is not None:
+            check_count("max_iter", self.max_iter)
+        check_flag("fit_intercept", self.fit_intercept)
+        check_flag("standardize", self.standardize)
+        if self.callback is not None and not callable(self.callback):
+            raise InputError(f"callback={self.callback!r} must be a function of one argument, or None.")
 
     def _reporter(self) -> Callable[[Progress], Any] | None:
         if not self.verbose:
@@ -141,7 +163,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             return
         n = len(self.members_)
         who = f"{len(poor)} of {n} members: " if n > 1 else ""
-        warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=5)
+        warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=4)
 
     # --- keeping ---
 

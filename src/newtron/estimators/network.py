@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from newtron.errors import InputError
 from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.tasks import Classification, Regression
 from newtron.estimators.training import Shape
+from newtron.settings import check_choice, check_count, is_count
 from newtron.solvers import Progress, Solver
 
 Hidden = tuple[int, ...] | list[tuple[int, ...]]
@@ -30,30 +30,24 @@ class _Network(NewtronEstimator):
     def _check_settings(self) -> None:
         super()._check_settings()
         activation_named(self.activation)
-        if not _is_count(self.n_starts):
-            raise InputError(f"n_starts={self.n_starts!r} must be a whole number, 1 or more.")
-        if self.combine not in ("average", "best"):
-            raise InputError(f"combine={self.combine!r} is not known: choose 'average' or 'best'.")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+        check_count("n_starts", self.n_starts)
+        check_choice("combine", self.combine, ("average", "best"))
 
 
 def read_shapes(hidden: Any) -> tuple[Shape, ...]:
     """`hidden` as shapes: one tuple of widths, or a list of them, one member each; a number is one layer."""
-    if _is_count(hidden):
+    if is_count(hidden):
         return ((int(hidden),),)
-    shapes = hidden if isinstance(hidden, list) and not all(_is_count(h) for h in hidden) else [hidden]
+    if isinstance(hidden, list) and not hidden:
+        raise InputError("hidden=[] names no network: give a tuple of widths such as (20,).")
+    shapes = hidden if isinstance(hidden, list) and not all(is_count(h) for h in hidden) else [hidden]
     read = []
     for shape in shapes:
-        if not isinstance(shape, (tuple, list)) or not all(_is_count(width) for width in shape):
+        if not isinstance(shape, (tuple, list)) or not all(is_count(width) for width in shape):
             raise InputError(
                 f"hidden={hidden!r} must be a tuple of widths such as (20,) or (10, 10), or a list of such tuples."
             )
         read.append(tuple(int(width) for width in shape))
-    if not read:
-        raise InputError("hidden=[] names no network: give a tuple of widths such as (20,).")
     return tuple(read)
 
 

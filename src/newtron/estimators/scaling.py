@@ -31,19 +31,25 @@ class Scaling:
         return cls(np.zeros(n_features), np.ones(n_features), np.zeros(n_outputs), np.ones(n_outputs))
 
     @classmethod
-    def learn(cls, X: Any, Y: Array | None, weight: Array | None, n_outputs: int) -> Scaling:
+    def learn(cls, X: Any, Y: Array | None, weight: Array | None, n_outputs: int, center: bool = True) -> Scaling:
         """Weighted means and standard deviations of the columns; a constant column keeps scale 1.
 
-        Y: regression targets, or None to leave targets alone. A sparse X is scaled, not centred, so that it
-        stays sparse.
+        Y: regression targets, or None to leave targets alone. center: only a model with intercepts can take the
+        means back. A sparse X is scaled, not centred, so that it stays sparse.
         """
         if is_sparse(X):
             mean, spread = np.zeros(X.shape[1]), _sparse_spread(X, weight)
         else:
             mean, spread = _moments(X, weight)
-        if Y is None:
-            return cls(mean, spread, np.zeros(n_outputs), np.ones(n_outputs))
-        return cls(mean, spread, *_moments(Y, weight))
+        y_mean, y_spread = (np.zeros(n_outputs), np.ones(n_outputs)) if Y is None else _moments(Y, weight)
+        shift = 1.0 if center else 0.0
+        return cls(shift * mean, spread, shift * y_mean, y_spread)
+
+    @classmethod
+    def centered(cls, X: Array, weight: Array | None, n_outputs: int) -> Scaling:
+        """Only the means of the columns taken out."""
+        mean, _ = _moments(X, weight)
+        return cls(mean, np.ones(X.shape[1]), np.zeros(n_outputs), np.ones(n_outputs))
 
     @property
     def changes_inputs(self) -> bool:
@@ -86,6 +92,8 @@ def _moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
         square += w @ np.square((block - mean) / largest)
     spread = largest * np.sqrt(square / total)
     spread[constant | (spread == 0.0)] = 1.0
+    # The mean of equal numbers may be off by rounding; the number itself makes the column exactly zero.
+    mean[constant] = X[0, constant]
     return mean, spread
 
 

@@ -84,6 +84,10 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
             )
         if self.class_weight is not None:
             per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight)
+            if not (np.isfinite(per_class).all() and (per_class >= 0.0).all() and per_class.any()):
+                raise InputError(
+                    f"class_weight={self.class_weight!r} must give finite weights, 0 or more, and not 0 to all classes."
+                )
             per_row = per_class[codes].astype(X.dtype)
             weight = per_row if weight is None else weight * per_row
         if K == 2:

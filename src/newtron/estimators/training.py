@@ -83,7 +83,11 @@ def train_members(task: Task) -> list[Member]:
                 return False
             return task.callback(replace(progress, member=number, members=len(jobs)))
 
-        member = _train(task, shape, start, max(1, task.threads // side_by_side), after_step)
+        try:
+            member = _train(task, shape, start, max(1, task.threads // side_by_side), after_step)
+        except BaseException:
+            stop.set()  # an error in one, a callback's say, is no reason to finish the others first
+            raise
         if member.solution.status is Status.INTERRUPTED:
             stop.set()
         return member

@@ -184,9 +184,12 @@ class TrainingObjective(Objective):
         if not np.isfinite(rms).all():
             column = int(np.argmin(np.isfinite(rms)))
             raise InputError(
-                f"Column {column} of X (counting from 0) has numbers so large that their squares overflow: divide it by "
-                "a constant, or set standardize=True."
+                f"Column {column} of X (counting from 0) has numbers so large that their squares overflow: divide it "
+                "by a constant, or set standardize=True."
             )
+        if not self.is_linear:
+            # A column that is constant but for rounding must not ask for a gradient below rounding.
+            rms = np.maximum(rms, 1e-6 * rms.max(initial=0.0))
         rms[rms == 0.0] = 1.0  # a column of zeros moves nothing, whatever its weight
         scale = np.ones(self.n_params)
         self.network.split(scale)[0].W[:] = rms[:, None]

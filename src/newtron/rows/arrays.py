@@ -87,7 +87,7 @@ class ArrayRows(Rows):
         )
 
     def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
-        held_out = min(most, max(1, round(fraction * self.n_rows)))
+        held_out = min(most, self.n_rows - 1, max(1, round(fraction * self.n_rows)))
         order = rng.permutation(self.n_rows)
         return self._pick(np.sort(order[held_out:])), self._pick(np.sort(order[:held_out]))
 

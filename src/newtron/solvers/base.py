@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
 from newtron.objective import Objective
 from newtron.parallel import one_blas_thread
+from newtron.settings import check_count, check_number
 
 Array = NDArray[np.floating]
 
@@ -202,12 +202,8 @@ def minimize(
 
 
 def _limit(solver: Solver, tol: float, max_iter: int | None) -> int:
-    if not tol > 0.0:
-        raise InputError(f"tol={tol!r} must be a positive number.")
-    limit = solver.default_max_iter if max_iter is None else max_iter
-    if limit < 1:
-        raise InputError(f"max_iter={max_iter!r} must be at least 1.")
-    return limit
+    check_number("tol", tol, above=0.0)
+    return solver.default_max_iter if max_iter is None else check_count("max_iter", max_iter)
 
 
 def _row(objective: Objective, state: State, started: float) -> TraceRow:
@@ -289,7 +285,7 @@ def is_nearer(objective: Objective, moved: State, before: State) -> bool:
 
 def at_precision(objective: Objective, state: State) -> State:
     """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it."""
-    floor = objective.epsilon**0.5 if objective.epsilon < 1e-10 else 100.0 * objective.epsilon
+    floor = objective.epsilon**0.5
     small = objective.scale is not None and relative_gradient(objective, state.gradient) <= floor
     spent = 0.5 * state.decrement**2 <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
     spent = spent or not state.gradient.any()

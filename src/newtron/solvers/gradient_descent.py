@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from newtron.errors import InputError
 from newtron.objective import Objective
+from newtron.settings import check_number
 from newtron.solvers.base import Solver, State, Status, at_precision, scaled_length
 from newtron.solvers.line_search import wolfe
 
@@ -40,10 +41,9 @@ class GradientDescent(Solver):
     default_max_iter: ClassVar[int] = 10_000
 
     def __post_init__(self) -> None:
-        if self.learning_rate is not None and not self.learning_rate > 0.0:
-            raise InputError(f"learning_rate={self.learning_rate!r} must be a positive number, or None.")
-        if not 0.0 <= self.momentum < 1.0:
-            raise InputError(f"momentum={self.momentum!r} must be at least 0 and below 1.")
+        if self.learning_rate is not None:
+            check_number("learning_rate", self.learning_rate, above=0.0)
+        check_number("momentum", self.momentum, least=0.0, below=1.0)
         if self.momentum and self.learning_rate is None:
             raise InputError("momentum needs a fixed learning_rate: give one, or leave momentum at 0.")
 

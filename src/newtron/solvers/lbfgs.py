@@ -13,8 +13,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.errors import InputError
 from newtron.linalg import Factor, factorize
 from newtron.objective import Objective
+from newtron.settings import check_count, check_number
 from newtron.solvers.base import Solver, State, at_precision, drowned, relative_gradient, scaled_length
 from newtron.solvers.line_search import wolfe
 
@@ -51,6 +53,12 @@ class LBFGS(Solver):
 
     name: ClassVar[str] = "lbfgs"
     default_max_iter: ClassVar[int] = 5000
+
+    def __post_init__(self) -> None:
+        check_count("memory", self.memory)
+        if check_number("sample", self.sample, above=0.0) > 1.0:
+            raise InputError(f"sample={self.sample!r} must be a share of the rows: at most 1.")
+        check_count("sample_below", self.sample_below, least=0)
 
     def init(self, objective: Objective, params: Array) -> LBFGSState:
         found = objective.evaluate(params, 1)

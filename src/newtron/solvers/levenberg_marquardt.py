@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from newtron.linalg import factorize, newton_decrement
 from newtron.objective import Objective
+from newtron.settings import check_count, check_number
 from newtron.solvers.base import (
     Solver,
     State,
@@ -65,6 +66,12 @@ class LevenbergMarquardt(Solver):
 
     name: ClassVar[str] = "levenberg-marquardt"
     default_max_iter: ClassVar[int] = 1000
+
+    def __post_init__(self) -> None:
+        if self.damping is not None:
+            check_number("damping", self.damping, above=0.0)
+        if self.exact_after is not None:
+            check_count("exact_after", self.exact_after, least=0)
 
     def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
         found = objective.evaluate(params, 2, gauss_newton=True)

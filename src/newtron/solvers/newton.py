@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from newtron.linalg import factorize, newton_step
 from newtron.objective import Evaluation, Objective
+from newtron.settings import check_flag, check_number
 from newtron.solvers.base import (
     Solver,
     State,
@@ -59,6 +60,11 @@ class Newton(Solver):
 
     name: ClassVar[str] = "newton"
     default_max_iter: ClassVar[int] = 500
+
+    def __post_init__(self) -> None:
+        if self.radius is not None:
+            check_number("radius", self.radius, above=0.0)
+        check_flag("damped", self.damped)
 
     def init(self, objective: Objective, params: Array) -> NewtonState:
         found = objective.evaluate(params, 2)

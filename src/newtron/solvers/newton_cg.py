@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.objective import Objective
+from newtron.settings import check_count
 from newtron.solvers.base import (
     Solver,
     State,
@@ -49,6 +50,10 @@ class NewtonCG(Solver):
 
     name: ClassVar[str] = "newton-cg"
     default_max_iter: ClassVar[int] = 1000
+
+    def __post_init__(self) -> None:
+        if self.max_inner is not None:
+            check_count("max_inner", self.max_inner)
 
     def init(self, objective: Objective, params: Array) -> NewtonCGState:
         found = objective.evaluate(params, 1)

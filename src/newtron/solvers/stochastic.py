@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from newtron.errors import InputError
 from newtron.objective import Objective, TrainingObjective
+from newtron.settings import check_choice, check_count, check_number
 from newtron.solvers.base import Solver, State, Status, scaled_length
 
 Array = NDArray[np.floating]
@@ -63,14 +64,15 @@ class Stochastic(Solver):
     default_max_iter: ClassVar[int] = 1000
 
     def __post_init__(self) -> None:
-        if self.method not in ("adam", "momentum"):
-            raise InputError(f"method={self.method!r} is not known: choose 'adam' or 'momentum'.")
-        if self.learning_rate is not None and not self.learning_rate > 0.0:
-            raise InputError(f"learning_rate={self.learning_rate!r} must be a positive number, or None.")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"batch_size={self.batch_size!r} must be at least 1, or None.")
-        if not 0.0 < self.validation < 1.0:
-            raise InputError(f"validation={self.validation!r} must lie between 0 and 1.")
+        check_choice("method", self.method, ("adam", "momentum"))
+        if self.learning_rate is not None:
+            check_number("learning_rate", self.learning_rate, above=0.0)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+        check_number("validation", self.validation, above=0.0, below=1.0)
+        check_count("patience", self.patience)
+        check_count("max_stalls", self.max_stalls)
+        check_count("seed", self.seed, least=0)
 
     def init(self, objective: Objective, params: Array) -> StochasticState:
         if not isinstance(objective, TrainingObjective) or objective.rows.n_rows < 2:

@@ -1,0 +1,51 @@
+"""Checks of settings: each raises an InputError of one sentence that names the setting and what it may be."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+from newtron.errors import InputError
+
+
+def check_number(
+    name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
+) -> float:
+    """A finite real number > above, >= least and < below."""
+    good = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not (good and value > above and value >= least and value < below):
+        limits = [
+            f"{word} {limit:g}"
+            for word, limit in (("above", above), ("at least", least), ("below", below))
+            if math.isfinite(limit)
+        ]
+        raise InputError(f"{name}={value!r} must be a finite number{' ' if limits else ''}{' and '.join(limits)}.")
+    return float(value)
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number, at least `least`."""
+    if not is_count(value, least):
+        raise InputError(f"{name}={value!r} must be a whole number, {least} or more.")
+    return int(value)
+
+
+def is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """True or False, NumPy's too."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise InputError(f"{name}={value!r} must be True or False.")
+    return bool(value)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """One of some names."""
+    known = tuple(choices)
+    if not (isinstance(value, str) and value in known):
+        raise InputError(f"{name}={value!r} is not known: choose one of {', '.join(map(repr, known))}.")
+    return value
