@@ -367,3 +367,22 @@ def test_fit_leaves_the_data_alone(model: Any) -> None:
     for array in (frozen, y, w):
         array.setflags(write=False)
     assert np.isfinite(answers(clone(model).fit(frozen, y, sample_weight=w), frozen)).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: PerceptronRegressor().fit(X * 1e-170, Y), "Column 0"),
+        (lambda: PerceptronRegressor().fit(X * 1e170, Y), "Column 0"),
+        (lambda: PerceptronRegressor().fit(X.astype(np.float32), Y * 1e40), "y has numbers too large"),
+        (lambda: PerceptronRegressor().fit(X, Y, sample_weight=np.full(len(X), 1e300)), "sample_weight"),
+    ],
+)
+def test_numbers_beyond_the_arithmetic_are_refused(make: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def test_a_small_spread_on_a_large_offset_survives_float32_inputs() -> None:
+    model = NetworkRegressor(hidden=(3,), n_starts=1).fit(X.astype(np.float32), Y + 1e6)
+    assert model.score(X, Y + 1e6) > 0.5

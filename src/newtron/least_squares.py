@@ -76,7 +76,10 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
         step = scale[:, None] * solve(scale[:, None] * _gradient(rows, intercept, ridge, high, low))
         # Measured in the scaled columns, so that no unit drowns another.
         size = float(np.abs(step / scale[:, None]).max(initial=0.0))
-        if not size < 0.5 * last:
+        if not np.isfinite(size):
+            high[:] = np.nan  # overflow: no solution, and none must be taken for one
+            break
+        if size >= 0.5 * last:
             break
         high, error = two_sum(high, step)
         high, low = two_sum(high, low + error)

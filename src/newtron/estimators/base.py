@@ -78,6 +78,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         weight: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
         if not weight.any():
             raise InputError("sample_weight is zero for every row: at least one row must count.")
+        if not 1e-100 < float(weight.max()) < 1e100:
+            raise InputError(f"sample_weight up to {weight.max():g} is out of range: divide it by a constant.")
         return weight
 
     def _train(self, X: Any, Y: Array, weight: Array | None, loss: Loss) -> None:
@@ -86,10 +88,15 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self._check_settings()
         regression = loss.task == "regression"
         scaling = self._scaling(X, Y, weight, regression)
+        # In float64 until scaled: float32 would round a small spread on a large offset away.
+        with np.errstate(over="ignore"):
+            Y = scaling.targets(Y).astype(X.dtype, copy=False)
+        if not np.isfinite(Y).all():
+            raise InputError(f"y has numbers too large for {X.dtype}: divide it by a constant, or give X as float64.")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         task = Task(
             X=X,
-            Y=scaling.targets(Y) if regression and self.standardize else Y,
+            Y=Y,
             weight=weight,
             scaling=scaling,
             loss=loss,

@@ -37,7 +37,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         """
         X, y = self._validated(X, y, multi_output=True, y_numeric=True)
         weight = self._weights(X, sample_weight)
-        Y = np.asarray(y, dtype=X.dtype)
+        Y = np.asarray(y, dtype=np.float64)
         self._one_column = Y.ndim == 1
         Y = Y.reshape(len(Y), -1)
         self._train(X, Y, weight, loss_for("regression", self.loss, Y.shape[1]))

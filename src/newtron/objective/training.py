@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from newtron.errors import InputError
 from newtron.least_squares import solve_least_squares
+from newtron.linalg import is_sparse
 from newtron.losses import Loss, Pointwise
 from newtron.network import Network
 from newtron.objective.base import Evaluation, LinePoint, Objective
@@ -181,11 +182,13 @@ class TrainingObjective(Objective):
 
         with np.errstate(over="ignore"):
             rms = np.sqrt(self.rows.sum(squares) / self.rows.total_weight)
-        if not np.isfinite(rms).all():
-            column = int(np.argmin(np.isfinite(rms)))
+        lost = ~np.isfinite(rms)
+        if not rms.all():
+            lost |= (rms == 0.0) & self._has_numbers()
+        if lost.any():
             raise InputError(
-                f"Column {column} of X (counting from 0) has numbers so large that their squares overflow: divide it "
-                "by a constant, or set standardize=True."
+                f"Column {int(np.argmax(lost))} of X (counting from 0) has numbers whose squares are beyond the range "
+                f"of {self.rows.dtype}: multiply it by a constant, or set standardize=True."
             )
         if not self.is_linear:
             # A column that is constant but for rounding must not ask for a gradient below rounding.
@@ -194,6 +197,14 @@ class TrainingObjective(Objective):
         scale = np.ones(self.n_params)
         self.network.split(scale)[0].W[:] = rms[:, None]
         return scale
+
+    def _has_numbers(self) -> Array:
+        """(p,) True for each column with a number that is not zero."""
+
+        def of_chunk(chunk: Chunk) -> Array:
+            return np.asarray(abs(chunk.X).max(axis=0).toarray()[0] if is_sparse(chunk.X) else abs(chunk.X).max(axis=0))
+
+        return np.asarray(self.rows.sum(of_chunk) > 0.0)
 
     @cached_property
     def gradient_scale(self) -> Array:
