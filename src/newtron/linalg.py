@@ -29,10 +29,9 @@ def weighted_gram(A: Matrix, h: Array) -> Array:
     if is_sparse(A):
         return np.asarray((A.T @ A.multiply(h[:, None]).tocsr()).toarray())
     low, high = h.min(initial=0.0), h.max(initial=0.0)
-    if low == high == 0.0:
-        return np.zeros((A.shape[1], A.shape[1]), dtype=A.dtype)
+    if low == high:
+        return np.asarray(low * (A.T @ A))
     if low >= 0.0 or high <= 0.0:
-        # Multiplying keeps A's memory order only if the root is cast to A's own type.
         B = np.sqrt(np.abs(h)).astype(A.dtype, copy=False)[:, None] * A
         gram: Array = B.T @ B  # NumPy hands A'A to BLAS syrk
         return gram if low >= 0.0 else -gram

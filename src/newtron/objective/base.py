@@ -51,6 +51,7 @@ class Objective(ABC):
 
     n_params: int
     is_linear = False  # the raw prediction is linear in the parameters
+    is_quadratic = False  # the Hessian is the same everywhere
     epsilon = float(np.finfo(np.float64).eps)  # relative rounding of a value
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ Array = NDArray[np.floating]
 
 # Least squares with a worse condition of the (equilibrated) Gram matrix, or with no more numbers than this, goes
 # through QR and extended residuals.
-_GRAM_CONDITION, _SMALL = 1e6, 20_000
+_GRAM_CONDITION, _SMALL = 1e6, 5_000
 # A raw prediction beyond this (a probability within 6e-6 of 0 or 1) is reason to ask whether classes are separated.
 _FAR = 12.0
 # Numbers a block of rows may keep alive in one pass; about the size of a core's own cache.
@@ -54,6 +54,7 @@ class TrainingObjective(Objective):
         self.n_params = network.n_params
         self.alpha: Array = np.where(network.is_weight, np.asarray(alpha, dtype=np.float64), 0.0)
         self.is_linear = network.is_linear
+        self.is_quadratic = network.is_linear and loss.quadratic
         self.epsilon = float(np.finfo(rows.dtype).eps)
         if block_rows is None:
             per_row = network.widths[0] + 2 * sum(network.widths[1:])
@@ -220,7 +221,7 @@ class TrainingObjective(Objective):
         return np.asarray(self.scale * self.loss.gradient_scale(mean, spread))
 
     def solve_quadratic(self, condition: float) -> Array | None:
-        if not (self.is_linear and self.loss.quadratic):
+        if not self.is_quadratic:
             return None
         # The normal equations lose half the digits of their condition. Small data gets all digits in any case.
         if condition < _GRAM_CONDITION and self.rows.n_rows * self.n_params > _SMALL:

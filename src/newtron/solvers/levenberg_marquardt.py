@@ -65,7 +65,7 @@ class LevenbergMarquardt(Solver):
     exact_after: int | None = 10
 
     name: ClassVar[str] = "levenberg-marquardt"
-    default_max_iter: ClassVar[int] = 1000
+    default_max_iter: ClassVar[int] = 5000
 
     def __post_init__(self) -> None:
         if self.damping is not None:

@@ -90,7 +90,7 @@ class Newton(Solver):
             factor = factorize(state.hessian)
             exact = objective.solve_quadratic(factor.condition if factor else np.inf)
             if exact is not None:
-                found = objective.evaluate(exact, 2)
+                found = _with_hessian(objective, state, exact)
                 # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
                 at_end = self._accept(objective, state, exact - state.params, found)
                 return replace(at_end, params=exact, decrement=0.0, status=Status.PRECISION)
@@ -107,11 +107,13 @@ class Newton(Solver):
             if predicted <= 0.0:
                 return at_precision(objective, state)
             trial = state.params + step
-            found = objective.evaluate(trial, 2 if attempt == 0 and state.sure else 0)
+            # A first trial is nearly always taken: then its derivatives come with its value.
+            at_once = (attempt == 0 and state.sure) or objective.is_quadratic
+            found = _with_hessian(objective, state, trial) if at_once else objective.evaluate(trial, 0)
             worth = worth_taking(objective, state, predicted, found.value)
             if worth is not False:
                 if found.hessian is None:
-                    found = objective.evaluate(trial, 2)
+                    found = _with_hessian(objective, state, trial)
                 moved = self._accept(objective, state, step, found, predicted, radius, metric, sure=attempt == 0)
                 if worth or is_nearer(objective, moved, state):
                     return moved
@@ -164,6 +166,13 @@ class Newton(Solver):
         if not np.isfinite(found.value):
             return replace(state, status=Status.DIVERGED)
         return self._accept(objective, state, step, found)
+
+
+def _with_hessian(objective: Objective, state: NewtonState, params: Array) -> Evaluation:
+    """Everything at params; the Hessian of a quadratic objective is known."""
+    if not objective.is_quadratic:
+        return objective.evaluate(params, 2)
+    return replace(objective.evaluate(params, 1), hessian=state.hessian)
 
 
 def _metric(objective: Objective, hessian: Array) -> Array:
