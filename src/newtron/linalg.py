@@ -28,7 +28,7 @@ def weighted_gram(A: Matrix, h: Array) -> Array:
     """A' diag(h) A. Where h has one sign it is the Gram matrix of sqrt(|h|) A: half the work of a product."""
     if is_sparse(A):
         return np.asarray((A.T @ A.multiply(h[:, None]).tocsr()).toarray())
-    low, high = h.min(initial=0.0), h.max(initial=0.0)
+    low, high = h.min(), h.max()
     if low == high:
         return np.asarray(low * (A.T @ A))
     if low >= 0.0 or high <= 0.0:
@@ -44,6 +44,7 @@ def weighted_gram_with_ones(A: Matrix, h: Array, ones: bool) -> Array:
     if not ones:
         return gram
     q = gram.shape[0]
+    h = np.ascontiguousarray(h)  # one repeated number has no strides, and BLAS needs them
     full = np.empty((q + 1, q + 1), dtype=gram.dtype)
     full[:q, :q] = gram
     full[:q, q] = full[q, :q] = A.T @ h

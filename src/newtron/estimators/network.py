@@ -66,7 +66,7 @@ class NetworkRegressor(Regression, _Network):
         L2 penalty on the weights, in units of one row's squared error in standardised targets; intercepts are
         not penalised.
     n_starts : int, default 3
-        Members per shape, each from its own random start.
+        Members per shape, each from its own random start; a shape () has one.
     combine : {"average", "best"}, default "average"
         Average all members, or predict with the one of lowest objective alone.
     solver : str or Solver, default "auto"

@@ -67,7 +67,8 @@ def train_members(task: Task) -> list[Member]:
 
     Ctrl-C ends all of them at their next step and keeps what they have; members not yet begun are left out.
     """
-    jobs = [(shape, start) for shape in task.shapes for start in range(task.n_starts)]
+    # A perceptron, shape (), has one basin: further starts would find the same.
+    jobs = [(shape, start) for shape in task.shapes for start in range(task.n_starts if shape else 1)]
     side_by_side = min(task.threads, len(jobs))
     stop = threading.Event()
 

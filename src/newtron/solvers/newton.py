@@ -94,6 +94,8 @@ class Newton(Solver):
                 # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
                 at_end = self._accept(objective, state, exact - state.params, found)
                 return replace(at_end, params=exact, decrement=0.0, status=Status.PRECISION)
+        elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
+            return at_precision(objective, state)  # the one step is taken; what is left is rounding
         if not self.damped:
             return self._undamped(objective, state)
         metric = _metric(objective, state.hessian)
