@@ -50,7 +50,7 @@ class NewtonState(State):
 class Newton(Solver):
     """Exact Newton steps in a trust region.
 
-    radius: the first trust region (None: unlimited for a perceptron, whose Hessian is positive semidefinite
+    radius: the first trust region, inf for none (None: unlimited for a perceptron, whose Hessian is positive semidefinite
     under a convex loss; 1 for a network). damped=False takes every plain step -H^-1 g as it is, to show why
     nobody should: it may diverge or run to a saddle.
     """
@@ -62,7 +62,7 @@ class Newton(Solver):
     default_max_iter: ClassVar[int] = 500
 
     def __post_init__(self) -> None:
-        if self.radius is not None:
+        if self.radius not in (None, np.inf):
             check_number("radius", self.radius, above=0.0)
         check_flag("damped", self.damped)
 
