@@ -1,8 +1,8 @@
 """L-BFGS: the curvature learnt from the last steps (Nocedal 1980), started from curvature of a sample of rows.
 
 For a perceptron of moderate size the initial matrix is the Hessian on a sample of the rows, factored and renewed
-every few steps. Plain L-BFGS needed 8 to 820 passes over the rows where this needs 4 to 10, whatever the
-condition of the columns. Elsewhere it is the scaled identity.
+every few steps. Plain L-BFGS takes the more passes over the rows the worse the condition of the columns is; this
+does not. Elsewhere it is the scaled identity.
 """
 
 from __future__ import annotations

@@ -158,8 +158,8 @@ def _metric(objective: Objective, curvature: Array, floor: Array | None, before:
     """D: the squared scale times the mean curvature, or else each parameter's own curvature.
 
     The latter fades slowly where the curvature vanishes, and never below a floor, so that a parameter that has just
-    lost its influence is not free to leave at once. All 26 runs of NIST's nonlinear sets arrive with a fading of
-    0.25 to 0.5 and a first damping of 1e3 to 1e5; with no fading, MGH17 from its far start mostly does not.
+    lost its influence is not free to leave at once: with this all of NIST's nonlinear sets arrive from both starts
+    (tests/test_certified_solvers.py), far ones such as MGH17's among them.
     """
     diagonal: Array = np.maximum(np.diagonal(curvature), 0.0)
     if objective.scale is not None:

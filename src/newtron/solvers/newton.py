@@ -50,9 +50,9 @@ class NewtonState(State):
 class Newton(Solver):
     """Exact Newton steps in a trust region.
 
-    radius: the first trust region, inf for none (None: unlimited for a perceptron, whose Hessian is positive semidefinite
-    under a convex loss; 1 for a network). damped=False takes every plain step -H^-1 g as it is, to show why
-    nobody should: it may diverge or run to a saddle.
+    radius: the first trust region, inf for none (None: none for a perceptron, whose Hessian is positive semidefinite
+    under a convex loss; 1 for a network). damped=False takes every plain step -H^-1 g as it is, to show why nobody
+    should: it may diverge or run to a saddle.
     """
 
     radius: float | None = None
