@@ -8,7 +8,3 @@ class InputError(ValueError):
 
     The command line prints it on standard error and ends with exit code 2; the library raises it.
     """
-
-
-class MissingExtraError(ImportError):
-    """A feature needs an optional package that is not installed; the message names the extra to install."""

@@ -3,7 +3,8 @@
 Normal equations square the condition. Here R comes from QR, chunk by chunk (Demmel et al. 2012, TSQR), and the
 solution is refined with residuals carried to about 32 digits (the corrected seminormal equations, Björck 1987):
 each round shrinks the error by the condition times 1e-16, so that what is right at the end is right to the last
-digits of a double, unless the columns are dependent to working precision; then the shortest solution is given.
+digits of a double, unless the columns are dependent to working precision; then the solution that is shortest in
+columns of equal norm is given.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
     merged = rows.sum(triangle)
     if ridge.any():
         merged += _Triangle(np.diag(np.sqrt(ridge) * scale))
-    solve, rank = _normal_solver(merged.R, max(rows.n_rows, scale.size))
+    solve, rank = _normal_solver(merged.R)
     high: Array = np.zeros((scale.size, rows.n_outputs))
     low: Array = np.zeros_like(high)
     last = np.inf
@@ -109,13 +110,12 @@ def _column_scale(rows: Rows, intercept: bool) -> Array:
     return np.asarray(np.exp2(-np.round(np.log2(norm))))
 
 
-def _normal_solver(R: Array, rows: int) -> tuple[Callable[[Array], Array], int]:
+def _normal_solver(R: Array) -> tuple[Callable[[Array], Array], int]:
     """b -> (R'R)^+ b and the numerical rank."""
     from scipy.linalg import solve_triangular
 
-    U, s, Vt = np.linalg.svd(R)
-    del U
-    kept = s > s[0] * rows * np.finfo(np.float64).eps
+    _, s, Vt = np.linalg.svd(R)
+    kept = s > s[0] * 10 * R.shape[1] * np.finfo(np.float64).eps
     rank = int(kept.sum())
     if rank == R.shape[1]:
         square = R[: R.shape[1]]

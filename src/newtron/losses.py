@@ -59,6 +59,8 @@ class Loss(ABC):
     quadratic: ClassVar[bool] = False
     task: ClassVar[str]
     min_outputs: ClassVar[int] = 1
+    # A classifying loss below this proves that the row's own class is the most probable one; 0: no such proof.
+    separated_below: ClassVar[float] = 0.0
 
     @abstractmethod
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
@@ -122,6 +124,7 @@ class LogLoss(Loss):
     name = "log_loss"
     formula = "-y log ŷ - (1 - y) log(1 - ŷ)"
     task = "classification"
+    separated_below = float(np.log(2.0))
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
         # log(1 + exp(z)) - y z, with the exponential never above 1.
@@ -148,6 +151,7 @@ class SoftmaxLogLoss(Loss):
     name = "log_loss"
     formula = "-Σ_c y_c log ŷ_c"
     task = "classification"
+    separated_below = float(np.log(2.0))
     min_outputs = 2
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
@@ -183,6 +187,7 @@ class SigmoidSquaredError(Loss):
     formula = "½ (y - σ(z))²"
     convex = False
     task = "classification"
+    separated_below = 0.125
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
         p = sigmoid(z)
@@ -213,6 +218,7 @@ class SoftmaxSquaredError(Loss):
     formula = "½ Σ_c (y_c - ŷ_c)²"
     convex = False
     task = "classification"
+    separated_below = 0.125
     min_outputs = 2
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:

@@ -35,7 +35,7 @@ def thread_count(n_jobs: int | None = None) -> int:
         name, wanted = "NEWTRON_NUM_THREADS", os.environ.get("NEWTRON_NUM_THREADS", "").strip()
         if not wanted:
             return cores
-        wanted = int(wanted) if wanted.lstrip("-").isdecimal() else wanted
+        wanted = int(wanted) if wanted.removeprefix("-").isdecimal() else wanted
     if not is_count(wanted, -sys.maxsize) or wanted == 0:
         raise InputError(f"{name}={wanted!r} must be a number of threads, 1 or more, or -1 for all cores.")
     return int(wanted) if wanted > 0 else max(1, cores + 1 + int(wanted))
@@ -74,7 +74,16 @@ def run_all(work: Callable[[T], R], items: list[T], threads: int, on_interrupt: 
     """[work(item) for item in items] on threads. Ctrl-C calls on_interrupt, which must make every work end soon,
     and then waits for them: no result is lost."""
     if threads == 1 or len(items) == 1:
-        return [work(item) for item in items]
+        found: list[R] = []
+        for item in items:
+            try:
+                found.append(work(item))
+            except KeyboardInterrupt:
+                if not found:
+                    raise
+                on_interrupt()
+                break
+        return found
     with ThreadPoolExecutor(min(threads, len(items)), thread_name_prefix="newtron-member") as pool:
         futures = [pool.submit(work, item) for item in items]
         try:

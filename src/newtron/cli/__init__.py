@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(code)
     except InputError as error:
         return _stop(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        return _stop("interrupted before there was a model; nothing was written.", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _stop(str(interrupt) or "interrupted.", INTERRUPTED)
     except BrokenPipeError:
         _abandon_output()  # whoever read it has seen enough
         return BROKEN_PIPE
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _abandon_output() -> None:
-    """What is left in the buffer cannot be written: without this, Python would complain when it closes the "
-    "stream."""
+    """What is left in the buffer cannot be written: without this, Python would complain when it closes the
+    stream."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -120,10 +120,10 @@ def _prepare(options: argparse.Namespace) -> Job:
             )
         return job
     # The held-out rows must not have a word in how columns become numbers. Only which columns are used at
-    # all is settled once for all rows, so that what is compared is what is written.
+    # all, and which are categories, is settled once for all rows, so that what is compared is what is written.
     left_out = {*options.ignore, *(name for name, _ in whole.dropped)}
     job.schema = learn_schema(
-        table.take(rows[training]), options.target, task=whole.target.task, ignore=sorted(left_out)
+        table.take(rows[training]), options.target, task=whole.target.task, ignore=sorted(left_out), like=whole
     )
     return job
 
@@ -152,8 +152,8 @@ def _train_all(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
 
 
 def _refit(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
-    """Train the model that is kept once more, on all rows; an unfinished end does not take the place of "
-    "the first."""
+    """Train the model that is kept once more, on all rows; an unfinished end does not take the place of
+    the first."""
     job.interrupted = interrupts.asked
     if job.options.no_refit or not len(job.held_out) or interrupts.asked:
         return

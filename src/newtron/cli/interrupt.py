@@ -48,7 +48,7 @@ class Interrupts:
         if self.writing:
             return
         if not self.keeping:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("interrupted before there was a model; nothing was written.")
         if self.asked:
             # Threads may be deep in a long step; nothing is open that could be left half-written.
             os.write(2, (_SHOW_CURSOR if sys.stderr.isatty() else b"") + _SECOND)

@@ -58,8 +58,15 @@ def _kind(estimator: Any) -> str:
     task = "regression" if estimator._task == "regression" else "classification"
     if _is_perceptron(estimator):
         return f"a perceptron for {task}"
-    n = len(estimator.members_)
-    return f"an average of {n} networks for {task}" if n > 1 else f"a network for {task}"
+    n, used = len(estimator.members_), _used(estimator)
+    if len(used) > 1:
+        return f"an average of {len(used)} networks for {task}"
+    return f"a network for {task}, the best of {n}" if n > 1 else f"a network for {task}"
+
+
+def _used(estimator: Any) -> list[Any]:
+    """The members that have a part in the prediction."""
+    return [member for member in estimator.members_ if member.share]
 
 
 def _shape(widths: tuple[int, ...]) -> str:
@@ -74,8 +81,8 @@ def _overview(bundle: Bundle, report: Report | None) -> list[tuple[str, str]]:
     elif hasattr(estimator, "classes_"):
         classes = [label(c) for c in estimator.classes_.tolist()]
         pairs.append(("classes", f"{len(classes)}: {listed(classes)}"))
-    shapes = list(dict.fromkeys(_shape(member.network.widths) for member in estimator.members_))
-    n_params = sum(member.network.n_params for member in estimator.members_)
+    shapes = list(dict.fromkeys(_shape(member.network.widths) for member in _used(estimator)))
+    n_params = sum(member.network.n_params for member in _used(estimator))
     pairs.append(("shape", f"{listed(shapes)} (inputs to outputs), {count(n_params, 'parameter')}"))
     if report is not None:
         pairs.append(("trained on", _trained_on(report)))

@@ -65,8 +65,8 @@ def train(
     interrupts: Interrupts,
     stage: str,
 ) -> Trained:
-    """Fit the perceptron or the network with the settings that were typed, and this penalty (None: the "
-    "usual)."""
+    """Fit the perceptron or the network with the settings that were typed, and this penalty (None: the
+    usual)."""
     started = perf_counter()
     notes: list[str] = []
     interrupts.keeping = True

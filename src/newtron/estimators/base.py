@@ -87,7 +87,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         shapes = self._shapes()
         self._check_settings()
         regression = loss.task == "regression"
-        scaling = self._scaling(X, Y, weight, regression)
+        with one_blas_thread():
+            scaling = self._scaling(X, Y, weight, regression)
         # In float64 until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
@@ -164,7 +165,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         poor = [
             member.solution
             for member in self.members_
-            if not (member.solution.converged or member.solution.status is Status.EARLY_STOPPED)
+            if member.share and not (member.solution.converged or member.solution.status is Status.EARLY_STOPPED)
         ]
         if not poor:
             return

@@ -36,7 +36,7 @@ class PerceptronRegressor(Regression, _Perceptron):
     The objective is mean(½(y - ŷ)²) + alpha/(2n) ‖w‖²: least squares for alpha=0, ridge regression (with
     scikit-learn's Ridge alpha) above. The default solver takes one Newton step, by the equilibrated normal
     equations where they are accurate and by QR with extended-precision refinement where they are not; columns
-    that depend on each other get the shortest solution.
+    that depend on each other get the solution that is shortest in columns of equal norm, and `solution_.note` says so.
 
     Parameters
     ----------

@@ -90,6 +90,8 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
                 )
             per_row = per_class[codes].astype(X.dtype)
             weight = per_row if weight is None else weight * per_row
+            if not weight.any():
+                raise InputError("sample_weight and class_weight together are zero for every row: one row must count.")
         if K == 2:
             Y = codes.astype(X.dtype)[:, None]
         else:

@@ -98,9 +98,9 @@ class Objective(ABC):
         """(P,) the size of gradient that counts as 1 when convergence is judged."""
         return np.ones(self.n_params)
 
-    def solve_quadratic(self, condition: float) -> Array | None:
-        """The minimiser to the last digits, where the objective is a least-squares one and a Hessian of this
-        condition would lose too many; else None."""
+    def solve_quadratic(self, condition: float) -> tuple[Array, str] | None:
+        """The minimiser to the last digits and a note on it, where the objective is a least-squares one and a
+        Hessian of this condition would lose too many; else None."""
         del condition
         return None
 

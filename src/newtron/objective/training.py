@@ -25,8 +25,12 @@ Array = NDArray[np.floating]
 # Least squares with a worse condition of the (equilibrated) Gram matrix, or with no more numbers than this, goes
 # through QR and extended residuals.
 _GRAM_CONDITION, _SMALL = 1e6, 5_000
-# A raw prediction beyond this (a probability within 6e-6 of 0 or 1) is reason to ask whether classes are separated.
-_FAR = 12.0
+# A raw prediction beyond this (a probability within 0.7 % of 0 or 1) is reason to ask whether classes are separated;
+# where they are, Newton's step moves z by about 1, and at a minimum by as little as the gradient is.
+_FAR, _STEP_IN_FLIGHT = 5.0, 0.3
+# A Hessian of more parameters than this is not formed only to ask that; and without it a z beyond the second number,
+# whose curvature is lost in rounding, is answer enough.
+_MATRIX, _LOST = 2000, 30.0
 # Numbers a block of rows may keep alive in one pass; about the size of a core's own cache.
 _BLOCK_NUMBERS = 2**18
 
@@ -220,22 +224,26 @@ class TrainingObjective(Objective):
         spread = np.sqrt(moment(lambda y: np.square(y - mean)))  # in two passes: no digits cancel
         return np.asarray(self.scale * self.loss.gradient_scale(mean, spread))
 
-    def solve_quadratic(self, condition: float) -> Array | None:
+    def solve_quadratic(self, condition: float) -> tuple[Array, str] | None:
         if not self.is_quadratic:
             return None
         # The normal equations lose half the digits of their condition. Small data gets all digits in any case.
         if condition < _GRAM_CONDITION and self.rows.n_rows * self.n_params > _SMALL:
             return None
         q = self.n_params // self.network.n_outputs
-        B, _ = solve_least_squares(self.rows, self.network.intercept, self.alpha.reshape(q, -1)[:, 0])
-        return B.ravel()
+        B, rank = solve_least_squares(self.rows, self.network.intercept, self.alpha.reshape(q, -1)[:, 0])
+        if rank == q:
+            return B.ravel(), ""
+        counted = "columns, the intercept among them," if self.network.intercept else "columns"
+        return B.ravel(), f"Only {rank} of {q} {counted} are independent: of the many solutions this is a short one."
 
     def runs_away(self, value: float) -> str | None:
-        """Log loss without a penalty: a total below log 2 puts every row on its right side (each row's own loss
-        is below log 2), and then larger weights lower it for ever."""
-        if self.loss.name != "log_loss" or self.alpha.any() or not self.is_linear:
+        """Classification without a penalty on the output layer: a total loss this small puts every row on its right
+        side, since each row's own loss is no larger, and then a larger output layer lowers it for ever."""
+        last = self.network.spans[-1]
+        if self.alpha[last].any() or self.loss.separated_below == 0.0:
             return None
-        if value * self.rows.total_weight >= np.log(2.0) * min(1.0, self.rows.min_weight):
+        if value * self.rows.total_weight >= self.loss.separated_below * min(1.0, self.rows.min_weight):
             return None
         return (
             "Every row is on its right side of the boundary: the classes are completely separated. Give a penalty "
@@ -249,20 +257,40 @@ class TrainingObjective(Objective):
         unpenalised = np.any(self.alpha[self.network.is_weight] == 0.0)
         if self.loss.name != "log_loss" or not self.is_linear or not unpenalised:
             return None
-        if self._farthest(params) < _FAR or self.n_params > 2000:
+        farthest = self._farthest(params)
+        if farthest < _FAR:
             return None
-        hessian = self.evaluate(params, 2).hessian
-        assert hessian is not None
-        unit = 1.0 / self.scale
-        values, V = np.linalg.eigh(hessian * unit * unit[:, None])
-        along = V.T @ (gradient * unit)
-        step = unit * (V @ (-along / np.maximum(np.abs(values), 1e-300)))
-        if self._farthest(step) < 1e-3:
-            return None
+        if not (self.n_params > _MATRIX and farthest > _LOST):
+            if self._farthest(self._newton_like(params, gradient)) < _STEP_IN_FLIGHT:
+                return None
         return (
             "Some coefficients grow for ever while the fit hardly changes: some rows are perfectly separated. Give "
             "a penalty (alpha) for finite coefficients."
         )
+
+    def _newton_like(self, params: Array, gradient: Array) -> Array:
+        """Newton's step in all directions that have any curvature left: from the Hessian, or, where that would be too
+        large, by conjugate gradients."""
+        unit = 1.0 / self.scale
+        if self.n_params <= _MATRIX:
+            hessian = self.evaluate(params, 2).hessian
+            assert hessian is not None
+            values, V = np.linalg.eigh(hessian * unit * unit[:, None])
+            along = V.T @ (gradient * unit)
+            return np.asarray(unit * (V @ (-along / np.maximum(np.abs(values), 1e-300))))
+        step, residual = np.zeros_like(params), gradient * unit
+        direction, squared = -residual, float(residual @ residual)
+        first = squared
+        for _ in range(_MATRIX):
+            product = unit * self.hvp(params, unit * direction)
+            curvature = float(direction @ product)
+            if not curvature > 0.0 or squared <= 1e-4 * first:
+                break
+            t = squared / curvature
+            step, residual = step + t * direction, residual + t * product
+            before, squared = squared, float(residual @ residual)
+            direction = -residual + (squared / before) * direction
+        return np.asarray(unit * step)
 
     def _farthest(self, params: Array) -> float:
         """Largest |z| over the rows, of the part that the loss sees."""
@@ -300,7 +328,8 @@ class TrainingObjective(Objective):
         """Value and gradient of mean loss over one batch plus the penalty: right on average over batches."""
         self.counts["batch"] += 1
         found = self.of_chunk(params.astype(self.rows.dtype, copy=False), batch, 1)
-        weight = batch.y.shape[0] if batch.weight is None else float(batch.weight.sum())
+        # The weight that a batch of this size has on average: its own would favour light rows.
+        weight = self.rows.total_weight * batch.y.shape[0] / self.rows.n_rows
         assert found.gradient is not None
         share = self.alpha / self.rows.total_weight
         value = found.value / weight + 0.5 * float(share @ np.square(params))

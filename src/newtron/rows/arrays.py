@@ -73,7 +73,13 @@ class ArrayRows(Rows):
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
         cuts = [slice(i, min(i + self.chunk_rows, self.n_rows)) for i in range(0, self.n_rows, self.chunk_rows)]
         threads = min(self.threads, len(cuts))
-        return reduce(operator.iadd, ordered_map(lambda rows: evaluate(self._chunk(rows)), cuts, threads))
+
+        def on_thread(rows: slice) -> S:
+            # NumPy keeps its error state per thread. Overflow is an answer here: the sum is inf or nan.
+            with np.errstate(all="ignore"):
+                return evaluate(self._chunk(rows))
+
+        return reduce(operator.iadd, ordered_map(on_thread, cuts, threads))
 
     def _pick(self, chosen: NDArray[np.integer]) -> ArrayRows:
         weight = None if self._weight is None else self._weight[chosen]

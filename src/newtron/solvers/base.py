@@ -47,7 +47,8 @@ class State:
     """Where a solver stands. Subclasses add what their method remembers.
 
     value, gradient: of the objective at params. decrement: sqrt(g'H^-1 g) there from the solver's own curvature,
-    nan where it has none; half its square is the descent the quadratic model still expects.
+    nan where it has none, inf where its curvature has no minimum; half its square is the descent that the quadratic
+    model still expects.
     step_size: length of the last step (largest change of a parameter, in the objective's scale).
     status: set where the solver itself must stop.
     """
@@ -182,10 +183,14 @@ def minimize(
                 if moved:
                     trace.append(_row(objective, state, started))
                 status = judge.verdict(state, trace[-1].gradient_norm)
+                if status is Status.DIVERGED and moved:
+                    state = before
+                    trace.pop()
+                    break
                 if callback is not None and moved and callback(Progress(state, trace[-1])) and status is None:
                     status = Status.STOPPED
         except KeyboardInterrupt:
-            status = Status.INTERRUPTED
+            status = status or Status.INTERRUPTED
     return Solution(
         params=state.params,
         value=state.value,
@@ -226,9 +231,10 @@ class _Judge:
         if ended is None:
             self.reason = self._objective.runs_away(state.value) or ""
         small = gradient_norm <= self._tol or (ended is not None and ended.converged)
-        if small and not self._asked and not self.reason:
-            # A small gradient may also be a place on the way to infinity; asked once, where it first is small: later
-            # the curvature there is rounding.
+        at_end = ended is not None and ended.converged
+        if small and not self.reason and (at_end or not self._asked):
+            # A small gradient may also be a place on the way to infinity. Asked where it first is small, since later
+            # the curvature there is rounding, and before anything is called converged.
             self._asked = True
             self.reason = self._objective.flees(state.params, state.gradient) or ""
         return Status.UNBOUNDED if self.reason else ended
@@ -247,8 +253,8 @@ class _Judge:
 
 
 def decrement_of(step: Array | None, gradient: Array) -> float:
-    """sqrt(g'H^-1 g) from the Newton step; nan where there is none."""
-    return float("nan") if step is None else max(0.0, -float(gradient @ step)) ** 0.5
+    """sqrt(g'H^-1 g) from the Newton step; inf where there is none: such a point is no minimum."""
+    return float("inf") if step is None else max(0.0, -float(gradient @ step)) ** 0.5
 
 
 # A decrease of the value by less than this share is not judged by values: residuals that nearly cancel leave fewer

@@ -90,10 +90,11 @@ class Newton(Solver):
             factor = factorize(state.hessian)
             exact = objective.solve_quadratic(factor.condition if factor else np.inf)
             if exact is not None:
-                found = _with_hessian(objective, state, exact)
+                params, note = exact
+                found = _with_hessian(objective, state, params)
                 # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
-                at_end = self._accept(objective, state, exact - state.params, found)
-                return replace(at_end, params=exact, decrement=0.0, status=Status.PRECISION)
+                at_end = self._accept(objective, state, params - state.params, found)
+                return replace(at_end, params=params, decrement=0.0, status=Status.PRECISION, note=note)
         elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
             return at_precision(objective, state)  # the one step is taken; what is left is rounding
         if not self.damped:

@@ -78,6 +78,10 @@ class Stochastic(Solver):
         if not isinstance(objective, TrainingObjective) or objective.rows.n_rows < 2:
             raise InputError("solver 'stochastic' draws batches and holds rows out: it needs two rows or more.")
         training, held_out = objective.split(self.validation, 20_000, np.random.default_rng(self.seed))
+        if not (training.rows.total_weight > 0.0 and held_out.rows.total_weight > 0.0):
+            raise InputError(
+                "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
+            )
         found = objective.evaluate(params, 1)
         assert found.gradient is not None
         return StochasticState(

@@ -46,7 +46,14 @@ class _Dropped:
     reason: str
 
 
-def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: Iterable[str] = ()) -> Schema:
+def learn_schema(
+    table: Table,
+    target: str,
+    *,
+    task: str | None = None,
+    ignore: Iterable[str] = (),
+    like: Schema | None = None,
+) -> Schema:
     """Decide what each column is and how it becomes numbers.
 
     Numbers stay numbers even where they are codes; text of two or more levels is a category; yes/no words
@@ -54,7 +61,8 @@ def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: 
     or 100, or half the rows, is dropped; so are constant columns, missing ones, and row numbers. Levels
     seen fewer than max(2, 0.05 % of the rows) times are pooled if there are at least two of them. Rows
     without a target are left out. `task` ("regression" or "classification") overrides the choice that
-    `Schema.target.why` explains; columns named in `ignore` are not used.
+    `Schema.target.why` explains; columns named in `ignore` are not used. `like` is the schema of all rows where
+    `table` is a part of them: what is a category there is one here, though the part may hold nothing but dates.
 
     Raises
     ------
@@ -74,7 +82,9 @@ def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: 
     for name in table.names:
         if name == target or name in ignored:
             continue
-        column = _Dropped("it only counts the rows") if name in row_names else _learn_column(rows, name, marks)
+        category = any(column.name == name and column.kind == "category" for column in like.columns) if like else False
+        counts = name in row_names
+        column = _Dropped("it only counts the rows") if counts else _learn_column(rows, name, marks, category)
         if isinstance(column, _Dropped):
             dropped.append((name, column.reason))
             warnings.append(f"the column {name!r} is not used: {column.reason}.")
@@ -94,8 +104,9 @@ def learn_schema(table: Table, target: str, *, task: str | None = None, ignore: 
     return Schema(tuple(_distinct_names(columns)), learnt, tuple(dropped), tuple(warnings))
 
 
-def _learn_column(table: Table, name: str, marks: set[bytes]) -> Column | _Dropped:
-    """The column, or why not. `marks` are the patterns of missing cells that earlier columns mark."""
+def _learn_column(table: Table, name: str, marks: set[bytes], category: bool) -> Column | _Dropped:
+    """The column, or why not. `marks` are the patterns of missing cells that earlier columns mark; `category`: text is
+    one, whatever it says."""
     cells = plain(table.column(name))
     if cells.null_count == len(cells):
         return _Dropped("every cell is missing")
@@ -103,7 +114,7 @@ def _learn_column(table: Table, name: str, marks: set[bytes]) -> Column | _Dropp
     indicator = cells.null_count > 0 and _missing_pattern(cells) not in marks
     if is_number(cells):
         return _learn_values(name, "number", cells, as_numbers(cells), indicator)
-    if is_date(cells) or (is_text(cells) and not isinstance(as_days(cells), int)):
+    if is_date(cells) or (is_text(cells) and not category and not isinstance(as_days(cells), int)):
         return _learn_values(name, "date", cells, as_days(cells), indicator)
     if not is_text(cells) and str(cells.type) != "bool":
         return _Dropped(f"its cells are of type {cells.type}, which is neither number, text nor date")
@@ -113,7 +124,7 @@ def _learn_column(table: Table, name: str, marks: set[bytes]) -> Column | _Dropp
     texts = [str(value).lower() if isinstance(value, bool) else value for value in values]
     if len(texts) == 1 and not indicator:
         return _Dropped(f"it is {show(values[0])} in every row{' that has a value' if missing else ''}")
-    words = flag_words(texts)
+    words = None if category else flag_words(texts)
     if words:
         flags, _ = as_flags(cells)
         encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
