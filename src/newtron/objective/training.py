@@ -260,9 +260,9 @@ class TrainingObjective(Objective):
         farthest = self._farthest(params)
         if farthest < _FAR:
             return None
-        if not (self.n_params > _MATRIX and farthest > _LOST):
-            if self._farthest(self._newton_like(params, gradient)) < _STEP_IN_FLIGHT:
-                return None
+        lost = self.n_params > _MATRIX and farthest > _LOST
+        if not lost and self._farthest(self._newton_like(params, gradient)) < _STEP_IN_FLIGHT:
+            return None
         return (
             "Some coefficients grow for ever while the fit hardly changes: some rows are perfectly separated. Give "
             "a penalty (alpha) for finite coefficients."
