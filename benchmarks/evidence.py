@@ -1,0 +1,90 @@
+"""Holds newtron against answers that others certified or published, and writes docs/evidence.md.
+
+Results are kept in build/evidence as they come: a run that is interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from certified_answers import logistic_section, nist_section, run_logistic, run_nist
+from prediction import (
+    adult_section,
+    classification_section,
+    regression_section,
+    run_adult,
+    run_classification,
+    run_regression,
+)
+from results import Results
+from tables import ROOT, certified, facts, paragraph
+
+PARTS: dict[str, tuple[Callable[[Results], None], Callable[[Results], str]]] = {
+    "nist": (run_nist, nist_section),
+    "logistic": (run_logistic, logistic_section),
+    "regression": (run_regression, regression_section),
+    "classification": (run_classification, classification_section),
+    "adult": (run_adult, adult_section),
+}
+HEAD = """\
+# Evidence
+
+Every number of newtron's on this page is computed by one script, which also writes the page:
+
+```console
+$ scripts/evidence                       # everything: about {minutes} minutes of CPU time
+$ scripts/evidence --only nist logistic  # some parts: {parts}
+$ scripts/evidence --fresh               # forget the results kept in build/evidence
+```
+
+It goes on where it was interrupted, and parts may run in several processes at once. NIST's data come with the tests;
+the other sets are looked for in `../shared/data` beside the repository.
+
+LRE is the number of correct digits: -log10 of the relative error, of the worst coefficient.
+
+{facts}
+"""
+
+
+def page(minutes: str) -> str:
+    sections = [HEAD.format(minutes=minutes, parts=", ".join(PARTS), facts=facts())]
+    for part, (_, section) in PARTS.items():
+        results = Results(part)
+        sections.append(section(results) if results.records else f"## {part.capitalize()}\n\nNot run yet.")
+    blocks = [block for section in sections for block in section.strip().split("\n\n")]
+    return (
+        "\n\n".join(block if block.startswith(("#", "|", ">", "- ", "```")) else paragraph(block) for block in blocks)
+        + "\n"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/evidence", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="run these parts alone")
+    parser.add_argument("--fresh", action="store_true", help="compute anew what is kept in build/evidence")
+    parser.add_argument("--page", action="store_true", help="run nothing; write the page from what is kept")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence.md", help="where the page goes")
+    options = parser.parse_args()
+    for part in () if options.page else options.only:
+        if part != "nist" and not certified.SHARED.is_dir():
+            print(f"{part} is left out: ../shared/data beside the repository is absent.", file=sys.stderr)
+            continue
+        results = Results(part, options.fresh)
+        if results.other_sources:
+            print(
+                f"{part}: {results.other_sources} kept results are of other sources than today's; --fresh renews them.",
+                file=sys.stderr,
+            )
+        PARTS[part][0](results)
+    written = options.output.with_suffix(".part")
+    written.write_text(page("12"), encoding="utf-8")
+    os.replace(written, options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,59 @@
+"""Results of long runs, kept in a JSON file per part, so that an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tables import ROOT
+
+Record = dict[str, Any]
+
+FOLDER = ROOT / "build" / "evidence"
+
+
+@cache
+def sources() -> str:
+    """A fingerprint of the library's sources, taken once, when the run begins."""
+    files = sorted((ROOT / "src" / "newtron").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+class Results:
+    """The records of one part by key; what is there already is not computed again."""
+
+    def __init__(self, part: str, fresh: bool = False) -> None:
+        self.file: Path = FOLDER / f"{part}.json"
+        self.records: dict[str, Record] = {}
+        if self.file.exists() and not fresh:
+            self.records = json.loads(self.file.read_text(encoding="utf-8"))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.records
+
+    def __getitem__(self, key: str) -> Record:
+        return self.records[key]
+
+    def under(self, prefix: str) -> list[Record]:
+        """The records whose keys begin with prefix/, in the order in which they were computed."""
+        return [record for key, record in self.records.items() if key.startswith(f"{prefix}/")]
+
+    def add(self, key: str, compute: Callable[[], Record]) -> None:
+        if key in self.records:
+            return
+        self.records[key] = compute() | {"sources": sources()}
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        written = self.file.with_suffix(".part")
+        written.write_text(json.dumps(self.records, indent=1), encoding="utf-8")
+        os.replace(written, self.file)
+        print(key, {name: value for name, value in self.records[key].items() if name != "sources"}, flush=True)
+
+    @property
+    def other_sources(self) -> int:
+        """How many records other sources than today's computed."""
+        return sum(record["sources"] != sources() for record in self.records.values())
