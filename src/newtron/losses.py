@@ -73,10 +73,6 @@ class Loss(ABC):
     def inverse_link(self, z: Array) -> Array:
         """The mean (regression) or the probabilities (classification) that z stands for, (n, k)."""
 
-    @abstractmethod
-    def link(self, mean: Array) -> Array:
-        """z for a mean or probabilities strictly inside their range, (k,) -> (k,)."""
-
     def visible(self, z: Array) -> Array:
         """The part of z that the loss can see: a common shift of all classes, say, changes no probability."""
         return z
@@ -108,9 +104,6 @@ class SquaredError(Loss):
     def inverse_link(self, z: Array) -> Array:
         return z
 
-    def link(self, mean: Array) -> Array:
-        return mean
-
     def gradient_scale(self, mean: Array, spread: Array) -> float:
         size = float(np.abs(mean).max(initial=0.0))
         # A constant target has no spread; then its size is the only scale there is.
@@ -140,9 +133,6 @@ class LogLoss(Loss):
 
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
-
-    def link(self, mean: Array) -> Array:
-        return np.asarray(np.log(mean) - np.log1p(-mean))
 
 
 class SoftmaxLogLoss(Loss):
@@ -175,10 +165,6 @@ class SoftmaxLogLoss(Loss):
     def inverse_link(self, z: Array) -> Array:
         return softmax(z)
 
-    def link(self, mean: Array) -> Array:
-        log = np.log(mean)
-        return np.asarray(log - log.mean())
-
 
 class SigmoidSquaredError(Loss):
     """½ (y - σ(z))². Not convex: a row that is wrong and sure of it has almost no slope."""
@@ -206,9 +192,6 @@ class SigmoidSquaredError(Loss):
 
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
-
-    def link(self, mean: Array) -> Array:
-        return np.asarray(np.log(mean) - np.log1p(-mean))
 
 
 class SoftmaxSquaredError(Loss):
@@ -243,10 +226,6 @@ class SoftmaxSquaredError(Loss):
 
     def inverse_link(self, z: Array) -> Array:
         return softmax(z)
-
-    def link(self, mean: Array) -> Array:
-        log = np.log(mean)
-        return np.asarray(log - log.mean())
 
 
 LOSSES: tuple[Loss, ...] = (
