@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from results import Record, Results
 from sklearn.linear_model import LinearRegression
-from tables import aligned, certified, paragraph
+from tables import FormulaObjective, aligned, certified, paragraph
 
 from newtron import LevenbergMarquardt, PerceptronClassifier, PerceptronRegressor, minimize
-from newtron.objective import Evaluation, Objective
 
 Array = NDArray[Any]
 
@@ -31,26 +30,6 @@ ENDS = {
 
 def end(status: str) -> str:
     return ENDS.get(status, status.lower().replace("_", " "))
-
-
-class FormulaObjective(Objective):
-    """f(b) = ½ Σ (model(b, x) - y)², from a model's formula and its derivatives."""
-
-    def __init__(self, model: certified.Nonlinear, n_params: int) -> None:
-        super().__init__()
-        self.model, self.n_params = model, n_params
-
-    def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
-        r = self.model.f(params, self.model.x) - self.model.y
-        found = Evaluation(0.5 * float(r @ r))
-        if order > 0:
-            J = self.model.jacobian(params, self.model.x)
-            found.gradient = J.T @ r
-            if order > 1:
-                found.hessian = J.T @ J
-                if not gauss_newton:
-                    found.hessian += self.model.hess(params, self.model.x, r)
-        return found
 
 
 # --- NIST ---

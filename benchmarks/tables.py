@@ -19,10 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import certified  # noqa: E402  (the tests know where the certified and shared data are)
+from problems import FormulaObjective  # noqa: E402
 
 import newtron  # noqa: E402
 
-__all__ = ["ROOT", "aligned", "certified", "facts", "paragraph", "significant"]
+__all__ = ["ROOT", "FormulaObjective", "aligned", "certified", "facts", "paragraph", "significant"]
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

@@ -33,7 +33,7 @@ class Layer(NamedTuple):
 
 
 class LayerValues(NamedTuple):
-    """One layer at one point, as the explanation shows it: z, a = f(z), slope = f'(z), each (n, units)."""
+    """One layer at one point: z, a = f(z), slope = f'(z), each (n, units)."""
 
     z: Array
     a: Array
@@ -158,7 +158,7 @@ class Linearization:
 
     @property
     def layers(self) -> tuple[LayerValues, ...]:
-        """z, a and slope of every layer, for the explanation; the output layer is its own activation."""
+        """z, a and slope of every layer, to be looked at; the output layer is its own activation."""
         found = []
         for layer, below, a, slope in zip(
             self.weights[:-1], self.inputs[:-1], self.inputs[1:], self.slopes, strict=True

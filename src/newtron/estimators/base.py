@@ -190,9 +190,6 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _for_prediction(self, X: Any) -> Any:
         check_is_fitted(self)
-        return self._validated_for_prediction(X)
-
-    def _validated_for_prediction(self, X: Any) -> Any:
         return validate_data(
             self,
             X,

@@ -70,8 +70,8 @@ class NetworkRegressor(Regression, _Network):
     combine : {"average", "best"}, default "average"
         Average all members, or predict with the one of lowest objective alone.
     solver : str or Solver, default "auto"
-        Levenberg-Marquardt with an exact-Hessian end for small problems, L-BFGS for large; or a name or object
-        as in `PerceptronRegressor`.
+        "auto" is Levenberg-Marquardt with an exact-Hessian end for small problems, L-BFGS for larger ones, and for
+        the largest the stochastic solver, which stops by rule; or a name or object as in `PerceptronRegressor`.
     loss : None or "squared_error"
     standardize : bool, default True
         Scale inputs and targets inside.

@@ -50,7 +50,7 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
     if n * P <= _PASS_WORK:
         return LBFGS(), f"a network with {size}: too large for a matrix of curvature at every step"
     return Stochastic(), (
-        f"a network with {size}: so large that the thousands of passes to an optimum would cost minutes, so it is "
+        f"a network with {size}: so large that the many passes to an optimum would take long, so it is "
         "trained on batches and stopped when held-out rows stop improving; solver='lbfgs' goes to the optimum"
     )
 

@@ -1,7 +1,7 @@
 """Settings, state and result of a solver, and the only loop there is.
 
 A `Solver` is frozen settings with one `step`; a `State` is replaced, never changed; a `Solution` says why it
-stopped. Between two steps anybody may stand: the page, a checkpoint, a penalty that is chosen from the data.
+stopped. Anybody may stand between two steps, and stepping by hand gives the same bits.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class State:
 
 @dataclass(frozen=True)
 class TraceRow:
-    """One iteration of a trace: what the progress display, the report and the page show."""
+    """One iteration of a trace: what a progress display shows."""
 
     iteration: int
     value: float
