@@ -95,7 +95,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         if K == 2:
             Y = codes.astype(X.dtype)[:, None]
         else:
-            Y = np.zeros((len(codes), K), dtype=X.dtype)
+            Y = np.zeros((len(codes), K), dtype=X.dtype, order="F")
             Y[np.arange(len(codes)), codes] = 1.0
         self._train(X, Y, weight, loss_for("classification", self.loss, Y.shape[1]))
         self._fitted()

@@ -20,15 +20,23 @@ Array = NDArray[np.floating]
 
 @dataclass
 class Evaluation:
-    """Value, gradient (P,) and curvature (P, P) at a point, as far as they were asked for; they add up."""
+    """Value, gradient (P,) and curvature (P, P) at a point, as far as they were asked for; they add up.
+
+    squares: (p,) sums of squares of the columns of X, where a pass was asked to find them on its way.
+    """
 
     value: float
     gradient: Array | None = None
     hessian: Array | None = None
+    squares: Array | None = None
 
     def __iadd__(self, other: Evaluation) -> Evaluation:
         self.value += other.value
-        for mine, its in ((self.gradient, other.gradient), (self.hessian, other.hessian)):
+        for mine, its in (
+            (self.gradient, other.gradient),
+            (self.hessian, other.hessian),
+            (self.squares, other.squares),
+        ):
             if mine is not None and its is not None:
                 mine += its
         return self
@@ -50,7 +58,9 @@ class Objective(ABC):
     """
 
     n_params: int
+    rows_per_parameter = 0.0  # how well a sum over rows determines the parameters
     is_linear = False  # the raw prediction is linear in the parameters
+    is_convex = False  # whatever the start, there is one optimum
     is_quadratic = False  # the Hessian is the same everywhere
     epsilon = float(np.finfo(np.float64).eps)  # relative rounding of a value
 

@@ -18,6 +18,7 @@ from newtron.linalg import is_sparse
 from newtron.losses import Loss, Pointwise
 from newtron.network import Network
 from newtron.objective.base import Evaluation, LinePoint, Objective
+from newtron.objective.separation import flees, runs_away
 from newtron.rows import Chunk, Rows
 
 Array = NDArray[np.floating]
@@ -25,12 +26,10 @@ Array = NDArray[np.floating]
 # Least squares with a worse condition of the (equilibrated) Gram matrix, or with no more numbers than this, goes
 # through QR and extended residuals.
 _GRAM_CONDITION, _SMALL = 1e6, 5_000
-# A raw prediction beyond this (a probability within 0.7 % of 0 or 1) is reason to ask whether classes are separated;
-# where they are, Newton's step moves z by about 1, and at a minimum by as little as the gradient is.
-_FAR, _STEP_IN_FLIGHT = 5.0, 0.3
-# A Hessian of more parameters than this is not formed only to ask that; and without it a z beyond the second number,
-# whose curvature is lost in rounding, is answer enough.
-_MATRIX, _LOST = 2000, 30.0
+# A sample has this many rows per parameter at least.
+_SAMPLE_ROWS = 20.0
+# A line search keeps z and its change for this many rows x outputs at most (80 MB), and beyond reads X for each trial.
+_KEEP_LINE = 5_000_000
 # Numbers a block of rows may keep alive in one pass; about the size of a core's own cache.
 _BLOCK_NUMBERS = 2**18
 
@@ -57,18 +56,27 @@ class TrainingObjective(Objective):
         self.network, self.loss, self.rows = network, loss, rows
         self.n_params = network.n_params
         self.alpha: Array = np.where(network.is_weight, np.asarray(alpha, dtype=np.float64), 0.0)
+        # A row measures k - 1 of the k outputs of a softmax, and elsewhere one for each output's own parameters.
+        self.rows_per_parameter = rows.n_rows * max(1, rows.n_outputs - 1) / network.n_params
         self.is_linear = network.is_linear
+        self.is_convex = network.is_linear and loss.convex
         self.is_quadratic = network.is_linear and loss.quadratic
         self.epsilon = float(np.finfo(rows.dtype).eps)
         if block_rows is None:
             per_row = network.widths[0] + 2 * sum(network.widths[1:])
             block_rows = int(np.clip(2 ** int(np.log2(_BLOCK_NUMBERS / per_row)), 128, 8192))
         self.block_rows = block_rows
+        self._squares: Array | None = None
+        self._samples: dict[float, TrainingObjective] = {}
 
     # --- evaluation ---
 
     def _blocks(self, chunk: Chunk) -> Iterator[Chunk]:
         n = chunk.y.shape[0]
+        if is_sparse(chunk.X):
+            # Little of it is alive at once, and slices of it are dear.
+            yield chunk._replace(rows=slice(0, n))
+            return
         for start in range(0, n, self.block_rows):
             cut = slice(start, min(start + self.block_rows, n))
             weight = None if chunk.weight is None else chunk.weight[cut]
@@ -76,7 +84,15 @@ class TrainingObjective(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         cast = params.astype(self.rows.dtype, copy=False)
-        total = self.rows.sum(lambda chunk: self.of_chunk(cast, chunk, order, gauss_newton))
+        # The first pass that reads X for derivatives finds the scale of its columns on the way.
+        unknown = order > 0 and self._squares is None
+        on_diagonal = self.is_quadratic and order > 1
+        measures = unknown and not on_diagonal
+        total = self.rows.sum(lambda chunk: self.of_chunk(cast, chunk, order, gauss_newton, measures))
+        if measures:
+            self._squares = total.squares
+        elif unknown and total.hessian is not None:
+            self._squares = self.network.split(np.diagonal(total.hessian).copy())[0].W[:, 0]
         weight = self.rows.total_weight
         total.value = (total.value + 0.5 * float(self.alpha @ np.square(params))) / weight
         if total.gradient is not None:
@@ -87,13 +103,19 @@ class TrainingObjective(Objective):
             total.hessian /= weight
         return total
 
-    def of_chunk(self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False) -> Evaluation:
-        """Sum of weighted losses over one chunk, without the penalty. Sums are kept in float64."""
+    def of_chunk(
+        self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, measures: bool = False
+    ) -> Evaluation:
+        """Sum of weighted losses over one chunk, without the penalty. Sums are kept in float64.
+
+        measures: also the squares of the columns.
+        """
         P = self.n_params
         total = Evaluation(
             0.0,
             np.zeros(P) if order > 0 else None,
             np.zeros((P, P)) if order > 1 else None,
+            np.zeros(self.rows.n_features) if measures else None,
         )
         with np.errstate(all="ignore"):
             for block in self._blocks(chunk):
@@ -108,6 +130,8 @@ class TrainingObjective(Objective):
                 assert gradient is not None
                 assert total.gradient is not None
                 total.gradient += at.vjp(gradient)
+                if total.squares is not None:
+                    total.squares += _squares(block)
                 if hessian is not None:
                     assert total.hessian is not None
                     at.sandwich(hessian, total.hessian)
@@ -136,9 +160,27 @@ class TrainingObjective(Objective):
     # --- what a line search reads ---
 
     def along(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
-        """For a perceptron z moves linearly with t: X is read once, and each t costs only the losses."""
-        if not self.is_linear:
-            return super().along(params, direction)
+        """For a perceptron z moves linearly with t: from the second trial on, each t costs only the losses."""
+        at = super().along(params, direction)
+        if not self.is_linear or self.rows.n_rows * self.rows.n_outputs > _KEEP_LINE:
+            return at
+        line: Callable[[float], LinePoint] | None = None
+        tried = False
+
+        def on_line(t: float) -> LinePoint:
+            nonlocal line, tried
+            if not tried:
+                # The first trial is nearly always taken: then its gradient, in the same pass over X, is what is needed.
+                tried = True
+                return at(t)
+            if line is None:
+                line = self._line(params, direction)
+            return line(t)
+
+        return on_line
+
+    def _line(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
+        """Value and slope on a line from z and dz of every row, kept."""
         z = np.empty((self.rows.n_rows, self.rows.n_outputs), dtype=self.rows.dtype)
         dz = np.empty_like(z)
         cast, move = params.astype(self.rows.dtype), direction.astype(self.rows.dtype)
@@ -177,16 +219,9 @@ class TrainingObjective(Objective):
     def scale(self) -> Array:
         """Root mean square of what each first-layer weight multiplies; 1 for all other parameters."""
 
-        def squares(chunk: Chunk) -> Array:
-            total = np.zeros(self.rows.n_features)
-            for block in self._blocks(chunk):
-                weight = np.ones(block.y.shape[0], self.rows.dtype) if block.weight is None else block.weight
-                squared = block.X.multiply(block.X) if not isinstance(block.X, np.ndarray) else block.X**2
-                total += squared.T @ weight
-            return total
-
-        with np.errstate(over="ignore"):
-            rms = np.sqrt(self.rows.sum(squares) / self.rows.total_weight)
+        if self._squares is None:
+            self._squares = self.rows.sum(self._column_squares)
+        rms = np.sqrt(np.asarray(self._squares) / self.rows.total_weight)
         lost = ~np.isfinite(rms)
         if not rms.all():
             lost |= (rms == 0.0) & self._has_numbers()
@@ -203,6 +238,12 @@ class TrainingObjective(Objective):
         self.network.split(scale)[0].W[:] = rms[:, None]
         return scale
 
+    def _column_squares(self, chunk: Chunk) -> Array:
+        total: Array = np.zeros(self.rows.n_features)
+        for block in self._blocks(chunk):
+            total += _squares(block)
+        return total
+
     def _has_numbers(self) -> Array:
         """(p,) True for each column with a number that is not zero."""
 
@@ -213,6 +254,9 @@ class TrainingObjective(Objective):
 
     @cached_property
     def gradient_scale(self) -> Array:
+        if self.loss.task != "regression":
+            return np.asarray(self.scale * self.loss.gradient_scale(np.ones(1), np.ones(1)))
+
         def moment(of: Callable[[Array], Array]) -> Array:
             def add(chunk: Chunk) -> Array:
                 y = of(chunk.y.astype(np.float64))
@@ -237,62 +281,7 @@ class TrainingObjective(Objective):
         counted = "columns, the intercept among them," if self.network.intercept else "columns"
         return B.ravel(), f"Only {rank} of {q} {counted} are independent: of the many solutions this is a short one."
 
-    def runs_away(self, value: float) -> str | None:
-        """Classification without a penalty on the output layer: a total loss this small puts every row on its right
-        side, since each row's own loss is no larger, and then a larger output layer lowers it for ever."""
-        last = self.network.spans[-1]
-        if self.alpha[last].any() or self.loss.separated_below == 0.0:
-            return None
-        if value * self.rows.total_weight >= self.loss.separated_below * min(1.0, self.rows.min_weight):
-            return None
-        return (
-            "Every row is on its right side of the boundary: the classes are completely separated. Give a penalty "
-            "(alpha) for finite coefficients."
-        )
-
-    def flees(self, params: Array, gradient: Array) -> str | None:
-        """Quasi-separation: the log loss of some rows falls for ever along a direction that moves no other row.
-        There the gradient fades, but Newton's step stays near one unit of z, where at a minimum it is as small
-        as the gradient."""
-        unpenalised = np.any(self.alpha[self.network.is_weight] == 0.0)
-        if self.loss.name != "log_loss" or not self.is_linear or not unpenalised:
-            return None
-        farthest = self._farthest(params)
-        if farthest < _FAR:
-            return None
-        lost = self.n_params > _MATRIX and farthest > _LOST
-        if not lost and self._farthest(self._newton_like(params, gradient)) < _STEP_IN_FLIGHT:
-            return None
-        return (
-            "Some coefficients grow for ever while the fit hardly changes: some rows are perfectly separated. Give "
-            "a penalty (alpha) for finite coefficients."
-        )
-
-    def _newton_like(self, params: Array, gradient: Array) -> Array:
-        """Newton's step in all directions that have any curvature left: from the Hessian, or, where that would be too
-        large, by conjugate gradients."""
-        unit = 1.0 / self.scale
-        if self.n_params <= _MATRIX:
-            hessian = self.evaluate(params, 2).hessian
-            assert hessian is not None
-            values, V = np.linalg.eigh(hessian * unit * unit[:, None])
-            along = V.T @ (gradient * unit)
-            return np.asarray(unit * (V @ (-along / np.maximum(np.abs(values), 1e-300))))
-        step, residual = np.zeros_like(params), gradient * unit
-        direction, squared = -residual, float(residual @ residual)
-        first = squared
-        for _ in range(_MATRIX):
-            product = unit * self.hvp(params, unit * direction)
-            curvature = float(direction @ product)
-            if not curvature > 0.0 or squared <= 1e-4 * first:
-                break
-            t = squared / curvature
-            step, residual = step + t * direction, residual + t * product
-            before, squared = squared, float(residual @ residual)
-            direction = -residual + (squared / before) * direction
-        return np.asarray(unit * step)
-
-    def _farthest(self, params: Array) -> float:
+    def farthest(self, params: Array) -> float:
         """Largest |z| over the rows, of the part that the loss sees."""
 
         def of_chunk(chunk: Chunk) -> _Largest:
@@ -302,11 +291,25 @@ class TrainingObjective(Objective):
 
         return self.rows.sum(of_chunk).value
 
+    def runs_away(self, value: float) -> str | None:
+        return runs_away(self, value)
+
+    def flees(self, params: Array, gradient: Array) -> str | None:
+        return flees(self, params, gradient)
+
     def sampled(self, fraction: float) -> TrainingObjective:
-        n = max(int(fraction * self.rows.n_rows), 20 * self.n_params)
-        if 2 * n >= self.rows.n_rows:
+        if fraction not in self._samples:
+            self._samples[fraction] = self._sampled(fraction)
+        return self._samples[fraction]
+
+    def _sampled(self, fraction: float) -> TrainingObjective:
+        share = max(fraction, _SAMPLE_ROWS / self.rows_per_parameter)
+        n = int(share * self.rows.n_rows)
+        if share >= 0.5:
             return self  # half the rows is no saving
         rows = self.rows.sample(n, np.random.default_rng(0))
+        if not rows.total_weight > 0.0:
+            return self
         # The penalty keeps its share: it is divided by the total weight, which the sample has less of.
         alpha = self.alpha * (rows.total_weight / self.rows.total_weight)
         return TrainingObjective(self.network, self.loss, rows, alpha, block_rows=self.block_rows)
@@ -345,6 +348,13 @@ class _Largest:
     def __iadd__(self, other: _Largest) -> _Largest:
         self.value = max(self.value, other.value)
         return self
+
+
+def _squares(block: Chunk) -> Array:
+    """(p,) weighted sums of the squares of the columns."""
+    weight = np.ones(block.y.shape[0], block.y.dtype) if block.weight is None else block.weight
+    squared = block.X.multiply(block.X) if is_sparse(block.X) else np.square(block.X)
+    return np.asarray(squared.T @ weight)
 
 
 def _weighted(row: Pointwise, weight: Array | None) -> tuple[float, Array | None, Array | None]:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,9 @@ class Solution:
     def sentence(self) -> str:
         """Why it stopped, in words."""
         return f"{self.status.value} {self.note}".strip()
+
+
+S = TypeVar("S", bound=State)
 
 
 class Solver(ABC):
@@ -289,7 +292,7 @@ def is_nearer(objective: Objective, moved: State, before: State) -> bool:
     return relative_gradient(objective, moved.gradient) < relative_gradient(objective, before.gradient)
 
 
-def at_precision(objective: Objective, state: State) -> State:
+def at_precision(objective: Objective, state: S) -> S:
     """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it."""
     floor = objective.epsilon**0.5
     small = objective.scale is not None and relative_gradient(objective, state.gradient) <= floor

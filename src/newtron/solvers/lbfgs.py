@@ -1,8 +1,10 @@
 """L-BFGS: the curvature learnt from the last steps (Nocedal 1980), started from curvature of a sample of rows.
 
-For a perceptron of moderate size the initial matrix is the Hessian on a sample of the rows, factored and renewed
-every few steps. Plain L-BFGS takes the more passes over the rows the worse the condition of the columns is; this
-does not. Elsewhere it is the scaled identity.
+For a perceptron of moderate size the initial matrix is the Hessian on a sample of the rows, and the start is that
+sample's own optimum: then a handful of passes over all rows is enough, whatever the condition of the columns, where
+plain L-BFGS takes the more the worse it is. Every few steps the matrix is renewed from a larger sample, so that rows
+which a sample represents badly (heavy tails) end in the Hessian of all rows. Elsewhere the initial matrix is the
+scaled identity. Source: Byrd, Chin, Neveitt & Nocedal 2011 (sub-sampled Hessians with exact gradients).
 """
 
 from __future__ import annotations
@@ -22,8 +24,12 @@ from newtron.solvers.line_search import wolfe
 
 Array = NDArray[np.floating]
 
-# Steps between two factorisations of the sampled curvature; where the sample is all rows it is worth more.
-_RENEW, _RENEW_WHOLE = 10, 3
+# The sampled curvature is renewed after so many steps if they shrank the decrement by less than this factor each, from
+# so many times more rows.
+_RENEW, _RATE, _GROWTH = 4, 0.4, 4.0
+# A sample with this many rows a parameter has an optimum near enough to start from; to what tolerance it is found,
+# which is about the gradient of all rows there; and in how many steps.
+_WARM_ROWS, _WARM_TOL, _WARM_STEPS = 50.0, 1e-2, 10
 # Steps without a smaller gradient, once values no longer tell, that are the end.
 _PATIENCE = 3
 
@@ -32,20 +38,21 @@ _PATIENCE = 3
 class LBFGSState(State):
     """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature.
     best_gradient: the smallest yet, since_best: steps since. age: the factor's
-    steps, renew: their limit."""
+    steps, share: of the rows that it was made from, renewed_at: the decrement when it was made."""
 
     pairs: tuple[tuple[Array, Array], ...] = ()
     factor: Factor | None = None
     best_gradient: float = float("inf")
     since_best: int = 0
     age: int = 0
-    renew: int = _RENEW
+    share: float = 0.0
+    renewed_at: float = float("inf")
 
 
 @dataclass(frozen=True)
 class LBFGS(Solver):
     """memory: how many pairs are kept. sample: share of the rows whose curvature starts the matrix (at least 20
-    rows per parameter). sample_below: only with fewer parameters than this; 0 is plain L-BFGS."""
+    rows per parameter). sample_below: only with fewer parameters than this; 0 is plain L-BFGS, from the start given."""
 
     memory: int = 20
     sample: float = 0.05
@@ -61,25 +68,40 @@ class LBFGS(Solver):
         check_count("sample_below", self.sample_below, least=0)
 
     def init(self, objective: Objective, params: Array) -> LBFGSState:
+        if not objective.is_linear or objective.n_params >= self.sample_below:
+            found = objective.evaluate(params, 1)
+            assert found.gradient is not None
+            return LBFGSState(params, found.value, found.gradient)
+        params, curvature = self._warm(objective, params)
         found = objective.evaluate(params, 1)
         assert found.gradient is not None
-        factor = self._sampled_factor(objective, params)
-        whole = factor is not None and objective.sampled(self.sample) is objective
-        renew = _RENEW_WHOLE if whole else _RENEW
-        return LBFGSState(params, found.value, found.gradient, factor=factor, renew=renew)
+        state = LBFGSState(params, found.value, found.gradient, factor=_factor(curvature), share=self.sample)
+        expected = float(found.gradient @ self._times_inverse(objective, state, found.gradient))
+        decrement = float(np.sqrt(max(0.0, expected)))
+        return replace(state, decrement=decrement, renewed_at=decrement)
 
-    def _sampled_factor(self, objective: Objective, params: Array) -> Factor | None:
-        if not objective.is_linear or objective.n_params >= self.sample_below:
-            return None
-        curvature = objective.sampled(self.sample).evaluate(params, 2, gauss_newton=True).hessian
-        assert curvature is not None
-        # Directions the sample does not see get a little curvature instead of none.
-        floor = 1e-8 * np.maximum(np.diagonal(curvature), 1e-8 * np.diagonal(curvature).max(initial=0.0))
-        return factorize(curvature, floor)
+    def _warm(self, objective: Objective, params: Array) -> tuple[Array, Array]:
+        """The optimum of the sample, where the objective is convex and the sample large enough to be near, and the
+        sample's curvature there."""
+        sample = objective.sampled(self.sample)
+        if sample is not objective and objective.is_convex and sample.rows_per_parameter >= _WARM_ROWS:
+            whole = replace(self, sample=1.0)
+            state = whole.init(sample, params)
+            while state.iteration < _WARM_STEPS and relative_gradient(sample, state.gradient) > _WARM_TOL:
+                following = whole.step(sample, state)
+                if following.status is not None or not np.isfinite(following.value):
+                    break
+                state = following
+            params = state.params
+        return params, _curvature(sample, params)
 
-    def step(self, objective: Objective, state: LBFGSState) -> State:
-        if state.factor is not None and state.age >= state.renew:
-            state = replace(state, factor=self._sampled_factor(objective, state.params), age=0)
+    def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
+        if state.factor is not None:
+            slow = not state.decrement <= _RATE**state.age * state.renewed_at
+            if state.age >= _RENEW and slow:
+                share = min(1.0, _GROWTH * state.share)
+                factor = _factor(_curvature(objective.sampled(share), state.params))
+                state = replace(state, factor=factor, age=0, share=share, renewed_at=state.decrement)
         direction = -self._times_inverse(objective, state, state.gradient)
         slope = float(direction @ state.gradient)
         if state.since_best >= _PATIENCE and drowned(objective, state, -0.5 * slope):
@@ -145,3 +167,15 @@ class LBFGS(Solver):
         for rho, alpha, step, change in reversed(kept):
             q += (alpha - rho * float(change @ q)) * step
         return q
+
+
+def _curvature(objective: Objective, params: Array) -> Array:
+    hessian = objective.evaluate(params, 2, gauss_newton=True).hessian
+    assert hessian is not None
+    return hessian
+
+
+def _factor(curvature: Array) -> Factor | None:
+    """Its factor; directions that a sample does not see get a little curvature instead of none."""
+    diagonal = np.diagonal(curvature)
+    return factorize(curvature, 1e-8 * np.maximum(diagonal, 1e-8 * diagonal.max(initial=0.0)))

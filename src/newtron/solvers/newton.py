@@ -84,7 +84,7 @@ class Newton(Solver):
             radius=radius,
         )
 
-    def step(self, objective: Objective, state: NewtonState) -> State:
+    def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         assert state.hessian is not None
         if state.iteration == 0:
             factor = factorize(state.hessian)
@@ -160,7 +160,7 @@ class Newton(Solver):
             sure=sure,
         )
 
-    def _undamped(self, objective: Objective, state: NewtonState) -> State:
+    def _undamped(self, objective: Objective, state: NewtonState) -> NewtonState:
         try:
             step = -np.linalg.solve(np.asarray(state.hessian), state.gradient)
         except np.linalg.LinAlgError:
