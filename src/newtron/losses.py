@@ -26,6 +26,14 @@ class Pointwise(NamedTuple):
     gradient: Array | None = None
     hessian: Array | None = None
 
+    def weighted(self, weight: Array | None) -> tuple[float, Array | None, Array | None]:
+        """Sum of the values in float64, and the derivatives times the rows' weights (n,)."""
+        if weight is None:
+            return float(self.value.sum(dtype=np.float64)), self.gradient, self.hessian
+        gradient = None if self.gradient is None else self.gradient * weight[:, None]
+        hessian = None if self.hessian is None else self.hessian * weight[:, None, None]
+        return float(np.sum(self.value * weight, dtype=np.float64)), gradient, hessian
+
 
 def sigmoid(z: Array) -> Array:
     """1 / (1 + exp(-z)), exact to the last digits on both tails."""

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.least_squares import solve_least_squares
 from newtron.linalg import is_sparse
-from newtron.losses import Loss, Pointwise
+from newtron.losses import Loss
 from newtron.network import Network
+from newtron.objective import linear
 from newtron.objective.base import Evaluation, LinePoint, Objective
 from newtron.objective.separation import flees, runs_away
 from newtron.rows import Chunk, Rows
@@ -28,8 +29,9 @@ Array = NDArray[np.floating]
 _GRAM_CONDITION, _SMALL = 1e6, 5_000
 # A sample has this many rows per parameter at least.
 _SAMPLE_ROWS = 20.0
-# A line search keeps z and its change for this many rows x outputs at most (80 MB), and beyond reads X for each trial.
-_KEEP_LINE = 5_000_000
+# What a line search or Newton-CG keeps of each row, z say, it keeps for this many rows x outputs at most (80 MB), and
+# beyond reads X again.
+_KEEP = 5_000_000
 # Numbers a block of rows may keep alive in one pass; about the size of a core's own cache.
 _BLOCK_NUMBERS = 2**18
 
@@ -67,11 +69,12 @@ class TrainingObjective(Objective):
             block_rows = int(np.clip(2 ** int(np.log2(_BLOCK_NUMBERS / per_row)), 128, 8192))
         self.block_rows = block_rows
         self._squares: Array | None = None
+        self.kept_curvature: tuple[Array, Array] | None = None  # of objective.linear
         self._samples: dict[float, TrainingObjective] = {}
 
     # --- evaluation ---
 
-    def _blocks(self, chunk: Chunk) -> Iterator[Chunk]:
+    def blocks(self, chunk: Chunk) -> Iterator[Chunk]:
         n = chunk.y.shape[0]
         if is_sparse(chunk.X):
             # Little of it is alive at once, and slices of it are dear.
@@ -118,14 +121,14 @@ class TrainingObjective(Objective):
             np.zeros(self.rows.n_features) if measures else None,
         )
         with np.errstate(all="ignore"):
-            for block in self._blocks(chunk):
+            for block in self.blocks(chunk):
                 if order == 0:
                     z = self.network.output(params, block.X)
-                    total.value += _weighted(self.loss.pointwise(block.y, z, 0), block.weight)[0]
+                    total.value += self.loss.pointwise(block.y, z, 0).weighted(block.weight)[0]
                     continue
                 at = self.network.linearize(params, block.X)
                 row = self.loss.pointwise(block.y, at.output, order, gauss_newton)
-                value, gradient, hessian = _weighted(row, block.weight)
+                value, gradient, hessian = row.weighted(block.weight)
                 total.value += value
                 assert gradient is not None
                 assert total.gradient is not None
@@ -140,14 +143,16 @@ class TrainingObjective(Objective):
         return total
 
     def _hvp(self, params: Array, v: Array) -> Array:
+        if self.is_quadratic or (self.is_linear and self.rows.n_outputs == 1 and self.rows.n_rows <= _KEEP):
+            return linear.hessian_product(self, params, v)
         cast, direction = params.astype(self.rows.dtype), v.astype(self.rows.dtype)
 
         def of_chunk(chunk: Chunk) -> Array:
             total = np.zeros(self.n_params)
-            for block in self._blocks(chunk):
+            for block in self.blocks(chunk):
                 at = self.network.linearize(cast, block.X)
                 row = self.loss.pointwise(block.y, at.output, 2)
-                _, gradient, hessian = _weighted(row, block.weight)
+                _, gradient, hessian = row.weighted(block.weight)
                 assert gradient is not None
                 assert hessian is not None
                 total += at.vjp((hessian @ at.jvp(direction)[:, :, None])[:, :, 0])
@@ -162,7 +167,7 @@ class TrainingObjective(Objective):
     def along(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
         """For a perceptron z moves linearly with t: from the second trial on, each t costs only the losses."""
         at = super().along(params, direction)
-        if not self.is_linear or self.rows.n_rows * self.rows.n_outputs > _KEEP_LINE:
+        if not self.is_linear or self.rows.n_rows * self.rows.n_outputs > _KEEP:
             return at
         line: Callable[[float], LinePoint] | None = None
         tried = False
@@ -174,42 +179,8 @@ class TrainingObjective(Objective):
                 tried = True
                 return at(t)
             if line is None:
-                line = self._line(params, direction)
+                line = linear.line(self, params, direction)
             return line(t)
-
-        return on_line
-
-    def _line(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
-        """Value and slope on a line from z and dz of every row, kept."""
-        z = np.empty((self.rows.n_rows, self.rows.n_outputs), dtype=self.rows.dtype)
-        dz = np.empty_like(z)
-        cast, move = params.astype(self.rows.dtype), direction.astype(self.rows.dtype)
-
-        def keep(chunk: Chunk) -> float:
-            for block in self._blocks(chunk):
-                rows = slice(chunk.rows.start + block.rows.start, chunk.rows.start + block.rows.stop)
-                z[rows] = self.network.output(cast, block.X)
-                dz[rows] = self.network.output(move, block.X)
-            return 0.0
-
-        self.counts["gradient"] += 1
-        self.rows.sum(keep)
-        penalty = [0.5 * float(a @ (self.alpha * b)) for a, b in _pairs(params, direction)]
-        weight = self.rows.total_weight
-
-        def on_line(t: float) -> LinePoint:
-            def of_chunk(chunk: Chunk) -> Array:
-                there = z[chunk.rows] + self.rows.dtype.type(t) * dz[chunk.rows]
-                row = self.loss.pointwise(chunk.y, there, 1)
-                value, gradient, _ = _weighted(row, chunk.weight)
-                assert gradient is not None
-                return np.array([value, float(np.vdot(gradient, dz[chunk.rows]))])
-
-            with np.errstate(all="ignore"):
-                value, slope = self.rows.sum(of_chunk)
-            value += penalty[0] + t * (2.0 * penalty[1] + t * penalty[2])
-            slope += 2.0 * (penalty[1] + t * penalty[2])
-            return LinePoint(float(value) / weight, float(slope) / weight)
 
         return on_line
 
@@ -240,7 +211,7 @@ class TrainingObjective(Objective):
 
     def _column_squares(self, chunk: Chunk) -> Array:
         total: Array = np.zeros(self.rows.n_features)
-        for block in self._blocks(chunk):
+        for block in self.blocks(chunk):
             total += _squares(block)
         return total
 
@@ -286,7 +257,7 @@ class TrainingObjective(Objective):
 
         def of_chunk(chunk: Chunk) -> _Largest:
             cast = params.astype(self.rows.dtype, copy=False)
-            seen = (self.loss.visible(self.network.output(cast, b.X)) for b in self._blocks(chunk))
+            seen = (self.loss.visible(self.network.output(cast, b.X)) for b in self.blocks(chunk))
             return _Largest(max(float(np.abs(z).max()) for z in seen))
 
         return self.rows.sum(of_chunk).value
@@ -355,18 +326,3 @@ def _squares(block: Chunk) -> Array:
     weight = np.ones(block.y.shape[0], block.y.dtype) if block.weight is None else block.weight
     squared = block.X.multiply(block.X) if is_sparse(block.X) else np.square(block.X)
     return np.asarray(squared.T @ weight)
-
-
-def _weighted(row: Pointwise, weight: Array | None) -> tuple[float, Array | None, Array | None]:
-    """Sum of the values in float64, and the derivatives times the weights."""
-    if weight is None:
-        return float(row.value.sum(dtype=np.float64)), row.gradient, row.hessian
-    gradient = None if row.gradient is None else row.gradient * weight[:, None]
-    hessian = None if row.hessian is None else row.hessian * weight[:, None, None]
-    return float(np.sum(row.value * weight, dtype=np.float64)), gradient, hessian
-
-
-def _pairs(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
-    yield a, a
-    yield a, b
-    yield b, b

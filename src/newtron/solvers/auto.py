@@ -18,6 +18,8 @@ SOLVERS: dict[str, type[Solver]] = {
 
 # A matrix of curvature of this many parameters takes 8 MB and 0.1 s to factor.
 _MATRIX = 1000
+# Rows x parameters² of one exact Hessian of a perceptron: below, Newton's steps cost less than the Python around them.
+_HESSIAN_WORK = 5e6
 # Rows x outputs x parameters² of one Gauss-Newton matrix: a second or so of one core.
 _GAUSS_NEWTON_WORK = 2.5e9
 # Rows x parameters of one pass, of which L-BFGS takes some thousands for a network: a few seconds in all.
@@ -36,12 +38,16 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
             f"a quadratic objective in {P:,} parameters: too many for a matrix, so by conjugate gradients",
         )
     if objective.is_linear:
-        if P <= _MATRIX and n * objective.network.n_outputs * P**2 <= 20 * _GAUSS_NEWTON_WORK:
+        # A loss that is not convex wants the negative curvature that only the exact Hessian shows.
+        work = _HESSIAN_WORK if objective.is_convex else 20 * _GAUSS_NEWTON_WORK
+        if P <= _MATRIX and n * P**2 <= work:
             return (
                 Newton(),
                 f"a perceptron with {size}: the exact Hessian is cheap and a few steps are enough",
             )
-        return LBFGS(), f"a perceptron with {size}: L-BFGS needs no Hessian over all rows"
+        sampled = LBFGS().sample_below > P
+        reason = "on the curvature of a sample it needs few passes" if sampled else "it needs no matrix"
+        return LBFGS(), f"a perceptron with {size}: L-BFGS, since {reason}"
     if P <= _MATRIX and n * objective.network.n_outputs * P**2 <= _GAUSS_NEWTON_WORK:
         return (
             LevenbergMarquardt(),
