@@ -10,7 +10,7 @@ scaled identity. Source: Byrd, Chin, Neveitt & Nocedal 2011 (sub-sampled Hessian
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,17 @@ from newtron.solvers.base import Solver, State, at_precision, drowned, relative_
 from newtron.solvers.line_search import wolfe
 
 Array = NDArray[np.floating]
+Pairs = tuple[tuple[Array, Array], ...]
 
 # The sampled curvature is renewed after so many steps if they shrank the decrement by less than this factor each, from
 # so many times more rows.
 _RENEW, _RATE, _GROWTH = 4, 0.4, 4.0
-# A sample with this many rows a parameter has an optimum near enough to start from; to what tolerance it is found,
-# which is about the gradient of all rows there; and in how many steps.
-_WARM_ROWS, _WARM_TOL, _WARM_STEPS = 50.0, 1e-2, 10
+# To what gradient the optimum of a sample is sought, which is about the gradient of all rows there, and in how many
+# steps.
+_WARM_TOL, _WARM_STEPS = 3e-3, 10
+# With the Hessian of a sample each step leaves so much / sqrt(rows per parameter) of the gradient of all rows; so it
+# does of the sample's without a matrix, where the columns are as good as independent and a matrix shows mere noise.
+_NOISE = 2.0
 # Steps without a smaller gradient, once values no longer tell, that are the end.
 _PATIENCE = 3
 
@@ -40,7 +44,7 @@ class LBFGSState(State):
     best_gradient: the smallest yet, since_best: steps since. age: the factor's
     steps, share: of the rows that it was made from, renewed_at: the decrement when it was made."""
 
-    pairs: tuple[tuple[Array, Array], ...] = ()
+    pairs: Pairs = ()
     factor: Factor | None = None
     best_gradient: float = float("inf")
     since_best: int = 0
@@ -68,40 +72,40 @@ class LBFGS(Solver):
         check_count("sample_below", self.sample_below, least=0)
 
     def init(self, objective: Objective, params: Array) -> LBFGSState:
-        if not objective.is_linear or objective.n_params >= self.sample_below:
-            found = objective.evaluate(params, 1)
-            assert found.gradient is not None
-            return LBFGSState(params, found.value, found.gradient)
-        params, curvature = self._warm(objective, params)
+        pairs: Pairs = ()
+        factor, share = None, 0.0
+        if self._samples(objective):
+            sample = objective.sampled(self.sample)
+            if sample is not objective and objective.is_convex:
+                params, pairs, factor = self._warm(sample, params)
+            if not pairs:
+                factor, share = factor or _factor(_curvature(sample, params)), self.sample
         found = objective.evaluate(params, 1)
         assert found.gradient is not None
-        state = LBFGSState(params, found.value, found.gradient, factor=_factor(curvature), share=self.sample)
-        expected = float(found.gradient @ self._times_inverse(objective, state, found.gradient))
-        decrement = float(np.sqrt(max(0.0, expected)))
+        state = LBFGSState(params, found.value, found.gradient, pairs=pairs, factor=factor, share=share)
+        if factor is None and not pairs:
+            return state
+        decrement = self._decrement(objective, state)
         return replace(state, decrement=decrement, renewed_at=decrement)
 
-    def _warm(self, objective: Objective, params: Array) -> tuple[Array, Array]:
-        """The optimum of the sample, where the objective is convex and the sample large enough to be near, and the
-        sample's curvature there."""
-        sample = objective.sampled(self.sample)
-        if sample is not objective and objective.is_convex and sample.rows_per_parameter >= _WARM_ROWS:
-            whole = replace(self, sample=1.0)
-            state = whole.init(sample, params)
-            while state.iteration < _WARM_STEPS and relative_gradient(sample, state.gradient) > _WARM_TOL:
-                following = whole.step(sample, state)
-                if following.status is not None or not np.isfinite(following.value):
-                    break
-                state = following
-            params = state.params
-        return params, _curvature(sample, params)
+    def _samples(self, objective: Objective) -> bool:
+        return objective.is_linear and objective.n_params < self.sample_below
+
+    def _warm(self, sample: Objective, params: Array) -> tuple[Array, Pairs, Factor | None]:
+        """About the optimum of the sample; and, where it was reached without a matrix and quicker than the sample's
+        matrix could do for all rows, the pairs that did it, else that matrix if it is known."""
+        plain = _follow(replace(self, sample_below=0), sample, params)
+        if plain.rate < _NOISE * sample.rows_per_parameter**-0.5:
+            return plain.state.params, plain.state.pairs, None
+        state = _follow(replace(self, sample=1.0), sample, plain.state.params).state
+        return state.params, (), state.factor if state.age == 0 else None
 
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
-        if state.factor is not None:
-            slow = not state.decrement <= _RATE**state.age * state.renewed_at
-            if state.age >= _RENEW and slow:
-                share = min(1.0, _GROWTH * state.share)
-                factor = _factor(_curvature(objective.sampled(share), state.params))
-                state = replace(state, factor=factor, age=0, share=share, renewed_at=state.decrement)
+        slow = not state.decrement <= _RATE**state.age * state.renewed_at
+        if state.age >= _RENEW and slow and self._samples(objective):
+            share = min(1.0, _GROWTH * state.share or self.sample)
+            factor = _factor(_curvature(objective.sampled(share), state.params))
+            state = replace(state, factor=factor, age=0, share=share, renewed_at=state.decrement)
         direction = -self._times_inverse(objective, state, state.gradient)
         slope = float(direction @ state.gradient)
         if state.since_best >= _PATIENCE and drowned(objective, state, -0.5 * slope):
@@ -143,8 +147,11 @@ class LBFGS(Solver):
             iteration=state.iteration + 1,
             step_size=scaled_length(objective, step),
         )
-        expected = float(gradient @ self._times_inverse(objective, following, gradient))
-        return replace(following, decrement=float(np.sqrt(max(0.0, expected))))
+        return replace(following, decrement=self._decrement(objective, following))
+
+    def _decrement(self, objective: Objective, state: LBFGSState) -> float:
+        expected = float(state.gradient @ self._times_inverse(objective, state, state.gradient))
+        return float(np.sqrt(max(0.0, expected)))
 
     @staticmethod
     def _times_inverse(objective: Objective, state: LBFGSState, gradient: Array) -> Array:
@@ -179,3 +186,21 @@ def _factor(curvature: Array) -> Factor | None:
     """Its factor; directions that a sample does not see get a little curvature instead of none."""
     diagonal = np.diagonal(curvature)
     return factorize(curvature, 1e-8 * np.maximum(diagonal, 1e-8 * diagonal.max(initial=0.0)))
+
+
+class _Followed(NamedTuple):
+    state: LBFGSState
+    rate: float  # what a step left of the gradient, on average
+
+
+def _follow(solver: LBFGS, sample: Objective, params: Array) -> _Followed:
+    """A few steps on a sample."""
+    state = solver.init(sample, params)
+    first = last = relative_gradient(sample, state.gradient)
+    while state.iteration < _WARM_STEPS and last > _WARM_TOL:
+        following = solver.step(sample, state)
+        if following.status is not None or not np.isfinite(following.value):
+            break
+        state, last = following, relative_gradient(sample, following.gradient)
+    rate = (last / first) ** (1.0 / state.iteration) if state.iteration else 1.0
+    return _Followed(state, rate)
