@@ -9,7 +9,9 @@ columns of equal norm is given.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,11 @@ from newtron.rows import Chunk, Rows
 Array = NDArray[np.floating]
 
 _ROUNDS = 20
+# A correction smaller than this share of the solution cannot change its last digit.
+_NEGLIGIBLE = 1e-20
+# Numbers of X in one block of a round: a double-double product keeps some ten arrays of this size, which must stay in
+# the cache of one core.
+_BLOCK_NUMBERS = 2**15
 
 
 class _Pair:
@@ -84,7 +91,9 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
             break
         high, error = two_sum(high, step)
         high, low = two_sum(high, low + error)
-        if size <= 1e-18 * float(np.abs(high / scale[:, None]).max(initial=0.0)):
+        # Each round shrinks the error by the same factor: what the next one would add is known before it is made.
+        shrinks = min(1.0, size / last) if last < np.inf else 1.0
+        if shrinks * size <= _NEGLIGIBLE * float(np.abs(high / scale[:, None]).max(initial=0.0)):
             break
         last = size
     return high, rank
@@ -136,11 +145,11 @@ def _normal_solver(R: Array) -> tuple[Callable[[Array], Array], int]:
 
 def _gradient(rows: Rows, intercept: bool, ridge: Array, high: Array, low: Array) -> Array:
     """sum_i w_i x_i (y_i - x_i'B) - ridge * B with B = high + low, rounded once at the end: (q, k)."""
+    block_rows = max(1, _BLOCK_NUMBERS // high.shape[0])
 
     def part(chunk: Chunk) -> _Pair:
-        A = _design(chunk, intercept)
-        columns = [_residual_products(A, chunk, high[:, c], low[:, c], c) for c in range(high.shape[1])]
-        return _Pair(np.stack([c[0] for c in columns], axis=1), np.stack([c[1] for c in columns], axis=1))
+        cuts = (slice(start, start + block_rows) for start in range(0, chunk.y.shape[0], block_rows))
+        return reduce(operator.iadd, (_block_gradient(chunk, cut, intercept, high, low) for cut in cuts))
 
     total = rows.sum(part)
     product, error = two_product(ridge[:, None], high)
@@ -148,17 +157,25 @@ def _gradient(rows: Rows, intercept: bool, ridge: Array, high: Array, low: Array
     return total.high + total.low
 
 
-def _residual_products(A: Array, chunk: Chunk, high: Array, low: Array, c: int) -> tuple[Array, Array]:
-    """A'W(y - A b) for one output, as a pair."""
-    r: Array = chunk.y[:, c].astype(np.float64)
-    r_low: Array = np.zeros_like(r)
-    for j in range(A.shape[1]):
-        product, error = two_product(A[:, j], high[j])
-        r, lost = two_sum(r, -product)
-        r_low += lost - error - A[:, j] * low[j]
-    r, r_low = two_sum(r, r_low)
-    if chunk.weight is not None:
-        weight = chunk.weight.astype(np.float64)
+def _block_gradient(chunk: Chunk, cut: slice, intercept: bool, high: Array, low: Array) -> _Pair:
+    """What some rows add to A'W(y - AB)."""
+    weight = None if chunk.weight is None else chunk.weight[cut].astype(np.float64)
+    # Column by column, as sums over columns and over rows both go through its memory in order.
+    A = np.asfortranarray(_design(Chunk(chunk.X[cut], chunk.y[cut], weight, cut), intercept))
+    y = chunk.y[cut].astype(np.float64)
+    columns = [_residual_products(A, y[:, c], weight, high[:, c], low[:, c]) for c in range(high.shape[1])]
+    return _Pair(np.stack([c[0] for c in columns], axis=1), np.stack([c[1] for c in columns], axis=1))
+
+
+def _residual_products(A: Array, y: Array, weight: Array | None, high: Array, low: Array) -> tuple[Array, Array]:
+    """A'W(y - A(high + low)) for one output, as a pair."""
+    r, r_low = y, np.zeros_like(y)
+    if high.any():
+        product, error = two_product(A, high)
+        fitted, lost = sum_pairs(product.T, error.T + (A * low).T)
+        r, error = two_sum(r, -fitted)
+        r, r_low = two_sum(r, error - lost)
+    if weight is not None:
         r, error = two_product(r, weight)
         r_low = error + r_low * weight
     product, error = two_product(A, r[:, None])
