@@ -10,9 +10,7 @@ columns of equal norm is given.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,23 +64,27 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
     [X, 1] with the ridge below it.
     """
     scale = _column_scale(rows, intercept)
+    q, k = scale.size, rows.n_outputs
 
     def triangle(chunk: Chunk) -> _Triangle:
-        A = _design(chunk, intercept) * scale
+        A = np.hstack([_design(chunk, intercept) * scale, chunk.y])
         if chunk.weight is not None:
             A *= np.sqrt(chunk.weight.astype(np.float64))[:, None]
         return _Triangle(_upper(A))
 
+    # The columns of y go along: beside R they become Q'y.
     merged = rows.sum(triangle)
     if ridge.any():
-        merged += _Triangle(np.diag(np.sqrt(ridge) * scale))
-    solve, rank = _normal_solver(merged.R)
-    high: Array = np.zeros((scale.size, rows.n_outputs))
+        merged += _Triangle(np.hstack([np.diag(np.sqrt(ridge) * scale), np.zeros((q, k))]))
+    inverse = _Inverse(merged.R[:q, :q])
+    high = scale[:, None] * inverse.times(merged.R[:q, q:])
     low: Array = np.zeros_like(high)
     last = np.inf
     for _ in range(_ROUNDS):
-        step = scale[:, None] * solve(scale[:, None] * _gradient(rows, intercept, ridge, high, low))
-        # Measured in the scaled columns, so that no unit drowns another.
+        # Sizes are measured in the scaled columns, so that no unit drowns another.
+        norm = float(np.abs(high / scale[:, None]).max(initial=0.0))
+        gradient = _gradient(rows, intercept, ridge, high, low)
+        step = scale[:, None] * inverse.times(inverse.transposed_times(scale[:, None] * gradient))
         size = float(np.abs(step / scale[:, None]).max(initial=0.0))
         if not np.isfinite(size):
             high[:] = np.nan  # overflow: no solution, and none must be taken for one
@@ -92,11 +94,10 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
         high, error = two_sum(high, step)
         high, low = two_sum(high, low + error)
         # Each round shrinks the error by the same factor: what the next one would add is known before it is made.
-        shrinks = min(1.0, size / last) if last < np.inf else 1.0
-        if shrinks * size <= _NEGLIGIBLE * float(np.abs(high / scale[:, None]).max(initial=0.0)):
+        if size * (size / min(last, norm or 1.0)) <= _NEGLIGIBLE * norm:
             break
         last = size
-    return high, rank
+    return high, inverse.rank
 
 
 def _design(chunk: Chunk, intercept: bool) -> Array:
@@ -119,28 +120,26 @@ def _column_scale(rows: Rows, intercept: bool) -> Array:
     return np.asarray(np.exp2(-np.round(np.log2(norm))))
 
 
-def _normal_solver(R: Array) -> tuple[Callable[[Array], Array], int]:
-    """b -> (R'R)^+ b and the numerical rank."""
-    from scipy.linalg import solve_triangular
+class _Inverse:
+    """The pseudo-inverse of R, and its numerical rank."""
 
-    _, s, Vt = np.linalg.svd(R)
-    kept = s > s[0] * 10 * R.shape[1] * np.finfo(np.float64).eps
-    rank = int(kept.sum())
-    if rank == R.shape[1]:
-        square = R[: R.shape[1]]
+    def __init__(self, R: Array) -> None:
+        U, s, Vt = np.linalg.svd(R)
+        self.rank = int(np.sum(s > s[0] * 10 * R.shape[1] * np.finfo(np.float64).eps))
+        self._R = R if self.rank == R.shape[1] else None
+        self._U, self._s, self._V = U[:, : self.rank], s[: self.rank, None], Vt[: self.rank].T
 
-        def by_triangles(b: Array) -> Array:
-            half: Any = solve_triangular(square, b, trans="T", check_finite=False)
-            full: Array = solve_triangular(square, half, check_finite=False)
-            return full
+    def times(self, b: Array) -> Array:
+        return self._by_triangle(b, "N") if self._R is not None else np.asarray(self._V @ ((self._U.T @ b) / self._s))
 
-        return by_triangles, rank
-    V = Vt[:rank].T
+    def transposed_times(self, b: Array) -> Array:
+        return self._by_triangle(b, "T") if self._R is not None else np.asarray(self._U @ ((self._V.T @ b) / self._s))
 
-    def by_directions(b: Array) -> Array:
-        return np.asarray(V @ ((V.T @ b) / np.square(s[:rank])[:, None]))
+    def _by_triangle(self, b: Array, trans: str) -> Array:
+        from scipy.linalg import solve_triangular
 
-    return by_directions, rank
+        solved: Array = solve_triangular(self._R, b, trans=trans, check_finite=False)
+        return solved
 
 
 def _gradient(rows: Rows, intercept: bool, ridge: Array, high: Array, low: Array) -> Array:
@@ -169,12 +168,10 @@ def _block_gradient(chunk: Chunk, cut: slice, intercept: bool, high: Array, low:
 
 def _residual_products(A: Array, y: Array, weight: Array | None, high: Array, low: Array) -> tuple[Array, Array]:
     """A'W(y - A(high + low)) for one output, as a pair."""
-    r, r_low = y, np.zeros_like(y)
-    if high.any():
-        product, error = two_product(A, high)
-        fitted, lost = sum_pairs(product.T, error.T + (A * low).T)
-        r, error = two_sum(r, -fitted)
-        r, r_low = two_sum(r, error - lost)
+    product, error = two_product(A, high)
+    fitted, lost = sum_pairs(product.T, error.T + (A * low).T)
+    r, error = two_sum(y, -fitted)
+    r, r_low = two_sum(r, error - lost)
     if weight is not None:
         r, error = two_product(r, weight)
         r_low = error + r_low * weight
