@@ -77,7 +77,7 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
     if ridge.any():
         merged += _Triangle(np.hstack([np.diag(np.sqrt(ridge) * scale), np.zeros((q, k))]))
     inverse = _Inverse(merged.R[:q, :q])
-    high = scale[:, None] * inverse.times(merged.R[:q, q:])
+    high: Array = scale[:, None] * inverse.times(merged.R[:q, q:])
     low: Array = np.zeros_like(high)
     last = np.inf
     for _ in range(_ROUNDS):

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from newtron.errors import InputError
+from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Shape, Task, best_member, train_members, with_shares
 from newtron.linalg import is_sparse
@@ -27,6 +29,9 @@ from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
 Array = NDArray[np.floating]
 
 _PREDICT_ROWS = 8192
+# A product of fewer multiplications than this no BLAS shares among threads (OpenBLAS from 9,216 on), so none need be
+# held back: asking it to takes as long as the prediction of one row.
+_ALONE = 8192
 # A column whose mean is this many times its spread is far from zero; told from so many rows.
 _FAR, _LOOKED_AT = 100.0, 1000
 
@@ -36,6 +41,18 @@ def _far_from_zero(X: Array) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         spread = looked.std(axis=0)
         return bool(np.any((np.abs(looked.mean(axis=0)) > _FAR * spread) & (spread > 0.0)))
+
+
+def _seed(random_state: Any) -> int:
+    if type(random_state) is int:
+        return _seed_of_number(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+@lru_cache(maxsize=128)
+def _seed_of_number(number: int) -> int:
+    """A number always gives the same seed, and making a generator for it costs as much as a small fit's step."""
+    return int(np.random.RandomState(number).randint(np.iinfo(np.int32).max))
 
 
 class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
@@ -63,6 +80,10 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     # --- fitting ---
 
     def _validated(self, X: Any, y: Any, **kwargs: Any) -> Any:
+        if is_plain_matrix(X) and is_plain_target(y, X.shape[0]):
+            self.n_features_in_ = X.shape[1]
+            self.__dict__.pop("feature_names_in_", None)  # an array has no names
+            return X, y
         return validate_data(
             self,
             X,
@@ -94,7 +115,6 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
         if not np.isfinite(Y).all():
             raise InputError(f"y has numbers too large for {X.dtype}: divide it by a constant, or give X as float64.")
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         task = Task(
             X=X,
             Y=Y,
@@ -109,7 +129,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             solver=self.solver,
             tol=float(self.tol),
             max_iter=self.max_iter,
-            seed=seed,
+            seed=_seed(self.random_state),
             threads=thread_count(self.n_jobs),
             callback=self._reporter(),
         )
@@ -189,6 +209,9 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     # --- predicting ---
 
     def _for_prediction(self, X: Any) -> Any:
+        known = vars(self)
+        if is_plain_matrix(X) and X.shape[1] == known.get("n_features_in_") and "feature_names_in_" not in known:
+            return X
         check_is_fitted(self)
         return validate_data(
             self,
@@ -204,14 +227,18 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _averaged(self, X: Any, finish: Callable[[Array], Array]) -> Array:
         """Average of finish(raw prediction) over the members by their shares, (n, k), in X's dtype."""
-        pieces = []
+        if X.shape[0] * max(member.network.n_params for member in self.members_) < _ALONE:
+            return self._averaged_block(X, finish)
         with one_blas_thread():
-            for rows in self._blocks(X):
-                block = self.scaling_.inputs(X[rows])
-                total: Any = 0.0
-                for member in self.members_:
-                    if member.share:
-                        params = member.params.astype(X.dtype, copy=False)
-                        total = total + member.share * finish(member.network.output(params, block))
-                pieces.append(total)
-        return np.concatenate(pieces).astype(X.dtype, copy=False)
+            pieces = [self._averaged_block(X[rows], finish) for rows in self._blocks(X)]
+        return np.concatenate(pieces)
+
+    def _averaged_block(self, X: Any, finish: Callable[[Array], Array]) -> Array:
+        block = self.scaling_.inputs(X)
+        total: Any = 0.0
+        for member in self.members_:
+            if member.share:
+                params = member.params.astype(X.dtype, copy=False)
+                total = total + member.share * finish(member.network.output(params, block))
+        averaged: Array = total.astype(X.dtype, copy=False)
+        return averaged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class Scaling:
         mean, _ = _moments(X, weight)
         return cls(mean, np.ones(X.shape[1]), np.zeros(n_outputs), np.ones(n_outputs))
 
-    @property
+    @cached_property
     def changes_inputs(self) -> bool:
         return bool(np.any(self.x_center) or np.any(self.x_scale != 1.0))
 

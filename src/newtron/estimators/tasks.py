@@ -74,10 +74,14 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         sentence, when the end is not an optimum, separated classes among the reasons.
         """
         X, y = self._validated(X, y)
-        check_classification_targets(y)
+        whole = y.dtype.kind in "biu"
+        if not whole:
+            check_classification_targets(y)
         weight = self._weights(X, sample_weight)
         self.classes_, codes = np.unique(y, return_inverse=True)
         K = len(self.classes_)
+        if whole and len(y) < 2 * K:
+            check_classification_targets(y)  # whole numbers are classes; it only warns when they are many
         if K < 2:
             raise InputError(
                 f"All rows are of one class ({self.classes_[0]!r}): a classifier needs two classes or more."
