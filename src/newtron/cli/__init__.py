@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
+from newtron.cli.imports import spare_imports
 from newtron.cli.parser import parse
 from newtron.errors import InputError
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parse(sys.argv[1:] if arguments is None else list(arguments))
         if options.command is None:
             return 0
+        if arguments is None:  # the command itself, not a program that calls it
+            spare_imports()
         code = import_module(f"newtron.cli.{options.command}").run(options)
         sys.stdout.flush()
         return int(code)
