@@ -130,15 +130,15 @@ class _Inverse:
         self._U, self._s, self._V = U[:, : self.rank], s[: self.rank, None], Vt[: self.rank].T
 
     def times(self, b: Array) -> Array:
-        return self._by_triangle(b, "N") if self._R is not None else np.asarray(self._V @ ((self._U.T @ b) / self._s))
+        return self._by_triangle(b, False) if self._R is not None else np.asarray(self._V @ ((self._U.T @ b) / self._s))
 
     def transposed_times(self, b: Array) -> Array:
-        return self._by_triangle(b, "T") if self._R is not None else np.asarray(self._U @ ((self._V.T @ b) / self._s))
+        return self._by_triangle(b, True) if self._R is not None else np.asarray(self._U @ ((self._V.T @ b) / self._s))
 
-    def _by_triangle(self, b: Array, trans: str) -> Array:
-        from scipy.linalg import solve_triangular
+    def _by_triangle(self, b: Array, transposed: bool) -> Array:
+        from scipy.linalg.lapack import dtrtrs
 
-        solved: Array = solve_triangular(self._R, b, trans=trans, check_finite=False)
+        solved: Array = dtrtrs(self._R, b, trans=transposed)[0]
         return solved
 
 

@@ -108,8 +108,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         shapes = self._shapes()
         self._check_settings()
         regression = loss.task == "regression"
-        with one_blas_thread():
-            scaling = self._scaling(X, Y, weight, regression)
+        scaling = self._scaling(X, Y, weight, regression)
         # In float64 until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
@@ -143,13 +142,15 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _scaling(self, X: Any, Y: Array, weight: Array | None, regression: bool) -> Scaling:
         if self.standardize:
-            return Scaling.learn(X, Y if regression else None, weight, Y.shape[1], center=self.fit_intercept)
+            with one_blas_thread():
+                return Scaling.learn(X, Y if regression else None, weight, Y.shape[1], center=self.fit_intercept)
         # Columns far from zero (times in seconds, say) differ from the intercept only in their last digits, and no
         # curvature can tell them apart: the means are taken out and given back. Least squares has its own means
         # against that, and gradient descent must stay what the textbook says.
         by_hand = self.solver == "gradient-descent" or isinstance(self.solver, GradientDescent)
         if not regression and self.fit_intercept and not is_sparse(X) and not by_hand and _far_from_zero(X):
-            return Scaling.centered(X, weight, Y.shape[1])
+            with one_blas_thread():
+                return Scaling.centered(X, weight, Y.shape[1])
         return Scaling.none(X.shape[1], Y.shape[1])
 
     def _shapes(self) -> tuple[Shape, ...]:
