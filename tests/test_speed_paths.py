@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import newtron.estimators.base as base
 import newtron.estimators.plain as plain
-from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
+from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, least_squares
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
+from newtron.rows import ArrayRows
 
 rng = np.random.default_rng(5)
 X = rng.normal(size=(40, 3))
@@ -293,3 +295,39 @@ def test_predictions_do_not_depend_on_how_many_rows_are_asked_at_once() -> None:
         fitted = model.fit(X, Y)
         assert len(fitted.predict(many)) == 12_000
         np.testing.assert_allclose(fitted.predict(many), np.tile(fitted.predict(X), 300), rtol=1e-13)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 82, 442, 5000])
+@pytest.mark.parametrize("kind", ["plain", "cancelling", "of all sizes", "zero"])
+def test_sums_are_carried_to_all_digits_of_a_pair(rows: int, kind: str) -> None:
+    rng = np.random.default_rng(rows)
+    high = rng.normal(size=(rows, 2))
+    if kind == "cancelling":
+        high[rows // 2 : 2 * (rows // 2)] = -high[: rows // 2]
+        high = 1e8 * high + 1e-8 * rng.normal(size=high.shape)
+    elif kind == "of all sizes":
+        high *= 10.0 ** rng.integers(-30, 30, size=high.shape)
+    elif kind == "zero":
+        high *= 0.0
+    low = 1e-17 * high * rng.normal(size=high.shape)
+    for order in "CF":
+        found = least_squares._pair_sum(np.asarray(high, order=order), np.asarray(low, order=order))
+        for c in range(2):
+            exact = sum(map(Fraction, high[:, c].tolist()), Fraction(0)) + sum(map(Fraction, low[:, c].tolist()))
+            size = sum(abs(Fraction(number)) for number in high[:, c].tolist())
+            error = abs(Fraction(float(found[0][c])) + Fraction(float(found[1][c])) - exact)
+            assert error <= Fraction(1, 10**31) * size
+            assert abs(found[1][c]) <= np.spacing(abs(found[0][c]))
+
+
+def test_least_squares_do_not_depend_on_the_blocks_of_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns so nearly dependent that every digit comes from the rounds of refinement."""
+    A = rng.normal(size=(300, 4))
+    A[:, 3] = A[:, 0] + 1e-7 * A[:, 3]
+    weight = rng.uniform(0.5, 2.0, size=300)
+    rows = ArrayRows(A, np.column_stack([Y[:30].repeat(10), A @ [1.0, 2.0, 3.0, 4.0]]), weight)
+    whole, rank = least_squares.solve_least_squares(rows, True, np.full(5, 1e-12))
+    monkeypatch.setattr(least_squares, "_BLOCK_NUMBERS", 64)
+    cut, _ = least_squares.solve_least_squares(rows, True, np.full(5, 1e-12))
+    assert rank == 5
+    np.testing.assert_allclose(cut, whole, rtol=4e-16, atol=1e-300)
