@@ -16,7 +16,7 @@ from newtron.errors import InputError
 from newtron.least_squares import solve_least_squares
 from newtron.linalg import is_sparse
 from newtron.losses import Loss
-from newtron.network import Network
+from newtron.network import Network, short_buffer
 from newtron.objective import linear
 from newtron.objective.base import Evaluation, LinePoint, Objective
 from newtron.objective.separation import flees, runs_away
@@ -32,8 +32,10 @@ _SAMPLE_ROWS = 20.0
 # What a line search or Newton-CG keeps of each row, z say, it keeps for this many rows x outputs at most (80 MB), and
 # beyond reads X again.
 _KEEP = 5_000_000
-# Numbers a block of rows may keep alive in one pass; about the size of a core's own cache.
-_BLOCK_NUMBERS = 2**18
+# A block has as many rows as keep the values of all units within the first number of bytes, about a core's own cache,
+# and X (what copies it, copies a block at a time) and the outputs' Hessians within the second. On a plateau from
+# 1,000 to 8,000 rows a gradient costs the same within 5 % for any network; fewer rows are paid for in calls.
+_UNIT_BYTES, _ROW_BYTES, _BLOCK_ROWS = 2**21, 2**23, (128, 8192)
 
 
 class TrainingObjective(Objective):
@@ -65,8 +67,9 @@ class TrainingObjective(Objective):
         self.is_quadratic = network.is_linear and loss.quadratic
         self.epsilon = float(np.finfo(rows.dtype).eps)
         if block_rows is None:
-            per_row = network.widths[0] + 2 * sum(network.widths[1:])
-            block_rows = int(np.clip(2 ** int(np.log2(_BLOCK_NUMBERS / per_row)), 128, 8192))
+            p, *units = network.widths
+            most = min(_UNIT_BYTES // sum(units), _ROW_BYTES // (p + units[-1] ** 2)) // rows.dtype.itemsize
+            block_rows = int(np.clip(most, *_BLOCK_ROWS))
         self.block_rows = block_rows
         self._squares: Array | None = None
         self.kept_curvature: tuple[Array, Array] | None = None  # of objective.linear
@@ -80,8 +83,9 @@ class TrainingObjective(Objective):
             # Little of it is alive at once, and slices of it are dear.
             yield chunk._replace(rows=slice(0, n))
             return
-        for start in range(0, n, self.block_rows):
-            cut = slice(start, min(start + self.block_rows, n))
+        size = -(-n // max(1, -(-n // self.block_rows)))  # equal pieces: no crumb at the end
+        for start in range(0, n, max(1, size)):
+            cut = slice(start, min(start + size, n))
             weight = None if chunk.weight is None else chunk.weight[cut]
             yield Chunk(chunk.X[cut], chunk.y[cut], weight, cut)
 
@@ -120,7 +124,7 @@ class TrainingObjective(Objective):
             np.zeros((P, P)) if order > 1 else None,
             np.zeros(self.rows.n_features) if measures else None,
         )
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), short_buffer(order < 2):
             for block in self.blocks(chunk):
                 if order == 0:
                     z = self.network.output(params, block.X)
