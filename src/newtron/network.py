@@ -235,7 +235,8 @@ class Linearization:
         late = u.shape[1] == 1 and len(layers) == 2
         deltas = [self.slopes[0] * u, u] if late else self.deltas(u)
         for layer, below, delta in zip(layers, self.inputs, deltas, strict=True):
-            layer.W[:] = below.T @ delta
+            # Neither X as it comes nor a delta unit by unit is transposed in memory this way: BLAS is quickest then.
+            layer.W[:] = (delta.T @ below).T
             if layer.b is not None:
                 np.dot(ones, delta, out=layer.b)
         if late:
