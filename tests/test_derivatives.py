@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from problems import Case, cases
 
 import newtron.curvature
+import newtron.gauss_newton
 import newtron.losses
 from newtron.activations import ACTIVATIONS
 from newtron.losses import LOSSES
-from newtron.network import Linearization
+from newtron.network import Linearization, Network
 
 Array = NDArray[np.float64]
 
@@ -176,3 +177,53 @@ def test_losses_and_probabilities_do_not_overflow(loss: Any) -> None:
     if loss.task == "classification":
         assert ((mean >= 0.0) & (mean <= 1.0)).all()
         assert np.diff(mean[:, 0]).min() >= 0.0
+
+
+HIDDEN = [case for case in ALL if case.hidden and case.activation == "tanh"]
+
+
+@pytest.mark.parametrize("case", HIDDEN, ids=str)
+def test_both_ways_to_the_gauss_newton_matrix_agree(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    """Tables of products and the Jacobian, each forced, also where the loss's Hessian is indefinite."""
+    objective, params = case.objective()
+    at = objective.network.linearize(params, objective.rows._X)  # type: ignore[attr-defined]
+    rng = np.random.default_rng(4)
+    factors = rng.normal(size=(at.output.shape[0], case.k, case.k))
+    P = objective.n_params
+    J = np.stack([at.jvp(v) for v in np.eye(P)], axis=2)
+    for H in (factors @ factors.transpose(0, 2, 1), factors + factors.transpose(0, 2, 1)):
+        expected = np.einsum("nkp,nkl,nlq->pq", J, H, J)
+        for few, product in ((P, 0), (0, 0), (0, 2)):
+            monkeypatch.setattr(newtron.gauss_newton, "_FEW", few)
+            monkeypatch.setattr(newtron.gauss_newton, "_PRODUCT", product)
+            out = np.zeros((P, P))
+            at.sandwich(H, out)
+            np.testing.assert_allclose(out, expected, rtol=1e-11, atol=1e-12 * np.abs(expected).max())
+
+
+def test_a_gauss_newton_matrix_of_many_tiles_and_pieces_is_whole() -> None:
+    """More parameters than a tile of the mirror, more rows than a piece, and float32 rows."""
+    rng = np.random.default_rng(0)
+    for widths, n in (((2, 40, 1), 9000), ((15, 12, 2), 3000)):
+        network = Network(widths)
+        X, H = rng.normal(size=(n, widths[0])), np.ones((n, 1, 1)) * np.eye(widths[-1])
+        params = network.start(rng, np.zeros(widths[-1]))
+        at = network.linearize(params, X)
+        J = np.stack([at.jvp(v).ravel() for v in np.eye(network.n_params)])
+        for dtype, close in ((np.float64, 1e-12), (np.float32, 1e-5)):
+            there = network.linearize(params.astype(dtype), X.astype(dtype))
+            out = np.zeros((network.n_params,) * 2)
+            there.sandwich(H.astype(dtype), out)
+            assert relative(out, J @ J.T) < close
+
+
+def test_the_root_of_a_singular_hessian_is_one() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(200, 4)) * 10.0 ** rng.uniform(-2, 2, size=(200, 1))
+    p = newtron.losses.softmax(z)
+    h = np.einsum("nc,cd->cdn", p, np.eye(4)) - np.einsum("nc,nd->cdn", p, p)
+    R = newtron.gauss_newton._root(h)
+    assert R is not None
+    np.testing.assert_allclose(np.einsum("cen,den->cdn", R, R), h, atol=1e-14)
+    assert newtron.gauss_newton._root(np.array([[[0.0], [1.0]], [[1.0], [0.0]]])) is None
+    assert newtron.gauss_newton._root(np.array([[[1.0], [2.0]], [[2.0], [1.0]]])) is None

@@ -1,8 +1,7 @@
 """Curvature matrices of a linearised network: J'HJ and the part of the Hessian that Gauss-Newton leaves out.
 
-Both use the structure of a layered network instead of a dense Jacobian wherever there is one. Output c depends
-on the last layer only through the weights of unit c, so the last layer's own block is one weighted Gram matrix
-for each pair of outputs: all there is for a perceptron.
+J'HJ of a perceptron: output c depends only on the weights of unit c, so it is one weighted Gram matrix for each pair
+of outputs. `gauss_newton` has that of a network with hidden layers.
 
 For s = sum_c u_c z_c the chain rule gives, with z^[l] linear in (W^[l], b^[l]) and in a^[l-1],
 
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import cross_with_ones, weighted_gram, weighted_gram_with_ones
+from newtron.gauss_newton import add_gauss_newton
+from newtron.linalg import cross_with_ones, weighted_gram_with_ones
 
 if TYPE_CHECKING:
     from newtron.network import Linearization
@@ -39,6 +39,9 @@ def _pieces(n: int, per_row: int) -> Iterator[slice]:
 def sandwich(at: Linearization, H: Array, out: Array) -> None:
     """Add J'HJ to out (P, P), H (n, k, k)."""
     network = at.network
+    if not network.is_linear:
+        add_gauss_newton(at, H, out)
+        return
     k, ones = network.n_outputs, network.intercept
     last = network.spans[-1]
     below = at.inputs[-1]
@@ -53,46 +56,6 @@ def sandwich(at: Linearization, H: Array, out: Array) -> None:
             corner[:, c, :, d] += gram
             if c != d:
                 corner[:, d, :, c] += gram
-    hidden = last.start
-    if hidden == 0:
-        return
-    edge = out[:hidden, last].reshape(hidden, q, k)
-    mirror = out[last, :hidden].reshape(q, k, hidden)
-    for rows in _pieces(below.shape[0], k * hidden):
-        J = _hidden_jacobian(at, rows)
-        if k == 1:
-            h = H[rows, 0, 0]
-            out[:hidden, :hidden] += weighted_gram(J[:, 0], h)
-            HJ = J * h[:, None, None]
-        else:
-            HJ = H[rows] @ J
-            flat = J.reshape(-1, hidden)
-            out[:hidden, :hidden] += flat.T @ HJ.reshape(-1, hidden)
-        for c in range(k):
-            block = cross_with_ones(below[rows], HJ[:, c], ones)
-            mirror[:, c, :] += block
-            edge[:, :, c] += block.T
-
-
-def _hidden_jacobian(at: Linearization, rows: slice) -> Array:
-    """dz_c / d(parameters of all hidden layers) for some rows: (n, k, hidden parameters), by backpropagation."""
-    network = at.network
-    k = network.n_outputs
-    n = at.output[rows].shape[0]
-    J = np.empty((n, k, network.spans[-1].start), dtype=at.output.dtype)
-    # delta[i, c, :] = dz_ic / dz^[l]_i for every output c at once; at the top hidden layer it is W^[L]' times f'.
-    delta = np.broadcast_to(at.weights[-1].W.T, (n, *at.weights[-1].W.T.shape))
-    for number in range(len(network.spans) - 2, -1, -1):
-        delta = delta * at.slopes[number][rows][:, None, :]
-        a = at.inputs[number][rows]
-        span = network.spans[number]
-        block = J[:, :, span].reshape(n, k, a.shape[1] + network.intercept, delta.shape[2])
-        np.multiply(a[:, None, :, None], delta[:, :, None, :], out=block[:, :, : a.shape[1]])
-        if network.intercept:
-            block[:, :, -1] = delta
-        if number:
-            delta = delta @ at.weights[number].W.T
-    return J
 
 
 def add_second_order(at: Linearization, u: Array, out: Array) -> None:
