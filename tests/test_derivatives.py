@@ -149,7 +149,7 @@ def test_a_wrong_chain_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, method: 
         check_derivatives(Case(LOSSES[0], "tanh", (4, 3), 3))
 
 
-@pytest.mark.parametrize("piece", ["_first_layer", "_deeper_layers", "_cross_terms"])
+@pytest.mark.parametrize("piece", ["_add_bends", "_add_crossings"])
 def test_a_missing_piece_of_the_exact_hessian_is_noticed(monkeypatch: pytest.MonkeyPatch, piece: str) -> None:
     monkeypatch.setattr(newtron.curvature, piece, lambda *args: None)
     with pytest.raises(AssertionError):

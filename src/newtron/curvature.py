@@ -13,20 +13,29 @@ where δ^[l] = ∂s/∂z^[l] and γ^[l] = (δ^[l+1] W^[l+1]') f''(z^[l]).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.gauss_newton import add_gauss_newton
-from newtron.linalg import cross_with_ones, weighted_gram_with_ones
+from newtron.gauss_newton import (
+    Block,
+    add_gauss_newton,
+    deltas,
+    identity,
+    of_pair,
+    products,
+    turned_inputs,
+    unfold,
+)
+from newtron.linalg import weighted_gram_with_ones
 
 if TYPE_CHECKING:
-    from newtron.network import Linearization
+    from newtron.network import Linearization, Network
 
 Array = NDArray[np.floating]
 
-# Numbers in a piece of Jacobian: about 4 MB, large enough for BLAS and small enough for the cache.
+# Numbers in a piece of the tables: about 4 MB, large enough for BLAS and small enough for the cache.
 _PIECE = 2**19
 
 
@@ -59,84 +68,89 @@ def sandwich(at: Linearization, H: Array, out: Array) -> None:
 
 
 def add_second_order(at: Linearization, u: Array, out: Array) -> None:
-    """Add sum over rows and outputs of u times the second derivative of z to out (P, P)."""
+    """Add sum over rows and outputs of u times the second derivative of z to out (P, P).
+
+    With B_j = ∂z_j^[l]/∂z^[low] of unit j of hidden layer l, dz_j has a ⊗ B_j in the place of layer low, so both
+    terms are products of a table of inputs with a table of units, as in `gauss_newton`.
+    """
     network = at.network
     if network.is_linear:
         return
-    deltas = at.deltas(u)
-    bends = [
-        (deltas[number + 1] @ at.weights[number + 1].W.T) * network.f.bend(at.inputs[number + 1])
-        for number in range(len(at.slopes))
-    ]
-    _first_layer(at, deltas, bends[0], out)
-    if len(at.slopes) > 1:
-        deepest = network.widths[-2] * network.spans[-2].stop
-        for rows in _pieces(u.shape[0], deepest):
-            _deeper_layers(at, [d[rows] for d in deltas], [b[rows] for b in bends], rows, out)
+    all_deltas = at.deltas(u)
+    for number in range(len(at.slopes)):
+        delta = all_deltas[number + 1]
+        bend = (delta @ at.weights[number + 1].W.T) * network.f.bend(at.inputs[number + 1])
+        sums: dict[Block, Array] = {}
+        for rows in _pieces(u.shape[0], _widest(network, number)):
+            inputs = turned_inputs(at, rows)
+            below = deltas(at, identity(bend.shape[1], inputs[0].shape[1], bend.dtype), rows, number)
+            _add_bends(inputs, below, np.ascontiguousarray(bend[rows].T), number, sums)
+            moved = np.ascontiguousarray(at.slopes[number][rows].T)
+            _add_crossings(inputs, below, moved[:, None] * delta[rows].T, number, sums)
+        for block, total in sums.items():
+            _unfold(network, block, total, number, out)
 
 
-def _first_layer(at: Linearization, deltas: list[Array], bend: Array, out: Array) -> None:
-    """Terms of the first hidden layer: unit j's z depends on its own parameters alone, dz_j = [x, 1]."""
-    network, X = at.network, at.inputs[0]
-    ones, units = network.intercept, network.widths[1]
-    q = X.shape[1] + ones
-    first, second = network.spans[0], network.spans[1]
-    own = out[first, first].reshape(q, units, q, units)
-    above = network.widths[2]
-    edge = out[first, second].reshape(q, units, units + ones, above)
-    mirror = out[second, first].reshape(units + ones, above, q, units)
-    for j in range(units):
-        own[:, j, :, j] += weighted_gram_with_ones(X, bend[:, j], ones)
-        block = cross_with_ones(X, at.slopes[0][:, j, None] * deltas[1], ones)  # (q, units above)
-        edge[:, j, j, :] += block
-        mirror[j, :, :, j] += block.T
+def _widest(network: Network, number: int) -> int:
+    """Numbers a row takes in the largest tables of a hidden layer."""
+    units, above = network.widths[number + 1 : number + 3]
+    lower = max(network.widths[1 : number + 1], default=1)
+    inputs = max(network.widths[: number + 1]) + 1
+    return units * max(above, lower) * (lower if number else 1) + inputs**2
 
 
-def _deeper_layers(at: Linearization, deltas: list[Array], bends: list[Array], rows: slice, out: Array) -> None:
-    """Terms of the second and later hidden layers, from dz^[l] / d(parameters up to l), carried forward."""
-    network = at.network
-    Jz = _first_jacobian(at.inputs[0][rows], network.widths[1], network.intercept)
-    for number in range(1, len(at.slopes)):
-        a = at.inputs[number][rows]
-        da = Jz * at.slopes[number - 1][rows][:, :, None]
-        if number > 1:
-            _cross_terms(at, number, da, deltas[number], out)
-        units, stop = network.widths[number + 1], network.spans[number].stop
-        reach = da.shape[2]
-        Jz = np.zeros((a.shape[0], units, stop), dtype=da.dtype)
-        Jz[:, :, :reach] = at.weights[number].W.T @ da
-        own = Jz[:, :, reach:].reshape(a.shape[0], units, a.shape[1] + network.intercept, units)
-        for m in range(units):
-            own[:, m, : a.shape[1], m] = a
-            if network.intercept:
-                own[:, m, -1, m] = 1.0
-        flat = Jz.reshape(-1, stop)
-        out[:stop, :stop] += flat.T @ (flat * bends[number].reshape(-1, 1))
-    top = len(at.slopes)
-    _cross_terms(at, top, Jz * at.slopes[top - 1][rows][:, :, None], deltas[top], out)
+def _add_bends(inputs: list[Array], below: list[Array], bend: Array, number: int, sums: dict[Block, Array]) -> None:
+    """γ · (dz)² of a hidden layer: blocks of all layers up to it. B of the layer itself is the identity."""
+    for low in range(number):
+        bent = below[low] * bend[:, None, :]
+        for high in range(low, number):
+            same = low == high
+            _add_tables(sums, low, high, (inputs[low], inputs[high]), products(bent, below[high], same, "units"))
+        _add_tables(sums, low, number, (inputs[low], inputs[number]), bent.swapaxes(0, 1))
+    _add_tables(sums, number, number, (inputs[number], inputs[number]), bend)
 
 
-def _cross_terms(at: Linearization, number: int, da: Array, delta: Array, out: Array) -> None:
-    """2 δ · (dW' da): weights of layer `number` with all parameters below it that move their inputs a."""
-    network = at.network
-    reach = da.shape[2]
-    span = network.spans[number]
-    units, above = network.widths[number], network.widths[number + 1]
-    edge = out[:reach, span].reshape(reach, units + network.intercept, above)
-    mirror = out[span, :reach].reshape(units + network.intercept, above, reach)
-    for j in range(units):
-        block = da[:, j].T @ delta
-        edge[:, j] += block
-        mirror[j] += block.T
+def _add_crossings(
+    inputs: list[Array], below: list[Array], crossed: Array, number: int, sums: dict[Block, Array]
+) -> None:
+    """δ · (dW' da): weights of the next layer with all parameters that move their inputs a. crossed: f' times δ,
+    (units, units above, m)."""
+    _add_tables(sums, number, number + 1, (inputs[number],), crossed)
+    for low in range(number):
+        reached = below[low].swapaxes(0, 1)
+        _add_tables(sums, low, number + 1, (inputs[low],), reached[:, :, None, :] * crossed)
 
 
-def _first_jacobian(X: Any, units: int, ones: bool) -> Array:
-    """dz^[1] / d(first layer): [x, 1] in the places of each unit's own parameters."""
-    n, p = X.shape
-    J = np.zeros((n, units, (p + ones) * units), dtype=X.dtype)
-    own = J.reshape(n, units, p + ones, units)
-    for j in range(units):
-        own[:, j, :p, j] = X
-        if ones:
-            own[:, j, p, j] = 1.0
-    return J
+def _add_tables(sums: dict[Block, Array], low: int, high: int, inputs: tuple[Array, ...], units: Array) -> None:
+    a = inputs[0]
+    if len(inputs) == 2:
+        a = products(a[None], inputs[1][None], low == high, "inputs")
+    flat = units.reshape(-1, units.shape[-1])
+    part = a @ flat.T
+    block = Block(low, high, part.shape[0], part.shape[1], by_tables=True)
+    sums[block] = sums[block] + part if block in sums else part.astype(np.float64, copy=False)
+
+
+def _unfold(network: Network, block: Block, total: Array, number: int, out: Array) -> None:
+    """Add a block's sums to where their parameters are, and to the mirror image."""
+    low, high = network.spans[block.low], network.spans[block.high]
+    q, units = network.widths[block.low] + network.intercept, network.widths[number + 1]
+    u = network.widths[block.low + 1]
+    every = np.arange(units)
+    if block.high == number + 1:
+        above = network.widths[number + 2]
+        edge = out[low, high].reshape(q, u, -1, above)
+        mirror = out[high, low].reshape(-1, above, q, u)
+        if block.low == number:
+            part = total.reshape(q, units, above)
+            edge[:, every, every] += part
+            mirror[every, :, :, every] += part.transpose(1, 2, 0)
+        else:
+            whole = total.reshape(q, u, units, above)
+            edge[:, :, :units] += whole
+            mirror[:units] += whole.transpose(2, 3, 0, 1)
+    elif block.low == number:
+        own = out[low, low].reshape(q, u, q, u)
+        own[:, every, :, every] += total[of_pair(q)].transpose(2, 0, 1)
+    else:
+        unfold(network, block, total, out)

@@ -36,6 +36,9 @@ _LEAST_ROWS = 256
 _PRODUCT = 30
 # Gram and tables of fewer parameters than this are all calls: the Jacobian makes fewer.
 _FEW = 100
+# Side of a square tile of a matrix that is transposed tile by tile.
+_TILE = 64
+_ABOVE = ~np.tri(_TILE, dtype=bool)
 
 
 class _Buffers(threading.local):
@@ -69,7 +72,7 @@ class _Layers(NamedTuple):
     right: list[Array]
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """A block of J'HJ, of layers low <= high. inputs, units: entries of its two tables; by_tables: they are quicker."""
 
     low: int
@@ -96,7 +99,7 @@ def add_gauss_newton(at: Linearization, H: Array, out: Array) -> None:
         _by_jacobian(network, pieces, out)
 
 
-def _plan(network: Network) -> list[_Block]:
+def _plan(network: Network) -> list[Block]:
     """All blocks, and how each is quicker, by counting operations."""
     k = network.n_outputs
     sides = [(below + network.intercept, units) for below, units in pairwise(network.widths)]
@@ -107,35 +110,45 @@ def _plan(network: Network) -> list[_Block]:
             inputs, units = (q * (q + 1) // 2, u * (u + 1) // 2) if same else (q * r, u * v)
             tables = 2 * inputs * units + _PRODUCT * (inputs + (2 * k - 1) * units)
             direct = k * q * u * (q * u + _PRODUCT if same else 2 * r * v)
-            blocks.append(_Block(low, high, inputs, units, network.n_params > _FEW and tables < direct))
+            blocks.append(Block(low, high, inputs, units, network.n_params > _FEW and tables < direct))
     return blocks
 
 
 def _layers(at: Linearization, H: Array, rows: slice) -> _Layers:
     """Inputs, and δ by backpropagation of the seeds."""
-    ones = at.network.intercept
-    inputs = []
-    for below in at.inputs:
-        a = below[rows]
-        turned = np.empty((a.shape[1] + ones, a.shape[0]), dtype=a.dtype)
-        turned[: a.shape[1]] = a.T
-        turned[a.shape[1] :] = 1.0
-        inputs.append(turned)
+    inputs = turned_inputs(at, rows)
     h = np.ascontiguousarray(H[rows].transpose(1, 2, 0))
     root = _root(h)
     if root is not None:
-        left = _deltas(at, root.transpose(1, 0, 2), rows)
+        left = deltas(at, root.transpose(1, 0, 2), rows)
         return _Layers(inputs, left, left)
-    k, _, m = h.shape
-    seeds = np.zeros((k, k, m), dtype=h.dtype)
+    return _Layers(inputs, deltas(at, identity(h.shape[0], h.shape[2], h.dtype), rows), deltas(at, h, rows))
+
+
+def turned_inputs(at: Linearization, rows: slice) -> list[Array]:
+    """What each layer is fed, (q, m), the ones of the intercept last."""
+    found = []
+    for below in at.inputs:
+        a = below[rows]
+        turned = np.empty((a.shape[1] + at.network.intercept, a.shape[0]), dtype=a.dtype)
+        turned[: a.shape[1]] = a.T
+        turned[a.shape[1] :] = 1.0
+        found.append(turned)
+    return found
+
+
+def identity(k: int, m: int, dtype: Any) -> Array:
+    """(k, k, m), for every row the identity."""
+    seeds = np.zeros((k, k, m), dtype=dtype)
     seeds[range(k), range(k)] = 1.0
-    return _Layers(inputs, _deltas(at, seeds, rows), _deltas(at, h, rows))
+    return seeds
 
 
-def _deltas(at: Linearization, seeds: Array, rows: slice) -> list[Array]:
-    """δ^[l] (k, units, m) of every layer, from those of the output layer, seeds (k, k, m)."""
+def deltas(at: Linearization, seeds: Array, rows: slice, top: int | None = None) -> list[Array]:
+    """δ^[l] (k, units, m) of every layer, from those of the output layer, or of layer `top`: seeds (k, units, m)."""
     found = [seeds]
-    for layer, slope in zip(reversed(at.weights[1:]), reversed(at.slopes), strict=True):
+    top = len(at.slopes) if top is None else top
+    for layer, slope in zip(reversed(at.weights[1 : top + 1]), reversed(at.slopes[:top]), strict=True):
         delta = layer.W @ found[-1]
         delta *= slope[rows].T
         found.append(delta)
@@ -198,14 +211,13 @@ def _outer(a: Array, delta: Array, out: Array) -> Array:
 
 def _mirror(out: Array) -> None:
     """Copy the lower triangle above the diagonal, in tiles that stay in the cache."""
-    tile = 64
-    for i in range(0, out.shape[0], tile):
-        corner = out[i : i + tile, i : i + tile]
-        corner[:] = np.tril(corner) + np.tril(corner, -1).T
-        out[:i, i : i + tile] = out[i : i + tile, :i].T
+    for i in range(0, out.shape[0], _TILE):
+        corner = out[i : i + _TILE, i : i + _TILE]
+        np.copyto(corner, corner.T.copy(), where=_ABOVE[: corner.shape[0], : corner.shape[0]])
+        out[:i, i : i + _TILE] = out[i : i + _TILE, :i].T
 
 
-def _by_blocks(network: Network, blocks: list[_Block], pieces: Iterator[_Layers], out: Array) -> None:
+def _by_blocks(network: Network, blocks: list[Block], pieces: Iterator[_Layers], out: Array) -> None:
     """Each block in its own way; those by tables are unfolded when all rows are in them."""
     sums = [np.zeros((b.inputs, b.units)) if b.by_tables else None for b in blocks]
     direct = {layer for b in blocks if not b.by_tables for layer in (b.low, b.high)}
@@ -217,8 +229,8 @@ def _by_blocks(network: Network, blocks: list[_Block], pieces: Iterator[_Layers]
         for block, total in zip(blocks, sums, strict=True):
             low, high, same = block.low, block.high, block.low == block.high
             if total is not None:
-                units = _products(left[low], right[high], same, "units")
-                total += _products(inputs[low][None], inputs[high][None], same, "inputs") @ units.T
+                units = products(left[low], right[high], same, "units")
+                total += products(inputs[low][None], inputs[high][None], same, "inputs") @ units.T
                 continue
             part = J[low] @ HJ[high].T
             out[network.spans[low], network.spans[high]] += part
@@ -226,7 +238,7 @@ def _by_blocks(network: Network, blocks: list[_Block], pieces: Iterator[_Layers]
                 out[network.spans[high], network.spans[low]] += part.T
     for block, total in zip(blocks, sums, strict=True):
         if total is not None:
-            _unfold(network, block, total, out)
+            unfold(network, block, total, out)
 
 
 def _flat_outer(a: Array, delta: Array, name: Any) -> Array:
@@ -234,7 +246,7 @@ def _flat_outer(a: Array, delta: Array, name: Any) -> Array:
     return _outer(a, delta, _buffers.array(name, (a.shape[0] * units, k, m), delta.dtype)).reshape(-1, k * m)
 
 
-def _products(A: Array, B: Array, symmetric: bool, name: str) -> Array:
+def products(A: Array, B: Array, symmetric: bool, name: str) -> Array:
     """Sum over k of all products of an entry of A (k, a, m) with one of B (k, b, m): (a b, m); for a symmetric
     sum only the products with an entry that is not before it."""
     k, a, m = A.shape
@@ -251,15 +263,15 @@ def _products(A: Array, B: Array, symmetric: bool, name: str) -> Array:
     return table
 
 
-def _unfold(network: Network, block: _Block, total: Array, out: Array) -> None:
+def unfold(network: Network, block: Block, total: Array, out: Array) -> None:
     """Add a block's sums over products, (inputs, units), to where their parameters are, and to the mirror image."""
     ones, widths = network.intercept, network.widths
     low, high = network.spans[block.low], network.spans[block.high]
     q, u, r, v = widths[block.low] + ones, widths[block.low + 1], widths[block.high] + ones, widths[block.high + 1]
     there = out[low, high].reshape(q, u, r, v)
     if low == high:
-        tiles = np.take(total, _of_pair(u), axis=1)
-        for i, of in enumerate(_of_pair(q)):
+        tiles = np.take(total, of_pair(u), axis=1)
+        for i, of in enumerate(of_pair(q)):
             there[i] += tiles[of].transpose(1, 0, 2)
         return
     part = total.reshape(q, r, u, v).transpose(0, 2, 1, 3)
@@ -267,7 +279,7 @@ def _unfold(network: Network, block: _Block, total: Array, out: Array) -> None:
     out[high, low].reshape(r, v, q, u)[...] += part.transpose(2, 3, 0, 1)
 
 
-def _of_pair(n: int) -> NDArray[np.intp]:
+def of_pair(n: int) -> NDArray[np.intp]:
     """(n, n): where the product of two entries stands in a symmetric table."""
     where = np.empty((n, n), dtype=np.intp)
     upper = np.triu_indices(n)

@@ -66,44 +66,46 @@ class Factor:
     Equilibration (ones on the diagonal before factoring) takes the units of the columns out of the condition.
     """
 
-    cholesky: Array
+    cholesky: Array  # C above the diagonal, anything below it
     scale: Array
-    norm: float  # 1-norm of the equilibrated matrix
+    of: Array  # H, whose diagonal may lack what was added to it
 
     def solve(self, b: Array) -> Array:
         """H^-1 b, b of shape (P,) or (P, m)."""
-        from scipy.linalg import cho_solve
+        from scipy.linalg.lapack import dpotrs
 
         scale = self.scale if b.ndim == 1 else self.scale[:, None]
-        solved: Array = cho_solve((self.cholesky, False), b / scale, check_finite=False)
-        return solved / scale
+        solved: Array = dpotrs(self.cholesky, b / scale, lower=False, overwrite_b=True)[0]
+        solved /= scale
+        return solved
 
     @property
     def condition(self) -> float:
         """1-norm condition number of the equilibrated matrix, estimated (LAPACK pocon); at most a factor low."""
         from scipy.linalg.lapack import dpocon
 
-        reciprocal, _ = dpocon(self.cholesky, self.norm)
+        columns = (1.0 / self.scale) @ np.abs(self.of) - np.abs(np.diagonal(self.of)) / self.scale
+        norm = 1.0 + float((columns / self.scale).max(initial=0.0))
+        reciprocal, _ = dpocon(self.cholesky, norm)
         return float(np.inf) if reciprocal == 0.0 else float(1.0 / reciprocal)
 
 
 def factorize(H: Array, add: Array | None = None) -> Factor | None:
-    """Factor of H (+ diag(add)), or None where it is not numerically positive definite. Reads the upper triangle."""
+    """Factor of H (+ diag(add)), or None where it is not numerically positive definite. Reads one triangle."""
     from scipy.linalg.lapack import dpotrf
 
     diagonal = np.diagonal(H) if add is None else np.diagonal(H) + add
-    if not np.all(diagonal > 0.0) or not np.isfinite(diagonal).all():
+    if not diagonal.min(initial=np.inf) > 0.0:
         return None
     scale = np.sqrt(diagonal)
-    scaled = H / scale
-    scaled /= scale[:, None]
-    np.fill_diagonal(scaled, 1.0)  # what was added to the diagonal counts
-    if not np.isfinite(scaled).all():
-        return None
-    norm = float(np.abs(scaled).sum(axis=0).max())
+    unit = 1.0 / scale
+    scaled = np.multiply(H, unit, order="C")
+    scaled *= unit[:, None]
+    scaled.ravel()[:: H.shape[0] + 1] = 1.0  # what was added to the diagonal counts
     # LAPACK works in column order: the transpose of a symmetric matrix is itself, without a copy.
-    cholesky, info = dpotrf(scaled.T, lower=False, clean=True, overwrite_a=True)
-    return Factor(cholesky, scale, norm) if info == 0 else None
+    cholesky, info = dpotrf(scaled.T, lower=False, clean=False, overwrite_a=True)
+    # A number that is not finite leaves its mark on a diagonal.
+    return Factor(cholesky, scale, H) if info == 0 and np.isfinite(np.diagonal(cholesky)).all() else None
 
 
 # Beyond this condition a factor amplifies rounding along directions in which nothing happens: aliased columns, the

@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import factorize, newton_decrement
-from newtron.objective import Objective
+from newtron.linalg import Factor, factorize, newton_decrement
+from newtron.objective import Evaluation, Objective
 from newtron.settings import check_count, check_number
 from newtron.solvers.base import (
     Solver,
@@ -31,6 +31,10 @@ Array = NDArray[np.floating]
 
 _TRIES = 60
 _FADING, _FLOOR = 0.5, 1e-7
+# While the damped step expects to lower the value by more than this share of it, the decrement is not computed.
+_FAR = 1e-2
+# Gauss-Newton's model expects to lower the value by no more than this share of it: residuals will remain.
+_NEAR = 0.1
 # First damping for an objective with a scale of its own (a network), and for one whose start may lie anywhere.
 _DAMPING_SCALED, _DAMPING_UNKNOWN = 1e-2, 1e4
 
@@ -40,7 +44,9 @@ class LevenbergMarquardtState(State):
     """curvature: at params. metric: (P,) diagonal D, floor: what it is
     never below. damping: mu, growth: its next factor. exact: the curvature is
     the exact Hessian now. best_gradient, since: the smallest relative gradient that halved the one before, and
-    how many steps ago."""
+    how many steps ago. factor: of the curvature with the damping that the next step begins with.
+
+    decrement: while the damped curvature puts it far above what ends a run, that lower bound, g'(H + mu D)^-1 g."""
 
     curvature: Array | None = None
     metric: Array | None = None
@@ -50,6 +56,7 @@ class LevenbergMarquardtState(State):
     exact: bool = False
     best_gradient: float = float("inf")
     since: int = 0
+    factor: Factor | None = None
 
 
 @dataclass(frozen=True)
@@ -82,23 +89,26 @@ class LevenbergMarquardt(Solver):
             damping = _DAMPING_UNKNOWN if objective.scale is None else _DAMPING_SCALED
         first = np.maximum(np.diagonal(found.hessian), 0.0)
         floor = _FLOOR * np.square(1.0 + np.sqrt(first))
+        metric = _metric(objective, found.hessian, floor)
+        factor = factorize(found.hessian, damping * metric)
         return LevenbergMarquardtState(
             params,
             found.value,
             found.gradient,
-            decrement=newton_decrement(found.hessian, found.gradient),
+            decrement=_decrement(found, factor),
             curvature=found.hessian,
-            metric=_metric(objective, found.hessian, floor),
+            metric=metric,
             floor=floor,
             damping=damping,
+            factor=factor,
         )
 
     def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
         assert state.curvature is not None
         assert state.metric is not None
         damping, growth = state.damping, state.growth
-        for _ in range(_TRIES):
-            factor = factorize(state.curvature, damping * state.metric)
+        for attempt in range(_TRIES):
+            factor = factorize(state.curvature, damping * state.metric) if attempt else state.factor
             if factor is not None:
                 step = -factor.solve(state.gradient)
                 predicted = 0.5 * float(step @ (damping * state.metric * step - state.gradient))
@@ -128,30 +138,45 @@ class LevenbergMarquardt(Solver):
         ratio: float,
     ) -> LevenbergMarquardtState:
         norm = state.best_gradient
-        exact = state.exact or (self.exact_after is not None and state.since >= self.exact_after)
+        near = 0.5 * state.decrement**2 <= _NEAR * abs(state.value)
+        exact = state.exact or (self.exact_after is not None and state.since >= self.exact_after and near)
         found = objective.evaluate(params, 2, gauss_newton=not exact)
         assert found.gradient is not None
         assert found.hessian is not None
         reached = relative_gradient(objective, found.gradient)
-        decrement = newton_decrement(found.hessian, found.gradient)
         halved = reached <= 0.5 * norm
+        metric = _metric(objective, found.hessian, state.floor, state.metric)
+        # A floor keeps mu from vanishing where it could never grow back in time.
+        damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), 1e-15)
+        factor = factorize(found.hessian, damping * metric)
         return replace(
             state,
             params=params,
             value=found.value,
             gradient=found.gradient,
-            decrement=decrement,
+            decrement=_decrement(found, factor),
             curvature=found.hessian,
-            metric=_metric(objective, found.hessian, state.floor, state.metric),
+            metric=metric,
             iteration=state.iteration + 1,
             step_size=scaled_length(objective, step),
-            # A floor keeps mu from vanishing where it could never grow back in time.
-            damping=max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), 1e-15),
+            damping=damping,
             growth=2.0,
             exact=exact,
             best_gradient=reached if halved else norm,
             since=0 if halved else state.since + 1,
+            factor=factor,
         )
+
+
+def _decrement(found: Evaluation, factor: Factor | None) -> float:
+    """sqrt(g'H^-1 g), or a lower bound of it that is far from any end."""
+    assert found.gradient is not None
+    assert found.hessian is not None
+    if factor is not None:
+        squared = float(found.gradient @ factor.solve(found.gradient))
+        if 0.5 * squared > _FAR * abs(found.value):
+            return float(squared**0.5)
+    return newton_decrement(found.hessian, found.gradient)
 
 
 def _metric(objective: Objective, curvature: Array, floor: Array | None, before: Array | None = None) -> Array:
