@@ -17,6 +17,8 @@ import newtron.losses
 from newtron.activations import ACTIVATIONS
 from newtron.losses import LOSSES
 from newtron.network import Linearization, Network
+from newtron.objective import TrainingObjective
+from newtron.rows import ArrayRows
 
 Array = NDArray[np.float64]
 
@@ -227,3 +229,16 @@ def test_the_root_of_a_singular_hessian_is_one() -> None:
     np.testing.assert_allclose(np.einsum("cen,den->cdn", R, R), h, atol=1e-14)
     assert newtron.gauss_newton._root(np.array([[[0.0], [1.0]], [[1.0], [0.0]]])) is None
     assert newtron.gauss_newton._root(np.array([[[1.0], [2.0]], [[2.0], [1.0]]])) is None
+
+
+@pytest.mark.parametrize("widths", [(2, 70, 1), (3, 20, 15, 2)])
+def test_an_exact_hessian_of_many_pieces_agrees_with_its_products(widths: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(3000, widths[0])), rng.normal(size=(3000, widths[-1]))
+    objective = TrainingObjective(Network(widths), LOSSES[0], ArrayRows(X, y), alpha=0.1)
+    params = rng.normal(size=objective.n_params)
+    hessian = objective.evaluate(params, 2).hessian
+    assert hessian is not None
+    v = rng.normal(size=params.size)
+    assert relative(hessian @ v, objective.hvp(params, v)) < 1e-11
+    np.testing.assert_allclose(hessian, hessian.T, atol=1e-12 * np.abs(hessian).max())

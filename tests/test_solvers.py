@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from problems import Rosenbrock, Saddle, Smooth, logistic, tanh_network
 
 from newtron import LBFGS, GradientDescent, InputError, LevenbergMarquardt, Newton, NewtonCG, Stochastic, minimize
+from newtron.linalg import newton_decrement
 from newtron.losses import LOSSES, SigmoidSquaredError
 from newtron.network import Network
 from newtron.objective import Evaluation, Objective, TrainingObjective
@@ -155,6 +156,38 @@ def test_newton_on_log_loss_from_a_poor_start_does_not_overflow() -> None:
     found = minimize(objective, poor, Newton())
     assert found.converged
     np.testing.assert_allclose(found.params, best.params, rtol=1e-8)
+
+
+def test_levenberg_marquardt_keeps_gauss_newton_while_the_value_falls() -> None:
+    """A fit without residuals needs no exact Hessian, however slowly the gradient halves."""
+    x = np.linspace(-1.0, 1.0, 200)[:, None]
+    network = Network((1, 20, 1))
+    objective = TrainingObjective(network, LOSSES[0], ArrayRows(x, np.sinc(10.0 * x / np.pi)))
+    start = network.start(np.random.default_rng(0), np.zeros(1))
+    enough = 1e-6 * objective.evaluate(start, 0).value
+
+    def steps(exact_after: int | None) -> int:
+        solver = LevenbergMarquardt(exact_after=exact_after)
+        return minimize(objective, start, solver, callback=lambda progress: progress.row.value < enough).n_iter
+
+    assert steps(10) == steps(None)
+    assert steps(10) < 200
+
+
+def test_levenberg_marquardts_decrement_is_a_lower_bound_and_exact_at_the_end() -> None:
+    objective, start = tanh_network()
+    seen: list[tuple[float, float]] = []
+
+    def compare(progress: Progress) -> None:
+        found = objective.evaluate(progress.state.params, 2, gauss_newton=True)
+        assert found.gradient is not None
+        assert found.hessian is not None
+        seen.append((progress.row.decrement, newton_decrement(found.hessian, found.gradient)))
+
+    minimize(objective, start, LevenbergMarquardt(exact_after=None), callback=compare)
+    assert all(shown <= true * (1.0 + 1e-9) for shown, true in seen)
+    assert any(shown < 0.999 * true for shown, true in seen)
+    assert all(shown == pytest.approx(true, rel=1e-9) for shown, true in seen[-5:])
 
 
 # --- ends that are no convergence ---

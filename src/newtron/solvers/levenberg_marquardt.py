@@ -33,20 +33,22 @@ _TRIES = 60
 _FADING, _FLOOR = 0.5, 1e-7
 # While the damped step expects to lower the value by more than this share of it, the decrement is not computed.
 _FAR = 1e-2
-# Gauss-Newton's model expects to lower the value by no more than this share of it: residuals will remain.
-_NEAR = 0.1
+# A value that still falls to this share of itself is not held up by residuals that remain: there Gauss-Newton takes
+# fewer and cheaper steps than the exact Hessian (tuned on zero-residual fits and on penalised ones to their optimum).
+_FALL = 0.9
 # First damping for an objective with a scale of its own (a network), and for one whose start may lie anywhere.
 _DAMPING_SCALED, _DAMPING_UNKNOWN = 1e-2, 1e4
 
 
 @dataclass(frozen=True)
 class LevenbergMarquardtState(State):
-    """curvature: at params. metric: (P,) diagonal D, floor: what it is
-    never below. damping: mu, growth: its next factor. exact: the curvature is
-    the exact Hessian now. best_gradient, since: the smallest relative gradient that halved the one before, and
-    how many steps ago. factor: of the curvature with the damping that the next step begins with.
-
-    decrement: while the damped curvature puts it far above what ends a run, that lower bound, g'(H + mu D)^-1 g."""
+    """curvature: at params, the exact Hessian where `exact`. metric: (P,) diagonal D, floor: what it is never below.
+    damping: mu, growth: its next factor. factor: of the curvature with that damping, for the next step.
+    decrement: while the damped curvature puts it far above what could end a run, that lower bound of it,
+    g'(H + mu D)^-1 g.
+    best_gradient, best_value: the relative gradient that last was half the one before, and the value that last was
+    `_FALL` of the one before. since: steps since either, or since the kind of curvature was last chosen.
+    """
 
     curvature: Array | None = None
     metric: Array | None = None
@@ -55,6 +57,7 @@ class LevenbergMarquardtState(State):
     growth: float = 2.0
     exact: bool = False
     best_gradient: float = float("inf")
+    best_value: float = float("inf")
     since: int = 0
     factor: Factor | None = None
 
@@ -63,9 +66,10 @@ class LevenbergMarquardtState(State):
 class LevenbergMarquardt(Solver):
     """damping: the first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known
     scale; 10,000 for any other objective, whose first steps had better be short.
-    exact_after: Gauss-Newton converges only linearly where residuals remain. After this many steps that did not
-    halve the gradient the exact Hessian takes the place of its Gauss-Newton part, under the same damping, which
-    grows until the sum is positive definite; the end is then as quick as Newton's. None: never.
+    exact_after: Gauss-Newton converges only linearly where residuals remain. After this many steps that neither halved
+    the gradient nor lowered the value by a tenth the exact Hessian takes the place of its Gauss-Newton part, until the
+    value falls so fast again. The damping is the same and grows until the sum is positive definite; the end is then as
+    quick as Newton's. None: never.
     """
 
     damping: float | None = None
@@ -138,13 +142,14 @@ class LevenbergMarquardt(Solver):
         ratio: float,
     ) -> LevenbergMarquardtState:
         norm = state.best_gradient
-        near = 0.5 * state.decrement**2 <= _NEAR * abs(state.value)
-        exact = state.exact or (self.exact_after is not None and state.since >= self.exact_after and near)
+        stuck = self.exact_after is not None and state.since >= self.exact_after
+        exact = state.exact or stuck
         found = objective.evaluate(params, 2, gauss_newton=not exact)
         assert found.gradient is not None
         assert found.hessian is not None
         reached = relative_gradient(objective, found.gradient)
         halved = reached <= 0.5 * norm
+        fell = found.value <= _FALL * state.best_value
         metric = _metric(objective, found.hessian, state.floor, state.metric)
         # A floor keeps mu from vanishing where it could never grow back in time.
         damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), 1e-15)
@@ -161,9 +166,10 @@ class LevenbergMarquardt(Solver):
             step_size=scaled_length(objective, step),
             damping=damping,
             growth=2.0,
-            exact=exact,
+            exact=exact and not fell,
             best_gradient=reached if halved else norm,
-            since=0 if halved else state.since + 1,
+            best_value=found.value if fell or stuck else state.best_value,
+            since=0 if halved or fell or stuck else state.since + 1,
             factor=factor,
         )
 
