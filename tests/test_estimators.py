@@ -153,7 +153,11 @@ def test_every_solver_reaches_the_same_optimum(solver: Any, form: Any) -> None:
         np.testing.assert_allclose(answers(ours, form(X)), answers(best), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("solver", ["stochastic", Stochastic(method="momentum")], ids=["adam", "momentum"])
+@pytest.mark.parametrize(
+    "solver",
+    ["stochastic", Stochastic(method="adam"), Stochastic(method="momentum")],
+    ids=["kfac", "adam", "momentum"],
+)
 def test_stochastic_stops_by_rule_and_warns_of_nothing(solver: Any) -> None:
     for cls, y in ((PerceptronRegressor, Y), (PerceptronClassifier, C2), (PerceptronClassifier, C3)):
         dense, sparse = (cls(solver=solver, standardize=True).fit(form(X), y) for form in (np.asarray, sp.csr_array))

@@ -46,6 +46,7 @@ class ArrayRows(Rows):
 
     center, scale: (p,) or None; every chunk hands out (X - center) / scale. Only scale may be used with CSR.
     threads: how many threads share a sum; the result is the same to the bit for any number.
+    chosen: which rows these are, in their order, without a copy of them; None is all.
     """
 
     def __init__(
@@ -57,20 +58,22 @@ class ArrayRows(Rows):
         center: Array | None = None,
         scale: Array | None = None,
         threads: int = 1,
+        chosen: NDArray[np.integer] | None = None,
     ) -> None:
-        self.n_rows, self.n_features = X.shape
+        self.n_rows, self.n_features = X.shape if chosen is None else (len(chosen), X.shape[1])
         self.n_outputs = y.shape[1]
         self.dtype = X.dtype
         self.threads = threads
         # Output by output, as the raw predictions are that it meets.
         self._y, self._weight = np.asfortranarray(y), weight
-        self._X, self._center, self._scale = X, center, scale
+        self._X, self._center, self._scale, self._chosen = X, center, scale, chosen
         size = X.data.nbytes if is_sparse(X) else X.nbytes
         if scale is not None and size <= _KEEP_STANDARDIZED:
             self._X, self._center, self._scale = self._standardized(X), None, None
         if weight is None:
             self.total_weight, self.min_weight = float(self.n_rows), 1.0
         else:
+            weight = weight if chosen is None else weight[chosen]
             self.total_weight = float(weight.sum(dtype=np.float64))
             self.min_weight = float(weight[weight > 0].min(initial=np.inf))
         self.chunk_rows = int(np.clip(-(-self.n_rows // _CHUNKS), _MIN_CHUNK, _MAX_CHUNK))
@@ -87,8 +90,16 @@ class ArrayRows(Rows):
         return out
 
     def _chunk(self, rows: slice) -> Chunk:
-        weight = None if self._weight is None else self._weight[rows]
-        return Chunk(self._standardized(self._rows_of_X(rows)), self._y[rows], weight, rows)
+        return self._take(rows if self._chosen is None else self._chosen[rows], rows)
+
+    def _take(self, which: slice | NDArray[np.integer], rows: slice) -> Chunk:
+        """Some rows; by their numbers, `take` is several times quicker than indexing."""
+        weight = None if self._weight is None else self._weight[which]
+        if isinstance(which, slice):
+            X = self._rows_of_X(which)
+        else:
+            X = self._X[which] if is_sparse(self._X) else self._X.take(which, axis=0)
+        return Chunk(self._standardized(X), self._y[which], weight, rows)
 
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
         cuts = [slice(i, min(i + self.chunk_rows, self.n_rows)) for i in range(0, self.n_rows, self.chunk_rows)]
@@ -101,21 +112,20 @@ class ArrayRows(Rows):
 
         return reduce(operator.iadd, ordered_map(on_thread, cuts, threads))
 
-    def _pick(self, chosen: NDArray[np.integer]) -> ArrayRows:
-        weight = None if self._weight is None else self._weight[chosen]
-        return ArrayRows(
-            self._X[chosen],
-            self._y[chosen],
-            weight,
-            center=self._center,
-            scale=self._scale,
-            threads=self.threads,
-        )
+    def _part(self, which: NDArray[np.integer], *, copied: bool) -> ArrayRows:
+        """Some rows of these; a copy is quicker to read over and over, where it is small."""
+        which = which if self._chosen is None else self._chosen[which]
+        X, y, weight, chosen = self._X, self._y, self._weight, which
+        if copied:
+            X, y, weight = X[which], y[which], None if weight is None else weight[which]
+            chosen = None
+        return ArrayRows(X, y, weight, center=self._center, scale=self._scale, threads=self.threads, chosen=chosen)
 
     def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
         held_out = min(most, self.n_rows - 1, max(1, round(fraction * self.n_rows)))
         order = rng.permutation(self.n_rows)
-        return self._pick(np.sort(order[held_out:])), self._pick(np.sort(order[:held_out]))
+        rest, held = np.sort(order[held_out:]), np.sort(order[:held_out])
+        return self._part(rest, copied=False), self._part(held, copied=True)
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         if n >= self.n_rows:
@@ -123,12 +133,10 @@ class ArrayRows(Rows):
         # One row at random from each of n equal stretches: as good as a free draw, better where the rows are sorted,
         # and without a permutation of all of them.
         edges = np.linspace(0, self.n_rows, n + 1).astype(np.int64)
-        return self._pick(rng.integers(edges[:-1], edges[1:]))
+        return self._part(rng.integers(edges[:-1], edges[1:]), copied=True)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
-        order = rng.permutation(self.n_rows)
+        order = rng.permutation(self.n_rows) if self._chosen is None else rng.permutation(self._chosen)
         # Equal batches, so that none is a crumb with a noisy gradient.
-        pieces = max(1, round(self.n_rows / size))
-        for chosen in np.array_split(order, pieces):
-            weight = None if self._weight is None else self._weight[chosen]
-            yield Chunk(self._standardized(self._X[chosen]), self._y[chosen], weight, slice(0, 0))
+        for which in np.array_split(order, max(1, round(self.n_rows / size))):
+            yield self._take(which, slice(0, 0))

@@ -124,6 +124,11 @@ class Solver(ABC):
     def step(self, objective: Objective, state: Any) -> State:
         """One accepted step, or the same point with a status that says why there is none."""
 
+    def finish(self, objective: Objective, state: Any) -> State:
+        """The last state as it is handed back: for a solver whose states estimate the value and gradient."""
+        del objective
+        return state  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -194,11 +199,12 @@ def minimize(
                     status = Status.STOPPED
         except KeyboardInterrupt:
             status = status or Status.INTERRUPTED
+        state = solver.finish(objective, state)
     return Solution(
         params=state.params,
         value=state.value,
         gradient=state.gradient,
-        gradient_norm=trace[-1].gradient_norm,
+        gradient_norm=relative_gradient(objective, state.gradient),
         status=status,
         n_iter=state.iteration,
         trace=tuple(trace),

@@ -1,17 +1,19 @@
-"""Mini-batches: Adam or SGD with momentum, with early stopping on rows held out from the training itself.
+"""Mini-batches: K-FAC, Adam or SGD with momentum, with early stopping on rows held out from the training itself.
 
 No learning rate need be guessed: the rate is kept while the held-out loss falls; when it stalls the rate drops
-to 0.3 of itself and training goes on from the best point; after five stalls it ends there. What is scored is the
-average of the parameters over the epoch (Polyak & Juditsky 1992), which is less noisy than the last of them.
-Sources: Kingma & Ba 2015 (Adam); Polyak 1964 (momentum).
+to 0.3 of itself and training goes on from the best point; after some stalls it ends there. What is scored is an
+average of the parameters on the way that favours the later ones, which is less noisy than the last of them (Polyak &
+Juditsky 1992; the weights are those of Shamir & Zhang 2013).
+Sources: `kfac`; Kingma & Ba 2015 (Adam); Polyak 1964 (momentum).
 
 The end is not an optimum and is never called one.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +21,48 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.objective import Objective, TrainingObjective
 from newtron.settings import check_choice, check_count, check_number
-from newtron.solvers.base import Solver, State, Status, scaled_length
+from newtron.solvers.base import Solver, State, Status, relative_gradient, scaled_length
+from newtron.solvers.batch_pass import BatchPass
+from newtron.solvers.kfac import KFAC, Spectrum, input_spectrum
 
 Array = NDArray[np.floating]
 
 _DECAY, _DECAY_SQUARED, _TINY = 0.9, 0.999, 1e-8
+# First rates of the methods. K-FAC's momentum is shorter than that of the others, for its steps are larger.
+_RATES, _KFAC_DECAY = {"kfac": 0.3, "adam": 0.01, "momentum": 0.1}, 0.8
+# Steps between two estimates of K-FAC's factors: as long as all of them together take a tenth of the time.
+_RENEWED_EVERY = 20
+# The average weighs the t-th step by about t to this power: of any number of steps it is the last third that counts.
+_RECENT = 4
+# Rows of the smallest batches by default, of the largest, and how many batches there should be.
+_FEWEST, _MOST, _BATCHES = 32, 800, 60
+# Epochs of few batches that are waited for at most before the rate falls.
+_MOST_PATIENT = 5
+# What the rate is multiplied by after a stall, and what share of the held-out loss an epoch must gain to be none.
+_SLOWER, _GAIN = 0.3, 1e-4
+# A relative gradient on the held-out rows as small as this may be the end: it is looked at on all rows.
+_SMALL = 1e-3
 
 
 @dataclass(frozen=True)
 class StochasticState(State):
-    """params is the best point on the held-out rows; iterate is where training stands. One iteration is an epoch."""
+    """params is the best point on the held-out rows; iterate is where training stands. One iteration is an epoch.
+
+    value, gradient: of the held-out rows and the penalty, an estimate of the objective's that costs no further pass;
+    `Stochastic.finish` replaces them by those of all rows. average: over `averaged` steps since the last stall.
+    factors, estimates, inputs: what K-FAC remembers of the curvature.
+    """
 
     training: TrainingObjective | None = None
     held_out: TrainingObjective | None = None
     iterate: Array | None = None
+    average: Array | None = None
     moment: Array | None = None
     squared_moment: Array | None = None
+    inputs: Spectrum | None = None
+    factors: tuple[Array, ...] = ()
+    estimates: int = 0
+    averaged: int = 0
     updates: int = 0
     rate: float = 0.0
     best: float = float("inf")
@@ -46,17 +74,18 @@ class StochasticState(State):
 class Stochastic(Solver):
     """One iteration is one epoch.
 
-    method: "adam" or "momentum". learning_rate: the first rate; None is 0.01 for Adam, 0.1 for momentum.
-    batch_size: None is a sixtieth of the rows, between 32 and 1,000.
+    method: "kfac", "adam" or "momentum". learning_rate: the first rate; None is 0.3 for K-FAC, 0.01 for Adam, 0.1 for
+    momentum. batch_size: None is a sixtieth of the rows, between 32 and 800.
     validation: share of the rows held out (at most 20,000 rows). patience: epochs without improvement that are a
-    stall. max_stalls: stalls that end the training. seed: of the split and the batches.
+    stall; None is one epoch, or up to five where an epoch has few batches. max_stalls: stalls that end the training.
+    seed: of the split and the batches.
     """
 
-    method: Literal["adam", "momentum"] = "adam"
+    method: Literal["kfac", "adam", "momentum"] = "kfac"
     learning_rate: float | None = None
     batch_size: int | None = None
     validation: float = 0.1
-    patience: int = 3
+    patience: int | None = None
     max_stalls: int = 5
     seed: int = 0
 
@@ -64,13 +93,14 @@ class Stochastic(Solver):
     default_max_iter: ClassVar[int] = 1000
 
     def __post_init__(self) -> None:
-        check_choice("method", self.method, ("adam", "momentum"))
+        check_choice("method", self.method, tuple(_RATES))
         if self.learning_rate is not None:
             check_number("learning_rate", self.learning_rate, above=0.0)
         if self.batch_size is not None:
             check_count("batch_size", self.batch_size)
         check_number("validation", self.validation, above=0.0, below=1.0)
-        check_count("patience", self.patience)
+        if self.patience is not None:
+            check_count("patience", self.patience)
         check_count("max_stalls", self.max_stalls)
         check_count("seed", self.seed, least=0)
 
@@ -82,86 +112,140 @@ class Stochastic(Solver):
             raise InputError(
                 "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
             )
-        found = objective.evaluate(params, 1)
-        assert found.gradient is not None
-        return StochasticState(
+        at_start = StochasticState(
             params,
-            found.value,
-            found.gradient,
+            0.0,
+            params,
             training=training,
             held_out=held_out,
-            iterate=params.copy(),
-            moment=np.zeros_like(params),
-            squared_moment=np.zeros_like(params),
-            rate=self.learning_rate or (0.01 if self.method == "adam" else 0.1),
-            best=held_out.evaluate(params, 0).value,
+            inputs=input_spectrum(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None,
+            rate=self.learning_rate or _RATES[self.method],
         )
+        seen = _seen(objective, at_start, params)
+        return _restarted(replace(at_start, value=seen.value, gradient=seen.gradient, best=seen.score))
 
     def step(self, objective: Objective, state: StochasticState) -> State:
-        assert state.held_out is not None
-        trained, average = self._epoch(state)
-        score = state.held_out.evaluate(average, 0).value
-        if np.isfinite(score) and score < state.best:
-            found = objective.evaluate(average, 1)
-            assert found.gradient is not None
-            return replace(
-                trained,
+        assert isinstance(objective, TrainingObjective)
+        trained = self._epoch(objective, state)
+        assert trained.average is not None
+        average = trained.average.astype(np.float64)
+        seen = _seen(objective, trained, average)
+        better = bool(np.isfinite(seen.score) and seen.score < state.best)
+        gained = better and state.best - seen.score > _GAIN * abs(state.best)
+        found = replace(trained, since_best=0 if gained else state.since_best + 1, step_size=0.0)
+        if better:
+            found = replace(
+                found,
                 params=average,
-                value=found.value,
-                gradient=found.gradient,
-                best=score,
-                since_best=0,
+                value=seen.value,
+                gradient=seen.gradient,
+                best=seen.score,
                 step_size=scaled_length(objective, average - state.params),
             )
-        stalled = replace(trained, since_best=state.since_best + 1, step_size=0.0)
-        if np.isfinite(score) and stalled.since_best < self.patience:
-            return stalled
+        if np.isfinite(seen.score) and found.since_best < self._patience(state):
+            return found
         if state.stalls + 1 >= self.max_stalls:
-            return replace(stalled, status=Status.EARLY_STOPPED)
-        return replace(
-            stalled,
-            iterate=state.params.copy(),
-            moment=np.zeros_like(state.params),
-            squared_moment=np.zeros_like(state.params),
-            updates=0,
-            rate=0.3 * state.rate,
-            since_best=0,
-            stalls=state.stalls + 1,
-        )
+            return replace(found, status=Status.EARLY_STOPPED)
+        return _restarted(replace(found, rate=_SLOWER * state.rate, since_best=0, stalls=state.stalls + 1))
 
-    def _epoch(self, state: StochasticState) -> tuple[StochasticState, Array]:
-        """One pass over the training rows; the state after it and the mean of the parameters on the way."""
+    def _batch_size(self, state: StochasticState) -> int:
+        assert state.training is not None
+        return self.batch_size or int(np.clip(state.training.rows.n_rows // _BATCHES, _FEWEST, _MOST))
+
+    def _patience(self, state: StochasticState) -> int:
+        assert state.training is not None
+        # An epoch of a few batches moves little: several of them are one trial.
+        trial = math.ceil(_BATCHES * self._batch_size(state) / state.training.rows.n_rows)
+        return self.patience or min(trial, _MOST_PATIENT)
+
+    def finish(self, objective: Objective, state: State) -> State:
+        found = objective.evaluate(state.params, 1)
+        assert found.gradient is not None
+        return replace(state, value=found.value, gradient=found.gradient)
+
+    def _epoch(self, objective: TrainingObjective, state: StochasticState) -> StochasticState:
+        """One pass over the training rows."""
         training = state.training
         assert training is not None
         assert state.iterate is not None
+        assert state.average is not None
         assert state.moment is not None
         assert state.squared_moment is not None
-        params, moment, squared = state.iterate.copy(), state.moment.copy(), state.squared_moment.copy()
-        average = np.zeros_like(params)
-        size = self.batch_size or int(np.clip(training.rows.n_rows // 60, 32, 1000))
+        params, average = state.iterate.copy(), state.average.copy()
+        moment, squared = state.moment.copy(), state.squared_moment.copy()
+        batch_pass, curvature = BatchPass(training), None
+        if state.inputs is not None:
+            unit = float((objective.gradient_scale / objective.scale)[0])
+            curvature = KFAC(batch_pass, state.inputs, state.factors, state.estimates, unit)
         # The generator is made anew from seed and epoch, so that a resumed run draws the same batches.
         rng = np.random.default_rng([self.seed, state.iteration + 1])
-        updates = state.updates
-        for seen, batch in enumerate(training.rows.batches(size, rng), start=1):
-            gradient = training.of_batch(params, batch).gradient
-            assert gradient is not None
+        updates, averaged = state.updates, state.averaged
+        for number, batch in enumerate(training.rows.batches(self._batch_size(state), rng)):
+            gradient = batch_pass.gradient(params, batch)
             updates += 1
             if self.method == "adam":
                 moment += (1.0 - _DECAY) * (gradient - moment)
                 squared += (1.0 - _DECAY_SQUARED) * (np.square(gradient) - squared)
                 root = np.sqrt(squared / (1.0 - _DECAY_SQUARED**updates))
                 params -= state.rate * (moment / (1.0 - _DECAY**updates)) / (root + _TINY)
+            elif curvature is not None:
+                if number % _RENEWED_EVERY == 0:
+                    curvature.estimate(params, batch)
+                moment *= _KFAC_DECAY
+                moment -= curvature.step(gradient, state.rate)
+                params += moment
             else:
                 moment *= _DECAY
                 moment -= state.rate * gradient
                 params += moment
-            average += (params - average) / seen
-        following = replace(
+            averaged += 1
+            average += (params - average) * ((_RECENT + 1) / (_RECENT + averaged))
+        return replace(
             state,
             iteration=state.iteration + 1,
             iterate=params,
+            average=average,
             moment=moment,
             squared_moment=squared,
+            factors=() if curvature is None else curvature.factors,
+            estimates=0 if curvature is None else curvature.estimates,
+            averaged=averaged,
             updates=updates,
         )
-        return following, average
+
+
+def _restarted(state: StochasticState) -> StochasticState:
+    """Training at the best point, with nothing of the way there but the curvature."""
+    assert state.training is not None
+    start = state.params.astype(state.training.rows.dtype)
+    return replace(
+        state,
+        iterate=start,
+        average=start,
+        moment=np.zeros_like(start),
+        squared_moment=np.zeros_like(start),
+        averaged=0,
+        updates=0,
+    )
+
+
+class _Seen(NamedTuple):
+    """A point as the held-out rows see it: their loss, and with the penalty the objective and its gradient."""
+
+    score: float
+    value: float
+    gradient: Array
+
+
+def _seen(objective: TrainingObjective, state: StochasticState, params: Array) -> _Seen:
+    assert state.held_out is not None
+    found = state.held_out.evaluate(params, 1)
+    assert found.gradient is not None
+    penalty = objective.alpha * params / objective.rows.total_weight
+    value, gradient = found.value + 0.5 * float(penalty @ params), found.gradient + penalty
+    # Few rows could pretend an end: before one is declared, all rows are asked.
+    if relative_gradient(objective, gradient) < _SMALL or objective.runs_away(value) is not None:
+        exact = objective.evaluate(params, 1)
+        assert exact.gradient is not None
+        return _Seen(found.value, exact.value, exact.gradient)
+    return _Seen(found.value, value, gradient)
