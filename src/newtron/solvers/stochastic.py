@@ -6,7 +6,7 @@ average of the parameters on the way that favours the later ones, which is less 
 Juditsky 1992; the weights are those of Shamir & Zhang 2013).
 Sources: `kfac`; Kingma & Ba 2015 (Adam); Polyak 1964 (momentum).
 
-The end is not an optimum and is never called one.
+An early stop is not an optimum and is never called one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Array = NDArray[np.floating]
 _DECAY, _DECAY_SQUARED, _TINY = 0.9, 0.999, 1e-8
 # First rates of the methods. K-FAC's momentum is shorter than that of the others, for its steps are larger.
 _RATES, _KFAC_DECAY = {"kfac": 0.3, "adam": 0.01, "momentum": 0.1}, 0.8
-# Steps between two estimates of K-FAC's factors: as long as all of them together take a tenth of the time.
+# Steps between two estimates of K-FAC's factors: then they take less than a tenth of the time.
 _RENEWED_EVERY = 20
 # The average weighs the t-th step by about t to this power: of any number of steps it is the last third that counts.
 _RECENT = 4
