@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from library import FormulaObjective, certified
 from numpy.typing import NDArray
 from results import Record, Results
 from sklearn.linear_model import LinearRegression
-from tables import FormulaObjective, aligned, certified, paragraph
+from tables import aligned, paragraph
 
 from newtron import LevenbergMarquardt, PerceptronClassifier, PerceptronRegressor, minimize
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from certified_answers import logistic_section, nist_section, run_logistic, run_nist
+from library import certified, facts
 from prediction import (
     adult_section,
     classification_section,
@@ -21,7 +22,7 @@ from prediction import (
     run_regression,
 )
 from results import Results
-from tables import ROOT, certified, facts, paragraph
+from tables import ROOT, paragraph
 
 PARTS: dict[str, tuple[Callable[[Results], None], Callable[[Results], str]]] = {
     "nist": (run_nist, nist_section),

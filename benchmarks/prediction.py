@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from library import certified
 from numpy.typing import NDArray
 from results import Record, Results
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
-from tables import aligned, certified
+from tables import aligned
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.parallel import one_blas_thread

@@ -27,8 +27,8 @@ def sources() -> str:
 class Results:
     """The records of one part by key; what is there already is not computed again."""
 
-    def __init__(self, part: str, fresh: bool = False) -> None:
-        self.file: Path = FOLDER / f"{part}.json"
+    def __init__(self, part: str, fresh: bool = False, folder: Path = FOLDER) -> None:
+        self.file: Path = folder / f"{part}.json"
         self.records: dict[str, Record] = {}
         if self.file.exists() and not fresh:
             self.records = json.loads(self.file.read_text(encoding="utf-8"))
@@ -43,7 +43,8 @@ class Results:
         """The records whose keys begin with prefix/, in the order in which they were computed."""
         return [record for key, record in self.records.items() if key.startswith(f"{prefix}/")]
 
-    def add(self, key: str, compute: Callable[[], Record]) -> None:
+    def add(self, key: str, compute: Callable[[], Record], words: Callable[[Record], object] = dict) -> None:
+        """words: what is printed of a new record."""
         if key in self.records:
             return
         self.records[key] = compute() | {"sources": sources()}
@@ -51,7 +52,7 @@ class Results:
         written = self.file.with_suffix(".part")
         written.write_text(json.dumps(self.records, indent=1), encoding="utf-8")
         os.replace(written, self.file)
-        print(key, {name: value for name, value in self.records[key].items() if name != "sources"}, flush=True)
+        print(key, words({name: value for name, value in self.records[key].items() if name != "sources"}), flush=True)
 
     @property
     def other_sources(self) -> int:

@@ -1,0 +1,21 @@
+"""The families by name, each imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from speed.family import Family
+
+# name: module; each module has a class `Benchmarks`. In the order of the page.
+FAMILIES = {
+    "least-squares": "speed.least_squares",
+    "logistic": "speed.logistic",
+    "multinomial": "speed.multinomial",
+    "lm-step": "speed.lm_step",
+    "pass": "speed.gradient_pass",
+}
+
+
+def family_named(name: str) -> Family:
+    family: Family = import_module(FAMILIES[name]).Benchmarks()
+    return family
