@@ -8,21 +8,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from library import facts
 from results import Results
 from speed.families import FAMILIES, family_named
-from speed.family import Family, Size
+from speed.family import Family, Problem, Size
 from speed.peers import versions
 from speed.racing import Workers, race
+from speed.regression import against
 from speed.report import summary
 from tables import ROOT, paragraph
 
 FOLDER = ROOT / "build" / "bench"
 FULL = Size()
-QUICK = {"share": 0.02, "rounds": 2, "budget": 0.0, "patience": 3.0}
+QUICK = Size(rounds=2, budget=0.5, patience=2.0)
 
 HEAD = """\
 # Benchmarks
@@ -52,18 +55,14 @@ computed, too.
 """
 
 
-def of_size(options: argparse.Namespace) -> Size:
-    settings = dict(QUICK) if options.quick else {}
-    if options.share is not None:
-        settings["share"] = options.share
-    return Size(**settings, threads=options.threads)
+def problems_of(family: Family, size: Size) -> Sequence[Problem]:
+    return family.small() if size.rounds == QUICK.rounds else family.problems(size)
 
 
 def folder_of(size: Size) -> Path:
     """One for each size, so that no page mixes them."""
-    if size == FULL:
-        return FOLDER / "full"
-    return FOLDER / f"share-{size.share:g}-rounds-{size.rounds}-threads-{size.threads}"
+    name = "quick" if size.rounds == QUICK.rounds else "full" if size.share == 1.0 else f"share-{size.share:g}"
+    return FOLDER / (name if size.threads == 1 else f"{name}-threads-{size.threads}")
 
 
 def run(family: Family, size: Size, fresh: bool) -> None:
@@ -71,9 +70,7 @@ def run(family: Family, size: Size, fresh: bool) -> None:
     if results.other_sources:
         print(f"{family.name}: {results.other_sources} kept results are of other sources; --fresh renews them.")
     with Workers(threads=size.threads) as workers:
-        for problem in family.problems(size):
-            if family.own_process:
-                workers.end()
+        for problem in problems_of(family, size):
             results.add(problem.key, partial(race, family, problem, size, workers), summary)
 
 
@@ -95,7 +92,7 @@ def page(names: list[str], size: Size, about: str) -> str:
     ]
     for name in names:
         family, results = family_named(name), Results(name, folder=folder_of(size))
-        wanted = {problem.key for problem in family.problems(size)}
+        wanted = {problem.key for problem in problems_of(family, size)}
         found = {key: record for key, record in results.records.items() if key in wanted}
         sections.append(f"## {family.title}\n\n{family.section(found) if found else 'Not run yet.'}")
     return (
@@ -114,19 +111,25 @@ def _wrapped(block: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(FAMILIES), default=list(FAMILIES), help="these rows alone")
-    parser.add_argument("--quick", action="store_true", help="everything in small, to build/bench/quick.md")
-    parser.add_argument("--share", type=float, help="rows relative to the full problems")
+    parser.add_argument("--quick", action="store_true", help="small problems, to build/bench/quick.md")
+    parser.add_argument("--against", metavar="COMMIT", help="is this checkout slower than that commit? then exit 1")
+    parser.add_argument("--share", type=float, default=1.0, help="rows relative to the full problems")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: where other work is going on")
     parser.add_argument("--threads", type=int, default=1, help="of every library; 0: each library's own default")
     parser.add_argument("--fresh", action="store_true", help="measure anew what is kept in build/bench")
     parser.add_argument("--page", action="store_true", help="run nothing; write the page from what is kept")
     parser.add_argument("--output", type=Path, help="where the page goes: docs/benchmarks.md")
     options = parser.parse_args()
-    size, about = of_size(options), facts()
+    size = replace(QUICK if options.quick or options.against else FULL, share=options.share, threads=options.threads)
     os.environ["BENCH_CLOCK"] = options.clock
+    if options.against:
+        return against(options.against, options.only, options.threads)
+    about = facts()
     for name in () if options.page else options.only:
         run(family_named(name), size, options.fresh)
-    output = options.output or (ROOT / "docs" / "benchmarks.md" if size == FULL else FOLDER / "quick.md")
+    output = options.output or (
+        ROOT / "docs" / "benchmarks.md" if size == FULL else FOLDER / f"{folder_of(size).name}.md"
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
     written = output.with_suffix(".part")
     # The whole page, unless it goes elsewhere: rows not asked for keep what is known of them.

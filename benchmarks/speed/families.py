@@ -11,8 +11,13 @@ FAMILIES = {
     "least-squares": "speed.least_squares",
     "logistic": "speed.logistic",
     "multinomial": "speed.multinomial",
+    "fitting": "speed.fitting",
     "lm-step": "speed.lm_step",
     "pass": "speed.gradient_pass",
+    "mini-batch": "speed.mini_batch",
+    "small": "speed.small_data",
+    "growth": "speed.growth",
+    "start": "speed.startup",
 }
 
 

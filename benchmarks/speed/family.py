@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 NEWTRON, FLOOR = "newtron", "floor"
+TIMES_OURS = 20.0  # a peer is waited for at least so many times as long as newtron took
 
 # What one round gives back: "seconds", and "reached" where there is something to reach; None as seconds: not reached.
 Measurement = dict[str, Any]
@@ -37,11 +38,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Contender:
-    """needs: packages (or programs) without which it is shown as not installed. why_not: why it does not take part."""
+    """needs: packages (or programs) without which it is shown as not installed. why_not: why it does not take part.
+    plays: as whom it is prepared, where that is not its name."""
 
     name: str
     needs: tuple[str, ...] = ()
     why_not: str = ""
+    plays: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,6 @@ class Family(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    own_process: ClassVar[bool] = False  # a new process for each problem, where memory is measured
     stops_itself: ClassVar[bool] = False  # its rounds end by themselves soon after the seconds they are given
 
     @abstractmethod
@@ -67,12 +69,18 @@ class Family(ABC):
         """In the order of the page."""
 
     def small(self) -> Sequence[Problem]:
-        """The problems on which two commits are compared, in about 0.2 s a round each; none by default."""
+        """Problems of a few tenths of a second: for a quick page, and to compare two commits; none by default."""
         return ()
 
     @abstractmethod
     def contenders(self, problem: Problem) -> Sequence[Contender]:
         """newtron first."""
+
+    def limit(self, size: Size, ours: list[Measurement] | None) -> float:
+        """Seconds that a round may take: of newtron (ours is None), or of a peer after newtron's rounds."""
+        if not ours:
+            return 10.0 * size.patience
+        return max(size.patience, TIMES_OURS * max(found["spent"] for found in ours))
 
     @abstractmethod
     def prepare(self, problem: Problem, contender: str, size: Size) -> Round:

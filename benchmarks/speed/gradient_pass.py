@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from speed.family import FLOOR, NEWTRON, Contender, Family, Measurement, Problem
 from speed.timing import mean_seconds, timed
 
 Array = NDArray[Any]
+Layers = list[tuple[Array, Array]]  # W (inputs, units) and b (units,) of each layer
 
 WIDTHS = ((8, 16, 1), (50, 64, 1), (784, 300, 10))
 ROWS = 100_000
@@ -97,21 +99,21 @@ def rows(n: int, widths: tuple[int, ...]) -> tuple[Array, Array]:
     return X, np.eye(widths[-1])[rng.integers(0, widths[-1], n)]
 
 
-def start(widths: tuple[int, ...], dtype: str) -> list[tuple[Array, Array]]:
+def start(widths: tuple[int, ...], dtype: str) -> Layers:
     """W and b of both layers."""
     rng = np.random.default_rng(1)
     return [
         ((rng.standard_normal((i, o)) / np.sqrt(i)).astype(dtype), (0.1 * rng.standard_normal(o)).astype(dtype))
-        for i, o in zip(widths, widths[1:], strict=False)
+        for i, o in pairwise(widths)
     ]
 
 
-def flat(layers: list[tuple[Array, Array]]) -> Array:
+def flat(layers: Layers) -> Array:
     """As newtron orders parameters: of each layer W row by row, then b."""
     return np.concatenate([part.ravel() for layer in layers for part in layer]).astype(np.float64)
 
 
-def written_out(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Array:
+def written_out(X: Array, Y: Array, weights: Layers) -> Array:
     """The gradient of the mean loss by the chain rule, in float64."""
     from scipy.special import softmax
 
@@ -124,7 +126,7 @@ def written_out(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Array
     return flat([(X.T @ below, below.sum(axis=0)), (a.T @ error, error.sum(axis=0))])
 
 
-def newtron(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Any:
+def newtron(X: Array, Y: Array, weights: Layers) -> Any:
     from newtron.losses import loss_for
     from newtron.network import Network
     from newtron.objective import TrainingObjective
@@ -146,7 +148,7 @@ def newtron(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Any:
     return work
 
 
-def pytorch(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Any:
+def pytorch(X: Array, Y: Array, weights: Layers) -> Any:
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -164,7 +166,7 @@ def pytorch(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Any:
     return work
 
 
-def jax(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Any:
+def jax(X: Array, Y: Array, weights: Layers) -> Any:
     import jax
     import jax.numpy as jnp
 
@@ -185,13 +187,13 @@ def jax(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Any:
     return lambda: flat(jax.block_until_ready(gradient(layers, inputs, targets))[1])
 
 
-def fann(X: Array, Y: Array, weights: list[tuple[Array, Array]]) -> Any:
+def fann(X: Array, Y: Array, weights: Layers) -> Any:
     from speed.fann import epoch
 
     return None if len(X) == CHECKED else epoch(X, Y, weights)
 
 
-def matrix_products(X: Array, weights: list[tuple[Array, Array]]) -> Any:
+def matrix_products(X: Array, weights: Layers) -> Any:
     """X W1, tanh, A W2; then D W2', X'D and A'D; in blocks of the fastest size."""
     (W1, _), (W2, _) = weights
 

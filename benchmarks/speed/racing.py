@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -26,7 +26,6 @@ from speed.peers import missing
 
 SLOW, SLOW_ROUNDS = 10.0, 2  # a contender whose round takes so many seconds runs only so many
 MOST_ROUNDS = 25
-TIMES_OURS = 20.0  # a peer is waited for at least so many times as long as newtron took
 PREPARING = 300.0
 GRACE = 2.0, 30.0  # rounds that end by themselves are ended after so many times their limit and so many seconds
 
@@ -46,7 +45,7 @@ def environment(threads: int, source: os.PathLike[str] | str = ROOT / "src") -> 
     return found
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """A worker ended, or was ended because it took too long."""
 
 
@@ -78,7 +77,7 @@ class Worker:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except OSError as error:
-            raise Ended("its process ended") from error
+            raise EndedError("its process ended") from error
 
     def receive(self, seconds: float) -> dict[str, Any]:
         try:
@@ -87,7 +86,7 @@ class Worker:
             self.end()
             raise TimeoutError from None
         if not line:
-            raise Ended(f"its process ended ({self._process.wait()})")
+            raise EndedError(f"its process ended ({self._process.wait()})")
         return dict(json.loads(line))
 
     @property
@@ -140,27 +139,31 @@ class Runs:
         return [found["spent"] for found in self.rounds.values()]
 
 
-def race(family: Family, problem: Problem, size: Size, workers: Workers) -> Record:
-    """Run the problem's contenders in turn; the record of every round of each."""
-    contenders = family.contenders(problem)
+def race(
+    family: Family, problem: Problem, size: Size, workers: Workers, contenders: Sequence[Contender] = ()
+) -> Record:
+    """Run the problem's contenders (or others) in turn; the record of every round of each."""
+    contenders = contenders or family.contenders(problem)
     runs = {contender.name: Runs(status=_absent(contender)) for contender in contenders}
-    active = [name for name, found in runs.items() if not found.status]
-    for name in list(active):
-        told = {"do": "prepare", "family": family.name, "contender": name}
-        workers[name].send(told | {"problem": asdict(problem), "size": asdict(size)})
-    for name in list(active):
+    active = [contender.name for contender in contenders if not runs[contender.name].status]
+    told = {"do": "prepare", "family": family.name, "problem": asdict(problem), "size": asdict(size)}
+    for contender in contenders:
+        if contender.name in active:
+            workers[contender.name].send(told | {"contender": contender.plays or contender.name})
+    for name in active:
         _turn(runs[name], partial(workers[name].receive, PREPARING), PREPARING, "preparing")
     active = [name for name in active if not runs[name].status]
     started, number = time.perf_counter(), 0
     while active and number < MOST_ROUNDS:
         if number >= size.rounds and time.perf_counter() - started > size.budget:
             break
-        for name in list(active):
+        # Back and forth, so that nobody always comes after the same other.
+        for name in list(active if number % 2 == 0 else reversed(active)):
             found = runs[name]
             if found.slow:
                 continue
-            ours = runs[contenders[0].name]
-            limit = _limit(size, None if name == contenders[0].name else ours)
+            first = contenders[0].name
+            limit = family.limit(size, None if name == first else list(runs[first].rounds.values()))
             patience = GRACE[0] * limit + GRACE[1] if family.stops_itself else limit
             order = {"do": "round", "number": number, "limit": limit}
             reply = _turn(found, partial(_round, workers[name], order, patience), limit)
@@ -183,12 +186,6 @@ def _absent(contender: Contender) -> str:
     return "not installed" if missing(contender.needs) else ""
 
 
-def _limit(size: Size, ours: Runs | None) -> float:
-    if ours is None or not ours.spent:
-        return 10.0 * size.patience
-    return max(size.patience, TIMES_OURS * max(ours.spent))
-
-
 def _round(worker: Worker, order: dict[str, Any], patience: float) -> dict[str, Any]:
     before = time.perf_counter()
     worker.send(order)
@@ -203,7 +200,7 @@ def _turn(runs: Runs, ask: Callable[[], dict[str, Any]], limit: float, doing: st
     except TimeoutError:
         runs.status = f"not in {limit:.0f} s" + (f", {doing}" if doing else "")
         return None
-    except Ended as error:
+    except EndedError as error:
         runs.status = f"failed: {error}"
         return None
     if "error" in reply:

@@ -45,6 +45,14 @@ def arrives(record: Record, name: str) -> bool:
     return record["limit"] is None or name == FLOOR or bool(reached(record, name) <= record["limit"])
 
 
+def _there(record: Record, name: str) -> str:
+    if arrives(record, name):
+        return "yes"
+    rounds = record["contenders"][name]["rounds"].values()
+    there = sum(found.get("reached") is not None and found["reached"] <= record["limit"] for found in rounds)
+    return f"{there} of {len(rounds)}" if there else "no"
+
+
 def peers(record: Record) -> list[str]:
     return [name for name in record["contenders"] if name not in (NEWTRON, FLOOR)]
 
@@ -75,18 +83,21 @@ def race_table(records: Iterable[Record], measure: str = "") -> str:
         for name, found in record["contenders"].items():
             taken, words = seconds(record, name), record["words"] if name == NEWTRON else ""
             if not len(taken):
-                rows.append([words, name, *[""] * (4 + 2 * bool(measure)), found["status"] or "did not run"])
+                what = found["status"] or f"reaches {reached(record, name):.1e}"
+                rows.append([words, name, *[""] * (4 + 2 * bool(measure)), what])
                 continue
             to = ratios(record, NEWTRON, name) if name != NEWTRON else np.empty(0)
             row = [words, name, significant(1e3 * middle(taken), 3), spread(1e3 * taken), str(len(taken))]
             row += [f"**{significant(middle(to))}**" if len(to) else "", spread(to)]
             if measure:
-                nothing = name == FLOOR
-                row += ["" if nothing else f"{reached(record, name):.0e}"]
-                row += ["" if nothing else "yes" if arrives(record, name) else "no"]
+                row += ["", ""] if name == FLOOR else [f"{reached(record, name):.1e}", _there(record, name)]
             if found["status"]:
                 row[2] += f" ({found['status']} in a later round)"
             rows.append(row)
+            compiling = [one["compiling"] for one in found["rounds"].values() if one.get("compiling")]
+            if compiling:
+                words = significant(1e3 * middle(taken + compiling[0]), 3)
+                rows.append(["", f"{name}, compiling included", words, *[""] * (len(row) - 3)])
     titles = ["problem", "who", "ms", "least - most", "rounds", "newtron / it", "least - most"]
     return aligned(titles + ([measure, "there"] if measure else []), rows, 2)
 
