@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -63,7 +64,8 @@ class Worker:
             start_new_session=True,  # its own children end with it
         )
         self._answers: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -86,7 +88,9 @@ class Worker:
             self.end()
             raise TimeoutError from None
         if not line:
-            raise EndedError(f"its process ended ({self._process.wait()})")
+            code = self._process.wait()
+            self.end()
+            raise EndedError(f"its process ended ({code})")
         return dict(json.loads(line))
 
     @property
@@ -97,6 +101,11 @@ class Worker:
         if self.alive:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what was not yet sent has nobody to go to
+                if pipe is not None:
+                    pipe.close()
 
 
 class Workers:

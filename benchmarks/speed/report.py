@@ -72,7 +72,11 @@ def summary(record: Record) -> str:
     parts = []
     for name, found in record["contenders"].items():
         taken = seconds(record, name)
-        parts.append(f"{name} {significant(1e3 * middle(taken), 3)} ms" if len(taken) else f"{name}: {found['status']}")
+        parts.append(
+            f"{name} {significant(1e3 * middle(taken), 3)} ms"
+            if len(taken)
+            else f"{name}: {found['status'] or 'not there'}"
+        )
     return "; ".join(parts)
 
 

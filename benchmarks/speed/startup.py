@@ -15,6 +15,7 @@ from speed.timing import timed
 
 BARE, NUMPY, SKLEARN = "python -c pass", "import numpy", "from sklearn.linear_model import LinearRegression"
 HELP, IMPORT = "newtron --help", NEWTRON
+LONGEST = 60.0
 MORE_THAN_NUMPY, HELP_SECONDS = 0.15, 0.5
 PROGRAMS = {
     IMPORT: ["-c", "import newtron"],
@@ -51,6 +52,9 @@ class Benchmarks(Family):
 
     def contenders(self, problem: Problem) -> list[Contender]:
         return [Contender(name, ("torch",) if "torch" in name else ()) for name in PROGRAMS]
+
+    def limit(self, size: Size, ours: list[Measurement] | None) -> float:
+        return LONGEST
 
     def prepare(self, problem: Problem, contender: str, size: Size) -> Round:
         command = [sys.executable, *PROGRAMS[contender]]
