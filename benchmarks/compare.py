@@ -25,7 +25,7 @@ from tables import ROOT, paragraph
 
 FOLDER = ROOT / "build" / "bench"
 FULL = Size()
-QUICK = Size(rounds=2, budget=0.5, patience=2.0)
+QUICK = Size(rounds=2, budget=0.3, patience=1.0)
 
 HEAD = """\
 # Benchmarks

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Of fann_activationfunc_enum and fann_train_enum.
-LINEAR, TANH, TRAIN_BATCH = 0, 5, 1
+# Of fann_activationfunc_enum, fann_train_enum and fann_errorfunc_enum.
+LINEAR, TANH, TRAIN_BATCH, PLAIN_ERROR = 0, 5, 1, 0
 NUMBERS = {"float32": ("floatfann", ctypes.c_float), "float64": ("doublefann", ctypes.c_double)}
 
 
@@ -38,7 +38,10 @@ def library(dtype: str) -> Any:
 
 
 def epoch(X: Array, Y: Array, weights: list[tuple[Array, Array]], rate: float = 0.0) -> Callable[[], float]:
-    """One epoch of batch training: a forward and a backward pass over all rows, and a step of size `rate`."""
+    """One epoch of batch training: a forward and a backward pass over all rows, and a step of size `rate`.
+
+    Gives the mean square of the errors that it met on the way, in single precision.
+    """
     dtype = str(X.dtype)
     fann, number = library(dtype), NUMBERS[dtype][1]
     widths = [X.shape[1], *(W.shape[1] for W, _ in weights)]
@@ -47,6 +50,7 @@ def epoch(X: Array, Y: Array, weights: list[tuple[Array, Array]], rate: float = 
     fann.fann_set_activation_function_output(network, LINEAR)
     fann.fann_set_activation_steepness_hidden(network, number(1.0))
     fann.fann_set_activation_steepness_output(network, number(1.0))
+    fann.fann_set_train_error_function(network, PLAIN_ERROR)
     fann.fann_set_training_algorithm(network, TRAIN_BATCH)
     fann.fann_set_learning_rate(network, ctypes.c_float(rate))
     # Per unit of the next layer: the weights from all units below, then from the bias.

@@ -18,13 +18,14 @@ WIDTHS = ((8, 16, 1), (50, 64, 1), (784, 300, 10))
 ROWS = 100_000
 LIMIT = {"float64": 1e-10, "float32": 1e-3}  # difference of the gradients, relative to the largest component
 CHECKED = 1000  # rows on which the gradient is compared with one written out here
+SINGLE = 1e-5  # FANN tells its error, not its gradient, and that in single precision: it may differ by so much
 BLOCKS = (1024, 2048, 4096, 8192)
 
 WORDS = """\
 Mean loss and its gradient over all rows, tanh units; squared error for one output, softmax and log loss for ten. All
 start from the same parameters, and the gradients agree on 1,000 rows (**difference** to one in float64, written out in
 the script, relative to its largest component). PyTorch runs eagerly, JAX is compiled (not timed), FANN trains one epoch
-in batch mode with a learning rate of zero (squared error in every case, float32 or float64 as its library goes).
+in batch mode with a learning rate of zero (squared error in every case) and is checked by the error that it tells.
 mlpack's Python package has no networks of this kind. The **floor** is the five matrix products in blocks of rows, the
 best of four block sizes, and `numpy.tanh` on the hidden units.
 """
@@ -65,15 +66,19 @@ class Benchmarks(Family):
             return lambda number, limit: {"seconds": mean_seconds(work)}
         make = {NEWTRON: newtron, "PyTorch": pytorch, "JAX, compiled": jax, "FANN": fann}[contender]
         few = make(X[:CHECKED], Y[:CHECKED], weights)
-        wanted = written_out(X[:CHECKED], Y[:CHECKED], weights)
-        # FANN does not hand out its gradient; that it trains this network is seen in the tests of speed.fann.
-        difference = 0.0 if few is None else float(np.abs(few() - wanted).max() / np.abs(wanted).max())
+        if contender == "FANN":
+            wanted: Any = mean_square(X[:CHECKED], Y[:CHECKED], weights)
+            difference = max(0.0, abs(few() / wanted - 1.0) - SINGLE)
+        else:
+            wanted = written_out(X[:CHECKED], Y[:CHECKED], weights)
+            difference = float(np.abs(few() - wanted).max() / np.abs(wanted).max())
         work = make(X, Y, weights)
 
         def round(number: int, limit: float) -> Measurement:
             return {"seconds": mean_seconds(work), "reached": difference}
 
-        work()
+        if contender != "FANN":  # which takes seconds, and compiles nothing
+            work()
         return round
 
     def section(self, records: dict[str, Record]) -> str:
@@ -124,6 +129,11 @@ def written_out(X: Array, Y: Array, weights: Layers) -> Array:
     error = ((z if Y.shape[1] == 1 else softmax(z, axis=1)) - Y) / len(X)
     below = (error @ W2.T) * (1.0 - a * a)
     return flat([(X.T @ below, below.sum(axis=0)), (a.T @ error, error.sum(axis=0))])
+
+
+def mean_square(X: Array, Y: Array, weights: Layers) -> float:
+    (W1, b1), (W2, b2) = weights
+    return float(np.mean(np.square(np.tanh(X @ W1 + b1) @ W2 + b2 - Y)))
 
 
 def newtron(X: Array, Y: Array, weights: Layers) -> Any:
@@ -190,7 +200,7 @@ def jax(X: Array, Y: Array, weights: Layers) -> Any:
 def fann(X: Array, Y: Array, weights: Layers) -> Any:
     from speed.fann import epoch
 
-    return None if len(X) == CHECKED else epoch(X, Y, weights)
+    return epoch(X, Y, weights)
 
 
 def matrix_products(X: Array, weights: Layers) -> Any:

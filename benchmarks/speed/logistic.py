@@ -199,14 +199,16 @@ def _glum(settings: dict[str, Any], X: Any) -> Fit:
     from glum import GeneralizedLinearRegressor
 
     dense = settings["kind"] != "sparse"
+    # irls-ls compares the sum of all absolute components, and would go on long after the largest is small enough.
+    summed = X.shape[1] / 4.0 if dense else 1.0
     model = GeneralizedLinearRegressor(
         family="binomial",
         l1_ratio=0.0,
         alpha=ALPHA / X.shape[0],  # its penalty stands beside the mean
         fit_intercept=dense,
         solver="irls-ls" if dense else "lbfgs",
-        gradient_tol=TOLERANCE[settings["dtype"]],
-        max_iter=10_000,
+        gradient_tol=TOLERANCE[settings["dtype"]] * summed,
+        max_iter=100 if dense else 10_000,
         copy_X=False,
         check_input=False,
     )

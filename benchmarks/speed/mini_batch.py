@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class Benchmarks(Family):
     def section(self, records: dict[str, Record]) -> str:
         from speed.report import best_claims, middle, race_table, seconds, verdict
 
-        found = list(records.values())
+        found = deepcopy(list(records.values()))
         for record in found:
             epochs = [
                 middle(seconds(record, name, "epochs"))

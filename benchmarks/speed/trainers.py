@@ -265,6 +265,9 @@ def _one_level(folder: Path, hidden: int, level: str, n: int, watch: Watch) -> b
         told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=watch.limit + 5.0).stdout
     except subprocess.TimeoutExpired as error:
         told = (error.stdout or b"").decode()
+    first = re.search(r"^initial +value (\S+)", told, re.MULTILINE)
+    if first is not None and np.isfinite(watch.first) and abs(float(first[1]) / (2 * n * watch.first) - 1.0) > 1e-5:
+        raise ValueError("nnet starts from another function")
     for value in re.findall(r"^iter *\d+ value (\S+)", told, re.MULTILINE):
         watch.lowest = min(watch.lowest, float(value) / (2.0 * n))
     ended = re.search(r"^took (\S+) value (\S+)", told, re.MULTILINE)
