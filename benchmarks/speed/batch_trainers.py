@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from speed.family import NEWTRON
 from speed.gradient_pass import Layers
-from speed.mini_batch import EpochWatch
+from speed.mini_batch import EpochWatch, Recipe
 from speed.timing import timed
 
 Array = NDArray[Any]
 Trainer = Callable[[Layers, int, EpochWatch], None]  # (start, seed of the batches, watch)
 
 
-def _newtron(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
+def _newtron(X: Array, Y: Array, recipe: Recipe) -> Trainer:
     from newtron import Stochastic, minimize
     from newtron.losses import loss_for
     from newtron.network import Network
@@ -28,7 +28,7 @@ def _newtron(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
     loss = loss_for("regression" if Y.shape[1] == 1 else "classification", None, Y.shape[1])
 
     def train(layers: Layers, seed: int, watch: EpochWatch) -> None:
-        network = Network((X.shape[1], layers[0][0].shape[1], Y.shape[1]), "relu", True)
+        network = Network((X.shape[1], layers[0][0].shape[1], Y.shape[1]), recipe.activation, True)
         objective = TrainingObjective(network, loss, ArrayRows(X, Y, threads=thread_count()), 0.0)
         params = np.concatenate([part.ravel() for layer in layers for part in layer]).astype(np.float64)
 
@@ -41,30 +41,34 @@ def _newtron(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
     return train
 
 
-def _torch(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
+def _torch(X: Array, Y: Array, recipe: Recipe) -> Trainer:
     import torch
     from torch import nn
 
     inputs = torch.from_numpy(X)
     several = Y.shape[1] > 1
     targets = torch.from_numpy(Y.argmax(axis=1) if several else Y)
+    units = nn.ReLU if recipe.activation == "relu" else nn.Tanh
     criterion = nn.CrossEntropyLoss() if several else nn.MSELoss()
 
     def train(layers: Layers, seed: int, watch: EpochWatch) -> None:
         torch.manual_seed(seed)
-        model = nn.Sequential(nn.Linear(X.shape[1], layers[0][0].shape[1]), nn.ReLU())
+        model = nn.Sequential(nn.Linear(X.shape[1], layers[0][0].shape[1]), units())
         model.append(nn.Linear(layers[1][0].shape[0], Y.shape[1]))
         with torch.no_grad():
             for layer, (W, b) in zip((model[0], model[2]), layers, strict=True):
                 layer.weight.copy_(torch.from_numpy(W.T))
                 layer.bias.copy_(torch.from_numpy(b))
-        adam = torch.optim.Adam(model.parameters(), lr=rate)
+        adam = torch.optim.Adam(model.parameters(), lr=recipe.rate)
+        steps = recipe.epochs * -(-len(X) // recipe.batch)
+        schedule = torch.optim.lr_scheduler.LinearLR(adam, 1.0, 1e-3, steps)
         watch.restart()
-        while True:
-            for chosen in torch.randperm(len(X)).split(batch):
+        for _ in range(recipe.epochs):
+            for chosen in torch.randperm(len(X)).split(recipe.batch):
                 adam.zero_grad()
                 criterion(model(inputs[chosen]), targets[chosen]).backward()
                 adam.step()
+                schedule.step()
             weights = [(layer.weight.detach().numpy().T, layer.bias.detach().numpy()) for layer in (model[0], model[2])]
             if watch.sees(weights):
                 return
@@ -72,7 +76,7 @@ def _torch(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
     return train
 
 
-def _sklearn(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
+def _sklearn(X: Array, Y: Array, recipe: Recipe) -> Trainer:
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     several = Y.shape[1] > 1
@@ -82,7 +86,7 @@ def _sklearn(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
 
     def train(layers: Layers, seed: int, watch: EpochWatch) -> None:
         model = kind(hidden_layer_sizes=layers[0][0].shape[1:], alpha=0.0, random_state=seed)
-        model.set_params(learning_rate_init=rate, batch_size="auto" if several else batch)
+        model.set_params(activation=recipe.activation, learning_rate_init=recipe.rate, batch_size=recipe.batch)
         while True:
             model.partial_fit(X, labels, **first)
             if watch.sees(list(zip(model.coefs_, model.intercepts_, strict=True))):
@@ -94,19 +98,21 @@ def _sklearn(X: Array, Y: Array, batch: int, rate: float) -> Trainer:
 class _Jax:
     """An epoch is one compiled program: the permutation, and a scan over its batches."""
 
-    def __init__(self, X: Array, Y: Array, batch: int, rate: float) -> None:
+    def __init__(self, X: Array, Y: Array, recipe: Recipe) -> None:
         import jax
         import jax.numpy as jnp
         import optax
 
         inputs, targets = jax.device_put((X, Y))
-        self._adam = optax.adam(rate)
         several, n = Y.shape[1] > 1, len(X)
-        batch = min(batch, n)
+        batch = min(recipe.batch, n)
+        self._epochs = recipe.epochs
+        self._adam = optax.adam(optax.linear_schedule(recipe.rate, 1e-3 * recipe.rate, recipe.epochs * (n // batch)))
+        f = jax.nn.relu if recipe.activation == "relu" else jnp.tanh
 
         def loss(layers: Any, x: Any, y: Any) -> Any:
             (W1, b1), (W2, b2) = layers
-            z = jax.nn.relu(x @ W1 + b1) @ W2 + b2
+            z = f(x @ W1 + b1) @ W2 + b2
             if several:
                 return optax.softmax_cross_entropy(z, y).mean()
             return jnp.mean(jnp.square(z - y))
@@ -133,15 +139,13 @@ class _Jax:
         if self._compiled is None:
             self.compiling, self._compiled = timed(lambda: self._epoch.lower(at, state, self._key(0)).compile())
         watch.restart()
-        epoch = 0
-        while True:
+        for epoch in range(self._epochs):
             at, state = self._ready(self._compiled(at, state, self._key(1000 * seed + epoch)))
-            epoch += 1
             if watch.sees([(np.asarray(W), np.asarray(b)) for W, b in at]):
                 return
 
 
-TRAINERS: dict[str, Callable[[Array, Array, int, float], Trainer]] = {
+TRAINERS: dict[str, Callable[[Array, Array, Recipe], Trainer]] = {
     NEWTRON: _newtron,
     "PyTorch Adam": _torch,
     "scikit-learn Adam": _sklearn,
