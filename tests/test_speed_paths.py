@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import newtron.estimators.base as base
 import newtron.estimators.plain as plain
+import newtron.estimators.tasks as tasks
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, least_squares
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.rows import ArrayRows
@@ -331,3 +332,21 @@ def test_least_squares_do_not_depend_on_the_blocks_of_a_round(monkeypatch: pytes
     cut, _ = least_squares.solve_least_squares(rows, True, np.full(5, 1e-12))
     assert rank == 5
     np.testing.assert_allclose(cut, whole, rtol=4e-16, atol=1e-300)
+
+
+# --- classes ---
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, np.uint64, bool, float, object, str])
+@pytest.mark.parametrize("spread", [2, 100, 10**6])
+def test_classes_are_those_of_a_sort(dtype: Any, spread: int) -> None:
+    info = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else np.iinfo(np.int64)
+    spread = min(spread, info.max // 2)
+    for low in {0, info.min, info.max - spread} if np.dtype(dtype).kind in "iu" else {0}:
+        drawn = rng.integers(0, spread + 1, 50)
+        y = np.array([low + int(d) for d in drawn], dtype=dtype)
+        classes, codes = tasks._classes(y)
+        expected, expected_codes = np.unique(y, return_inverse=True)
+        assert classes.dtype == expected.dtype
+        np.testing.assert_array_equal(classes, expected)
+        np.testing.assert_array_equal(codes, expected_codes)

@@ -67,6 +67,9 @@ class Scaling:
         return scaled
 
     def targets(self, Y: Array) -> Array:
+        """Y in scaled units; Y itself where they are the user's own."""
+        if not np.any(self.y_center) and np.all(self.y_scale == 1.0):
+            return Y
         scaled: Array = ((Y - self.y_center) / self.y_scale).astype(Y.dtype, copy=False)
         return scaled
 
