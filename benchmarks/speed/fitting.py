@@ -132,7 +132,7 @@ class Watch:
 
 
 def start(p: int, hidden: int, seed: int) -> Layers:
-    rng = np.random.default_rng([seed, hidden])
+    rng = np.random.default_rng([100 + seed, hidden])
     return [
         (rng.standard_normal((p, hidden)) / np.sqrt(p), rng.uniform(-1.0, 1.0, hidden)),
         (rng.standard_normal((hidden, 1)) / np.sqrt(hidden), np.zeros(1)),

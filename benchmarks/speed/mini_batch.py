@@ -158,7 +158,7 @@ class EpochWatch:
 
 def start(widths: tuple[int, ...], seed: int) -> Layers:
     """He et al. 2015."""
-    rng = np.random.default_rng([seed, 7])
+    rng = np.random.default_rng([100 + seed, 7])
     first = rng.standard_normal(widths[:2]) * np.sqrt(2.0 / widths[0])
     second = rng.standard_normal(widths[1:]) * np.sqrt(1.0 / widths[1])
     return [(W.astype(np.float32), np.zeros(W.shape[1], np.float32)) for W in (first, second)]

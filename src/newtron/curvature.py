@@ -83,7 +83,8 @@ def add_second_order(at: Linearization, u: Array, out: Array) -> None:
         sums: dict[Block, Array] = {}
         for rows in _pieces(u.shape[0], _widest(network, number)):
             inputs = turned_inputs(at, rows)
-            below = deltas(at, identity(bend.shape[1], inputs[0].shape[1], bend.dtype), rows, number)
+            seeds = identity(bend.shape[1], inputs[0].shape[1], bend.dtype) if number else None
+            below = [] if seeds is None else deltas(at, seeds, rows, number)
             _add_bends(inputs, below, np.ascontiguousarray(bend[rows].T), number, sums)
             moved = np.ascontiguousarray(at.slopes[number][rows].T)
             _add_crossings(inputs, below, moved[:, None] * delta[rows].T, number, sums)

@@ -170,15 +170,3 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
     b_high = t - (t - b)
     b_low = b - b_high
     return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
-
-
-def sum_pairs(high: Array, low: Array) -> tuple[Array, Array]:
-    """Sum over the first axis of high + low, itself as a pair, by a tree of exact additions."""
-    while high.shape[0] > 1:
-        half = high.shape[0] // 2
-        rest_high, rest_low = high[2 * half :], low[2 * half :]
-        s, e = two_sum(high[:half], high[half : 2 * half])
-        e += low[:half] + low[half : 2 * half]
-        high = np.concatenate([s, rest_high])
-        low = np.concatenate([e, rest_low])
-    return two_sum(high[0], low[0])

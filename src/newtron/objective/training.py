@@ -33,9 +33,9 @@ _SAMPLE_ROWS = 20.0
 # beyond reads X again.
 _KEEP = 5_000_000
 # A block has as many rows as keep the values of all units within the first number of bytes, about a core's own cache,
-# and X (what copies it, copies a block at a time) and the outputs' Hessians within the second. On a plateau from
-# 1,000 to 8,000 rows a gradient costs the same within 5 % for any network; fewer rows are paid for in calls.
-_UNIT_BYTES, _ROW_BYTES, _BLOCK_ROWS = 2**21, 2**23, (128, 8192)
+# and X (which a gradient reads twice) and the outputs' Hessians within the second. On a plateau from 1,000 to 8,000
+# rows a gradient costs the same within 5 % for any network; fewer rows are paid for in calls.
+_UNIT_BYTES, _ROW_BYTES, _BLOCK_ROWS = 2**21, 2**22, (128, 8192)
 
 
 class TrainingObjective(Objective):

@@ -117,7 +117,8 @@ class ArrayRows(Rows):
         which = which if self._chosen is None else self._chosen[which]
         X, y, weight, chosen = self._X, self._y, self._weight, which
         if copied:
-            X, y, weight = X[which], y[which], None if weight is None else weight[which]
+            X = X[which] if is_sparse(X) else X.take(which, axis=0)
+            y, weight = y[which], None if weight is None else weight[which]
             chosen = None
         return ArrayRows(X, y, weight, center=self._center, scale=self._scale, threads=self.threads, chosen=chosen)
 
