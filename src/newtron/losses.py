@@ -69,6 +69,9 @@ class Loss(ABC):
     min_outputs: ClassVar[int] = 1
     # A classifying loss below this proves that the row's own class is the most probable one; 0: no such proof.
     separated_below: ClassVar[float] = 0.0
+    # c such that along any line |loss'''| <= c ‖dz‖ loss'' (self-concordance; Bach 2010): how fast the curvature can
+    # change. None where there is no such c.
+    self_concordance: ClassVar[float | None] = None
 
     @abstractmethod
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
@@ -98,6 +101,7 @@ class SquaredError(Loss):
     name = "squared_error"
     formula = "½ (y - ŷ)²"
     quadratic = True
+    self_concordance = 0.0
     task = "regression"
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
@@ -125,6 +129,7 @@ class LogLoss(Loss):
     name = "log_loss"
     formula = "-y log ŷ - (1 - y) log(1 - ŷ)"
     task = "classification"
+    self_concordance = 1.0
     separated_below = float(np.log(2.0))
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
@@ -149,6 +154,7 @@ class SoftmaxLogLoss(Loss):
     name = "log_loss"
     formula = "-Σ_c y_c log ŷ_c"
     task = "classification"
+    self_concordance = float(np.sqrt(2.0))
     separated_below = float(np.log(2.0))
     min_outputs = 2
 

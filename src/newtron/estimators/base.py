@@ -17,9 +17,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from newtron.errors import InputError
+from newtron.estimators.certified import certificate_of
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Shape, Task, best_member, train_members, with_shares
+from newtron.inference.certificate import Certificate
 from newtron.linalg import is_sparse
 from newtron.losses import Loss
 from newtron.parallel import one_blas_thread, thread_count
@@ -193,6 +195,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         n = len(self.members_)
         who = f"{len(poor)} of {n} members: " if n > 1 else ""
         warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=4)
+
+    @property
+    def certificate_(self) -> Certificate:
+        """Whether the fit is an optimum, of what kind, and how far from the lowest objective at most."""
+        check_is_fitted(self)
+        return certificate_of(self)
 
     # --- keeping ---
 

@@ -92,6 +92,11 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
             raise InputError(
                 f"All rows are of one class ({self.classes_[0]!r}): a classifier needs two classes or more."
             )
+        return self._coded(codes, y, weight, dtype)
+
+    def _coded(self, codes: Any, y: Any, weight: Array | None, dtype: Any) -> tuple[Array, Array | None]:
+        """Targets (n, k) from the numbers of the classes, and the weights with those of the classes."""
+        K = len(self.classes_)
         if self.class_weight is not None:
             per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight)
             if not (np.isfinite(per_class).all() and (per_class >= 0.0).all() and per_class.any()):

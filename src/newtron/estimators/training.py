@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.estimators.scaling import Scaling
+from newtron.inference.endpoint import Curvature, Endpoint, measure
 from newtron.losses import Loss
 from newtron.network import Layer, Network
 from newtron.objective import TrainingObjective
@@ -24,11 +25,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Member:
-    """One trained network of an average: its shape, its solution, and its share in the prediction."""
+    """One trained network of an average: its shape, its solution, and its share in the prediction.
+
+    end: where it ended, for its certificate; None where it was not measured.
+    """
 
     network: Network
     solution: Solution
     share: float = 1.0
+    end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
 
     @property
     def hidden(self) -> Shape:
@@ -38,6 +43,11 @@ class Member:
     @property
     def params(self) -> Array:
         return self.solution.params
+
+    @property
+    def curvature(self) -> Curvature:
+        """What second derivatives say of its end."""
+        return self.end.curvature if isinstance(self.end, Endpoint) else self.end or Curvature()
 
 
 @dataclass(frozen=True)
@@ -99,23 +109,29 @@ def train_members(task: Task) -> list[Member]:
 
 def _train(task: Task, shape: Shape, start: int, threads: int, callback: Callable[[Progress], Any]) -> Member:
     network = Network((task.X.shape[1], *shape, task.Y.shape[1]), task.activation, task.intercept)
-    changes = task.scaling.changes_inputs
-    rows = ArrayRows(
-        task.X,
-        task.Y,
-        task.weight,
-        center=task.scaling.x_center if changes and np.any(task.scaling.x_center) else None,
-        scale=task.scaling.x_scale if changes else None,
-        threads=threads,
-    )
+    rows = scaled_rows(task.X, task.Y, task.weight, task.scaling, threads)
     objective = TrainingObjective(network, task.loss, rows, task.alpha)
     solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
     params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
     solution = minimize(objective, params, solver, tol=task.tol, max_iter=task.max_iter, callback=callback)
+    end = measure(objective, solution)
     _settle(network.split(solution.params)[-1], task.loss, penalised=task.alpha > 0.0)
-    return Member(network, replace(solution, chosen=chosen))
+    return Member(network, replace(solution, chosen=chosen), end=end)
+
+
+def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, threads: int) -> ArrayRows:
+    """The rows as they are trained on. Y in scaled units already."""
+    changes = scaling.changes_inputs
+    return ArrayRows(
+        X,
+        Y,
+        weight,
+        center=scaling.x_center if changes and np.any(scaling.x_center) else None,
+        scale=scaling.x_scale if changes else None,
+        threads=threads,
+    )
 
 
 def _settle(output: Layer, loss: Loss, penalised: bool) -> None:

@@ -73,6 +73,7 @@ class TrainingObjective(Objective):
         self.block_rows = block_rows
         self._squares: Array | None = None
         self.kept_curvature: tuple[Array, Array] | None = None  # of objective.linear
+        self._last_hessian: tuple[Array, Array] | None = None
         self._samples: dict[float, TrainingObjective] = {}
 
     # --- evaluation ---
@@ -108,7 +109,19 @@ class TrainingObjective(Objective):
         if total.hessian is not None:
             total.hessian[np.diag_indices(self.n_params)] += self.alpha
             total.hessian /= weight
+            if not gauss_newton:
+                self._last_hessian = (params.copy(), total.hessian)
         return total
+
+    def hessian_at(self, params: Array) -> Array:
+        """The exact Hessian (P, P); the last one that was formed, where it is the same."""
+        if self._last_hessian is not None:
+            where, hessian = self._last_hessian
+            if self.is_quadratic or np.array_equal(where, params):
+                return hessian
+        found = self.evaluate(params, 2).hessian
+        assert found is not None
+        return found
 
     def of_chunk(
         self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, measures: bool = False

@@ -1,0 +1,101 @@
+"""The certificate of an estimator, and the same again from its data."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
+
+from newtron.estimators.training import Member, best_member, scaled_rows, with_shares
+from newtron.inference.agreement import agrees
+from newtron.inference.certificate import Certificate, certify, summarise, with_starts
+from newtron.inference.endpoint import measure
+from newtron.objective import TrainingObjective
+from newtron.parallel import thread_count
+
+if TYPE_CHECKING:
+    from newtron.estimators.base import NewtronEstimator
+
+Array = NDArray[np.floating]
+
+
+def certificate_of(estimator: NewtronEstimator) -> Certificate:
+    """From what was measured at the end of each member's training."""
+    members = estimator.members_
+
+    def recompute(X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
+        return _recomputed(estimator, X, y, sample_weight)
+
+    found: dict[int, Certificate] = {}
+    for shape in dict.fromkeys(member.hidden for member in members):
+        numbers = [i for i, member in enumerate(members) if member.hidden == shape]
+        own = [certify(m.solution, m.curvature, convex=_is_convex(estimator, m)) for m in (members[i] for i in numbers)]
+        found |= dict(zip(numbers, with_starts(own), strict=True))
+    used = [member.share > 0.0 for member in members]
+    return summarise([found[i] for i in range(len(members))], used, recompute)
+
+
+def _is_convex(estimator: NewtronEstimator, member: Member) -> bool:
+    return member.network.is_linear and estimator.loss_.convex
+
+
+def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
+    """The certificate of the model as it is on these data, whether that is what was kept, and what was kept."""
+    own = certificate_of(estimator)
+    data = _training_data(estimator, X, y, sample_weight)
+    if data is None:  # classes that the model does not know: no objective at all
+        return own, False, own
+    X, Y, weight = data
+    rows = scaled_rows(X, Y, weight, estimator.scaling_, thread_count(estimator.n_jobs))
+    same = _is_consistent(estimator)
+    anew = []
+    for member in estimator.members_:
+        objective = TrainingObjective(member.network, estimator.loss_, rows, float(estimator.alpha))
+        now = measure(objective, member.solution, thorough=True)
+        same &= agrees(member.solution, member.curvature, now, float(estimator.tol))
+        solution = replace(member.solution, value=now.value, gradient_norm=now.relative_gradient)
+        anew.append(replace(member, solution=solution, end=now.curvature))
+    return certificate_of(_with(estimator, anew)), same, own
+
+
+def _with(estimator: Any, members: list[Member]) -> Any:
+    """The same estimator with other members; a copy as shallow as can be."""
+    again = copy.copy(estimator)
+    again.members_ = members
+    return again
+
+
+def _training_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Array, Array | None] | None:
+    """X, Y and weights as `fit` makes them, with the scaling and classes that the model has."""
+    regression = estimator._task == "regression"
+    kwargs = {"multi_output": True, "y_numeric": True} if regression else {}
+    sparse = "csr" if estimator._sparse else False
+    X, y = validate_data(estimator, X, y, accept_sparse=sparse, dtype=[np.float64, np.float32], reset=False, **kwargs)
+    weight = estimator._weights(X, sample_weight)
+    if regression:
+        Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        if Y.shape[1] != estimator.members_[0].network.n_outputs:
+            return None
+        return X, estimator.scaling_.targets(Y).astype(X.dtype, copy=False), weight
+    known, codes = np.unique(np.asarray(y), return_inverse=True)
+    if not np.array_equal(known, estimator.classes_):
+        return None
+    Y, weight = estimator._coded(codes, y, weight, X.dtype)
+    return X, Y, weight
+
+
+def _is_consistent(estimator: Any) -> bool:
+    """Do the attributes that follow from the members still follow from them?"""
+    members = estimator.members_
+    shares = [member.share for member in with_shares(members, getattr(estimator, "combine", "average"))]
+    same = shares == [member.share for member in members]
+    same &= estimator.solution_ is members[best_member(members)].solution
+    if hasattr(estimator, "coef_"):
+        again = _with(estimator, members)
+        again._fitted()
+        same &= np.array_equal(again.coef_, estimator.coef_) and np.array_equal(again.intercept_, estimator.intercept_)
+    return bool(same)
