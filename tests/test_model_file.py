@@ -116,6 +116,8 @@ def same_model(a: Any, b: Any) -> None:
     for one, other in zip(a.members_, b.members_, strict=True):
         assert (one.network, one.share, one.hidden) == (other.network, other.share, other.hidden)
         same_solution(one.solution, other.solution)
+    assert a.certificate_.to_json() == b.certificate_.to_json()
+    assert str(a.certificate_) == str(b.certificate_)
     assert type(a.loss_) is type(b.loss_)
     assert a.n_iter_ == b.n_iter_
     for name in ("n_features_in_", "feature_names_in_", "classes_", "coef_", "intercept_"):
@@ -484,6 +486,16 @@ WRONG: list[tuple[str, Any, str]] = [
     ("members[1].solution.trace_rows", 1, r"members/1/trace.npy has"),
     ("members[1].solution.solver", "newton", r"members\[1\].solution.solver"),
     ("members[1].solution.note", None, r"members\[1\].solution.note"),
+    ("members[1].curvature", 1.0, r"members\[1\].curvature"),
+    ("members[1].curvature.method", "guess", r"members\[1\].curvature.method"),
+    ("members[1].curvature.sign", 2, r"members\[1\].curvature.sign"),
+    ("members[1].curvature.sign", True, r"members\[1\].curvature.sign"),
+    ("members[1].curvature.smallest", "small", r"members\[1\].curvature.smallest"),
+    ("members[1].curvature.loss_gap_bound", -1.0, r"members\[1\].curvature.loss_gap_bound"),
+    ("members[1].curvature.loss_gap_bound", 0.0, r"members\[1\].curvature.no_bound"),
+    ("members[1].curvature.no_bound", "x" * 2000, r"members\[1\].curvature.no_bound"),
+    ("members[1].curvature.decrement", HUGE, r"members\[1\].curvature.decrement"),
+    ("members[1].curvature.more", 1, r"members\[1\].curvature.more is not a known field"),
     ("schema", {"version": 1}, "schema.columns is missing"),
     ("schema", 3, "schema"),
     ("report", "all is well", "report"),

@@ -42,6 +42,10 @@ def print_screen(job: Job) -> None:
     ends = list(job.trained.items()) + ([("on all rows", job.refit)] if job.refit else [])
     screen.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name)])
     screen.gap()
+    screen.heading("Certificate of the model that is written")
+    for sentence in job.final.estimator.certificate_.sentences():
+        screen.line(sentence, indent=2)
+    screen.gap()
     if job.notes:
         screen.heading("Please note")
         screen.notes(job.notes)
@@ -122,4 +126,5 @@ def _model_facts(trained: Trained) -> dict[str, Any]:
         "ending": ending(trained.estimator),
         "seconds": trained.seconds,
         "members": ends_facts(trained),
+        "certificate": trained.estimator.certificate_.to_json(),
     }

@@ -12,7 +12,7 @@ import numpy as np
 from newtron.cli.compare import Report, metric_table
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.screen import Screen
-from newtron.cli.stages import ENDS, ending, sentences
+from newtron.cli.stages import ENDS, ending
 from newtron.cli.words import count, label, listed, number, strict
 from newtron.errors import InputError
 from newtron.model_file import Bundle, load_bundle, settings_to_json
@@ -196,7 +196,7 @@ def _show_ending(screen: Screen, estimator: Any) -> None:
     screen.gap()
     screen.heading("How training ended")
     screen.line(ending(estimator), indent=2)
-    for sentence in sentences(estimator):
+    for sentence in estimator.certificate_.sentences():
         screen.line(sentence, indent=2)
 
 
@@ -226,6 +226,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
             }
             for member in estimator.members_
         ],
+        "certificate": estimator.certificate_.to_json(),
         "coefficients": None,
         "report": None if report is None else report.to_json(),
         "schema": None if schema is None else schema.to_json(),

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from newtron.inference.endpoint import Curvature, Endpoint
+from newtron.inference.gap import penalty_bound
 from newtron.inference.spectrum import LANCZOS_STEPS
 from newtron.solvers import Solution, Status
 
@@ -46,7 +47,7 @@ def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
     found, spectrum = now.curvature, now.spectrum
     if kept.method == "none" or spectrum is None or kept.method != found.method:
         # Nothing was stated, or it was looked at in another way: only the bound is a claim that can be false.
-        return _still_proved(kept, found, 0.0)
+        return _still_proved(kept, found, 0.0, 0.0)
     if kept.sign != found.sign:
         # A smallest curvature at the edge of its rounding may fall to either side.
         edge = math.isfinite(spectrum.error) and abs(spectrum.scaled_smallest) <= 3.0 * spectrum.error
@@ -61,21 +62,25 @@ def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
     if not (_near(kept.smallest, found.smallest, least) and _near(kept.largest, found.largest, ends)):
         return False
     if not spectrum.exact or found.sign != 1:
-        return _still_proved(kept, found, 0.0)
+        return _still_proved(kept, found, 0.0, 0.0)
     off = float(np.linalg.norm(now.rounding.gradient / now.scale)) / math.sqrt(spectrum.scaled_smallest)
     wide = 2.0 * off + min(share, 1.0) * found.decrement
-    return _near(kept.decrement, found.decrement, wide) and _still_proved(kept, found, wide)
+    # Whatever the decrement was, the rounding of the gradient is a part of the bound.
+    by_penalty = penalty_bound(np.zeros_like(now.gradient), now.rounding.gradient, now.penalty)
+    least_bound = min(0.5 * off**2, math.inf if by_penalty is None else by_penalty)
+    return _near(kept.decrement, found.decrement, wide) and _still_proved(kept, found, wide, least_bound)
 
 
 def _near(a: float, b: float, slack: float) -> bool:
     return (math.isnan(a) and math.isnan(b)) or abs(a - b) <= slack
 
 
-def _still_proved(kept: Curvature, found: Curvature, wide: float) -> bool:
-    """Is the bound that was stated at least the one that is proved now? wide: what rounding may do to its root."""
+def _still_proved(kept: Curvature, found: Curvature, wide: float, least: float) -> bool:
+    """Is the bound that was stated at least the one that is proved now? wide: what rounding may do to its root.
+    least: a part of it that is the same in any rounding."""
     if math.isnan(kept.loss_gap_bound):
         return True
     if math.isnan(found.loss_gap_bound):
         return False
-    stated, proved = math.sqrt(max(0.0, kept.loss_gap_bound)), math.sqrt(found.loss_gap_bound)
-    return stated >= proved * (1.0 - 1e-6) - wide
+    stated, proved = kept.loss_gap_bound * (1.0 + 1e-6), found.loss_gap_bound
+    return stated >= least and math.sqrt(stated) >= math.sqrt(proved) - wide

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from newtron.inference.endpoint import Curvature
+from newtron.inference.endpoint import METHODS, Curvature
 from newtron.solvers import Solution, Status
 
 # Ends whose objectives differ by no more than this share are one minimum: solvers tell no finer by values.
@@ -243,7 +243,7 @@ def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompu
         no_bound=next((c.no_bound for c in judged if c.no_bound), ""),
         smallest_eigenvalue=_extreme(min, [c.smallest_eigenvalue for c in judged]),
         largest_eigenvalue=_extreme(max, [c.largest_eigenvalue for c in judged]),
-        method=min((c.method for c in judged), key=("none", "lanczos", "exact").index),
+        method=min((c.method for c in judged), key=METHODS.index),
         n_iter=max(c.n_iter for c in certificates),
         evaluations=sum(c.evaluations for c in certificates),
         starts_at_best=best.starts_at_best,

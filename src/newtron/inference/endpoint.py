@@ -37,6 +37,7 @@ _DENSE, _EIGEN = 4.0, 5.0
 # Rows of the longest chunk there is.
 _LONGEST = 65536
 
+METHODS = ("none", "lanczos", "exact")
 NO_CURVATURE = "the curvature was not measured, which would have taken long beside the training"
 
 

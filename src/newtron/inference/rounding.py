@@ -74,7 +74,8 @@ def rounding_of(
         # Hessian moves at most as far as z.
         q = objective.n_params // k
         moved = 0.0 if objective.is_quadratic else (q + 3.0) * u * radius * scaled + _FUNCTION * u
-        curvature = k * q * (summing + 4.0 * u + moved)
+        added = float(np.max(objective.alpha / np.square(objective.scale), initial=0.0)) / objective.rows.total_weight
+        curvature = k * q * (summing + 4.0 * u + moved) + 4.0 * float(np.finfo(np.float64).eps) * added
     else:
         depth = sum(objective.network.widths) + 10.0 * len(layers)
         size = 0.0 if hessian is None else _scaled_norm(hessian, objective.scale)

@@ -15,6 +15,7 @@ from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, best_member
 from newtron.losses import loss_for
 from newtron.model_file.archive import Vector
+from newtron.model_file.ends import curvature_from_json, curvature_to_json
 from newtron.model_file.fields import (
     DAMAGED,
     a_count,
@@ -56,7 +57,7 @@ FIELDS = (
     "schema",
     "report",
 )
-_MEMBER = ("widths", "activation", "intercept", "share", "solution")
+_MEMBER = ("widths", "activation", "intercept", "share", "solution", "curvature")
 _SOLUTION = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "chosen", "solver", "trace_rows")
 # Of a trace row; how long a row took is left out, because it says nothing about the model and would make the
 # same fit another file each time.
@@ -133,6 +134,7 @@ def _member_to_json(member: Member, number: int, arrays: dict[str, Vector]) -> d
             "solver": solver_to_json(solution.solver, "solution.solver"),
             "trace_rows": len(solution.trace),
         },
+        "curvature": curvature_to_json(member.curvature),
     }
 
 
@@ -234,6 +236,8 @@ def _read_scaling(read: Read, n_features: int, n_outputs: int) -> Scaling:
 
 
 def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[int, int]) -> Member:
+    if isinstance(value, dict):
+        value = {"curvature": None, **value}  # files of the first versions have none
     an_object(value, where, _MEMBER)
     number = int(where[len("members[") : -1])
     widths = a_list(value["widths"], f"{where}.widths", lambda w, place: a_count(w, place, 1))
@@ -262,7 +266,8 @@ def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[
         raise wrong(f"{where}.solution.trace_rows", "as many rows as are stored", n_rows)
     trace = read(_member_name(number, "trace"), n_rows * len(_TRACE)).reshape(n_rows, len(_TRACE))
     solution = _read_solution(value["solution"], f"{where}.solution", params, gradient, trace)
-    return Member(Network(tuple(widths), activation, intercept), solution, share)
+    end = curvature_from_json(value["curvature"], f"{where}.curvature")
+    return Member(Network(tuple(widths), activation, intercept), solution, share, end)
 
 
 def _trace_row(numbers: list[float]) -> TraceRow:
