@@ -327,9 +327,9 @@ def test_least_squares_do_not_depend_on_the_blocks_of_a_round(monkeypatch: pytes
     A[:, 3] = A[:, 0] + 1e-7 * A[:, 3]
     weight = rng.uniform(0.5, 2.0, size=300)
     rows = ArrayRows(A, np.column_stack([Y[:30].repeat(10), A @ [1.0, 2.0, 3.0, 4.0]]), weight)
-    whole, rank = least_squares.solve_least_squares(rows, True, np.full(5, 1e-12))
+    whole, rank, _ = least_squares.solve_least_squares(rows, True, np.full(5, 1e-12))
     monkeypatch.setattr(least_squares, "_BLOCK_NUMBERS", 64)
-    cut, _ = least_squares.solve_least_squares(rows, True, np.full(5, 1e-12))
+    cut, _, _ = least_squares.solve_least_squares(rows, True, np.full(5, 1e-12))
     assert rank == 5
     np.testing.assert_allclose(cut, whole, rtol=4e-16, atol=1e-300)
 

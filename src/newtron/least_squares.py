@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,15 @@ _NEGLIGIBLE = 1e-20
 _BLOCK_NUMBERS = 2**15
 
 
+class LeastSquares(NamedTuple):
+    """B (q, k), the numerical rank of the weighted [X, 1] with the ridge below it, and the triangle R (q, q) of the
+    weighted [X, 1] alone: R'R = [X, 1]'W[X, 1], with twice the digits that this product would have."""
+
+    B: Array
+    rank: int
+    root: Array
+
+
 class _Pair:
     """A double-double array that adds: what a chunk contributes to the gradient."""
 
@@ -40,42 +50,42 @@ class _Pair:
         return self
 
 
-class _Triangle:
+class Triangle:
     """R of a QR decomposition; adding merges two of them into the R of both sets of rows."""
 
     def __init__(self, R: Array) -> None:
         self.R = R
 
-    def __iadd__(self, other: _Triangle) -> _Triangle:
-        self.R = _upper(np.vstack([self.R, other.R]))
+    def __iadd__(self, other: Triangle) -> Triangle:
+        self.R = upper(np.vstack([self.R, other.R]))
         return self
 
 
-def _upper(A: Array) -> Array:
+def upper(A: Array) -> Array:
     """R of A = QR."""
     R: Array = np.linalg.qr(A, mode="r")  # type: ignore[assignment]  # NumPy's stubs know only the other modes
     return R
 
 
-def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Array, int]:
+def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> LeastSquares:
     """Minimise sum_i w_i ½‖y_i - [x_i, 1]'B‖² + ½ sum_j ridge_j ‖B_j‖² to the last digits.
 
-    ridge: (q,) for the q = p (+ 1) rows of B. Returns B (q, k) and the numerical rank of the weighted
-    [X, 1] with the ridge below it.
+    ridge: (q,) for the q = p (+ 1) rows of B.
     """
     scale = _column_scale(rows, intercept)
     q, k = scale.size, rows.n_outputs
 
-    def triangle(chunk: Chunk) -> _Triangle:
+    def triangle(chunk: Chunk) -> Triangle:
         A = np.hstack([_design(chunk, intercept) * scale, chunk.y])
         if chunk.weight is not None:
             A *= np.sqrt(chunk.weight.astype(np.float64))[:, None]
-        return _Triangle(_upper(A))
+        return Triangle(upper(A))
 
     # The columns of y go along: beside R they become Q'y.
     merged = rows.sum(triangle)
+    root = merged.R[:q, :q] / scale
     if ridge.any():
-        merged += _Triangle(np.hstack([np.diag(np.sqrt(ridge) * scale), np.zeros((q, k))]))
+        merged += Triangle(np.hstack([np.diag(np.sqrt(ridge) * scale), np.zeros((q, k))]))
     inverse = _Inverse(merged.R[:q, :q])
     high: Array = scale[:, None] * inverse.times(merged.R[:q, q:])
     low: Array = np.zeros_like(high)
@@ -97,7 +107,7 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> tuple[Arra
         if size * (size / min(last, norm or 1.0)) <= _NEGLIGIBLE * norm:
             break
         last = size
-    return high, inverse.rank
+    return LeastSquares(high, inverse.rank, root)
 
 
 def _design(chunk: Chunk, intercept: bool) -> Array:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.estimators.base import NewtronEstimator
+from newtron.estimators.coefficients import summary_of
 from newtron.estimators.tasks import Classification, Regression
+from newtron.inference.summary import Summary
 from newtron.solvers import Progress, Solver
 
 Array = NDArray[np.floating]
@@ -112,6 +114,49 @@ class PerceptronRegressor(Regression, _Perceptron):
         self.coef_ = W[:, 0] if self._one_column else W.T
         self.intercept_ = float(b[0]) if self._one_column else b
 
+    def summary(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        covariance: str | None = None,
+        groups: Any = None,
+        sample_weight: Any = None,
+        coverage: float = 0.95,
+    ) -> Summary:
+        """Coefficients with standard errors, t, p and intervals, and how well the model fits. Prints as a table.
+
+        Without X and y it reads what fit kept of them. A weight in sample_weight is that many rows. (Weights that are
+        one over a variance: divide them by their mean before fit, so that they add to the number of rows; the
+        classical formula is that of weighted least squares then.)
+
+        Parameters
+        ----------
+        X, y : the rows that fit had, which the HC and cluster formulas need; also for a fit of more than 500
+            parameters, which keeps nothing.
+        covariance : str or None
+            "classical": s²(X'X)⁻¹ with s² = RSS/(n - p). "HC0", "HC1", "HC2", "HC3": right also where the variance
+            depends on x (White 1980; MacKinnon & White 1985). "cluster": right also where rows of one group depend on
+            each other (Liang & Zeger 1986), times G/(G - 1) (n - 1)/(n - p), t with G - 1 degrees of freedom, as
+            Stata's regress and statsmodels do. Under a penalty "posterior": s²(X'X + S)⁻¹, or "sandwich":
+            s²(X'X + S)⁻¹ X'X (X'X + S)⁻¹; the others then have the penalised bread, and there are no tests. None is
+            "posterior" under a penalty, "cluster" with groups, and "classical" else.
+        groups : (n,)
+            The group of each row, for "cluster".
+        sample_weight : (n,)
+            The weights that fit had, with X and y.
+        coverage : float
+            Of the intervals.
+
+        Raises
+        ------
+        InputError
+            A formula lacks its rows, groups or penalty; the rows are not those of the fit.
+        """
+        return summary_of(
+            self, X, y, covariance=covariance, groups=groups, sample_weight=sample_weight, coverage=coverage
+        )
+
 
 class PerceptronClassifier(Classification, _Perceptron):
     """Classification with a perceptron: ŷ = σ(xw + b), log loss; softmax for more than two classes.
@@ -190,6 +235,54 @@ class PerceptronClassifier(Classification, _Perceptron):
         W, b = self._weights_in_units()
         self.coef_ = W.T
         self.intercept_ = b
+
+    def summary(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        covariance: str | None = None,
+        groups: Any = None,
+        sample_weight: Any = None,
+        coverage: float = 0.95,
+        baseline: Any = None,
+    ) -> Summary:
+        """Coefficients with standard errors, z, p and intervals, and how well the model fits. Prints as a table.
+
+        For two classes the coefficients are those of the log odds of one class against the other; for more, of the
+        log odds of each class against the baseline (coef_ of the class less coef_ of the baseline), which is all that
+        probabilities determine: multinomial logistic regression. Without X and y it reads what fit kept of them. A
+        weight in sample_weight is that many rows.
+
+        Parameters
+        ----------
+        X, y, groups, sample_weight, coverage
+            As in `PerceptronRegressor.summary`.
+        covariance : str or None
+            "classical": the inverse of the observed information I. "HC0" to "HC3": the sandwich of White (1982) from
+            the rows' scores, with the leverages of the weighted least-squares problem at the optimum; HC1 is n/(n - p).
+            "cluster": as in `PerceptronRegressor.summary` and statsmodels, with the normal distribution; Stata's logit
+            has the factor G/(G - 1) alone. Under a penalty "posterior": (I + S)⁻¹, or "sandwich": (I + S)⁻¹ I
+            (I + S)⁻¹; there are no tests then. None is "posterior" under a penalty, "cluster" with groups, and
+            "classical" else.
+        baseline : a class, or None
+            None is the first of classes_.
+
+        Raises
+        ------
+        InputError
+            A formula lacks its rows, groups or penalty; the rows are not those of the fit; the loss is no likelihood.
+        """
+        return summary_of(
+            self,
+            X,
+            y,
+            covariance=covariance,
+            groups=groups,
+            sample_weight=sample_weight,
+            coverage=coverage,
+            baseline=baseline,
+        )
 
     def decision_function(self, X: Any) -> Array:
         """The raw prediction z = xw + b: (n,) for two classes (positive means `classes_[1]`), else (n, K)."""

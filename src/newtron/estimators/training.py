@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from newtron.estimators.scaling import Scaling
 from newtron.inference.endpoint import Curvature, Endpoint, measure
+from newtron.inference.information import Information, keep
 from newtron.losses import Loss
 from newtron.network import Layer, Network
 from newtron.objective import TrainingObjective
@@ -27,13 +28,15 @@ Shape = tuple[int, ...]
 class Member:
     """One trained network of an average: its shape, its solution, and its share in the prediction.
 
-    end: where it ended, for its certificate; None where it was not measured.
+    end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
+    its rows, for its summary; None where that would be large or has no meaning.
     """
 
     network: Network
     solution: Solution
     share: float = 1.0
     end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
+    information: Information | None = None
 
     @property
     def hidden(self) -> Shape:
@@ -117,8 +120,9 @@ def _train(task: Task, shape: Shape, start: int, threads: int, callback: Callabl
     params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
     solution = minimize(objective, params, solver, tol=task.tol, max_iter=task.max_iter, callback=callback)
     end = measure(objective, solution)
+    information = keep(objective, solution.params, solution.value)
     _settle(network.split(solution.params)[-1], task.loss, penalised=task.alpha > 0.0)
-    return Member(network, replace(solution, chosen=chosen), end=end)
+    return Member(network, replace(solution, chosen=chosen), end=end, information=information)
 
 
 def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, threads: int) -> ArrayRows:

@@ -109,7 +109,7 @@ def _read(file: BinaryIO) -> Bundle:
     check_format(manifest)
     if not isinstance(manifest["members"], list):
         raise wrong("members", "a list", manifest["members"])
-    archive.expect((MANIFEST, *array_names(len(manifest["members"]))))
+    archive.expect((MANIFEST, *array_names(manifest["members"])))
     estimator = from_manifest(manifest, archive.vector, archive.capacity)
     report = manifest["report"]
     if report is not None and not isinstance(report, dict):

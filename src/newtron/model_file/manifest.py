@@ -29,6 +29,7 @@ from newtron.model_file.fields import (
     one_of,
     wrong,
 )
+from newtron.model_file.information import information_from_json, information_names, information_to_json
 from newtron.model_file.settings import (
     ESTIMATORS,
     classes_from_json,
@@ -41,7 +42,7 @@ from newtron.model_file.settings import (
 from newtron.network import Network
 from newtron.solvers import Solution, Status, TraceRow
 
-FORMAT, VERSION = "newtron-model", 1
+FORMAT, VERSION = "newtron-model", 2
 
 FIELDS = (
     "format",
@@ -57,7 +58,7 @@ FIELDS = (
     "schema",
     "report",
 )
-_MEMBER = ("widths", "activation", "intercept", "share", "solution", "curvature")
+_MEMBER = ("widths", "activation", "intercept", "share", "solution", "curvature", "information")
 _SOLUTION = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "chosen", "solver", "trace_rows")
 # Of a trace row; how long a row took is left out, because it says nothing about the model and would make the
 # same fit another file each time.
@@ -135,6 +136,7 @@ def _member_to_json(member: Member, number: int, arrays: dict[str, Vector]) -> d
             "trace_rows": len(solution.trace),
         },
         "curvature": curvature_to_json(member.curvature),
+        "information": information_to_json(member.information, number, arrays),
     }
 
 
@@ -146,10 +148,11 @@ def _scaling_name(part: str) -> str:
     return f"scaling/{part}.npy"
 
 
-def array_names(n_members: int) -> tuple[str, ...]:
-    """Every array that an archive of so many members holds."""
-    members = [_member_name(m, part) for m in range(n_members) for part in ("params", "gradient", "trace")]
-    return (*map(_scaling_name, _SCALING), *members)
+def array_names(members: list[Any]) -> tuple[str, ...]:
+    """Every array that an archive with these members in its manifest holds."""
+    names = [_member_name(m, part) for m in range(len(members)) for part in ("params", "gradient", "trace")]
+    names += [name for m, member in enumerate(members) for name in information_names(member, m)]
+    return (*map(_scaling_name, _SCALING), *names)
 
 
 def check_format(manifest: Any) -> None:
@@ -192,7 +195,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     estimator.scaling_ = _read_scaling(read, n_features, n_outputs)
 
     def member(value: Any, where: str) -> Member:
-        return _read_member(value, where, read, capacity, (n_features, n_outputs))
+        return _read_member(value, where, read, capacity, (n_features, n_outputs), estimator._task)
 
     members = a_list(manifest["members"], "members", member)
     perceptron = not hasattr(estimator, "hidden")
@@ -235,9 +238,9 @@ def _read_scaling(read: Read, n_features: int, n_outputs: int) -> Scaling:
     return Scaling(**parts)
 
 
-def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[int, int]) -> Member:
+def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[int, int], task: str) -> Member:
     if isinstance(value, dict):
-        value = {"curvature": None, **value}  # files of the first versions have none
+        value = {"curvature": None, "information": None, **value}  # files of the first version have neither
     an_object(value, where, _MEMBER)
     number = int(where[len("members[") : -1])
     widths = a_list(value["widths"], f"{where}.widths", lambda w, place: a_count(w, place, 1))
@@ -266,8 +269,10 @@ def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[
         raise wrong(f"{where}.solution.trace_rows", "as many rows as are stored", n_rows)
     trace = read(_member_name(number, "trace"), n_rows * len(_TRACE)).reshape(n_rows, len(_TRACE))
     solution = _read_solution(value["solution"], f"{where}.solution", params, gradient, trace)
+    network = Network(tuple(widths), activation, intercept)
     end = curvature_from_json(value["curvature"], f"{where}.curvature")
-    return Member(Network(tuple(widths), activation, intercept), solution, share, end)
+    information = information_from_json(value["information"], number, network, task, read, capacity)
+    return Member(network, solution, share, end, information)
 
 
 def _trace_row(numbers: list[float]) -> TraceRow:

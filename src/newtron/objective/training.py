@@ -72,8 +72,10 @@ class TrainingObjective(Objective):
             block_rows = int(np.clip(most, *_BLOCK_ROWS))
         self.block_rows = block_rows
         self._squares: Array | None = None
+        # Of least squares where QR solved it: the triangle of the weighted [X, 1].
+        self.triangle: Array | None = None
         self.kept_curvature: tuple[Array, Array] | None = None  # of objective.linear
-        self._last_hessian: tuple[Array, Array] | None = None
+        self._last_hessian: tuple[Array, Array] | None = None  # with the parameters it was found at
         self._samples: dict[float, TrainingObjective] = {}
 
     # --- evaluation ---
@@ -109,19 +111,24 @@ class TrainingObjective(Objective):
         if total.hessian is not None:
             total.hessian[np.diag_indices(self.n_params)] += self.alpha
             total.hessian /= weight
-            if not gauss_newton:
+            if self.is_convex or not gauss_newton:
                 self._last_hessian = (params.copy(), total.hessian)
         return total
 
+    def known_hessian(self, params: Array) -> Array | None:
+        """The exact Hessian (P, P) at params, where it was formed there last; of a quadratic, wherever it was."""
+        if self._last_hessian is None:
+            return None
+        where, hessian = self._last_hessian
+        return hessian if self.is_quadratic or np.array_equal(where, params) else None
+
     def hessian_at(self, params: Array) -> Array:
         """The exact Hessian (P, P); the last one that was formed, where it is the same."""
-        if self._last_hessian is not None:
-            where, hessian = self._last_hessian
-            if self.is_quadratic or np.array_equal(where, params):
-                return hessian
-        found = self.evaluate(params, 2).hessian
-        assert found is not None
-        return found
+        known = self.known_hessian(params)
+        if known is None:
+            known = self.evaluate(params, 2).hessian
+        assert known is not None
+        return known
 
     def of_chunk(
         self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, measures: bool = False
@@ -245,6 +252,13 @@ class TrainingObjective(Objective):
         if self.loss.task != "regression":
             return np.asarray(self.scale * self.loss.gradient_scale(np.ones(1), np.ones(1)))
 
+        mean, variance = self.target_moments
+        return np.asarray(self.scale * self.loss.gradient_scale(mean, np.sqrt(variance)))
+
+    @cached_property
+    def target_moments(self) -> tuple[Array, Array]:
+        """Weighted mean and variance of each target, (k,); in two passes, so that no digits cancel."""
+
         def moment(of: Callable[[Array], Array]) -> Array:
             def add(chunk: Chunk) -> Array:
                 y = of(chunk.y.astype(np.float64))
@@ -253,8 +267,7 @@ class TrainingObjective(Objective):
             return self.rows.sum(add) / self.rows.total_weight
 
         mean = moment(lambda y: y)
-        spread = np.sqrt(moment(lambda y: np.square(y - mean)))  # in two passes: no digits cancel
-        return np.asarray(self.scale * self.loss.gradient_scale(mean, spread))
+        return mean, moment(lambda y: np.square(y - mean))
 
     def solve_quadratic(self, condition: float) -> tuple[Array, str] | None:
         if not self.is_quadratic:
@@ -263,7 +276,7 @@ class TrainingObjective(Objective):
         if condition < _GRAM_CONDITION and self.rows.n_rows * self.n_params > _SMALL:
             return None
         q = self.n_params // self.network.n_outputs
-        B, rank = solve_least_squares(self.rows, self.network.intercept, self.alpha.reshape(q, -1)[:, 0])
+        B, rank, self.triangle = solve_least_squares(self.rows, self.network.intercept, self.alpha.reshape(q, -1)[:, 0])
         if rank == q:
             return B.ravel(), ""
         counted = "columns, the intercept among them," if self.network.intercept else "columns"

@@ -1,0 +1,234 @@
+"""The summary of a perceptron: what its fit kept, and the rows where a formula wants them, brought together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from newtron.errors import InputError
+from newtron.estimators.training import scaled_rows
+from newtron.inference.covariance import COVARIANCES, FROM_THE_FIT, Scores, bread, scores
+from newtron.inference.information import Information, keep
+from newtron.inference.summary import Fitted, Summary, summarize
+from newtron.objective import TrainingObjective
+from newtron.parallel import thread_count
+from newtron.settings import check_choice, check_number
+from newtron.solvers import Status
+
+if TYPE_CHECKING:
+    from newtron.estimators.perceptron import _Perceptron
+
+Array = NDArray[np.floating]
+
+# Rows whose gradient differs from the fit's by more than this share of a typical row's are not those of the fit.
+_ANOTHER_GRADIENT = 1e-5
+_WEIGHTED_CLASSES = (
+    "class_weight changes what is fitted: the likelihood is weighted by class, and this formula takes a weight of 2 "
+    "for two rows; covariance='HC0', with the rows, does not."
+)
+
+
+class _Rows:
+    """The rows of a fit, given again: the objective over them, and the class weights among their weights."""
+
+    def __init__(self, model: _Perceptron, X: Any, y: Any, sample_weight: Any) -> None:
+        X = model._for_prediction(X)
+        if y is None:
+            raise InputError("summary got X without y: give both, the rows the model was trained on.")
+        weight = model._weights(X, sample_weight)
+        member = model.members_[0]
+        Y, self.class_factor = _targets(model, y, X, weight)
+        if self.class_factor is not None:
+            weight = self.class_factor if weight is None else weight * self.class_factor
+        scaled = model.scaling_.targets(Y).astype(X.dtype, copy=False)
+        rows = scaled_rows(X, scaled, weight, model.scaling_, thread_count(model.n_jobs))
+        known = member.information
+        alpha: Any = model.alpha if known is None else known.penalty.T.ravel()
+        self.objective = TrainingObjective(member.network, model.loss_, rows, alpha)
+        self._check(model)
+
+    def _check(self, model: _Perceptron) -> None:
+        """Are these the rows of the fit? Their number, weight and, where it ended at rest, the gradient say it."""
+        member, rows = model.members_[0], self.objective.rows
+        known = member.information
+        other = "These are not the rows the model was trained on"
+        if known is not None and known.n_rows != rows.n_rows:
+            raise InputError(f"{other}: {rows.n_rows:,} instead of {known.n_rows:,}.")
+        if known is not None and abs(known.weight - rows.total_weight) > 1e-6 * known.weight:
+            raise InputError(
+                f"{other}: their total weight is {rows.total_weight:g} instead of {known.weight:g}; give summary the "
+                "sample_weight that fit had."
+            )
+        gradient = self.objective.evaluate(member.params, 1).gradient
+        assert gradient is not None
+        apart = np.abs(gradient - member.solution.gradient) / self.objective.gradient_scale
+        if member.solution.converged and not float(apart.max(initial=0.0)) <= _ANOTHER_GRADIENT:
+            raise InputError(
+                f"{other}: the gradient over them is not that of the fit; give summary the X, y and sample_weight that "
+                "fit had, in the same order of columns."
+            )
+
+
+def summary_of(
+    model: _Perceptron,
+    X: Any,
+    y: Any,
+    *,
+    covariance: str | None,
+    groups: Any,
+    sample_weight: Any,
+    coverage: float,
+    baseline: Any = None,
+    names: list[str] | None = None,
+) -> Summary:
+    """`_Perceptron.summary`; names: of the inputs, where others than the model's own are wanted."""
+    check_is_fitted(model)
+    check_number("coverage", coverage, above=0.0)
+    if not coverage < 1.0:
+        raise InputError(f"coverage={coverage!r} must be below 1, such as 0.95.")
+    if X is None and (y is not None or sample_weight is not None):
+        raise InputError("summary got y or sample_weight without X: give X and y, the rows the model was trained on.")
+    rows = None if X is None else _Rows(model, X, y, sample_weight)
+    information = _information(model, rows)
+    kind = _kind(covariance, groups, bool(information.penalty.any()), X is None)
+    network = model.members_[0].network
+    found = bread(information, model.loss_, network.intercept)
+    sums: Scores | None = None
+    if kind not in FROM_THE_FIT:
+        assert rows is not None
+        numbers = None if kind != "cluster" else _group_numbers(groups, rows.objective.rows.n_rows)
+        params = model.members_[0].params
+        sums = scores(rows.objective, params, found, kind, rows.class_factor, numbers)
+    fitted = _fitted(model, information, names, kind)
+    return summarize(fitted, kind, float(coverage), _baseline(model, baseline), sums, found)
+
+
+def _targets(model: Any, y: Any, X: Any, weight: Array | None) -> tuple[Array, Array | None]:
+    """Targets (n, k) as training had them, and the class weight of each row."""
+    n = X.shape[0]
+    if model._task == "regression":
+        Y = np.asarray(y, dtype=np.float64)
+        k = model.members_[0].network.n_outputs
+        if Y.shape not in ((n,), (n, k)) or Y.size != n * k or not np.isfinite(Y).all():
+            raise InputError(f"y must be finite numbers for the {n:,} rows of X and {k} target(s), as in fit.")
+        return Y.reshape(n, k), None
+    labels = column_or_1d(y)
+    classes = model.classes_
+    codes = np.searchsorted(classes, labels).clip(0, len(classes) - 1)
+    if len(labels) != n or not np.array_equal(classes[codes], labels):
+        raise InputError(f"y must be one of the model's {len(classes)} classes for each of the {n:,} rows of X.")
+    factor = None
+    if model.class_weight is not None:
+        per_class = compute_class_weight(model.class_weight, classes=classes, y=labels, sample_weight=weight)
+        factor = per_class[codes].astype(X.dtype)
+    if len(classes) == 2:
+        return codes.astype(np.float64)[:, None], factor
+    Y = np.zeros((n, len(classes)))
+    Y[np.arange(n), codes] = 1.0
+    return Y, factor
+
+
+def _information(model: Any, rows: _Rows | None) -> Information:
+    member = model.members_[0]
+    if member.information is not None:
+        return member.information  # type: ignore[no-any-return]
+    if model.loss_.task == "classification" and model.loss_.name != "log_loss":
+        raise InputError(
+            "loss='squared_error' of a classifier is no likelihood, so its coefficients have no summary: fit with the "
+            "log loss (loss=None)."
+        )
+    if rows is None:
+        raise InputError(
+            f"This fit of {member.network.n_params:,} parameters kept nothing to make standard errors of: call "
+            "summary(X, y) with the rows it was trained on."
+        )
+    value = rows.objective.evaluate(member.params, 0).value
+    found = keep(rows.objective, member.params, value, asked=True)
+    if found is None:
+        raise InputError("The curvature at these coefficients is not finite: there are no standard errors.")
+    return found
+
+
+def _kind(covariance: str | None, groups: Any, penalised: bool, without_rows: bool) -> str:
+    kind = covariance
+    if kind is None:
+        kind = "cluster" if groups is not None else "posterior" if penalised else "classical"
+    check_choice("covariance", kind, COVARIANCES)
+    if penalised and kind == "classical":
+        raise InputError(
+            "covariance='classical' is wrong under a penalty: choose 'posterior' (the penalty as a prior) or "
+            "'sandwich' (the variance of the penalised estimate)."
+        )
+    if not penalised and kind in ("posterior", "sandwich"):
+        raise InputError(
+            f"covariance={kind!r} is for a fit with a penalty (alpha), and this has none: use 'classical'."
+        )
+    if (kind == "cluster") != (groups is not None):
+        raise InputError("covariance='cluster' and groups=(n,) belong together: give both, or neither.")
+    if kind not in FROM_THE_FIT and without_rows:
+        raise InputError(
+            f"covariance={kind!r} is made from the rows: give summary the X and y that the model was trained on."
+        )
+    return kind
+
+
+def _group_numbers(groups: Any, n: int) -> NDArray[np.integer]:
+    labels = np.asarray(groups)
+    if labels.shape != (n,):
+        raise InputError(f"groups must name a group for each of the {n:,} rows, but its shape is {labels.shape}.")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise InputError("groups has missing values: give every row a group.")
+    try:
+        found, numbers = np.unique(labels, return_inverse=True)
+    except TypeError:
+        raise InputError("groups must be labels of one type, numbers or texts, none of them missing.") from None
+    if len(found) < 2:
+        raise InputError("groups names one group only: the clustered covariance needs two or more.")
+    return numbers
+
+
+def _baseline(model: Any, baseline: Any) -> int:
+    if baseline is None:
+        return 0
+    matching = np.flatnonzero(model.classes_ == baseline)
+    if len(matching) != 1:
+        known = ", ".join(repr(c) for c in model.classes_.tolist()[:20])
+        raise InputError(f"baseline={baseline!r} is no class of the model: choose one of {known}.")
+    return int(matching[0])
+
+
+def feature_names(model: Any) -> list[str]:
+    """The names that the columns had in fit, or x1, x2, ..."""
+    given = getattr(model, "feature_names_in_", None)
+    return [f"x{i + 1}" for i in range(model.n_features_in_)] if given is None else [str(name) for name in given]
+
+
+def _fitted(model: Any, information: Information, names: list[str] | None, kind: str) -> Fitted:
+    member = model.members_[0]
+    solution, scaling = member.solution, model.scaling_
+    W, b = model._weights_in_units()
+    intercept = member.network.intercept
+    regression = model._task == "regression"
+    if regression:
+        outputs = [f"target {i + 1}" for i in range(W.shape[1])]
+    else:
+        outputs = [str(c) for c in model.classes_.tolist()]
+    weighted = getattr(model, "class_weight", None) is not None and kind in FROM_THE_FIT
+    return Fitted(
+        information=information,
+        loss=model.loss_,
+        intercept=intercept,
+        coefficients=np.vstack([W, b[None, :]]) if intercept else W,
+        x_center=scaling.x_center,
+        x_scale=scaling.x_scale,
+        y_scale=scaling.y_scale,
+        terms=tuple(feature_names(model) if names is None else names),
+        outputs=tuple(outputs),
+        trouble="" if solution.converged else solution.sentence,
+        determined=solution.status is not Status.UNBOUNDED,
+        remarks=(_WEIGHTED_CLASSES,) if weighted else (),
+    )

@@ -1,0 +1,238 @@
+"""The information in the rows about a perceptron's parameters, as a triangle R with R'R = sum of J'HJ.
+
+It is what a fit keeps of its rows, so that standard errors need no second look at them. A triangle from QR has twice
+the digits of the matrix; where the Hessian at the optimum is at hand and well conditioned, its Cholesky factor is as
+good and costs nothing.
+
+Rows in whitened form: with H = S'S a row's J'HJ is B'B, B = SJ, and its score J'(y - p) is B'e with the Pearson
+residuals e. Then every likelihood here is a weighted least-squares problem in B and e (McCullagh & Nelder 1989, ch. 2).
+
+The parameters of a softmax are known up to a common shift of all classes only. What is identified, and kept, is each
+class against the first: K - 1 outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.least_squares import Triangle, upper
+from newtron.linalg import factorize, is_sparse
+from newtron.losses import Loss, softmax
+from newtron.objective import TrainingObjective
+from newtron.parallel import one_blas_thread
+from newtron.rows import Chunk
+
+Array = NDArray[np.floating]
+
+# A fit keeps a triangle of at most this many parameters (1 MB), and passes over its rows for it where that takes this
+# many multiplications (some ten milliseconds) at most.
+MOST_PARAMETERS, _WORK = 500, 2e8
+# A Cholesky factor has lost the condition times the rounding of its matrix: this much is nothing, this much too much.
+_EXACT, _USABLE = 2.5e-10, 1e-3
+# A penalty that outweighs the rows by this much leaves too few digits of what they say.
+_OUTWEIGHED = 1e3
+# Numbers of B in a block of rows.
+_BLOCK_NUMBERS = 2**19
+
+
+@dataclass(frozen=True)
+class Information:
+    """In the units that training worked in. Parameters are output by output, each as its weights and then the
+    intercept: q for each output.
+
+    root: (m, m) upper triangle R. m = q for regression, where all targets share it; m = (K - 1) q for K classes, the
+    first of which is the one that the others are seen against.
+    penalty: (k, q) of each output's parameters. weight: total weight of the rows. n_rows: their number.
+    log_likelihood: at the fit, of a classification; nan for a regression.
+    residual_products: (k, k) weighted sums of products of residuals, and target_squares (k,) of squares of the targets
+    about their means (about 0 without an intercept), of a regression; empty for a classification.
+    """
+
+    root: Array
+    penalty: Array
+    weight: float
+    n_rows: int
+    log_likelihood: float
+    residual_products: Array
+    target_squares: Array
+
+
+class Whitened(NamedTuple):
+    """Rows as a least-squares problem: S (n, s, c) with H = S'S, and e (n, s), or (n, k) for a regression."""
+
+    S: Array
+    e: Array
+
+
+def whiten(loss: Loss, y: Array, z: Array) -> Whitened:
+    """y, z (n, k) in float64. c = 1 for a regression and for two classes, else K - 1."""
+    if loss.task == "regression":
+        return Whitened(np.ones((y.shape[0], 1, 1)), y - z)
+    if y.shape[1] == 1:
+        # p(1 - p) and (y - p)/sqrt(p(1 - p)) without the cancellation in 1 - p.
+        t = np.exp(-np.abs(z))
+        sign = 2.0 * y - 1.0
+        return Whitened((np.sqrt(t) / (1.0 + t))[:, :, None], sign * np.exp(-0.5 * sign * z))
+    # diag(p) - pp' = S'S with S = diag(sqrt p)(I - 1p'), of which the first class's column is not wanted.
+    p = np.maximum(softmax(z), 1e-300)
+    half = np.sqrt(p)
+    return Whitened(_centred_root(half, p)[:, :, 1:], (y - p) / half)
+
+
+def _centred_root(half: Array, p: Array) -> Array:
+    return np.asarray(half[..., :, None] * (np.eye(p.shape[-1]) - p[..., None, :]))
+
+
+def penalty_root(penalty: Array, loss: Loss) -> Array:
+    """A matrix whose product with itself, root'root, is the penalty's Hessian in the parameters of `Information.root`.
+
+    A softmax's penalty is on all K classes, and their common shift is free: minimised over it, ½ Σ_c a_c w_c² is a
+    quadratic form in the K - 1 differences with diag(a) - aa'/Σa.
+    """
+    if loss.task == "regression" or penalty.shape[0] == 1:
+        return np.asarray(np.diag(np.sqrt(penalty[0])))
+    K, q = penalty.shape
+    total = penalty.sum(axis=0)
+    share = penalty / np.where(total > 0.0, total, 1.0)
+    per_parameter = _centred_root(np.sqrt(penalty.T), share.T)[:, :, 1:]  # (q, K, K - 1)
+    root = np.zeros((q, K, K - 1, q))
+    root[np.arange(q), :, :, np.arange(q)] = per_parameter
+    return root.reshape(q * K, (K - 1) * q)
+
+
+def design(chunk: Chunk, intercept: bool) -> Array:
+    """[X, 1] in float64."""
+    X = chunk.X.toarray() if is_sparse(chunk.X) else chunk.X
+    X = X.astype(np.float64, copy=False)
+    return np.column_stack([X, np.ones(X.shape[0])]) if intercept else X
+
+
+class Block(NamedTuple):
+    """Some rows: A = [X, 1] (n, q), their whitened form, their weights (n,), and which rows of all they are."""
+
+    A: Array
+    white: Whitened
+    weight: Array
+    rows: slice
+
+    @property
+    def B(self) -> Array:
+        """(n, s, c q): the rows of the least-squares problem."""
+        S, A = self.white.S, self.A
+        n, s, c = S.shape
+        if c == 1:
+            return S * A[:, None, :]
+        return (S[:, :, :, None] * A[:, None, None, :]).reshape(n, s, c * A.shape[1])
+
+
+def blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterator[Block]:
+    """A chunk's rows in whitened form at params, as many at a time as fit the cache of a core."""
+    network = objective.network
+    k = network.n_outputs
+    size = max(16, _BLOCK_NUMBERS // (network.n_params * k))
+    n = chunk.y.shape[0]
+    coefficients = params.reshape(-1, k)
+    for start in range(0, n, size):
+        cut = slice(start, min(start + size, n))
+        weight = np.ones(cut.stop - start) if chunk.weight is None else chunk.weight[cut].astype(np.float64)
+        A = design(Chunk(chunk.X[cut], chunk.y[cut], None, cut), network.intercept)
+        white = whiten(objective.loss, chunk.y[cut].astype(np.float64), A @ coefficients)
+        first = chunk.rows.start
+        yield Block(A, white, weight, slice(first + cut.start, first + cut.stop))
+
+
+def keep(objective: TrainingObjective, params: Array, value: float, *, asked: bool = False) -> Information | None:
+    """What a fit that ended at params, with the objective's value there, keeps. None where that has no meaning (a loss
+    that is no likelihood, numbers that are not finite) or, unless it was asked for, where it would cost too much."""
+    network, loss, rows = objective.network, objective.loss, objective.rows
+    if not network.is_linear or loss.name not in ("squared_error", "log_loss") or not loss.convex:
+        return None
+    if not asked and network.n_params > MOST_PARAMETERS:
+        return None
+    k = network.n_outputs
+    penalty = objective.alpha.reshape(-1, k).T
+    with one_blas_thread(), np.errstate(all="ignore"):
+        root = _root(objective, params, asked)
+        if root is None or not (np.isfinite(root).all() and np.isfinite(params).all() and np.isfinite(value)):
+            return None
+        loss_sum = value * rows.total_weight - 0.5 * float(objective.alpha @ np.square(params))
+        if loss.task == "classification":
+            return Information(root, penalty, rows.total_weight, rows.n_rows, -loss_sum, np.empty((0, 0)), np.empty(0))
+        mean, variance = objective.target_moments
+        about = variance if network.intercept else variance + np.square(mean)
+        products = np.array([[max(0.0, 2.0 * loss_sum)]]) if k == 1 else _residual_products(objective, params)
+        return Information(
+            root, penalty, rows.total_weight, rows.n_rows, float("nan"), products, about * rows.total_weight
+        )
+
+
+def _root(objective: TrainingObjective, params: Array, asked: bool) -> Array | None:
+    if objective.triangle is not None:
+        return square(objective.triangle)
+    P, n = objective.n_params, objective.rows.n_rows
+    allowed = asked or n * P**2 <= _WORK
+    hessian = objective.known_hessian(params)
+    if hessian is None and allowed:
+        hessian = objective.evaluate(params, 2).hessian
+    if hessian is None:
+        return None
+    total, alpha = hessian * objective.rows.total_weight, objective.alpha
+    outweighed = bool(np.any(alpha > _OUTWEIGHED * (np.diagonal(total) - alpha)))
+    total[np.diag_indices(P)] -= alpha
+    information = _identified(objective, total)
+    factor = factorize(information)
+    lost = np.inf if factor is None or outweighed else factor.condition * objective.epsilon
+    if lost > _EXACT and (allowed or lost > _USABLE):
+        return _by_rows(objective, params) if allowed else None
+    return None if factor is None else np.triu(factor.cholesky) * factor.scale
+
+
+def _identified(objective: TrainingObjective, H: Array) -> Array:
+    """The Hessian (P, P), its parameters input by input, as one of the parameters of `Information.root`."""
+    k = objective.network.n_outputs
+    by_output = H.reshape(-1, k, H.shape[0] // k, k)
+    if objective.loss.task == "regression":
+        return np.ascontiguousarray(by_output[:, 0, :, 0])
+    first = 0 if k == 1 else 1
+    kept = by_output.transpose(1, 0, 3, 2)[first:, :, first:]
+    m = kept.shape[0] * kept.shape[1]
+    return np.ascontiguousarray(kept.reshape(m, m))
+
+
+def _by_rows(objective: TrainingObjective, params: Array) -> Array:
+    """R by QR over all rows."""
+
+    def of_chunk(chunk: Chunk) -> Triangle:
+        found: Triangle | None = None
+        for block in blocks(objective, params, chunk):
+            B = block.B * np.sqrt(block.weight)[:, None, None]
+            part = Triangle(upper(B.reshape(-1, B.shape[2])))
+            if found is None:
+                found = part
+            else:
+                found += part
+        assert found is not None
+        return found
+
+    return square(objective.rows.sum(of_chunk).R)
+
+
+def square(R: Array) -> Array:
+    """A triangle of fewer rows than columns, filled up with zeros."""
+    short = R.shape[1] - R.shape[0]
+    return np.vstack([R, np.zeros((short, R.shape[1]))]) if short > 0 else R
+
+
+def _residual_products(objective: TrainingObjective, params: Array) -> Array:
+    def of_chunk(chunk: Chunk) -> Array:
+        total: Array = np.zeros((objective.rows.n_outputs,) * 2)
+        for block in blocks(objective, params, chunk):
+            total += block.white.e.T @ (block.weight[:, None] * block.white.e)
+        return total
+
+    return objective.rows.sum(of_chunk)

@@ -1,0 +1,346 @@
+"""The summary of a fitted perceptron: estimates with standard errors, tests and intervals, and how well it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.inference.covariance import (
+    Alias,
+    Bread,
+    Scores,
+    bread,
+    from_fit,
+    from_rows,
+    residual_covariance,
+)
+from newtron.inference.information import Information
+from newtron.inference.summary_text import as_html, as_text
+from newtron.losses import Loss
+
+Array = NDArray[np.floating]
+
+FORMULAS = {
+    "classical": "classical: right if the model is",
+    "posterior": "posterior: inverse of the penalised Hessian, the penalty taken as a Gaussian prior",
+    "sandwich": "sandwich under the penalty: variance of the penalised estimate if the model is right",
+    "HC0": "HC0 (White): right also if the variance or the likelihood is not",
+    "HC1": "HC1: White's with n/(n - p)",
+    "HC2": "HC2: White's with each residual over the root of 1 - leverage",
+    "HC3": "HC3: White's with each residual over 1 - leverage",
+    "cluster": "clustered: rows of one group may depend on each other",
+}
+_NO_TESTS = (
+    "No tests: the penalty pulls estimates towards zero on purpose, so an estimate over its standard error has no "
+    "known distribution under the hypothesis of zero."
+)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a summary reads of a fit.
+
+    coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale (p,), y_scale (k,): of training.
+    terms: (p,) names of the inputs. outputs: names of the targets or classes. trouble: a sentence where the fit is no
+    optimum, else "". determined: False where it has none, so that no standard error has a meaning. remarks: what else
+    a reader must know.
+    """
+
+    information: Information
+    loss: Loss
+    intercept: bool
+    coefficients: Array
+    x_center: Array
+    x_scale: Array
+    y_scale: Array
+    terms: tuple[str, ...]
+    outputs: tuple[str, ...]
+    trouble: str = ""
+    determined: bool = True
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Estimates of a perceptron and what is known of their error, in the units of the data.
+
+    Prints as a table; in a notebook it shows as one. Rows are output by output (targets; classes against the
+    baseline), each as its intercept and then the inputs: M of them.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the rows: the input, preceded by "output: " where there are several outputs.
+    estimates, standard_errors, statistics, p_values : (M,)
+        statistics is estimate / standard error. nan where a coefficient is not estimable, and p_values are nan under a
+        penalty.
+    intervals : (M, 2)
+        Lower and upper end, with `coverage`.
+    covariance : str
+        Which formula.
+    covariance_matrix : (M, M)
+    statistic : "t" or "z"
+    degrees_of_freedom : float
+        Of t; inf for z.
+    log_likelihood, aic, bic : float
+        AIC = -2 log L + 2k, BIC = -2 log L + k log n, with k = effective_parameters and, for each target of a
+        regression, 1 for the residual variance, whose maximum-likelihood estimate RSS/n is in log L. (So has R;
+        statsmodels and Stata leave that 1 out.) n is the total weight of the rows.
+    effective_parameters : float
+        How many the rows determine; under a penalty tr((I + S)^-1 I).
+    n_rows : int
+    total_weight : float
+        Equal to n_rows without sample weights.
+    residual_sd, r_squared : float, or (k,) for several targets; None for a classification
+        sqrt(RSS / (n - p)); 1 - RSS / sum of squares about the mean (about 0 without an intercept).
+    aliases : tuple of str
+        Columns that are combinations of others, each as "column = combination".
+    trouble : str
+        Where the fit is no optimum, why; else empty. Stands above the table.
+    notes : tuple of str
+        What else a reader must know. Stands below the table.
+    """
+
+    names: tuple[str, ...]
+    estimates: Array
+    standard_errors: Array
+    statistics: Array
+    p_values: Array
+    intervals: Array
+    covariance: str
+    covariance_matrix: Array = field(repr=False)
+    coverage: float
+    statistic: str
+    degrees_of_freedom: float
+    log_likelihood: float
+    aic: float
+    bic: float
+    effective_parameters: float
+    n_rows: int
+    total_weight: float
+    residual_sd: float | Array | None
+    r_squared: float | Array | None
+    aliases: tuple[str, ...]
+    trouble: str
+    notes: tuple[str, ...]
+    title: str = field(repr=False)
+    formula: str = field(repr=False)
+    terms: tuple[str, ...] = field(repr=False)
+    outputs: tuple[str, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+
+def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: Scores | None, found: Bread) -> Summary:
+    """kind: one of `COVARIANCES`; sums: of the rows, for those that read them. baseline: number of the class that the
+    others are seen against."""
+    information, regression = fitted.information, fitted.loss.task == "regression"
+    q = fitted.coefficients.shape[0]
+    estimates, across, outputs = _identified(fitted, baseline)
+    L = np.kron(across, _to_users_units(fitted, q))
+    residuals = residual_covariance(information, found.effective) if regression else None
+    with np.errstate(all="ignore"):
+        inner = from_fit(kind, found, residuals) if sums is None else from_rows(kind, found, sums, information.weight)
+        matrix = L @ inner @ L.T
+    unknown = _unknown(L, found, fitted)
+    matrix[unknown], matrix[:, unknown] = np.nan, np.nan
+    # Before the inputs, the intercept.
+    first = [q - 1, *range(q - 1)] if fitted.intercept else list(range(q))
+    order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
+    estimates, matrix = estimates[order], matrix[np.ix_(order, order)]
+    df = _degrees_of_freedom(information, found, sums, regression, kind)
+    errors, statistics, p_values, intervals = _tests(estimates, matrix, df, coverage)
+    penalised = bool(information.penalty.any())
+    terms = (*(("intercept",) if fitted.intercept else ()), *fitted.terms)
+    aliases = tuple(_alias_text(alias, fitted, q) for alias in found.aliases) if fitted.determined else ()
+    log_likelihood, aic, bic = _criteria(fitted, found)
+    residual_sd, r_squared = _goodness(fitted, residuals) if regression else (None, None)
+    return Summary(
+        names=tuple(f"{output}: {term}" if len(outputs) > 1 else term for output in outputs for term in terms),
+        estimates=estimates,
+        standard_errors=errors,
+        statistics=statistics,
+        p_values=np.full_like(p_values, np.nan) if penalised else p_values,
+        intervals=intervals,
+        covariance=kind,
+        covariance_matrix=matrix,
+        coverage=coverage,
+        statistic="t" if regression else "z",
+        degrees_of_freedom=df,
+        log_likelihood=log_likelihood,
+        aic=aic,
+        bic=bic,
+        effective_parameters=found.effective * (len(outputs) if regression else 1),
+        n_rows=information.n_rows,
+        total_weight=information.weight,
+        residual_sd=residual_sd,
+        r_squared=r_squared,
+        aliases=aliases,
+        trouble=_trouble(fitted),
+        notes=tuple(_notes(fitted, found, sums, penalised, bool(aliases), bool(np.isfinite(errors).any()))),
+        title=_title(fitted, baseline),
+        formula=FORMULAS[kind],
+        terms=terms,
+        outputs=outputs,
+    )
+
+
+def _identified(fitted: Fitted, baseline: int) -> tuple[Array, Array, tuple[str, ...]]:
+    """Estimates (M,) output by output, the map (c, c) to their outputs from those of the information, and names."""
+    B = fitted.coefficients
+    k = B.shape[1]
+    if fitted.loss.task == "regression":
+        return B.T.ravel(), np.diag(fitted.y_scale), fitted.outputs
+    if k == 1:
+        sign = 1.0 if baseline == 0 else -1.0
+        return sign * B[:, 0], np.array([[sign]]), (fitted.outputs[1 - baseline],)
+    # The information is of each class against the first: differences of those, where another one is the baseline.
+    others = [c for c in range(k) if c != baseline]
+    against_first = np.vstack([np.zeros(k - 1), np.eye(k - 1)])
+    across = against_first[others] - against_first[baseline]
+    return (B[:, others] - B[:, [baseline]]).T.ravel(), across, tuple(fitted.outputs[c] for c in others)
+
+
+def _to_users_units(fitted: Fitted, q: int) -> Array:
+    """(q, q): one output's parameters in the user's units of inputs, from those of training."""
+    T = np.zeros((q, q))
+    p = fitted.x_scale.size
+    T[np.arange(p), np.arange(p)] = 1.0 / fitted.x_scale
+    if fitted.intercept:
+        T[-1, :p] = -fitted.x_center / fitted.x_scale
+        T[-1, -1] = 1.0
+    return T
+
+
+def _unknown(L: Array, found: Bread, fitted: Fitted) -> NDArray[np.bool_]:
+    """(M,) True for parameters that the rows do not determine."""
+    if not fitted.determined:
+        return np.ones(L.shape[0], dtype=bool)
+    null = np.kron(np.eye(L.shape[1] // found.null.shape[0]), found.null)
+    return np.asarray((np.abs(L @ null) > 1e-7 * (np.abs(L) @ np.abs(null))).any(axis=1))
+
+
+def _degrees_of_freedom(
+    information: Information, found: Bread, sums: Scores | None, regression: bool, kind: str
+) -> float:
+    if not regression:
+        return float("inf")
+    if kind == "cluster" and sums is not None:
+        return float(sums.n_groups - 1)
+    return max(0.0, information.weight - found.effective)
+
+
+def _tests(estimates: Array, matrix: Array, df: float, coverage: float) -> tuple[Array, Array, Array, Array]:
+    """Standard errors, statistics, p-values and intervals, by Student's t or, for df = inf, the normal distribution."""
+    from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+    with np.errstate(all="ignore"):
+        errors = np.sqrt(np.diagonal(matrix))
+        statistics = estimates / errors
+        if np.isinf(df):
+            p_values = 2.0 * ndtr(-np.abs(statistics))
+            reach = -float(ndtri(0.5 * (1.0 - coverage)))
+        elif df > 0.0:
+            p_values = 2.0 * stdtr(df, -np.abs(statistics))
+            reach = -float(stdtrit(df, 0.5 * (1.0 - coverage)))
+        else:
+            p_values, reach = np.full_like(errors, np.nan), float("nan")
+        intervals = np.column_stack([estimates - reach * errors, estimates + reach * errors])
+    return errors, statistics, np.asarray(p_values), intervals
+
+
+def _criteria(fitted: Fitted, found: Bread) -> tuple[float, float, float]:
+    """log L, AIC, BIC."""
+    information = fitted.information
+    n, k, count = information.weight, fitted.coefficients.shape[1], found.effective
+    log_likelihood = information.log_likelihood
+    if fitted.loss.task == "regression":
+        with np.errstate(divide="ignore"):
+            variance = np.diagonal(information.residual_products) * np.square(fitted.y_scale) / n
+            log_likelihood = float(np.sum(-0.5 * n * (np.log(2.0 * np.pi * variance) + 1.0)))
+        count = k * (count + 1.0)
+    return log_likelihood, -2.0 * log_likelihood + 2.0 * count, -2.0 * log_likelihood + float(np.log(n)) * count
+
+
+def _goodness(fitted: Fitted, residuals: Array | None) -> tuple[float | Array, float | Array]:
+    """Residual standard deviation and R²."""
+    information = fitted.information
+    k = fitted.y_scale.size
+    variance = np.full(k, np.nan) if residuals is None or residuals.ndim == 0 else np.diagonal(residuals)
+    sd = np.sqrt(variance) * fitted.y_scale
+    with np.errstate(all="ignore"):
+        r_squared = 1.0 - np.diagonal(information.residual_products) / information.target_squares
+    r_squared[information.target_squares == 0.0] = np.nan
+    return (float(sd[0]), float(r_squared[0])) if k == 1 else (sd, r_squared)
+
+
+def _alias_text(alias: Alias, fitted: Fitted, q: int) -> str:
+    """'total = bill + 2 tip + 1', in the user's units."""
+    center, scale, column = fitted.x_center, fitted.x_scale, alias.column
+    inputs = {c: f * scale[column] / scale[c] for c, f in alias.combination.items() if c < len(scale)}
+    parts = [(fitted.terms[c], factor, center[c]) for c, factor in inputs.items()]
+    constant = alias.combination.get(q - 1, 0.0) * scale[column] if fitted.intercept else 0.0
+    pieces = [center[column], constant, *(-factor * middle for _, factor, middle in parts)]
+    total = float(np.sum(pieces))
+    total = 0.0 if abs(total) <= 1e-9 * float(np.sum(np.abs(pieces))) else total
+    words = [_piece(factor, name) for name, factor, _ in parts] + ([_piece(total, "")] if total or not parts else [])
+    text = " ".join(words).removeprefix("+ ")
+    return f"{fitted.terms[column]} = {'-' + text[2:] if text.startswith('- ') else text}"
+
+
+def _piece(factor: float, name: str) -> str:
+    rounded = round(factor)
+    size = abs(factor)
+    if rounded and abs(factor - rounded) < 1e-9 * abs(rounded):
+        size = abs(float(rounded))
+    amount = f"{size:.6g}" if not name else "" if size == 1.0 else f"{size:.6g} "
+    return f"{'-' if factor < 0 else '+'} {amount}{name}"
+
+
+def _trouble(fitted: Fitted) -> str:
+    if not fitted.trouble:
+        return ""
+    if fitted.determined:
+        return f"{fitted.trouble} The numbers below are not those of an optimum."
+    return f"{fitted.trouble} Without finite estimates there are no standard errors."
+
+
+def _notes(
+    fitted: Fitted, found: Bread, sums: Scores | None, penalised: bool, aliased: bool, known: bool
+) -> Iterable[str]:
+    if aliased:
+        yield (
+            "Some columns are combinations of others: a coefficient that can be traded for theirs without any "
+            "prediction changing is not estimable, and the one shown is that of one solution among many."
+        )
+    if fitted.loss.task == "regression" and not known:
+        yield "There are not more rows than parameters: no variance is left to be estimated."
+    if sums is not None and sums.whole:
+        yield (
+            f"Rows with leverage 1 ({sums.whole:,} of them) are fitted exactly, whatever their target, and add nothing "
+            "to the robust covariance."
+        )
+    yield from fitted.remarks
+    if penalised:
+        yield _NO_TESTS
+
+
+def _title(fitted: Fitted, baseline: int) -> str:
+    if fitted.loss.task == "regression":
+        return "Perceptron for regression, squared error"
+    if len(fitted.outputs) == 2:
+        return (
+            f"Perceptron for classification: log odds of {fitted.outputs[1 - baseline]} against "
+            + (fitted.outputs[baseline])
+        )
+    return f"Perceptron for classification: log odds of each class against {fitted.outputs[baseline]}"
+
+
+__all__ = ["FORMULAS", "Fitted", "Summary", "bread", "summarize"]

@@ -1,0 +1,160 @@
+"""A summary as text of at most 120 columns and as HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+import textwrap
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from newtron.inference.summary import Summary
+
+_WIDEST_NAME, _WIDTH = 40, 100
+
+
+def header(summary: Summary) -> list[str]:
+    """Titles of the columns."""
+    tests = [summary.statistic, "p"] if np.isfinite(summary.p_values).any() else []
+    percent = f"{100.0 * summary.coverage:.6g} %"
+    return ["", "estimate", "std. error", *tests, f"{percent} from", "to"]
+
+
+def rows(summary: Summary) -> Iterator[tuple[str | None, list[list[str]]]]:
+    """The table in cells: for each output its heading (None where there is one output) and a row for each term."""
+    tested = np.isfinite(summary.p_values).any()
+    n = len(summary.terms)
+    for number, output in enumerate(summary.outputs):
+        cells = []
+        for j, term in enumerate(summary.terms):
+            i = number * n + j
+            error = float(summary.standard_errors[i])
+            row = [_plain(term), amount(summary.estimates[i])]
+            if math.isnan(error):
+                row += ["not estimable", *(["-", "-"] if tested else []), "-", "-"]
+            else:
+                tests = [_statistic(summary.statistics[i]), probability(summary.p_values[i])] if tested else []
+                row += [amount(error), *tests, *map(amount, summary.intervals[i])]
+            cells.append(row)
+        yield (_plain(output) if len(summary.outputs) > 1 else None), cells
+
+
+def facts(summary: Summary) -> list[str]:
+    """What stands above the table: the size and quality of the fit, and the formula."""
+    n = f"{summary.n_rows:,} rows"
+    if abs(summary.total_weight - summary.n_rows) > 1e-9 * summary.n_rows:
+        n += f" of total weight {summary.total_weight:.6g}"
+    count = summary.effective_parameters
+    whole = abs(count - round(count)) < 1e-6 and np.isfinite(summary.p_values).any()
+    parameters = f"{round(count):,} parameters" if whole else f"{count:.4g} effective parameters"
+    lines = [
+        f"{n}, {parameters}; log-likelihood {summary.log_likelihood:.6g}, AIC {summary.aic:.6g}, BIC {summary.bic:.6g}"
+    ]
+    if summary.residual_sd is not None and summary.r_squared is not None:
+        sd, r2 = np.atleast_1d(summary.residual_sd), np.atleast_1d(summary.r_squared)
+        lines.append(
+            f"residual standard deviation {', '.join(map(amount, sd))}; R² {', '.join(f'{v:.5f}' for v in r2)}; "
+            f"t with {summary.degrees_of_freedom:.6g} degrees of freedom"
+        )
+    return [*lines, f"standard errors {summary.formula}"]
+
+
+def as_text(summary: Summary) -> str:
+    """Title, trouble, facts, table, aliases, notes."""
+    lines = [_plain(summary.title)]
+    lines += textwrap.wrap(_plain(summary.trouble), _WIDTH, initial_indent="! ", subsequent_indent="  ")
+    lines += [part for fact in facts(summary) for part in textwrap.wrap(fact, _WIDTH, subsequent_indent="  ")]
+    tables = list(rows(summary))
+    head = header(summary)
+    indent = "  " if tables[0][0] is not None else ""
+    body = [[indent + _short(row[0]), *row[1:]] for _, table in tables for row in table]
+    widths = [max(_width(row[i]) for row in [head, *body]) for i in range(len(head))]
+    lines += ["", _line(head, widths), "-" * (sum(widths) + 2 * (len(widths) - 1))]
+    for heading, table in tables:
+        if heading is not None:
+            lines.append(heading)
+        lines += [_line([indent + _short(row[0]), *row[1:]], widths) for row in table]
+    if summary.aliases:
+        lines += ["", "columns that are combinations of others:"]
+        for alias in summary.aliases:
+            lines += textwrap.wrap(_plain(alias), _WIDTH, initial_indent="  ", subsequent_indent="    ")
+    if summary.notes:
+        lines.append("")
+    for note in summary.notes:
+        lines += textwrap.wrap(_plain(note), _WIDTH)
+    return "\n".join(lines)
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    first = cells[0] + " " * (widths[0] - _width(cells[0]))
+    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]).rstrip()
+
+
+def as_html(summary: Summary) -> str:
+    """The same as a table for a notebook; every name escaped."""
+
+    def cells(tag: str, values: list[str], style: str = ' style="text-align:right"') -> str:
+        name, *rest = (html.escape(value) for value in values)
+        return f'<tr><th style="text-align:left">{name}</th>' + "".join(f"<{tag}{style}>{v}</{tag}>" for v in rest)
+
+    head = header(summary)
+    parts = [f"<p><b>{html.escape(_plain(summary.title))}</b></p>"]
+    if summary.trouble:
+        parts.append(f"<p><b>{html.escape(_plain(summary.trouble))}</b></p>")
+    parts += ["<p>", "<br>".join(html.escape(fact) for fact in facts(summary)), "</p>", "<table><thead>"]
+    parts += [cells("th", head), "</tr></thead><tbody>"]
+    for heading, table in rows(summary):
+        if heading is not None:
+            parts.append(f'<tr><th colspan="{len(head)}" style="text-align:left">{html.escape(heading)}</th></tr>')
+        parts += [cells("td", row) + "</tr>" for row in table]
+    parts.append("</tbody></table>")
+    if summary.aliases:
+        items = "".join(f"<li>{html.escape(_plain(alias))}</li>" for alias in summary.aliases)
+        parts.append(f"<p>columns that are combinations of others:</p><ul>{items}</ul>")
+    parts += [f"<p>{html.escape(_plain(note))}</p>" for note in summary.notes]
+    return "".join(parts)
+
+
+def amount(value: float) -> str:
+    """Five significant digits, trailing zeros among them, so that a column reads evenly."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:#.5g}".rstrip(".")
+
+
+def _statistic(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1e5 else f"{value:.3e}"
+
+
+def probability(p: float) -> str:
+    if math.isnan(p):
+        return "-"
+    if p < 1e-300:
+        return "<1e-300"
+    return f"{p:.4f}" if p >= 1e-4 else f"{p:.1e}"
+
+
+def _plain(text: str) -> str:
+    """Text from a file on one line: control characters and the like as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _short(name: str) -> str:
+    """A long name without its middle: columns of one category differ at the end."""
+    if _width(name) <= _WIDEST_NAME:
+        return name
+    kept, end = name, name[-(_WIDEST_NAME // 2) :]
+    while _width(end) > _WIDEST_NAME // 2:
+        end = end[1:]
+    while _width(kept) + _width(end) > _WIDEST_NAME - 3:
+        kept = kept[:-1]
+    return f"{kept}...{end}"
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes: East Asian wide letters two, marks on a letter none."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
