@@ -31,9 +31,10 @@ Array = NDArray[np.floating]
 
 # A fit keeps a triangle of at most this many parameters (1 MB), and passes over its rows for it where that takes this
 # many multiplications (some ten milliseconds) at most.
-MOST_PARAMETERS, _WORK = 500, 2e8
-# A Cholesky factor has lost the condition times the rounding of its matrix: this much is nothing, this much too much.
-_EXACT, _USABLE = 2.5e-10, 1e-3
+MOST_PARAMETERS, _WORK = 500, 1e8
+# A Cholesky factor has lost the condition times the rounding of its matrix. The rounding to this power is little, 4e-10
+# for float64 and 7e-5 for float32; and this much is too much.
+_LITTLE, _USABLE = 0.6, 1e-3
 # A penalty that outweighs the rows by this much leaves too few digits of what they say.
 _OUTWEIGHED = 1e3
 # Numbers of B in a block of rows.
@@ -187,7 +188,7 @@ def _root(objective: TrainingObjective, params: Array, asked: bool) -> Array | N
     information = _identified(objective, total)
     factor = factorize(information)
     lost = np.inf if factor is None or outweighed else factor.condition * objective.epsilon
-    if lost > _EXACT and (allowed or lost > _USABLE):
+    if lost > objective.epsilon**_LITTLE and (allowed or lost > _USABLE):
         return _by_rows(objective, params) if allowed else None
     return None if factor is None else np.triu(factor.cholesky) * factor.scale
 
