@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -481,7 +482,11 @@ def test_show_every_kind(place: Path) -> None:
     assert "an average of 2 networks for regression" in shown["concrete-network"]
     assert re.search(r"2 +8-3-2-1", shown["concrete-network"])
     bundle = load_bundle(place / "concrete-perceptron.newtron")
-    assert re.search(rf"cement +{bundle.estimator.coef_[0]:.4g}\n", shown["concrete-perceptron"])
+    found = bundle.estimator.summary()
+    numbers = " +".join(f"{v:#.5g}".replace(".", r"\.") for v in (found.estimates[1], found.standard_errors[1]))
+    assert re.search(rf"cement +{numbers} ", shown["concrete-perceptron"])
+    assert re.search(r"  Gentoo\n    intercept +-?\d", shown["penguins-perceptron"])
+    assert "log odds of each class against Adelie" in shown["penguins-perceptron"]
 
 
 def test_show_as_json(place: Path) -> None:
@@ -494,6 +499,13 @@ def test_show_as_json(place: Path) -> None:
         if "perceptron" in path.name:
             estimates = np.array(list(facts["coefficients"]["estimates"].values())).T
             assert np.array_equal(estimates, np.atleast_2d(bundle.estimator.coef_))
+            found = bundle.estimator.summary()
+            assert np.array_equal(facts["summary"]["standard_errors"], found.standard_errors)
+            assert np.array_equal(facts["summary"]["intervals"], found.intervals)
+            assert facts["summary"]["aic"] == found.aic
+            assert len(facts["summary"]["names"]) == len(found.names)
+        else:
+            assert facts["summary"] is None
 
 
 def test_a_model_saved_from_python(tmp_path: Path) -> None:
@@ -503,7 +515,11 @@ def test_a_model_saved_from_python(tmp_path: Path) -> None:
     X = np.random.default_rng(0).normal(size=(30, 2))
     save(PerceptronRegressor().fit(X, np.column_stack([X[:, 0], X[:, 1]])), tmp_path / "m")
     shown = newtron_run("show", "m", cwd=tmp_path).stdout
-    assert re.search(r"name +target 1 +target 2\n", shown)
+    assert re.search(r"name +estimate +std. error .*\n +target 1\n(?:.*\n){3} +target 2\n", shown)
+    model = PerceptronRegressor().fit(X, np.column_stack([X[:, 0], X[:, 1]]))
+    model.members_ = [dataclasses.replace(model.members_[0], information=None)]  # as of a very wide table
+    save(model, tmp_path / "bare")
+    assert re.search(r"name +target 1 +target 2\n", newtron_run("show", "bare", cwd=tmp_path).stdout)
     assert newtron_run("show", "m", "--json", cwd=tmp_path).stdout
     sentence = newtron_run("predict", "m", PENGUINS, cwd=tmp_path, code=2).stderr
     assert "was saved from Python and does not know the columns of a file" in sentence

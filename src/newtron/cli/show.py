@@ -7,8 +7,7 @@ import json
 import sys
 from typing import Any
 
-import numpy as np
-
+from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
 from newtron.cli.compare import Report, metric_table
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.screen import Screen
@@ -17,8 +16,6 @@ from newtron.cli.words import count, label, listed, number, strict
 from newtron.errors import InputError
 from newtron.model_file import Bundle, load_bundle, settings_to_json
 from newtron.table import Schema
-
-_TERMS_SHOWN = 200
 
 
 def run(options: argparse.Namespace) -> int:
@@ -121,13 +118,7 @@ def _show_comparison(screen: Screen, task: str, report: Report | None) -> None:
 def _show_weights(screen: Screen, bundle: Bundle) -> None:
     screen.gap()
     if _is_perceptron(bundle.estimator):
-        screen.heading("Coefficients, in the units of the data")
-        header, rows = _coefficients(bundle)
-        screen.table(header, rows[:_TERMS_SHOWN])
-        if len(rows) > _TERMS_SHOWN:
-            screen.line(f"and {len(rows) - _TERMS_SHOWN:,} more, which --json lists", indent=2)
-        for sentence in _meaning(bundle):
-            screen.line(sentence, indent=2)
+        show_coefficients(screen, bundle)
         return
     screen.heading("Members")
     rows = []
@@ -147,51 +138,6 @@ def _show_weights(screen: Screen, bundle: Bundle) -> None:
     screen.table(["member", "shape", "share", "iterations", "objective", "gradient", "end"], rows)
 
 
-def _names(bundle: Bundle) -> list[str]:
-    estimator = bundle.estimator
-    if bundle.schema is not None:
-        return list(bundle.schema.feature_names)
-    given = getattr(estimator, "feature_names_in_", None)
-    return [f"x{i + 1}" for i in range(estimator.n_features_in_)] if given is None else [str(n) for n in given]
-
-
-def _outputs(estimator: Any, n_outputs: int) -> list[str]:
-    """What each column of coefficients is of."""
-    if n_outputs == 1:
-        return ["estimate"]
-    if hasattr(estimator, "classes_"):
-        return [label(c) for c in estimator.classes_.tolist()]
-    return [f"target {i + 1}" for i in range(n_outputs)]
-
-
-def _coefficients(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
-    estimator = bundle.estimator
-    W = np.atleast_2d(estimator.coef_)
-    header = ["name", *_outputs(estimator, len(W))]
-    rows = [["intercept", *map(number, np.atleast_1d(estimator.intercept_).tolist())]]
-    rows += [[name, *map(number, w)] for name, w in zip(_names(bundle), W.T.tolist(), strict=True)]
-    return header, rows
-
-
-def _meaning(bundle: Bundle) -> list[str]:
-    """How to read the coefficients."""
-    estimator = bundle.estimator
-    found = []
-    if hasattr(estimator, "classes_"):
-        classes = [label(c) for c in estimator.classes_.tolist()]
-        found.append(
-            f"They add to the log odds of {classes[1]} against {classes[0]}."
-            if len(classes) == 2
-            else "They add to the raw prediction of each class; softmax turns these into probabilities."
-        )
-    for column in bundle.schema.columns if bundle.schema is not None else ():
-        if column.kind == "category" and column.reference is not None:
-            found.append(f"{column.name} is compared with {column.reference}.")
-        elif column.kind == "date":
-            found.append(f"{column.name} counts days.")
-    return found
-
-
 def _show_ending(screen: Screen, estimator: Any) -> None:
     screen.gap()
     screen.heading("How training ended")
@@ -209,7 +155,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
         "estimator": type(estimator).__name__,
         "task": estimator._task,
         "settings": settings_to_json(estimator),
-        "features": _names(bundle),
+        "features": names(bundle),
         "classes": estimator.classes_.tolist() if hasattr(estimator, "classes_") else None,
         "members": [
             {
@@ -228,14 +174,8 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
         ],
         "certificate": estimator.certificate_.to_json(),
         "coefficients": None,
+        "summary": None,
         "report": None if report is None else report.to_json(),
         "schema": None if schema is None else schema.to_json(),
     }
-    if _is_perceptron(estimator):
-        W = np.atleast_2d(estimator.coef_)
-        facts["coefficients"] = {
-            "outputs": _outputs(estimator, len(W)),
-            "intercept": np.atleast_1d(estimator.intercept_).tolist(),
-            "estimates": {name: w for name, w in zip(_names(bundle), W.T.tolist(), strict=True)},
-        }
-    return facts
+    return facts | coefficient_facts(bundle) if _is_perceptron(estimator) else facts

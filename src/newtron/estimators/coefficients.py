@@ -75,17 +75,18 @@ class _Rows:
 
 def summary_of(
     model: _Perceptron,
-    X: Any,
-    y: Any,
+    X: Any = None,
+    y: Any = None,
     *,
-    covariance: str | None,
-    groups: Any,
-    sample_weight: Any,
-    coverage: float,
+    covariance: str | None = None,
+    groups: Any = None,
+    sample_weight: Any = None,
+    coverage: float = 0.95,
     baseline: Any = None,
     names: list[str] | None = None,
+    classes: list[str] | None = None,
 ) -> Summary:
-    """`_Perceptron.summary`; names: of the inputs, where others than the model's own are wanted."""
+    """`summary` of the perceptrons. names, classes: how inputs and classes are called where not as in the model."""
     check_is_fitted(model)
     check_number("coverage", coverage, above=0.0)
     if not coverage < 1.0:
@@ -103,7 +104,7 @@ def summary_of(
         numbers = None if kind != "cluster" else _group_numbers(groups, rows.objective.rows.n_rows)
         params = model.members_[0].params
         sums = scores(rows.objective, params, found, kind, rows.class_factor, numbers)
-    fitted = _fitted(model, information, names, kind)
+    fitted = _fitted(model, information, names, classes, kind)
     return summarize(fitted, kind, float(coverage), _baseline(model, baseline), sums, found)
 
 
@@ -207,7 +208,9 @@ def feature_names(model: Any) -> list[str]:
     return [f"x{i + 1}" for i in range(model.n_features_in_)] if given is None else [str(name) for name in given]
 
 
-def _fitted(model: Any, information: Information, names: list[str] | None, kind: str) -> Fitted:
+def _fitted(
+    model: Any, information: Information, names: list[str] | None, classes: list[str] | None, kind: str
+) -> Fitted:
     member = model.members_[0]
     solution, scaling = member.solution, model.scaling_
     W, b = model._weights_in_units()
@@ -216,7 +219,7 @@ def _fitted(model: Any, information: Information, names: list[str] | None, kind:
     if regression:
         outputs = [f"target {i + 1}" for i in range(W.shape[1])]
     else:
-        outputs = [str(c) for c in model.classes_.tolist()]
+        outputs = [str(c) for c in model.classes_.tolist()] if classes is None else classes
     weighted = getattr(model, "class_weight", None) is not None and kind in FROM_THE_FIT
     return Fitted(
         information=information,

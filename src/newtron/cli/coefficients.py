@@ -1,0 +1,129 @@
+"""The coefficients of a perceptron on the screen of `show` and in its JSON: its summary, where the fit kept one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from newtron.cli.screen import Screen
+from newtron.cli.words import label, number
+from newtron.errors import InputError
+from newtron.estimators.coefficients import feature_names, summary_of
+from newtron.inference.summary import Summary
+from newtron.inference.summary_text import facts, header, rows
+from newtron.model_file import Bundle
+
+_TERMS_SHOWN = 200
+_IN_JSON = (
+    "names",
+    "estimates",
+    "standard_errors",
+    "statistics",
+    "p_values",
+    "intervals",
+    "covariance",
+    "coverage",
+    "log_likelihood",
+    "aic",
+    "bic",
+    "effective_parameters",
+    "n_rows",
+    "total_weight",
+    "residual_sd",
+    "r_squared",
+    "aliases",
+    "trouble",
+    "notes",
+)
+
+
+def names(bundle: Bundle) -> list[str]:
+    """What the inputs are called: in the file, or where the model was fitted."""
+    return list(bundle.schema.feature_names) if bundle.schema is not None else feature_names(bundle.estimator)
+
+
+def show_coefficients(screen: Screen, bundle: Bundle) -> None:
+    """The summary's table; the estimates alone where the file holds nothing to make standard errors of."""
+    screen.heading("Coefficients, in the units of the data")
+    summary = _summary(bundle)
+    if summary is None:
+        head, table = _estimates(bundle)
+    else:
+        for line in [*([summary.trouble] if summary.trouble else []), *facts(summary)]:
+            screen.line(line, indent=2)
+        head, table = ["name", *header(summary)[1:]], []
+        for output, cells in rows(summary):
+            indent = "" if output is None else "  "
+            table += [] if output is None else [[output] + [""] * (len(head) - 1)]
+            table += [[indent + name, *rest] for name, *rest in cells]
+    screen.table(head, table[:_TERMS_SHOWN])
+    if len(table) > _TERMS_SHOWN:
+        screen.line(f"and {len(table) - _TERMS_SHOWN:,} more, which --json lists", indent=2)
+    for sentence in _meaning(bundle, summary):
+        screen.line(sentence, indent=2)
+
+
+def coefficient_facts(bundle: Bundle) -> dict[str, Any]:
+    """For JSON: the coefficients as `coef_` has them, and the summary or null."""
+    estimator = bundle.estimator
+    W = np.atleast_2d(estimator.coef_)
+    summary = _summary(bundle)
+    return {
+        "coefficients": {
+            "outputs": _outputs(estimator, len(W)),
+            "intercept": np.atleast_1d(estimator.intercept_).tolist(),
+            "estimates": {name: w for name, w in zip(names(bundle), W.T.tolist(), strict=True)},
+        },
+        "summary": None if summary is None else {name: _plain(getattr(summary, name)) for name in _IN_JSON},
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _summary(bundle: Bundle) -> Summary | None:
+    try:
+        return summary_of(bundle.estimator, names=names(bundle), classes=_classes(bundle.estimator))
+    except InputError:
+        return None
+
+
+def _classes(estimator: Any) -> list[str] | None:
+    return [label(c) for c in estimator.classes_.tolist()] if hasattr(estimator, "classes_") else None
+
+
+def _outputs(estimator: Any, n_outputs: int) -> list[str]:
+    """What each column of coefficients is of."""
+    if n_outputs == 1:
+        return ["estimate"]
+    return _classes(estimator) or [f"target {i + 1}" for i in range(n_outputs)]
+
+
+def _estimates(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
+    estimator = bundle.estimator
+    W = np.atleast_2d(estimator.coef_)
+    head = ["name", *_outputs(estimator, len(W))]
+    table = [["intercept", *map(number, np.atleast_1d(estimator.intercept_).tolist())]]
+    table += [[name, *map(number, w)] for name, w in zip(names(bundle), W.T.tolist(), strict=True)]
+    return head, table
+
+
+def _meaning(bundle: Bundle, summary: Summary | None) -> list[str]:
+    """How to read the coefficients."""
+    found = []
+    classes = _classes(bundle.estimator)
+    if classes is not None:
+        if len(classes) == 2:
+            found.append(f"They add to the log odds of {classes[1]} against {classes[0]}.")
+        elif summary is not None:
+            found.append(f"They add to the log odds of each class against {classes[0]}.")
+        else:
+            found.append("They add to the raw prediction of each class; softmax turns these into probabilities.")
+    for column in bundle.schema.columns if bundle.schema is not None else ():
+        if column.kind == "category" and column.reference is not None:
+            found.append(f"{column.name} is compared with {column.reference}.")
+        elif column.kind == "date":
+            found.append(f"{column.name} counts days.")
+    return [*found, *([*summary.aliases, *summary.notes] if summary is not None else [])]
