@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import json
 import os
@@ -116,6 +117,8 @@ def same_model(a: Any, b: Any) -> None:
     for one, other in zip(a.members_, b.members_, strict=True):
         assert (one.network, one.share, one.hidden) == (other.network, other.share, other.hidden)
         same_solution(one.solution, other.solution)
+        kept = [None if m.information is None else dataclasses.asdict(m.information) for m in (one, other)]
+        np.testing.assert_equal(kept[0], kept[1])
     assert a.certificate_.to_json() == b.certificate_.to_json()
     assert str(a.certificate_) == str(b.certificate_)
     assert type(a.loss_) is type(b.loss_)
@@ -664,3 +667,79 @@ def test_every_status_can_be_saved(models: dict[str, Any], tmp_path: Path) -> No
         object.__setattr__(model.solution_, "status", status)
         save(model, tmp_path / "m")
         assert load(tmp_path / "m").solution_.status is status
+
+
+# --- what a perceptron keeps for its summary ---
+
+ROOT, MOMENTS = "members/0/root.npy", "members/0/moments.npy"
+UNKEPT: list[tuple[str, Any, str]] = [
+    ("n_rows", 0, r"members\[0\].information.n_rows"),
+    ("n_rows", 2.5, r"members\[0\].information.n_rows"),
+    ("weight", 0.0, r"members\[0\].information.weight"),
+    ("weight", HUGE, r"members\[0\].information.weight"),
+    ("log_likelihood", "big", r"members\[0\].information.log_likelihood"),
+    ("log_likelihood", ..., r"information.log_likelihood is missing"),
+    ("more", 1, "information.more is not a known field"),
+]
+
+
+@pytest.fixture
+def kept(models: dict[str, Any], tmp_path: Path) -> Path:
+    models["text"].save(tmp_path / "m")
+    return tmp_path / "m"
+
+
+@pytest.mark.parametrize(("field", "value", "named"), UNKEPT, ids=lambda part: str(part)[:30])
+def test_what_is_kept_for_the_summary_is_checked(field: str, value: Any, named: str, kept: Path) -> None:
+    files = read(kept)
+    manifest = json.loads(files["manifest.json"])
+    change(f"members[0].information.{field}", value)(manifest)
+    write(kept, {**files, "manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(InputError, match=named):
+        load(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "named"),
+    [
+        (ROOT, np.zeros(35), "root.npy must be 36 numbers"),
+        (ROOT, np.full(36, np.inf), "root.npy holds numbers that are not finite"),
+        (MOMENTS, np.full(12, np.nan), "moments.npy holds numbers that are not finite"),
+        (MOMENTS, np.full(12, -1.0), "moments.npy holds squares that are negative"),
+        (ROOT, None, "root.npy' is missing"),
+    ],
+)
+def test_the_arrays_of_the_summary_are_checked(name: str, values: Any, named: str, kept: Path) -> None:
+    files = read(kept)
+    if values is None:
+        del files[name]
+    else:
+        files[name] = array(values)
+    write(kept, files)
+    with pytest.raises(InputError, match=named):
+        load(kept)
+
+
+def test_a_network_keeps_nothing_for_a_summary(sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(sample)
+    files = read(path)
+    manifest = json.loads(files["manifest.json"])
+    manifest["members"][0]["information"] = {"n_rows": 1, "weight": 1.0, "log_likelihood": 0.0}
+    files |= {"manifest.json": json.dumps(manifest).encode(), ROOT: array(np.zeros(3)), MOMENTS: array(np.zeros(3))}
+    write(path, files)
+    with pytest.raises(InputError, match="null for a network"):
+        load(path)
+
+
+def test_a_file_of_the_first_version_opens_and_asks_for_the_rows(kept: Path, models: dict[str, Any]) -> None:
+    files = read(kept)
+    manifest = json.loads(files["manifest.json"])
+    manifest["version"] = 1
+    del manifest["members"][0]["information"], files[ROOT], files[MOMENTS]
+    write(kept, {**files, "manifest.json": json.dumps(manifest).encode()})
+    model = load(kept)
+    same_answers = zip(answers(model), answers(models["text"]), strict=True)
+    assert all(np.array_equal(a, b) for a, b in same_answers)
+    with pytest.raises(InputError, match="call summary"):
+        model.summary()
