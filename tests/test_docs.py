@@ -120,3 +120,18 @@ def test_blocks_and_commands_are_found() -> None:
         "--help",
         "--holdout",
     }
+
+
+def test_the_tables_on_the_page_of_coefficients_are_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "coefficients.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(ROOT)
+    namespace: dict[str, Any] = {}
+    for block in blocks(page, "python"):
+        exec(block.text, namespace)
+    printed = capsys.readouterr().out
+    tables = blocks(page, "text")
+    assert len(tables) == 5
+    for table in tables:
+        assert table.text in printed, f"the table at line {table.line} is not printed"
