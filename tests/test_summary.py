@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 import warnings
 from itertools import product
 from pathlib import Path
@@ -378,6 +379,35 @@ def test_a_penalty_leaves_nothing_aliased() -> None:
     assert np.isfinite(found.standard_errors).all()
 
 
+def test_a_column_that_is_nearly_a_combination_is_none_beside_one_that_is() -> None:
+    near = X[:, 0] + 1e-6 * np.random.default_rng(2).normal(size=N)
+    data = np.column_stack([X[:, 0], near, X[:, 1], X[:, 0] + X[:, 1]])
+    found = PerceptronRegressor().fit(data, TARGETS["regression"]).summary()
+    assert found.aliases == ("x4 = x1 + x3",)
+    assert [i for i, error in enumerate(found.standard_errors) if not np.isnan(error)] == [0, 2]
+
+
+@pytest.mark.parametrize("task", ["two classes", "three classes"])
+def test_nearly_dependent_columns_keep_their_digits(task: str) -> None:
+    """A Hessian would lose them: its condition is the square of the columns'. The same model in other columns has it
+    well conditioned: b1 x1 + b2 (x1 + d u) = (b1 + b2) x1 + (d b2) u."""
+    draw = np.random.default_rng(8)
+    x, u = np.round(draw.normal(size=(2, N)) * 2.0**10) / 2.0**10
+    d = 2.0**-20
+    near = fitted(task).fit(np.column_stack([x, x + d * u]), TARGETS[task]).summary()
+    apart = fitted(task).fit(np.column_stack([x, u]), TARGETS[task]).summary()
+    np.testing.assert_allclose(d * near.standard_errors[2::3], apart.standard_errors[2::3], rtol=1e-8)
+
+
+def test_columns_that_are_nearly_combinations_are_told() -> None:
+    noise = 1e-11 * np.random.default_rng(2).normal(size=N)
+    y = TARGETS["regression"]
+    found = PerceptronRegressor().fit(np.column_stack([X[:, 0], X[:, 2], X[:, 0] + X[:, 2] + noise]), y).summary()
+    assert found.aliases == ()
+    assert re.search(r"condition [1-9]e\+11.*about 4 digits", found.notes[0])
+    assert PerceptronRegressor().fit(X, y).summary().notes == ()
+
+
 # --- fits that are no optimum, and rows that are too few ---
 
 
@@ -409,6 +439,17 @@ def test_as_many_parameters_as_rows(n: int) -> None:
     assert np.isnan(found.residual_sd)
     assert any("not more rows than parameters" in note for note in found.notes)
     assert "nan" not in str(found).replace("not", "")
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_columns_of_zeros_alone(intercept: bool) -> None:
+    y = np.arange(9.0)
+    model = PerceptronRegressor(fit_intercept=intercept).fit(np.zeros((9, 2)), y)
+    for found in (model.summary(), model.summary(np.zeros((9, 2)), y, covariance="HC3")):
+        assert found.aliases == ("x1 = 0", "x2 = 0")
+        assert np.isnan(found.standard_errors[-2:]).all()
+        assert found.effective_parameters == float(intercept)
+    assert model.summary().residual_sd == pytest.approx(np.sqrt(60 / 8 if intercept else 204 / 9))
 
 
 def test_a_row_of_leverage_one() -> None:

@@ -55,13 +55,15 @@ class Bread:
     """Z (m, r) with ZZ' = (I + S)^-1 over the independent columns, r of them; rows of other columns are zero.
 
     seen: RZ, the identity without a penalty. null: (m, d) directions in which the parameters may move without any row
-    seeing it. effective: tr((I + S)^-1 I), the parameters that the rows and not the penalty decide; r without one.
+    seeing it. condition: of the independent columns, scaled to equal norms. effective: tr((I + S)^-1 I), the parameters
+    that the rows and not the penalty decide; r without one.
     """
 
     Z: Array
     seen: Array
     null: Array
     aliases: tuple[Alias, ...]
+    condition: float
 
     @property
     def effective(self) -> float:
@@ -79,8 +81,10 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
         norm[norm == 0.0] = 1.0
         H = H / norm
         kept, dependent = _independent(H, q, intercept)
+        triangle = upper(H[:, kept])
         Z = np.zeros((m, len(kept)))
-        Z[kept] = _inverse(upper(H[:, kept])) / norm[kept][:, None]
+        Z[kept] = _inverse(triangle) / norm[kept][:, None]
+        condition = float(np.linalg.cond(triangle)) if kept else 1.0
         null = np.zeros((m, len(dependent)))
         aliases = []
         for number, (column, weights) in enumerate(dependent.items()):
@@ -89,13 +93,14 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
             null[column, number] = -1.0
             if column < q:  # the same columns are dependent for every output
                 aliases.append(Alias(column, factors))
-        return Bread(Z, R @ Z if penalised else np.eye(len(kept)), null, tuple(aliases))
+        seen = R @ Z if penalised else np.eye(len(kept))
+        return Bread(Z, seen, null, tuple(aliases), condition)
 
 
 def _inverse(R: Array) -> Array:
     from scipy.linalg.lapack import dtrtri
 
-    inverse: Array = dtrtri(R)[0]
+    inverse: Array = dtrtri(R)[0] if R.size else R
     return np.triu(inverse)
 
 
@@ -252,6 +257,6 @@ def from_rows(kind: str, found: Bread, sums: Scores, total_weight: float) -> Arr
         factor = n / (n - p) if n > p else np.nan
     if kind == "cluster":
         factor *= G / (G - 1.0) * (n - 1.0) / n
-    k = sums.meat.shape[0] // found.Z.shape[1]
+    k = sums.total.size // found.Z.shape[0]
     Z = np.kron(np.eye(k), found.Z)
     return np.asarray(factor * (Z @ sums.meat @ Z.T))

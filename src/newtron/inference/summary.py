@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ FORMULAS = {
     "HC3": "HC3: White's with each residual over 1 - leverage",
     "cluster": "clustered: rows of one group may depend on each other",
 }
+# A condition beyond this leaves fewer than six digits.
+_BAD_CONDITION = 1e10
 _NO_TESTS = (
     "No tests: the penalty pulls estimates towards zero on purpose, so an estimate over its standard error has no "
     "known distribution under the hypothesis of zero."
@@ -144,12 +146,9 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
     information, regression = fitted.information, fitted.loss.task == "regression"
     q = fitted.coefficients.shape[0]
     estimates, across, outputs = _identified(fitted, baseline)
-    L = np.kron(across, _to_users_units(fitted, q))
+    T = _to_users_units(fitted, q)
     residuals = residual_covariance(information, found.effective) if regression else None
-    with np.errstate(all="ignore"):
-        inner = from_fit(kind, found, residuals) if sums is None else from_rows(kind, found, sums, information.weight)
-        matrix = L @ inner @ L.T
-    unknown = _unknown(L, found, fitted)
+    matrix, unknown = _covariance(fitted, kind, found, sums, residuals, T, across)
     matrix[unknown], matrix[:, unknown] = np.nan, np.nan
     # Before the inputs, the intercept.
     first = [q - 1, *range(q - 1)] if fitted.intercept else list(range(q))
@@ -184,7 +183,7 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
         r_squared=r_squared,
         aliases=aliases,
         trouble=_trouble(fitted),
-        notes=tuple(_notes(fitted, found, sums, penalised, bool(aliases), bool(np.isfinite(errors).any()))),
+        notes=tuple(_notes(fitted, found, sums, penalised, bool(aliases), residuals)),
         title=_title(fitted, baseline),
         formula=FORMULAS[kind],
         terms=terms,
@@ -193,11 +192,11 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
 
 
 def _identified(fitted: Fitted, baseline: int) -> tuple[Array, Array, tuple[str, ...]]:
-    """Estimates (M,) output by output, the map (c, c) to their outputs from those of the information, and names."""
+    """Estimates (M,) output by output, the map (c, c) to classes against the baseline, and names."""
     B = fitted.coefficients
     k = B.shape[1]
     if fitted.loss.task == "regression":
-        return B.T.ravel(), np.diag(fitted.y_scale), fitted.outputs
+        return B.T.ravel(), np.eye(k), fitted.outputs
     if k == 1:
         sign = 1.0 if baseline == 0 else -1.0
         return sign * B[:, 0], np.array([[sign]]), (fitted.outputs[1 - baseline],)
@@ -219,12 +218,23 @@ def _to_users_units(fitted: Fitted, q: int) -> Array:
     return T
 
 
-def _unknown(L: Array, found: Bread, fitted: Fitted) -> NDArray[np.bool_]:
-    """(M,) True for parameters that the rows do not determine."""
-    if not fitted.determined:
-        return np.ones(L.shape[0], dtype=bool)
-    null = np.kron(np.eye(L.shape[1] // found.null.shape[0]), found.null)
-    return np.asarray((np.abs(L @ null) > 1e-7 * (np.abs(L) @ np.abs(null))).any(axis=1))
+def _covariance(
+    fitted: Fitted, kind: str, found: Bread, sums: Scores | None, residuals: Array | None, T: Array, across: Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """The covariance (M, M) in the user's units, and (M,) True for parameters that the rows do not determine."""
+    # What a target shares with the others is moved once, before anything is squared, so that no variance cancels.
+    L = T if residuals is not None else np.kron(across, T)
+    moved = replace(found, Z=L @ found.Z)
+    with np.errstate(all="ignore"):
+        if sums is None:
+            matrix = from_fit(kind, moved, residuals)
+        else:
+            matrix = from_rows(kind, moved, sums, fitted.information.weight)
+    unknown = np.any(np.abs(L @ found.null) > 1e-7 * (np.abs(L) @ np.abs(found.null)), axis=1)
+    if residuals is not None:
+        units = np.repeat(fitted.y_scale, T.shape[0])
+        matrix, unknown = matrix * np.outer(units, units), np.tile(unknown, fitted.y_scale.size)
+    return matrix, np.asarray(unknown) if fitted.determined else np.ones(len(matrix), dtype=bool)
 
 
 def _degrees_of_freedom(
@@ -296,12 +306,9 @@ def _alias_text(alias: Alias, fitted: Fitted, q: int) -> str:
 
 
 def _piece(factor: float, name: str) -> str:
-    rounded = round(factor)
-    size = abs(factor)
-    if rounded and abs(factor - rounded) < 1e-9 * abs(rounded):
-        size = abs(float(rounded))
-    amount = f"{size:.6g}" if not name else "" if size == 1.0 else f"{size:.6g} "
-    return f"{'-' if factor < 0 else '+'} {amount}{name}"
+    amount = f"{abs(factor):.6g}"
+    words = ["-" if factor < 0 else "+", *([amount] if amount != "1" or not name else []), *([name] if name else [])]
+    return " ".join(words)
 
 
 def _trouble(fitted: Fitted) -> str:
@@ -313,14 +320,20 @@ def _trouble(fitted: Fitted) -> str:
 
 
 def _notes(
-    fitted: Fitted, found: Bread, sums: Scores | None, penalised: bool, aliased: bool, known: bool
+    fitted: Fitted, found: Bread, sums: Scores | None, penalised: bool, aliased: bool, spread: Array | None
 ) -> Iterable[str]:
     if aliased:
         yield (
             "Some columns are combinations of others: a coefficient that can be traded for theirs without any "
             "prediction changing is not estimable, and the one shown is that of one solution among many."
         )
-    if fitted.loss.task == "regression" and not known:
+    if found.condition > _BAD_CONDITION:
+        digits = max(0, round(15.5 - np.log10(found.condition)))
+        yield (
+            f"Some columns are nearly combinations of others (condition {found.condition:.0e} in columns of equal "
+            f"norm): about {digits} digits of the standard errors are right, if the data themselves are that precise."
+        )
+    if spread is not None and np.isnan(spread).any():
         yield "There are not more rows than parameters: no variance is left to be estimated."
     if sums is not None and sums.whole:
         yield (

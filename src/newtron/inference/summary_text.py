@@ -49,8 +49,10 @@ def facts(summary: Summary) -> list[str]:
     if abs(summary.total_weight - summary.n_rows) > 1e-9 * summary.n_rows:
         n += f" of total weight {summary.total_weight:.6g}"
     count = summary.effective_parameters
-    whole = abs(count - round(count)) < 1e-6 and np.isfinite(summary.p_values).any()
-    parameters = f"{round(count):,} parameters" if whole else f"{count:.4g} effective parameters"
+    if abs(count - round(count)) < 1e-6:
+        parameters = f"{round(count):,} parameter{'s' * (round(count) != 1)}"
+    else:
+        parameters = f"{count:.4g} effective parameters"
     lines = [
         f"{n}, {parameters}; log-likelihood {summary.log_likelihood:.6g}, AIC {summary.aic:.6g}, BIC {summary.bic:.6g}"
     ]
@@ -60,7 +62,8 @@ def facts(summary: Summary) -> list[str]:
             f"residual standard deviation {', '.join(map(amount, sd))}; R² {', '.join(f'{v:.5f}' for v in r2)}; "
             f"t with {summary.degrees_of_freedom:.6g} degrees of freedom"
         )
-    return [*lines, f"standard errors {summary.formula}"]
+    known = np.isfinite(summary.standard_errors).any()
+    return [*lines, f"standard errors {summary.formula}"] if known else lines
 
 
 def as_text(summary: Summary) -> str:
@@ -79,7 +82,7 @@ def as_text(summary: Summary) -> str:
             lines.append(heading)
         lines += [_line([indent + _short(row[0]), *row[1:]], widths) for row in table]
     if summary.aliases:
-        lines += ["", "columns that are combinations of others:"]
+        lines += ["", "dependent columns:"]
         for alias in summary.aliases:
             lines += textwrap.wrap(_plain(alias), _WIDTH, initial_indent="  ", subsequent_indent="    ")
     if summary.notes:
@@ -114,7 +117,7 @@ def as_html(summary: Summary) -> str:
     parts.append("</tbody></table>")
     if summary.aliases:
         items = "".join(f"<li>{html.escape(_plain(alias))}</li>" for alias in summary.aliases)
-        parts.append(f"<p>columns that are combinations of others:</p><ul>{items}</ul>")
+        parts.append(f"<p>dependent columns:</p><ul>{items}</ul>")
     parts += [f"<p>{html.escape(_plain(note))}</p>" for note in summary.notes]
     return "".join(parts)
 
