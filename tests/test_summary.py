@@ -226,6 +226,9 @@ def test_tests_and_intervals(coverage: float) -> None:
         np.testing.assert_allclose(found.intervals[:, 1], found.estimates + reach, rtol=1e-9, atol=1e-12)
     clustered = fitted("regression").summary(X, TARGETS["regression"], groups=GROUPS)
     assert (clustered.covariance, clustered.degrees_of_freedom) == ("cluster", 14.0)
+    assert clustered.notes == ()
+    few = fitted("regression").summary(X, TARGETS["regression"], groups=GROUPS > 7)
+    assert "2 groups" in few.notes[0]
 
 
 def test_likelihood_and_criteria() -> None:
@@ -493,6 +496,7 @@ def test_names_are_escaped() -> None:
 def test_the_summary_prints_what_it_holds() -> None:
     found = fitted("regression").summary()
     assert found.names == ("intercept", "x1", "x2", "x3")
+    assert repr(found) == str(found)
     line = next(line for line in str(found).splitlines() if line.startswith("x2")).split()
     assert float(line[1]) == pytest.approx(found.estimates[2], rel=1e-4)
     assert float(line[2]) == pytest.approx(found.standard_errors[2], rel=1e-4)

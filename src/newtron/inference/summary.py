@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +65,12 @@ class Fitted:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """Estimates of a perceptron and what is known of their error, in the units of the data.
 
-    Prints as a table; in a notebook it shows as one. Rows are output by output (targets; classes against the
-    baseline), each as its intercept and then the inputs: M of them.
+    Prints as a table, at the prompt too; in a notebook it shows as one. Rows are output by output (targets; classes
+    against the baseline), each as its intercept and then the inputs: M of them.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class Summary:
     p_values: Array
     intervals: Array
     covariance: str
-    covariance_matrix: Array = field(repr=False)
+    covariance_matrix: Array
     coverage: float
     statistic: str
     degrees_of_freedom: float
@@ -128,12 +128,12 @@ class Summary:
     aliases: tuple[str, ...]
     trouble: str
     notes: tuple[str, ...]
-    title: str = field(repr=False)
-    formula: str = field(repr=False)
-    terms: tuple[str, ...] = field(repr=False)
-    outputs: tuple[str, ...] = field(repr=False)
+    title: str
+    formula: str
+    terms: tuple[str, ...]
+    outputs: tuple[str, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return as_text(self)
 
     def _repr_html_(self) -> str:
@@ -339,6 +339,11 @@ def _notes(
         yield (
             f"Rows with leverage 1 ({sums.whole:,} of them) are fitted exactly, whatever their target, and add nothing "
             "to the robust covariance."
+        )
+    if sums is not None and 0 < sums.n_groups <= found.effective:
+        yield (
+            f"The {sums.n_groups} groups are no more than the parameters: clustered errors of so few groups are "
+            "usually too small."
         )
     yield from fitted.remarks
     if penalised:
