@@ -14,7 +14,7 @@ from newtron.cli.compare import BASELINE, Report, Score, Verdict, judge, score_g
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
 from newtron.cli.split import FEWEST, hold_out
-from newtron.cli.stages import RESCUE_ALPHA, Trained, train
+from newtron.cli.stages import RESCUE_ALPHA, Columns, Trained, check_penalty, train
 from newtron.errors import InputError
 from newtron.model_file import check_writable, save
 from newtron.table import Schema, Table, learn_schema, read_table
@@ -101,6 +101,7 @@ def _prepare(options: argparse.Namespace) -> Job:
     """Read, find the rows that have a target, and hold some of them out."""
     table = read_table(options.data, encoding=options.encoding)
     whole = learn_schema(table, options.target, task=options.task, ignore=options.ignore)
+    check_penalty(options, whole.target.task)
     y, kept = whole.encode_target(table)
     rows = np.flatnonzero(kept)
     classes = y.astype(np.int64) if whole.target.task == "classification" else None
@@ -134,12 +135,12 @@ def _train_all(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
     names = ["perceptron", "network"] if options.model == "auto" else [options.model]
     if not len(job.held_out):
         names = names[:1]
-    X = job.schema.encode(job.table.take(job.rows[job.training])).X
+    columns = Columns(job.schema.encode(job.table.take(job.rows[job.training])).X, job.schema.feature_names)
     for name in names:
         if interrupts.asked:
             break
         labels = job.labels(job.training)
-        job.trained[name] = train(name, job.task, X, labels, options, options.alpha, reporter, interrupts, name)
+        job.trained[name] = train(name, job.task, columns, labels, options, options.alpha, reporter, interrupts, name)
     if len(job.held_out):
         X = job.schema.encode(job.table.take(job.rows[job.held_out])).X
         y = job.y[job.held_out]
@@ -161,9 +162,9 @@ def _refit(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
     alpha = job.options.alpha
     if alpha is None and job.final.estimator.alpha == RESCUE_ALPHA and name == "perceptron":
         alpha = RESCUE_ALPHA  # as it was compared
-    X = job.whole.encode(job.table.take(job.rows)).X
+    columns = Columns(job.whole.encode(job.table.take(job.rows)).X, job.whole.feature_names)
     labels = job.labels(np.arange(len(job.rows)))
-    again = train(name, job.task, X, labels, job.options, alpha, reporter, interrupts, f"{name} on all rows")
+    again = train(name, job.task, columns, labels, job.options, alpha, reporter, interrupts, f"{name} on all rows")
     job.interrupted = interrupts.asked
     if not again.interrupted:
         job.refit, job.schema = again, job.whole

@@ -93,6 +93,13 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="strength of the penalty on weights (default: none for a perceptron; for a network 0.1 in "
         "regression, 1 in classification)",
     )
+    model.add_argument(
+        "--penalty",
+        choices=("l2", "firth"),
+        default="l2",
+        help="of a perceptron for classes: l2, of strength --alpha, or Firth's likelihood, which keeps coefficients "
+        "finite where classes are separated (default: l2)",
+    )
     model.add_argument("--starts", type=_count, default=3, metavar="N", help="networks of each shape (default: 3)")
     work = fit.add_argument_group("comparison and work")
     work.add_argument(

@@ -14,7 +14,7 @@ from newtron.cli.screen import Screen
 from newtron.cli.stages import ENDS, ending
 from newtron.cli.words import count, label, listed, number, strict
 from newtron.errors import InputError
-from newtron.model_file import Bundle, load_bundle, settings_to_json
+from newtron.model_file import Bundle, load_bundle, separation_to_json, settings_to_json
 from newtron.table import Schema
 
 
@@ -144,6 +144,9 @@ def _show_ending(screen: Screen, estimator: Any) -> None:
     screen.line(ending(estimator), indent=2)
     for sentence in estimator.certificate_.sentences():
         screen.line(sentence, indent=2)
+    separation = getattr(estimator, "separation_", None)
+    if separation is not None and separation.sentence not in estimator.solution_.sentence:
+        screen.line(separation.finding, indent=2)
 
 
 def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
@@ -173,6 +176,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
             for member in estimator.members_
         ],
         "certificate": estimator.certificate_.to_json(),
+        "separation": separation_to_json(getattr(estimator, "separation_", None)),
         "coefficients": None,
         "summary": None,
         "report": None if report is None else report.to_json(),

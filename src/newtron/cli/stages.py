@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
 from newtron.cli.words import count, joined, seconds
+from newtron.errors import InputError
 from newtron.estimators import (
     NetworkClassifier,
     NetworkRegressor,
@@ -40,6 +42,13 @@ ENDS = {
 }
 
 
+class Columns(NamedTuple):
+    """What a model is trained on: X (n, p) and what its columns are called."""
+
+    X: NDArray[np.float64]
+    names: Sequence[str]
+
+
 @dataclass(frozen=True)
 class Trained:
     """A model, how long it took, and what should be known about it."""
@@ -57,7 +66,7 @@ class Trained:
 def train(
     name: str,
     task: str,
-    X: NDArray[np.float64],
+    columns: Columns,
     y: NDArray[Any],
     options: Any,
     alpha: float | None,
@@ -72,20 +81,34 @@ def train(
     interrupts.keeping = True
     with reporter.stage(stage):
         estimator = _make(name, task, options, reporter, alpha)
-        warned = _fit(estimator, X, y)
+        warned = _fit(estimator, columns, y)
         unbounded = estimator.solution_.status is Status.UNBOUNDED
         if name == "perceptron" and unbounded and alpha is None and not interrupts.asked:
+            found = getattr(estimator, "separation_", None)
+            why = found.finding if found is not None and found.found else "The classes are separated."
             notes.append(
-                f"The classes are separated, so without a penalty the perceptron's coefficients would grow "
-                f"for ever; it was fitted with a penalty, --alpha {RESCUE_ALPHA:g}."
+                f"{why} Without a penalty the perceptron's coefficients would grow for ever; it was fitted with "
+                f"a penalty, --alpha {RESCUE_ALPHA:g}. The other choice is --penalty firth."
             )
             estimator = _make(name, task, options, reporter, RESCUE_ALPHA)
-            warned = _fit(estimator, X, y)
+            warned = _fit(estimator, columns, y)
     # The number of threads is no property of the model, and the progress display ends here.
     estimator.set_params(n_jobs=None, callback=None)
-    found = Trained(name, estimator, perf_counter() - started, notes + warned)
-    reporter.say(f"{stage}: {ending(estimator)}, {seconds(found.seconds)}")
-    return found
+    trained = Trained(name, estimator, perf_counter() - started, notes + warned)
+    reporter.say(f"{stage}: {ending(estimator)}, {seconds(trained.seconds)}")
+    return trained
+
+
+def check_penalty(options: Any, task: str) -> None:
+    """Firth's penalty is the perceptron's, for classes, and a penalty of its own."""
+    if options.penalty != "firth":
+        return
+    if task != "classification":
+        raise InputError("--penalty firth is for classes, and the target is a number: leave it out, or use --alpha.")
+    if options.model == "network":
+        raise InputError("--penalty firth is the perceptron's: choose --model perceptron with it, or leave it out.")
+    if options.alpha:
+        raise InputError("--penalty firth is a penalty of its own: leave out --alpha, or --penalty.")
 
 
 def _make(name: str, task: str, options: Any, reporter: Reporter, alpha: float | None) -> Any:
@@ -97,6 +120,8 @@ def _make(name: str, task: str, options: Any, reporter: Reporter, alpha: float |
     }
     if name == "perceptron":
         kind: Any = PerceptronClassifier if task == "classification" else PerceptronRegressor
+        if task == "classification":
+            common["penalty"] = options.penalty
         # A penalty must weigh all columns alike, whatever their units.
         return kind(alpha=alpha or 0.0, standardize=bool(alpha), **common)
     if alpha is not None:
@@ -107,11 +132,12 @@ def _make(name: str, task: str, options: Any, reporter: Reporter, alpha: float |
     return kind(activation=options.activation, n_starts=options.starts, **common)
 
 
-def _fit(estimator: Any, X: NDArray[np.float64], y: NDArray[Any]) -> list[str]:
+def _fit(estimator: Any, columns: Columns, y: NDArray[Any]) -> list[str]:
     """Fit; the warnings as sentences, but those of convergence, which `ending` tells better."""
+    estimator.call_columns(columns.names)
     with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
         warnings.simplefilter("always")
-        estimator.fit(X, y)
+        estimator.fit(columns.X, y)
     told = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
     return list(dict.fromkeys(text for text in told if "encountered in" not in text))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -134,13 +134,26 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             threads=thread_count(self.n_jobs),
             callback=self._reporter(),
         )
-        members = train_members(task)
+        members = self._members(task)
         self.members_ = with_shares(members, getattr(self, "combine", "average"))
         self.solution_ = self.members_[best_member(self.members_)].solution
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
         self.scaling_ = scaling
         self.loss_ = loss
         self._warn()
+
+    def call_columns(self, names: Sequence[str] | None) -> None:
+        """What to call the columns of an X without names, where a fit speaks of them; None is x1, x2, ..."""
+        self._column_names = None if names is None else tuple(map(str, names))
+
+    def _names(self) -> tuple[str, ...] | None:
+        """The names of X's columns, where they are known."""
+        given = getattr(self, "feature_names_in_", None)
+        return getattr(self, "_column_names", None) if given is None else tuple(map(str, given))
+
+    def _members(self, task: Task) -> list[Member]:
+        """The trained members, in their order."""
+        return train_members(task)
 
     def _scaling(self, X: Any, Y: Array, weight: Array | None, regression: bool) -> Scaling:
         if self.standardize:

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.coefficients import summary_of
+from newtron.estimators.logistic import check_penalty, firth_member, judged
 from newtron.estimators.tasks import Classification, Regression
+from newtron.estimators.training import Member, Task
+from newtron.inference.separation import Separation
 from newtron.inference.summary import Summary
 from newtron.solvers import Progress, Solver
 
@@ -162,13 +165,17 @@ class PerceptronClassifier(Classification, _Perceptron):
     """Classification with a perceptron: ŷ = σ(xw + b), log loss; softmax for more than two classes.
 
     The objective is mean(log loss) + alpha/(2n) ‖w‖²: logistic regression, with alpha = 1/C of scikit-learn's
-    LogisticRegression. Separated classes have no finite optimum without a penalty; the fit then says so and is
-    not called converged.
+    LogisticRegression. Separated classes have no finite optimum without a penalty; the fit then says so, names the
+    columns that separate, and is not called converged.
 
     Parameters
     ----------
     alpha : float, default 0.0
         L2 penalty on the weights; the intercept is not penalised.
+    penalty : {"l2", "firth"}, default "l2"
+        "l2" is alpha's. "firth" adds half the log determinant of the Fisher information to the log-likelihood, which
+        takes the first order of the bias out of the coefficients and keeps them finite under separation. It goes
+        with alpha=0 and the log loss, and needs columns that do not depend on each other.
     solver : str or Solver, default "auto"
         "auto", "newton", "newton-cg", "lbfgs", "levenberg-marquardt", "gradient-descent", "stochastic", or a
         solver object such as ``GradientDescent(learning_rate=0.1)``.
@@ -192,20 +199,28 @@ class PerceptronClassifier(Classification, _Perceptron):
     intercept_ : (1,) or (K,)
     solution_ : Solution
         Status, sentence, trace and counts of the training.
+    separation_ : Separation or None
+        Whether planes separate the classes, proved by the fit itself or by linear programs: kind ("none",
+        "quasi-complete", "complete", "undecided"), the columns and the direction that separate, a sentence. None where
+        a penalty keeps the coefficients finite.
     members_ : list of one Member
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes
     -----
-    Method: Nocedal & Wright 2006, *Numerical Optimization*, ch. 3-7.
+    Methods: Nocedal & Wright 2006, *Numerical Optimization*, ch. 3-7; Albert & Anderson 1984, Konis 2007 (separation);
+    Firth 1993, Heinze & Schemper 2002, Bull, Mak & Greenwood 2002 (Firth's likelihood).
     """
 
     _task = "classification"
+
+    separation_: Separation | None
 
     def __init__(
         self,
         *,
         alpha: float = 0.0,
+        penalty: str = "l2",
         solver: str | Solver = "auto",
         loss: str | None = None,
         class_weight: Any = None,
@@ -219,6 +234,7 @@ class PerceptronClassifier(Classification, _Perceptron):
         callback: Callable[[Progress], Any] | None = None,
     ) -> None:
         self.alpha = alpha
+        self.penalty = penalty
         self.solver = solver
         self.loss = loss
         self.class_weight = class_weight
@@ -230,6 +246,21 @@ class PerceptronClassifier(Classification, _Perceptron):
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.callback = callback
+
+    def _check_settings(self) -> None:
+        super()._check_settings()
+        check_penalty(self.penalty, self.alpha, self.loss)
+
+    def _members(self, task: Task) -> list[Member]:
+        names = self._names()
+        self.separation_ = None
+        if self.penalty == "firth":
+            return [firth_member(task, names)]
+        members = super()._members(task)
+        if task.alpha > 0.0:
+            return members
+        member, self.separation_ = judged(task, members[0], names)
+        return [member]
 
     def _fitted(self) -> None:
         W, b = self._weights_in_units()

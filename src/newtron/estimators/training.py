@@ -112,17 +112,28 @@ def train_members(task: Task) -> list[Member]:
 
 def _train(task: Task, shape: Shape, start: int, threads: int, callback: Callable[[Progress], Any]) -> Member:
     network = Network((task.X.shape[1], *shape, task.Y.shape[1]), task.activation, task.intercept)
-    rows = scaled_rows(task.X, task.Y, task.weight, task.scaling, threads)
-    objective = TrainingObjective(network, task.loss, rows, task.alpha)
+    objective = objective_of(task, network, threads)
     solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
     params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
     solution = minimize(objective, params, solver, tol=task.tol, max_iter=task.max_iter, callback=callback)
+    return member_of(task, objective, replace(solution, chosen=chosen))
+
+
+def member_of(task: Task, objective: TrainingObjective, solution: Solution) -> Member:
+    """A trained member, with what is measured at its end and kept of its rows."""
+    network = objective.network
     end = measure(objective, solution)
     information = keep(objective, solution.params, solution.value)
-    _settle(network.split(solution.params)[-1], task.loss, penalised=task.alpha > 0.0)
-    return Member(network, replace(solution, chosen=chosen), end=end, information=information)
+    settle(network.split(solution.params)[-1], task.loss, penalised=task.alpha > 0.0)
+    return Member(network, solution, end=end, information=information)
+
+
+def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
+    """What a member minimises: the mean loss over the scaled rows, plus the penalty."""
+    rows = scaled_rows(task.X, task.Y, task.weight, task.scaling, threads)
+    return TrainingObjective(network, task.loss, rows, task.alpha)
 
 
 def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, threads: int) -> ArrayRows:
@@ -138,7 +149,7 @@ def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, thread
     )
 
 
-def _settle(output: Layer, loss: Loss, penalised: bool) -> None:
+def settle(output: Layer, loss: Loss, penalised: bool) -> None:
     """Fix what the loss cannot see, in place: softmax is the same when all classes shift together, so the shift
     that rounding left is taken out. Penalised weights have none at their optimum, and keep what they have."""
     if output.b is not None:

@@ -18,13 +18,23 @@ from newtron.model_file.archive import LARGEST_FILE, LARGEST_MANIFEST, MANIFEST,
 from newtron.model_file.atomic import check_writable, write_whole
 from newtron.model_file.fields import DAMAGED, parse_json, wrong
 from newtron.model_file.manifest import array_names, check_format, from_manifest, to_manifest
+from newtron.model_file.separation import separation_to_json
 from newtron.model_file.settings import settings_to_json
 from newtron.table.schema import Schema
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator
 
-__all__ = ["Bundle", "check_writable", "load", "load_bundle", "save", "settings_to_json", "write_whole"]
+__all__ = [
+    "Bundle",
+    "check_writable",
+    "load",
+    "load_bundle",
+    "save",
+    "separation_to_json",
+    "settings_to_json",
+    "write_whole",
+]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from newtron.model_file.fields import (
     wrong,
 )
 from newtron.model_file.information import information_from_json, information_names, information_to_json
+from newtron.model_file.separation import separation_from_json, separation_to_json
 from newtron.model_file.settings import (
     ESTIMATORS,
     classes_from_json,
@@ -54,6 +55,7 @@ FIELDS = (
     "classes",
     "outputs",
     "loss",
+    "separation",
     "members",
     "schema",
     "report",
@@ -108,6 +110,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
             "one_column": bool(getattr(estimator, "_one_column", True)),
         },
         "loss": estimator.loss_.name,
+        "separation": separation_to_json(getattr(estimator, "separation_", None)),
         "members": members,
     }
     return manifest, arrays
@@ -202,6 +205,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     if not members or (perceptron and (len(members) > 1 or members[0].hidden)):
         raise InputError(f"members does not fit a {type(estimator).__name__}; {DAMAGED}.")
     estimator.members_ = members
+    _read_separation(estimator, manifest["separation"], n_features, n_outputs)
     estimator.solution_ = members[best_member(members)].solution
     estimator.n_iter_ = max(1, *(m.solution.n_iter for m in members), 1)
     estimator.n_features_in_ = n_features
@@ -224,6 +228,13 @@ def _read_classes(estimator: Any, value: Any, n_outputs: int) -> None:
     n_classes = len(estimator.classes_)
     if n_outputs != (1 if n_classes == 2 else n_classes):
         raise wrong("outputs.count", f"that of {n_classes} classes", n_outputs)
+
+
+def _read_separation(estimator: Any, value: Any, n_features: int, n_outputs: int) -> None:
+    if hasattr(estimator, "classes_") and not hasattr(estimator, "hidden"):
+        estimator.separation_ = separation_from_json(value, n_features, n_outputs)
+    elif value is not None:
+        raise wrong("separation", "null for any other than a perceptron for classes", value)
 
 
 def _read_scaling(read: Read, n_features: int, n_outputs: int) -> Scaling:

@@ -175,6 +175,7 @@ def _shapes(value: Any) -> bool:
 # What each setting may be, in words and as a test.
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "alpha": ("a number or text", lambda value: _number(value) or isinstance(value, str)),
+    "penalty": ("text", lambda value: isinstance(value, str)),
     "solver": ("a name or a solver", lambda value: isinstance(value, str | Solver)),
     "loss": ("text or null", _text_or_none),
     "class_weight": ("text, weights by class or null", lambda v: _text_or_none(v) or isinstance(v, dict)),

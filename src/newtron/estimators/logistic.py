@@ -1,0 +1,159 @@
+"""What a logistic perceptron needs beyond training: whether a minimum exists, and Firth's likelihood instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+from newtron.estimators.training import Member, Task, member_of, objective_of, settle
+from newtron.inference.firth import FirthObjective
+from newtron.inference.overlap import classes_overlap
+from newtron.inference.separation import Separation, find_separation
+from newtron.network import Network
+from newtron.objective import TrainingObjective
+from newtron.parallel import one_blas_thread
+from newtron.solvers import SOLVERS, Newton, Solution, Solver, Status, Stochastic, minimize
+
+Array = NDArray[np.floating]
+
+# Ends that somebody else decided: they stay what they are, whatever the classes.
+_FROM_OUTSIDE = (Status.STOPPED, Status.INTERRUPTED, Status.EARLY_STOPPED)
+# Rows times columns times other classes that linear programs are asked about; a minute or so at worst.
+_LARGEST = 2e7
+
+
+def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[Member, Separation | None]:
+    """An unpenalised classifier's member with the end that its classes allow, and what is known of their separation.
+
+    The solver judges by numbers alone. Where the classes are proved to be separated no end is convergence; where they
+    are proved to overlap and the solver thought otherwise, it goes on from where it stopped.
+    """
+    solution = member.solution
+    log_loss = task.loss.name == "log_loss"
+    if not log_loss and solution.status is not Status.UNBOUNDED:
+        return member, None
+    with one_blas_thread(), np.errstate(all="ignore"):
+        objective = objective_of(task, member.network, task.threads)
+        usable = log_loss and bool(np.isfinite(solution.gradient).all())
+        if usable and classes_overlap(objective, solution.params, solution.gradient):
+            proof = "the gradient at the end of the training proves it"
+            return _ended(task, objective, member, Separation("none", task.X.shape[0], proof=proof))
+        if solution.status is Status.INTERRUPTED:
+            return member, None
+        return _ended(task, objective, member, _by_programs(task, member, names))
+
+
+def _by_programs(task: Task, member: Member, names: tuple[str, ...] | None) -> Separation:
+    n, p = task.X.shape
+    others = max(1, task.Y.shape[1] - 1)
+    if float(n) * p * others > _LARGEST:
+        return Separation("undecided", n, proof="the data are too many for a linear program")
+    layer = member.network.split(member.params)[0]
+    scaling = task.scaling
+    W = layer.W / scaling.x_scale[:, None]
+    b = (np.zeros(W.shape[1]) if layer.b is None else layer.b) - scaling.x_center @ W
+    codes = task.Y.argmax(axis=1) if others > 1 else task.Y[:, 0].astype(np.int64)
+    return find_separation(
+        task.X, codes, others + 1, task.weight, intercept=task.intercept, names=names, start=(W.T, b)
+    )
+
+
+def _ended(task: Task, objective: TrainingObjective, member: Member, found: Separation) -> tuple[Member, Separation]:
+    solution = member.solution
+    if found.found:
+        if solution.status in _FROM_OUTSIDE:
+            return replace(member, solution=replace(solution, note=found.sentence)), found
+        return replace(member, solution=replace(solution, status=Status.UNBOUNDED, note=found.sentence)), found
+    if found.kind == "none" and solution.status is Status.UNBOUNDED and task.loss.name == "log_loss":
+        return member_of(task, objective, _resumed(task, objective, solution)), found
+    return member, found
+
+
+class _WithMinimum(TrainingObjective):
+    """An objective that is known to have a minimum: a long way there is no reason to give up."""
+
+    def runs_away(self, value: float) -> None:
+        del value
+
+    def flees(self, params: Array, gradient: Array) -> None:
+        del params, gradient
+
+
+def _resumed(task: Task, objective: TrainingObjective, before: Solution) -> Solution:
+    """The training from where it was given up, as one solution."""
+    bounded = _WithMinimum(objective.network, objective.loss, objective.rows, task.alpha)
+    after = minimize(
+        bounded, before.params, before.solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback
+    )
+    counts = {kind: before.counts.get(kind, 0) + after.counts.get(kind, 0) for kind in {*before.counts, *after.counts}}
+    later = (
+        replace(row, iteration=row.iteration + before.n_iter, seconds=row.seconds + before.seconds)
+        for row in after.trace[1:]
+    )
+    return replace(
+        after,
+        n_iter=before.n_iter + after.n_iter,
+        trace=(*before.trace, *later),
+        counts=dict(sorted(counts.items())),
+        seconds=before.seconds + after.seconds,
+        chosen=before.chosen,
+    )
+
+
+def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
+    """The perceptron at the optimum of Firth's penalised likelihood, with its parameters laid out as in any other."""
+    network = Network((task.X.shape[1], task.Y.shape[1]), task.activation, task.intercept)
+    k = network.n_outputs
+    with one_blas_thread():
+        objective = firth_objective(task, names)
+        solver, chosen = _firth_solver(task.solver, objective)
+        start = np.zeros(objective.n_params)
+        solution = minimize(objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback)
+    if k > 1:
+        # The last class is the reference, whose parameters are zero, and whose gradient is what the others' lacks to 0.
+        params, gradient = (part.reshape(-1, k - 1) for part in (solution.params, solution.gradient))
+        solution = replace(
+            solution,
+            params=np.column_stack([params, np.zeros(len(params))]).ravel(),
+            gradient=np.column_stack([gradient, -gradient.sum(axis=1)]).ravel(),
+        )
+        settle(network.split(solution.params)[-1], task.loss, penalised=False)
+    return Member(network, replace(solution, chosen=chosen))
+
+
+def firth_objective(task: Task, names: tuple[str, ...] | None) -> FirthObjective:
+    """Firth's likelihood of the scaled rows; of more than two classes the last is the reference."""
+    Y = task.Y if task.Y.shape[1] == 1 else task.Y[:, :-1]
+    return FirthObjective(task.scaling.inputs(task.X), Y, task.weight, intercept=task.intercept, names=names)
+
+
+def _firth_solver(solver: str | Solver, objective: FirthObjective) -> tuple[Solver, str]:
+    if isinstance(solver, Stochastic) or solver == Stochastic.name:
+        raise InputError(
+            'penalty="firth" is no sum over rows: choose another solver than "stochastic", such as "newton".'
+        )
+    if isinstance(solver, Solver):
+        return solver, "given by the user"
+    if solver == "auto":
+        curvature = "the exact Hessian" if objective.exact else "the Fisher information"
+        return Newton(), f"Firth's likelihood of {objective.n_params:,} parameters: Newton steps with {curvature}"
+    if solver in SOLVERS:
+        return SOLVERS[solver](), "named by the user"
+    known = ", ".join(repr(name) for name in ("auto", *SOLVERS) if name != Stochastic.name)
+    raise InputError(f"solver={solver!r} is not known: choose one of {known}, or a solver object.")
+
+
+def check_penalty(penalty: Any, alpha: Any, loss: str | None) -> None:
+    """Firth's penalty stands alone, and is one of the log loss."""
+    if penalty not in ("l2", "firth"):
+        raise InputError(f"penalty={penalty!r} is not known: choose one of 'l2', 'firth'.")
+    if penalty == "l2":
+        return
+    if alpha != 0.0:
+        raise InputError(f'penalty="firth" is a penalty of its own: set alpha=0 with it, not {alpha!r}.')
+    if loss not in (None, "log_loss"):
+        raise InputError(f'penalty="firth" is a penalty on the log loss: set loss=None with it, not {loss!r}.')
