@@ -12,11 +12,16 @@ from newtron.errors import InputError
 from newtron.estimators.training import Member, Task, member_of, objective_of, settle
 from newtron.inference.firth import FirthObjective
 from newtron.inference.overlap import classes_overlap
+from newtron.inference.profile import profile_intervals
 from newtron.inference.separation import Separation, find_separation
+from newtron.linalg import is_sparse
+from newtron.losses import loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
 from newtron.parallel import one_blas_thread
+from newtron.rows import ArrayRows
 from newtron.solvers import SOLVERS, Newton, Solution, Solver, Status, Stochastic, minimize
+from newtron.solvers.base import relative_gradient
 
 Array = NDArray[np.floating]
 
@@ -147,6 +152,59 @@ def _firth_solver(solver: str | Solver, objective: FirthObjective) -> tuple[Solv
     raise InputError(f"solver={solver!r} is not known: choose one of {known}, or a solver object.")
 
 
+# A gradient beyond this, relative to a typical row's, is not that of the rows that a model was fitted on.
+_ELSEWHERE = 1e-4
+
+
+def coefficient_intervals(
+    X: Any, y: Array, weight: Array | None, fitted: tuple[Array, Array], penalty: str, coverage: float
+) -> Array:
+    """Profile-likelihood bounds (p, 2) of the coefficients of two classes, then of the intercept where there is one.
+
+    X, y (0 and 1) and weight: those of the fit. fitted: coefficients (p,) and intercept (1,), or (0,) without one.
+    """
+    w, b = fitted
+    has_intercept = bool(len(b))
+    # The means of the columns are taken out: the coefficients are the same, and their curvature is better told apart.
+    center = np.zeros(len(w)) if is_sparse(X) or not has_intercept else X.mean(axis=0, dtype=np.float64)
+    centered = X if is_sparse(X) else X.astype(np.float64) - center
+    bounds = _bounds(centered, y, weight, np.append(w, b + center @ w), has_intercept, penalty, coverage)
+    if has_intercept and center.any():
+        try:
+            bounds[-1] = _bounds(X, y, weight, np.append(w, b), has_intercept, penalty, coverage, which=[len(w)])[0]
+        except InputError:
+            bounds[-1] = np.nan  # columns so far from zero that nothing can be said of a row of zeros
+    return bounds
+
+
+def _bounds(
+    X: Any,
+    y: Array,
+    weight: Array | None,
+    params: Array,
+    intercept: bool,
+    penalty: str,
+    coverage: float,
+    which: list[int] | None = None,
+) -> Array:
+    Y = np.asarray(y, dtype=np.float64)[:, None]
+    objective: FirthObjective | TrainingObjective
+    if penalty == "firth":
+        objective = FirthObjective(X, Y, weight, intercept=intercept)
+        total = objective.total_weight
+    else:
+        rows = ArrayRows(X.astype(np.float64), Y, None if weight is None else weight.astype(np.float64))
+        network = Network((X.shape[1], 1), "identity", intercept)
+        objective = TrainingObjective(network, loss_for("classification", "log_loss", 1), rows)
+        total = rows.total_weight
+    gradient = objective.evaluate(params, 1).gradient
+    assert gradient is not None
+    if not relative_gradient(objective, gradient) <= _ELSEWHERE:
+        raise InputError("X, y and sample_weight are not those of the fit: its coefficients are no optimum for them.")
+    optimum = minimize(objective, params, Newton()).params
+    return profile_intervals(objective, optimum, total, coverage=coverage, which=which)
+
+
 def check_penalty(penalty: Any, alpha: Any, loss: str | None) -> None:
     """Firth's penalty stands alone, and is one of the log loss."""
     if penalty not in ("l2", "firth"):
@@ -157,3 +215,15 @@ def check_penalty(penalty: Any, alpha: Any, loss: str | None) -> None:
         raise InputError(f'penalty="firth" is a penalty of its own: set alpha=0 with it, not {alpha!r}.')
     if loss not in (None, "log_loss"):
         raise InputError(f'penalty="firth" is a penalty on the log loss: set loss=None with it, not {loss!r}.')
+
+
+def check_profile(estimator: Any) -> None:
+    """Is there a likelihood to be profiled?"""
+    if len(estimator.classes_) > 2:
+        raise InputError("Profile intervals are those of two classes, and this model has more.")
+    if estimator.loss_.name != "log_loss" or estimator.alpha != 0.0:
+        raise InputError("Profile intervals need the log loss without alpha: its penalty is no part of the likelihood.")
+    if estimator.class_weight is not None:
+        raise InputError("Profile intervals do not know class_weight: fit with sample_weight instead.")
+    if estimator.separation_ is not None and estimator.separation_.found:
+        raise InputError('The classes are separated, and the likelihood has no maximum: fit with penalty="firth".')

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.errors import InputError
 from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.coefficients import summary_of
-from newtron.estimators.logistic import check_penalty, firth_member, judged
+from newtron.estimators.logistic import check_penalty, check_profile, coefficient_intervals, firth_member, judged
 from newtron.estimators.tasks import Classification, Regression
 from newtron.estimators.training import Member, Task
 from newtron.inference.separation import Separation
@@ -314,6 +315,24 @@ class PerceptronClassifier(Classification, _Perceptron):
             coverage=coverage,
             baseline=baseline,
         )
+
+    def profile_intervals(self, X: Any, y: Any, sample_weight: Any = None, *, coverage: float = 0.95) -> Array:
+        """Profile-likelihood intervals of the coefficients, from the rows of the fit: (p, 2), or (p + 1, 2) with the
+        intercept's last, lower bounds first.
+
+        Of two classes, under penalty="firth" (whose penalised likelihood is profiled) or without a penalty. A bound
+        that is not found is nan. Raises InputError for other models, and where X, y and sample_weight are not those of
+        the fit. Method: Venzon & Moolgavkar 1988; Heinze & Schemper 2002.
+        """
+        X = self._for_prediction(X)
+        weight = self._weights(X, sample_weight)
+        check_profile(self)
+        labels = np.asarray(y)
+        if labels.shape != (X.shape[0],) or not np.isin(labels, self.classes_).all():
+            raise InputError(f"y must be one of {self.classes_.tolist()!r} for each of the {X.shape[0]} rows of X.")
+        fitted = (self.coef_[0], self.intercept_ if self.fit_intercept else np.zeros(0))
+        codes = (labels == self.classes_[1]).astype(np.float64)
+        return coefficient_intervals(X, codes, weight, fitted, self.penalty, coverage)
 
     def decision_function(self, X: Any) -> Array:
         """The raw prediction z = xw + b: (n,) for two classes (positive means `classes_[1]`), else (n, K)."""
