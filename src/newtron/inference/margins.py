@@ -121,7 +121,11 @@ class Margins:
         """Parameters as coefficients (outputs, p) and intercepts (outputs,) of X as it was given."""
         W = params.reshape(-1, self.outputs)
         coef = W[: self.n_features] / self.scale[:, None]
-        b = W[-1] - self.center @ coef if self.intercept else np.zeros(self.outputs)
+        if not self.intercept:
+            return np.ascontiguousarray(coef.T), np.zeros(self.outputs)
+        b = W[-1] - self.center @ coef
+        rounding = 8.0 * np.finfo(np.float64).eps * (np.abs(W[-1]) + np.abs(self.center) @ np.abs(coef))
+        b[np.abs(b) <= rounding] = 0.0
         return np.ascontiguousarray(coef.T), np.asarray(b)
 
     def from_user(self, coef: Array, intercept: Array) -> Array:

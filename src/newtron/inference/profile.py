@@ -28,7 +28,7 @@ _STEPS, _HALVINGS = 100, 30
 _LONGEST = 2.0
 # Squared length of a step, in standard errors, that ends the search: Newton's next would be its square.
 _SHORT = 1e-18
-_DOUBLINGS = 60
+_OUTWARDS = 20
 
 
 def profile_intervals(
@@ -146,7 +146,7 @@ class _LogLikelihood:
             return held.fall(float(self.optimum[j]) + t * unit) - fall
 
         near, far = 0.0, 0.5
-        for _ in range(_DOUBLINGS):
+        for _ in range(_OUTWARDS):
             there = missing(far)
             if not there < 0.0:
                 break
