@@ -498,6 +498,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("members[1].curvature.loss_gap_bound", 0.0, r"members\[1\].curvature.no_bound"),
     ("members[1].curvature.no_bound", "x" * 2000, r"members\[1\].curvature.no_bound"),
     ("members[1].curvature.decrement", HUGE, r"members\[1\].curvature.decrement"),
+    ("members[1].curvature.flat", -1, r"members\[1\].curvature.flat"),
     ("members[1].curvature.more", 1, r"members\[1\].curvature.more is not a known field"),
     ("schema", {"version": 1}, "schema.columns is missing"),
     ("schema", 3, "schema"),

@@ -33,7 +33,7 @@ class Certificate:
         Whether, or why not.
     nature : str
         "minimum" (convex: the lowest there is; else a local one), "flat" (rounding hides the curvature of some
-        direction), "saddle", "not proved" (no negative curvature was found, but not all of it was seen) or
+        directions, and in all others it is positive), "saddle", "not proved" (no negative curvature was found, but not all of it was seen) or
         "not stationary" (the training stopped elsewhere).
     convex : bool
         Is every minimum of the objective the lowest?
@@ -53,6 +53,8 @@ class Certificate:
     method : str
         How these were found: "exact" from the Hessian; "lanczos": of the smallest only an upper, of the largest
         only a lower bound; "none".
+    flat_directions : int
+        In how many directions rounding hides the curvature.
     n_iter, evaluations : int
         Iterations (of members: the most), and evaluations of the objective and its derivatives (of members: all).
     starts_at_best, starts : int
@@ -74,6 +76,7 @@ class Certificate:
     smallest_eigenvalue: float | None
     largest_eigenvalue: float | None
     method: str
+    flat_directions: int
     n_iter: int
     evaluations: int
     starts_at_best: int = 1
@@ -117,27 +120,31 @@ class Certificate:
         return [sentence for sentence in [*found, self._gap(), self._numbers()] if sentence]
 
     def _meaning(self) -> str:
-        who = "Each member" if self.members else "It"
         if self.convex:
-            if self.nature == "flat":
-                return (
-                    "The objective is convex, so this is its lowest value to the tolerance; but in some direction it "
-                    "is flat as far as rounding lets it be seen, and other coefficients may fit as well."
-                )
-            if self.nature == "minimum" and self.method == "exact":
-                return "The objective is convex and curved in every direction: it has this one minimum."
-            return "The objective is convex: a point without a gradient is its minimum." if self.converged else ""
+            return self._meaning_convex()
+        many = bool(self.members)
+        n = f"{self.flat_directions} direction{'' if self.flat_directions == 1 else 's'}"
         return {
-            "minimum": f"{who} ended where the gradient is zero to the tolerance and every direction curves upwards: "
-            "a local minimum. That no lower one exists elsewhere is not proved.",
-            "flat": f"{who if not self.members else 'A member'} ended where rounding hides the curvature of some "
-            "direction: whether that is a minimum cannot be told.",
-            "saddle": f"{who if not self.members else 'A member'} ended on a saddle: in some direction the objective "
-            "curves downwards, so it is no minimum.",
+            "minimum": f"{'Each member' if many else 'It'} ended where the gradient is zero to the tolerance and "
+            "every direction curves upwards: a local minimum. That no lower one exists elsewhere is not proved.",
+            "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero as far as rounding tells, as that of a unit is which the penalty has switched off, and all others curve "
+            "upwards: nothing lower is seen nearby, but a minimum is not proved.",
+            "saddle": f"{'A member' if many else 'It'} ended on a saddle: in some direction the objective curves "
+            "downwards, so it is no minimum.",
             "not proved": "Whether this is a minimum is not proved: no direction that curves downwards was found, but "
-            "not every direction was looked at.",
+            "not every direction could be looked at.",
             "not stationary": "",
         }[self.nature]
+
+    def _meaning_convex(self) -> str:
+        if self.nature == "flat":
+            return (
+                "The objective is convex, so this is its lowest value to the tolerance; but as far as rounding tells "
+                "it is flat in some direction, and other coefficients may fit as well."
+            )
+        if self.nature == "minimum" and self.method == "exact":
+            return "The objective is convex and curved in every direction: it has this one minimum."
+        return "The objective is convex: a point without a gradient is its minimum." if self.converged else ""
 
     def _gap(self) -> str:
         if self.loss_gap_bound is not None:
@@ -188,6 +195,7 @@ def certify(solution: Solution, curvature: Curvature, *, convex: bool) -> Certif
         smallest_eigenvalue=_finite(curvature.smallest),
         largest_eigenvalue=_finite(curvature.largest),
         method=curvature.method,
+        flat_directions=curvature.flat,
         n_iter=solution.n_iter,
         evaluations=sum(solution.counts.values()),
     )
@@ -243,6 +251,7 @@ def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompu
         no_bound=next((c.no_bound for c in judged if c.no_bound), ""),
         smallest_eigenvalue=_extreme(min, [c.smallest_eigenvalue for c in judged]),
         largest_eigenvalue=_extreme(max, [c.largest_eigenvalue for c in judged]),
+        flat_directions=max(c.flat_directions for c in judged),
         method=min((c.method for c in judged), key=METHODS.index),
         n_iter=max(c.n_iter for c in certificates),
         evaluations=sum(c.evaluations for c in certificates),

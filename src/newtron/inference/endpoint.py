@@ -46,7 +46,8 @@ class Curvature:
     """What second derivatives say of a point. Numbers are nan where they are not known.
 
     method: "exact" (all eigenvalues of the Hessian), "lanczos" (values within their range) or "none".
-    sign: of the smallest curvature, 0 where rounding hides it, None where it is not known.
+    sign: of the smallest curvature, 0 where rounding hides it, None where it is not known. flat: in how many
+    directions rounding hides it.
     loss_gap_bound: the objective here is proved to be at most this much above its minimum; no_bound says why
     there is none.
     """
@@ -58,6 +59,7 @@ class Curvature:
     decrement: float = float("nan")
     loss_gap_bound: float = float("nan")
     no_bound: str = NO_CURVATURE
+    flat: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Endpoint:
             return Curvature(loss_gap_bound=bound, no_bound=reason)
         sign = None if self.kinked else s.sign
         method = "exact" if s.exact else "lanczos" if np.isfinite(s.largest) else "none"
-        return Curvature(method, sign, s.smallest, s.largest, s.decrement, bound, reason)
+        return Curvature(method, sign, s.smallest, s.largest, s.decrement, bound, reason, s.flat)
 
     def _bound(self) -> tuple[float, str]:
         """The proven bound, or nan and why there is none."""

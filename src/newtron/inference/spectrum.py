@@ -26,9 +26,10 @@ class Spectrum:
     """Curvature in the directions that the loss can see.
 
     smallest, largest: eigenvalues of the Hessian, in the parameters as they are. sign: of the smallest, 0 where
-    rounding hides it, None where it is not known. decrement: sqrt(g'H^-1 g) over the directions whose curvature is
-    beyond rounding, nan where a curvature is negative. scaled_smallest: of the Hessian in scaled parameters; less
-    `error`, a bound on its rounding, it is a proven lower bound where the Hessian was formed.
+    rounding hides it, None where it is not known; flat: in how many directions it does. decrement: sqrt(g'H^-1 g)
+    over the directions whose curvature is beyond rounding, nan where a curvature is negative. scaled_smallest: of the
+    Hessian in scaled parameters; less `error`, a bound on its rounding, it is a proven lower bound where the Hessian
+    was formed.
     """
 
     smallest: float
@@ -38,6 +39,7 @@ class Spectrum:
     scaled_smallest: float
     error: float
     exact: bool
+    flat: int = 0
 
 
 def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Array | None:
@@ -91,7 +93,7 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     else:
         ends = np.linalg.eigvalsh(hessian)
         smallest, largest = float(ends[0]), float(ends[-1])
-    return Spectrum(smallest, largest, sign, decrement, low, error, True)
+    return Spectrum(smallest, largest, sign, decrement, low, error, True, int(np.sum(np.abs(values) <= error)))
 
 
 def _unknown() -> Spectrum:

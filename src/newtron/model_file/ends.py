@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from newtron.inference.endpoint import METHODS, Curvature
-from newtron.model_file.fields import a_text, an_object, float_from_json, float_to_json, one_of, wrong
+from newtron.model_file.fields import a_count, a_text, an_object, float_from_json, float_to_json, one_of, wrong
 
-_FIELDS = ("method", "sign", "smallest", "largest", "decrement", "loss_gap_bound", "no_bound")
+_FIELDS = ("method", "sign", "smallest", "largest", "decrement", "loss_gap_bound", "no_bound", "flat")
 _LONGEST = 1000
 
 
@@ -39,4 +39,5 @@ def curvature_from_json(value: Any, where: str) -> Curvature | None:
     if len(reason) > _LONGEST or bool(reason) != math.isnan(numbers["loss_gap_bound"]):
         raise wrong(f"{where}.no_bound", "a sentence where there is no bound, and else empty", reason)
     method = one_of(value["method"], f"{where}.method", METHODS)
-    return Curvature(method=method, sign=sign, no_bound=reason, **numbers)
+    flat = a_count(value["flat"], f"{where}.flat")
+    return Curvature(method=method, sign=sign, no_bound=reason, flat=flat, **numbers)
