@@ -214,13 +214,14 @@ def test_weights_frames_sparse_rows_and_float32() -> None:
     assert model.certificate_.loss_gap_bound is not None
 
 
-def test_a_file_of_the_command_line_is_verified(tmp_path: Path) -> None:
+def test_a_file_of_the_command_line_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from newtron.cli import main
     from newtron.table import read_table
 
     path = Path(__file__).parents[1] / "examples" / "penguins.csv"
     output = str(tmp_path / "m.newtron")
-    assert main(["fit", str(path), "--target", "species", "--hidden", "3", "--output", output, "--quiet"]) == 0
+    assert main(["fit", str(path), "--target", "species", "--hidden", "3", "--output", output, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
     bundle, table = load_bundle(output), read_table(str(path))
     assert bundle.schema is not None
     codes, kept = bundle.schema.encode_target(table)
@@ -228,6 +229,13 @@ def test_a_file_of_the_command_line_is_verified(tmp_path: Path) -> None:
     encoded, y = bundle.schema.encode(table.take(rows)).X, np.array(bundle.schema.target.classes)[codes[rows]]
     assert bundle.estimator.certificate_.verify(encoded, y)
     assert not bundle.estimator.certificate_.verify(encoded[1:], y[1:])
+    found = bundle.estimator.certificate_
+    assert told["refit"]["certificate"] == found.to_json()
+    assert main(["show", output]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {sentence}\n" in shown for sentence in found.sentences())
+    assert main(["show", output, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["certificate"] == found.to_json()
 
 
 # --- what it says ---
@@ -403,6 +411,32 @@ def test_large_fits_leave_it_to_be_measured_later() -> None:
     assert whole.method == "exact"
     assert whole.loss_gap_bound is not None
     assert kept.verify(many, y)
+
+
+def test_a_large_network_is_looked_at_by_products(tmp_path: Path) -> None:
+    model = fitted(NetworkRegressor(hidden=(200,), n_starts=1), BENT)
+    found = model.certificate_
+    assert found.method == "lanczos"
+    assert found.nature == ("not proved" if found.converged else "not stationary")
+    assert found.verify(X, BENT)
+    assert not found.verify(X, BENT + 1e-5)
+    exact = found.recomputed(X, BENT)
+    assert exact.method == "exact"
+    # What products see lies within what there is.
+    slack = 1e-9 * exact.largest_eigenvalue
+    assert exact.smallest_eigenvalue <= found.smallest_eigenvalue + slack
+    assert found.largest_eigenvalue == pytest.approx(exact.largest_eigenvalue, rel=1e-6)
+    model.save(tmp_path / "m")
+    assert load(tmp_path / "m").certificate_ == found
+
+
+def test_the_same_fit_has_the_same_certificate_on_any_number_of_threads() -> None:
+    rng = np.random.default_rng(1)
+    many = rng.normal(size=(9000, 3))
+    y = (many[:, 0] + rng.normal(size=9000) > 0.0).astype(int)
+    one, three = (fitted(PerceptronClassifier(alpha=1.0, n_jobs=jobs), y, many).certificate_ for jobs in (1, 3))
+    assert one == three
+    assert one.loss_gap_bound is not None
 
 
 def test_not_fitted_is_told() -> None:

@@ -33,8 +33,8 @@ class Certificate:
         Whether, or why not.
     nature : str
         "minimum" (convex: the lowest there is; else a local one), "flat" (rounding hides the curvature of some
-        directions, and in all others it is positive), "saddle", "not proved" (no negative curvature was found, but not all of it was seen) or
-        "not stationary" (the training stopped elsewhere).
+        directions, and in all others it is positive), "saddle", "not proved" (no negative curvature was found, but
+        not all of it was seen) or "not stationary" (the training stopped elsewhere).
     convex : bool
         Is every minimum of the objective the lowest?
     value : float
@@ -127,8 +127,9 @@ class Certificate:
         return {
             "minimum": f"{'Each member' if many else 'It'} ended where the gradient is zero to the tolerance and "
             "every direction curves upwards: a local minimum. That no lower one exists elsewhere is not proved.",
-            "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero as far as rounding tells, as that of a unit is which the penalty has switched off, and all others curve "
-            "upwards: nothing lower is seen nearby, but a minimum is not proved.",
+            "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero as far as rounding tells, as "
+            "that of a unit is which the penalty has switched off, and all others curve upwards: nothing lower is seen "
+            "nearby, but a minimum is not proved.",
             "saddle": f"{'A member' if many else 'It'} ended on a saddle: in some direction the objective curves "
             "downwards, so it is no minimum.",
             "not proved": "Whether this is a minimum is not proved: no direction that curves downwards was found, but "

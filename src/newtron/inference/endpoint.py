@@ -26,8 +26,8 @@ from newtron.solvers.base import relative_gradient
 Array = NDArray[np.floating]
 
 # A Hessian of more parameters than the first number is never formed for a certificate; of more than the second it is
-# looked at right away and not kept (2 MB).
-_MATRIX, _KEPT = 2000, 500
+# looked at right away and not kept (4 MB).
+_MATRIX, _KEPT = 2000, 700
 # Multiplications that a certificate may always take, some milliseconds, and else its share of the training's own.
 _FREE, _SHARE = 2e7, 0.3
 # BLAS multiplies matrices this many times faster than a pass over rows does its work; eigenvalues take this many
