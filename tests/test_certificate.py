@@ -192,6 +192,14 @@ def test_a_certificate_that_was_changed_is_not_the_models_own(models: dict[str, 
         models["network"].certificate_.members[0].verify(X, BENT)
 
 
+def test_a_certificate_travels_with_its_model(models: dict[str, Any]) -> None:
+    for name in ("logistic", "network"):
+        again = pickle.loads(pickle.dumps(models[name].certificate_))
+        assert again == models[name].certificate_
+        assert repr(again) == str(again)
+        assert again.verify(X, CASES[name][1])
+
+
 def test_weights_frames_sparse_rows_and_float32() -> None:
     model = fitted(PerceptronClassifier(alpha=0.5), TWO, sample_weight=WEIGHT)
     assert model.certificate_.verify(X, TWO, WEIGHT)
@@ -292,6 +300,22 @@ def test_a_penalty_on_all_parameters_proves_a_bound_without_a_matrix() -> None:
     assert found.loss_gap_bound < 1e-12
     assert found.newton_decrement is None
     assert "was not measured" in fitted(PerceptronClassifier(alpha=1.0), y, wide).certificate_.no_bound
+
+
+def test_a_stop_on_the_way_says_how_far_it_is(models: dict[str, Any]) -> None:
+    early = fitted(NetworkRegressor(hidden=(4,), n_starts=1, max_iter=12), BENT).certificate_
+    best = fitted(NetworkRegressor(hidden=(4,), n_starts=1), BENT).certificate_
+    assert not early.converged
+    told = f"would still fall by about {0.5 * early.newton_decrement**2:.1e}"
+    assert told in str(early)
+    assert 0.5 * early.newton_decrement**2 == pytest.approx(early.value - best.value, rel=0.3)
+    assert "curves downwards" in str(fitted(NetworkRegressor(hidden=(4,), n_starts=1, max_iter=1), BENT).certificate_)
+    perceptron = fitted(PerceptronClassifier(alpha=1e-3, max_iter=1), TWO).certificate_
+    assert "would still fall by about" in str(perceptron)
+    kept_alone = models["best of three"].certificate_
+    assert (kept_alone.used, len(kept_alone.members)) == (1, 3)
+    assert kept_alone.sentence.startswith("The best of 3 members: ")
+    assert "\nIt ended where" in str(kept_alone)
 
 
 def test_separated_classes_are_no_optimum() -> None:

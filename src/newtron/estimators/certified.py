@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,16 +28,13 @@ def certificate_of(estimator: NewtronEstimator) -> Certificate:
     """From what was measured at the end of each member's training."""
     members = estimator.members_
 
-    def recompute(X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
-        return _recomputed(estimator, X, y, sample_weight)
-
     found: dict[int, Certificate] = {}
     for shape in dict.fromkeys(member.hidden for member in members):
         numbers = [i for i, member in enumerate(members) if member.hidden == shape]
         own = [certify(m.solution, m.curvature, convex=_is_convex(estimator, m)) for m in (members[i] for i in numbers)]
         found |= dict(zip(numbers, with_starts(own), strict=True))
     used = [member.share > 0.0 for member in members]
-    return summarise([found[i] for i in range(len(members))], used, recompute)
+    return summarise([found[i] for i in range(len(members))], used, partial(_recomputed, estimator))
 
 
 def _is_convex(estimator: NewtronEstimator, member: Member) -> bool:

@@ -16,12 +16,13 @@ from newtron.solvers import Solution, Status
 
 # Ends whose objectives differ by no more than this share are one minimum: solvers tell no finer by values.
 _SAME = 1e-9
+NO_MINIMUM = "it has no minimum"
 
 # From X, y and weights: the certificate anew, whether the model agrees with what was kept of it, and its certificate.
 Recompute = Callable[[Any, Any, Any], "tuple[Certificate, bool, Certificate]"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What is known of the end of a fit. For an average of members: the worst of them, and each in `members`.
 
@@ -60,6 +61,8 @@ class Certificate:
     starts_at_best, starts : int
         How many starts of this shape reached the lowest objective among them, of how many. Of members: of the
         shape with the lowest objective.
+    used : int
+        How many members predict.
     members : tuple of Certificate
         Of each member of an average; empty for a single one.
     """
@@ -81,6 +84,7 @@ class Certificate:
     evaluations: int
     starts_at_best: int = 1
     starts: int = 1
+    used: int = 1
     members: tuple[Certificate, ...] = ()
     _recompute: Recompute | None = field(default=None, repr=False, compare=False)
 
@@ -107,7 +111,7 @@ class Certificate:
             raise ValueError("this is a part of a certificate: ask the model's own, model.certificate_.")
         return self._recompute(X, y, sample_weight)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(self.sentences())
 
     def sentences(self) -> list[str]:
@@ -122,7 +126,7 @@ class Certificate:
     def _meaning(self) -> str:
         if self.convex:
             return self._meaning_convex()
-        many = bool(self.members)
+        many = self.used > 1
         n = f"{self.flat_directions} direction{'' if self.flat_directions == 1 else 's'}"
         return {
             "minimum": f"{'Each member' if many else 'It'} ended where the gradient is zero to the tolerance and "
@@ -134,7 +138,7 @@ class Certificate:
             "downwards, so it is no minimum.",
             "not proved": "Whether this is a minimum is not proved: no direction that curves downwards was found, but "
             "not every direction could be looked at.",
-            "not stationary": "",
+            "not stationary": self._way_to_go(),
         }[self.nature]
 
     def _meaning_convex(self) -> str:
@@ -145,7 +149,21 @@ class Certificate:
             )
         if self.nature == "minimum" and self.method == "exact":
             return "The objective is convex and curved in every direction: it has this one minimum."
-        return "The objective is convex: a point without a gradient is its minimum." if self.converged else ""
+        if self.converged:
+            return "The objective is convex: a point without a gradient is its minimum."
+        return "" if self.no_bound == NO_MINIMUM or self.loss_gap_bound is not None else self._way_to_go()
+
+    def _way_to_go(self) -> str:
+        """How far it is from an optimum, where it stopped on the way."""
+        whose = "a member's objective" if self.used > 1 else "the objective"
+        if self.newton_decrement is not None:
+            return f"By the gradient and the curvature there, {whose} would still fall by about {self._expected():.1e}."
+        if self.smallest_eigenvalue is not None and self.smallest_eigenvalue < 0.0:
+            return "In some direction the objective still curves downwards there: it is not near a minimum."
+        return ""
+
+    def _expected(self) -> float:
+        return 0.5 * (self.newton_decrement or 0.0) ** 2
 
     def _gap(self) -> str:
         if self.loss_gap_bound is not None:
@@ -158,7 +176,7 @@ class Certificate:
         return f"How far the objective, {self.value:.6g}, is above its lowest value is not known: {self.no_bound}."
 
     def _numbers(self) -> str:
-        of = "Largest of the members: r" if self.members else "R"
+        of = "Largest of the members: r" if self.used > 1 else "R"
         parts = [f"{of}elative gradient {self.gradient_norm:.1e}"]
         if self.newton_decrement is not None:
             parts.append(f"Newton decrement {self.newton_decrement:.1e}")
@@ -192,7 +210,7 @@ def certify(solution: Solution, curvature: Curvature, *, convex: bool) -> Certif
         gradient_norm=solution.gradient_norm,
         newton_decrement=_finite(curvature.decrement),
         loss_gap_bound=_finite(curvature.loss_gap_bound),
-        no_bound="it has no minimum" if endless else curvature.no_bound,
+        no_bound=NO_MINIMUM if endless else curvature.no_bound,
         smallest_eigenvalue=_finite(curvature.smallest),
         largest_eigenvalue=_finite(curvature.largest),
         method=curvature.method,
@@ -216,7 +234,7 @@ def with_starts(certificates: Sequence[Certificate]) -> list[Certificate]:
     best = min(finite, default=math.nan)
 
     def reaches(certificate: Certificate) -> bool:
-        expected = 0.5 * (certificate.newton_decrement or 0.0) ** 2 if certificate.converged else 0.0
+        expected = certificate._expected() if certificate.converged else 0.0
         return certificate.value - best <= _SAME * abs(best) + expected
 
     at_best = sum(reaches(certificate) for certificate in certificates)
@@ -258,6 +276,7 @@ def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompu
         evaluations=sum(c.evaluations for c in certificates),
         starts_at_best=best.starts_at_best,
         starts=best.starts,
+        used=len(judged),
         members=tuple(certificates),
         _recompute=recompute,
     )
