@@ -302,6 +302,23 @@ def test_a_penalty_on_all_parameters_proves_a_bound_without_a_matrix() -> None:
     assert "was not measured" in fitted(PerceptronClassifier(alpha=1.0), y, wide).certificate_.no_bound
 
 
+@pytest.mark.parametrize("y", [TWO, THREE], ids=["two classes", "three"])
+def test_firths_likelihood_is_verified_and_not_called_convex(y: Any, tmp_path: Path) -> None:
+    model = fitted(PerceptronClassifier(penalty="firth"), y)
+    model.save(tmp_path / "m")
+    for one in (model, load(tmp_path / "m")):
+        found = one.certificate_
+        assert found.converged
+        assert (found.convex, found.nature, found.loss_gap_bound) == (False, "not proved", None)
+        assert found.verify(X, y)
+        assert not found.verify(X, np.roll(y, 1))
+        assert not found.verify(X * (1.0 + 1e-6), y)
+        assert not found.verify(X, y, WEIGHT)
+        assert not found.verify(X[:, [0, 0, 2]], y)
+    model.members_[0].params[0] += 1e-7
+    assert not model.certificate_.verify(X, y)
+
+
 def test_a_stop_on_the_way_says_how_far_it_is(models: dict[str, Any]) -> None:
     early = fitted(NetworkRegressor(hidden=(4,), n_starts=1, max_iter=12), BENT).certificate_
     best = fitted(NetworkRegressor(hidden=(4,), n_starts=1), BENT).certificate_
