@@ -254,6 +254,8 @@ class _Judge:
         tol = self._tol
         least = max(tol**3, (8.0 * float(np.finfo(np.float64).eps)) ** 2)
         enough = max(tol**2 * abs(state.value), least * abs(self._first_value))
+        # The gradient is that of the worst parameter, the decrement adds up over all of them.
+        enough *= state.params.size
         if np.isnan(state.decrement):
             return gradient_norm <= tol
         rests = state.decrement**2 <= enough
