@@ -25,7 +25,7 @@ Index = NDArray[np.integer]
 
 # Margins are relative to the sizes of the row and of the direction. Below the first a margin is taken for zero, and
 # made so; what then falls by more than the second is a violation.
-_ZERO, _VIOLATED = 1e-7, 1e-10
+_ZERO, _VIOLATED = 1e-8, 1e-10
 # Margins times columns in one program; more are taken in by and by, as they are violated.
 _CELLS = 4e6
 _ROUNDS = 60
@@ -169,13 +169,17 @@ class _Search:
         total: Array | None = None
         while found is None or found.margins.min() <= _ZERO:
             open_ = np.ones(self._margins.n_margins, bool) if found is None else found.margins.ravel() <= _ZERO
-            more = self._next(open_)
-            if more is None:
-                return found
-            total = more if total is None else total + more
-            found = self._checked(total)
-            if found is None:
-                raise _UndecidedError("two directions that separate cancel in rounding")
+            try:
+                more = self._next(open_)
+                if more is None:
+                    return found
+                total = more if total is None else total + more
+                found = self._checked(total)
+            except _UndecidedError as reason:
+                if found is None:
+                    raise
+                # That they are separated stands; only whether in still more rows was not decided.
+                return found._replace(proof=f"{found.proof}; of further rows nothing is proved: {reason}")
         return found
 
     def _of_the_fit(self) -> _Found | None:
@@ -200,8 +204,7 @@ class _Search:
                 if not len(added):
                     return None
             else:
-                exact = _without_small(self._margins, params)
-                at = self._margins.of(exact).ravel()
+                exact, at = self._exact(params)
                 if np.abs(exact).max(initial=0.0) < _ZERO or not np.any(at[open_] > _ZERO):
                     raise _UndecidedError("the classes are separated, if at all, by less than can be told from zero")
                 violated = np.flatnonzero(at < -_VIOLATED)
@@ -213,6 +216,17 @@ class _Search:
                     raise _UndecidedError("rounding hides whether rows lie on the plane or beyond it")
             self._taken[added] = True
         raise _UndecidedError(f"{_ROUNDS} linear programs were not enough")
+
+    def _exact(self, params: Array) -> tuple[Array, Array]:
+        """A program's answer with the margins that are zero but for rounding made so, and its margins; as it is where
+        that would violate others, because some margin was small but not zero."""
+        exact = _without_small(self._margins, params)
+        at = self._margins.of(exact).ravel()
+        if at.min() < -_VIOLATED:
+            plain = self._margins.of(params).ravel()
+            if plain.min() >= -_VIOLATED:
+                return params, plain
+        return exact, at
 
     def _unseen(self, which: Index, open_: NDArray[np.bool_]) -> Index:
         """Open margins outside the program that could rise along directions in which nothing inside moves."""
@@ -232,9 +246,11 @@ class _Search:
         outside = np.flatnonzero((moved > 1e-8 * np.sqrt(P)) & open_ & ~self._taken)
         return outside[np.argsort(-moved[outside], kind="stable")][: max(1000, len(which) // 2)]
 
-    def _checked(self, params: Array) -> _Found | None:
+    def _checked(self, params: Array) -> _Found:
         found = self._measured(params, "a direction found by a linear program and checked on every row")
-        return None if found is None or found.margins.min() < -_VIOLATED else found
+        if found is None or found.margins.min() < -_VIOLATED:
+            raise _UndecidedError("two directions that separate cancel in rounding")
+        return found
 
 
 def _program(A: Any, open_: NDArray[np.bool_]) -> tuple[Array, float]:

@@ -171,6 +171,10 @@ def check_format(manifest: Any) -> None:
             f"the model was written by a newer newtron (format version {version}, and this one reads up to "
             f"{VERSION}); upgrade newtron to open it."
         )
+    if version == 1:
+        manifest.setdefault("separation", None)  # files of the first version have neither this nor the penalty
+        if isinstance(manifest.get("settings"), dict) and manifest.get("estimator") == "PerceptronClassifier":
+            manifest["settings"].setdefault("penalty", "l2")
     an_object(manifest, "", FIELDS)
     a_text(manifest["newtron"], "newtron")
 
