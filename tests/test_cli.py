@@ -265,11 +265,27 @@ def test_separated_classes_get_a_penalty_and_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i / 7},{'ab'[i > 19]}\n" for i in range(40)))
     run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", cwd=tmp_path)
     assert "it was fitted with a penalty, --alpha 1" in run.stdout
+    assert "the column x tells the class of every row" in run.stdout
     assert newtron.load(tmp_path / "model.newtron").alpha == 1.0
     run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", "--alpha", "0", cwd=tmp_path)
     assert "it was fitted with a penalty" not in run.stdout
     assert "has no minimum" in run.stdout
     assert newtron.load(tmp_path / "model.newtron").alpha == 0.0
+
+
+def test_separation_is_told_by_name_and_firth_is_a_way_out(tmp_path: Path) -> None:
+    rows = [f"{i % 7},{i // 20},{'ab'[i >= 20 or i % 3 == 0]}" for i in range(40)]
+    (tmp_path / "d.csv").write_text("\n".join(["dose,treated,y", *rows]))
+    words = ("fit", "d.csv", "--target", "y", "--model", "perceptron", "--holdout", "0")
+    newtron_run(*words, "--alpha", "0", cwd=tmp_path)
+    shown = newtron_run("show", "model.newtron", cwd=tmp_path).stdout
+    assert "along the column treated, 20 of 40 rows" in " ".join(shown.split())
+    facts = strict_json(newtron_run("show", "model.newtron", "--json", cwd=tmp_path).stdout)
+    assert (facts["separation"]["kind"], facts["separation"]["names"]) == ("quasi-complete", ["treated"])
+    run = newtron_run(*words, "--penalty", "firth", cwd=tmp_path)
+    assert "converged" in run.stdout
+    assert "separated" not in run.stdout
+    assert newtron.load(tmp_path / "model.newtron").penalty == "firth"
 
 
 def test_the_simpler_model_is_kept_where_nothing_is_clear(tmp_path: Path) -> None:

@@ -200,6 +200,8 @@ def test_the_encoding_that_the_sentence_names_works(here: Path, capfd: pytest.Ca
         (("--target", "species", "--output", ""), "name of the file to write is empty"),
         (("--target", "species", "--output", os.devnull), "a device or a pipe"),
         (("--target", "species", "--holdout", "0.99"), "leaves"),
+        (("--target", "species", "--penalty", "firth", "--alpha", "1"), "leave out --alpha"),
+        (("--target", "body_mass_g", "--penalty", "firth"), "--penalty firth is for classes"),
     ],
 )
 def test_settings_that_do_not_fit_the_file(

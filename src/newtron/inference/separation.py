@@ -42,7 +42,7 @@ CHOICES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Separation:
     """Whether a plane separates the classes, with what proves it.
 
