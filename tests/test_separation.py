@@ -182,6 +182,30 @@ def test_rows_taken_in_by_and_by_decide_the_same(separated: bool, monkeypatch: p
         assert (part.kind, part.rows_apart) == (whole.kind, whole.rows_apart)
 
 
+@pytest.mark.parametrize("rare", [[1, 1], [0, 1]])
+def test_rows_that_alone_move_are_taken_in(rare: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row of the first program has anything in the second column; two others have, of one class or of both."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=1000), np.zeros(1000)])
+    y = rng.integers(0, 2, 1000)
+    X[[501, 777], 1], y[[501, 777]] = 1.0, rare
+    monkeypatch.setattr(separation, "_CELLS", 300.0)
+    found = find_separation(X, y, 2)
+    assert (found.kind, found.rows_apart) == (("quasi-complete", 2) if rare == [1, 1] else ("none", 0))
+
+
+def test_margins_that_are_zero_but_for_rounding_are_made_so() -> None:
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 2, 50), rng.normal(size=50), 1e3 * rng.normal(size=50)])
+    y = np.where(X[:, 0] == 1.0, 1, rng.integers(0, 2, 50))
+    margins = separation.Margins(X, y, 2)
+    blurred = margins.from_user(np.array([[1.0, 0.0, 0.0]]), np.zeros(1)) + 1e-10 * rng.normal(size=4)
+    assert np.abs(margins.of(blurred)).min() > 1e-13
+    exact = separation._without_small(margins, blurred)
+    assert np.abs(margins.of(exact)[X[:, 0] == 0.0]).max() < 1e-15
+    np.testing.assert_allclose(exact, blurred, atol=1e-9)
+
+
 # --- what counts ---
 
 LINE = np.array([[-2.0], [-1.0], [1.0], [2.0]])
