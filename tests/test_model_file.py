@@ -737,6 +737,7 @@ def test_a_file_of_the_first_version_opens_and_asks_for_the_rows(kept: Path, mod
     files = read(kept)
     manifest = json.loads(files["manifest.json"])
     manifest["version"] = 1
+    del manifest["separation"], manifest["settings"]["penalty"]
     del manifest["members"][0]["information"], files[ROOT], files[MOMENTS]
     write(kept, {**files, "manifest.json": json.dumps(manifest).encode()})
     model = load(kept)
