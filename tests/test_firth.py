@@ -100,6 +100,21 @@ def test_endometrial_has_the_digits_of_the_reference(solver: str) -> None:
 
 
 @needs_shared
+def test_the_summary_has_the_standard_errors_of_the_reference() -> None:
+    X, y, _, reference = logistic_set("endometrial")
+    fitted = PerceptronClassifier(penalty="firth").fit(X, y)
+    summary = fitted.summary()
+    found = dict(zip(summary.names, summary.standard_errors, strict=True))
+    errors = dict(zip(["x1", "x2", "x3", "intercept"], map(float, reference["se"]), strict=True))
+    assert set(found) == set(errors)
+    assert lre([found[name] for name in errors], list(errors.values())) >= 8.0
+    assert summary.log_likelihood == pytest.approx(float(reference["loglik_unpenalised"]), rel=1e-10)
+    assert "convex" not in str(fitted.certificate_)
+    with pytest.raises(InputError, match="verify does not know"):
+        fitted.certificate_.verify(X, y)
+
+
+@needs_shared
 def test_the_units_of_the_columns_do_not_matter() -> None:
     X, y, _, reference = logistic_set("endometrial")
     scale, shift = np.array([1e6, 1e-6, 1.0]), np.array([0.0, 1e3, 1e5])

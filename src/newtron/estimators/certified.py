@@ -52,6 +52,11 @@ def _is_firth(estimator: Any) -> bool:
 
 def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
     """The certificate of the model as it is on these data, whether that is what was kept, and what was kept."""
+    if _is_firth(estimator):
+        raise InputError(
+            'verify does not know Firth\'s likelihood (penalty="firth"): profile_intervals, with the rows of the fit, '
+            "checks that its coefficients are an optimum for them."
+        )
     own = certificate_of(estimator)
     data = _training_data(estimator, X, y, sample_weight)
     if data is None:  # classes that the model does not know: no objective at all

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.estimators.training import Member, Task, member_of, objective_of, settle
 from newtron.inference.firth import FirthObjective
+from newtron.inference.information import keep
 from newtron.inference.overlap import classes_overlap
 from newtron.inference.profile import profile_intervals
 from newtron.inference.separation import Separation, find_separation
@@ -118,6 +119,7 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
         solver, chosen = _firth_solver(task.solver, objective)
         start = np.zeros(objective.n_params)
         solution = minimize(objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback)
+        loss = -objective.log_likelihood(solution.params)[0] / objective.total_weight
     if k > 1:
         # The last class is the reference, whose parameters are zero, and whose gradient is what the others' lacks to 0.
         params, gradient = (part.reshape(-1, k - 1) for part in (solution.params, solution.gradient))
@@ -127,7 +129,9 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
             gradient=np.column_stack([gradient, -gradient.sum(axis=1)]).ravel(),
         )
         settle(network.split(solution.params)[-1], task.loss, penalised=False)
-    return Member(network, replace(solution, chosen=chosen))
+    # The standard errors are those of the Fisher information at the estimate: what a perceptron keeps in any case.
+    information = keep(objective_of(task, network, task.threads), solution.params, loss)
+    return Member(network, replace(solution, chosen=chosen), information=information)
 
 
 def firth_objective(task: Task, names: tuple[str, ...] | None) -> FirthObjective:
