@@ -453,6 +453,29 @@ def test_predicted_numbers(name: str, place: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["p.csv"]
 
 
+@pytest.mark.parametrize("name", ["concrete-perceptron", "concrete-network"])
+def test_intervals_of_numbers(name: str, place: Path) -> None:
+    run = newtron_run("predict", f"{name}.newtron", CONCRETE, "--interval", "0.8", cwd=place)
+    header, *rows = rows_of(run.stdout)
+    assert header == ["prediction", "lower", "upper"]
+    bundle = load_bundle(place / f"{name}.newtron")
+    Z = bundle.schema.encode(read_table(CONCRETE)).X
+    found = np.array(rows, dtype=float)
+    assert (found[:, 0] == bundle.estimator.predict(Z)).all()
+    assert (found[:, 1:] == bundle.estimator.predict_interval(Z, 0.8)).all()
+    plain = rows_of(newtron_run("predict", f"{name}.newtron", CONCRETE, cwd=place).stdout)
+    assert [row[:1] for row in plain] == [row[:1] for row in (header, *rows)]
+
+
+def test_classes_have_no_interval(place: Path) -> None:
+    run = newtron_run("predict", "penguins-network.newtron", PENGUINS, "--interval", "0.9", cwd=place, code=2)
+    assert "this model predicts classes, and --interval is for numbers" in run.stderr
+    assert run.stderr.count("\n") == 1
+    for wrong in ("90", "0", "1", "nan", "high"):
+        run = newtron_run("predict", "m", "d", "--interval", wrong, cwd=place, code=2)
+        assert f"'{wrong}' must be a probability between 0 and 1, such as 0.9" in run.stderr
+
+
 def test_what_predict_had_to_fill_in(place: Path, tmp_path: Path) -> None:
     lines = PENGUINS.read_text(encoding="utf-8").splitlines()[:3]
     changed = [lines[0], lines[1].replace("Torgersen", "Atlantis").replace("2007", ""), lines[2]]

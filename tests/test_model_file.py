@@ -93,6 +93,8 @@ def answers(model: Any) -> list[np.ndarray[Any, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns without the names they had
         found = [model.predict(new), model.predict(new.astype(np.float32))]
+        if not hasattr(model, "coef_"):
+            found.append(model.predict_uncertainty(new).model_std)
         return [*found, model.predict_proba(new)] if hasattr(model, "classes_") else found
 
 
@@ -168,7 +170,7 @@ def test_the_same_bits_in_a_new_process(models: dict[str, Any], tmp_path: Path) 
     run = subprocess.run(command, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     for number, model in enumerate(models.values()):
-        expected = answers(model)[2 if hasattr(model, "classes_") else 0]
+        expected = answers(model)[-1 if hasattr(model, "classes_") else 0]
         assert np.load(tmp_path / f"{number}.npy").tobytes() == expected.tobytes()
 
 
@@ -500,6 +502,12 @@ WRONG: list[tuple[str, Any, str]] = [
     ("members[1].curvature.decrement", HUGE, r"members\[1\].curvature.decrement"),
     ("members[1].curvature.flat", -1, r"members\[1\].curvature.flat"),
     ("members[1].curvature.more", 1, r"members\[1\].curvature.more is not a known field"),
+    ("members[0].effective", "many", r"members\[0\].effective"),
+    ("members[0].effective", 1e9, r"members\[0\].effective"),
+    ("members[0].effective", None, r"'members/0/triangle.npy' in the archive does not belong"),
+    ("predictive", 3, "predictive must be an object"),
+    ("predictive.temperature", 0.0, "predictive.temperature must be a number above 0"),
+    ("predictive.temperature", "hot", "predictive.temperature"),
     ("schema", {"version": 1}, "schema.columns is missing"),
     ("schema", 3, "schema"),
     ("report", "all is well", "report"),
@@ -512,6 +520,49 @@ def sample(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("sample") / "m"
     save(models["best member"], path)
     return path.read_bytes()
+
+
+NOISE = "predictive.scales[0][1]"
+WRONG_OF_REGRESSION: list[tuple[str, Any, str]] = [
+    ("predictive", 3, "predictive must be an object"),
+    ("predictive", {"temperature": 1.0}, "predictive.noise is missing"),
+    ("predictive.noise", [[1.0]], "predictive.noise must be numbers for each member"),
+    ("predictive.noise", [[1.0], [0.0]], r"predictive.noise\[1\] must be 1 numbers above 0"),
+    ("predictive.noise", [[1.0], [1.0, 2.0]], r"predictive.noise\[1\]"),
+    ("predictive.stretch", [-1.0], "predictive.stretch must be 1 numbers above 0"),
+    ("predictive.stretch", 3, "predictive.stretch"),
+    ("predictive.scales", [], "predictive.scales must be models of the noise of each output"),
+    ("predictive.scales", [[]], "predictive.scales must be"),
+    ("predictive.scales", {}, "predictive.scales"),
+    (f"{NOISE}.dof", 0.0, r"predictive.scales\[0\]\[1\].dof"),
+    (f"{NOISE}.intercept", None, r"predictive.scales\[0\]\[1\].intercept"),
+    (f"{NOISE}.slopes", [0.0, 0.0], r"predictive.scales\[0\]\[1\].center must be 2 numbers"),
+    (f"{NOISE}.spread", [1.0, 0.0, 1.0], r"predictive.scales\[0\]\[1\].spread must be 3 numbers above 0"),
+    (f"{NOISE}.high", [1.0, HUGE, 1.0], r"predictive.scales\[0\]\[1\].high"),
+    ("members[1].effective", None, r"'members/1/triangle.npy' in the archive does not belong"),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "named"), WRONG_OF_REGRESSION)
+def test_an_error_names_the_field_of_a_regression(
+    where: str, value: Any, named: str, models: dict[str, Any], tmp_path: Path
+) -> None:
+    save(models["network"], tmp_path / "m")
+    test_an_error_names_the_field(where, value, named, (tmp_path / "m").read_bytes(), tmp_path)
+
+
+def test_a_factor_that_is_none_is_refused(models: dict[str, Any], tmp_path: Path) -> None:
+    save(models["network"], tmp_path / "m")
+    for position, value in ((0, 0.0), (5, np.nan)):
+        files = read(tmp_path / "m")
+        triangle = np.load(io.BytesIO(files["members/0/triangle.npy"]))
+        triangle[position] = value
+        held = io.BytesIO()
+        np.save(held, triangle)
+        files["members/0/triangle.npy"] = held.getvalue()
+        write(tmp_path / "n", files)
+        with pytest.raises(InputError, match="holds numbers that are no factor"):
+            load(tmp_path / "n")
 
 
 @pytest.mark.parametrize(("where", "value", "named"), WRONG, ids=[f"{w}={str(v)[:20]}" for w, v, _ in WRONG])
@@ -745,3 +796,21 @@ def test_a_file_of_the_first_version_opens_and_asks_for_the_rows(kept: Path, mod
     assert all(np.array_equal(a, b) for a, b in same_answers)
     with pytest.raises(InputError, match="call summary"):
         model.summary()
+
+
+@pytest.mark.parametrize("name", ["network", "width"])
+def test_networks_of_the_first_version_predict_and_name_what_they_lack(
+    name: str, models: dict[str, Any], tmp_path: Path
+) -> None:
+    save(models[name], tmp_path / "m")
+    files = read(tmp_path / "m")
+    manifest = json.loads(files["manifest.json"])
+    manifest["version"] = 1
+    del manifest["predictive"]
+    for number, member in enumerate(manifest["members"]):
+        del member["effective"], files[f"members/{number}/triangle.npy"]
+    write(tmp_path / "m", {**files, "manifest.json": json.dumps(manifest).encode()})
+    model = load(tmp_path / "m")
+    assert np.array_equal(model.predict(X), models[name].predict(X))
+    with pytest.raises(InputError, match=r"older newtron: fit and save|curvature is not kept"):
+        model.predict_uncertainty(X)

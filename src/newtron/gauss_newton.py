@@ -156,6 +156,17 @@ def deltas(at: Linearization, seeds: Array, rows: slice, top: int | None = None)
     return found
 
 
+def jacobian(at: Linearization) -> Array:
+    """J = dz/dparams of every row: (P, k, m), rows last. For a block of rows: it is as large as rows x parameters."""
+    n, k = at.output.shape
+    every = slice(0, n)
+    inputs, delta = turned_inputs(at, every), deltas(at, identity(k, n, at.output.dtype), every)
+    J = np.empty((at.network.n_params, k, n), dtype=at.output.dtype)
+    for span, a, d in zip(at.network.spans, inputs, delta, strict=True):
+        _outer(a, d, J[span])
+    return J
+
+
 def _root(h: Array) -> Array | None:
     """R (k, k, m), lower triangular, with H = R R', for h (k, k, m); None where H is indefinite in some row.
 

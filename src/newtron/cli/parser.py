@@ -47,6 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
     predict.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file")
+    predict.add_argument(
+        "--interval",
+        type=_coverage,
+        metavar="COVERAGE",
+        help="of a regression: also columns lower and upper, an interval that holds the target with this "
+        "probability, such as 0.9",
+    )
     predict.add_argument("--output", metavar="FILE", help="write here (default: standard output)")
     predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
     show = commands.add_parser(
@@ -137,6 +144,13 @@ def _share(text: str) -> float:
     value = _float(text)
     if not 0.0 <= value < 1.0:
         raise argparse.ArgumentTypeError(f"{text!r} must be a share from 0 to below 1, such as 0.2")
+    return value
+
+
+def _coverage(text: str) -> float:
+    value = _float(text)
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a probability between 0 and 1, such as 0.9")
     return value
 
 

@@ -29,11 +29,16 @@ def run(options: argparse.Namespace) -> int:
                 raise InputError(f"{options.output}: this is {other} itself; give another name with --output.")
     bundle = load_bundle(options.model)
     schema = needed_schema(bundle, options.model)
+    if options.interval is not None and schema.target.task != "regression":
+        raise InputError(
+            f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
+            "p(...) say how sure each prediction is."
+        )
     table = read_table(options.data, encoding=options.encoding)
     encoded = schema.encode(table)
     for sentence in _filled_in(schema, encoded.unseen, encoded.missing):
         print(f"{clean(options.data)}: {clean(sentence)}", file=sys.stderr)
-    header, columns = _predictions(bundle.estimator, encoded.X)
+    header, columns = _predictions(bundle.estimator, encoded.X, options.interval)
 
     def write(file: BinaryIO) -> None:
         _write_csv(file, header, columns, table.n_rows)
@@ -72,13 +77,17 @@ def _filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) 
     return found
 
 
-def _predictions(estimator: Any, X: Any) -> tuple[list[str], list[list[str]]]:
+def _predictions(estimator: Any, X: Any, interval: float | None) -> tuple[list[str], list[list[str]]]:
     """Names and cells of the columns. Numbers have all their digits: reading them gives the same number."""
     with np.errstate(all="ignore"):
         if not hasattr(estimator, "classes_"):
             predicted = estimator.predict(X)
             columns = predicted[:, None] if predicted.ndim == 1 else predicted
             names = ["prediction"] if predicted.ndim == 1 else [f"prediction {i + 1}" for i in range(columns.shape[1])]
+            if interval is not None:
+                ends = estimator.predict_interval(X, coverage=interval).reshape(len(columns), -1, 2)
+                names += [name.replace("prediction", end) for end in ("lower", "upper") for name in names]
+                columns = np.hstack([columns, ends[:, :, 0], ends[:, :, 1]])
             return names, [[repr(value) for value in column] for column in columns.T.tolist()]
         probabilities = estimator.predict_proba(X)
     classes = [label(c) for c in estimator.classes_.tolist()]

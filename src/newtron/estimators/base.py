@@ -140,6 +140,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
         self.scaling_ = scaling
         self.loss_ = loss
+        self._learn(task)
         self._warn()
 
     def call_columns(self, names: Sequence[str] | None) -> None:
@@ -154,6 +155,9 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def _members(self, task: Task) -> list[Member]:
         """The trained members, in their order."""
         return train_members(task)
+
+    def _learn(self, task: Task) -> None:
+        """Whatever a task learns from the rows after the members."""
 
     def _scaling(self, X: Any, Y: Array, weight: Array | None, regression: bool) -> Scaling:
         if self.standardize:

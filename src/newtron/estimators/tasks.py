@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, column_or_1d
 
 from newtron.errors import InputError
 from newtron.estimators.base import NewtronEstimator
+from newtron.estimators.training import Task
+from newtron.estimators.uncertainty import (
+    distributions,
+    known,
+    learn_class_temperature,
+    learn_predictive,
+    per_output,
+    predictive_of_perceptron,
+    variance_of_classes,
+)
+from newtron.inference.mixture import Mixture
+from newtron.inference.predictive import RegressionPredictive, Uncertainty
+from newtron.inference.temperature import every_class, tempered
 from newtron.losses import loss_for
+from newtron.settings import check_number
 
 Array = NDArray[np.floating]
 
@@ -21,6 +36,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
     """Targets are numbers, one column or several."""
 
     loss: str | None
+    predictive_: RegressionPredictive | str
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -47,11 +63,73 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
     def _fitted(self) -> None:
         """Whatever a subclass derives from the members."""
 
-    def predict(self, X: Any) -> Array:
-        """Predicted mean, in the units of the targets: (n,), or (n, k) for several targets."""
+    def _learn(self, task: Task) -> None:
+        if hasattr(self, "n_starts"):
+            self.predictive_ = learn_predictive(task, self.members_)
+
+    @overload
+    def predict(self, X: Any) -> Array: ...
+    @overload
+    def predict(self, X: Any, return_std: Literal[False]) -> Array: ...
+    @overload
+    def predict(self, X: Any, return_std: Literal[True]) -> tuple[Array, Array]: ...
+    def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
+        """Predicted mean, in the units of the targets: (n,), or (n, k) for several targets.
+
+        return_std: also the standard deviation of the targets around it, of the same shape: of the distribution whose
+        quantiles `predict_interval` gives.
+        """
         X = self._for_prediction(X)
         mean = self._averaged(X, self.scaling_.outputs)
+        if return_std:
+            return self._shaped(mean), self._shaped(np.sqrt(self._distributions(X)[1])).astype(X.dtype, copy=False)
         return mean[:, 0] if self._one_column else mean
+
+    def _distributions(self, X: Any) -> tuple[list[Mixture], Array, Array]:
+        """Of rows already validated: each output's distribution, its variance and the model's part of that (n, k)."""
+        found = (
+            self.predictive_ if hasattr(self, "n_starts") else predictive_of_perceptron(self.members_[0], self.loss_)
+        )
+        mixtures, model = distributions(known(found, "predictive distribution"), self.scaling_, X)
+        total = per_output(mixtures, lambda mixture, _: mixture.variance)
+        return mixtures, total, np.minimum(model, total)
+
+    def _shaped(self, values: Array) -> Array:
+        return values[:, 0] if self._one_column else values
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
+        """Lower and upper end of an interval that holds the target with probability `coverage`, equal tails.
+
+        (n, 2), or (n, k, 2) for several targets, each on its own. The ends are quantiles of the predictive
+        distribution (docs/mathematics.md, Intervals). Raises InputError for a fit that has none, with the reason.
+        """
+        tail = 0.5 * (1.0 - check_number("coverage", coverage, above=0.0, below=1.0))
+        mixtures, _, _ = self._distributions(self._for_prediction(X))
+        ends = per_output(mixtures, lambda mixture, _: np.column_stack([mixture.quantile(q) for q in (tail, 1 - tail)]))
+        return self._shaped(ends)
+
+    def log_density(self, X: Any, y: Any) -> Array:
+        """(n,) logarithm of the predictive density at the targets y (n,) or (n, k), in the user's units.
+
+        Its negative mean is the negative log-likelihood (NLL) of published tables. Several targets are taken as
+        independent given x, and their logarithms added.
+        """
+        X = self._for_prediction(X)
+        Y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        mixtures, _, _ = self._distributions(X)
+        if Y.reshape(len(Y), -1).shape != (X.shape[0], len(mixtures)):
+            expected = (X.shape[0],) if self._one_column else (X.shape[0], len(mixtures))
+            raise InputError(f"y has the shape {Y.shape}, and for these rows of X it must be {expected}.")
+        Y = Y.reshape(X.shape[0], -1)
+        return np.asarray(per_output(mixtures, lambda mixture, c: mixture.log_density(Y[:, c])).sum(axis=1))
+
+    def predict_uncertainty(self, X: Any) -> Uncertainty:
+        """Mean, noise_std and model_std of each row, shaped as predictions: what more data of the same kind could not
+        remove, and what it could. Their squares add up to that of the standard deviation of `predict`."""
+        X = self._for_prediction(X)
+        _, total, model = self._distributions(X)
+        parts = (self._averaged(X, self.scaling_.outputs), np.sqrt(total - model), np.sqrt(model))
+        return Uncertainty(*map(self._shaped, parts))
 
 
 class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
@@ -60,6 +138,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
     loss: str | None
     class_weight: Any
     classes_: NDArray[Any]
+    temperature_: float
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -117,11 +196,45 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
     def _fitted(self) -> None:
         """Whatever a subclass derives from the members."""
 
+    def _learn(self, task: Task) -> None:
+        self.temperature_ = learn_class_temperature(task, self.members_) if hasattr(self, "n_starts") else 1.0
+
     def predict_proba(self, X: Any) -> Array:
-        """Probability of each class, in the order of `classes_`: (n, classes), rows adding to 1."""
+        """Probability of each class, in the order of `classes_`: (n, classes), rows adding to 1.
+
+        Of networks, the average of the members' to the power 1 / `temperature_`, normalised.
+        """
+        return tempered(self._average_proba(X), self.temperature_)
+
+    def _average_proba(self, X: Any) -> Array:
+        return every_class(self._averaged(self._for_prediction(X), self.loss_.inverse_link))
+
+    def log_density(self, X: Any, y: Any) -> Array:
+        """(n,) logarithm of the probability of the classes y (n,): what the log loss averages, with its sign turned."""
+        y = column_or_1d(y)
+        probability = self.predict_proba(X)
+        if len(y) != len(probability):
+            raise InputError(f"y has {len(y)} classes, and X has {len(probability)} rows.")
+        known_as = {label: column for column, label in enumerate(self.classes_.tolist())}
+        unknown = [label for label in y.tolist() if label not in known_as]
+        if unknown:
+            raise InputError(f"y has the class {unknown[0]!r}, which training never saw, and so no probability.")
+        columns = [known_as[label] for label in y.tolist()]
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(probability[np.arange(len(y)), columns]))
+
+    def predict_uncertainty(self, X: Any) -> Uncertainty:
+        """Mean, noise_std and model_std of the probability of each class, (n, classes) each.
+
+        mean is `predict_proba`. That a row is of a class has the variance p(1 - p): model_std² is the part of it that
+        comes from parameters that the data leave open, noise_std² the rest. Raises InputError for a fit that kept no
+        curvature, with the reason.
+        """
         X = self._for_prediction(X)
-        p = self._averaged(X, self.loss_.inverse_link)
-        return np.hstack([1.0 - p, p]) if p.shape[1] == 1 else p
+        p = self.predict_proba(X)
+        total = p * (1.0 - p)
+        model = np.minimum(variance_of_classes(self, X).astype(p.dtype), total)
+        return Uncertainty(p, np.sqrt(total - model), np.sqrt(model))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithm of `predict_proba`; -inf where a probability has underflowed."""
@@ -130,7 +243,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row: (n,)."""
-        most = self.predict_proba(X).argmax(axis=1)
+        most = self._average_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[most])
 
 

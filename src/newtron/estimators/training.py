@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from newtron.estimators.scaling import Scaling
 from newtron.inference.endpoint import Curvature, Endpoint, measure
 from newtron.inference.information import Information, keep
+from newtron.inference.laplace import Posterior, posterior_at
 from newtron.losses import Loss
 from newtron.network import Layer, Network
 from newtron.objective import TrainingObjective
@@ -29,7 +30,8 @@ class Member:
     """One trained network of an average: its shape, its solution, and its share in the prediction.
 
     end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
-    its rows, for its summary; None where that would be large or has no meaning.
+    its rows, for its summary; None where that would be large or has no meaning. posterior: how far the rows of a
+    network determine its parameters, for its intervals; None where that would be large.
     """
 
     network: Network
@@ -37,6 +39,7 @@ class Member:
     share: float = 1.0
     end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
     information: Information | None = None
+    posterior: Posterior | None = field(default=None, repr=False, compare=False)
 
     @property
     def hidden(self) -> Shape:
@@ -127,7 +130,8 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution) -> M
     end = measure(objective, solution)
     information = keep(objective, solution.params, solution.value)
     settle(network.split(solution.params)[-1], task.loss, penalised=task.alpha > 0.0)
-    return Member(network, solution, end=end, information=information)
+    posterior = None if network.is_linear else posterior_at(objective, solution.params)
+    return Member(network, solution, end=end, information=information, posterior=posterior)
 
 
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:

@@ -30,6 +30,13 @@ from newtron.model_file.fields import (
     wrong,
 )
 from newtron.model_file.information import information_from_json, information_names, information_to_json
+from newtron.model_file.predictive import (
+    posterior_from_json,
+    posterior_names,
+    posterior_to_json,
+    predictive_from_json,
+    predictive_to_json,
+)
 from newtron.model_file.separation import separation_from_json, separation_to_json
 from newtron.model_file.settings import (
     ESTIMATORS,
@@ -57,10 +64,11 @@ FIELDS = (
     "loss",
     "separation",
     "members",
+    "predictive",
     "schema",
     "report",
 )
-_MEMBER = ("widths", "activation", "intercept", "share", "solution", "curvature", "information")
+_MEMBER = ("widths", "activation", "intercept", "share", "solution", "curvature", "information", "effective")
 _SOLUTION = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "chosen", "solver", "trace_rows")
 # Of a trace row; how long a row took is left out, because it says nothing about the model and would make the
 # same fit another file each time.
@@ -112,6 +120,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         "loss": estimator.loss_.name,
         "separation": separation_to_json(getattr(estimator, "separation_", None)),
         "members": members,
+        "predictive": predictive_to_json(estimator),
     }
     return manifest, arrays
 
@@ -140,6 +149,7 @@ def _member_to_json(member: Member, number: int, arrays: dict[str, Vector]) -> d
         },
         "curvature": curvature_to_json(member.curvature),
         "information": information_to_json(member.information, number, arrays),
+        "effective": posterior_to_json(member.posterior, number, arrays),
     }
 
 
@@ -154,7 +164,8 @@ def _scaling_name(part: str) -> str:
 def array_names(members: list[Any]) -> tuple[str, ...]:
     """Every array that an archive with these members in its manifest holds."""
     names = [_member_name(m, part) for m in range(len(members)) for part in ("params", "gradient", "trace")]
-    names += [name for m, member in enumerate(members) for name in information_names(member, m)]
+    for number, member in enumerate(members):
+        names += [*information_names(member, number), *posterior_names(member, number)]
     return (*map(_scaling_name, _SCALING), *names)
 
 
@@ -175,6 +186,7 @@ def check_format(manifest: Any) -> None:
         manifest.setdefault("separation", None)  # files of the first version have neither this nor the penalty
         if isinstance(manifest.get("settings"), dict) and manifest.get("estimator") == "PerceptronClassifier":
             manifest["settings"].setdefault("penalty", "l2")
+    manifest.setdefault("predictive", None)  # the first version had none
     an_object(manifest, "", FIELDS)
     a_text(manifest["newtron"], "newtron")
 
@@ -212,6 +224,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     _read_separation(estimator, manifest["separation"], n_features, n_outputs)
     estimator.solution_ = members[best_member(members)].solution
     estimator.n_iter_ = max(1, *(m.solution.n_iter for m in members), 1)
+    predictive_from_json(estimator, manifest["predictive"])
     estimator.n_features_in_ = n_features
     if features["names"] is not None:
         names = a_list(features["names"], "features.names", a_text)
@@ -255,7 +268,7 @@ def _read_scaling(read: Read, n_features: int, n_outputs: int) -> Scaling:
 
 def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[int, int], task: str) -> Member:
     if isinstance(value, dict):
-        value = {"curvature": None, "information": None, **value}  # files of the first version have neither
+        value = {"curvature": None, "information": None, "effective": None, **value}  # the first version had none
     an_object(value, where, _MEMBER)
     number = int(where[len("members[") : -1])
     widths = a_list(value["widths"], f"{where}.widths", lambda w, place: a_count(w, place, 1))
@@ -287,7 +300,8 @@ def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[
     network = Network(tuple(widths), activation, intercept)
     end = curvature_from_json(value["curvature"], f"{where}.curvature")
     information = information_from_json(value["information"], number, network, task, read, capacity)
-    return Member(network, solution, share, end, information)
+    posterior = posterior_from_json(value["effective"], number, network, params, read)
+    return Member(network, solution, share, end, information, posterior)
 
 
 def _trace_row(numbers: list[float]) -> TraceRow:

@@ -1,0 +1,198 @@
+"""How sure a fitted estimator is: what is learned for it at the end of a fit, and what is asked of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+from newtron.estimators.training import Member, Task, train_members
+from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_of_perceptron
+from newtron.inference.mixture import Mixture
+from newtron.inference.predictive import RegressionPredictive, freedom, of_networks, of_perceptron
+from newtron.inference.temperature import class_variance, learn_temperature
+from newtron.losses import Loss
+from newtron.parallel import one_blas_thread
+from newtron.solvers import Status
+
+Array = NDArray[np.floating]
+
+# A share of the rows, of at most so many, is held out of one more training, where there are at least so many rows and
+# the model spends more than this share of them on parameters: with fewer parameters residuals flatter no model.
+_HELD_OUT, _MOST_HELD_OUT, _LEAST_ROWS, _SPENT = 0.2, 2000, 40, 0.02
+_BLOCK = 8192
+
+
+def learn_predictive(task: Task, members: list[Member]) -> RegressionPredictive | str:
+    """The predictive distribution of an average of networks, or the sentence why there is none."""
+    sharing = [member for member in members if member.share > 0.0]
+    posteriors = posteriors_of(sharing, task.loss)
+    if isinstance(posteriors, str):
+        return posteriors
+    if freedom(posteriors, task.weight, *task.Y.shape) <= 0.0:
+        return _nothing_left(task.weight is not None)
+    try:
+        with one_blas_thread(), np.errstate(all="ignore"):
+            share = np.array([member.share for member in sharing])
+            found = of_networks(posteriors, share, task.loss, task.scaling.inputs(task.X), task.Y, task.weight)
+        # Whoever has ended the training waits for no more of it.
+        ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
+        if _flattered(task, posteriors) and not ended:
+            found = replace(found, stretch=_stretch(task, sharing))
+    except np.linalg.LinAlgError:
+        return _NOT_FINITE
+    return found
+
+
+def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive | str:
+    """From what the fit keeps of its rows; or the sentence why there is none."""
+    posteriors = posteriors_of([member], loss)
+    if isinstance(posteriors, str):
+        return posteriors
+    kept = member.information
+    assert kept is not None
+    if kept.weight <= posteriors[0].effective / member.network.n_outputs * (1.0 + 1e-9):
+        return _nothing_left(kept.weight != kept.n_rows)
+    return of_perceptron(posteriors[0], kept)
+
+
+_NOT_FINITE = (
+    "its curvature is not kept: the training ended where it is not finite (give a larger alpha, or set "
+    "standardize=True), or the file is of an older newtron (fit and save it again)."
+)
+
+
+def _nothing_left(weighted: bool) -> str:
+    counted = "rows, each counted by its sample_weight," if weighted else "rows"
+    return (
+        f"there are no more {counted} than parameters that they determine, so nothing is left to see the noise by: "
+        "give more rows or a larger alpha."
+    )
+
+
+def posteriors_of(members: list[Member], loss: Loss) -> tuple[Posterior, ...] | str:
+    """Those of all members, or the sentence why there is none."""
+    found = []
+    for member in members:
+        posterior = member.posterior
+        if member.network.is_linear:
+            if member.information is None:
+                return (
+                    "it kept nothing of its rows, because they and the parameters are too many, the loss is no "
+                    "likelihood or the end is not finite: solver='newton' keeps more."
+                )
+            posterior = posterior_of_perceptron(member.network, member.params, member.information, loss)
+        elif member.network.n_params > MOST_PARAMETERS:
+            return (
+                f"the network has {member.network.n_params:,} parameters, and the factor of their curvature is kept "
+                f"for at most {MOST_PARAMETERS:,}: choose fewer hidden units."
+            )
+        if posterior is None:
+            return _NOT_FINITE
+        found.append(posterior)
+    return tuple(found)
+
+
+def learn_class_temperature(task: Task, members: list[Member]) -> float:
+    """That of an average of networks trained on the log loss; 1, no change, where a member has no posterior."""
+    sharing = [member for member in members if member.share > 0.0]
+    posteriors = posteriors_of(sharing, task.loss)
+    if isinstance(posteriors, str) or task.loss.name != "log_loss":
+        return 1.0
+    share = np.array([member.share for member in sharing])
+    try:
+        with one_blas_thread(), np.errstate(all="ignore"):
+            return learn_temperature(posteriors, share, task.loss, task.scaling.inputs(task.X), task.Y, task.weight)
+    except np.linalg.LinAlgError:
+        return 1.0
+
+
+def _flattered(task: Task, posteriors: tuple[Posterior, ...]) -> bool:
+    n = len(task.Y) if task.weight is None else np.count_nonzero(task.weight)
+    spent = max(posterior.effective for posterior in posteriors) / task.Y.shape[1]
+    return bool(n >= _LEAST_ROWS and spent > _SPENT * n)
+
+
+def _stretch(task: Task, members: list[Member]) -> Array:
+    """One more network is trained without some rows, and says how far off its own scale was for these.
+
+    Leave-one-out residuals from one curvature are those of the network linearised; where it has many parameters for
+    its rows, real ones are larger.
+    """
+    largest = max(members, key=lambda member: member.share)
+    rows = np.arange(len(task.Y)) if task.weight is None else np.flatnonzero(task.weight)
+    order = np.random.default_rng([task.seed, len(rows)]).permutation(rows)
+    n = min(_MOST_HELD_OUT, round(_HELD_OUT * len(rows)))
+    out, kept = np.sort(order[:n]), np.sort(order[n:])
+    part = replace(_rows_of(task, kept), shapes=(largest.hidden,), n_starts=1, callback=None)
+    trained = train_members(part)
+    posteriors = posteriors_of(trained, task.loss)
+    unknown = np.ones(task.Y.shape[1])
+    if isinstance(posteriors, str) or trained[0].solution.status is Status.INTERRUPTED:
+        return unknown
+    if freedom(posteriors, part.weight, *part.Y.shape) <= 0.0:
+        return unknown
+    with one_blas_thread(), np.errstate(all="ignore"):
+        X = task.scaling.inputs(part.X)
+        found = of_networks(posteriors, np.ones(1), task.loss, X, part.Y, part.weight)
+        rest = _rows_of(task, out)
+        return found.stretched(task.scaling.inputs(rest.X), rest.Y.astype(np.float64), rest.weight)
+
+
+def _rows_of(task: Task, rows: NDArray[np.intp]) -> Task:
+    weight = None if task.weight is None else task.weight[rows]
+    return replace(task, X=task.X[rows], Y=task.Y[rows], weight=weight)
+
+
+def known(found: Any, what: str) -> Any:
+    """What was learned, or an InputError with the sentence why there is none."""
+    if isinstance(found, str):
+        raise InputError(f"This fit has no {what}: {found}")
+    return found
+
+
+def distributions(predictive: RegressionPredictive, scaling: Any, X: Any) -> tuple[list[Mixture], Array]:
+    """Of each output its distribution over the rows X (n, p), in the user's units, and the model's variance (n, k)."""
+    pieces = []
+    with one_blas_thread(), np.errstate(all="ignore"):
+        for start in range(0, X.shape[0], _BLOCK):
+            block = scaling.inputs(X[start : start + _BLOCK])
+            seen = predictive.seen(block)
+            mixtures = [predictive.mixture(block, seen, c) for c in range(len(predictive.scales))]
+            pieces.append((mixtures, seen.variance))
+    whole = []
+    for output, (center, scale) in enumerate(zip(scaling.y_center, scaling.y_scale, strict=True)):
+        parts = [mixtures[output] for mixtures, _ in pieces]
+        location = np.concatenate([part.location for part in parts]) * scale + center
+        whole.append(replace(parts[0], location=location, scale=np.concatenate([part.scale for part in parts]) * scale))
+    variance = np.concatenate([v for _, v in pieces]) * np.square(predictive.stretch * scaling.y_scale)
+    return whole, variance
+
+
+def variance_of_classes(estimator: Any, X: Any) -> Array:
+    """(n, classes) variance of the probabilities of a classifier that the uncertainty of its parameters makes."""
+    sharing = [member for member in estimator.members_ if member.share > 0.0]
+    posteriors = known(posteriors_of(sharing, estimator.loss_), "uncertainty of its parameters")
+    share = np.array([member.share for member in sharing])
+    with one_blas_thread(), np.errstate(all="ignore"):
+        return np.concatenate(
+            [
+                class_variance(
+                    posteriors,
+                    share,
+                    estimator.loss_,
+                    estimator.scaling_.inputs(X[start : start + _BLOCK]),
+                    estimator.temperature_,
+                )
+                for start in range(0, X.shape[0], _BLOCK)
+            ]
+        )
+
+
+def per_output(mixtures: list[Mixture], of: Callable[[Mixture, int], Array]) -> Array:
+    """(n, k) or (n, k, ...): something of each output's distribution."""
+    return np.stack([of(mixture, output) for output, mixture in enumerate(mixtures)], axis=1)

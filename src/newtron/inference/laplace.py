@@ -1,0 +1,179 @@
+"""The linearised Laplace approximation: a Gaussian around a member's optimum, seen through its Jacobian.
+
+Near the optimum the sum of the losses plus the penalty is a parabola with curvature A = J'HJ + diag(alpha), the
+Gauss-Newton matrix: the parameters are then as uncertain as a Gaussian with covariance noise * A^-1, and the raw
+prediction z, linearised in them, as one with covariance noise * J A^-1 J'. For a perceptron with squared error that
+is exact, and the covariance is that of least squares or ridge regression.
+
+Sources: MacKay 1992 (A practical Bayesian framework for backpropagation networks); Immer, Korzepa & Bauer 2021
+(Improving predictions of Bayesian neural nets via local linearization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.gauss_newton import jacobian
+from newtron.inference.information import Information, penalty_root, square
+from newtron.least_squares import upper
+from newtron.linalg import factorize, is_sparse
+from newtron.losses import Loss
+from newtron.network import Network
+from newtron.objective import TrainingObjective
+from newtron.parallel import one_blas_thread
+
+Array = NDArray[np.floating]
+
+# The factor of more parameters than this takes more than 4 MB of a model's file and of every copy of the model.
+MOST_PARAMETERS = 1000
+# Rows x outputs x parameters² of one curvature matrix: a second or so of one core. Of more rows a sample is taken.
+_CURVATURE_WORK = 2e10
+# Numbers of a Jacobian in memory at a time: about 4 MB.
+_PIECE = 2**19
+# A factor with a worse condition than this is rounding in some direction.
+_SINGULAR = 1e13
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """How far the data and the penalty determine one member's parameters: A = U'U, U upper triangular.
+
+    triangle: the P (P + 1) / 2 numbers of U, row by row. effective: of a regression, the number of parameters that the
+    data determine, P - trace(diag(alpha) A^-1) (MacKay 1992).
+    """
+
+    network: Network
+    params: Array
+    triangle: Array
+    effective: float
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the factor, which is twice the size of what it is made from.
+        return Posterior, (self.network, self.params, self.triangle, self.effective)
+
+    @cached_property
+    def factor(self) -> Array:
+        """U (P, P)."""
+        U = np.zeros((self.network.n_params,) * 2)
+        U[np.triu_indices(self.network.n_params)] = self.triangle
+        return U
+
+    @property
+    def work(self) -> float:
+        """Operations for one row that is seen from here."""
+        return float(self.network.n_params**2 * self.network.n_outputs)
+
+    def seen_from(self, X: Any) -> Iterator[tuple[slice, Array, Array]]:
+        """For blocks of rows of X (n, p): which rows, z (m, k) and J A^-1 J' (m, k, k), all in float64."""
+        from scipy.linalg.lapack import dtrtrs
+
+        P, k = self.network.n_params, self.network.n_outputs
+        size = max(64, _PIECE // (P * k))
+        for start in range(0, X.shape[0], size):
+            rows = slice(start, min(start + size, X.shape[0]))
+            block = X[rows].toarray() if is_sparse(X) else X[rows]
+            at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
+            J = jacobian(at)
+            # U' V = J, and J A^-1 J' = V'V. LAPACK works in column order, where U' is what U is here.
+            V = dtrtrs(self.factor.T, J.reshape(P, -1), lower=1)[0].reshape(P, k, -1)
+            if k == 1:
+                yield rows, at.output, np.einsum("pcm,pcm->m", V, V)[:, None, None]
+            else:
+                turned = V.transpose(2, 1, 0)
+                yield rows, at.output, turned @ turned.transpose(0, 2, 1)
+
+
+def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | None:
+    """The posterior around params, the end of training: one pass over the rows, P²(n + P/3) operations.
+
+    None where there are more parameters than a factor is kept for, or where there is nothing finite to factor.
+    """
+    P = objective.n_params
+    if P > MOST_PARAMETERS or not np.isfinite(params).all():
+        return None
+    work = objective.rows.n_rows * objective.network.n_outputs * P**2
+    with one_blas_thread(), np.errstate(all="ignore"):
+        sampled = objective.sampled(_CURVATURE_WORK / max(work, 1))
+        hessian = sampled.evaluate(params, 2, gauss_newton=True).hessian
+        assert hessian is not None
+        A = hessian * objective.rows.total_weight
+        _fix_what_no_row_sees(objective.network, objective.loss, objective.alpha, A)
+        return _factored(objective.network, params, A, objective.alpha)
+
+
+def posterior_of_perceptron(network: Network, params: Array, kept: Information, loss: Loss) -> Posterior | None:
+    """The same from what a perceptron keeps of its rows, whose triangle has all digits of the columns."""
+    k, q = network.n_outputs, kept.penalty.shape[1]
+    with one_blas_thread(), np.errstate(all="ignore"):
+        U = square(upper(np.vstack([kept.root, penalty_root(kept.penalty, loss)])))
+        if loss.task == "regression" or k == 1:
+            prior = kept.penalty[0] + _little(U)
+            if (prior != kept.penalty[0]).any():
+                U = upper(np.vstack([U, np.diag(np.sqrt(_little(U)))]))
+            effective = k * _effective(U, prior)
+            # Each target has parameters of its own, input by input, with the same information.
+            return Posterior(network, params, np.kron(U, np.eye(k))[np.triu_indices(k * q)], effective)
+        # From differences to the first class, class by class, to all classes, input by input.
+        T = np.zeros((k - 1, q, q, k))
+        for i in range(q):
+            T[:, i, i, 0] = -1.0
+            T[range(k - 1), i, i, range(1, k)] = 1.0
+        UT = U @ T.reshape((k - 1) * q, q * k)
+        A, none = UT.T @ UT, np.zeros(q * k)
+        _fix_what_no_row_sees(network, loss, none, A)
+        return _factored(network, params, A, none)
+
+
+def _little(U: Array) -> Array:
+    """What is added to the diagonal of U'U so that columns that depend on others have a factor, too; else zeros."""
+    norm = np.linalg.norm(U, axis=0)
+    norm[norm == 0.0] = 1.0
+    values = np.linalg.svd(U / norm, compute_uv=False)
+    return np.asarray(1e-14 * np.square(norm) * (values[-1] <= 1e-13 * values[0]))
+
+
+def _factored(network: Network, params: Array, A: Array, penalty: Array) -> Posterior | None:
+    if not np.isfinite(A).all():
+        return None
+    factor, prior = factorize(A), penalty
+    if factor is None or factor.condition > _SINGULAR:
+        # Directions in which nothing happens: aliased columns, the intercept of a unit that the penalty switched off.
+        # Rows like those of training do not see them, whatever is added there.
+        diagonal = np.maximum(np.diagonal(A), 0.0)
+        added = 1e-10 * diagonal + 1e-12 * diagonal.max(initial=0.0)
+        factor, prior = factorize(A, added), penalty + added
+    if factor is None:
+        return None
+    U = np.triu(factor.cholesky) * factor.scale
+    if not np.isfinite(U).all():
+        return None
+    return Posterior(network, params, U[np.triu_indices(len(U))], _effective(U, prior))
+
+
+def _fix_what_no_row_sees(network: Network, loss: Loss, penalty: Array, A: Array) -> None:
+    """In place: the probabilities of a softmax stay when all classes shift together, and so may what is not penalised
+    of the output layer. A precision of ordinary size along that shift leaves all that is seen as it is."""
+    k = network.n_outputs
+    if k == 1 or loss.visible(np.ones((1, k))).any():
+        return
+    last = network.spans[-1]
+    rows = np.arange(last.start, last.stop).reshape(-1, k)
+    for own in rows[penalty[rows[:, 0]] == 0.0]:
+        block = A[np.ix_(own, own)]
+        A[np.ix_(own, own)] = block + (np.trace(block) or 1.0) / k**2
+
+
+def _effective(U: Array, prior: Array) -> float:
+    """P - trace(diag(prior) A^-1)."""
+    if not prior.any():
+        return float(U.shape[0])
+    from scipy.linalg.lapack import dtrtri
+
+    inverse = dtrtri(U.T, lower=1)[0]  # L^-1 with A = LL', so A^-1 has the squares of its columns on the diagonal
+    return float(U.shape[0] - prior @ np.square(inverse).sum(axis=0))
