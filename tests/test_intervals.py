@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import scipy.stats
@@ -282,6 +283,27 @@ def test_the_log_density_of_a_class(model: Any) -> None:
     np.testing.assert_allclose(np.square(parts.std), parts.mean * (1.0 - parts.mean), rtol=1e-12)
     far = fitted.predict_uncertainty(100.0 * NEW)
     assert (far.model_std <= np.sqrt(far.mean * (1.0 - far.mean)) + 1e-15).all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [PerceptronRegressor(), PerceptronClassifier(alpha=1.0), network(), NetworkClassifier(hidden=(3,), n_starts=1)],
+)
+def test_frames_and_float32(model: Any) -> None:
+    """Column names are checked once, and answers have the type of X."""
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    y = Y if model._task == "regression" else C
+    fitted = clone(model).fit(frame, y)
+    found = fitted.predict_uncertainty(pd.DataFrame(NEW, columns=["a", "b", "c"]))
+    plain = clone(model).fit(X, y)
+    np.testing.assert_allclose(found.std, plain.predict_uncertainty(NEW).std, rtol=1e-5)
+    np.testing.assert_allclose(fitted.log_density(frame, y), plain.log_density(X, y), rtol=1e-5)
+    small = clone(model).fit(X.astype(np.float32), y.astype(np.float32) if model._task == "regression" else y)
+    assert small.predict_uncertainty(NEW.astype(np.float32)).mean.dtype == np.float32
+    np.testing.assert_allclose(small.predict_uncertainty(NEW).std, found.std, rtol=2e-2, atol=1e-3)
+    if model._task == "regression":
+        mean, std = small.predict(NEW.astype(np.float32), return_std=True)
+        assert mean.dtype == std.dtype == np.float32
 
 
 # --- where there is none, and bad input ---

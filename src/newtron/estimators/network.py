@@ -91,6 +91,9 @@ class NetworkRegressor(Regression, _Network):
     solution_ : Solution
         Of the member with the lowest objective, in standardised units.
     scaling_ : Scaling
+    predictive_ : RegressionPredictive or str
+        What `predict(return_std=True)`, `predict_interval`, `log_density` and `predict_uncertainty` are made from; or
+        the sentence why there is nothing (more than 1,000 parameters, say).
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes
@@ -158,6 +161,8 @@ class NetworkClassifier(Classification, _Network):
     Attributes
     ----------
     classes_ : (K,)
+    temperature_ : float
+        The members' mean probabilities are taken to the power 1/temperature_: above 1 they were too sure.
     members_, solution_, scaling_, n_features_in_, feature_names_in_, n_iter_
         As in `NetworkRegressor`.
     """

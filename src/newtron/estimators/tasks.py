@@ -204,10 +204,11 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
 
         Of networks, the average of the members' to the power 1 / `temperature_`, normalised.
         """
-        return tempered(self._average_proba(X), self.temperature_)
+        return self._probabilities(self._for_prediction(X))
 
-    def _average_proba(self, X: Any) -> Array:
-        return every_class(self._averaged(self._for_prediction(X), self.loss_.inverse_link))
+    def _probabilities(self, X: Any) -> Array:
+        """Of rows already validated."""
+        return tempered(every_class(self._averaged(X, self.loss_.inverse_link)), self.temperature_)
 
     def log_density(self, X: Any, y: Any) -> Array:
         """(n,) logarithm of the probability of the classes y (n,): what the log loss averages, with its sign turned."""
@@ -231,7 +232,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         curvature, with the reason.
         """
         X = self._for_prediction(X)
-        p = self.predict_proba(X)
+        p = self._probabilities(X)
         total = p * (1.0 - p)
         model = np.minimum(variance_of_classes(self, X).astype(p.dtype), total)
         return Uncertainty(p, np.sqrt(total - model), np.sqrt(model))
@@ -243,7 +244,8 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row: (n,)."""
-        most = self._average_proba(X).argmax(axis=1)
+        # A temperature changes none of these.
+        most = every_class(self._averaged(self._for_prediction(X), self.loss_.inverse_link)).argmax(axis=1)
         return np.asarray(self.classes_[most])
 
 
