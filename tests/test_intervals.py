@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from newtron import (
     PerceptronRegressor,
     load,
 )
+from newtron.inference.predictive import of_networks
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(60, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 1.0]
@@ -183,6 +185,47 @@ def test_intervals_widen_where_training_never_was() -> None:
     assert (np.diff(width) > 0.0).all()
     assert width[1] > 1.5 * width[0]
     assert (np.diff(model.predict_uncertainty(ray).model_std) > 0.0).all()
+    # Each way to tell the noise by itself, too: none is carried on beyond what was seen.
+    scaled = model.scaling_.inputs(ray)
+    scales = model.predictive_.mixture(scaled, model.predictive_.seen(scaled), 0).scale
+    assert scales.shape == (6, 3)
+    assert (np.diff(scales[2:], axis=0) > 0.0).all()
+
+
+def test_a_stretch_widens_everything() -> None:
+    model = network().fit(X, Y)
+    width = np.diff(model.predict_interval(NEW), axis=1)
+    std = model.predict(NEW, return_std=True)[1]
+    model.predictive_ = replace(model.predictive_, stretch=2.0 * model.predictive_.stretch)
+    np.testing.assert_allclose(np.diff(model.predict_interval(NEW), axis=1), 2.0 * width, rtol=1e-9)
+    np.testing.assert_allclose(model.predict(NEW, return_std=True)[1], 2.0 * std, rtol=1e-12)
+
+
+def test_the_stretch_is_what_held_out_rows_say() -> None:
+    """Rows that scatter three times as far as those that the noise was learned from."""
+    Z, new = rng.uniform(-1.5, 1.5, (400, 2)), rng.uniform(-1.5, 1.5, (1000, 2))
+    model = network(alpha=1.0).fit(Z, noise_free(Z) + 0.3 * rng.normal(size=400))
+    y = model.scaling_.targets((model.predict(new) + 0.9 * rng.normal(size=1000))[:, None])
+    found = replace(model.predictive_, stretch=np.ones(1)).stretched(model.scaling_.inputs(new), y, None)
+    assert found[0] == pytest.approx(3.0, rel=0.2)
+
+
+def test_a_weight_is_a_repeated_row_of_networks() -> None:
+    """The same members, their noise from weighted and from repeated rows."""
+    weight = rng.integers(0, 4, 60)
+    model = network().fit(X, Y, sample_weight=weight.astype(float))
+    Z, T = model.scaling_.inputs(X), model.scaling_.targets(Y[:, None])
+    posteriors = [member.posterior for member in model.members_]
+    share = np.full(2, 0.5)
+    weighted = of_networks(posteriors, share, model.loss_, Z, T, weight.astype(float))
+    repeated = of_networks(
+        posteriors, share, model.loss_, np.repeat(Z, weight, axis=0), np.repeat(T, weight, axis=0), None
+    )
+    np.testing.assert_allclose(weighted.noise, repeated.noise, rtol=1e-10)
+    new = model.scaling_.inputs(NEW)
+    a, b = (found.mixture(new, found.seen(new), 0) for found in (weighted, repeated))
+    np.testing.assert_allclose(a.scale, b.scale, rtol=1e-5)
+    np.testing.assert_array_equal(a.dof, b.dof)
 
 
 def test_the_ends_are_quantiles_of_the_density() -> None:
