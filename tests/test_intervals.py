@@ -192,6 +192,24 @@ def test_intervals_widen_where_training_never_was() -> None:
     assert (np.diff(scales[2:], axis=0) > 0.0).all()
 
 
+def test_the_variance_of_an_average_is_within_and_between() -> None:
+    model = network(combine="average").fit(X, Y)
+    Z, predictive = model.scaling_.inputs(NEW), model.predictive_
+    each = [member.network.output(member.params, Z)[:, 0] for member in model.members_]
+    within = [
+        noise[0] * next(member.posterior.seen_from(Z))[2][:, 0, 0]
+        for noise, member in zip(predictive.noise, model.members_, strict=True)
+    ]
+    assert np.ptp(each, axis=0).max() > 0.1
+    np.testing.assert_allclose(predictive.seen(Z).variance[:, 0], np.mean(within, axis=0) + np.var(each, axis=0))
+    free = 60.0 - model.members_[1].posterior.effective
+    residuals = (
+        model.scaling_.targets(Y)
+        - model.members_[1].network.output(model.members_[1].params, model.scaling_.inputs(X))[:, 0]
+    )
+    assert predictive.noise[1, 0] == pytest.approx(np.sum(np.square(residuals)) / free, rel=1e-10)
+
+
 def test_a_stretch_widens_everything() -> None:
     model = network().fit(X, Y)
     width = np.diff(model.predict_interval(NEW), axis=1)
