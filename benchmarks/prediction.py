@@ -136,7 +136,7 @@ def regression_section(results: Results) -> str:
             "standard errors in some and standard deviations in others, and not all of them used the same splits. "
             + _harness(results),
             aligned(["method", *REGRESSION, "source"], table),
-            "CPU seconds per fit on one thread, and members (three to a network) that converged to an optimum:",
+            "CPU seconds per fit on one thread, and members that converged to an optimum:",
             aligned(["set", "estimator", "fits", "median CPU s", "least - most", "converged"], cost, 2),
         ]
     )

@@ -291,7 +291,7 @@ def test_answers_are_in_the_users_units(model: Any) -> None:
 @both_networks
 def test_members_and_their_average(model: Any) -> None:
     y = target(model)
-    fitted = clone(model).set_params(hidden=[(3,), (4, 3)], n_starts=2).fit(X, y)
+    fitted = clone(model).set_params(hidden=[(3,), (4, 3)], n_starts=2, alpha=0.5).fit(X, y)
     assert [member.hidden for member in fitted.members_] == [(3,), (3,), (4, 3), (4, 3)]
     assert [member.share for member in fitted.members_] == [0.25] * 4
     Z = (X - fitted.scaling_.x_center) / fitted.scaling_.x_scale

@@ -120,7 +120,7 @@ def estimator(model: str, hidden: int) -> Any:
         return PerceptronRegressor()
     if model == "classifier":
         return PerceptronClassifier(alpha=1.0, tol=1e-8)
-    return NetworkRegressor(hidden=(hidden,), n_starts=1, max_iter=STEPS, solver="levenberg-marquardt")
+    return NetworkRegressor(hidden=(hidden,), alpha=0.1, n_starts=1, max_iter=STEPS, solver="levenberg-marquardt")
 
 
 def exponent(sizes: Any, times: Any) -> float:

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import is_sparse
+
 if TYPE_CHECKING:
     from newtron.network import Linearization, Network
 
@@ -129,7 +131,7 @@ def turned_inputs(at: Linearization, rows: slice) -> list[Array]:
     """What each layer is fed, (q, m), the ones of the intercept last."""
     found = []
     for below in at.inputs:
-        a = below[rows]
+        a = below[rows].toarray() if is_sparse(below) else below[rows]
         turned = np.empty((a.shape[1] + at.network.intercept, a.shape[0]), dtype=a.dtype)
         turned[: a.shape[1]] = a.T
         turned[a.shape[1] :] = 1.0

@@ -80,6 +80,20 @@ class Factor:
         return solved
 
     @property
+    def log_determinant(self) -> float:
+        """log det H."""
+        return 2.0 * float(np.sum(np.log(np.abs(np.diagonal(self.cholesky)))) + np.sum(np.log(self.scale)))
+
+    def inverse(self) -> Array:
+        """H^-1, (P, P): LAPACK potri, a third of the work of solving for the identity."""
+        from scipy.linalg.lapack import dpotri
+
+        inverse, _ = dpotri(self.cholesky, lower=False)
+        inverse /= self.scale
+        inverse /= self.scale[:, None]
+        return np.asarray(np.triu(inverse) + np.triu(inverse, 1).T)
+
+    @property
     def condition(self) -> float:
         """1-norm condition number of the equilibrated matrix, estimated (LAPACK pocon); at most a factor low."""
         from scipy.linalg.lapack import dpocon

@@ -80,6 +80,12 @@ class Loss(ABC):
         gauss_newton: the positive semidefinite part of the Hessian; the same thing for a convex loss.
         """
 
+    def hessian_change(self, z: Array, dz: Array) -> Array | None:
+        """How the Hessian with respect to z changes when z moves along dz: (n, k, k). None where it is not worked
+        out."""
+        del z, dz
+        return None
+
     @abstractmethod
     def inverse_link(self, z: Array) -> Array:
         """The mean (regression) or the probabilities (classification) that z stands for, (n, k)."""
@@ -113,6 +119,9 @@ class SquaredError(Loss):
         hessian = np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k)) if order > 1 else None
         return Pointwise(value, r, hessian)
 
+    def hessian_change(self, z: Array, dz: Array) -> Array:
+        return np.zeros((*z.shape, z.shape[1]))
+
     def inverse_link(self, z: Array) -> Array:
         return z
 
@@ -144,6 +153,10 @@ class LogLoss(Loss):
             return Pointwise(value, gradient)
         return Pointwise(value, gradient, _diagonal(t / np.square(1.0 + t)))
 
+    def hessian_change(self, z: Array, dz: Array) -> Array:
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p) * (1.0 - 2.0 * p) * dz)
+
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
 
@@ -172,6 +185,12 @@ class SoftmaxLogLoss(Loss):
         hessian = _diagonal(p)
         hessian -= p[:, :, None] * p[:, None, :]
         return Pointwise(value, gradient, hessian)
+
+    def hessian_change(self, z: Array, dz: Array) -> Array:
+        p = softmax(z)
+        dp = p * (dz - np.einsum("ij,ij->i", p, dz)[:, None])
+        mixed = dp[:, :, None] * p[:, None, :]
+        return np.asarray(_diagonal(dp) - mixed - mixed.transpose(0, 2, 1))
 
     def visible(self, z: Array) -> Array:
         return np.asarray(z - z.mean(axis=1, keepdims=True))

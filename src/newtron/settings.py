@@ -25,6 +25,16 @@ def check_number(
     return float(value)
 
 
+def check_penalty(value: Any, rules: Iterable[str]) -> float | str:
+    """`alpha`: a number, 0 or more, or the name of a rule that chooses it."""
+    if isinstance(value, str):
+        if value in tuple(rules):
+            return value
+        known = " or ".join(map(repr, rules))
+        raise InputError(f"alpha={value!r} must be a number, 0 or more, or {known}.")
+    return check_number("alpha", value, least=0.0)
+
+
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """A whole number, at least `least`."""
     if not is_count(value, least):

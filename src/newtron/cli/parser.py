@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import newtron
 
+_RULES = ("evidence", "loo")
 _ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "identity")
 
 
@@ -91,14 +92,16 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         type=_shape,
         action="append",
         metavar="UNITS",
-        help="units of the hidden layers, as in 20 or 10,10; again for one more shape (default: 20)",
+        help="units of the hidden layers, as in 20 or 10,10; again for one more shape (default: auto, a mix of small "
+        "ones)",
     )
     model.add_argument("--activation", choices=_ACTIVATIONS, default="tanh", help="default: tanh")
     model.add_argument(
         "--alpha",
         type=_penalty,
-        help="strength of the penalty on weights (default: none for a perceptron; for a network 0.1 in "
-        "regression, 1 in classification)",
+        metavar="STRENGTH",
+        help="of the penalty on weights, or a rule that chooses it from the data: evidence or loo (default: none for a "
+        "perceptron; for a network evidence in regression, loo in classification)",
     )
     model.add_argument(
         "--penalty",
@@ -107,7 +110,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="of a perceptron for classes: l2, of strength --alpha, or Firth's likelihood, which keeps coefficients "
         "finite where classes are separated (default: l2)",
     )
-    model.add_argument("--starts", type=_count, default=3, metavar="N", help="networks of each shape (default: 3)")
+    model.add_argument("--starts", type=_count, default=2, metavar="N", help="starts of each shape (default: 2)")
     work = fit.add_argument_group("comparison and work")
     work.add_argument(
         "--holdout",
@@ -125,18 +128,22 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     output.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
 
 
-def _shape(text: str) -> tuple[int, ...]:
+def _shape(text: str) -> tuple[int, ...] | str:
+    if text == "auto":
+        return text
     written = re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6})*", text)
     widths = tuple(int(width) for width in text.split(",")) if written else (0,)
     if 0 in widths:
-        raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers such as 20 or 10,10")
+        raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers such as 20 or 10,10, or auto")
     return widths
 
 
-def _penalty(text: str) -> float:
+def _penalty(text: str) -> float | str:
+    if text in _RULES:
+        return text
     value = _float(text)
     if not (math.isfinite(value) and value >= 0.0):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 or more, or {' or '.join(_RULES)}")
     return value
 
 

@@ -126,8 +126,8 @@ def _make(name: str, task: str, options: Any, reporter: Reporter, alpha: float |
         return kind(alpha=alpha or 0.0, standardize=bool(alpha), **common)
     if alpha is not None:
         common["alpha"] = alpha
-    shapes = options.hidden or [(20,)]
-    common["hidden"] = shapes[0] if len(shapes) == 1 else shapes
+    if options.hidden:
+        common["hidden"] = options.hidden[0] if len(options.hidden) == 1 else options.hidden
     kind = NetworkClassifier if task == "classification" else NetworkRegressor
     return kind(activation=options.activation, n_starts=options.starts, **common)
 

@@ -18,14 +18,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from newtron.errors import InputError
 from newtron.estimators.certified import certificate_of
+from newtron.estimators.mix import measured_mix
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.estimators.scaling import Scaling
-from newtron.estimators.training import Member, Shape, Task, best_member, train_members, with_shares
+from newtron.estimators.training import Member, Shape, Task, Trained, best_member, train_members, with_shares
 from newtron.inference.certificate import Certificate
+from newtron.inference.penalty_path import RULES
 from newtron.linalg import is_sparse
 from newtron.losses import Loss
 from newtron.parallel import one_blas_thread, thread_count
-from newtron.settings import check_count, check_flag, check_number
+from newtron.settings import check_count, check_flag, check_number, check_penalty
 from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
 
 Array = NDArray[np.floating]
@@ -63,7 +65,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     _task: str
     _sparse = False
 
-    alpha: float
+    alpha: float | str
     solver: str | Solver
     standardize: bool
     fit_intercept: bool
@@ -111,6 +113,15 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self._check_settings()
         regression = loss.task == "regression"
         scaling = self._scaling(X, Y, weight, regression)
+        combine = getattr(self, "combine", "average")
+        n_starts = int(getattr(self, "n_starts", 1))
+        pairs = shapes is None and regression and combine == "average"
+        if shapes is None:
+            with one_blas_thread():
+                mix = measured_mix(scaling, X, weight, Y.shape[1], self._task, bend=self.standardize)
+            scaling, shapes, n_starts = mix.scaling, mix.shapes, -(-n_starts // mix.share_of_starts)
+            if combine == "average" and not regression:
+                combine = "stack"
         # In float64 until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
@@ -123,10 +134,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             scaling=scaling,
             loss=loss,
             shapes=shapes,
-            n_starts=int(getattr(self, "n_starts", 1)),
+            n_starts=n_starts,
             activation=getattr(self, "activation", "identity"),
             intercept=self.fit_intercept,
-            alpha=float(self.alpha),
+            alpha=self.alpha if isinstance(self.alpha, str) else float(self.alpha),
+            weaker=pairs,
+            stack=combine == "stack",
             solver=self.solver,
             tol=float(self.tol),
             max_iter=self.max_iter,
@@ -134,8 +147,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             threads=thread_count(self.n_jobs),
             callback=self._reporter(),
         )
-        members = self._members(task)
-        self.members_ = with_shares(members, getattr(self, "combine", "average"))
+        self.members_ = with_shares(self._members(task), combine, weight)
         self.solution_ = self.members_[best_member(self.members_)].solution
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
         self.scaling_ = scaling
@@ -152,7 +164,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         given = getattr(self, "feature_names_in_", None)
         return getattr(self, "_column_names", None) if given is None else tuple(map(str, given))
 
-    def _members(self, task: Task) -> list[Member]:
+    def _members(self, task: Task) -> list[Trained]:
         """The trained members, in their order."""
         return train_members(task)
 
@@ -172,11 +184,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
                 return Scaling.centered(X, weight, Y.shape[1])
         return Scaling.none(X.shape[1], Y.shape[1])
 
-    def _shapes(self) -> tuple[Shape, ...]:
+    def _shapes(self) -> tuple[Shape, ...] | None:
+        """Of the members; None: the measured mix."""
         return ((),)
 
     def _check_settings(self) -> None:
-        check_number("alpha", self.alpha, least=0.0)
+        check_penalty(self.alpha, RULES)
         check_number("tol", self.tol, above=0.0)
         if self.max_iter is not None:
             check_count("max_iter", self.max_iter)
@@ -218,6 +231,13 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """Whether the fit is an optimum, of what kind, and how far from the lowest objective at most."""
         check_is_fitted(self)
         return certificate_of(self)
+
+    @property
+    def effective_parameters_(self) -> float:
+        """Parameters that the data determine (MacKay's gamma), averaged over the members by their shares; nan where
+        alpha was given as a number."""
+        check_is_fitted(self)
+        return float(sum(member.share * member.effective_parameters for member in self.members_ if member.share))
 
     # --- keeping ---
 

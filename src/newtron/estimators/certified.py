@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from newtron.errors import InputError
-from newtron.estimators.training import Member, best_member, scaled_rows, with_shares
+from newtron.estimators.training import Member, best_member, scaled_rows, shares_of
 from newtron.inference.agreement import agrees
 from newtron.inference.certificate import Certificate, certify, summarise, with_starts
 from newtron.inference.endpoint import measure
@@ -71,7 +71,7 @@ def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Cer
             same &= agreed
             anew.append(replace(member, solution=solution))
             continue
-        objective = TrainingObjective(member.network, estimator.loss_, rows, float(estimator.alpha))
+        objective = TrainingObjective(member.network, estimator.loss_, rows).with_alpha(member.alpha)
         now = measure(objective, member.solution, thorough=True)
         same &= agrees(member.solution, member.curvature, now, float(estimator.tol))
         solution = replace(member.solution, value=now.value, gradient_norm=now.relative_gradient)
@@ -131,11 +131,18 @@ def _training_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[
     return X, Y, weight
 
 
+def _is_stacked(estimator: Any) -> bool:
+    mixed = isinstance(getattr(estimator, "hidden", ()), str)
+    return mixed and estimator._task == "classification" and estimator.combine == "average"
+
+
 def _is_consistent(estimator: Any) -> bool:
     """Do the attributes that follow from the members still follow from them?"""
     members = estimator.members_
-    shares = [member.share for member in with_shares(members, getattr(estimator, "combine", "average"))]
-    same = shares == [member.share for member in members]
+    kept = [member.share for member in members]
+    shares = shares_of(members, getattr(estimator, "combine", "average"))
+    # Stacked shares follow from predictions for rows left out, which nobody keeps; they add up to 1.
+    same = kept == shares.tolist() or (_is_stacked(estimator) and abs(sum(kept) - 1.0) < 1e-9)
     same &= estimator.solution_ is members[best_member(members)].solution
     if hasattr(estimator, "coef_"):
         again = _with(estimator, members)

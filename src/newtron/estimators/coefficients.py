@@ -47,8 +47,8 @@ class _Rows:
         scaled = model.scaling_.targets(Y).astype(X.dtype, copy=False)
         rows = scaled_rows(X, scaled, weight, model.scaling_, thread_count(model.n_jobs))
         known = member.information
-        alpha: Any = model.alpha if known is None else known.penalty.T.ravel()
-        self.objective = TrainingObjective(member.network, model.loss_, rows, alpha)
+        alpha = member.alpha if known is None else known.penalty.T.ravel()
+        self.objective = TrainingObjective(member.network, model.loss_, rows).with_alpha(alpha)
         self._check(model)
 
     def _check(self, model: _Perceptron) -> None:

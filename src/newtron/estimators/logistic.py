@@ -91,7 +91,7 @@ class _WithMinimum(TrainingObjective):
 
 def _resumed(task: Task, objective: TrainingObjective, before: Solution) -> Solution:
     """The training from where it was given up, as one solution."""
-    bounded = _WithMinimum(objective.network, objective.loss, objective.rows, task.alpha)
+    bounded = _WithMinimum(objective.network, objective.loss, objective.rows)
     after = minimize(
         bounded, before.params, before.solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback
     )
@@ -131,7 +131,8 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
         settle(network.split(solution.params)[-1], task.loss, penalised=False)
     # The standard errors are those of the Fisher information at the estimate: what a perceptron keeps in any case.
     information = keep(objective_of(task, network, task.threads), solution.params, loss)
-    return Member(network, replace(solution, chosen=chosen), information=information)
+    alpha = np.zeros(network.n_params)
+    return Member(network, replace(solution, chosen=chosen), alpha, information=information)
 
 
 def firth_objective(task: Task, names: tuple[str, ...] | None) -> FirthObjective:

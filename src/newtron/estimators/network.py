@@ -13,7 +13,7 @@ from newtron.estimators.training import Shape
 from newtron.settings import check_choice, check_count, is_count
 from newtron.solvers import Progress, Solver
 
-Hidden = tuple[int, ...] | list[tuple[int, ...]]
+Hidden = str | tuple[int, ...] | list[tuple[int, ...]]
 
 
 class _Network(NewtronEstimator):
@@ -24,8 +24,8 @@ class _Network(NewtronEstimator):
     n_starts: int
     combine: str
 
-    def _shapes(self) -> tuple[Shape, ...]:
-        return read_shapes(self.hidden)
+    def _shapes(self) -> tuple[Shape, ...] | None:
+        return None if isinstance(self.hidden, str) and self.hidden == "auto" else read_shapes(self.hidden)
 
     def _check_settings(self) -> None:
         super()._check_settings()
@@ -45,7 +45,8 @@ def read_shapes(hidden: Any) -> tuple[Shape, ...]:
     for shape in shapes:
         if not isinstance(shape, (tuple, list)) or not all(is_count(width) for width in shape):
             raise InputError(
-                f"hidden={hidden!r} must be a tuple of widths such as (20,) or (10, 10), or a list of such tuples."
+                f"hidden={hidden!r} must be 'auto', a tuple of widths such as (20,) or (10, 10), or a list of such "
+                "tuples."
             )
         read.append(tuple(int(width) for width in shape))
     return tuple(read)
@@ -59,16 +60,25 @@ class NetworkRegressor(Regression, _Network):
 
     Parameters
     ----------
-    hidden : tuple of int, or list of such tuples, default (20,)
-        Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron.
+    hidden : "auto", tuple of int, or list of such tuples, default "auto"
+        Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron. "auto"
+        is the mix that predicted best: the shapes (10,) and (8, 8), fed each column twice, as it is and bent by
+        asinh around its median, so that long tails are drawn in; each start gives two members, with the penalty that
+        was chosen and the next weaker one on its path. Above 3,000 rows the shapes are (20,) and (10, 10), from half
+        the starts; with many columns none is bent; where a matrix of curvature would be too large, (50,) with a fixed
+        alpha.
     activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"
-    alpha : float, default 0.1
-        L2 penalty on the weights, in units of one row's squared error in standardised targets; intercepts are
-        not penalised.
-    n_starts : int, default 3
-        Members per shape, each from its own random start; a shape () has one.
+    alpha : float, "evidence" or "loo", default "evidence"
+        L2 penalty on the weights, in units of one row's squared error in standardised targets; a number leaves
+        intercepts alone. "evidence" and "loo" choose it from the data for each member, on a path from strong to weak
+        penalties (there hidden intercepts have it too): by the Laplace evidence, or by the approximate leave-one-out
+        loss, which for networks on noisy targets prefers penalties that are too weak. Where a network is too large for
+        that, alpha is 0.1.
+    n_starts : int, default 2
+        Starts per shape, each random; a shape () has one.
     combine : {"average", "best"}, default "average"
-        Average all members, or predict with the one of lowest objective alone.
+        Average all members, or predict with one alone: that of the greatest evidence, or of the lowest objective where
+        alpha is a number.
     solver : str or Solver, default "auto"
         "auto" is Levenberg-Marquardt with an exact-Hessian end for small problems, L-BFGS for larger ones, and for
         the largest the stochastic solver, which stops by rule; or a name or object as in `PerceptronRegressor`.
@@ -87,9 +97,12 @@ class NetworkRegressor(Regression, _Network):
     Attributes
     ----------
     members_ : list of Member
-        Network, solution and share of each; `member.solution.sentence` says how it ended.
+        Network, solution, share, penalties, noise, effective parameters and log evidence of each;
+        `member.solution.sentence` says how it ended.
     solution_ : Solution
-        Of the member with the lowest objective, in standardised units.
+        Of the member with the greatest evidence (of equal penalties: the lowest objective), in standardised units.
+    effective_parameters_ : float
+        Parameters that the data determine, averaged over the members by their shares; nan where alpha was given.
     scaling_ : Scaling
     predictive_ : RegressionPredictive or str
         What `predict(return_std=True)`, `predict_interval`, `log_density` and `predict_uncertainty` are made from; or
@@ -98,7 +111,8 @@ class NetworkRegressor(Regression, _Network):
 
     Notes
     -----
-    Methods: Rumelhart, Hinton & Williams 1986 (backpropagation); Levenberg 1944, Marquardt 1963, Nielsen 1999.
+    Methods: Rumelhart, Hinton & Williams 1986 (backpropagation); Levenberg 1944, Marquardt 1963, Nielsen 1999;
+    MacKay 1992 (evidence).
     """
 
     _task = "regression"
@@ -106,10 +120,10 @@ class NetworkRegressor(Regression, _Network):
     def __init__(
         self,
         *,
-        hidden: Hidden = (20,),
+        hidden: Hidden = "auto",
         activation: str = "tanh",
-        alpha: float = 0.1,
-        n_starts: int = 3,
+        alpha: float | str = "evidence",
+        n_starts: int = 2,
         combine: str = "average",
         solver: str | Solver = "auto",
         loss: str | None = None,
@@ -151,8 +165,10 @@ class NetworkClassifier(Classification, _Network):
     hidden, activation, n_starts, combine, solver, standardize, fit_intercept, tol, max_iter, random_state, n_jobs,
     verbose, callback
         As in `NetworkRegressor`.
-    alpha : float, default 1.0
-        L2 penalty on the weights, in units of one row's log loss; intercepts are not penalised.
+    alpha : float, "evidence" or "loo", default "loo"
+        As in `NetworkRegressor`, in units of one row's log loss; where a network is too large for choosing it, alpha is
+        1. With hidden="auto" a perceptron is among the members, each start gives one, and their shares are those under
+        which the rows left out are most probable (stacking).
     loss : None, "log_loss" or "squared_error"
         None is the log loss; "squared_error" is that of the probabilities.
     class_weight : dict, "balanced" or None
@@ -164,7 +180,7 @@ class NetworkClassifier(Classification, _Network):
     temperature_ : float
         The members' mean probabilities are taken to the power 1/temperature_: above 1 they were too sure.
     members_, solution_, scaling_, n_features_in_, feature_names_in_, n_iter_
-        As in `NetworkRegressor`.
+        As in `NetworkRegressor`; effective_parameters_ too.
     """
 
     _task = "classification"
@@ -172,10 +188,10 @@ class NetworkClassifier(Classification, _Network):
     def __init__(
         self,
         *,
-        hidden: Hidden = (20,),
+        hidden: Hidden = "auto",
         activation: str = "tanh",
-        alpha: float = 1.0,
-        n_starts: int = 3,
+        alpha: float | str = "loo",
+        n_starts: int = 2,
         combine: str = "average",
         solver: str | Solver = "auto",
         loss: str | None = None,

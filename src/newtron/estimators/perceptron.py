@@ -13,7 +13,7 @@ from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.coefficients import summary_of
 from newtron.estimators.logistic import check_penalty, check_profile, coefficient_intervals, firth_member, judged
 from newtron.estimators.tasks import Classification, Regression
-from newtron.estimators.training import Member, Task
+from newtron.estimators.training import Task, Trained
 from newtron.inference.separation import Separation
 from newtron.inference.summary import Summary
 from newtron.solvers import Progress, Solver
@@ -46,8 +46,10 @@ class PerceptronRegressor(Regression, _Perceptron):
 
     Parameters
     ----------
-    alpha : float, default 0.0
-        L2 penalty on the weights; the intercept is not penalised.
+    alpha : float, "evidence" or "loo", default 0.0
+        L2 penalty on the weights; the intercept is not penalised. "evidence" is where MacKay's evidence is stationary,
+        "loo" where the leave-one-out loss is least (exact for the squared error, one Newton step a row for the log
+        loss). One number for all weights: set standardize=True where columns have different units.
     solver : str or Solver, default "auto"
         "auto", "newton", "newton-cg", "lbfgs", "levenberg-marquardt", "gradient-descent", "stochastic", or a
         solver object such as ``GradientDescent(learning_rate=0.1)``.
@@ -77,6 +79,9 @@ class PerceptronRegressor(Regression, _Perceptron):
     solution_ : Solution
         Status, sentence, trace and counts of the training.
     members_ : list of one Member
+        With the penalty that was chosen, the noise, log evidence and effective parameters.
+    effective_parameters_ : float
+        How many parameters the data determine; nan where alpha was given.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes
@@ -89,7 +94,7 @@ class PerceptronRegressor(Regression, _Perceptron):
     def __init__(
         self,
         *,
-        alpha: float = 0.0,
+        alpha: float | str = 0.0,
         solver: str | Solver = "auto",
         loss: str | None = None,
         standardize: bool = False,
@@ -171,8 +176,10 @@ class PerceptronClassifier(Classification, _Perceptron):
 
     Parameters
     ----------
-    alpha : float, default 0.0
-        L2 penalty on the weights; the intercept is not penalised.
+    alpha : float, "evidence" or "loo", default 0.0
+        L2 penalty on the weights; the intercept is not penalised. "evidence" is where MacKay's evidence is stationary,
+        "loo" where the leave-one-out loss is least (exact for the squared error, one Newton step a row for the log
+        loss). One number for all weights: set standardize=True where columns have different units.
     penalty : {"l2", "firth"}, default "l2"
         "l2" is alpha's. "firth" adds half the log determinant of the Fisher information to the log-likelihood, which
         takes the first order of the bias out of the coefficients and keeps them finite under separation. It goes
@@ -205,6 +212,9 @@ class PerceptronClassifier(Classification, _Perceptron):
         "quasi-complete", "complete", "undecided"), the columns and the direction that separate, a sentence. None where
         a penalty keeps the coefficients finite.
     members_ : list of one Member
+        With the penalty that was chosen, the noise, log evidence and effective parameters.
+    effective_parameters_ : float
+        How many parameters the data determine; nan where alpha was given.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes
@@ -220,7 +230,7 @@ class PerceptronClassifier(Classification, _Perceptron):
     def __init__(
         self,
         *,
-        alpha: float = 0.0,
+        alpha: float | str = 0.0,
         penalty: str = "l2",
         solver: str | Solver = "auto",
         loss: str | None = None,
@@ -252,16 +262,16 @@ class PerceptronClassifier(Classification, _Perceptron):
         super()._check_settings()
         check_penalty(self.penalty, self.alpha, self.loss)
 
-    def _members(self, task: Task) -> list[Member]:
+    def _members(self, task: Task) -> list[Trained]:
         names = self._names()
         self.separation_ = None
         if self.penalty == "firth":
-            return [firth_member(task, names)]
-        members = super()._members(task)
-        if task.alpha > 0.0:
-            return members
-        member, self.separation_ = judged(task, members[0], names)
-        return [member]
+            return [Trained(firth_member(task, names))]
+        trained = super()._members(task)
+        if task.alpha != 0.0:
+            return trained
+        member, self.separation_ = judged(task, trained[0].member, names)
+        return [Trained(member)]
 
     def _fitted(self) -> None:
         W, b = self._weights_in_units()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,17 +14,70 @@ from newtron.linalg import is_sparse
 
 Array = NDArray[np.floating]
 
+# A column most of whose values are equal has an interquartile range of zero: at least this share of its spread counts.
+_LEAST_RANGE = 0.1
 _BLOCK = 16384  # rows at a time, so that no second X is ever in memory
 
 
 @dataclass(frozen=True)
+class Bends:
+    """Further inputs: some columns once more, bent so that a long tail is drawn in and what lies close together is
+    spread out: x -> (asinh((x - center) / scale) - mean) / spread.
+
+    columns: (q,) which ones; center: their medians, scale: a quarter of their interquartile ranges; mean, spread: of
+    what comes out. All (q,). asinh is linear near 0 and logarithmic far away, to both sides.
+    """
+
+    columns: NDArray[np.intp]
+    center: Array
+    scale: Array
+    mean: Array
+    spread: Array
+
+    @classmethod
+    def learn(cls, X: Array, weight: Array | None, spread: Array) -> Bends:
+        """Of the columns with more than two different values. spread: (p,) the columns' standard deviations."""
+        kept = X if weight is None else X[weight > 0.0]
+        columns = np.array([j for j in range(X.shape[1]) if _has_three(kept[:, j])], dtype=np.intp)
+        chosen = X[:, columns].astype(np.float64)
+        low, center, high = (_quantile(chosen, weight, q) for q in (0.25, 0.5, 0.75))
+        scale = np.maximum(high - low, _LEAST_RANGE * spread[columns]) / 4.0
+        mean, spread = _moments(np.arcsinh((chosen - center) / scale), weight) if columns.size else (center, center)
+        return cls(columns, center, scale, mean, spread)
+
+    def apply(self, X: Array) -> Array:
+        """(n, q) of X (n, p), in float64."""
+        bent = np.arcsinh((X[:, self.columns].astype(np.float64) - self.center) / self.scale)
+        return np.asarray((bent - self.mean) / self.spread)
+
+
+def _has_three(column: Array) -> bool:
+    other = column[column != column[0]]
+    return bool(other.size) and bool(np.any(other != other[0]))
+
+
+def _quantile(X: Array, weight: Array | None, share: float) -> Array:
+    """Of each column the smallest value with at least this share of the weight at or below it, so that a weight of 2 is
+    the row twice."""
+    order = np.argsort(X, axis=0, kind="stable")
+    w = np.ones(X.shape[0]) if weight is None else weight.astype(np.float64)
+    below = np.cumsum(w[order], axis=0)
+    place = np.argmax(below >= share * below[-1] * (1.0 - 1e-12), axis=0)
+    return np.asarray(np.take_along_axis(X, np.take_along_axis(order, place[None], axis=0), axis=0)[0])
+
+
+@dataclass(frozen=True)
 class Scaling:
-    """x -> (x - x_center) / x_scale, y -> (y - y_center) / y_scale; arrays of float64, (p,) and (k,)."""
+    """x -> (x - x_center) / x_scale, y -> (y - y_center) / y_scale; arrays of float64, (p,) and (k,).
+
+    bends: further inputs behind the p scaled ones, or None.
+    """
 
     x_center: Array
     x_scale: Array
     y_center: Array
     y_scale: Array
+    bends: Bends | None = None
 
     @classmethod
     def none(cls, n_features: int, n_outputs: int) -> Scaling:
@@ -52,12 +105,25 @@ class Scaling:
         mean, _ = _moments(X, weight)
         return cls(mean, np.ones(X.shape[1]), np.zeros(n_outputs), np.ones(n_outputs))
 
+    def bent(self, X: Array, weight: Array | None) -> Scaling:
+        """The same with a bent copy of every column that has more than two values."""
+        bends = Bends.learn(X, weight, self.x_scale)
+        return replace(self, bends=bends) if bends.columns.size else self
+
+    @property
+    def n_inputs(self) -> int:
+        """How many numbers a network is fed for each row."""
+        return len(self.x_center) + (0 if self.bends is None else len(self.bends.columns))
+
     @cached_property
     def changes_inputs(self) -> bool:
         return bool(np.any(self.x_center) or np.any(self.x_scale != 1.0))
 
     def inputs(self, X: Any) -> Any:
-        """X in scaled units, in its own dtype."""
+        """X in scaled units, in its own dtype; (n, p + q) with bends."""
+        if self.bends is not None:
+            plain = replace(self, bends=None).inputs(X)
+            return np.hstack([plain, self.bends.apply(X).astype(X.dtype)])
         if not self.changes_inputs:
             return X
         if is_sparse(X):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.estimators.scaling import Scaling
 from newtron.inference.endpoint import Curvature, Endpoint, measure
+from newtron.inference.evidence import noise_variance
 from newtron.inference.information import Information, keep
 from newtron.inference.laplace import Posterior, posterior_at
+from newtron.inference.penalty_path import EndedError, Fitted, by_rule, fitted, with_words
+from newtron.inference.rows_left_out import stacking_shares
 from newtron.losses import Loss
 from newtron.network import Layer, Network
 from newtron.objective import TrainingObjective
@@ -24,11 +27,23 @@ from newtron.solvers import Progress, Solution, Solver, Status, Stochastic, mini
 Array = NDArray[np.floating]
 Shape = tuple[int, ...]
 
+# Alpha where a network is too large for choosing it from the data.
+FALLBACK_ALPHA = {"regression": 0.1, "classification": 1.0}
+# What choosing may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of one matrix.
+_MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 2.5e9
+# Iterations and tolerance of a stage on the way to the chosen penalty.
+_STAGE, _ON_THE_WAY = 10, 1e-4
+
 
 @dataclass(frozen=True)
 class Member:
-    """One trained network of an average: its shape, its solution, and its share in the prediction.
+    """One trained network of an average: its shape, its solution, its penalties, and its share in the prediction.
 
+    alpha: (P,) penalty on each parameter, in units of one row's loss in scaled targets: the objective is
+    (Σ_i weight_i · loss_i + ½ Σ_j alpha_j params_j²) / Σ_i weight_i. 0 where a parameter is not penalised.
+    noise: variance of the targets around the network, in scaled target units (the mean over several targets); 1 for
+    classification. So the Laplace precision of params is (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise
+    is the prior's precision. log_evidence, effective_parameters: where the data chose alpha, else nan.
     end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
     its rows, for its summary; None where that would be large or has no meaning. posterior: how far the rows of a
     network determine its parameters, for its intervals; None where that would be large.
@@ -36,10 +51,14 @@ class Member:
 
     network: Network
     solution: Solution
+    alpha: Array
+    noise: float = 1.0
     share: float = 1.0
     end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
     information: Information | None = None
     posterior: Posterior | None = field(default=None, repr=False, compare=False)
+    log_evidence: float = float("nan")
+    effective_parameters: float = float("nan")
 
     @property
     def hidden(self) -> Shape:
@@ -56,9 +75,19 @@ class Member:
         return self.end.curvature if isinstance(self.end, Endpoint) else self.end or Curvature()
 
 
+class Trained(NamedTuple):
+    """A member, and the loss of each row by the model without it, (n,), where penalties were chosen."""
+
+    member: Member
+    left_out: Array | None = None
+
+
 @dataclass(frozen=True)
 class Task:
-    """All that training needs to know, in scaled units. Y (n, k), weight (n,) or None."""
+    """All that training needs to know, in scaled units. Y (n, k), weight (n,) or None.
+
+    alpha: a number for every weight, (P,) penalties, or the rule that chooses them.
+    """
 
     X: Any
     Y: Array
@@ -69,7 +98,9 @@ class Task:
     n_starts: int
     activation: str
     intercept: bool
-    alpha: float
+    alpha: float | str | Array
+    weaker: bool
+    stack: bool
     solver: str | Solver
     tol: float
     max_iter: int | None
@@ -78,7 +109,7 @@ class Task:
     callback: Callable[[Progress], Any] | None
 
 
-def train_members(task: Task) -> list[Member]:
+def train_members(task: Task) -> list[Trained]:
     """Train every shape from every start, side by side; in the order of shapes, then starts.
 
     Ctrl-C ends all of them at their next step and keeps what they have; members not yet begun are left out.
@@ -88,10 +119,10 @@ def train_members(task: Task) -> list[Member]:
     side_by_side = min(task.threads, len(jobs))
     stop = threading.Event()
 
-    def train(job: tuple[int, tuple[Shape, int]]) -> Member | None:
+    def train(job: tuple[int, tuple[Shape, int]]) -> list[Trained]:
         number, (shape, start) = job
         if stop.is_set():
-            return None
+            return []
 
         def after_step(progress: Progress) -> Any:
             if stop.is_set():
@@ -101,47 +132,112 @@ def train_members(task: Task) -> list[Member]:
             return task.callback(replace(progress, member=number, members=len(jobs)))
 
         try:
-            member = _train(task, shape, start, max(1, task.threads // side_by_side), after_step)
+            trained = _train(task, shape, start, max(1, task.threads // side_by_side), after_step)
         except BaseException:
             stop.set()  # an error in one, a callback's say, is no reason to finish the others first
             raise
-        if member.solution.status is Status.INTERRUPTED:
+        if any(each.member.solution.status is Status.INTERRUPTED for each in trained):
             stop.set()
-        return member
+        return trained
 
     found = run_all(train, list(enumerate(jobs)), side_by_side, stop.set)
-    return [member for member in found if member is not None]
+    return [trained for of_job in found for trained in of_job]
 
 
-def _train(task: Task, shape: Shape, start: int, threads: int, callback: Callable[[Progress], Any]) -> Member:
-    network = Network((task.X.shape[1], *shape, task.Y.shape[1]), task.activation, task.intercept)
+def _train(task: Task, shape: Shape, start: int, threads: int, callback: Callable[[Progress], Any]) -> list[Trained]:
+    network = Network((task.scaling.n_inputs, *shape, task.Y.shape[1]), task.activation, task.intercept)
     objective = objective_of(task, network, threads)
     solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
     params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
-    solution = minimize(objective, params, solver, tol=task.tol, max_iter=task.max_iter, callback=callback)
-    return member_of(task, objective, replace(solution, chosen=chosen))
+
+    def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
+        tol, most = (max(task.tol, _ON_THE_WAY), _STAGE) if on_the_way else (task.tol, task.max_iter)
+        return minimize(objective, params, solver, tol=tol, max_iter=most, callback=callback)
+
+    if isinstance(task.alpha, str):
+        if can_choose(objective, solver):
+            return _chosen(task, objective, params, fit, chosen)
+        fallback = FALLBACK_ALPHA[task.loss.task]
+        objective = TrainingObjective(network, task.loss, objective.rows, fallback)
+        chosen += f"; too large for alpha={task.alpha!r}, so alpha={fallback:g}"
+    solution = fit(objective, params, False)
+    return [Trained(member_of(task, objective, replace(solution, chosen=chosen)))]
 
 
-def member_of(task: Task, objective: TrainingObjective, solution: Solution) -> Member:
-    """A trained member, with what is measured at its end and kept of its rows."""
+def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Any, chosen: str) -> list[Trained]:
+    """Members with penalties from the data."""
+    rule = str(task.alpha)
+    try:
+        ends = by_rule(
+            rule,
+            objective,
+            params,
+            lambda alpha, start, on_the_way: fit(objective.with_alpha(alpha), start, on_the_way),
+            weaker=task.weaker,
+            rows=task.stack,
+        )
+    except EndedError as ended:
+        ends = [fitted(objective, ended.alpha, ended.solution, rows=task.stack)]
+    found = []
+    for end in (with_words(rule, end, chosen) for end in ends):
+        left_out = None if end.left_out is None else end.left_out.loss
+        found.append(Trained(member_of(task, objective.with_alpha(end.alpha), end.solution, end), left_out))
+    return found
+
+
+def can_choose(objective: TrainingObjective, solver: Solver) -> bool:
+    """Is the matrix of curvature that both rules need cheap enough?"""
+    P, rows = objective.n_params, objective.rows
+    if objective.is_linear:
+        return P <= _MATRIX_PERCEPTRON
+    return affords_choice(P, rows.n_rows, rows.n_outputs) and not isinstance(solver, Stochastic)
+
+
+def affords_choice(n_params: int, n_rows: int, n_outputs: int) -> bool:
+    """Can a network of this size have its penalty chosen from the data?"""
+    return n_params <= _MATRIX and n_rows * n_outputs * n_params**2 <= _CURVATURE_WORK
+
+
+def member_of(task: Task, objective: TrainingObjective, solution: Solution, known: Fitted | None = None) -> Member:
+    """A trained member, with what is measured at its end and kept of its rows. known: what chose its penalty."""
     network = objective.network
     end = measure(objective, solution)
     information = keep(objective, solution.params, solution.value)
-    settle(network.split(solution.params)[-1], task.loss, penalised=task.alpha > 0.0)
+    settle(network.split(solution.params)[-1], task.loss, penalised=bool(objective.alpha.any()))
     posterior = None if network.is_linear else posterior_at(objective, solution.params)
-    return Member(network, solution, end=end, information=information, posterior=posterior)
+    evidence = None if known is None else known.evidence
+    if known is None:
+        effective = None if posterior is None else posterior.effective
+        noise = noise_variance(objective, solution.params, solution.value, effective)
+    else:
+        noise = known.noise
+    return Member(
+        network,
+        solution,
+        objective.alpha,
+        noise,
+        log_evidence=float("nan") if evidence is None else evidence.value,
+        effective_parameters=float("nan") if evidence is None else evidence.effective_parameters,
+        end=end,
+        information=information,
+        posterior=posterior,
+    )
 
 
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
-    """What a member minimises: the mean loss over the scaled rows, plus the penalty."""
+    """What a member minimises: the mean loss over the scaled rows, plus the penalty; none that is yet to be chosen."""
     rows = scaled_rows(task.X, task.Y, task.weight, task.scaling, threads)
-    return TrainingObjective(network, task.loss, rows, task.alpha)
+    if isinstance(task.alpha, np.ndarray):
+        return TrainingObjective(network, task.loss, rows).with_alpha(task.alpha)
+    return TrainingObjective(network, task.loss, rows, 0.0 if isinstance(task.alpha, str) else task.alpha)
 
 
 def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, threads: int) -> ArrayRows:
     """The rows as they are trained on. Y in scaled units already."""
+    if scaling.bends is not None:
+        return ArrayRows(scaling.inputs(X), Y, weight, threads=threads)
     changes = scaling.changes_inputs
     return ArrayRows(
         X,
@@ -162,17 +258,27 @@ def settle(output: Layer, loss: Loss, penalised: bool) -> None:
         output.W[:] = loss.visible(output.W)
 
 
-def with_shares(members: list[Member], combine: str) -> list[Member]:
-    """Shares of the members in the prediction: equal ("average"), or all to the lowest objective ("best")."""
-    best = best_member(members)
-    equal = 1.0 / len(members)
-    return [
-        replace(member, share=float(number == best) if combine == "best" else equal)
-        for number, member in enumerate(members)
-    ]
+def with_shares(trained: list[Trained], combine: str, weight: Array | None) -> list[Member]:
+    """Shares of the members in the prediction: equal ("average"), all to the lowest objective ("best"), or those under
+    which the rows left out were most probable ("stack", where every member has such; else equal)."""
+    members = [each.member for each in trained]
+    shares = shares_of(members, combine)
+    losses = [each.left_out for each in trained if each.left_out is not None]
+    if combine == "stack" and len(losses) == len(members):
+        shares = stacking_shares(np.array(losses), weight)
+    return [replace(member, share=float(share)) for member, share in zip(members, shares, strict=True)]
+
+
+def shares_of(members: list[Member], combine: str) -> Array:
+    """Shares that follow from the members alone: all to the best, or equal ones."""
+    n = len(members)
+    return np.eye(n)[best_member(members)] if combine == "best" else np.full(n, 1.0 / n)
 
 
 def best_member(members: list[Member]) -> int:
-    """The member with the lowest objective; a value that is not finite is never the best."""
-    values = [m.solution.value if np.isfinite(m.solution.value) else np.inf for m in members]
+    """The member with the greatest evidence, or where it was not computed the lowest objective; a value that is not
+    finite is never the best."""
+    chosen = all(np.isfinite(m.log_evidence) for m in members)
+    values = [-m.log_evidence if chosen else m.solution.value for m in members]
+    values = [value if np.isfinite(value) else np.inf for value in values]
     return int(np.argmin(values))

@@ -128,8 +128,16 @@ def _stretch(task: Task, members: list[Member]) -> Array:
     order = np.random.default_rng([task.seed, len(rows)]).permutation(rows)
     n = min(_MOST_HELD_OUT, round(_HELD_OUT * len(rows)))
     out, kept = np.sort(order[:n]), np.sort(order[n:])
-    part = replace(_rows_of(task, kept), shapes=(largest.hidden,), n_starts=1, callback=None)
-    trained = train_members(part)
+    part = replace(
+        _rows_of(task, kept),
+        alpha=largest.alpha,
+        shapes=(largest.hidden,),
+        n_starts=1,
+        weaker=False,
+        stack=False,
+        callback=None,
+    )
+    trained = [each.member for each in train_members(part)]
     posteriors = posteriors_of(trained, task.loss)
     unknown = np.ones(task.Y.shape[1])
     if isinstance(posteriors, str) or trained[0].solution.status is Status.INTERRUPTED:

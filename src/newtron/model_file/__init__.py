@@ -117,9 +117,7 @@ def _read(file: BinaryIO) -> Bundle:
     archive = Archive(file)
     manifest = parse_json(archive.manifest())
     check_format(manifest)
-    if not isinstance(manifest["members"], list):
-        raise wrong("members", "a list", manifest["members"])
-    archive.expect((MANIFEST, *array_names(manifest["members"])))
+    archive.expect((MANIFEST, *array_names(manifest)))
     estimator = from_manifest(manifest, archive.vector, archive.capacity)
     report = manifest["report"]
     if report is not None and not isinstance(report, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import newtron
 from newtron.activations import activation_named
 from newtron.errors import InputError
-from newtron.estimators.scaling import Scaling
+from newtron.estimators.scaling import Bends, Scaling
 from newtron.estimators.training import Member, best_member
 from newtron.losses import loss_for
 from newtron.model_file.archive import Vector
@@ -29,6 +30,7 @@ from newtron.model_file.fields import (
     one_of,
     wrong,
 )
+from newtron.model_file.first_version import complete_first_version
 from newtron.model_file.information import information_from_json, information_names, information_to_json
 from newtron.model_file.predictive import (
     posterior_from_json,
@@ -68,12 +70,26 @@ FIELDS = (
     "schema",
     "report",
 )
-_MEMBER = ("widths", "activation", "intercept", "share", "solution", "curvature", "information", "effective")
+_FEATURES = ("count", "names", "bent")
+_MEMBER = (
+    "widths",
+    "activation",
+    "intercept",
+    "share",
+    "noise",
+    "log_evidence",
+    "effective_parameters",
+    "solution",
+    "curvature",
+    "information",
+    "effective",
+)
 _SOLUTION = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "chosen", "solver", "trace_rows")
 # Of a trace row; how long a row took is left out, because it says nothing about the model and would make the
 # same fit another file each time.
 _TRACE = ("iteration", "value", "gradient_norm", "decrement", "step_size")
 _SCALING = ("x_center", "x_scale", "y_center", "y_scale")
+_BENDS = ("center", "scale", "mean", "spread")
 
 Read = Callable[[str, int], Vector]
 
@@ -86,7 +102,10 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         raise InputError(f"a {name} cannot be saved as a newtron model; save one of {known}.")
     if not hasattr(estimator, "members_"):
         raise InputError(f"this {name} has not been trained; call fit before it is saved.")
-    arrays = {_scaling_name(part): getattr(estimator.scaling_, part) for part in _SCALING}
+    scaling = estimator.scaling_
+    arrays = {_scaling_name(part): getattr(scaling, part) for part in _SCALING}
+    if scaling.bends is not None:
+        arrays |= {_bend_name(part): getattr(scaling.bends, part) for part in _BENDS}
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise InputError(
             "the model is not saved, because the means or spreads of its columns are not finite: the data hold "
@@ -111,6 +130,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         "features": {
             "count": int(estimator.n_features_in_),
             "names": None if names is None else [str(n) for n in names],
+            "bent": None if scaling.bends is None else scaling.bends.columns.tolist(),
         },
         "classes": None if classes is None else classes_to_json(classes),
         "outputs": {
@@ -129,6 +149,7 @@ def _member_to_json(member: Member, number: int, arrays: dict[str, Vector]) -> d
     solution = member.solution
     trace = np.array([[getattr(row, part) for part in _TRACE] for row in solution.trace], dtype=np.float64)
     arrays[_member_name(number, "params")] = np.asarray(member.params, dtype=np.float64)
+    arrays[_member_name(number, "alpha")] = np.asarray(member.alpha, dtype=np.float64)
     arrays[_member_name(number, "gradient")] = np.asarray(solution.gradient, dtype=np.float64)
     arrays[_member_name(number, "trace")] = trace.reshape(-1)
     return {
@@ -136,6 +157,9 @@ def _member_to_json(member: Member, number: int, arrays: dict[str, Vector]) -> d
         "activation": member.network.activation,
         "intercept": bool(member.network.intercept),
         "share": float(member.share),
+        "noise": float(member.noise),
+        "log_evidence": float_to_json(member.log_evidence),
+        "effective_parameters": float_to_json(member.effective_parameters),
         "solution": {
             "status": solution.status.name,
             "value": float_to_json(solution.value),
@@ -161,12 +185,20 @@ def _scaling_name(part: str) -> str:
     return f"scaling/{part}.npy"
 
 
-def array_names(members: list[Any]) -> tuple[str, ...]:
-    """Every array that an archive with these members in its manifest holds."""
-    names = [_member_name(m, part) for m in range(len(members)) for part in ("params", "gradient", "trace")]
+def _bend_name(part: str) -> str:
+    return f"bends/{part}.npy"
+
+
+def array_names(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Every array that an archive with this manifest holds."""
+    members = a_list(manifest["members"], "members", lambda member, _: member)
+    features = an_object(manifest["features"], "features", _FEATURES)
+    bends = () if features["bent"] is None else tuple(map(_bend_name, _BENDS))
+    parts = ("params", "gradient", "trace") if manifest["version"] == 1 else ("params", "alpha", "gradient", "trace")
+    names = [_member_name(m, part) for m in range(len(members)) for part in parts]
     for number, member in enumerate(members):
         names += [*information_names(member, number), *posterior_names(member, number)]
-    return (*map(_scaling_name, _SCALING), *names)
+    return (*map(_scaling_name, _SCALING), *bends, *names)
 
 
 def check_format(manifest: Any) -> None:
@@ -183,10 +215,7 @@ def check_format(manifest: Any) -> None:
             f"{VERSION}); upgrade newtron to open it."
         )
     if version == 1:
-        manifest.setdefault("separation", None)  # files of the first version have neither this nor the penalty
-        if isinstance(manifest.get("settings"), dict) and manifest.get("estimator") == "PerceptronClassifier":
-            manifest["settings"].setdefault("penalty", "l2")
-    manifest.setdefault("predictive", None)  # the first version had none
+        complete_first_version(manifest)
     an_object(manifest, "", FIELDS)
     a_text(manifest["newtron"], "newtron")
 
@@ -195,7 +224,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     """The estimator, fitted as it was. `read` gives an array of a known length; no array of more than
     `capacity` numbers can be in the archive."""
     estimator = estimator_from_json(manifest["estimator"], manifest["settings"])
-    features = an_object(manifest["features"], "features", ("count", "names"))
+    features = an_object(manifest["features"], "features", _FEATURES)
     outputs = an_object(manifest["outputs"], "outputs", ("count", "one_column"))
     n_features = a_count(features["count"], "features.count", 1)
     n_outputs = a_count(outputs["count"], "outputs.count", 1)
@@ -211,10 +240,14 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     except InputError as error:
         raise InputError(f"settings.loss: {error} The model file is damaged.") from None
     one_of(manifest["loss"], "loss", (estimator.loss_.name,))
-    estimator.scaling_ = _read_scaling(read, n_features, n_outputs)
+    scaling = _read_scaling(read, n_features, n_outputs)
+    estimator.scaling_ = scaling = replace(scaling, bends=_read_bends(features["bent"], read, n_features))
+
+    # Files of the first version have one penalty for all weights: the setting.
+    fixed = float(estimator.alpha) if manifest["version"] == 1 else None
 
     def member(value: Any, where: str) -> Member:
-        return _read_member(value, where, read, capacity, (n_features, n_outputs), estimator._task)
+        return _read_member(value, where, read, capacity, (scaling.n_inputs, n_outputs), estimator._task, fixed)
 
     members = a_list(manifest["members"], "members", member)
     perceptron = not hasattr(estimator, "hidden")
@@ -263,12 +296,27 @@ def _read_scaling(read: Read, n_features: int, n_outputs: int) -> Scaling:
             raise InputError(f"{name} holds numbers that are not finite; {DAMAGED}.")
         if part.endswith("scale") and not (parts[part] > 0.0).all():
             raise InputError(f"{name} holds scales that are not positive; {DAMAGED}.")
-    return Scaling(**parts)
+    return Scaling(parts["x_center"], parts["x_scale"], parts["y_center"], parts["y_scale"])
 
 
-def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[int, int], task: str) -> Member:
-    if isinstance(value, dict):
-        value = {"curvature": None, "information": None, "effective": None, **value}  # the first version had none
+def _read_bends(value: Any, read: Read, n_features: int) -> Bends | None:
+    if value is None:
+        return None
+    columns = a_list(value, "features.bent", a_count)
+    if not columns or columns[-1] >= n_features or any(a >= b for a, b in pairwise(columns)):
+        raise wrong("features.bent", "columns in order, none twice", value)
+    parts = {}
+    for part in _BENDS:
+        parts[part] = read(_bend_name(part), len(columns))
+        good = np.isfinite(parts[part]) & ((parts[part] > 0.0) | (part not in ("scale", "spread")))
+        if not good.all():
+            raise InputError(f"{_bend_name(part)} holds numbers that bend no column; {DAMAGED}.")
+    return Bends(np.array(columns, dtype=np.intp), **parts)
+
+
+def _read_member(
+    value: Any, where: str, read: Read, capacity: int, ends: tuple[int, int], task: str, fixed: float | None
+) -> Member:
     an_object(value, where, _MEMBER)
     number = int(where[len("members[") : -1])
     widths = a_list(value["widths"], f"{where}.widths", lambda w, place: a_count(w, place, 1))
@@ -290,6 +338,13 @@ def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[
     params = read(_member_name(number, "params"), n_params)
     if not np.isfinite(params).all():
         raise InputError(f"{_member_name(number, 'params')} holds numbers that are not finite; {DAMAGED}.")
+    network = Network(tuple(widths), activation, intercept)
+    alpha = read(_member_name(number, "alpha"), n_params) if fixed is None else np.where(network.is_weight, fixed, 0.0)
+    if not (np.isfinite(alpha).all() and (alpha >= 0.0).all()):
+        raise InputError(f"{_member_name(number, 'alpha')} holds penalties that are not 0 or more; {DAMAGED}.")
+    noise = a_number(value["noise"], f"{where}.noise")
+    if noise < 0.0:
+        raise wrong(f"{where}.noise", "0 or more", noise)
     gradient = read(_member_name(number, "gradient"), n_params)
     rows = an_object(value["solution"], f"{where}.solution", _SOLUTION)["trace_rows"]
     n_rows = a_count(rows, f"{where}.solution.trace_rows", 1)
@@ -297,11 +352,20 @@ def _read_member(value: Any, where: str, read: Read, capacity: int, ends: tuple[
         raise wrong(f"{where}.solution.trace_rows", "as many rows as are stored", n_rows)
     trace = read(_member_name(number, "trace"), n_rows * len(_TRACE)).reshape(n_rows, len(_TRACE))
     solution = _read_solution(value["solution"], f"{where}.solution", params, gradient, trace)
-    network = Network(tuple(widths), activation, intercept)
-    end = curvature_from_json(value["curvature"], f"{where}.curvature")
-    information = information_from_json(value["information"], number, network, task, read, capacity)
-    posterior = posterior_from_json(value["effective"], number, network, params, read)
-    return Member(network, solution, share, end, information, posterior)
+    evidence = float_from_json(value["log_evidence"], f"{where}.log_evidence")
+    effective = float_from_json(value["effective_parameters"], f"{where}.effective_parameters")
+    return Member(
+        network,
+        solution,
+        alpha,
+        noise,
+        share,
+        log_evidence=evidence,
+        effective_parameters=effective,
+        end=curvature_from_json(value["curvature"], f"{where}.curvature"),
+        information=information_from_json(value["information"], number, network, task, read, capacity),
+        posterior=posterior_from_json(value["effective"], number, network, params, read),
+    )
 
 
 def _trace_row(numbers: list[float]) -> TraceRow:

@@ -5,7 +5,9 @@ f(params) = ( Σ_i weight_i · loss_i  +  ½ Σ_j alpha_j params_j² )  /  Σ_i 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,8 +43,8 @@ _UNIT_BYTES, _ROW_BYTES, _BLOCK_ROWS = 2**21, 2**22, (128, 8192)
 class TrainingObjective(Objective):
     """Mean loss of a network over rows, plus the penalty.
 
-    alpha: (P,) or a number for every weight (intercepts are not penalised). It is the precision of a Gaussian
-    prior in units of one row's loss: scikit-learn's Ridge alpha, MLP alpha and 1/C.
+    alpha: (P,) for each parameter, or a number for every weight (intercepts are not penalised then). It is the
+    precision of a Gaussian prior in units of one row's loss: scikit-learn's Ridge alpha, MLP alpha and 1/C.
     block_rows: rows at a time in memory; by default from the widths. The sum does not depend on it but for
     rounding.
     """
@@ -59,7 +61,8 @@ class TrainingObjective(Objective):
         super().__init__()
         self.network, self.loss, self.rows = network, loss, rows
         self.n_params = network.n_params
-        self.alpha: Array = np.where(network.is_weight, np.asarray(alpha, dtype=np.float64), 0.0)
+        penalty = np.asarray(alpha, dtype=np.float64)
+        self.alpha: Array = penalty if penalty.ndim else np.where(network.is_weight, penalty, 0.0)
         # A row measures k - 1 of the k outputs of a softmax, and elsewhere one for each output's own parameters.
         self.rows_per_parameter = rows.n_rows * max(1, rows.n_outputs - 1) / network.n_params
         self.is_linear = network.is_linear
@@ -276,7 +279,10 @@ class TrainingObjective(Objective):
         if condition < _GRAM_CONDITION and self.rows.n_rows * self.n_params > _SMALL:
             return None
         q = self.n_params // self.network.n_outputs
-        B, rank, self.triangle = solve_least_squares(self.rows, self.network.intercept, self.alpha.reshape(q, -1)[:, 0])
+        alpha = self.alpha.reshape(q, -1)
+        if (alpha != alpha[:, :1]).any():
+            return None  # one factorisation serves all outputs only where their penalties are the same
+        B, rank, self.triangle = solve_least_squares(self.rows, self.network.intercept, alpha[:, 0])
         if rank == q:
             return B.ravel(), ""
         counted = "columns, the intercept among them," if self.network.intercept else "columns"
@@ -314,6 +320,13 @@ class TrainingObjective(Objective):
         # The penalty keeps its share: it is divided by the total weight, which the sample has less of.
         alpha = self.alpha * (rows.total_weight / self.rows.total_weight)
         return TrainingObjective(self.network, self.loss, rows, alpha, block_rows=self.block_rows)
+
+    def with_alpha(self, alpha: Array) -> TrainingObjective:
+        """The same loss over the same rows under other penalties (P,); what is known of the rows is kept."""
+        other = copy(self)
+        other.alpha, other.counts, other._samples = alpha, Counter(), {}
+        other._last_hessian = other.triangle = None
+        return other
 
     # --- what training on batches needs ---
 

@@ -1,0 +1,62 @@
+"""hidden="auto": the mix of shapes and inputs that predicted best, as large as the data let it be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from newtron.estimators.scaling import Scaling
+from newtron.estimators.training import Shape, affords_choice
+from newtron.network import Network
+
+
+@dataclass(frozen=True)
+class _Tier:
+    """A mix for up to so many rows, as long as rows x outputs x parameters² is at most `work`."""
+
+    rows: float
+    work: float
+    shapes: tuple[Shape, ...]
+    share_of_starts: int
+    bent: bool
+
+
+_MANY = float("inf")
+# Few rows: small networks, all starts, seconds. Many rows: larger ones, which they determine, from half the starts.
+# Many columns: no bent copies. The first tier that fits is taken.
+_TIERS = (
+    _Tier(3000, 5e8, ((10,), (8, 8)), 1, True),
+    _Tier(_MANY, 1e9, ((20,), (10, 10)), 2, True),
+    _Tier(_MANY, 1e9, ((20,), (10, 10)), 2, False),
+    _Tier(_MANY, 1e9, ((10,), (8, 8)), 2, False),
+)
+# What is too large for a matrix of curvature gets more units, trained without one.
+_LARGE: tuple[Shape, ...] = ((50,),)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """shapes: of the members. share_of_starts: each has n_starts divided by this. scaling: with bent inputs, where they
+    are used."""
+
+    shapes: tuple[Shape, ...]
+    share_of_starts: int
+    scaling: Scaling
+
+
+def measured_mix(scaling: Scaling, X: Any, weight: Any, n_outputs: int, task: str, *, bend: bool) -> Mix:
+    """The mix for X (n, p). bend: may columns be given once more, bent? In classification a perceptron is among the
+    members."""
+    n, p = X.shape
+    for tier in _TIERS:
+        if n > tier.rows or not _fits(tier, n, p, n_outputs):
+            continue
+        fed = scaling.bent(X, weight) if bend and tier.bent else scaling
+        return Mix(((), *tier.shapes) if task == "classification" else tier.shapes, tier.share_of_starts, fed)
+    return Mix(_LARGE, 1, scaling)
+
+
+def _fits(tier: _Tier, n: int, p: int, k: int) -> bool:
+    inputs = 2 * p if tier.bent else p  # as if all had a bent copy
+    sizes = [Network((inputs, *shape, k)).n_params for shape in tier.shapes]
+    return all(affords_choice(size, n, k) and n * k * size**2 <= tier.work for size in sizes)
