@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.formulas import SIGMOID_DERIVED
 from newtron.settings import check_choice
 
 Array = NDArray[np.floating]
@@ -27,6 +28,7 @@ class Activation:
     slope: f'(z) from the value a.
     bend: f''(z) from the value a.
     gain: standard deviation of the starting weights, times the square root of the fan-in.
+    derived: how the slope's formula comes about, line by line, for explanations.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Activation:
     slope: Callable[[Array], Array]
     bend: Callable[[Array], Array]
     gain: float = 1.0
+    derived: tuple[str, ...] = ()
 
 
 def _tanh(z: Array) -> None:
@@ -95,7 +98,18 @@ def _identity(z: Array) -> None:
 ACTIVATIONS: dict[str, Activation] = {
     entry.name: entry
     for entry in (
-        Activation("tanh", "tanh(z)", "1 - a²", _tanh, _tanh_slope, lambda a: -2.0 * a * _tanh_slope(a)),
+        Activation(
+            "tanh",
+            "tanh(z)",
+            "1 - a²",
+            _tanh,
+            _tanh_slope,
+            lambda a: -2.0 * a * _tanh_slope(a),
+            derived=(
+                "tanh(z) = {e^{z} - e^{-z}}/{e^{z} + e^{-z}}",
+                "tanh′(z) = {(e^{z} + e^{-z})^{2} - (e^{z} - e^{-z})^{2}}/{(e^{z} + e^{-z})^{2}} = 1 - a²",
+            ),
+        ),
         Activation(
             "sigmoid",
             "1 / (1 + exp(-z))",
@@ -104,6 +118,7 @@ ACTIVATIONS: dict[str, Activation] = {
             _sigmoid_slope,
             lambda a: _sigmoid_slope(a) * (1.0 - 2.0 * a),
             gain=4.0,  # its slope at 0 is 1/4
+            derived=SIGMOID_DERIVED,
         ),
         Activation(
             "relu",
@@ -122,6 +137,7 @@ ACTIVATIONS: dict[str, Activation] = {
             _softplus_slope,
             _softplus_bend,
             gain=float(np.sqrt(2.0)),
+            derived=("f′(z) = {e^{z}}/{1 + e^{z}} = 1 - {1}/{1 + e^{z}} = 1 - e^{-a}",),
         ),
         Activation("identity", "z", "1", _identity, np.ones_like, np.zeros_like),
     )

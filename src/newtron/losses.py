@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron import formulas
 from newtron.errors import InputError
 
 Array = NDArray[np.floating]
@@ -58,6 +59,23 @@ def _diagonal(d: Array) -> Array:
     return full
 
 
+def _softmax_slope(p: Array) -> Array:
+    """diag(p) - pp', (n, k, k)."""
+    return np.asarray(_diagonal(p) - p[:, :, None] * p[:, None, :])
+
+
+def _times_log(y: Array, p: Array) -> Array:
+    """y log p, 0 where y is."""
+    with np.errstate(divide="ignore"):
+        return y * np.log(p, out=np.zeros_like(p), where=y != 0.0)
+
+
+def _over(y: Array, p: Array) -> Array:
+    """y / p, 0 where y is."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.divide(y, p, out=np.zeros_like(p), where=y != 0.0)
+
+
 class Loss(ABC):
     """A loss and its link. Instances hold no state."""
 
@@ -66,6 +84,7 @@ class Loss(ABC):
     convex: ClassVar[bool] = True
     quadratic: ClassVar[bool] = False
     task: ClassVar[str]
+    chain_rule: ClassVar[formulas.ChainRule]
     min_outputs: ClassVar[int] = 1
     # A classifying loss below this proves that the row's own class is the most probable one; 0: no such proof.
     separated_below: ClassVar[float] = 0.0
@@ -90,6 +109,23 @@ class Loss(ABC):
     def inverse_link(self, z: Array) -> Array:
         """The mean (regression) or the probabilities (classification) that z stands for, (n, k)."""
 
+    @abstractmethod
+    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+        """∂L/∂ŷ (n, k) from ŷ and 1 - ŷ: the first factor of the gradient, of which training uses the product alone."""
+
+    def mean_by_z(self, z: Array) -> Array:
+        """∂ŷ_d/∂z_c, (n, k, k): the second factor. Symmetric for every link here."""
+        return _diagonal(np.ones_like(z))
+
+    def rest(self, z: Array) -> Array:
+        """1 - ŷ, with all its digits where ŷ rounds to 1."""
+        return np.asarray(1.0 - self.inverse_link(z))
+
+    def terms(self, y: Array, mean: Array) -> Array:
+        """What each output adds to the value, from ŷ itself, (n, k); training computes the value from z, where
+        nothing overflows."""
+        return np.asarray(0.5 * np.square(y - mean))
+
     def visible(self, z: Array) -> Array:
         """The part of z that the loss can see: a common shift of all classes, say, changes no probability."""
         return z
@@ -109,6 +145,7 @@ class SquaredError(Loss):
     quadratic = True
     self_concordance = 0.0
     task = "regression"
+    chain_rule = formulas.SQUARED_ERROR
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
         r = z - y
@@ -125,6 +162,9 @@ class SquaredError(Loss):
     def inverse_link(self, z: Array) -> Array:
         return z
 
+    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+        return mean - y
+
     def gradient_scale(self, mean: Array, spread: Array) -> float:
         size = float(np.abs(mean).max(initial=0.0))
         # A constant target has no spread; then its size is the only scale there is.
@@ -139,6 +179,7 @@ class LogLoss(Loss):
     formula = "-y log ŷ - (1 - y) log(1 - ŷ)"
     task = "classification"
     self_concordance = 1.0
+    chain_rule = formulas.LOG_LOSS
     separated_below = float(np.log(2.0))
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
@@ -160,6 +201,18 @@ class LogLoss(Loss):
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
 
+    def rest(self, z: Array) -> Array:
+        return sigmoid(-z)
+
+    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+        return _over(1.0 - y, rest) - _over(y, mean)
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _diagonal(sigmoid(z) * sigmoid(-z))
+
+    def terms(self, y: Array, mean: Array) -> Array:
+        return -_times_log(y, mean) - _times_log(1.0 - y, 1.0 - mean)
+
 
 class SoftmaxLogLoss(Loss):
     """-Σ_c y_c log p_c with p = softmax(z); y is one-hot."""
@@ -168,6 +221,7 @@ class SoftmaxLogLoss(Loss):
     formula = "-Σ_c y_c log ŷ_c"
     task = "classification"
     self_concordance = float(np.sqrt(2.0))
+    chain_rule = formulas.SOFTMAX_LOG_LOSS
     separated_below = float(np.log(2.0))
     min_outputs = 2
 
@@ -198,14 +252,24 @@ class SoftmaxLogLoss(Loss):
     def inverse_link(self, z: Array) -> Array:
         return softmax(z)
 
+    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+        return -_over(y, mean)
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _softmax_slope(softmax(z))
+
+    def terms(self, y: Array, mean: Array) -> Array:
+        return -_times_log(y, mean)
+
 
 class SigmoidSquaredError(Loss):
     """½ (y - σ(z))². Not convex: a row that is wrong and sure of it has almost no slope."""
 
     name = "squared_error"
-    formula = "½ (y - σ(z))²"
+    formula = "½ (y - ŷ)²"
     convex = False
     task = "classification"
+    chain_rule = formulas.SIGMOID_SQUARED_ERROR
     separated_below = 0.125
 
     def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
@@ -226,6 +290,15 @@ class SigmoidSquaredError(Loss):
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
 
+    def rest(self, z: Array) -> Array:
+        return sigmoid(-z)
+
+    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+        return mean - y
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _diagonal(sigmoid(z) * sigmoid(-z))
+
 
 class SoftmaxSquaredError(Loss):
     """½ ‖y - softmax(z)‖² (the Brier score, halved); y is one-hot. Not convex."""
@@ -234,6 +307,7 @@ class SoftmaxSquaredError(Loss):
     formula = "½ Σ_c (y_c - ŷ_c)²"
     convex = False
     task = "classification"
+    chain_rule = formulas.SOFTMAX_SQUARED_ERROR
     separated_below = 0.125
     min_outputs = 2
 
@@ -247,7 +321,7 @@ class SoftmaxSquaredError(Loss):
         gradient = p * (r - np.einsum("ij,ij->i", p, r)[:, None])
         if order == 1:
             return Pointwise(value, gradient)
-        slope = _diagonal(p) - p[:, :, None] * p[:, None, :]
+        slope = _softmax_slope(p)
         hessian = slope @ slope
         if not gauss_newton:
             q = gradient
@@ -259,6 +333,12 @@ class SoftmaxSquaredError(Loss):
 
     def inverse_link(self, z: Array) -> Array:
         return softmax(z)
+
+    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+        return mean - y
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _softmax_slope(softmax(z))
 
 
 LOSSES: tuple[Loss, ...] = (
