@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from newtron.losses import Loss
 from newtron.parallel import one_blas_thread, thread_count
 from newtron.settings import check_count, check_flag, check_number, check_penalty
 from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
+
+if TYPE_CHECKING:
+    from newtron.explain import Derivation
 
 Array = NDArray[np.floating]
 
@@ -238,6 +241,26 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         alpha was given as a number."""
         check_is_fitted(self)
         return float(sum(member.share * member.effective_parameters for member in self.members_ if member.share))
+
+    # --- explaining ---
+
+    def explain(
+        self, x: Any, y: Any, *, notation: str = "lecture", member: int | None = None, solver: Solver | None = None
+    ) -> Derivation:
+        """How the model comes to its answer for x, how wrong that is by y, and every derivative by the chain rule.
+
+        x: one row (p,), or (m, p): then the first row is followed number by number, and loss and gradient are means
+        over all rows, with the penalty, as if they were the training data. y: the target or class of each row.
+        notation: "lecture" (ŷ, one number at a time) or "lab" (matrices A, Z, W^[l], dW^[l]). member: which network
+        of an average, counted from 1; None is the best. solver: whose step is shown; None is the model's own, and a
+        `GradientDescent(learning_rate=...)` sets the rate that is shown.
+
+        Returns a `newtron.explain.Derivation`: it prints as text, shows as HTML in a notebook, and has `to_dict`,
+        `to_latex` and `to_html`. Raises InputError (a ValueError) for rows, targets or settings that do not fit.
+        """
+        from newtron.estimators.explaining import explain
+
+        return explain(self, x, y, notation=notation, member=member, solver=solver)
 
     # --- keeping ---
 

@@ -1,0 +1,10 @@
+"""Explanations: how a model comes to its answer, and every derivative of its loss, in symbols and numbers.
+
+They are read from the objects that training uses: `Linearization`, `Pointwise`, and the solvers' own states.
+"""
+
+from newtron.explain.build import derive
+from newtron.explain.derivation import NOTATIONS, Derivation, Factor, Section, Step, Table
+from newtron.explain.point import Answer, Scales, Subject
+
+__all__ = ["NOTATIONS", "Answer", "Derivation", "Factor", "Scales", "Section", "Step", "Subject", "Table", "derive"]

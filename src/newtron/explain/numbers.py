@@ -1,0 +1,39 @@
+"""Lines of numbers: formulas with the numbers in them, rounded so that they are true as they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from newtron.explain.rounding import RELATIONS, agreeing, product
+
+
+def enclosed(text: str) -> str:
+    """A negative number in parentheses, as after a sign or beside a product."""
+    return f"({text})" if text.startswith("-") else text
+
+
+def equation(template: str, parts: Sequence[float], result: float, relation: str) -> str:
+    """The template with the parts in the places of <0>, <1>, ..., and the result: "½ (3 - 2.5)² = 0.125".
+
+    Negative parts get parentheses, but where a bracket opens before them.
+    """
+    texts, found = agreeing(parts, result, RELATIONS[relation])
+
+    def place(match: re.Match[str]) -> str:
+        text, before, after = texts[int(match[1])], template[: match.start()], template[match.end() :]
+        bare = before in ("", "{") or (before.endswith("(") and not before.endswith("log("))
+        return text if bare and after[:1] not in ("²", "^") else enclosed(text)
+
+    return f"{re.sub('<([0-9]+)>', place, template)} = {found}"
+
+
+def products(parts: Sequence[float], result: float) -> str:
+    """ "(-0.27) × 2 = -0.54"."""
+    texts, found = agreeing(parts, result, product)
+    return f"{' × '.join(map(enclosed, texts))} = {found}"
+
+
+def filled(formula: str, y: str, mean: str) -> str:
+    """A formula of y and ŷ as a template: these names replaced by others."""
+    return re.sub("[yŷ]", lambda match: y if match[0] == "y" else mean, formula)

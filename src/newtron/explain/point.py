@@ -1,0 +1,221 @@
+"""What is explained, the values that training computes there, and what everything is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.losses import Loss, Pointwise
+from newtron.network import LayerValues, Linearization, Network
+from newtron.objective import TrainingObjective
+from newtron.rows import ArrayRows
+from newtron.solvers import Solver
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """What training did to the numbers first: (given - center) / scale, for inputs (p,) and targets (k,)."""
+
+    x_center: Array
+    x_scale: Array
+    y_center: Array
+    y_scale: Array
+
+    @property
+    def changes_inputs(self) -> bool:
+        return bool(np.any(self.x_center) or np.any(self.x_scale != 1.0))
+
+    @property
+    def changes_targets(self) -> bool:
+        return bool(np.any(self.y_center) or np.any(self.y_scale != 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model says of the first row in the user's units, where the network explained is one of several.
+
+    member: counted from 1. members: how many have a share. averaged: mean (regression) or probabilities, (k,).
+    """
+
+    member: int
+    members: int
+    share: float
+    averaged: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network at its parameters, and rows in the units that training used.
+
+    X (m, p) and Y (m, k) in scaled units; as_given and targets_given in the user's. inputs, outputs: names of columns,
+    and of targets or classes (two classes: both of them). alpha: the penalty of training. solver: whose step is
+    shown.
+    """
+
+    network: Network
+    loss: Loss
+    params: Array
+    X: Array
+    Y: Array
+    as_given: Array
+    targets_given: Array
+    scales: Scales
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    solver: Solver
+    alpha: float = 0.0
+    answer: Answer | None = None
+    remarks: tuple[str, ...] = ()
+
+
+class Point:
+    """The subject seen by the engine: forward pass, losses and backpropagation of its rows, and their objective."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.network, self.loss, self.params = subject.network, subject.loss, subject.params
+        with np.errstate(all="ignore"):
+            self.at: Linearization = self.network.linearize(self.params, subject.X)
+            self.row: Pointwise = self.loss.pointwise(subject.Y, self.at.output, 2)
+            assert self.row.gradient is not None
+            self.by_z: Array = self.row.gradient
+            self.layers: tuple[LayerValues, ...] = self.at.layers
+            self.deltas: list[Array] = self.at.deltas(self.by_z)
+            self.mean: Array = self.loss.inverse_link(self.at.output)
+            self.by_mean: Array = self.loss.by_mean(subject.Y, self.mean, self.loss.rest(self.at.output))
+            self.mean_by_z: Array = self.loss.mean_by_z(self.at.output)
+        self.names = Names(self)
+
+    @property
+    def m(self) -> int:
+        """Rows."""
+        return int(self.subject.X.shape[0])
+
+    @property
+    def k(self) -> int:
+        """Outputs."""
+        return self.network.n_outputs
+
+    @property
+    def depth(self) -> int:
+        """Layers with parameters."""
+        return len(self.layers)
+
+    @cached_property
+    def identity(self) -> bool:
+        """ŷ = z."""
+        return self.loss.chain_rule.mean_by_z == "1"
+
+    @cached_property
+    def factors_finite(self) -> bool:
+        """Do ∂L/∂ŷ and ∂ŷ/∂z of the first row give ∂L/∂z in floating point? Not where a probability is 0 in it."""
+        with np.errstate(all="ignore"):
+            product = self.by_mean[0] @ self.mean_by_z[0]
+            size = np.abs(self.by_mean[0]) @ np.abs(self.mean_by_z[0])
+        return bool(np.all(np.abs(product - self.by_z[0]) <= 1e-12 * size))
+
+    def below(self, layer: int) -> Array:
+        """What a layer (from 1) is fed, first row: x or a^[layer-1]."""
+        return np.asarray(self.at.inputs[layer - 1][0], dtype=np.float64)
+
+    def by_value(self, layer: int) -> Array:
+        """∂L/∂a^[layer] of a hidden layer, first row."""
+        return np.asarray(self.deltas[layer][0] @ self.at.weights[layer].W.T)
+
+    @cached_property
+    def objective(self) -> TrainingObjective:
+        """Mean loss of the rows; for several rows with the penalty, as if they were all of the training data."""
+        alpha = self.subject.alpha if self.m > 1 else 0.0
+        return TrainingObjective(self.network, self.loss, ArrayRows(self.subject.X, self.subject.Y, None), alpha)
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Of the mean loss, without penalty, (P,)."""
+        return np.asarray(self.at.vjp(self.by_z) / self.m)
+
+
+class Names:
+    """Symbols of everything. Layers carry superscripts in brackets, but a perceptron's one layer none; indices that
+    could only be 1 are left out."""
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+        self._widths = point.network.widths
+        self._last = len(self._widths) - 1
+        self._identity = point.loss.chain_rule.mean_by_z == "1"
+
+    def mark(self, layer: int) -> str:
+        return "" if self._last == 1 else f"^{{[{layer}]}}"
+
+    def _index(self, index: int | str, of: int) -> str:
+        if of == 1:
+            return ""
+        return f"_{{{index + 1 if isinstance(index, int) else index}}}"
+
+    def x(self, j: int | str) -> str:
+        return "x" + self._index(j, self._widths[0])
+
+    def below(self, layer: int, j: int | str) -> str:
+        """What input j of a layer is called."""
+        return self.x(j) if layer == 1 else self.a(layer - 1, j)
+
+    def a(self, layer: int, k: int | str) -> str:
+        return "a" + self._index(k, self._widths[layer]) + self.mark(layer)
+
+    def z(self, layer: int, k: int | str) -> str:
+        """The raw value of a unit; ŷ where the prediction is the raw value itself."""
+        if layer == self._last and self._identity:
+            return self.mean(k)
+        return "z" + self._index(k, self._widths[layer]) + self.mark(layer)
+
+    def mean(self, c: int | str) -> str:
+        return "ŷ" + self._index(c, self._widths[-1])
+
+    def y(self, c: int | str) -> str:
+        return "y" + self._index(c, self._widths[-1])
+
+    def w(self, layer: int, j: int | str, k: int | str) -> str:
+        inputs, units = self._widths[layer - 1 : layer + 1]
+        shown = [str(i + 1) if isinstance(i, int) else i for i, of in ((j, inputs), (k, units)) if of > 1]
+        gap = "," if any(len(i) > 1 for i in shown) and len(shown) > 1 else ""
+        index = f"_{{{gap.join(shown)}}}" if shown else ""
+        return "w" + index + self.mark(layer)
+
+    def b(self, layer: int, k: int | str) -> str:
+        return "b" + self._index(k, self._widths[layer]) + self.mark(layer)
+
+    def letters(self, layer: int) -> tuple[str, str]:
+        """The letters that stand for a layer's inputs and units."""
+        return "j", "c" if layer == self._last else "k"
+
+    def parameters(self) -> tuple[str, ...]:
+        """Every parameter, in the order of the flat vector."""
+        found = []
+        for layer, (inputs, units) in enumerate(zip(self._widths, self._widths[1:], strict=False), start=1):
+            found += [self.w(layer, j, k) for j in range(inputs) for k in range(units)]
+            if self._point.network.intercept:
+                found += [self.b(layer, k) for k in range(units)]
+        return tuple(found)
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """The column that a first-layer weight belongs to, "intercept" of a perceptron, else ""."""
+        network, inputs = self._point.network, self._point.subject.inputs
+        found = [""] * network.n_params
+        units = self._widths[1]
+        for j, name in enumerate(inputs):
+            for k in range(units):
+                found[j * units + k] = name
+        if network.is_linear and network.intercept:
+            found[-units:] = ["intercept"] * units
+        return tuple(found)
+
+    def output(self, c: int) -> str:
+        """The target or class of an output."""
+        outputs = self._point.subject.outputs
+        two_classes = self._widths[-1] == 1 and len(outputs) == 2
+        return outputs[1] if two_classes else outputs[c] if c < len(outputs) else ""
