@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--output", metavar="FILE", help="write here (default: standard output)")
     predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    _add_explain(commands)
     show = commands.add_parser(
         "show",
         help="say what a model is",
@@ -124,8 +125,34 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: the solver's)")
     work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
     output = fit.add_argument_group("output")
+    output.add_argument(
+        "--report", metavar="FILE", help="report in HTML (default: report.html, or beside another --output as .html)"
+    )
+    output.add_argument("--no-report", action="store_true", help="write no report")
     output.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     output.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+
+
+def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="derive a prediction and every derivative for one row",
+        description="Derive, in symbols and numbers, the prediction for one row, its loss, every partial derivative "
+        "by the chain rule, and the steps of gradient descent and of Newton's method.",
+        allow_abbrev=False,
+    )
+    explain.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
+    explain.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file with the target")
+    explain.add_argument("--row", type=_count, default=1, metavar="N", help="row of data, the first is 1 (default: 1)")
+    explain.add_argument(
+        "--notation",
+        choices=("lecture", "lab"),
+        default="lecture",
+        help="lecture: one number at a time; lab: matrices A, Z, W, dZ, dW (default: lecture)",
+    )
+    explain.add_argument("--member", type=_count, metavar="N", help="network of an average (default: the best)")
+    explain.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    explain.add_argument("--json", action="store_true", help="print one JSON object, with all digits")
 
 
 def _shape(text: str) -> tuple[int, ...] | str:

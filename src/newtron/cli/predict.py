@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         )
     table = read_table(options.data, encoding=options.encoding)
     encoded = schema.encode(table)
-    for sentence in _filled_in(schema, encoded.unseen, encoded.missing):
+    for sentence in filled_in(schema, encoded.unseen, encoded.missing):
         print(f"{clean(options.data)}: {clean(sentence)}", file=sys.stderr)
     header, columns = _predictions(bundle.estimator, encoded.X, options.interval)
 
@@ -63,7 +63,7 @@ def needed_schema(bundle: Bundle, path: str) -> Schema:
     return bundle.schema
 
 
-def _filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
+def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
     """One line for each column in which a cell was not used as it stands."""
     kinds = {column.name: column for column in schema.columns}
     found = []

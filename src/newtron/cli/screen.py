@@ -25,6 +25,11 @@ class Screen:
             console.width = min(console.width, _WIDEST)
             self._console = console
 
+    @property
+    def width(self) -> int:
+        """Characters in a line."""
+        return _WIDEST if self._console is None else int(self._console.width)
+
     def gap(self) -> None:
         self._print("")
 

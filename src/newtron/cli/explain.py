@@ -1,0 +1,80 @@
+"""`newtron explain`: a model and one row of a file -> the whole derivation, in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from newtron.cli.predict import filled_in, needed_schema
+from newtron.cli.screen import Screen
+from newtron.cli.words import clean, count, strict
+from newtron.errors import InputError
+from newtron.model_file import load_bundle
+from newtron.table import Schema, Table, read_table
+
+if TYPE_CHECKING:
+    from newtron.explain import Derivation
+
+
+def run(options: argparse.Namespace) -> int:
+    """The whole command; returns the exit code."""
+    bundle = load_bundle(options.model)
+    schema = needed_schema(bundle, options.model)
+    table = read_table(options.data, encoding=options.encoding)
+    row = _chosen(table, options.row)
+    encoded = schema.encode(row)
+    for sentence in filled_in(schema, encoded.unseen, encoded.missing):
+        print(f"{clean(options.data)}: {clean(sentence)}", file=sys.stderr)
+    derivation = _derive(bundle.estimator, schema, encoded.X, _target(bundle.estimator, schema, row), options)
+    if options.json:
+        sys.stdout.write(json.dumps(strict(derivation.to_dict()), ensure_ascii=False, allow_nan=False) + "\n")
+        return 0
+    screen = Screen()
+    screen.heading(f"{options.data}, row {options.row:,} of {count(table.n_rows, 'row')}")
+    _print(screen, derivation)
+    return 0
+
+
+def _chosen(table: Table, number: int) -> Table:
+    """The row as a table of one row; rows of data count from 1."""
+    if table.n_rows == 0:
+        raise InputError(f"{table.path}: there are no rows of data to explain.")
+    if number > table.n_rows:
+        has = count(table.n_rows, "row")
+        raise InputError(f"--row {number:,}: {table.path} has {has} of data; give a number from 1 to {table.n_rows:,}.")
+    return table.take([number - 1])
+
+
+def _target(estimator: Any, schema: Schema, row: Table) -> Any:
+    """What really came, which the loss measures the prediction against."""
+    y, kept = schema.encode_target(row)
+    if not kept[0]:
+        place = row.place(schema.target.name, 0)
+        raise InputError(f"{place}: the cell is empty, and without it there is no loss; choose another row.")
+    return estimator.classes_[y] if hasattr(estimator, "classes_") else y
+
+
+def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: argparse.Namespace) -> Derivation:
+    from newtron.estimators.explaining import explain
+
+    try:
+        return explain(estimator, X, y, notation=options.notation, member=options.member, names=schema.feature_names)
+    except InputError as error:
+        if options.member is not None and str(error).startswith("member="):
+            raise InputError(
+                f"--member {options.member}: the model has {count(len(estimator.members_), 'network')}; "
+                f"give a number from 1 to {len(estimator.members_)}."
+            ) from None
+        raise
+
+
+def _print(screen: Screen, derivation: Derivation) -> None:
+    from newtron.explain.text import render
+
+    for text, style in render(derivation, screen.width):
+        if text:
+            screen.line(text, style)
+        else:
+            screen.gap()
