@@ -178,7 +178,7 @@ def test_fit_compares_chooses_and_writes(tmp_path: Path) -> None:
         "network on all rows",
     ]
     assert "\x1b" not in out + run.stderr
-    assert os.listdir(tmp_path) == ["model.newtron"]
+    assert sorted(os.listdir(tmp_path)) == ["model.newtron", "report.html"]
     model = newtron.load(tmp_path / "model.newtron")
     assert model.n_features_in_ == 8
     assert model.get_params()["n_starts"] == 1
@@ -654,7 +654,7 @@ def test_ctrl_c_keeps_the_best_so_far(slow: tuple[object, ...], tmp_path: Path) 
     assert set(facts["comparison"]["metrics"]) == {"baseline", "perceptron", "network"}
     assert any("Training was interrupted" in warning for warning in facts["warnings"])
     assert newtron.load(tmp_path / "model.newtron").n_features_in_ == 6
-    assert os.listdir(tmp_path) == ["model.newtron"]
+    assert sorted(os.listdir(tmp_path)) == ["model.newtron", "report.html"]
 
 
 def test_a_second_ctrl_c_writes_nothing(slow: tuple[object, ...], tmp_path: Path) -> None:

@@ -289,6 +289,15 @@ def test_newton_shows_the_hessian_its_eigenvalues_and_a_step_that_solves(loss: L
         assert np.abs(objective.evaluate(derivation["newton.step"].table.values[:, -1], 1).gradient).max() < 1e-12  # type: ignore[union-attr,arg-type]
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_the_range_end_in_a_sentence() -> None:
+    given = subject(SquaredError(), m=2)
+    derivation = derive(Subject(**{**vars(given), "Y": np.full((2, 1), 1e200)}))
+    assert "beyond the range" in derivation.to_text()
+    assert [section.key for section in derivation.told][-1] == "update"
+    json.dumps(derivation.to_dict(), allow_nan=False)
+
+
 def test_a_probability_of_zero_shows_the_product_alone() -> None:
     given = subject(LogLoss())
     far = Subject(**{**vars(given), "params": np.array([0.0, 0.0, 0.0, -800.0]), "Y": np.array([[1.0]])})

@@ -44,24 +44,32 @@ def names(bundle: Bundle) -> list[str]:
 
 
 def show_coefficients(screen: Screen, bundle: Bundle) -> None:
-    """The summary's table; the estimates alone where the file holds nothing to make standard errors of."""
+    """The table of `coefficient_table`, with its sentences."""
     screen.heading("Coefficients, in the units of the data")
-    summary = _summary(bundle)
-    if summary is None:
-        head, table = _estimates(bundle)
-    else:
-        for line in [*([summary.trouble] if summary.trouble else []), *facts(summary)]:
-            screen.line(line, indent=2)
-        head, table = ["name", *header(summary)[1:]], []
-        for output, cells in rows(summary):
-            indent = "" if output is None else "  "
-            table += [] if output is None else [[output] + [""] * (len(head) - 1)]
-            table += [[indent + name, *rest] for name, *rest in cells]
+    before, head, table, after = coefficient_table(bundle)
+    for line in before:
+        screen.line(line, indent=2)
     screen.table(head, table[:_TERMS_SHOWN])
     if len(table) > _TERMS_SHOWN:
         screen.line(f"and {len(table) - _TERMS_SHOWN:,} more, which --json lists", indent=2)
-    for sentence in _meaning(bundle, summary):
+    for sentence in after:
         screen.line(sentence, indent=2)
+
+
+def coefficient_table(bundle: Bundle) -> tuple[list[str], list[str], list[list[str]], list[str]]:
+    """Sentences, header, rows, and sentences that say how to read them: the summary's table, or the estimates alone
+    where the file holds nothing to make standard errors of."""
+    summary = _summary(bundle)
+    if summary is None:
+        return [], *_estimates(bundle), _meaning(bundle, None)
+    before = [*([summary.trouble] if summary.trouble else []), *facts(summary)]
+    head: list[str] = ["name", *header(summary)[1:]]
+    table: list[list[str]] = []
+    for output, cells in rows(summary):
+        indent = "" if output is None else "  "
+        table += [] if output is None else [[output] + [""] * (len(head) - 1)]
+        table += [[indent + name, *rest] for name, *rest in cells]
+    return before, head, table, _meaning(bundle, summary)
 
 
 def coefficient_facts(bundle: Bundle) -> dict[str, Any]:

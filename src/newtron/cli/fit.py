@@ -22,7 +22,8 @@ from newtron.table import Schema, Table, learn_schema, read_table
 
 @dataclass
 class Job:
-    """All that the screen and --json tell. `final` is the model that is written, `schema` its columns."""
+    """All that the screen, --json and the report tell. `final` is the model that is written, `schema` its columns;
+    `compared`: the columns as the models knew them that were compared."""
 
     options: argparse.Namespace
     table: Table
@@ -32,12 +33,15 @@ class Job:
     y: NDArray[Any]
     training: NDArray[np.int64]
     held_out: NDArray[np.int64]
+    compared: Schema
     trained: dict[str, Trained] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=lambda: Verdict("perceptron", []))
     refit: Trained | None = None
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+    # What was written beside the model.
+    written: list[str] = field(default_factory=list)
 
     @property
     def task(self) -> str:
@@ -73,11 +77,15 @@ class Job:
 def run(options: argparse.Namespace) -> int:
     """The whole command; returns the exit code."""
     from newtron.cli.fit_screen import print_json, print_screen
+    from newtron.cli.report import check_report, report_path, write_report
 
     check_writable(options.output)
+    report = report_path(options)
     both = os.path.exists(options.output) and os.path.exists(options.data)
     if both and os.path.samefile(options.output, options.data):
         raise InputError(f"{options.output}: this is the data itself; give another name with --output.")
+    if report is not None:
+        check_report(report, options)
     with Interrupts() as interrupts:
         reporter = Reporter(interrupts, quiet=options.quiet)
         job = _prepare(options)
@@ -87,6 +95,9 @@ def run(options: argparse.Namespace) -> int:
         # From here to the rename Ctrl-C waits: it takes milliseconds.
         interrupts.writing = True
         save(job.final.estimator, options.output, schema=job.schema, report=job.report().to_json())
+        if report is not None:
+            write_report(job, report)
+            job.written.append(report)
     if options.json:
         print_json(job)
     elif options.quiet:
@@ -107,7 +118,7 @@ def _prepare(options: argparse.Namespace) -> Job:
     classes = y.astype(np.int64) if whole.target.task == "classification" else None
     share = options.holdout if len(rows) >= FEWEST else 0.0
     training, held_out = hold_out(len(rows), classes, share, options.seed)
-    job = Job(options, table, whole, whole, rows, y, training, held_out)
+    job = Job(options, table, whole, whole, rows, y, training, held_out, whole)
     if not len(held_out):
         if share < options.holdout:
             job.notes.append(
@@ -126,6 +137,7 @@ def _prepare(options: argparse.Namespace) -> Job:
     job.schema = learn_schema(
         table.take(rows[training]), options.target, task=whole.target.task, ignore=sorted(left_out), like=whole
     )
+    job.compared = job.schema
     return job
 
 

@@ -56,6 +56,8 @@ def print_screen(job: Job) -> None:
         f"Written: {job.options.output}, the {job.final.name} trained on {count(trained_on, 'row')}{again}",
         "bold",
     )
+    for path in job.written:
+        screen.line(f"Report:  {path}")
     command = shlex.join(["newtron", "predict", job.options.output, table.path])
     screen.line(f"Next:    {command}")
 
@@ -115,6 +117,7 @@ def _facts(job: Job) -> dict[str, Any]:
         "verdict": {"kept": job.verdict.kept, "why": job.verdict.why},
         "refit": None if job.refit is None else _model_facts(job.refit),
         "output": job.options.output,
+        "report": job.written[0] if job.written else None,
         "interrupted": job.interrupted,
     }
 

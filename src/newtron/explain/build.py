@@ -13,7 +13,7 @@ from newtron.explain.numbers import equation
 from newtron.explain.point import Point, Subject
 from newtron.explain.rounding import shown
 from newtron.explain.rows import check, mean
-from newtron.explain.update import gradient_descent, own_solver
+from newtron.explain.update import LARGEST_HESSIAN, gradient_descent, own_solver
 
 Array = NDArray[np.floating]
 
@@ -31,9 +31,7 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
         Section("backward", "Backward: every derivative by the chain rule", (*backward(point), *lab.backward(point))),
         Section("mean", f"All {point.m:,} rows", tuple(mean(point))),
         Section("check", "Check: the derivatives by differences", tuple(check(point))),
-        Section("update", "Update: gradient descent", tuple(gradient_descent(point))),
-        Section("newton", "Newton's method", tuple(newton(point))),
-        Section("solver", f"This model's solver: {subject.solver.name}", tuple(own_solver(point))),
+        *_steps(point),
     )
     loss = float(point.row.value.mean())
     kind = "perceptron" if point.depth == 1 else "network"
@@ -41,6 +39,21 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     title = f"{task} with a {kind}: the calculus of {'one row' if point.m == 1 else f'{point.m:,} rows'}"
     found = Derivation(title, tuple(_summary(point)), sections, LECTURE, loss, point.gradient)
     return found.in_notation(notation)
+
+
+def _steps(point: Point) -> tuple[Section, ...]:
+    """What is done with the derivatives."""
+    with np.errstate(all="ignore"):
+        found = point.objective.evaluate(point.params, 2 if point.network.n_params <= LARGEST_HESSIAN else 1)
+    parts = [found.value, found.gradient, found.hessian]
+    if not all(np.isfinite(part).all() for part in parts if part is not None):
+        sentence = "The loss or a derivative is beyond the range of floating point: there is no step from here."
+        return (Section("update", "Update", (Step("update.none", "w", "", sentence),)),)
+    return (
+        Section("update", "Update: gradient descent", tuple(gradient_descent(point))),
+        Section("newton", "Newton's method", tuple(newton(point))),
+        Section("solver", f"This model's solver: {point.subject.solver.name}", tuple(own_solver(point))),
+    )
 
 
 def _summary(point: Point) -> list[str]:

@@ -33,8 +33,6 @@ def newton(point: Point) -> list[Step]:
     assert isinstance(before, NewtonState)
     assert isinstance(after, NewtonState)
     assert before.hessian is not None
-    if not np.isfinite(before.hessian).all():
-        return [Step("newton.size", "H", "", "The Hessian is not finite here.")]
     name = "J" if point.m > 1 else "L"
     steps = [*_one_variable(point, before, name), *_matrices(point, before, name)]
     values, _ = np.linalg.eigh(before.hessian)

@@ -1,0 +1,333 @@
+"""The report that `newtron fit` writes: one HTML file that loads nothing and runs nothing.
+
+What the data was, how the models compared, predictions beside what came, coefficients, how training ended, and the
+calculus of one row. All text from the data is escaped; the page's own policy forbids whatever would be loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import newtron
+from newtron.cli.coefficients import coefficient_table
+from newtron.cli.compare import metric_table
+from newtron.cli.describe import column_pairs, missing_cells, target_pair
+from newtron.cli.plots import Series, plot
+from newtron.cli.stages import ENDS, Trained, ending
+from newtron.cli.words import clean, count, label, number, percent
+from newtron.errors import InputError
+from newtron.model_file import Bundle, check_writable, write_whole
+
+if TYPE_CHECKING:
+    from newtron.cli.fit import Job
+
+Array = NDArray[np.float64]
+
+_MARK = '<meta name="generator" content="newtron'
+_POINTS, _TERMS, _BINS, _CLASSES = 1000, 60, 10, 12
+
+_STYLE = """
+:root{color-scheme:light dark;--b:#0072b2;--v:#d55e00}
+@media (prefers-color-scheme:dark){:root{--b:#56b4e9;--v:#f0a35e}}
+body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem;margin:0 0 .3rem;overflow-wrap:anywhere}
+h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid color-mix(in srgb,currentColor 25%,transparent)}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+main>.scroll th,main>.scroll td{padding:.2rem .8rem .2rem 0;text-align:right}
+main>.scroll th:first-child,main>.scroll td:first-child{text-align:left}
+main>.scroll th{font-weight:600;border-bottom:1px solid currentColor}
+tr.kept td{font-weight:700}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.5rem 0}
+dt{opacity:.7}
+dd{margin:0;overflow-wrap:anywhere}
+.figures{margin-top:1rem;display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:1rem}
+figure{margin:0}
+figcaption{font-weight:600}
+svg{width:100%;height:auto}
+svg text{font-size:12px;fill:currentColor;font-variant-numeric:tabular-nums}
+svg .g{stroke:currentColor;opacity:.14}
+svg .p{stroke-width:5;stroke-linecap:round;opacity:.55;fill:none}
+svg .l{stroke-width:2;fill:none}
+svg .r{stroke-width:1.3;stroke-dasharray:5 4;fill:none}
+svg .c0{stroke:var(--b)}
+svg .c1{stroke:var(--v)}
+svg .c2{stroke:currentColor}
+.legend{margin:.2rem 0;font-size:.9rem}
+.k{margin-right:1rem;padding-left:.5rem;border-left:.9rem solid}
+.k.c0{border-color:var(--b)}
+.k.c1{border-color:var(--v)}
+.k.c2{border-color:gray}
+code{overflow-wrap:anywhere}
+@media print{details:not([open])>*{display:block}}
+""".strip()
+
+
+def report_path(options: Any) -> str | None:
+    """Where the report goes: where it is asked for, or beside the model under its name; None for nowhere."""
+    if options.no_report:
+        return None
+    if options.report is not None:
+        return str(options.report)
+    folder, name = os.path.split(options.output)
+    stem = "report" if name == "model.newtron" else os.path.splitext(name)[0]
+    return os.path.join(folder, f"{stem}.html")
+
+
+def check_report(path: str, options: Any) -> None:
+    """Before long work: can the report be written, and does it take the place of nothing but a report?"""
+    check_writable(path)
+    for other in (options.output, options.data):
+        same = os.path.realpath(path) == os.path.realpath(other)
+        if same or (os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)):
+            raise InputError(f"{path}: this is {other} itself; give the report another name with --report.")
+    if options.report is None and os.path.exists(path):
+        with open(path, "rb") as file:
+            if _MARK.encode() not in file.read(2000):
+                raise InputError(
+                    f"{path}: this file is no report of newtron and is not replaced; name another with --report, or "
+                    "give --no-report."
+                )
+
+
+def write_report(job: Job, path: str) -> None:
+    """The file is whole or not there."""
+    page = _page(job).encode("utf-8", "backslashreplace")
+    write_whole(path, lambda file: file.write(page))
+
+
+def _page(job: Job) -> str:
+    target = job.whole.target
+    title = f"{clean(target.name)} from {clean(job.table.path)}"
+    sections = [
+        _section("The data", _data(job)),
+        _section("The models compared", _comparison(job)),
+        _section("Predictions on held-out rows", _predictions(job)),
+        _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job)),
+        _section("How training ended", _ends(job)),
+        _section("The calculus of one row", _derivation(job)),
+        _section("To do it again", _again(job)),
+    ]
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'{_MARK} {newtron.__version__}"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>"
+        f"<h1>{escape(title)}</h1>{_lead(job)}{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<h2>{escape(title)}</h2>{body}" if body else ""
+
+
+def _paragraphs(sentences: Iterable[str]) -> str:
+    return "".join(f"<p>{escape(clean(sentence))}</p>" for sentence in sentences)
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<dt>{escape(clean(name))}</dt><dd>{escape(clean(text))}</dd>" for name, text in pairs)
+    return f"<dl>{rows}</dl>" if rows else ""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> str:
+    head = "".join(f"<th>{escape(clean(cell))}</th>" for cell in header)
+    lines = []
+    for position, row in enumerate(rows):
+        kept = ' class="kept"' if position == strong else ""
+        lines.append(f"<tr{kept}>{''.join(f'<td>{escape(clean(cell))}</td>' for cell in row)}</tr>")
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _lead(job: Job) -> str:
+    rows = count(len(job.rows), "row")
+    found = [f"The {job.final.name} is kept, {'trained again on all' if job.refit else 'trained on'} {rows}."]
+    if job.verdict.why:
+        found = [*job.verdict.why[:1], *([f"It was trained again on all {rows}."] if job.refit else [])]
+    return _paragraphs(found)
+
+
+def _data(job: Job) -> str:
+    size = f"{count(job.table.n_rows, 'row')}, {count(len(job.table.names), 'column')}"
+    pairs = [("file", f"{job.table.path}: {size}"), target_pair(job.whole)]
+    pairs += column_pairs(job.whole, missing_cells(job.whole, job.table))
+    notes = f"<p>Please note:</p><ul>{''.join(f'<li>{escape(clean(note))}</li>' for note in job.notes)}</ul>"
+    return _pairs(pairs) + (notes if job.notes else "")
+
+
+def _comparison(job: Job) -> str:
+    if not job.scores:
+        return "<p>No rows were held out, so nothing says how well the model predicts new rows.</p>"
+    metrics = {name: score.metrics for name, score in job.scores.items()}
+    held = f"On {count(len(job.held_out), 'row')} held out (seed {job.options.seed}); trained on {len(job.training):,}."
+    return (
+        _paragraphs([held])
+        + _table(*metric_table(job.task, metrics, job.verdict.kept))
+        + _paragraphs(job.verdict.why[1:])
+    )
+
+
+# --- predictions beside what came ---
+
+
+def _predictions(job: Job) -> str:
+    """Of the model that was compared, which has not seen these rows."""
+    if not len(job.held_out):
+        return ""
+    estimator = job.trained[job.verdict.kept].estimator
+    schema = job.compared
+    X = schema.encode(job.table.take(job.rows[job.held_out])).X
+    y = job.y[job.held_out]
+    with np.errstate(all="ignore"):
+        if job.task == "regression":
+            return _numbers(np.asarray(estimator.predict(X), dtype=np.float64), np.asarray(y, dtype=np.float64))
+        return _classes(estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64), y)
+
+
+def _numbers(predicted: Array, y: Array) -> str:
+    shown = np.arange(len(y)) if len(y) <= _POINTS else np.random.default_rng(0).choice(len(y), _POINTS, replace=False)
+    p, came = predicted[shown], y[shown]
+    ends = np.array([min(p.min(), came.min()), max(p.max(), came.max())])
+    figures = [
+        plot("Observed against predicted", "predicted", "observed", [Series(p, came), Series(ends, ends, "rule", 2)]),
+        plot(
+            "Residuals against predicted",
+            "predicted",
+            "observed - predicted",
+            [Series(p, came - p), Series(np.array([p.min(), p.max()]), np.zeros(2), "rule", 2)],
+        ),
+    ]
+    more = f"<p>{_POINTS:,} of {len(y):,} rows are drawn, chosen at random.</p>" if len(y) > _POINTS else ""
+    return f'<div class="figures">{"".join(figures)}</div>{more}'
+
+
+def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
+    names = [label(c) for c in estimator.classes_.tolist()]
+    found = ""
+    if len(names) <= _CLASSES:
+        table = np.zeros((len(names), len(names)), dtype=int)
+        np.add.at(table, (codes, p.argmax(axis=1)), 1)
+        rows = [[name, *map(str, line)] for name, line in zip(names, table.tolist(), strict=True)]
+        found = "<p>What came (lines) and what was predicted (columns):</p>" + _table(["", *names], rows)
+    hit, sure = (codes == 1, p[:, 1]) if len(names) == 2 else (p.argmax(axis=1) == codes, p.max(axis=1))
+    what = f"probability of {names[1]}" if len(names) == 2 else "probability of the most probable class"
+    figures = [_reliability(sure, hit, what)]
+    if len(names) == 2 and 0 < int(hit.sum()) < len(hit):
+        figures.append(_roc(sure, hit))
+    return found + f'<div class="figures">{"".join(figures)}</div>'
+
+
+def _reliability(sure: Array, hit: NDArray[np.bool_], what: str) -> str:
+    """Groups of equal size by probability: what was predicted and how often it came."""
+    groups = np.array_split(np.argsort(sure, kind="stable"), min(_BINS, max(1, len(sure) // 10)))
+    x = np.array([sure[group].mean() for group in groups])
+    y = np.array([hit[group].mean() for group in groups])
+    even = np.array([0.0, 1.0])
+    return plot(
+        "Reliability", what, "share that came", [Series(even, even, "rule", 2), Series(x, y, "line"), Series(x, y)]
+    )
+
+
+def _roc(score: Array, hit: NDArray[np.bool_]) -> str:
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.diff(score[order]) != 0.0, True)  # rows of one score are passed together
+    true = np.append(0.0, np.cumsum(hit[order])[last] / hit.sum())
+    false = np.append(0.0, np.cumsum(~hit[order])[last] / (~hit).sum())
+    area = float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2.0))
+    even = np.array([0.0, 1.0])
+    title = f"ROC curve, area {area:.3f}"
+    return plot(title, "false alarms", "found", [Series(even, even, "rule", 2), Series(false, true, "line")])
+
+
+# --- the model ---
+
+
+def _model(job: Job) -> str:
+    estimator = job.final.estimator
+    if job.final.name == "perceptron":
+        before, header, rows, after = coefficient_table(Bundle(estimator, job.schema))
+        more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
+        first = _paragraphs(["In the units of the data.", *before])
+        return first + _table(header, rows[:_TERMS]) + _paragraphs([*more, *after])
+    rows = [
+        [
+            str(place),
+            "-".join(map(str, member.network.widths)),
+            percent(member.share),
+            f"{member.solution.n_iter:,}",
+            number(member.solution.value),
+            ENDS[member.solution.status],
+        ]
+        for place, member in enumerate(estimator.members_, start=1)
+    ]
+    sentence = (
+        f"The prediction averages these networks, hidden units {estimator.activation}, shape from inputs to outputs."
+    )
+    return _paragraphs([sentence]) + _table(["network", "shape", "share", "iterations", "objective", "end"], rows)
+
+
+def _ends(job: Job) -> str:
+    estimator = job.final.estimator
+    certificate = getattr(estimator, "certificate_", None)
+    words = certificate.sentences() if certificate is not None else [ending(estimator)]
+    return _paragraphs(words) + f'<div class="figures">{_traces(job.final)}</div>'
+
+
+def _traces(trained: Trained) -> str:
+    """The objective above the lowest value reached, and the gradient, by iteration; a line for each member."""
+    above, slope = [], []
+    for member in trained.estimator.members_:
+        trace = member.solution.trace
+        steps = np.array([row.iteration for row in trace], dtype=np.float64)
+        values = np.array([row.value for row in trace])
+        above.append(Series(steps, values - values.min(), "line"))
+        slope.append(Series(steps, np.array([row.gradient_norm for row in trace]), "line", 1))
+    figures = plot("Objective above the lowest that was reached", "iteration", "difference", above, log_y=True)
+    return figures + plot("Gradient, relative to its scale", "iteration", "largest component", slope, log_y=True)
+
+
+def _derivation(job: Job) -> str:
+    from newtron.estimators.explaining import explain
+    from newtron.explain.html import STYLE, render
+
+    row = job.table.take(job.rows[:1])
+    schema = job.schema
+    with np.errstate(all="ignore"):
+        derivation = explain(
+            job.final.estimator, schema.encode(row).X, job.labels(np.arange(1)), names=schema.feature_names
+        )
+    place = int(job.rows[0]) + 1
+    other = str(place + 1 if place < job.table.n_rows else place)
+    again = shlex.join(["newtron", "explain", job.options.output, job.table.path, "--row", other])
+    first = f"<p>Row {place:,} of the data. Another: <code>{escape(clean(again))}</code></p>"
+    return f"{first}<style>{STYLE}</style>{render(derivation, style=False)}"
+
+
+def _again(job: Job) -> str:
+    options = job.options
+    typed = ["newtron", "fit", options.data, "--target", options.target, "--seed", str(options.seed)]
+    typed += ["--model", options.model, "--holdout", f"{options.holdout:g}"]
+    if options.ignore:
+        typed += ["--ignore", *options.ignore]
+    if options.alpha is not None:
+        typed += ["--alpha", f"{options.alpha!r}"]
+    for shape in options.hidden or []:
+        typed += ["--hidden", ",".join(map(str, shape))]
+    typed += ["--activation", options.activation, "--starts", str(options.starts)]
+    hidden = ("callback", "verbose", "n_jobs")
+    settings = {name: value for name, value in job.final.estimator.get_params().items() if name not in hidden}
+    pairs = [
+        ("command", shlex.join(typed)),
+        ("model file", options.output),
+        ("settings", ", ".join(f"{name}={value!r}" for name, value in settings.items())),
+        ("newtron", newtron.__version__),
+    ]
+    return _pairs(pairs)
