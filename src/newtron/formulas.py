@@ -25,7 +25,8 @@ class ChainRule:
 
     link: ŷ from z. by_mean: ∂L/∂ŷ. mean_by_z: ∂ŷ/∂z. by_z: ∂L/∂z. link_derived: how mean_by_z is found, line by line.
     product: how by_z follows from ∂L/∂ŷ · ∂ŷ/∂z (by_mean from the loss, where ŷ = z), line by line. why: this loss
-    and no other, in a sentence or two.
+    and no other, in a sentence or two. at_zero, at_one: the loss and by_mean where y is 0 or 1 and a term of them falls
+    away.
     """
 
     link: str
@@ -35,6 +36,8 @@ class ChainRule:
     why: str
     link_derived: tuple[str, ...] = ()
     product: tuple[str, ...] = ()
+    at_zero: tuple[str, str] | None = None
+    at_one: tuple[str, str] | None = None
 
 
 # The chain rules of the losses, in the order of `newtron.losses`.
@@ -63,6 +66,8 @@ LOG_LOSS = ChainRule(
     why="It is minus the logarithm of the probability that the model gave to what happened. Squared error would "
     "keep the factor ŷ (1 - ŷ), which is almost 0 where the model is wrong and sure of it, and would not be "
     "convex; the log loss divides by just that factor.",
+    at_zero=("-log(1 - ŷ)", "{1}/{1 - ŷ}"),
+    at_one=("-log ŷ", "-{1}/{ŷ}"),
 )
 
 SOFTMAX_LOG_LOSS = ChainRule(

@@ -110,16 +110,13 @@ class Loss(ABC):
         """The mean (regression) or the probabilities (classification) that z stands for, (n, k)."""
 
     @abstractmethod
-    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
-        """∂L/∂ŷ (n, k) from ŷ and 1 - ŷ: the first factor of the gradient, of which training uses the product alone."""
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        """∂L/∂ŷ (n, k) from ŷ: the first factor of the gradient, of which training uses the product alone; infinite
+        where ŷ is 0 for what came."""
 
     def mean_by_z(self, z: Array) -> Array:
         """∂ŷ_d/∂z_c, (n, k, k): the second factor. Symmetric for every link here."""
         return _diagonal(np.ones_like(z))
-
-    def rest(self, z: Array) -> Array:
-        """1 - ŷ, with all its digits where ŷ rounds to 1."""
-        return np.asarray(1.0 - self.inverse_link(z))
 
     def terms(self, y: Array, mean: Array) -> Array:
         """What each output adds to the value, from ŷ itself, (n, k); training computes the value from z, where
@@ -162,7 +159,7 @@ class SquaredError(Loss):
     def inverse_link(self, z: Array) -> Array:
         return z
 
-    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+    def by_mean(self, y: Array, mean: Array) -> Array:
         return mean - y
 
     def gradient_scale(self, mean: Array, spread: Array) -> float:
@@ -201,14 +198,12 @@ class LogLoss(Loss):
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
 
-    def rest(self, z: Array) -> Array:
-        return sigmoid(-z)
-
-    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
-        return _over(1.0 - y, rest) - _over(y, mean)
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        return _over(1.0 - y, 1.0 - mean) - _over(y, mean)
 
     def mean_by_z(self, z: Array) -> Array:
-        return _diagonal(sigmoid(z) * sigmoid(-z))
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p))
 
     def terms(self, y: Array, mean: Array) -> Array:
         return -_times_log(y, mean) - _times_log(1.0 - y, 1.0 - mean)
@@ -252,7 +247,7 @@ class SoftmaxLogLoss(Loss):
     def inverse_link(self, z: Array) -> Array:
         return softmax(z)
 
-    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+    def by_mean(self, y: Array, mean: Array) -> Array:
         return -_over(y, mean)
 
     def mean_by_z(self, z: Array) -> Array:
@@ -290,14 +285,12 @@ class SigmoidSquaredError(Loss):
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
 
-    def rest(self, z: Array) -> Array:
-        return sigmoid(-z)
-
-    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+    def by_mean(self, y: Array, mean: Array) -> Array:
         return mean - y
 
     def mean_by_z(self, z: Array) -> Array:
-        return _diagonal(sigmoid(z) * sigmoid(-z))
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p))
 
 
 class SoftmaxSquaredError(Loss):
@@ -334,7 +327,7 @@ class SoftmaxSquaredError(Loss):
     def inverse_link(self, z: Array) -> Array:
         return softmax(z)
 
-    def by_mean(self, y: Array, mean: Array, rest: Array) -> Array:
+    def by_mean(self, y: Array, mean: Array) -> Array:
         return mean - y
 
     def mean_by_z(self, z: Array) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from newtron.explain.derivation import LECTURE, Factor, Step, Table
 from newtron.explain.lecture import spelled
-from newtron.explain.numbers import equation, filled, products
+from newtron.explain.numbers import at_target, equation, filled, products
 from newtron.explain.point import Point
 
 Array = NDArray[np.floating]
@@ -44,7 +44,8 @@ def _one_output(point: Point) -> list[Step]:
     if not point.factors_finite:
         return [_cancelled(point, z)]
     relation = f"by_mean of {type(point.loss).__name__}"
-    numbers = equation(filled(rule.by_mean, "<0>", "<1>"), [y, mean], by_mean, relation)
+    own = at_target(rule, float(y), "")[1]
+    numbers = equation(filled(own, "<0>", "<1>"), [y, mean], by_mean, relation)
     sentence = "How the loss changes with the prediction."
     formula, *lines = [line[2:] for line in rule.product] if point.identity else [rule.by_mean]
     more = tuple(f"= {line}" for line in lines)

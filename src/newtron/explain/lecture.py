@@ -6,13 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.explain.derivation import LECTURE, Factor, Step, Table
-from newtron.explain.numbers import equation, filled
+from newtron.explain.numbers import at_target, equation, filled
 from newtron.explain.point import Point
 
 Array = NDArray[np.floating]
 
 # Units and classes whose sums are spelled out; all of them up to the first number, else the most influential.
 _ALL, _SOME = 4, 2
+
+_FROM_Z = "Here ŷ is 0 or 1 but for rounding: training computes the loss from z, where no digit is lost."
 
 
 def spelled(size: Array) -> list[int]:
@@ -146,12 +148,18 @@ def loss(point: Point) -> list[Step]:
     if point.loss.task == "classification" and point.k == 1:
         why = f"{why} y is 1 for {outputs[1]} and 0 for {outputs[0]}."
     if point.k == 1:
-        numbers = equation(filled(formula, "<0>", "<1>"), [y[0], mean[0]], float(value), relation)
+        own = at_target(point.loss.chain_rule, float(y[0]), formula)[0]
+        numbers = equation(filled(own, "<0>", "<1>"), [y[0], mean[0]], float(value), relation)
+        if not numbers:
+            return [Step("loss.value", "L", formula, f"{why} {_FROM_Z}", value)]
         factors = (Factor("y", y[0]), Factor("ŷ", mean[0], reused=True))
         return [Step("loss.value", "L", formula, why, value, factors, relation, numbers)]
     if point.identity:
         formula = "½ Σ_c (y_c - ŷ_c)²"
     lines = tuple((names.mean(c), names.output(c)) for c in range(point.k))
-    values = np.column_stack([y, mean, point.loss.terms(y[None], mean[None])[0]])
+    terms = point.loss.terms(y[None], mean[None])[0]
+    if not abs(terms.sum() - value) <= 1e-6 * abs(value):
+        return [Step("loss.value", "L", formula, f"{why} {_FROM_Z}", value)]
+    values = np.column_stack([y, mean, terms])
     table = Table((names.y("c"), names.mean("c"), "L_c"), lines, values, relation, total=True, reused=(1,))
     return [Step("loss.value", "L", formula, why, value, table=table)]

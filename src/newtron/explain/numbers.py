@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from newtron.explain.rounding import RELATIONS, agreeing, product
+from newtron.explain.rounding import RELATIONS, agreeing, agrees, product
+from newtron.formulas import ChainRule
 
 
 def enclosed(text: str) -> str:
@@ -16,9 +17,12 @@ def enclosed(text: str) -> str:
 def equation(template: str, parts: Sequence[float], result: float, relation: str) -> str:
     """The template with the parts in the places of <0>, <1>, ..., and the result: "½ (3 - 2.5)² = 0.125".
 
-    Negative parts get parentheses, but where a bracket opens before them.
+    Negative parts get parentheses, but where a bracket opens before them. Where no number of digits makes it true,
+    because the result was computed in a way that loses fewer, there is none: "".
     """
     texts, found = agreeing(parts, result, RELATIONS[relation])
+    if not agrees(texts, found, RELATIONS[relation]):
+        return ""
 
     def place(match: re.Match[str]) -> str:
         text, before, after = texts[int(match[1])], template[: match.start()], template[match.end() :]
@@ -32,6 +36,12 @@ def products(parts: Sequence[float], result: float) -> str:
     """ "(-0.27) × 2 = -0.54"."""
     texts, found = agreeing(parts, result, product)
     return f"{' × '.join(map(enclosed, texts))} = {found}"
+
+
+def at_target(rule: ChainRule, y: float, value: str) -> tuple[str, str]:
+    """The formulas of the loss and of ∂L/∂ŷ, without the term that falls away where y is 0 or 1."""
+    short = {0.0: rule.at_zero, 1.0: rule.at_one}.get(y)
+    return (value, rule.by_mean) if short is None else short
 
 
 def filled(formula: str, y: str, mean: str) -> str:

@@ -16,6 +16,9 @@ from newtron.solvers import Solver
 
 Array = NDArray[np.floating]
 
+# One over this has lost digits (it is near the smallest number that has all of them, 2e-308).
+_HUGE = 1e300
+
 
 @dataclass(frozen=True, eq=False)
 class Scales:
@@ -87,7 +90,7 @@ class Point:
             self.layers: tuple[LayerValues, ...] = self.at.layers
             self.deltas: list[Array] = self.at.deltas(self.by_z)
             self.mean: Array = self.loss.inverse_link(self.at.output)
-            self.by_mean: Array = self.loss.by_mean(subject.Y, self.mean, self.loss.rest(self.at.output))
+            self.by_mean: Array = self.loss.by_mean(subject.Y, self.mean)
             self.mean_by_z: Array = self.loss.mean_by_z(self.at.output)
         self.names = Names(self)
 
@@ -113,11 +116,9 @@ class Point:
 
     @cached_property
     def factors_finite(self) -> bool:
-        """Do ∂L/∂ŷ and ∂ŷ/∂z of the first row give ∂L/∂z in floating point? Not where a probability is 0 in it."""
-        with np.errstate(all="ignore"):
-            product = self.by_mean[0] @ self.mean_by_z[0]
-            size = np.abs(self.by_mean[0]) @ np.abs(self.mean_by_z[0])
-        return bool(np.all(np.abs(product - self.by_z[0]) <= 1e-12 * size))
+        """Do ∂L/∂ŷ and ∂ŷ/∂z of the first row give ∂L/∂z in floating point? Not where the probability of what came is
+        0 in it, or so small that it has lost its digits."""
+        return bool(np.all(np.abs(self.by_mean[0]) < _HUGE))
 
     def below(self, layer: int) -> Array:
         """What a layer (from 1) is fed, first row: x or a^[layer-1]."""

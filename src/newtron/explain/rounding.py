@@ -30,7 +30,8 @@ def agreeing(
 ) -> tuple[list[str], str]:
     """The parts with as many digits as make `compute` of what is shown equal to the result as it is shown.
 
-    digits: of the result; it gets more only where even all digits of the parts leave it on the edge between two.
+    digits: of the result; it gets more only where even all digits of the parts leave it on the edge between two. Where
+    nothing agrees, as in log ŷ for a ŷ that is 1 but for rounding, the parts come with their usual digits.
     """
     for result_digits in range(digits, min(digits + 3, ALL_DIGITS + 1)):
         target = shown(result, result_digits)
@@ -38,7 +39,13 @@ def agreeing(
             texts = [shown(part, part_digits) for part in parts]
             if shown(_tried(compute, texts), result_digits) == target:
                 return texts, target
-    return [shown(part, ALL_DIGITS) for part in parts], shown(result, digits)
+    return [shown(part, FACTOR_DIGITS) for part in parts], shown(result, digits)
+
+
+def agrees(parts: Sequence[str], result: str, compute: Compute) -> bool:
+    """Is the result, as it is shown, what the parts give as they are shown?"""
+    written = len(result.partition("e")[0].replace("-", "").replace(".", "").lstrip("0"))
+    return shown(_tried(compute, parts), max(RESULT_DIGITS, written)) == result
 
 
 def _tried(compute: Compute, texts: Sequence[str]) -> float:
@@ -121,7 +128,7 @@ def _of_loss(loss: Loss) -> Iterator[tuple[str, Compute]]:
 
     def by_mean(parts: Sequence[float]) -> float:
         y, mean = (np.array([[part]]) for part in parts)
-        return float(loss.by_mean(y, mean, 1.0 - mean)[0, 0])
+        return float(loss.by_mean(y, mean)[0, 0])
 
     def by_z(parts: Sequence[float]) -> float:
         y, mean = parts

@@ -70,7 +70,7 @@ def _digits_of_sum(terms: list[float], total: float) -> tuple[int, str]:
     for digits in range(RESULT_DIGITS, ALL_DIGITS + 1):
         if shown(sum(float(shown(term, digits)) for term in terms)) == target:
             return digits, target
-    return ALL_DIGITS, target
+    return RESULT_DIGITS + 1, f"{target} but for rounding"
 
 
 def _cells(table: Table, values: Array, digits: int) -> tuple[str, ...]:
