@@ -356,6 +356,7 @@ def test_without_intercepts_there_are_none(loss: Loss) -> None:
     text = derive(subject(loss, (2,), intercept=False)).to_text()
     assert "b^[" not in text
     assert "intercept  " not in text
+    assert "    b " in derive(subject(loss)).to_text()
 
 
 def test_large_inputs_are_shortened_and_say_so() -> None:

@@ -263,14 +263,8 @@ def _chains(point: Point, layer: int) -> Step:
     head, columns = _shared(point, layer)
     columns += (f"∂{names.z(layer, k)}/∂{names.w(layer, j, k)}", f"∂L/∂{names.w(layer, j, k)}")
     values = np.column_stack([*(factor[unit] for factor in head), fed, gradient])
-    lines = [
-        (names.w(layer, i, u), point.subject.inputs[i] if layer == 1 else "")
-        for i in range(inputs)
-        for u in range(units)
-    ]
-    if b is not None:
-        lines += [(names.b(layer, u), "intercept") for u in range(units)]
-    table = Table(columns, tuple(lines), values, "product", reused=tuple(range(len(head))))
+    lines = names.parameters[point.network.spans[layer - 1]]
+    table = Table(columns, lines, values, "product", reused=tuple(range(len(head))))
     return Step(
         f"backward.{layer}",
         columns[-1],

@@ -70,12 +70,12 @@ class Table:
 class Step:
     """One step.
 
-    key: a name that stays, such as "backward.2". symbol: what is found. formula: what it equals, in symbols.
-    sentence: in words. value: the number or matrix found, or None for a step in symbols alone. factors with
-    operation: value is the product (or what the operation of that name, a key of `matrices.OPERATIONS`, makes) of the
-    factors. numbers: the formula with the numbers in it and the result, rounded so that it is true as it stands.
-    table: many values at once. lines: a derivation in symbols, line by line. notation: that it is told in, or "" for
-    both.
+    key: a name that stays, such as "backward.2". symbol: what is found. formula: what it equals, in the notation of
+    `symbols`, as all formulas here. sentence: in words; formulas in it stand between ⟦ and ⟧. value: the number or
+    matrix found, or None for a step in symbols alone. factors with operation: value is the product (or what the
+    operation of that name, a key of `rounding.RELATIONS` or `matrices.OPERATIONS`, makes) of the factors. numbers: the
+    formula with the numbers in it and the result, rounded so that it is true as it stands. table: many values at once.
+    lines: a derivation in symbols, line by line. notation: that it is told in, or "" for both.
     """
 
     key: str

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from newtron.explain.derivation import Factor, Step, Table
 from newtron.explain.numbers import equation
 from newtron.explain.point import Point
-from newtron.explain.update import LARGEST_HESSIAN, _fall, _lines, take
+from newtron.explain.update import LARGEST_HESSIAN, _fall, take
 from newtron.solvers import Newton
 from newtron.solvers.newton import NewtonState
 
@@ -46,8 +46,7 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
     assert state.hessian is not None
     j = int(np.argmax(np.abs(state.gradient)))
     slope, bend, w = state.gradient[j], state.hessian[j, j], state.params[j]
-    symbol = point.names.parameters()[j]
-    column = point.names.parameter_names()[j]
+    symbol, column = point.names.parameters[j]
     called = f" ({column})" if column else ""
     first = Step(
         "newton.slope",
@@ -94,7 +93,7 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
 
 def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
     assert state.hessian is not None
-    g = Table((f"∂{name}/∂w",), _lines(point), state.gradient[:, None])
+    g = Table((f"∂{name}/∂w",), point.names.parameters, state.gradient[:, None])
     extra = " The penalty adds α/m to the diagonal." if np.any(point.objective.alpha) else ""
     linear = point.network.is_linear
     made = (
@@ -147,7 +146,7 @@ def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damp
         why = after.status.value if after.status else ""
         return [Step("newton.step", "s", "0", f"The solver takes no step from here. {why} {after.note}".rstrip(), step)]
     values = np.column_stack([before.params, step, after.params])
-    table = Table(("w", "s", "new w"), _lines(point), values, "addition", rank=1)
+    table = Table(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
     left = before.hessian @ step + before.gradient
     plain = float(np.abs(left).max()) <= 1e-6 * max(float(np.abs(before.gradient).max()), 1e-300)
     if plain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,7 +182,10 @@ class Names:
         return "y" + self._index(c, self._widths[-1])
 
     def w(self, layer: int, j: int | str, k: int | str) -> str:
-        inputs, units = self._widths[layer - 1 : layer + 1]
+        inputs, units = self._widths[layer - 1], self._widths[layer]
+        if isinstance(j, int) and isinstance(k, int) and inputs > 1 and units > 1:
+            gap = "," if j > 8 or k > 8 else ""
+            return f"w_{{{j + 1}{gap}{k + 1}}}{self.mark(layer)}"
         shown = [str(i + 1) if isinstance(i, int) else i for i, of in ((j, inputs), (k, units)) if of > 1]
         gap = "," if any(len(i) > 1 for i in shown) and len(shown) > 1 else ""
         index = f"_{{{gap.join(shown)}}}" if shown else ""
@@ -194,25 +198,17 @@ class Names:
         """The letters that stand for a layer's inputs and units."""
         return "j", "c" if layer == self._last else "k"
 
-    def parameters(self) -> tuple[str, ...]:
-        """Every parameter, in the order of the flat vector."""
-        found = []
-        for layer, (inputs, units) in enumerate(zip(self._widths, self._widths[1:], strict=False), start=1):
-            found += [self.w(layer, j, k) for j in range(inputs) for k in range(units)]
+    @cached_property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """Symbol and name of every parameter, in the order of the flat vector. The name is the column that a
+        first-layer weight belongs to, "intercept" of a perceptron, else ""."""
+        found: list[tuple[str, str]] = []
+        for layer, (inputs, units) in enumerate(pairwise(self._widths), start=1):
+            columns = self._point.subject.inputs if layer == 1 else ("",) * inputs
+            found += [(self.w(layer, j, k), columns[j]) for j in range(inputs) for k in range(units)]
             if self._point.network.intercept:
-                found += [self.b(layer, k) for k in range(units)]
-        return tuple(found)
-
-    def parameter_names(self) -> tuple[str, ...]:
-        """The column that a first-layer weight belongs to, "intercept" of a perceptron, else ""."""
-        network, inputs = self._point.network, self._point.subject.inputs
-        found = [""] * network.n_params
-        units = self._widths[1]
-        for j, name in enumerate(inputs):
-            for k in range(units):
-                found[j * units + k] = name
-        if network.is_linear and network.intercept:
-            found[-units:] = ["intercept"] * units
+                name = "intercept" if self._last == 1 else ""
+                found += [(self.b(layer, k), name) for k in range(units)]
         return tuple(found)
 
     def output(self, c: int) -> str:

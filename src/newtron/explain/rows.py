@@ -66,7 +66,7 @@ def _one_parameter(point: Point) -> list[Step]:
 
 
 def _gradient(point: Point) -> list[Step]:
-    lines = tuple(zip(point.names.parameters(), point.names.parameter_names(), strict=True))
+    lines = point.names.parameters
     found = point.objective.evaluate(point.params, 1)
     assert found.gradient is not None
     pull = point.objective.alpha * point.params / point.m
@@ -90,13 +90,12 @@ def check(point: Point) -> list[Step]:
     gradient, params = point.gradient, point.params
     chosen = np.argsort(-np.abs(gradient), kind="stable")[:3]
     name = "J" if point.m > 1 else "L"
-    symbols, columns = point.names.parameters(), point.names.parameter_names()
     rows, lines = [], []
     for j in sorted(chosen.tolist()):
         h = 10.0 ** (np.ceil(np.log10(max(1.0, abs(params[j])))) - 5.0)
         above, below = (_mean_loss(point, j, move) for move in (h, -h))
         rows.append([gradient[j], above, below, h, (above - below) / (2.0 * h)])
-        lines.append((symbols[j], columns[j]))
+        lines.append(point.names.parameters[j])
     table = Table(
         (f"∂{name}/∂w", f"{name}(w + h)", f"{name}(w - h)", "h", "difference"),
         tuple(lines),

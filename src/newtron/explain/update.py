@@ -22,10 +22,6 @@ EXAMPLE_RATE, SMALLEST_RATE = 0.1, 1e-18
 LARGEST_HESSIAN = 500
 
 
-def _lines(point: Point) -> tuple[tuple[str, str], ...]:
-    return tuple(zip(point.names.parameters(), point.names.parameter_names(), strict=True))
-
-
 def take(point: Point, solver: Solver) -> tuple[State, State]:
     """The solver's state at the parameters, and after one step; the same where it stays."""
     with np.errstate(all="ignore"):
@@ -56,7 +52,7 @@ def gradient_descent(point: Point) -> list[Step]:
     name = "J" if point.m > 1 else "L"
     values = np.column_stack([before.params, np.full_like(before.params, rate), before.gradient, after.params])
     relation = "update" if after.iteration > before.iteration else ""
-    table = Table(("w", "η", f"∂{name}/∂w", "new w"), _lines(point), values, relation, reused=(2,), rank=2)
+    table = Table(("w", "η", f"∂{name}/∂w", "new w"), point.names.parameters, values, relation, reused=(2,), rank=2)
     steps = [Step("update.step", "new w", f"w - η ∂{name}/∂w", sentence, after.params, table=table)]
     steps.append(_fall("update.value", name, before, after))
     return steps
@@ -95,7 +91,7 @@ def own_solver(point: Point) -> list[Step]:
         why = after.status.value if after.status else ""
         return [Step("solver.step", "s", "0", f"{solver.name} takes no step from here. {why}", step)]
     values = np.column_stack([before.params, step, after.params])
-    table = Table(("w", "s", "new w"), _lines(point), values, "addition", rank=1)
+    table = Table(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
     formula, sentence = _words(solver, before, step)
     steps = [Step("solver.step", "s", formula, sentence, step, table=table)]
     steps.append(_fall("solver.value", name, before, after))
