@@ -14,8 +14,10 @@ import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from newtron.cli import main
+from newtron.cli.drawing import draw_network
 from newtron.cli.plots import Series, plot
 from newtron.model_file import load_bundle
+from newtron.network import Layer
 from newtron.table import read_table
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
@@ -193,3 +195,18 @@ def test_a_plot_puts_numbers_where_they_belong() -> None:
     assert plot("t", "x", "y", [Series(np.array([np.nan]), np.array([1.0]))]) == ""
     assert "<svg" in plot("t", "x", "y", [Series(np.zeros(3), np.full(3, 7.0))])
     assert "&lt;b&gt;" in plot("<b>", "x", "y", [Series(np.arange(3.0), np.arange(3.0))])
+
+
+def test_a_network_is_drawn_with_every_weight_or_says_what_is_left_out() -> None:
+    layers = (Layer(np.array([[1.0, -2.0], [0.5, 0.0], [3.0, 1.0]]), None), Layer(np.array([[4.0], [-1.0]]), None))
+    found = draw_network(layers, ["a", "b", "<c>"], ["y"])
+    assert found.count("<circle") == 6
+    assert found.count('class="w ') == 8
+    assert found.count("c1 n") == 2
+    widths = [float(w) for w in re.findall('stroke-width="([0-9.]+)"', found)]
+    assert max(widths[:6]) == widths[4] == 3.5  # 3.0 is the largest of the first layer
+    assert "&lt;c&gt;" in found
+    assert "not drawn" not in found
+    wide = draw_network((Layer(np.ones((40, 20)), None), Layer(np.ones((20, 1)), None)), ["x"] * 40, ["y"])
+    assert wide.count("<circle") == 25
+    assert "36 of 61 units" in wide

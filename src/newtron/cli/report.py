@@ -19,10 +19,12 @@ import newtron
 from newtron.cli.coefficients import coefficient_table
 from newtron.cli.compare import metric_table
 from newtron.cli.describe import column_pairs, missing_cells, target_pair
+from newtron.cli.drawing import draw_network
 from newtron.cli.plots import Series, plot
 from newtron.cli.stages import ENDS, Trained, ending
 from newtron.cli.words import clean, count, label, number, percent
 from newtron.errors import InputError
+from newtron.estimators.training import best_member
 from newtron.model_file import Bundle, check_writable, write_whole
 
 if TYPE_CHECKING:
@@ -48,8 +50,10 @@ tr.kept td{font-weight:700}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.5rem 0}
 dt{opacity:.7}
 dd{margin:0;overflow-wrap:anywhere}
+.figures figure{max-width:32rem}
 .figures{margin-top:1rem;display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:1rem}
 figure{margin:0}
+.scroll+figure{margin:1rem 0;max-width:46rem}
 figcaption{font-weight:600}
 svg{width:100%;height:auto}
 svg text{font-size:12px;fill:currentColor;font-variant-numeric:tabular-nums}
@@ -57,6 +61,9 @@ svg .g{stroke:currentColor;opacity:.14}
 svg .p{stroke-width:5;stroke-linecap:round;opacity:.55;fill:none}
 svg .l{stroke-width:2;fill:none}
 svg .r{stroke-width:1.3;stroke-dasharray:5 4;fill:none}
+svg .w{opacity:.75}
+svg .n{stroke-dasharray:6 3}
+svg .u{fill:Canvas;stroke-width:1.5}
 svg .c0{stroke:var(--b)}
 svg .c1{stroke:var(--v)}
 svg .c2{stroke:currentColor}
@@ -271,7 +278,21 @@ def _model(job: Job) -> str:
     sentence = (
         f"The prediction averages these networks, hidden units {estimator.activation}, shape from inputs to outputs."
     )
-    return _paragraphs([sentence]) + _table(["network", "shape", "share", "iterations", "objective", "end"], rows)
+    return (
+        _paragraphs([sentence])
+        + _table(["network", "shape", "share", "iterations", "objective", "end"], rows)
+        + _drawing(job)
+    )
+
+
+def _drawing(job: Job) -> str:
+    members = job.final.estimator.members_
+    best = members[best_member(members)]
+    target = job.whole.target
+    classes = [label(c) for c in target.classes]
+    outputs = [target.name] if job.task == "regression" else classes[1:] if len(classes) == 2 else classes
+    names = [clean(name) for name in job.schema.feature_names]
+    return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs])
 
 
 def _ends(job: Job) -> str:
