@@ -118,9 +118,13 @@ def _answer(estimator: Any, X: Array, place: int) -> Answer:
     if estimator._task == "regression":
         averaged = np.atleast_1d(np.asarray(estimator._averaged(X, estimator.scaling_.outputs))[0])
     else:
-        averaged = np.asarray(estimator._averaged(X, estimator.loss_.inverse_link))[0]
+        averaged = np.asarray(estimator._probabilities(X))[0]
     used = sum(member.share > 0.0 for member in estimator.members_)
-    return Answer(place + 1, used, estimator.members_[place].share, averaged)
+    return Answer(place + 1, used, estimator.members_[place].share, averaged, _temperature(estimator))
+
+
+def _temperature(estimator: Any) -> float:
+    return float(getattr(estimator, "temperature_", 1.0))
 
 
 def _input_names(estimator: Any) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def _answer(point: Point) -> list[Step]:
     """ŷ in the user's units, the class, and the average over members."""
     subject, scales = point.subject, point.subject.scales
     answer = subject.answer
-    averaged = answer is not None and answer.members > 1
+    averaged = answer is not None and (answer.members > 1 or answer.temperature != 1.0)
     steps = []
     if scales.changes_targets:
         back = point.mean[0] * scales.y_scale + scales.y_center
@@ -121,7 +121,10 @@ def _answer(point: Point) -> list[Step]:
     if averaged:
         assert answer is not None
         numbers = ", ".join(shown(value) for value in answer.averaged)
-        sentence = f"The model's own answer is the average over its {answer.members} networks: {numbers}."
+        what = f"the average over its {answer.members} networks" if answer.members > 1 else "this one"
+        if answer.temperature != 1.0:
+            what += f" to the power 1 / {shown(answer.temperature)} (its temperature), normalised"
+        sentence = f"The model's own answer is {what}: {numbers}."
         steps.append(Step("answer.average", "average", "", sentence, answer.averaged))
     return steps
 

@@ -43,13 +43,15 @@ class Scales:
 class Answer:
     """What the model says of the first row in the user's units, where the network explained is one of several.
 
-    member: counted from 1. members: how many have a share. averaged: mean (regression) or probabilities, (k,).
+    member: counted from 1. members: how many have a share. averaged: mean (regression, (k,)) or
+    probabilities of all classes, to the power 1 / temperature and normalised.
     """
 
     member: int
     members: int
     share: float
     averaged: Array
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
