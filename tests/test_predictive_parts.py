@@ -14,7 +14,7 @@ from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_at, 
 from newtron.inference.leave_one_out import left_out, some_rows
 from newtron.inference.mixture import Mixture
 from newtron.inference.noise import _TScale, fit_scale
-from newtron.inference.temperature import every_class, learn_temperature, tempered
+from newtron.inference.temperature import class_variance, every_class, learn_temperature, tempered
 from newtron.losses import loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
@@ -321,3 +321,35 @@ def test_a_temperature_mends_what_is_too_sure(stretch: float) -> None:
     assert isinstance(posterior, Posterior)
     found = learn_temperature((posterior,), np.ones(1), loss, X, Y, None)
     assert found == pytest.approx(stretch, rel=0.1)
+
+
+def test_base_rates_are_left_alone() -> None:
+    """With a row left out, the frequency of its class is a little lower: that is no reason for a temperature."""
+    network, loss = Network((1, 1)), loss_for("classification", None, 1)
+    X, Y = np.zeros((60, 1)), (np.arange(60) < 34).astype(float)[:, None]
+    params = np.array([0.0, np.log(34 / 26)])
+    posterior = posterior_at(TrainingObjective(network, loss, ArrayRows(X, Y)), params)
+    assert isinstance(posterior, Posterior)
+    assert learn_temperature((posterior,), np.ones(1), loss, X, Y, None) == 1.0
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_variance_of_probabilities_is_that_of_draws(k: int) -> None:
+    """Where it is small: the delta method, against draws from the posterior; and between members."""
+    n, network, loss = 4000, Network((2, k)), loss_for("classification", None, k)
+    X = rng.normal(size=(n, 2))
+    params = rng.normal(size=network.n_params)
+    p = every_class(loss.inverse_link(network.output(params, X)))
+    Y = np.eye(max(2, k))[[rng.choice(len(row), p=row) for row in p]]
+    objective = TrainingObjective(network, loss, ArrayRows(X, Y[:, 1:] if k == 1 else Y), 1.0)
+    posterior = posterior_at(objective, params)
+    assert isinstance(posterior, Posterior)
+    draws = params + np.linalg.solve(posterior.factor, rng.normal(size=(network.n_params, 4000))).T
+    of_draws = np.array([every_class(loss.inverse_link(0.5 * network.output(draw, X[:5]))) for draw in draws])
+    found = class_variance((posterior,), np.ones(1), loss, X[:5], 2.0)
+    np.testing.assert_allclose(found, of_draws.var(axis=0), rtol=0.15)
+    other = Posterior(network, params + 1.0, posterior.triangle, posterior.effective)
+    both = class_variance((posterior, other), np.array([0.25, 0.75]), loss, X[:5], 2.0)
+    a, b = (every_class(loss.inverse_link(0.5 * network.output(at.params, X[:5]))) for at in (posterior, other))
+    rest = 0.25 * found + 0.75 * class_variance((other,), np.ones(1), loss, X[:5], 2.0)
+    np.testing.assert_allclose(both, rest + 0.25 * 0.75 * np.square(a - b), rtol=1e-12)

@@ -2,7 +2,7 @@
 
 The average's probabilities p become p^(1/T), normalised (Guo et al. 2017, temperature scaling). T is the one under
 which the approximate leave-one-out probabilities of the training rows (`leave_one_out`) are most probable, with the
-prior log T ~ N(0, ½²). The most probable class stays what it was.
+prior log T ~ N(0, ½²); 1 where that gains next to nothing. The most probable class stays what it was.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from newtron.losses import Loss, softmax
 Array = NDArray[np.floating]
 
 _TEMPERATURES, _PRIOR_SD = np.exp(np.linspace(-2.0, 2.5, 181)), 0.5
+# One more parameter must gain one nat (Akaike 1974): a model that knows no more than how frequent the classes are is a
+# little worse than that with a row left out, and is not to be mended.
+_GAIN = 1.0
 # A row that is left out and thought impossible costs no more than this, whatever the linearisation makes of it.
 _LEAST = 1e-12
 
@@ -55,7 +58,8 @@ def learn_temperature(
     prior = -0.5 * np.square(np.log(_TEMPERATURES) / _PRIOR_SD)
     likely = [float(w @ _log_softmax_of(of_row / T, own)) for T in _TEMPERATURES]
     best = int(np.argmax(np.array(likely) + prior))
-    return float(_TEMPERATURES[best]) if np.isfinite(likely[best]) else 1.0
+    gain = likely[best] - float(w @ _log_softmax_of(of_row, own))
+    return float(_TEMPERATURES[best]) if gain > _GAIN else 1.0
 
 
 def _log_softmax_of(z: Array, own: Array) -> Array:
