@@ -214,9 +214,12 @@ def test_a_stretch_widens_everything() -> None:
     model = network().fit(X, Y)
     width = np.diff(model.predict_interval(NEW), axis=1)
     std = model.predict(NEW, return_std=True)[1]
+    parts = model.predict_uncertainty(NEW)
     model.predictive_ = replace(model.predictive_, stretch=2.0 * model.predictive_.stretch)
     np.testing.assert_allclose(np.diff(model.predict_interval(NEW), axis=1), 2.0 * width, rtol=1e-9)
     np.testing.assert_allclose(model.predict(NEW, return_std=True)[1], 2.0 * std, rtol=1e-12)
+    np.testing.assert_allclose(model.predict_uncertainty(NEW).model_std, 2.0 * parts.model_std, rtol=1e-12)
+    np.testing.assert_allclose(model.predict_uncertainty(NEW).noise_std, 2.0 * parts.noise_std, rtol=1e-12)
 
 
 def test_the_stretch_is_what_held_out_rows_say() -> None:
