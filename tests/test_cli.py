@@ -599,7 +599,7 @@ def test_the_live_display(tmp_path: Path) -> None:
     plain = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", seen)
     assert "Ctrl-C stops and keeps the best so far" in plain
     assert re.search(r"iteration +objective +gradient +decrement +time", plain)
-    assert "network: 3 members" in plain
+    assert "network: 2 members" in plain
     assert "Traceback" not in plain
     assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")  # the cursor is back
     final = plain[plain.index("rows, 9 columns") - 400 :]
