@@ -255,7 +255,9 @@ def test_a_weight_of_two_is_the_row_twice(name: str) -> None:
     np.testing.assert_allclose(pairs[0], pairs[1], rtol=1e-10)
 
 
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.task == "regression" or loss.convex], ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize(
+    "loss", [loss for loss in LOSSES if loss.task == "regression" or loss.convex], ids=lambda loss: type(loss).__name__
+)
 def test_the_change_of_a_losss_hessian(loss: Any) -> None:
     k = max(loss.min_outputs, 1) + (loss.min_outputs > 1)
     z, dz = RNG.normal(size=(5, k)), RNG.normal(size=(5, k))
@@ -307,10 +309,14 @@ def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
 
 
 def test_a_networks_members_know_their_penalty() -> None:
-    inputs, y = noisy_wave()
+    inputs, _ = noisy_wave()
+    y = np.sin(2.0 * inputs[:, 0]) * inputs[:, 1] + 0.2 * np.random.default_rng(4).normal(size=len(inputs))
     model = NetworkRegressor(n_starts=1).fit(inputs, y)
-    strong, weak = model.members_[:2]
-    assert [member.hidden for member in model.members_] == [(10,), (10,), (8, 8), (8, 8)]
+    line, strong, weak = model.members_[:3]
+    assert [member.hidden for member in model.members_] == [(), (10,), (10,), (8, 8), (8, 8)]
+    assert [member.share for member in model.members_] == [0.0, 0.25, 0.25, 0.25, 0.25]
+    assert line.log_evidence < strong.log_evidence
+    assert model.solution_ is not line.solution
     assert len(NetworkRegressor(hidden=(6,), n_starts=1).fit(inputs, y).members_) == 1
     assert strong.alpha[0] == pytest.approx(10.0**0.5 * weak.alpha[0])
     assert strong.alpha[-1] == 0.0  # the output's intercept
@@ -318,6 +324,18 @@ def test_a_networks_members_know_their_penalty() -> None:
     assert np.isfinite(strong.log_evidence)
     # In scaled units; the noise is 0.2 in those of the data.
     assert 0.15 < np.sqrt(strong.noise) * model.scaling_.y_scale[0] < 0.25
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0])
+def test_a_line_is_left_to_the_perceptron(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    inputs, new, slope = rng.normal(size=(100, 5)), rng.normal(size=(1000, 5)), rng.normal(size=5)
+    y = inputs @ slope + noise * rng.normal(size=100)
+    model = NetworkRegressor(n_starts=1).fit(inputs, y)
+    assert model.members_[0].share == 1.0
+    assert model.solution_ is model.members_[0].solution
+    error = np.sqrt(np.mean(np.square(model.predict(new) - new @ slope)))
+    assert error < 2.0 * noise * np.sqrt(6 / 100)  # twice that of least squares on the right columns
 
 
 def test_the_best_member_is_the_one_of_the_greatest_evidence() -> None:

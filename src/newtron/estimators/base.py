@@ -121,10 +121,10 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         pairs = shapes is None and regression and combine == "average"
         if shapes is None:
             with one_blas_thread():
-                mix = measured_mix(scaling, X, weight, Y.shape[1], self._task, bend=self.standardize)
+                mix = measured_mix(scaling, X, weight, Y.shape[1], bend=self.standardize)
             scaling, shapes, n_starts = mix.scaling, mix.shapes, -(-n_starts // mix.share_of_starts)
-            if combine == "average" and not regression:
-                combine = "stack"
+            if combine == "average":
+                combine = "believe" if regression else "stack"
         # In float64 until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
@@ -150,7 +150,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             threads=thread_count(self.n_jobs),
             callback=self._reporter(),
         )
-        self.members_ = with_shares(self._members(task), combine, weight)
+        self.members_ = with_shares(self._members(task), combine, X.shape[0], weight)
         self.solution_ = self.members_[best_member(self.members_)].solution
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
         self.scaling_ = scaling

@@ -33,8 +33,10 @@ def certificate_of(estimator: NewtronEstimator) -> Certificate:
     members = estimator.members_
 
     found: dict[int, Certificate] = {}
-    for shape in dict.fromkeys(member.hidden for member in members):
-        numbers = [i for i, member in enumerate(members) if member.hidden == shape]
+    # Objectives compare only between starts of one shape under one penalty.
+    kinds = [(member.hidden, float(member.alpha.max(initial=0.0))) for member in members]
+    for kind in dict.fromkeys(kinds):
+        numbers = [i for i, other in enumerate(kinds) if other == kind]
         own = [certify(m.solution, m.curvature, convex=_is_convex(estimator, m)) for m in (members[i] for i in numbers)]
         found |= dict(zip(numbers, with_starts(own), strict=True))
     used = [member.share > 0.0 for member in members]
@@ -131,9 +133,8 @@ def _training_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[
     return X, Y, weight
 
 
-def _is_stacked(estimator: Any) -> bool:
-    mixed = isinstance(getattr(estimator, "hidden", ()), str)
-    return mixed and estimator._task == "classification" and estimator.combine == "average"
+def _is_mixed(estimator: Any) -> bool:
+    return isinstance(getattr(estimator, "hidden", ()), str) and estimator.combine == "average"
 
 
 def _is_consistent(estimator: Any) -> bool:
@@ -141,8 +142,8 @@ def _is_consistent(estimator: Any) -> bool:
     members = estimator.members_
     kept = [member.share for member in members]
     shares = shares_of(members, getattr(estimator, "combine", "average"))
-    # Stacked shares follow from predictions for rows left out, which nobody keeps; they add up to 1.
-    same = kept == shares.tolist() or (_is_stacked(estimator) and abs(sum(kept) - 1.0) < 1e-9)
+    # Those of a mix follow from predictions for rows left out, or from evidence per row, which nobody keeps.
+    same = kept == shares.tolist() or (_is_mixed(estimator) and abs(sum(kept) - 1.0) < 1e-9)
     same &= estimator.solution_ is members[best_member(members)].solution
     if hasattr(estimator, "coef_"):
         again = _with(estimator, members)

@@ -44,15 +44,15 @@ class Mix:
     scaling: Scaling
 
 
-def measured_mix(scaling: Scaling, X: Any, weight: Any, n_outputs: int, task: str, *, bend: bool) -> Mix:
-    """The mix for X (n, p). bend: may columns be given once more, bent? In classification a perceptron is among the
+def measured_mix(scaling: Scaling, X: Any, weight: Any, n_outputs: int, *, bend: bool) -> Mix:
+    """The mix for X (n, p). bend: may columns be given once more, bent? A perceptron is always among the
     members."""
     n, p = X.shape
     for tier in _TIERS:
         if n > tier.rows or not _fits(tier, n, p, n_outputs):
             continue
         fed = scaling.bent(X, weight) if bend and tier.bent else scaling
-        return Mix(((), *tier.shapes) if task == "classification" else tier.shapes, tier.share_of_starts, fed)
+        return Mix(((), *tier.shapes), tier.share_of_starts, fed)
     return Mix(_LARGE, 1, scaling)
 
 

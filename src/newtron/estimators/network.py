@@ -66,7 +66,7 @@ class NetworkRegressor(Regression, _Network):
         asinh around its median, so that long tails are drawn in; each start gives two members, with the penalty that
         was chosen and the next weaker one on its path. Above 3,000 rows the shapes are (20,) and (10, 10), from half
         the starts; with many columns none is bent; where a matrix of curvature would be too large, (50,) with a fixed
-        alpha.
+        alpha. A perceptron is among the members; its share is 0 unless its evidence is clearly the greater.
     activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"
     alpha : float, "evidence" or "loo", default "evidence"
         L2 penalty on the weights, in units of one row's squared error in standardised targets; a number leaves
@@ -100,7 +100,8 @@ class NetworkRegressor(Regression, _Network):
         Network, solution, share, penalties, noise, effective parameters and log evidence of each;
         `member.solution.sentence` says how it ended.
     solution_ : Solution
-        Of the member with the greatest evidence (of equal penalties: the lowest objective), in standardised units.
+        Of the members with the greatest share the one of the greatest evidence (the lowest objective where alpha is a
+        number), in standardised units.
     effective_parameters_ : float
         Parameters that the data determine, averaged over the members by their shares; nan where alpha was given.
     scaling_ : Scaling
@@ -167,8 +168,8 @@ class NetworkClassifier(Classification, _Network):
         As in `NetworkRegressor`.
     alpha : float, "evidence" or "loo", default "loo"
         As in `NetworkRegressor`, in units of one row's log loss; where a network is too large for choosing it, alpha is
-        1. With hidden="auto" a perceptron is among the members, each start gives one, and their shares are those under
-        which the rows left out are most probable (stacking).
+        1. With hidden="auto" each start gives one member, and the shares of all, a perceptron among them, are those
+        under which the rows left out are most probable (stacking).
     loss : None, "log_loss" or "squared_error"
         None is the log loss; "squared_error" is that of the probabilities.
     class_weight : dict, "balanced" or None

@@ -33,6 +33,8 @@ FALLBACK_ALPHA = {"regression": 0.1, "classification": 1.0}
 _MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 2.5e9
 # Iterations and tolerance of a stage on the way to the chosen penalty.
 _STAGE, _ON_THE_WAY = 10, 1e-4
+# By how much more evidence for each row, in nats, a perceptron is believed rather than networks, and how gradually.
+_DOUBT, _BLUR = 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -258,14 +260,17 @@ def settle(output: Layer, loss: Loss, penalised: bool) -> None:
         output.W[:] = loss.visible(output.W)
 
 
-def with_shares(trained: list[Trained], combine: str, weight: Array | None) -> list[Member]:
-    """Shares of the members in the prediction: equal ("average"), all to the lowest objective ("best"), or those under
-    which the rows left out were most probable ("stack", where every member has such; else equal)."""
+def with_shares(trained: list[Trained], combine: str, n_rows: int, weight: Array | None) -> list[Member]:
+    """Shares of the members in the prediction: equal ("average"), all to one ("best"), those under which the rows left
+    out were most probable ("stack"), or by evidence between perceptron and networks ("believe"); the last two are equal
+    where what they need was not computed."""
     members = [each.member for each in trained]
     shares = shares_of(members, combine)
     losses = [each.left_out for each in trained if each.left_out is not None]
     if combine == "stack" and len(losses) == len(members):
         shares = stacking_shares(np.array(losses), weight)
+    elif combine == "believe":
+        shares = _believed(members, n_rows if weight is None else float(weight.sum()))
     return [replace(member, share=float(share)) for member, share in zip(members, shares, strict=True)]
 
 
@@ -275,10 +280,30 @@ def shares_of(members: list[Member], combine: str) -> Array:
     return np.eye(n)[best_member(members)] if combine == "best" else np.full(n, 1.0 / n)
 
 
+def _believed(members: list[Member], rows: float) -> Array:
+    """Equal shares of the networks, beside a perceptron's by how its evidence compares with their best.
+
+    Networks predict better than their evidence says, so that of a perceptron must be greater by `_DOUBT` nat a row.
+    """
+    evidence = np.array([member.log_evidence for member in members])
+    linear = np.array([not member.hidden for member in members])
+    if linear.all() or not linear.any() or not np.isfinite(evidence).all():
+        return np.full(len(members), 1.0 / len(members))
+    ahead = (float(evidence[linear].max()) - float(evidence[~linear].max())) / rows
+    believed = float(1.0 / (1.0 + np.exp(np.clip((_DOUBT - ahead) / _BLUR, -50.0, 50.0))))
+    if not 0.01 < believed < 0.99:
+        believed = float(np.round(believed))  # a share of next to nothing would only cost time when predicting
+    shares: Array = np.where(linear, believed / linear.sum(), (1.0 - believed) / (~linear).sum())
+    return shares
+
+
 def best_member(members: list[Member]) -> int:
-    """The member with the greatest evidence, or where it was not computed the lowest objective; a value that is not
-    finite is never the best."""
+    """Of the members with the greatest share the one with the greatest evidence, or where that was not computed with
+    the lowest objective; a value that is not finite is never the best."""
     chosen = all(np.isfinite(m.log_evidence) for m in members)
+    largest = max(m.share for m in members)
     values = [-m.log_evidence if chosen else m.solution.value for m in members]
-    values = [value if np.isfinite(value) else np.inf for value in values]
+    values = [
+        value if np.isfinite(value) and m.share == largest else np.inf for value, m in zip(values, members, strict=True)
+    ]
     return int(np.argmin(values))
