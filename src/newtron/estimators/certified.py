@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from newtron.errors import InputError
-from newtron.estimators.training import Member, best_member, scaled_rows, shares_of
+from newtron.estimators.logistic import firth_objective
+from newtron.estimators.training import Member, best_member, scaled_rows, with_shares
 from newtron.inference.agreement import agrees
 from newtron.inference.certificate import Certificate, certify, summarise, with_starts
-from newtron.inference.endpoint import measure
-from newtron.inference.firth import FirthObjective
+from newtron.inference.endpoint import Endpoint, measure
+from newtron.inference.firth_end import measure_firth
 from newtron.objective import TrainingObjective
 from newtron.parallel import one_blas_thread, thread_count
 from newtron.solvers import Solution, Status
@@ -44,7 +45,7 @@ def certificate_of(estimator: NewtronEstimator) -> Certificate:
 
 
 def _is_convex(estimator: NewtronEstimator, member: Member) -> bool:
-    # Firth's penalty, the log determinant of the information, is not known to be convex.
+    # Firth's penalty is not convex: a minimum under it is a local one, as far as is proved.
     return member.network.is_linear and estimator.loss_.convex and not _is_firth(estimator)
 
 
@@ -63,48 +64,29 @@ def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Cer
     data = _training_data(estimator, X, y, sample_weight)
     if data is None:  # classes that the model does not know: no objective at all
         return own, False, own
-    X, Y, weight = data
-    rows = scaled_rows(X, Y, weight, estimator.scaling_, thread_count(estimator.n_jobs))
     same = _is_consistent(estimator)
     anew = []
     for member in estimator.members_:
-        if _is_firth(estimator):
-            solution, agreed = _firth_again(estimator, member, X, Y, weight)
-            same &= agreed
-            anew.append(replace(member, solution=solution))
-            continue
-        objective = TrainingObjective(member.network, estimator.loss_, rows).with_alpha(member.alpha)
-        now = measure(objective, member.solution, thorough=True)
+        now = _measured(estimator, member, *data)
+        if now is None:
+            return own, False, own
         same &= agrees(member.solution, member.curvature, now, float(estimator.tol))
         solution = replace(member.solution, value=now.value, gradient_norm=now.relative_gradient)
         anew.append(replace(member, solution=solution, end=now.curvature))
     return certificate_of(_with(estimator, anew)), same, own
 
 
-def _firth_again(estimator: Any, member: Member, X: Any, Y: Array, weight: Array | None) -> tuple[Solution, bool]:
-    """Value and gradient of Firth's likelihood at the member's parameters, and whether they are what was kept."""
-    k, kept = member.network.n_outputs, member.solution
-    W = member.params.reshape(-1, k)
-    params = W.ravel() if k == 1 else (W[:, :-1] - W[:, -1:]).ravel()  # the last class is the reference
-    stated = kept.gradient if k == 1 else kept.gradient.reshape(-1, k)[:, :-1].ravel()
-    try:
-        objective = FirthObjective(
-            estimator.scaling_.inputs(X), Y if k == 1 else Y[:, :-1], weight, intercept=estimator.fit_intercept
-        )
-    except InputError:  # of other data, whose columns depend on each other
-        return kept, False
-    with one_blas_thread():
-        found = objective.evaluate(params, 1)
-        unit = 1.0 / objective.scale
-        condition = float(np.linalg.cond(objective.information(params) * unit * unit[:, None]))
-    assert found.gradient is not None
-    norm = relative_gradient(objective, found.gradient)
-    # Sums over the rows lose their number times the roundoff, and the inverse of the information its condition.
-    slack = 4.0 * (len(Y) + len(params)) * float(np.finfo(np.float64).eps) * condition
-    same = abs(found.value - kept.value) <= slack * (1.0 + abs(found.value))
-    same &= relative_gradient(objective, found.gradient - stated) <= slack
-    same &= kept.status is not Status.CONVERGED or norm <= float(estimator.tol) + slack
-    return replace(kept, value=found.value, gradient_norm=norm), bool(same)
+def _measured(estimator: Any, member: Member, X: Any, Y: Array, weight: Array | None) -> Endpoint | None:
+    """A member's end on these data; None where they have no objective, with columns that depend on each other."""
+    if _is_firth(estimator):
+        try:
+            firth = firth_objective(X, Y, weight, estimator.scaling_, member.network.intercept)
+        except InputError:
+            return None
+        return measure_firth(firth, member.solution, member.network.n_outputs, thorough=True)
+    rows = scaled_rows(X, Y, weight, estimator.scaling_, thread_count(estimator.n_jobs))
+    objective = TrainingObjective(member.network, estimator.loss_, rows, float(estimator.alpha))
+    return measure(objective, member.solution, thorough=True)
 
 
 def _with(estimator: Any, members: list[Member]) -> Any:

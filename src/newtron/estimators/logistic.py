@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
+from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Task, member_of, objective_of, settle
 from newtron.inference.firth import FirthObjective
-from newtron.inference.information import keep
+from newtron.inference.firth_end import measure_firth, of_all_classes
+from newtron.inference.information import MOST_PARAMETERS, keep
 from newtron.inference.overlap import classes_overlap
 from newtron.inference.profile import profile_intervals
 from newtron.inference.separation import Separation, find_separation
@@ -115,30 +117,32 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
     network = Network((task.X.shape[1], task.Y.shape[1]), task.activation, task.intercept)
     k = network.n_outputs
     with one_blas_thread():
-        objective = firth_objective(task, names)
+        objective = firth_objective(task.X, task.Y, task.weight, task.scaling, task.intercept, names)
         solver, chosen = _firth_solver(task.solver, objective)
         start = np.zeros(objective.n_params)
         solution = minimize(objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback)
         loss = -objective.log_likelihood(solution.params)[0] / objective.total_weight
     if k > 1:
-        # The last class is the reference, whose parameters are zero, and whose gradient is what the others' lacks to 0.
-        params, gradient = (part.reshape(-1, k - 1) for part in (solution.params, solution.gradient))
-        solution = replace(
-            solution,
-            params=np.column_stack([params, np.zeros(len(params))]).ravel(),
-            gradient=np.column_stack([gradient, -gradient.sum(axis=1)]).ravel(),
-        )
-        settle(network.split(solution.params)[-1], task.loss, penalised=False)
-    # The standard errors are those of the Fisher information at the estimate: what a perceptron keeps in any case.
-    information = keep(objective_of(task, network, task.threads), solution.params, loss)
-    alpha = np.zeros(network.n_params)
-    return Member(network, replace(solution, chosen=chosen), alpha, information=information)
+        # The last class is the reference, whose parameters are zero.
+        params = solution.params.reshape(-1, k - 1)
+        params = np.column_stack([params, np.zeros(len(params))]).ravel()
+        settle(network.split(params)[-1], task.loss, penalised=False)
+        solution = replace(solution, params=params, gradient=of_all_classes(solution.gradient, k))
+    solution = replace(solution, chosen=chosen)
+    plain = objective_of(task, network, task.threads)
+    value = plain.evaluate(solution.params, 0).value
+    # One pass more is little beside those of the training.
+    information = keep(plain, solution.params, value, asked=network.n_params <= MOST_PARAMETERS)
+    return Member(network, solution, end=measure_firth(objective, solution, k), information=information)
 
 
-def firth_objective(task: Task, names: tuple[str, ...] | None) -> FirthObjective:
-    """Firth's likelihood of the scaled rows; of more than two classes the last is the reference."""
-    Y = task.Y if task.Y.shape[1] == 1 else task.Y[:, :-1]
-    return FirthObjective(task.scaling.inputs(task.X), Y, task.weight, intercept=task.intercept, names=names)
+def firth_objective(
+    X: Any, Y: Array, weight: Array | None, scaling: Scaling, intercept: bool, names: tuple[str, ...] | None = None
+) -> FirthObjective:
+    """Firth's likelihood of the rows as they are trained on, X not yet scaled; of more than two classes the last is
+    the reference."""
+    Y = Y if Y.shape[1] == 1 else Y[:, :-1]
+    return FirthObjective(scaling.inputs(X), Y, weight, intercept=intercept, names=names)
 
 
 def _firth_solver(solver: str | Solver, objective: FirthObjective) -> tuple[Solver, str]:

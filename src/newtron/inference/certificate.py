@@ -136,10 +136,12 @@ class Certificate:
             "nearby, but a minimum is not proved.",
             "saddle": f"{'A member' if many else 'It'} ended on a saddle: in some direction the objective curves "
             "downwards, so it is no minimum.",
-            "not proved": "Whether this is a minimum is not proved: the curvature was not looked at."
-            if self.method == "none"
-            else "Whether this is a minimum is not proved: no direction that curves downwards was found, but not every "
-            "direction could be looked at.",
+            "not proved": "Whether this is a minimum is not proved: "
+            + (
+                "the gradient is zero to the tolerance, but the curvature was not measured."
+                if self.method == "none"
+                else "no direction that curves downwards was found, but not every direction could be looked at."
+            ),
             "not stationary": self._way_to_go(),
         }[self.nature]
 

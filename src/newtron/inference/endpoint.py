@@ -29,7 +29,7 @@ Array = NDArray[np.floating]
 # looked at right away and not kept (4 MB).
 _MATRIX, _KEPT = 2000, 700
 # Multiplications that a certificate may always take, some milliseconds, and else its share of the training's own.
-_FREE, _SHARE = 2e7, 0.3
+FREE_WORK, SHARE_OF_TRAINING = 2e7, 0.3
 # BLAS multiplies matrices this many times faster than a pass over rows does its work; eigenvalues take this many
 # times P³.
 _DENSE, _EIGEN = 4.0, 5.0
@@ -183,7 +183,7 @@ def _affordable(objective: TrainingObjective, solution: Solution) -> str:
     if counts.get("batch", 0):
         passes += 2.0 * solution.n_iter
     spent = passes * one_pass + counts.get("hessian", 0) * (matrix + P**3 / _DENSE)
-    free = max(_FREE, _SHARE * spent)
+    free = max(FREE_WORK, SHARE_OF_TRAINING * spent)
     eigen = _EIGEN * P**3 if P > _KEPT else 0.0
     if P <= _MATRIX and matrix + eigen <= free:
         return "matrix"

@@ -55,6 +55,7 @@ class FirthObjective(Objective):
         self.n_outputs = self._Y.shape[1]
         self.n_columns = X.shape[1] + intercept
         self.n_params = self.n_columns * self.n_outputs
+        self.n_rows = len(self._weight)
         self.rows_per_parameter = len(Y) * self.n_outputs / self.n_params
         gram = sum((B.T @ (w[:, None] * B) for B, _, w in self._blocks()), np.zeros((self.n_columns, self.n_columns)))
         self._refuse_dependent(gram, names)
@@ -122,10 +123,32 @@ class FirthObjective(Objective):
     @property
     def exact(self) -> bool:
         """Is the Hessian the exact one, and not the information in its place?"""
-        work = len(self._weight) * float(self.n_params) ** 3 * self.n_outputs**2
-        return work <= _WORK and self.n_params <= _MATRIX
+        return self.work <= _WORK and self.exact_hessian_allowed
 
-    def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
+    @property
+    def work(self) -> float:
+        """Multiplications of one exact Hessian."""
+        return self.n_rows * float(self.n_params) ** 3 * self.n_outputs**2
+
+    @property
+    def exact_hessian_allowed(self) -> bool:
+        """Does an exact Hessian fit in memory, however long it takes?"""
+        return self.n_params <= _MATRIX
+
+    def exact_hessian(self, params: Array) -> Array:
+        """The exact Hessian (P, P), whatever it costs; nan where the information is singular."""
+        self.counts["hessian"] += 1
+        hessian = self._evaluate(params, 2, False, exact=True).hessian
+        assert hessian is not None
+        return hessian
+
+    def radius(self) -> float:
+        """Largest norm of a row of [X, 1] that counts, its columns scaled to mean square 1."""
+        unit = 1.0 / np.square(self._scale.reshape(self.n_columns, -1)[:, 0])
+        lengths = (float(np.max(np.square(A[w > 0.0]) @ unit, initial=0.0)) for A, _, w in self._blocks())
+        return 1.001 * max(lengths) ** 0.5
+
+    def _evaluate(self, params: Array, order: int, gauss_newton: bool, exact: bool = False) -> Evaluation:
         n = self.total_weight
         information = self.information(params)
         factor = factorize(information)
@@ -136,7 +159,7 @@ class FirthObjective(Objective):
         log_det = 2.0 * float(np.log(np.abs(np.diagonal(factor.cholesky))).sum() + np.log(factor.scale).sum())
         inverse = factor.solve(np.eye(self.n_params)) if order > 0 else information
         bends = np.zeros_like(information)
-        with_bends = order > 1 and not gauss_newton and self.exact
+        with_bends = order > 1 and not gauss_newton and (exact or self.exact)
         for inputs, Y, weight in self._blocks():
             plain += float(weight @ _log_p(inputs @ params.reshape(self.n_columns, -1), Y))
             if order == 0:

@@ -19,9 +19,9 @@ from newtron.objective import TrainingObjective
 Array = NDArray[np.floating]
 
 # Errors of exp, log and tanh in units of the roundoff: NumPy's own tests allow four units in the last place.
-_FUNCTION = 8.0
+FUNCTION_ERROR = 8.0
 # The analysis is of first order; what it leaves out is smaller than what it finds.
-_SECOND_ORDER = 2.0
+SECOND_ORDER = 2.0
 # Activations that stay within -1 and 1.
 _BOUNDED = ("tanh", "sigmoid")
 
@@ -63,24 +63,24 @@ def rounding_of(
     # Root mean square of the loss's gradient, over all outputs: exact for squared errors, and for the others by
     # Pinsker's inequality, ½‖p - y‖² <= loss.
     residual = np.sqrt(2.0 * mean_loss) if regression else min(np.sqrt(k), np.sqrt(2.0 * mean_loss))
-    wrong = float(np.linalg.norm(z.error)) + u * (residual if regression else _FUNCTION)
+    wrong = float(np.linalg.norm(z.error)) + u * (residual if regression else FUNCTION_ERROR)
     gradient = _backward(objective, layers, inputs, (residual, wrong), summing, u)
     gradient += 2.0 * np.finfo(np.float64).eps * objective.alpha * np.abs(params) / objective.rows.total_weight
-    rough = (k + 2.0) * u * mean_loss if regression else _FUNCTION * u * (1.0 + float(z.size.sum()))
+    rough = (k + 2.0) * u * mean_loss if regression else FUNCTION_ERROR * u * (1.0 + float(z.size.sum()))
     of_value = residual * float(np.linalg.norm(z.error)) + summing * mean_loss + rough + 4.0 * u * penalty
     scaled = float(np.linalg.norm(objective.scale * params))
     if objective.is_linear:
         # The scaled columns have mean square 1, so the trace of their Gram matrix is their number; the loss's own
         # Hessian moves at most as far as z.
         q = objective.n_params // k
-        moved = 0.0 if objective.is_quadratic else (q + 3.0) * u * radius * scaled + _FUNCTION * u
+        moved = 0.0 if objective.is_quadratic else (q + 3.0) * u * radius * scaled + FUNCTION_ERROR * u
         added = float(np.max(objective.alpha / np.square(objective.scale), initial=0.0)) / objective.rows.total_weight
         curvature = k * q * (summing + 4.0 * u + moved) + 4.0 * float(np.finfo(np.float64).eps) * added
     else:
         depth = sum(objective.network.widths) + 10.0 * len(layers)
         size = 0.0 if hessian is None else _scaled_norm(hessian, objective.scale)
         curvature = 4.0 * (summing + depth * u) * size
-    return Rounding(_SECOND_ORDER * of_value, _SECOND_ORDER * gradient, _SECOND_ORDER * curvature)
+    return Rounding(SECOND_ORDER * of_value, SECOND_ORDER * gradient, SECOND_ORDER * curvature)
 
 
 def _scaled_norm(hessian: Array, scale: Array) -> float:
@@ -113,7 +113,7 @@ def _forward(objective: TrainingObjective, layers: tuple[Layer, ...], u: float) 
             network.f.apply(zero)
             a = abs(float(zero[0, 0])) + size  # no activation is steeper than 1
             a = np.minimum(a, 1.0) if network.activation in _BOUNDED else a
-            at = _Sizes(a, error + _FUNCTION * u * a)
+            at = _Sizes(a, error + FUNCTION_ERROR * u * a)
     return found, at
 
 
@@ -141,7 +141,7 @@ def _backward(
             out.b[:] = own
         if number:
             W = np.abs(layers[number].W)
-            steep = largest * below.error + _FUNCTION * u  # the slope moves at most as far as z
+            steep = largest * below.error + FUNCTION_ERROR * u  # the slope moves at most as far as z
             back = delta @ W.T
             error = error @ W.T + (W.shape[1] + 3.0) * u * back + back * steep
             delta = back
