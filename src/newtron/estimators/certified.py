@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from newtron.errors import InputError
-from newtron.estimators.logistic import firth_objective
+from newtron.estimators.logistic import firth_objective, is_firth
 from newtron.estimators.training import Member, best_member, scaled_rows, with_shares
 from newtron.inference.agreement import agrees
 from newtron.inference.certificate import Certificate, certify, summarise, with_starts
@@ -46,11 +46,7 @@ def certificate_of(estimator: NewtronEstimator) -> Certificate:
 
 def _is_convex(estimator: NewtronEstimator, member: Member) -> bool:
     # Firth's penalty is not convex: a minimum under it is a local one, as far as is proved.
-    return member.network.is_linear and estimator.loss_.convex and not _is_firth(estimator)
-
-
-def _is_firth(estimator: Any) -> bool:
-    return getattr(estimator, "penalty", "l2") == "firth"
+    return member.network.is_linear and estimator.loss_.convex and not is_firth(estimator)
 
 
 def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
@@ -78,7 +74,7 @@ def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Cer
 
 def _measured(estimator: Any, member: Member, X: Any, Y: Array, weight: Array | None) -> Endpoint | None:
     """A member's end on these data; None where they have no objective, with columns that depend on each other."""
-    if _is_firth(estimator):
+    if is_firth(estimator):
         try:
             firth = firth_objective(X, Y, weight, estimator.scaling_, member.network.intercept)
         except InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from newtron.errors import InputError
+from newtron.estimators.logistic import check_profile, coefficient_profile, firth_objective, is_firth
 from newtron.estimators.training import scaled_rows
-from newtron.inference.covariance import COVARIANCES, FROM_THE_FIT, Scores, bread, scores
+from newtron.inference.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
+from newtron.inference.firth_end import against_last, of_all_classes
 from newtron.inference.information import Information, keep
+from newtron.inference.profile import Profile
 from newtron.inference.summary import Fitted, Summary, summarize
 from newtron.objective import TrainingObjective
 from newtron.parallel import thread_count
@@ -32,6 +36,12 @@ _WEIGHTED_CLASSES = (
 )
 
 
+_WEIGHTED_FIRTH = (
+    "class_weight changes what is fitted: the likelihood is weighted by class, and this formula takes a weight of 2 "
+    "for two rows."
+)
+
+
 class _Rows:
     """The rows of a fit, given again: the objective over them, and the class weights among their weights."""
 
@@ -47,8 +57,9 @@ class _Rows:
         scaled = model.scaling_.targets(Y).astype(X.dtype, copy=False)
         rows = scaled_rows(X, scaled, weight, model.scaling_, thread_count(model.n_jobs))
         known = member.information
-        alpha = member.alpha if known is None else known.penalty.T.ravel()
-        self.objective = TrainingObjective(member.network, model.loss_, rows).with_alpha(alpha)
+        alpha: Any = model.alpha if known is None else known.penalty.T.ravel()
+        self.objective = TrainingObjective(member.network, model.loss_, rows, alpha)
+        self.X, self.Y, self.weight = X, Y, weight
         self._check(model)
 
     def _check(self, model: _Perceptron) -> None:
@@ -63,14 +74,25 @@ class _Rows:
                 f"{other}: their total weight is {rows.total_weight:g} instead of {known.weight:g}; give summary the "
                 "sample_weight that fit had."
             )
-        gradient = self.objective.evaluate(member.params, 1).gradient
-        assert gradient is not None
+        gradient = self._gradient(model)
         apart = np.abs(gradient - member.solution.gradient) / self.objective.gradient_scale
         if member.solution.converged and not float(apart.max(initial=0.0)) <= _ANOTHER_GRADIENT:
             raise InputError(
                 f"{other}: the gradient over them is not that of the fit; give summary the X, y and sample_weight that "
                 "fit had, in the same order of columns."
             )
+
+    def _gradient(self, model: Any) -> Array:
+        member = model.members_[0]
+        if not is_firth(model):
+            gradient = self.objective.evaluate(member.params, 1).gradient
+            assert gradient is not None
+            return gradient
+        network = member.network
+        firth = firth_objective(self.X, self.Y, self.weight, model.scaling_, network.intercept)
+        gradient = firth.evaluate(against_last(member.params, network.n_outputs), 1).gradient
+        assert gradient is not None
+        return of_all_classes(gradient, network.n_outputs)
 
 
 def summary_of(
@@ -83,6 +105,7 @@ def summary_of(
     sample_weight: Any = None,
     coverage: float = 0.95,
     baseline: Any = None,
+    intervals: str = "wald",
     names: list[str] | None = None,
     classes: list[str] | None = None,
 ) -> Summary:
@@ -93,9 +116,12 @@ def summary_of(
         raise InputError(f"coverage={coverage!r} must be below 1, such as 0.95.")
     if X is None and (y is not None or sample_weight is not None):
         raise InputError("summary got y or sample_weight without X: give X and y, the rows the model was trained on.")
+    check_choice("intervals", intervals, ("wald", "profile"))
+    if intervals == "profile":
+        _check_profiled(model, X, covariance, groups)
     rows = None if X is None else _Rows(model, X, y, sample_weight)
     information = _information(model, rows)
-    kind = _kind(covariance, groups, bool(information.penalty.any()), X is None)
+    kind = _kind(covariance, groups, _penalty(model, information), X is None)
     network = model.members_[0].network
     found = bread(information, model.loss_, network.intercept)
     sums: Scores | None = None
@@ -105,6 +131,9 @@ def summary_of(
         params = model.members_[0].params
         sums = scores(rows.objective, params, found, kind, rows.class_factor, numbers)
     fitted = _fitted(model, information, names, classes, kind)
+    if intervals == "profile":
+        assert rows is not None
+        fitted = replace(fitted, profile=_profile(model, rows, coverage))
     return summarize(fitted, kind, float(coverage), _baseline(model, baseline), sums, found)
 
 
@@ -154,11 +183,44 @@ def _information(model: Any, rows: _Rows | None) -> Information:
     return found
 
 
-def _kind(covariance: str | None, groups: Any, penalised: bool, without_rows: bool) -> str:
-    kind = covariance
-    if kind is None:
+def _check_profiled(model: Any, X: Any, covariance: str | None, groups: Any) -> None:
+    check_profile(model)
+    if X is None:
+        raise InputError(
+            "intervals='profile' are made from the rows: give summary the X and y that the model was trained on."
+        )
+    if groups is not None or covariance in FROM_THE_ROWS:
+        raise InputError(
+            "intervals='profile' are those of the likelihood of independent rows: leave out covariance and groups, or "
+            "take intervals='wald'."
+        )
+
+
+def _profile(model: Any, rows: _Rows, coverage: float) -> Profile:
+    fitted = (model.coef_[0], model.intercept_ if model.fit_intercept else np.zeros(0))
+    return coefficient_profile(rows.X, rows.Y[:, 0], rows.weight, fitted, model.penalty, coverage, tests=True)
+
+
+def _penalty(model: Any, information: Information) -> str:
+    return "firth" if is_firth(model) else "l2" if information.penalty.any() else ""
+
+
+def _kind(covariance: str | None, groups: Any, penalty: str, without_rows: bool) -> str:
+    kind, penalised = covariance, penalty == "l2"
+    if kind is None and penalty != "firth":
         kind = "cluster" if groups is not None else "posterior" if penalised else "classical"
-    check_choice("covariance", kind, COVARIANCES)
+    if kind is not None:
+        check_choice("covariance", kind, COVARIANCES)
+    if penalty == "firth":
+        if kind not in (None, "fisher") or groups is not None:
+            raise InputError(
+                "penalty='firth' has one covariance, 'fisher': leave out covariance and groups, or fit without Firth's "
+                "penalty."
+            )
+        return "fisher"
+    assert kind is not None
+    if kind == "fisher":
+        raise InputError("covariance='fisher' is for penalty='firth': leave it out.")
     if penalised and kind == "classical":
         raise InputError(
             "covariance='classical' is wrong under a penalty: choose 'posterior' (the penalty as a prior) or "
@@ -233,5 +295,6 @@ def _fitted(
         outputs=tuple(outputs),
         trouble="" if solution.converged else solution.sentence,
         determined=solution.status is not Status.UNBOUNDED,
-        remarks=(_WEIGHTED_CLASSES,) if weighted else (),
+        firth=is_firth(model),
+        remarks=(_WEIGHTED_FIRTH if is_firth(model) else _WEIGHTED_CLASSES,) if weighted else (),
     )

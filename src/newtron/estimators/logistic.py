@@ -15,7 +15,7 @@ from newtron.inference.firth import FirthObjective
 from newtron.inference.firth_end import measure_firth, of_all_classes
 from newtron.inference.information import MOST_PARAMETERS, keep
 from newtron.inference.overlap import classes_overlap
-from newtron.inference.profile import profile_intervals
+from newtron.inference.profile import Profile, profile_intervals, profile_tests
 from newtron.inference.separation import Separation, find_separation
 from newtron.linalg import is_sparse
 from newtron.losses import loss_for
@@ -112,6 +112,11 @@ def _resumed(task: Task, objective: TrainingObjective, before: Solution) -> Solu
     )
 
 
+def is_firth(estimator: Any) -> bool:
+    """Is it fitted by Firth's penalised likelihood?"""
+    return getattr(estimator, "penalty", "l2") == "firth"
+
+
 def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
     """The perceptron at the optimum of Firth's penalised likelihood, with its parameters laid out as in any other."""
     network = Network((task.X.shape[1], task.Y.shape[1]), task.activation, task.intercept)
@@ -124,8 +129,8 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
         loss = -objective.log_likelihood(solution.params)[0] / objective.total_weight
     if k > 1:
         # The last class is the reference, whose parameters are zero.
-        params = solution.params.reshape(-1, k - 1)
-        params = np.column_stack([params, np.zeros(len(params))]).ravel()
+        others = solution.params.reshape(-1, k - 1)
+        params = np.column_stack([others, np.zeros(len(others))]).ravel()
         settle(network.split(params)[-1], task.loss, penalised=False)
         solution = replace(solution, params=params, gradient=of_all_classes(solution.gradient, k))
     solution = replace(solution, chosen=chosen)
@@ -165,10 +170,18 @@ def _firth_solver(solver: str | Solver, objective: FirthObjective) -> tuple[Solv
 _ELSEWHERE = 1e-4
 
 
-def coefficient_intervals(
-    X: Any, y: Array, weight: Array | None, fitted: tuple[Array, Array], penalty: str, coverage: float
-) -> Array:
-    """Profile-likelihood bounds (p, 2) of the coefficients of two classes, then of the intercept where there is one.
+def coefficient_profile(
+    X: Any,
+    y: Array,
+    weight: Array | None,
+    fitted: tuple[Array, Array],
+    penalty: str,
+    coverage: float,
+    *,
+    tests: bool = False,
+) -> Profile:
+    """Profile-likelihood intervals, and where asked for tests, of the coefficients of two classes, then of the
+    intercept where there is one.
 
     X, y (0 and 1) and weight: those of the fit. fitted: coefficients (p,) and intercept (1,), or (0,) without one.
     """
@@ -177,41 +190,52 @@ def coefficient_intervals(
     # The means of the columns are taken out: the coefficients are the same, and their curvature is better told apart.
     center = np.zeros(len(w)) if is_sparse(X) or not has_intercept else X.mean(axis=0, dtype=np.float64)
     centered = X if is_sparse(X) else X.astype(np.float64) - center
-    bounds = _bounds(centered, y, weight, np.append(w, b + center @ w), has_intercept, penalty, coverage)
-    if has_intercept and center.any():
-        try:
-            bounds[-1] = _bounds(X, y, weight, np.append(w, b), has_intercept, penalty, coverage, which=[len(w)])[0]
-        except InputError:
-            bounds[-1] = np.nan  # columns so far from zero that nothing can be said of a row of zeros
-    return bounds
+
+    def of(X: Any, b: Array, which: list[int] | None) -> Profile:
+        objective, total = _likelihood(X, y, weight, has_intercept, penalty)
+        return _profiled(objective, total, np.append(w, b), coverage, which, tests)
+
+    if not (has_intercept and center.any()):
+        return of(centered, b, None)
+    found = of(centered, b + center @ w, list(range(len(w))))
+    try:
+        last = of(X, b, [len(w)])
+    except InputError:  # columns so far from zero that nothing can be said of a row of zeros
+        last = Profile(np.full((1, 2), np.nan), np.full(1, np.nan), np.full(1, np.nan))
+    return Profile(*(np.concatenate(pair) for pair in zip(found, last, strict=True)))
 
 
-def _bounds(
-    X: Any,
-    y: Array,
-    weight: Array | None,
-    params: Array,
-    intercept: bool,
-    penalty: str,
-    coverage: float,
-    which: list[int] | None = None,
-) -> Array:
+def _likelihood(
+    X: Any, y: Array, weight: Array | None, intercept: bool, penalty: str
+) -> tuple[FirthObjective | TrainingObjective, float]:
+    """What is profiled, divided by the total weight, and the weight."""
     Y = np.asarray(y, dtype=np.float64)[:, None]
-    objective: FirthObjective | TrainingObjective
     if penalty == "firth":
-        objective = FirthObjective(X, Y, weight, intercept=intercept)
-        total = objective.total_weight
-    else:
-        rows = ArrayRows(X.astype(np.float64), Y, None if weight is None else weight.astype(np.float64))
-        network = Network((X.shape[1], 1), "identity", intercept)
-        objective = TrainingObjective(network, loss_for("classification", "log_loss", 1), rows)
-        total = rows.total_weight
+        firth = FirthObjective(X, Y, weight, intercept=intercept)
+        return firth, firth.total_weight
+    rows = ArrayRows(X.astype(np.float64), Y, None if weight is None else weight.astype(np.float64))
+    network = Network((X.shape[1], 1), "identity", intercept)
+    return TrainingObjective(network, loss_for("classification", "log_loss", 1), rows), rows.total_weight
+
+
+def _profiled(
+    objective: FirthObjective | TrainingObjective,
+    total: float,
+    params: Array,
+    coverage: float,
+    which: list[int] | None,
+    tests: bool,
+) -> Profile:
+    from scipy.special import chdtrc
+
     gradient = objective.evaluate(params, 1).gradient
     assert gradient is not None
     if not relative_gradient(objective, gradient) <= _ELSEWHERE:
         raise InputError("X, y and sample_weight are not those of the fit: its coefficients are no optimum for them.")
     optimum = minimize(objective, params, Newton()).params
-    return profile_intervals(objective, optimum, total, coverage=coverage, which=which)
+    intervals = profile_intervals(objective, optimum, total, coverage=coverage, which=which)
+    statistics = profile_tests(objective, optimum, total, which) if tests else np.full(len(intervals), np.nan)
+    return Profile(intervals, statistics, np.asarray(chdtrc(1.0, statistics)))
 
 
 def check_penalty(penalty: Any, alpha: Any, loss: str | None) -> None:
@@ -230,6 +254,8 @@ def check_profile(estimator: Any) -> None:
     """Is there a likelihood to be profiled?"""
     if len(estimator.classes_) > 2:
         raise InputError("Profile intervals are those of two classes, and this model has more.")
+    if not estimator.solution_.converged and not (estimator.separation_ is not None and estimator.separation_.found):
+        raise InputError("Profile intervals start at the optimum, and this fit did not converge.")
     if estimator.loss_.name != "log_loss" or estimator.alpha != 0.0:
         raise InputError("Profile intervals need the log loss without alpha: its penalty is no part of the likelihood.")
     if estimator.class_weight is not None:

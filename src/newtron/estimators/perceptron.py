@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.coefficients import summary_of
-from newtron.estimators.logistic import check_penalty, check_profile, coefficient_intervals, firth_member, judged
+from newtron.estimators.logistic import check_penalty, check_profile, coefficient_profile, firth_member, judged
 from newtron.estimators.tasks import Classification, Regression
 from newtron.estimators.training import Task, Trained
 from newtron.inference.separation import Separation
@@ -288,6 +288,7 @@ class PerceptronClassifier(Classification, _Perceptron):
         sample_weight: Any = None,
         coverage: float = 0.95,
         baseline: Any = None,
+        intervals: str = "wald",
     ) -> Summary:
         """Coefficients with standard errors, z, p and intervals, and how well the model fits. Prints as a table.
 
@@ -305,10 +306,15 @@ class PerceptronClassifier(Classification, _Perceptron):
             the rows' scores, with the leverages of the weighted least-squares problem at the optimum; HC1 is n/(n - p).
             "cluster": as in `PerceptronRegressor.summary` and statsmodels, with the normal distribution; Stata's logit
             has the factor G/(G - 1) alone. Under a penalty "posterior": (I + S)⁻¹, or "sandwich": (I + S)⁻¹ I
-            (I + S)⁻¹; there are no tests then. None is "posterior" under a penalty, "cluster" with groups, and
-            "classical" else.
+            (I + S)⁻¹; there are no tests then. Under penalty="firth" there is one: "fisher", the inverse of the Fisher
+            information at Firth's estimates (Heinze & Schemper 2002). None is "fisher" there, "posterior" under
+            alpha, "cluster" with groups, and "classical" else.
         baseline : a class, or None
             None is the first of classes_.
+        intervals : {"wald", "profile"}
+            "wald": estimate and standard error, by the normal distribution. "profile", with X and y, for two classes
+            under penalty="firth" or no penalty: where the (penalised) likelihood, maximised over the other
+            coefficients, has fallen too far; the tests are likelihood-ratio tests by χ² then.
 
         Raises
         ------
@@ -324,6 +330,7 @@ class PerceptronClassifier(Classification, _Perceptron):
             sample_weight=sample_weight,
             coverage=coverage,
             baseline=baseline,
+            intervals=intervals,
         )
 
     def profile_intervals(self, X: Any, y: Any, sample_weight: Any = None, *, coverage: float = 0.95) -> Array:
@@ -342,7 +349,7 @@ class PerceptronClassifier(Classification, _Perceptron):
             raise InputError(f"y must be one of {self.classes_.tolist()!r} for each of the {X.shape[0]} rows of X.")
         fitted = (self.coef_[0], self.intercept_ if self.fit_intercept else np.zeros(0))
         codes = (labels == self.classes_[1]).astype(np.float64)
-        return coefficient_intervals(X, codes, weight, fitted, self.penalty, coverage)
+        return coefficient_profile(X, codes, weight, fitted, self.penalty, coverage).intervals
 
     def decision_function(self, X: Any) -> Array:
         """The raw prediction z = xw + b: (n,) for two classes (positive means `classes_[1]`), else (n, K)."""

@@ -3,7 +3,8 @@
 With R'R = I, the information in the rows, and the penalty's Hessian S, all of them are Z M Z' where ZZ' = (I + S)^-1.
 Z comes from a QR decomposition of R on the root of S, never from the inverse of a matrix. M is
 
-- classical, posterior: 1, times the residual variance for a regression (Laplace's approximation under a penalty)
+- classical, posterior, fisher (under Firth's penalty): 1, times the residual variance for a regression (Laplace's
+  approximation under a penalty)
 - sandwich, under a penalty: Z'IZ, the variance of the penalised estimate if the model is right (Gray 1992)
 - HC0 to HC3: sum of u u' over the rows, u = Z'B'e the row's score, its residuals as they are (White 1980), times
   n/(n - p), over the root of 1 - leverage, or over 1 - leverage (MacKinnon & White 1985; for several outputs the
@@ -29,7 +30,7 @@ from newtron.rows import Chunk
 
 Array = NDArray[np.floating]
 
-FROM_THE_FIT = ("classical", "posterior", "sandwich")
+FROM_THE_FIT = ("classical", "posterior", "sandwich", "fisher")
 FROM_THE_ROWS = ("HC0", "HC1", "HC2", "HC3", "cluster")
 COVARIANCES = (*FROM_THE_FIT, *FROM_THE_ROWS)
 

@@ -128,7 +128,7 @@ class FirthObjective(Objective):
     @property
     def work(self) -> float:
         """Multiplications of one exact Hessian."""
-        return self.n_rows * float(self.n_params) ** 3 * self.n_outputs**2
+        return float(self.n_rows) * float(self.n_params) ** 3 * float(self.n_outputs) ** 2
 
     @property
     def exact_hessian_allowed(self) -> bool:
@@ -146,7 +146,7 @@ class FirthObjective(Objective):
         """Largest norm of a row of [X, 1] that counts, its columns scaled to mean square 1."""
         unit = 1.0 / np.square(self._scale.reshape(self.n_columns, -1)[:, 0])
         lengths = (float(np.max(np.square(A[w > 0.0]) @ unit, initial=0.0)) for A, _, w in self._blocks())
-        return 1.001 * max(lengths) ** 0.5
+        return 1.001 * float(np.sqrt(max(lengths)))
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool, exact: bool = False) -> Evaluation:
         n = self.total_weight

@@ -31,6 +31,26 @@ _SHORT = 1e-18
 _OUTWARDS = 20
 
 
+class Profile(NamedTuple):
+    """intervals (P, 2); statistics (P,), twice the fall of the log-likelihood to where the parameter is 0, and their
+    p_values by χ² with one degree of freedom. nan where not found."""
+
+    intervals: Array
+    statistics: Array
+    p_values: Array
+
+
+def profile_tests(objective: Objective, params: Array, weight: float, which: Sequence[int] | None = None) -> Array:
+    """Likelihood-ratio statistics (len(which),) of each parameter being 0, arguments as in `profile_intervals`.
+
+    Under Firth's penalty that of the whole model stays in, as in logistf (Heinze & Schemper 2002).
+    """
+    chosen = range(objective.n_params) if which is None else which
+    with one_blas_thread(), np.errstate(all="ignore"):
+        top = _LogLikelihood(objective, weight, np.asarray(params, dtype=np.float64))
+        return np.array([top.statistic(j) for j in chosen])
+
+
 def profile_intervals(
     objective: Objective,
     params: Array,
@@ -88,6 +108,12 @@ class _LogLikelihood:
                 n = self.weight
                 return _Point(-n * found.value, -n * found.gradient, inverse, n * found.hessian)
         return None
+
+    def statistic(self, j: int) -> float:
+        """Twice the fall of the log-likelihood from its maximum to where parameter j is 0."""
+        if self._at_optimum is None:
+            return float("nan")
+        return max(0.0, 2.0 * _Branches(self, j).fall(0.0))
 
     def bound(self, j: int, side: float, fall: float) -> float:
         """One bound of parameter j; nan where there is none to be found."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +17,8 @@ from newtron.inference.covariance import (
     residual_covariance,
 )
 from newtron.inference.information import Information
+from newtron.inference.profile import Profile
+from newtron.inference.summary_notes import notes_on
 from newtron.inference.summary_text import as_html, as_text
 from newtron.losses import Loss
 
@@ -27,18 +28,13 @@ FORMULAS = {
     "classical": "classical: right if the model is",
     "posterior": "posterior: inverse of the penalised Hessian, the penalty taken as a Gaussian prior",
     "sandwich": "sandwich under the penalty: variance of the penalised estimate if the model is right",
+    "fisher": "fisher: inverse Fisher information at the estimates of Firth's penalised likelihood",
     "HC0": "HC0 (White): right also if the variance or the likelihood is not",
     "HC1": "HC1: White's with n/(n - p)",
     "HC2": "HC2: White's with each residual over the root of 1 - leverage",
     "HC3": "HC3: White's with each residual over 1 - leverage",
     "cluster": "clustered: rows of one group may depend on each other",
 }
-# A condition beyond this leaves fewer than six digits.
-_BAD_CONDITION = 1e10
-_NO_TESTS = (
-    "No tests: the penalty pulls estimates towards zero on purpose, so an estimate over its standard error has no "
-    "known distribution under the hypothesis of zero."
-)
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,9 @@ class Fitted:
 
     coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale (p,), y_scale (k,): of training.
     terms: (p,) names of the inputs. outputs: names of the targets or classes. trouble: a sentence where the fit is no
-    optimum, else "". determined: False where it has none, so that no standard error has a meaning. remarks: what else
-    a reader must know.
+    optimum, else "". determined: False where it has none, so that no standard error has a meaning. firth: the
+    estimates are those of Firth's penalised likelihood. profile: of two classes, in the order of coefficients, where
+    intervals and tests are by the likelihood. remarks: what else a reader must know.
     """
 
     information: Information
@@ -62,6 +59,8 @@ class Fitted:
     outputs: tuple[str, ...]
     trouble: str = ""
     determined: bool = True
+    firth: bool = False
+    profile: Profile | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -77,20 +76,25 @@ class Summary:
     names : tuple of str
         Of the rows: the input, preceded by "output: " where there are several outputs.
     estimates, standard_errors, statistics, p_values : (M,)
-        statistics is estimate / standard error. nan where a coefficient is not estimable, and p_values are nan under a
-        penalty.
+        statistics is estimate / standard error, or of the likelihood-ratio test. nan where a coefficient is not
+        estimable, and p_values are nan under a penalty on the weights.
     intervals : (M, 2)
         Lower and upper end, with `coverage`.
     covariance : str
         Which formula.
     covariance_matrix : (M, M)
-    statistic : "t" or "z"
+    interval_method : "wald" or "profile"
+        From the standard errors, or by profiling the likelihood.
+    statistic : "t", "z" or "χ²"
     degrees_of_freedom : float
         Of t; inf for z.
     log_likelihood, aic, bic : float
         AIC = -2 log L + 2k, BIC = -2 log L + k log n, with k = effective_parameters and, for each target of a
         regression, 1 for the residual variance, whose maximum-likelihood estimate RSS/n is in log L. (So has R;
         statsmodels and Stata leave that 1 out.) n is the total weight of the rows.
+    penalised_log_likelihood : float or None
+        Under Firth's penalty log L + ½ log det I, I the Fisher information in the units of the data: what the fit
+        maximised. log L, AIC and BIC are without it.
     effective_parameters : float
         How many the rows determine; under a penalty tr((I + S)^-1 I).
     n_rows : int
@@ -115,11 +119,13 @@ class Summary:
     covariance: str
     covariance_matrix: Array
     coverage: float
+    interval_method: str
     statistic: str
     degrees_of_freedom: float
     log_likelihood: float
     aic: float
     bic: float
+    penalised_log_likelihood: float | None
     effective_parameters: float
     n_rows: int
     total_weight: float
@@ -156,6 +162,8 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
     estimates, matrix = estimates[order], matrix[np.ix_(order, order)]
     df = _degrees_of_freedom(information, found, sums, regression, kind)
     errors, statistics, p_values, intervals = _tests(estimates, matrix, df, coverage)
+    if fitted.profile is not None:
+        intervals, statistics, p_values = _profiled(fitted.profile, first, baseline)
     penalised = bool(information.penalty.any())
     terms = (*(("intercept",) if fitted.intercept else ()), *fitted.terms)
     aliases = tuple(_alias_text(alias, fitted, q) for alias in found.aliases) if fitted.determined else ()
@@ -171,11 +179,13 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
         covariance=kind,
         covariance_matrix=matrix,
         coverage=coverage,
-        statistic="t" if regression else "z",
+        interval_method="wald" if fitted.profile is None else "profile",
+        statistic="t" if regression else "z" if fitted.profile is None else "χ²",
         degrees_of_freedom=df,
         log_likelihood=log_likelihood,
         aic=aic,
         bic=bic,
+        penalised_log_likelihood=_penalised(fitted, log_likelihood) if fitted.firth else None,
         effective_parameters=found.effective * (len(outputs) if regression else 1),
         n_rows=information.n_rows,
         total_weight=information.weight,
@@ -183,7 +193,7 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
         r_squared=r_squared,
         aliases=aliases,
         trouble=_trouble(fitted),
-        notes=tuple(_notes(fitted, found, sums, penalised, bool(aliases), residuals)),
+        notes=tuple(notes_on(fitted, found, sums, penalised, bool(aliases), residuals)),
         title=_title(fitted, baseline),
         formula=FORMULAS[kind],
         terms=terms,
@@ -266,6 +276,23 @@ def _tests(estimates: Array, matrix: Array, df: float, coverage: float) -> tuple
     return errors, statistics, np.asarray(p_values), intervals
 
 
+def _profiled(profile: Profile, order: list[int], baseline: int) -> Profile:
+    """In the order of the summary; with the other class as the baseline every coefficient has the other sign."""
+    intervals = profile.intervals[order]
+    if baseline == 1:
+        intervals = -intervals[:, ::-1]
+    return Profile(intervals, profile.statistics[order], profile.p_values[order])
+
+
+def _penalised(fitted: Fitted, log_likelihood: float) -> float:
+    """log L + ½ log det I. The triangle R'R = I is in scaled columns."""
+    R = fitted.information.root
+    others = len(R) // len(fitted.coefficients)
+    with np.errstate(divide="ignore"):
+        half_log_det = float(np.sum(np.log(np.abs(np.diagonal(R)))))
+    return log_likelihood + half_log_det + others * float(np.sum(np.log(fitted.x_scale)))
+
+
 def _criteria(fitted: Fitted, found: Bread) -> tuple[float, float, float]:
     """log L, AIC, BIC."""
     information = fitted.information
@@ -317,37 +344,6 @@ def _trouble(fitted: Fitted) -> str:
     if fitted.determined:
         return f"{fitted.trouble} The numbers below are not those of an optimum."
     return f"{fitted.trouble} Without finite estimates there are no standard errors."
-
-
-def _notes(
-    fitted: Fitted, found: Bread, sums: Scores | None, penalised: bool, aliased: bool, spread: Array | None
-) -> Iterable[str]:
-    if aliased:
-        yield (
-            "Some columns are combinations of others: a coefficient that can be traded for theirs without any "
-            "prediction changing is not estimable, and the one shown is that of one solution among many."
-        )
-    if found.condition > _BAD_CONDITION:
-        digits = max(0, round(15.5 - np.log10(found.condition)))
-        yield (
-            f"Some columns are nearly combinations of others (condition {found.condition:.0e} in columns of equal "
-            f"norm): about {digits} digits of the standard errors are right, if the data themselves are that precise."
-        )
-    if spread is not None and np.isnan(spread).any():
-        yield "There are not more rows than parameters: no variance is left to be estimated."
-    if sums is not None and sums.whole:
-        yield (
-            f"Rows with leverage 1 ({sums.whole:,} of them) are fitted exactly, whatever their target, and add nothing "
-            "to the robust covariance."
-        )
-    if sums is not None and 0 < sums.n_groups <= found.effective:
-        yield (
-            f"The {sums.n_groups} groups are no more than the parameters: clustered errors of so few groups are "
-            "usually too small."
-        )
-    yield from fitted.remarks
-    if penalised:
-        yield _NO_TESTS
 
 
 def _title(fitted: Fitted, baseline: int) -> str:

@@ -56,14 +56,20 @@ def facts(summary: Summary) -> list[str]:
     lines = [
         f"{n}, {parameters}; log-likelihood {summary.log_likelihood:.6g}, AIC {summary.aic:.6g}, BIC {summary.bic:.6g}"
     ]
+    if summary.penalised_log_likelihood is not None:
+        lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:.6g}")
     if summary.residual_sd is not None and summary.r_squared is not None:
         sd, r2 = np.atleast_1d(summary.residual_sd), np.atleast_1d(summary.r_squared)
         lines.append(
             f"residual standard deviation {', '.join(map(amount, sd))}; R² {', '.join(f'{v:.5f}' for v in r2)}; "
             f"t with {summary.degrees_of_freedom:.6g} degrees of freedom"
         )
-    known = np.isfinite(summary.standard_errors).any()
-    return [*lines, f"standard errors {summary.formula}"] if known else lines
+    if np.isfinite(summary.standard_errors).any():
+        lines.append(f"standard errors {summary.formula}")
+    if summary.interval_method == "profile":
+        penalised = "" if summary.penalised_log_likelihood is None else "penalised "
+        lines.append(f"intervals by the profile {penalised}likelihood, tests by its ratio")
+    return lines
 
 
 def as_text(summary: Summary) -> str:

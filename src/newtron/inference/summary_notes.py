@@ -1,0 +1,67 @@
+"""What a reader of a summary must know beside its numbers, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.inference.covariance import Bread, Scores
+
+if TYPE_CHECKING:
+    from newtron.inference.summary import Fitted
+
+Array = NDArray[np.floating]
+
+# A condition beyond this leaves fewer than six digits.
+_BAD_CONDITION = 1e10
+_FIRTH_WALD = (
+    "Estimate and standard error say little of a coefficient whose likelihood is lopsided, as under separation{}."
+)
+_FIRTH_PROFILE = ': intervals="profile", with X and y, gives intervals and tests by the penalised likelihood itself'
+_NOT_FOUND = (
+    "A bound that is not there was not found: the likelihood never falls so far, or its arithmetic ends before, as "
+    "where columns depend on each other."
+)
+_NO_TESTS = (
+    "No tests: the penalty pulls estimates towards zero on purpose, so an estimate over its standard error has no "
+    "known distribution under the hypothesis of zero."
+)
+
+
+def notes_on(
+    fitted: Fitted, found: Bread, sums: Scores | None, penalised: bool, aliased: bool, spread: Array | None
+) -> Iterator[str]:
+    """sums: of the rows, where the formula reads them. spread: covariance of a regression's residuals, or None."""
+    if aliased:
+        yield (
+            "Some columns are combinations of others: a coefficient that can be traded for theirs without any "
+            "prediction changing is not estimable, and the one shown is that of one solution among many."
+        )
+    if found.condition > _BAD_CONDITION:
+        digits = max(0, round(15.5 - np.log10(found.condition)))
+        yield (
+            f"Some columns are nearly combinations of others (condition {found.condition:.0e} in columns of equal "
+            f"norm): about {digits} digits of the standard errors are right, if the data themselves are that precise."
+        )
+    if spread is not None and np.isnan(spread).any():
+        yield "There are not more rows than parameters: no variance is left to be estimated."
+    if sums is not None and sums.whole:
+        yield (
+            f"Rows with leverage 1 ({sums.whole:,} of them) are fitted exactly, whatever their target, and add nothing "
+            "to the robust covariance."
+        )
+    if sums is not None and 0 < sums.n_groups <= found.effective:
+        yield (
+            f"The {sums.n_groups} groups are no more than the parameters: clustered errors of so few groups are "
+            "usually too small."
+        )
+    yield from fitted.remarks
+    if fitted.firth and fitted.profile is None and fitted.determined:
+        yield _FIRTH_WALD.format(_FIRTH_PROFILE if len(fitted.outputs) == 2 else "")
+    if fitted.profile is not None and np.isnan(fitted.profile.intervals).any():
+        yield _NOT_FOUND
+    if penalised:
+        yield _NO_TESTS
