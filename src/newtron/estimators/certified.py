@@ -33,12 +33,15 @@ def certificate_of(estimator: NewtronEstimator) -> Certificate:
     """From what was measured at the end of each member's training."""
     members = estimator.members_
 
+    separation = getattr(estimator, "separation_", None)
+    separated = separation is not None and separation.found
     found: dict[int, Certificate] = {}
-    # Objectives compare only between starts of one shape under one penalty.
-    kinds = [(member.hidden, float(member.alpha.max(initial=0.0))) for member in members]
-    for kind in dict.fromkeys(kinds):
-        numbers = [i for i, other in enumerate(kinds) if other == kind]
-        own = [certify(m.solution, m.curvature, convex=_is_convex(estimator, m)) for m in (members[i] for i in numbers)]
+    for shape in dict.fromkeys(member.hidden for member in members):
+        numbers = [i for i, member in enumerate(members) if member.hidden == shape]
+        own = [
+            certify(m.solution, m.curvature, convex=_is_convex(estimator, m), separated=separated)
+            for m in (members[i] for i in numbers)
+        ]
         found |= dict(zip(numbers, with_starts(own), strict=True))
     used = [member.share > 0.0 for member in members]
     return summarise([found[i] for i in range(len(members))], used, partial(_recomputed, estimator))

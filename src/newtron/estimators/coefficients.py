@@ -270,6 +270,12 @@ def feature_names(model: Any) -> list[str]:
     return [f"x{i + 1}" for i in range(model.n_features_in_)] if given is None else [str(name) for name in given]
 
 
+def _is_separated(model: Any) -> bool:
+    """Was it proved that no coefficients are best, wherever the training was stopped?"""
+    found = getattr(model, "separation_", None)
+    return found is not None and found.found
+
+
 def _fitted(
     model: Any, information: Information, names: list[str] | None, classes: list[str] | None, kind: str
 ) -> Fitted:
@@ -294,7 +300,7 @@ def _fitted(
         terms=tuple(feature_names(model) if names is None else names),
         outputs=tuple(outputs),
         trouble="" if solution.converged else solution.sentence,
-        determined=solution.status is not Status.UNBOUNDED,
+        determined=solution.status is not Status.UNBOUNDED and not _is_separated(model),
         firth=is_firth(model),
         remarks=(_WEIGHTED_FIRTH if is_firth(model) else _WEIGHTED_CLASSES,) if weighted else (),
     )

@@ -132,8 +132,8 @@ class Certificate:
             "minimum": f"{'Each member' if many else 'It'} ended where the gradient is zero to the tolerance and "
             "every direction curves upwards: a local minimum. That no lower one exists elsewhere is not proved.",
             "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero as far as rounding tells, as "
-            "that of a unit is which the penalty has switched off, and all others curve upwards: nothing lower is seen "
-            "nearby, but a minimum is not proved.",
+            "that of a unit is which the penalty has switched off, or of coefficients that the rows hardly determine, "
+            "and all others curve upwards: nothing lower is seen nearby, but a minimum is not proved.",
             "saddle": f"{'A member' if many else 'It'} ended on a saddle: in some direction the objective curves "
             "downwards, so it is no minimum.",
             "not proved": "Whether this is a minimum is not proved: "
@@ -202,9 +202,9 @@ def _finite(number: float) -> float | None:
     return float(number) if math.isfinite(number) else None
 
 
-def certify(solution: Solution, curvature: Curvature, *, convex: bool) -> Certificate:
-    """The certificate of one training."""
-    endless = solution.status is Status.UNBOUNDED and not math.isfinite(curvature.loss_gap_bound)
+def certify(solution: Solution, curvature: Curvature, *, convex: bool, separated: bool = False) -> Certificate:
+    """The certificate of one training. separated: the classes are proved to be, so that there is no minimum."""
+    endless = (separated or solution.status is Status.UNBOUNDED) and not math.isfinite(curvature.loss_gap_bound)
     return Certificate(
         converged=solution.converged,
         sentence=solution.sentence,

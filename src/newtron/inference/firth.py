@@ -142,6 +142,19 @@ class FirthObjective(Objective):
         assert hessian is not None
         return hessian
 
+    def leverage_length(self, params: Array) -> float:
+        """Σ w_i h_i |x_i|² with the hat values h_i = tr(V_i S_i), which add to P, in scaled columns."""
+        factor = factorize(self.information(params))
+        if factor is None:
+            return float("nan")
+        inverse = factor.solve(np.eye(self.n_params))
+        unit = 1.0 / np.square(self._scale.reshape(self.n_columns, -1)[:, 0])
+        total = 0.0
+        for inputs, _, weight in self._blocks():
+            h = np.einsum("iab,iab->i", _variance(self._p(inputs, params)), self._hat(inputs, inverse))
+            total += float((weight * h) @ (np.square(inputs) @ unit))
+        return total
+
     def radius(self) -> float:
         """Largest norm of a row of [X, 1] that counts, its columns scaled to mean square 1."""
         unit = 1.0 / np.square(self._scale.reshape(self.n_columns, -1)[:, 0])

@@ -103,7 +103,9 @@ def _of_all_classes(hessian: Array, q: int, K: int) -> Array:
 def _rounding(objective: FirthObjective, params: Array, radius: float, K: int) -> Rounding:
     """Bounds of first order. The likelihood's own part is as in `rounding_of`. For the penalty: the information as
     computed is within a share ρ of itself, in every direction, so its log determinant is off by P ρ at most and the
-    hat values, which add to P, by the same share; no derivative of a row's variance is larger than the variance.
+    hat values, which add to P, by the same share. No derivative of a row's variance is larger than a few times the
+    variance, so the penalty's curvature is a sum of hat values times squared rows (and, by Cauchy and Schwarz, P times
+    that).
     """
     u, n, W = 0.5 * objective.epsilon, objective.n_rows, objective.total_weight
     q, m, P = objective.n_columns, objective.n_outputs, objective.n_params
@@ -116,15 +118,16 @@ def _rounding(objective: FirthObjective, params: Array, radius: float, K: int) -
     mean_loss = max(0.0, -objective.log_likelihood(params)[0] / W)
     residual = min(float(np.sqrt(m + 1.0)), float(np.sqrt(2.0 * mean_loss)))
     moved = (q + 3.0) * u * radius * float(np.linalg.norm(objective.scale * params)) + FUNCTION_ERROR * u
-    of_sum = P * (summing + 4.0 * u + moved)
+    of_sum = P * (summing + 4.0 * u)
     unit = 1.0 / objective.scale
     least = float(np.linalg.eigvalsh(information * unit * unit[:, None] / W)[0])
-    share = (of_sum + 10.0 * P**2 * u) / least if least > 0.0 else _TOO_FAR
-    share = min(share, _TOO_FAR)
+    # What moves z changes a row's variance by a share of itself; what is lost in sums is lost of all directions.
+    share = min(moved + (of_sum + 10.0 * P**2 * u) / least, _TOO_FAR) if least > 0.0 else _TOO_FAR
     value = residual * off + summing * mean_loss + FUNCTION_ERROR * u * (1.0 + float(size.sum())) + 0.5 * P * share / W
     of_hats = 0.5 * P * radius * (share + summing + 8.0 * u + moved) / W
     gradient = scale * (off + FUNCTION_ERROR * u + (summing + 4.0 * u) * residual + of_hats)
-    curvature = K * (of_sum + 4.0 * (P * radius) ** 2 * (2.0 * share + summing + 8.0 * u + moved) / W)
+    bends = (P + 4.0) * m * objective.leverage_length(params)
+    curvature = K * (of_sum + moved + bends * (2.0 * share + summing + 8.0 * u + moved) / W)
     each = np.repeat(gradient[:, None], K, axis=1)
     each[:, -1] *= max(1, K - 1)  # of the last class it is a sum
     return Rounding(SECOND_ORDER * value, SECOND_ORDER * each.ravel(), SECOND_ORDER * curvature)
