@@ -48,9 +48,19 @@ def names(bundle: Bundle) -> list[str]:
 def show_coefficients(screen: Screen, bundle: Bundle) -> None:
     """The table of `coefficient_table`, with its sentences."""
     screen.heading("Coefficients, in the units of the data")
-    before, head, table, after = coefficient_table(bundle)
-    for line in before:
-        screen.line(line, indent=2)
+    summary = _summary(bundle)
+    if summary is None:
+        head, table = _estimates(bundle)
+    else:
+        # How training ended has its own part of the screen; here stands what follows from it.
+        trouble = summary.trouble.removeprefix(bundle.estimator.solution_.sentence).strip()
+        for line in [*([trouble] if trouble else []), *facts(summary)]:
+            screen.line(line, indent=2)
+        head, table = ["name", *header(summary)[1:]], []
+        for output, cells in rows(summary):
+            indent = "" if output is None else "  "
+            table += [] if output is None else [[output] + [""] * (len(head) - 1)]
+            table += [[indent + name, *rest] for name, *rest in cells]
     screen.table(head, table[:_TERMS_SHOWN])
     if len(table) > _TERMS_SHOWN:
         screen.line(f"and {len(table) - _TERMS_SHOWN:,} more, which --json lists", indent=2)

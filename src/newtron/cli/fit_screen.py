@@ -11,7 +11,7 @@ import newtron
 from newtron.cli.compare import metric_table
 from newtron.cli.describe import column_pairs, missing_cells, target_pair
 from newtron.cli.screen import Screen
-from newtron.cli.stages import Trained, ending, ends_facts, sentences
+from newtron.cli.stages import Trained, ending, ends_facts, sentences, unsaid
 from newtron.cli.words import capital, count, seconds, strict
 from newtron.solvers import Status
 
@@ -40,15 +40,17 @@ def print_screen(job: Job) -> None:
         screen.gap()
     screen.heading("How training ended")
     ends = list(job.trained.items()) + ([("on all rows", job.refit)] if job.refit else [])
-    screen.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name)])
+    said: list[str] = []
+    screen.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name, said)])
     screen.gap()
     screen.heading("Certificate of the model that is written")
-    for sentence in job.final.estimator.certificate_.sentences():
+    for sentence in unsaid(job.final.estimator.certificate_.sentences(), said):
         screen.line(sentence, indent=2)
     screen.gap()
-    if job.notes:
+    notes = unsaid(job.notes, said)
+    if notes:
         screen.heading("Please note")
-        screen.notes(job.notes)
+        screen.notes(notes)
         screen.gap()
     trained_on = len(job.rows) if job.refit or not len(job.held_out) else len(job.training)
     again = " (again, all of them)" if job.refit else ""
@@ -62,9 +64,11 @@ def print_screen(job: Job) -> None:
     screen.line(f"Next:    {command}")
 
 
-def _end_pairs(trained: Trained, name: str) -> list[tuple[str, str]]:
+def _end_pairs(trained: Trained, name: str, said: list[str]) -> list[tuple[str, str]]:
+    """said: sentences of the ends before; those of this one are added."""
     # Plain convergence needs no second sentence.
-    found = [s for s in sentences(trained.estimator) if s != Status.CONVERGED.value]
+    found = [s for s in sentences(trained.estimator) if s not in (Status.CONVERGED.value, *said)]
+    said += found
     summary = f"{capital(ending(trained.estimator))}, {seconds(trained.seconds)}."
     return [(name, f"{summary} {' '.join(found)}" if len(found) == 1 else summary)] + [
         (name, sentence) for sentence in found if len(found) > 1

@@ -11,7 +11,7 @@ from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
 from newtron.cli.compare import Report, metric_table
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.screen import Screen
-from newtron.cli.stages import ENDS, ending
+from newtron.cli.stages import ENDS, ending, sentences, unsaid
 from newtron.cli.words import count, label, listed, number, strict
 from newtron.errors import InputError
 from newtron.model_file import Bundle, load_bundle, separation_to_json, settings_to_json
@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         screen.heading("The columns it reads")
         screen.pairs(column_pairs(bundle.schema))
     notes = list(dict.fromkeys([*(report.notes if report else warnings_of(bundle.schema) if bundle.schema else [])]))
+    notes = unsaid(notes, sentences(bundle.estimator))
     if notes:
         screen.gap()
         screen.heading("Please note")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -154,6 +154,12 @@ def ending(estimator: Any) -> str:
 def sentences(estimator: Any) -> list[str]:
     """Each way in which members ended, in whole sentences."""
     return list(dict.fromkeys(member.solution.sentence for member in estimator.members_))
+
+
+def unsaid(lines: Iterable[str], said: Iterable[str]) -> list[str]:
+    """Lines that repeat none of the sentences that stand on the same screen already."""
+    known = list(said)
+    return [line for line in lines if not any(sentence in line for sentence in known)]
 
 
 def ends_facts(trained: Trained) -> list[dict[str, Any]]:
