@@ -48,19 +48,9 @@ def names(bundle: Bundle) -> list[str]:
 def show_coefficients(screen: Screen, bundle: Bundle) -> None:
     """The table of `coefficient_table`, with its sentences."""
     screen.heading("Coefficients, in the units of the data")
-    summary = _summary(bundle)
-    if summary is None:
-        head, table = _estimates(bundle)
-    else:
-        # How training ended has its own part of the screen; here stands what follows from it.
-        trouble = summary.trouble.removeprefix(bundle.estimator.solution_.sentence).strip()
-        for line in [*([trouble] if trouble else []), *facts(summary)]:
-            screen.line(line, indent=2)
-        head, table = ["name", *header(summary)[1:]], []
-        for output, cells in rows(summary):
-            indent = "" if output is None else "  "
-            table += [] if output is None else [[output] + [""] * (len(head) - 1)]
-            table += [[indent + name, *rest] for name, *rest in cells]
+    before, head, table, after = coefficient_table(bundle)
+    for line in before:
+        screen.line(line, indent=2)
     screen.table(head, table[:_TERMS_SHOWN])
     if len(table) > _TERMS_SHOWN:
         screen.line(f"and {len(table) - _TERMS_SHOWN:,} more, which --json lists", indent=2)
@@ -74,7 +64,9 @@ def coefficient_table(bundle: Bundle) -> tuple[list[str], list[str], list[list[s
     summary = _summary(bundle)
     if summary is None:
         return [], *_estimates(bundle), _meaning(bundle, None)
-    before = [*([summary.trouble] if summary.trouble else []), *facts(summary)]
+    # How training ended is told elsewhere; here stands what follows from it.
+    trouble = summary.trouble.removeprefix(bundle.estimator.solution_.sentence).strip()
+    before = [*([trouble] if trouble else []), *facts(summary)]
     head: list[str] = ["name", *header(summary)[1:]]
     table: list[list[str]] = []
     for output, cells in rows(summary):

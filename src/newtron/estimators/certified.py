@@ -13,15 +13,13 @@ from sklearn.utils.validation import validate_data
 
 from newtron.errors import InputError
 from newtron.estimators.logistic import firth_objective, is_firth
-from newtron.estimators.training import Member, best_member, scaled_rows, with_shares
+from newtron.estimators.training import Member, best_member, scaled_rows, shares_of
 from newtron.inference.agreement import agrees
 from newtron.inference.certificate import Certificate, certify, summarise, with_starts
 from newtron.inference.endpoint import Endpoint, measure
 from newtron.inference.firth_end import measure_firth
 from newtron.objective import TrainingObjective
-from newtron.parallel import one_blas_thread, thread_count
-from newtron.solvers import Solution, Status
-from newtron.solvers.base import relative_gradient
+from newtron.parallel import thread_count
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator
@@ -32,12 +30,13 @@ Array = NDArray[np.floating]
 def certificate_of(estimator: NewtronEstimator) -> Certificate:
     """From what was measured at the end of each member's training."""
     members = estimator.members_
-
     separation = getattr(estimator, "separation_", None)
     separated = separation is not None and separation.found
     found: dict[int, Certificate] = {}
-    for shape in dict.fromkeys(member.hidden for member in members):
-        numbers = [i for i, member in enumerate(members) if member.hidden == shape]
+    # Objectives compare only between starts of one shape under one penalty.
+    kinds = [(member.hidden, float(member.alpha.max(initial=0.0))) for member in members]
+    for kind in dict.fromkeys(kinds):
+        numbers = [i for i, other in enumerate(kinds) if other == kind]
         own = [
             certify(m.solution, m.curvature, convex=_is_convex(estimator, m), separated=separated)
             for m in (members[i] for i in numbers)
@@ -54,11 +53,6 @@ def _is_convex(estimator: NewtronEstimator, member: Member) -> bool:
 
 def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
     """The certificate of the model as it is on these data, whether that is what was kept, and what was kept."""
-    if _is_firth(estimator):
-        raise InputError(
-            'verify does not know Firth\'s likelihood (penalty="firth"): profile_intervals, with the rows of the fit, '
-            "checks that its coefficients are an optimum for them."
-        )
     own = certificate_of(estimator)
     data = _training_data(estimator, X, y, sample_weight)
     if data is None:  # classes that the model does not know: no objective at all
@@ -84,7 +78,7 @@ def _measured(estimator: Any, member: Member, X: Any, Y: Array, weight: Array | 
             return None
         return measure_firth(firth, member.solution, member.network.n_outputs, thorough=True)
     rows = scaled_rows(X, Y, weight, estimator.scaling_, thread_count(estimator.n_jobs))
-    objective = TrainingObjective(member.network, estimator.loss_, rows, float(estimator.alpha))
+    objective = TrainingObjective(member.network, estimator.loss_, rows).with_alpha(member.alpha)
     return measure(objective, member.solution, thorough=True)
 
 

@@ -126,7 +126,6 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
         solver, chosen = _firth_solver(task.solver, objective)
         start = np.zeros(objective.n_params)
         solution = minimize(objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback)
-        loss = -objective.log_likelihood(solution.params)[0] / objective.total_weight
     if k > 1:
         # The last class is the reference, whose parameters are zero.
         others = solution.params.reshape(-1, k - 1)
@@ -138,7 +137,8 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
     value = plain.evaluate(solution.params, 0).value
     # One pass more is little beside those of the training.
     information = keep(plain, solution.params, value, asked=network.n_params <= MOST_PARAMETERS)
-    return Member(network, solution, end=measure_firth(objective, solution, k), information=information)
+    alpha = np.zeros(network.n_params)
+    return Member(network, solution, alpha, end=measure_firth(objective, solution, k), information=information)
 
 
 def firth_objective(

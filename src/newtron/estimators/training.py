@@ -206,11 +206,28 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, know
     """A trained member, with what is measured at its end and kept of its rows. known: what chose its penalty."""
     network = objective.network
     before = solution.params.copy()
-    settle(network.split(solution.params)[-1], task.loss, penalised=task.alpha > 0.0)
+    settle(network.split(solution.params)[-1], task.loss, penalised=bool(objective.alpha.any()))
     objective.settled(before, solution.params)
     end = measure(objective, solution)
     information = keep(objective, solution.params, solution.value)
-    return Member(network, solution, end=end, information=information)
+    posterior = None if network.is_linear else posterior_at(objective, solution.params)
+    evidence = None if known is None else known.evidence
+    if known is None:
+        effective = None if posterior is None else posterior.effective
+        noise = noise_variance(objective, solution.params, solution.value, effective)
+    else:
+        noise = known.noise
+    return Member(
+        network,
+        solution,
+        objective.alpha,
+        noise,
+        log_evidence=float("nan") if evidence is None else evidence.value,
+        effective_parameters=float("nan") if evidence is None else evidence.effective_parameters,
+        end=end,
+        information=information,
+        posterior=posterior,
+    )
 
 
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
