@@ -119,6 +119,8 @@ def _is_consistent(estimator: Any) -> bool:
     shares = shares_of(members, getattr(estimator, "combine", "average"))
     # Those of a mix follow from predictions for rows left out, or from evidence per row, which nobody keeps.
     same = kept == shares.tolist() or (_is_mixed(estimator) and abs(sum(kept) - 1.0) < 1e-9)
+    if not isinstance(estimator.alpha, str):
+        same &= all(np.array_equal(m.alpha, np.where(m.network.is_weight, estimator.alpha, 0.0)) for m in members)
     same &= estimator.solution_ is members[best_member(members)].solution
     if hasattr(estimator, "coef_"):
         again = _with(estimator, members)
