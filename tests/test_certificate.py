@@ -122,7 +122,11 @@ def move_coefficient(model: Any) -> None:
 
 
 def change_alpha(model: Any) -> None:
-    model.alpha *= 1.0 + 1e-6
+    if isinstance(model.alpha, str):  # chosen from the data: the members' own
+        first, *rest = model.members_
+        model.members_ = [replace(first, alpha=first.alpha * (1.0 + 1e-6)), *rest]
+    else:
+        model.alpha *= 1.0 + 1e-6
 
 
 def shift(model: Any) -> None:
