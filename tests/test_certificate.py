@@ -41,6 +41,8 @@ TWO = np.array(["no", "yes"])[(X[:, 0] + RNG.normal(size=80) > 0).astype(int)]
 THREE = np.clip(np.round(X[:, 1] + RNG.normal(size=80)), -1, 1).astype(int)
 WEIGHT = RNG.uniform(0.5, 2.0, 80)
 
+SHAPES: dict[str, Any] = {"hidden": [(), (3,), (2, 2)], "alpha": 0.1, "n_starts": 2, "activation": "softplus"}
+
 CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "least squares": (lambda: PerceptronRegressor(), NUMBERS),
     "ridge": (lambda: PerceptronRegressor(alpha=2.0, standardize=True), NUMBERS),
@@ -52,13 +54,18 @@ CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "by lbfgs": (lambda: PerceptronClassifier(alpha=1.0, solver="lbfgs"), TWO),
     "by newton-cg": (lambda: PerceptronClassifier(alpha=1.0, solver="newton-cg"), TWO),
     "squared error": (lambda: PerceptronClassifier(alpha=1.0, loss="squared_error"), TWO),
-    "network": (lambda: NetworkRegressor(hidden=(4,)), BENT),
+    "network": (lambda: NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=3), BENT),
+    "chosen penalty": (lambda: NetworkRegressor(hidden=(4,)), BENT),
+    "mix": (lambda: NetworkClassifier(n_starts=1), TWO),
     "network of classes": (lambda: NetworkClassifier(hidden=(3,), alpha=0.3), THREE),
-    "two shapes": (lambda: NetworkRegressor(hidden=[(), (3,), (2, 2)], n_starts=2, activation="softplus"), BENT),
-    "best of three": (lambda: NetworkRegressor(hidden=(3,), combine="best", solver=LBFGS()), BENT),
-    "relu": (lambda: NetworkRegressor(hidden=(4,), activation="relu", max_iter=200), BENT),
+    "two shapes": (lambda: NetworkRegressor(**SHAPES), BENT),
+    "best of three": (
+        lambda: NetworkRegressor(hidden=(3,), alpha=0.1, n_starts=3, combine="best", solver=LBFGS()),
+        BENT,
+    ),
+    "relu": (lambda: NetworkRegressor(hidden=(4,), alpha=0.1, activation="relu", max_iter=200), BENT),
     "stopped by rule": (lambda: NetworkClassifier(hidden=(2,), n_starts=1, solver="stochastic"), TWO),
-    "early": (lambda: NetworkRegressor(hidden=(4,), max_iter=2), BENT),
+    "early": (lambda: NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=3, max_iter=2), BENT),
     "gradient descent": (lambda: PerceptronRegressor(solver=GradientDescent(learning_rate=0.1), tol=1e-3), NUMBERS),
 }
 
@@ -170,6 +177,7 @@ def state(**fields: Any) -> Callable[[Any], None]:
         ("logistic", move_coefficient),
         ("ridge", change_alpha),
         ("network", change_alpha),
+        ("chosen penalty", change_alpha),
         ("ridge", shift),
         ("early", claim_convergence),
         ("early", claim_precision),
@@ -313,7 +321,7 @@ def test_firths_likelihood_is_verified_and_not_called_convex(y: Any, tmp_path: P
     for one in (model, load(tmp_path / "m")):
         found = one.certificate_
         assert found.converged
-        assert (found.convex, found.nature, found.loss_gap_bound) == (False, "not proved", None)
+        assert (found.convex, found.nature, found.loss_gap_bound) == (False, "minimum", None)
         assert found.verify(X, y)
         assert not found.verify(X, np.roll(y, 1))
         assert not found.verify(X * (1.0 + 1e-6), y)
@@ -324,13 +332,15 @@ def test_firths_likelihood_is_verified_and_not_called_convex(y: Any, tmp_path: P
 
 
 def test_a_stop_on_the_way_says_how_far_it_is(models: dict[str, Any]) -> None:
-    early = fitted(NetworkRegressor(hidden=(4,), n_starts=1, max_iter=12), BENT).certificate_
-    best = fitted(NetworkRegressor(hidden=(4,), n_starts=1), BENT).certificate_
+    early = fitted(NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=1, max_iter=12), BENT).certificate_
+    best = fitted(NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=1), BENT).certificate_
     assert not early.converged
     told = f"would still fall by about {0.5 * early.newton_decrement**2:.1e}"
     assert told in str(early)
     assert 0.5 * early.newton_decrement**2 == pytest.approx(early.value - best.value, rel=0.3)
-    assert "curves downwards" in str(fitted(NetworkRegressor(hidden=(4,), n_starts=1, max_iter=1), BENT).certificate_)
+    assert "curves downwards" in str(
+        fitted(NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=1, max_iter=1), BENT).certificate_
+    )
     perceptron = fitted(PerceptronClassifier(alpha=1e-3, max_iter=1), TWO).certificate_
     assert "would still fall by about" in str(perceptron)
     kept_alone = models["best of three"].certificate_
