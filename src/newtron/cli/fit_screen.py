@@ -67,7 +67,8 @@ def print_screen(job: Job) -> None:
 def _end_pairs(trained: Trained, name: str, said: list[str]) -> list[tuple[str, str]]:
     """said: sentences of the ends before; those of this one are added."""
     # Plain convergence needs no second sentence.
-    found = [s for s in sentences(trained.estimator) if s not in (Status.CONVERGED.value, *said)]
+    ends = [sentence for sentence in sentences(trained.estimator) if sentence != Status.CONVERGED.value]
+    found = unsaid(ends, said)
     said += found
     summary = f"{capital(ending(trained.estimator))}, {seconds(trained.seconds)}."
     return [(name, f"{summary} {' '.join(found)}" if len(found) == 1 else summary)] + [

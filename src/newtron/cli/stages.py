@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -156,10 +157,17 @@ def sentences(estimator: Any) -> list[str]:
     return list(dict.fromkeys(member.solution.sentence for member in estimator.members_))
 
 
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.]) (?=[A-Z])")
+
+
 def unsaid(lines: Iterable[str], said: Iterable[str]) -> list[str]:
-    """Lines that repeat none of the sentences that stand on the same screen already."""
-    known = list(said)
-    return [line for line in lines if not any(sentence in line for sentence in known)]
+    """Lines without the sentences of `said`, which stand on the same screen already; without those left empty."""
+    known = [sentence for text in said for sentence in _BETWEEN_SENTENCES.split(text)]
+    found = []
+    for line in lines:
+        parts = [s for s in _BETWEEN_SENTENCES.split(line) if not any(sentence in s for sentence in known)]
+        found += [" ".join(parts)] if parts else []
+    return found
 
 
 def ends_facts(trained: Trained) -> list[dict[str, Any]]:
