@@ -17,7 +17,9 @@ _MOST = 12
 _WIDTH, _STEP, _MARGIN, _NAMES = 640, 30, 24, 190
 
 
-def draw_network(layers: Sequence[Layer], inputs: Sequence[str], outputs: Sequence[str]) -> str:
+def draw_network(
+    layers: Sequence[Layer], inputs: Sequence[str], outputs: Sequence[str], title: str = "The network"
+) -> str:
     """The figure, with a sentence on the units that are left out."""
     shown = [_largest(np.abs(layers[0].W).sum(axis=1))]
     shown += [_largest(np.abs(layer.W).sum(axis=0)) for layer in layers]
@@ -33,7 +35,7 @@ def draw_network(layers: Sequence[Layer], inputs: Sequence[str], outputs: Sequen
     left = sum(every) - sum(map(len, shown))
     more = f"<p>{left:,} of {sum(every):,} units, those with the smallest weights, are not drawn.</p>" if left else ""
     return (
-        '<figure><figcaption>The network with the lowest objective</figcaption><svg role="img" '
+        f'<figure><figcaption>{escape(title)}</figcaption><svg role="img" '
         f'aria-label="network" viewBox="0 0 {_WIDTH} {height}">{"".join(parts)}</svg></figure>'
         f"<p>Lines are weights: thick ones are large, dashed ones negative.</p>{more}"
     )

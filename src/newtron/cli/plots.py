@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _WIDTH, _HEIGHT = 460, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 14, 12, 46
 _TICKS = 5
 
 
 @dataclass(frozen=True)
 class Series:
-    """x, y: (n,). kind: "points", "line" or "rule" (a thin dashed line). color: 0 blue, 1 vermillion, 2 grey. name:
+    """x, y: (n,). kind: "points", "line", "rule" (a thin dashed line) or "bars" (two numbers
+    after each other are the ends of an upright bar). color: 0 blue, 1 vermillion, 2 grey. name:
     for the legend, "" for none."""
 
     x: Array
@@ -122,5 +123,8 @@ def _drawn(one: Series, x: Array, y: Array) -> str:
     if one.kind == "points":
         dots = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x.tolist(), y.tolist(), strict=True))
         return f'<path class="p c{one.color}" d="{dots}"/>'
+    if one.kind == "bars":
+        tops = zip(x[::2].tolist(), y[::2].tolist(), y[1::2].tolist(), strict=True)
+        return f'<path class="b c{one.color}" d="{"".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in tops)}"/>'
     line = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
     return f'<path class="{"r" if one.kind == "rule" else "l"} c{one.color}" d="{line}"/>'

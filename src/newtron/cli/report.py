@@ -61,6 +61,7 @@ svg .g{stroke:currentColor;opacity:.14}
 svg .p{stroke-width:5;stroke-linecap:round;opacity:.55;fill:none}
 svg .l{stroke-width:2;fill:none}
 svg .r{stroke-width:1.3;stroke-dasharray:5 4;fill:none}
+svg .b{stroke-width:1;opacity:.28;fill:none}
 svg .w{opacity:.75}
 svg .n{stroke-dasharray:6 3}
 svg .u{fill:Canvas;stroke-width:1.5}
@@ -195,16 +196,32 @@ def _predictions(job: Job) -> str:
     y = job.y[job.held_out]
     with np.errstate(all="ignore"):
         if job.task == "regression":
-            return _numbers(np.asarray(estimator.predict(X), dtype=np.float64), np.asarray(y, dtype=np.float64))
+            predicted = np.asarray(estimator.predict(X), dtype=np.float64)
+            return _numbers(predicted, np.asarray(y, dtype=np.float64), _intervals(estimator, X))
         return _classes(estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64), y)
 
 
-def _numbers(predicted: Array, y: Array) -> str:
+def _intervals(estimator: Any, X: Any) -> Array | None:
+    """(n, 2) ends of 90 % intervals, or None where the fit has none."""
+    try:
+        ends = np.asarray(estimator.predict_interval(X, coverage=0.9), dtype=np.float64)
+    except InputError:
+        return None
+    return ends if np.isfinite(ends).all() else None
+
+
+def _numbers(predicted: Array, y: Array, ends: Array | None) -> str:
     shown = np.arange(len(y)) if len(y) <= _POINTS else np.random.default_rng(0).choice(len(y), _POINTS, replace=False)
     p, came = predicted[shown], y[shown]
-    ends = np.array([min(p.min(), came.min()), max(p.max(), came.max())])
+    even = np.array([min(p.min(), came.min()), max(p.max(), came.max())])
+    series, title, said = [Series(p, came), Series(even, even, "rule", 2)], "Observed against predicted", ""
+    if ends is not None:
+        series.insert(0, Series(np.repeat(p, 2), ends[shown].ravel(), "bars", 2))
+        inside = int(np.sum((ends[:, 0] <= y) & (y <= ends[:, 1])))
+        title += ", with 90 % intervals"
+        said = f"<p>The 90 % intervals hold {inside:,} of {count(len(y), 'row')} ({percent(inside / len(y))}).</p>"
     figures = [
-        plot("Observed against predicted", "predicted", "observed", [Series(p, came), Series(ends, ends, "rule", 2)]),
+        plot(title, "predicted", "observed", series),
         plot(
             "Residuals against predicted",
             "predicted",
@@ -213,7 +230,7 @@ def _numbers(predicted: Array, y: Array) -> str:
         ),
     ]
     more = f"<p>{_POINTS:,} of {len(y):,} rows are drawn, chosen at random.</p>" if len(y) > _POINTS else ""
-    return f'<div class="figures">{"".join(figures)}</div>{more}'
+    return f'<div class="figures">{"".join(figures)}</div>{said}{more}'
 
 
 def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
@@ -269,30 +286,60 @@ def _model(job: Job) -> str:
             str(place),
             "-".join(map(str, member.network.widths)),
             percent(member.share),
+            number(member.alpha.max(initial=0.0)),
+            number(member.effective_parameters) if np.isfinite(member.effective_parameters) else "",
             f"{member.solution.n_iter:,}",
             number(member.solution.value),
             ENDS[member.solution.status],
         ]
         for place, member in enumerate(estimator.members_, start=1)
     ]
-    sentence = (
-        f"The prediction averages these networks, hidden units {estimator.activation}, shape from inputs to outputs."
-    )
-    return (
-        _paragraphs([sentence])
-        + _table(["network", "shape", "share", "iterations", "objective", "end"], rows)
-        + _drawing(job)
-    )
+    header = ["network", "shape", "share", "penalty", "effective parameters", "iterations", "objective", "end"]
+    if not any(row[4] for row in rows):
+        header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
+    return _paragraphs(_averaged(estimator)) + _table(header, rows) + _drawing(job)
+
+
+def _averaged(estimator: Any) -> list[str]:
+    """What is averaged, and what each network is fed."""
+    members, bends = estimator.members_, estimator.scaling_.bends
+    one = len(members) == 1
+    found = [
+        f"{'One network' if one else 'The prediction averages these networks by their shares'}, hidden units "
+        f"{estimator.activation}, shape from inputs to outputs."
+    ]
+    if not one and any(not member.hidden for member in members):
+        found[0] += " The one without hidden units is a perceptron."
+    if bends is not None:
+        found.append(
+            f"The inputs are the {count(len(estimator.scaling_.x_center), 'column')} as numbers, and "
+            f"{len(bends.columns):,} of them once more, bent by asinh around the median to draw in long tails."
+        )
+    if isinstance(estimator.alpha, str):
+        found.append(f"Each network's penalty was chosen from the data (alpha={estimator.alpha!r}), where it could be.")
+    return found
 
 
 def _drawing(job: Job) -> str:
+    from newtron.estimators.explaining import fed_names
+
     members = job.final.estimator.members_
-    best = members[best_member(members)]
+    place = best_member(members)
+    best = members[place]
     target = job.whole.target
     classes = [label(c) for c in target.classes]
     outputs = [target.name] if job.task == "regression" else classes[1:] if len(classes) == 2 else classes
-    names = [clean(name) for name in job.schema.feature_names]
-    return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs])
+    names = [clean(name) for name in fed_names(job.final.estimator.scaling_, job.schema.feature_names)]
+    alone = sum(member.share == best.share for member in members) == 1
+    why = (
+        "the greatest share"
+        if alone
+        else "the greatest evidence"
+        if best.log_evidence > -np.inf
+        else "the lowest objective"
+    )
+    title = f"Network {place + 1}, that of {why}" if len(members) > 1 else "The network"
+    return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs], title)
 
 
 def _ends(job: Job) -> str:

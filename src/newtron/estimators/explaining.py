@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
-from newtron.estimators.training import best_member
-from newtron.explain import NOTATIONS, Answer, Derivation, Scales, Subject, derive
+from newtron.estimators.logistic import is_firth
+from newtron.estimators.scaling import Scaling
+from newtron.estimators.training import Member, best_member
+from newtron.explain import NOTATIONS, Answer, Bends, Derivation, Scales, Subject, derive
 from newtron.linalg import is_sparse
 from newtron.settings import check_choice, is_count
 from newtron.solvers import Solver
@@ -48,11 +50,12 @@ def explain(
         Y=scaling.targets(Y) if regression else Y,
         as_given=X,
         targets_given=Y,
-        scales=Scales(scaling.x_center, scaling.x_scale, scaling.y_center, scaling.y_scale),
-        inputs=_input_names(estimator) if names is None else names,
+        scales=_scales(scaling),
+        inputs=fed_names(scaling, _input_names(estimator) if names is None else names),
         outputs=_output_names(estimator, k),
         solver=chosen.solution.solver if solver is None else solver,
-        alpha=float(estimator.alpha),
+        alpha=np.asarray(chosen.alpha, dtype=np.float64),
+        why_alpha=_why_alpha(estimator, chosen),
         answer=_answer(estimator, X[:1], place),
         remarks=_remarks(estimator),
     )
@@ -119,12 +122,41 @@ def _answer(estimator: Any, X: Array, place: int) -> Answer:
         averaged = np.atleast_1d(np.asarray(estimator._averaged(X, estimator.scaling_.outputs))[0])
     else:
         averaged = np.asarray(estimator._probabilities(X))[0]
-    used = sum(member.share > 0.0 for member in estimator.members_)
-    return Answer(place + 1, used, estimator.members_[place].share, averaged, _temperature(estimator))
+    members, inputs = estimator.members_, estimator.scaling_.inputs(X)
+    raw = [member.network.output(member.params, inputs) for member in members]
+    finish = estimator.scaling_.outputs if estimator._task == "regression" else estimator.loss_.inverse_link
+    return Answer(
+        member=place + 1,
+        shares=np.array([member.share for member in members]),
+        shapes=tuple(tuple(member.network.widths) for member in members),
+        each=np.concatenate([finish(z) for z in raw]),
+        averaged=averaged,
+        temperature=float(getattr(estimator, "temperature_", 1.0)),
+    )
 
 
-def _temperature(estimator: Any) -> float:
-    return float(getattr(estimator, "temperature_", 1.0))
+def _scales(scaling: Scaling) -> Scales:
+    bends = scaling.bends
+    bent = None if bends is None else Bends(bends.columns, bends.center, bends.scale, bends.mean, bends.spread)
+    return Scales(scaling.x_center, scaling.x_scale, scaling.y_center, scaling.y_scale, bent)
+
+
+def fed_names(scaling: Scaling, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of all that a network is fed: the p columns ("" where they have none), and then the bent ones."""
+    if scaling.bends is None:
+        return names
+    return (*names, *(f"bent {names[j] or f'x{j + 1}'}" for j in scaling.bends.columns.tolist()))
+
+
+def _why_alpha(estimator: Any, member: Member) -> str:
+    """How the penalty came about."""
+    rule = estimator.alpha
+    if not isinstance(rule, str):
+        return ""
+    if not np.isfinite(member.effective_parameters):
+        return f"a fixed one, since the network is too large for alpha={rule!r}"
+    by = "the evidence" if rule == "evidence" else "the leave-one-out loss"
+    return f"chosen from the data by {by} (alpha={rule!r})"
 
 
 def _input_names(estimator: Any) -> tuple[str, ...]:
@@ -139,6 +171,12 @@ def _output_names(estimator: Any, k: int) -> tuple[str, ...]:
 
 
 def _remarks(estimator: Any) -> tuple[str, ...]:
+    found = []
     if getattr(estimator, "class_weight", None) is not None:
-        return ("Training weighs rows by their class (class_weight); the rows explained here count 1 each.",)
-    return ()
+        found.append("Training weighs rows by their class (class_weight); the rows explained here count 1 each.")
+    if is_firth(estimator):
+        found.append(
+            "Training maximises Firth's likelihood, which adds half the logarithm of the determinant of all training "
+            "rows' information; that is no part of the loss of a row and is left out here."
+        )
+    return tuple(found)

@@ -5,6 +5,18 @@ They are read from the objects that training uses: `Linearization`, `Pointwise`,
 
 from newtron.explain.build import derive
 from newtron.explain.derivation import NOTATIONS, Derivation, Factor, Section, Step, Table
-from newtron.explain.point import Answer, Scales, Subject
+from newtron.explain.point import Answer, Bends, Scales, Subject
 
-__all__ = ["NOTATIONS", "Answer", "Derivation", "Factor", "Scales", "Section", "Step", "Subject", "Table", "derive"]
+__all__ = [
+    "NOTATIONS",
+    "Answer",
+    "Bends",
+    "Derivation",
+    "Factor",
+    "Scales",
+    "Section",
+    "Step",
+    "Subject",
+    "Table",
+    "derive",
+]

@@ -94,7 +94,7 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
 def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
     assert state.hessian is not None
     g = Table((f"∂{name}/∂w",), point.names.parameters, state.gradient[:, None])
-    extra = " The penalty adds α/m to the diagonal." if np.any(point.objective.alpha) else ""
+    extra = " The penalty adds each parameter's α/m to the diagonal." if np.any(point.objective.alpha) else ""
     linear = point.network.is_linear
     made = (
         "z is linear in the parameters, so every entry is a product of two inputs times the bend of the loss."

@@ -22,13 +22,28 @@ _HUGE = 1e300
 
 
 @dataclass(frozen=True, eq=False)
+class Bends:
+    """Columns given once more: (asinh((given - center) / scale) - mean) / spread. All (q,); columns: positions."""
+
+    columns: NDArray[np.intp]
+    center: Array
+    scale: Array
+    mean: Array
+    spread: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Scales:
-    """What training did to the numbers first: (given - center) / scale, for inputs (p,) and targets (k,)."""
+    """What training did to the numbers first: (given - center) / scale, for inputs (p,) and targets (k,).
+
+    bends: further inputs behind these p, or None.
+    """
 
     x_center: Array
     x_scale: Array
     y_center: Array
     y_scale: Array
+    bends: Bends | None = None
 
     @property
     def changes_inputs(self) -> bool:
@@ -43,24 +58,37 @@ class Scales:
 class Answer:
     """What the model says of the first row in the user's units, where the network explained is one of several.
 
-    member: counted from 1. members: how many have a share. averaged: mean (regression, (k,)) or
+    member: counted from 1. shares: (M,) of all members in the average. shapes: widths of each member. each: what every
+    member says, (M, k) in the user's units or as probabilities. averaged: their mean by the shares: (k,), or the
     probabilities of all classes, to the power 1 / temperature and normalised.
     """
 
     member: int
-    members: int
-    share: float
+    shares: Array
+    shapes: tuple[tuple[int, ...], ...]
+    each: Array
     averaged: Array
     temperature: float = 1.0
+
+    @property
+    def members(self) -> int:
+        """How many have a share."""
+        return int(np.count_nonzero(self.shares))
+
+    @property
+    def share(self) -> float:
+        """Of the member explained."""
+        return float(self.shares[self.member - 1])
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A network at its parameters, and rows in the units that training used.
 
-    X (m, p) and Y (m, k) in scaled units; as_given and targets_given in the user's. inputs, outputs: names of columns,
-    and of targets or classes (two classes: both of them). alpha: the penalty of training. solver: whose step is
-    shown.
+    X (m, n_inputs) and Y (m, k) in scaled units; as_given (m, p) and targets_given in the user's. inputs, outputs:
+    names of what the network is fed, and of targets or classes (two classes: both of them). alpha: the penalty of
+    training: a number for every weight, or one for each parameter (P,). why_alpha: how it was chosen, in words that
+    follow "α = 2"; "" where it was given. solver: whose step is shown.
     """
 
     network: Network
@@ -74,7 +102,8 @@ class Subject:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     solver: Solver
-    alpha: float = 0.0
+    alpha: float | Array = 0.0
+    why_alpha: str = ""
     answer: Answer | None = None
     remarks: tuple[str, ...] = ()
 
@@ -134,8 +163,14 @@ class Point:
     @cached_property
     def objective(self) -> TrainingObjective:
         """Mean loss of the rows; for several rows with the penalty, as if they were all of the training data."""
-        alpha = self.subject.alpha if self.m > 1 else 0.0
-        return TrainingObjective(self.network, self.loss, ArrayRows(self.subject.X, self.subject.Y, None), alpha)
+        rows = ArrayRows(self.subject.X, self.subject.Y, None)
+        return TrainingObjective(self.network, self.loss, rows, self.alpha if self.m > 1 else 0.0)
+
+    @cached_property
+    def alpha(self) -> Array:
+        """The penalty of training on each parameter, (P,)."""
+        given = np.asarray(self.subject.alpha, dtype=np.float64)
+        return given if given.ndim else np.where(self.network.is_weight, given, 0.0)
 
     @cached_property
     def gradient(self) -> Array:

@@ -7,6 +7,7 @@ the page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -79,6 +80,24 @@ def standardised(parts: Sequence[float]) -> float:
     """(given - mean) / spread."""
     given, mean, spread = parts
     return (given - mean) / spread
+
+
+def bent(parts: Sequence[float]) -> float:
+    """asinh((given - median) / scale)."""
+    given, median, scale = parts
+    return math.asinh((given - median) / scale)
+
+
+def pull(parts: Sequence[float]) -> float:
+    """α w / m."""
+    alpha, w, m = parts
+    return alpha * w / m
+
+
+def tempered(parts: Sequence[float]) -> float:
+    """p^(1/T)."""
+    p, temperature = parts
+    return float(p ** (1.0 / temperature))
 
 
 def restored(parts: Sequence[float]) -> float:
@@ -158,6 +177,9 @@ RELATIONS: dict[str, Compute] = {
     "addition": addition,
     "standardised": standardised,
     "restored": restored,
+    "bent": bent,
+    "pull": pull,
+    "tempered": tempered,
     "share": share,
     "quotient": quotient,
     "logistic": logistic,

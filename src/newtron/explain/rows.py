@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.explain.derivation import LECTURE, Step, Table
+from newtron.explain.penalty import pull
 from newtron.explain.point import Point
 
 Array = NDArray[np.floating]
@@ -69,20 +70,18 @@ def _gradient(point: Point) -> list[Step]:
     lines = point.names.parameters
     found = point.objective.evaluate(point.params, 1)
     assert found.gradient is not None
-    pull = point.objective.alpha * point.params / point.m
-    if not pull.any():
+    if not point.alpha.any():
         table = Table(("∂J/∂w",), lines, point.gradient[:, None])
         sentence = "The mean over the rows, for every parameter."
         return [Step("mean.gradient", "∂J/∂w", "{1}/{m} Σ_i ∂L^{(i)}/∂w", sentence, point.gradient, table=table)]
-    values = np.column_stack([point.gradient, pull, found.gradient])
-    table = Table(("mean of ∂L/∂w", "{α}/{m} w", "∂J/∂w"), lines, values, "addition")
+    pulled = point.alpha * point.params / point.m
+    values = np.column_stack([point.gradient, pulled, found.gradient])
+    table = Table(("mean of ∂L/∂w", "pull", "∂J/∂w"), lines, values, "addition", reused=(1,))
     sentence = (
-        f"The mean over the rows, and the penalty's pull on the weights (α = {point.subject.alpha:g}), as if these "
-        f"{point.m:,} rows were all of the training data. Where training has converged on these rows, the sum is 0."
+        "The mean over the rows, and the penalty's pull. Where training has converged on just these rows, the sum is 0."
     )
-    return [
-        Step("mean.gradient", "∂J/∂w", "{1}/{m} Σ_i ∂L^{(i)}/∂w + {α}/{m} w", sentence, found.gradient, table=table)
-    ]
+    formula = "{1}/{m} Σ_i ∂L^{(i)}/∂w + {α w}/{m}"
+    return [pull(point), Step("mean.gradient", "∂J/∂w", formula, sentence, found.gradient, table=table)]
 
 
 def check(point: Point) -> list[Step]:

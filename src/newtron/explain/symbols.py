@@ -147,7 +147,7 @@ def _text(node: _Node) -> str:
         found += below.translate(_SUBSCRIPT) if plain else f"_{below if below.isalnum() else f'({below})'}"
     if node.above is not None:
         above = "".join(map(_text, node.above))
-        turned = len(above) > 1 and above.endswith("T")
+        turned = above.endswith("]T")  # of a matrix that has its layer there
         above = above[:-1] if turned else above
         enclosed = above.isalnum() or above[0] in "[("
         found += _SUPERSCRIPT.get(above, f"^{above}" if enclosed else f"^({above})")

@@ -1,0 +1,59 @@
+"""The penalty of training: how strong it is, on what, and its pull on each parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.explain.derivation import Step, Table
+from newtron.explain.point import Point
+
+Array = NDArray[np.floating]
+
+
+def strength(point: Point) -> str:
+    """ "α = 0.3 on the weights and hidden intercepts, none on the output's intercepts; chosen by ..."."""
+    groups = [(name, point.alpha[of]) for name, of in _groups(point)]
+    if all(np.ptp(alpha) == 0.0 for _, alpha in groups):
+        found: dict[float, list[str]] = {}
+        for name, alpha in groups:
+            found.setdefault(float(alpha[0]), []).append(name)
+        words = [f"α = {alpha:.6g} on the {_listed(names)}" for alpha, names in found.items() if alpha]
+        free = found.get(0.0, [])
+    else:
+        low, high = point.alpha.min(), point.alpha.max()
+        words, free = [f"α from {low:.6g} to {high:.6g}, another for each parameter"], []
+    text = ", ".join([*words, *([f"none on the {_listed(free)}"] if free else [])])
+    return f"{text}; {point.subject.why_alpha}" if point.subject.why_alpha else text
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+
+
+def _groups(point: Point) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Names of the kinds of parameters that there are, and where they stand."""
+    weight = point.network.is_weight
+    last = np.zeros(len(weight), dtype=bool)
+    last[point.network.spans[-1]] = True
+    plural = "s" if point.k > 1 else ""
+    output = f"intercept{plural}" if point.depth == 1 else f"output's intercept{plural}"
+    for name, of in (("weights", weight), ("hidden intercepts", ~weight & ~last), (output, ~weight & last)):
+        if of.any():
+            yield name, of
+
+
+def pull(point: Point) -> Step:
+    """α w / m of every parameter that has a penalty."""
+    under = np.flatnonzero(point.alpha)
+    alpha, w = point.alpha[under], point.params[under]
+    values = np.column_stack([alpha, w, np.full(len(under), float(point.m)), alpha * w / point.m])
+    lines = tuple(point.names.parameters[j] for j in under)
+    table = Table(("α", "w", "m", "pull"), lines, values, "pull")
+    sentence = (
+        f"The penalty pulls parameters towards 0: {strength(point)}. The pull is as if these {point.m:,} rows were all "
+        "of the training data."
+    )
+    return Step("mean.penalty", "pull", "{α w}/{m}", sentence, values[:, -1], table=table)
