@@ -42,7 +42,7 @@ CARS = np.fromstring(
 
 
 def network(**settings: Any) -> NetworkRegressor:
-    return NetworkRegressor(**{"hidden": (4,), "n_starts": 2, **settings})
+    return NetworkRegressor(**{"hidden": (4,), "alpha": 0.1, "n_starts": 2, **settings})
 
 
 # --- perceptrons: the textbook ---

@@ -124,6 +124,10 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     work.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all chance (default: 0)")
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: the solver's)")
     work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
+    _add_output(fit)
+
+
+def _add_output(fit: argparse.ArgumentParser) -> None:
     output = fit.add_argument_group("output")
     output.add_argument(
         "--report", metavar="FILE", help="report in HTML (default: report.html, or beside another --output as .html)"

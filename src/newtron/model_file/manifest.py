@@ -244,7 +244,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     estimator.scaling_ = scaling = replace(scaling, bends=_read_bends(features["bent"], read, n_features))
 
     # Files of the first version have one penalty for all weights: the setting.
-    fixed = float(estimator.alpha) if manifest["version"] == 1 else None
+    fixed = a_number(estimator.alpha, "settings.alpha") if manifest["version"] == 1 else None
 
     def member(value: Any, where: str) -> Member:
         return _read_member(value, where, read, capacity, (scaling.n_inputs, n_outputs), estimator._task, fixed)
