@@ -36,8 +36,6 @@ Array = NDArray[np.float64]
 _MARK = '<meta name="generator" content="newtron'
 _POINTS, _TERMS, _BINS, _CLASSES = 1000, 60, 10, 12
 
-strip()
-
 
 def report_path(options: Any) -> str | None:
     """Where the report goes: where it is asked for, or beside the model under its name; None for nowhere."""

@@ -40,4 +40,4 @@ svg .c2{stroke:currentColor}
 .k.c2{border-color:gray}
 code{overflow-wrap:anywhere}
 @media print{details:not([open])>*{display:block}}
-""".
+"""
