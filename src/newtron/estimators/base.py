@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from newtron.errors import InputError
 from newtron.estimators.certified import certificate_of
 from newtron.estimators.mix import measured_mix
+from newtron.estimators.notebook import account
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Shape, Task, Trained, best_member, train_members, with_shares
@@ -261,6 +262,18 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         from newtron.estimators.explaining import explain
 
         return explain(self, x, y, notation=notation, member=member, solver=solver)
+
+    # --- in a notebook ---
+
+    def _repr_html_inner(self) -> str:
+        """scikit-learn's picture, and below it what is known of the fit."""
+        return str(super()._repr_html_inner()) + account(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += account(self)
+        return bundle
 
     # --- keeping ---
 
