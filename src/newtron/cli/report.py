@@ -21,6 +21,7 @@ from newtron.cli.compare import metric_table
 from newtron.cli.describe import column_pairs, missing_cells, target_pair
 from newtron.cli.drawing import draw_network
 from newtron.cli.plots import Series, plot
+from newtron.cli.prediction_plots import intervals, numbers, reliability, roc
 from newtron.cli.report_style import STYLE
 from newtron.cli.stages import ENDS, Trained, ending
 from newtron.cli.words import clean, count, label, number, percent
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _MARK = '<meta name="generator" content="newtron'
-_POINTS, _TERMS, _BINS, _CLASSES = 1000, 60, 10, 12
+_TERMS, _CLASSES = 60, 12
 
 
 def report_path(options: Any) -> str | None:
@@ -156,40 +157,8 @@ def _predictions(job: Job) -> str:
     with np.errstate(all="ignore"):
         if job.task == "regression":
             predicted = np.asarray(estimator.predict(X), dtype=np.float64)
-            return _numbers(predicted, np.asarray(y, dtype=np.float64), _intervals(estimator, X))
+            return numbers(predicted, np.asarray(y, dtype=np.float64), intervals(estimator, X))
         return _classes(estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64), y)
-
-
-def _intervals(estimator: Any, X: Any) -> Array | None:
-    """(n, 2) ends of 90 % intervals, or None where the fit has none."""
-    try:
-        ends = np.asarray(estimator.predict_interval(X, coverage=0.9), dtype=np.float64)
-    except InputError:
-        return None
-    return ends if np.isfinite(ends).all() else None
-
-
-def _numbers(predicted: Array, y: Array, ends: Array | None) -> str:
-    shown = np.arange(len(y)) if len(y) <= _POINTS else np.random.default_rng(0).choice(len(y), _POINTS, replace=False)
-    p, came = predicted[shown], y[shown]
-    even = np.array([min(p.min(), came.min()), max(p.max(), came.max())])
-    series, title, said = [Series(p, came), Series(even, even, "rule", 2)], "Observed against predicted", ""
-    if ends is not None:
-        series.insert(0, Series(np.repeat(p, 2), ends[shown].ravel(), "bars", 2))
-        inside = int(np.sum((ends[:, 0] <= y) & (y <= ends[:, 1])))
-        title += ", with 90 % intervals"
-        said = f"<p>The 90 % intervals hold {inside:,} of {count(len(y), 'row')} ({percent(inside / len(y))}).</p>"
-    figures = [
-        plot(title, "predicted", "observed", series),
-        plot(
-            "Residuals against predicted",
-            "predicted",
-            "observed - predicted",
-            [Series(p, came - p), Series(np.array([p.min(), p.max()]), np.zeros(2), "rule", 2)],
-        ),
-    ]
-    more = f"<p>{_POINTS:,} of {len(y):,} rows are drawn, chosen at random.</p>" if len(y) > _POINTS else ""
-    return f'<div class="figures">{"".join(figures)}</div>{said}{more}'
 
 
 def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
@@ -202,32 +171,10 @@ def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
         found = "<p>What came (lines) and what was predicted (columns):</p>" + _table(["", *names], rows)
     hit, sure = (codes == 1, p[:, 1]) if len(names) == 2 else (p.argmax(axis=1) == codes, p.max(axis=1))
     what = f"probability of {names[1]}" if len(names) == 2 else "probability of the most probable class"
-    figures = [_reliability(sure, hit, what)]
+    figures = [reliability(sure, hit, what)]
     if len(names) == 2 and 0 < int(hit.sum()) < len(hit):
-        figures.append(_roc(sure, hit))
+        figures.append(roc(sure, hit))
     return found + f'<div class="figures">{"".join(figures)}</div>'
-
-
-def _reliability(sure: Array, hit: NDArray[np.bool_], what: str) -> str:
-    """Groups of equal size by probability: what was predicted and how often it came."""
-    groups = np.array_split(np.argsort(sure, kind="stable"), min(_BINS, max(1, len(sure) // 10)))
-    x = np.array([sure[group].mean() for group in groups])
-    y = np.array([hit[group].mean() for group in groups])
-    even = np.array([0.0, 1.0])
-    return plot(
-        "Reliability", what, "share that came", [Series(even, even, "rule", 2), Series(x, y, "line"), Series(x, y)]
-    )
-
-
-def _roc(score: Array, hit: NDArray[np.bool_]) -> str:
-    order = np.argsort(-score, kind="stable")
-    last = np.append(np.diff(score[order]) != 0.0, True)  # rows of one score are passed together
-    true = np.append(0.0, np.cumsum(hit[order])[last] / hit.sum())
-    false = np.append(0.0, np.cumsum(~hit[order])[last] / (~hit).sum())
-    area = float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2.0))
-    even = np.array([0.0, 1.0])
-    title = f"ROC curve, area {area:.3f}"
-    return plot(title, "false alarms", "found", [Series(even, even, "rule", 2), Series(false, true, "line")])
 
 
 # --- the model ---
