@@ -1,4 +1,4 @@
-"""The command line: `newtron fit`, `newtron predict`, `newtron explain`, `newtron show`.
+"""The command line: `newtron fit`, `newtron predict`, `newtron explain`, `newtron show`, `newtron play`.
 
 Results go to standard output, everything else to standard error. What a user can mend is one sentence and
 exit code 2. Heavy packages are imported by the commands, so that help and mistyped options answer at once.

@@ -67,7 +67,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("model", metavar="MODEL", help="model file")
     show.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_play(commands)
     return parser
+
+
+def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
+    play = commands.add_parser(
+        "play",
+        help="see and steer every derivative, in the browser",
+        description="Open a page, on this machine only, that shows a model's data, loss, steps and every derivative, "
+        "on examples or on your own file.",
+        allow_abbrev=False,
+    )
+    play.add_argument("data", metavar="DATA", nargs="?", help="CSV, Parquet or Arrow file (default: an example)")
+    play.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
+    play.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
+    play.add_argument("--no-browser", action="store_true", help="only print the address")
+    play.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
 
 
 def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -202,6 +218,12 @@ def _float(text: str) -> float:
 def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) >= 2**16:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 65535")
     return int(text)
 
 

@@ -1,0 +1,10 @@
+"""The page: a model's data, loss, steps and derivatives to look at and to steer, in the browser.
+
+All numbers are made here by the engine that trains; the browser draws them. `Session` answers messages in JSON and
+knows nothing of how they arrive; `server` brings them over HTTP from this machine alone; `export` writes a run as one
+HTML file that needs no server.
+"""
+
+from newtron.play.session import Session
+
+__all__ = ["Session"]

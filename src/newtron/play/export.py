@@ -1,0 +1,53 @@
+"""The page as files: its module and style as built from `web/`, and a run as one HTML file that needs no server."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from newtron.errors import InputError
+
+MODULE, STYLE = "page.js", "page.css"
+_MOST_BYTES = 16 * 2**20
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline';
+ style-src 'unsafe-inline'; font-src data:; img-src data: blob:">
+<title>newtron: a run</title>
+<style>
+{style}
+</style>
+</head>
+<body>
+<main id="newtron"></main>
+<script id="newtron-state" type="application/json">{state}</script>
+<script type="module">
+{module}
+</script>
+</body>
+</html>
+"""
+
+
+@lru_cache(maxsize=2)
+def built(name: str) -> str:
+    """The text of a file that `web/build` has made."""
+    return files("newtron.play").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def page(state: dict[str, Any]) -> str:
+    """One HTML file of a run: module, style, fonts and numbers inside, nothing loaded from anywhere.
+
+    Nothing in the state can end the element that it stands in: "<" is written as its escape.
+    """
+    text = json.dumps(state, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    if len(text) > _MOST_BYTES:
+        raise InputError("This run is too long for one file: take fewer steps or rows.")
+    return _PAGE.replace("{style}", built(STYLE)).replace("{module}", built(MODULE)).replace("{state}", text)

@@ -1,0 +1,175 @@
+"""What is drawn: the prediction over the inputs, and the loss over one or two parameters."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.objective import TrainingObjective
+from newtron.play.problem import Problem
+from newtron.play.runs import finite
+from newtron.rows import ArrayRows
+
+Array = NDArray[np.floating]
+
+CURVE, GRID, SURFACE, LEVELS = 121, 36, 33, 14
+
+
+def window(values: Array, margin: float = 0.12) -> tuple[float, float]:
+    """From the smallest to the largest number and a little more; never empty."""
+    low, high = float(values.min()), float(values.max())
+    space = margin * (high - low) or 0.5
+    return low - space, high + space
+
+
+class View:
+    """The inputs that are drawn: the one there is, or two of several, the others held at their means."""
+
+    def __init__(self, problem: Problem, axes: tuple[int, int] = (0, 1)) -> None:
+        self.problem = problem
+        X = problem.data.X
+        self.axes = axes if X.shape[1] > 1 else (0,)
+        self.windows = [window(X[:, j]) for j in self.axes]
+        if len(self.axes) == 1:
+            points = np.linspace(*self.windows[0], CURVE)[:, None]
+        else:
+            first, second = (np.linspace(low, high, GRID) for low, high in self.windows)
+            points = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
+        self.points = np.repeat(X.mean(axis=0)[None, :], len(points), axis=0)
+        self.points[:, list(self.axes)] = points
+        y = problem.data.y
+        self.range = window(y[:, 0]) if problem.data.task == "regression" else (0.0, 1.0)
+
+    def to_json(self) -> dict[str, Any]:
+        held = len(self.axes) < self.problem.data.X.shape[1]
+        return {
+            "axes": list(self.axes),
+            "windows": self.windows,
+            "range": self.range,
+            "curve": finite(self.points[:, 0]) if len(self.axes) == 1 else None,
+            "grid": None if len(self.axes) == 1 else GRID,
+            "held": "the other inputs held at their means" if held else "",
+        }
+
+    def frames(self, all_params: Array) -> Any:
+        """The prediction at every step: a curve as numbers; an area as one byte a point, in base64.
+
+        A byte is the share of the range (one output), or 32 times the most probable class plus its probability as a
+        share of 31 (several).
+        """
+        found = [self.problem.predict(params, self.points) for params in all_params]
+        if len(self.axes) == 1:
+            # A hundred-thousandth of the range is less than a pixel.
+            digits = 5 - int(np.floor(np.log10(self.range[1] - self.range[0])))
+            return [finite(np.round(mean if mean.shape[1] > 1 else mean[:, 0], digits)) for mean in found]
+        return [base64.b64encode(self._bytes(mean).tobytes()).decode("ascii") for mean in found]
+
+    def _bytes(self, mean: Array) -> NDArray[np.uint8]:
+        mean = np.nan_to_num(mean)
+        if mean.shape[1] > 1:
+            shares = np.rint(31 * np.clip(mean.max(axis=1), 0.0, 1.0))
+            return np.asarray(32 * mean.argmax(axis=1) + shares, dtype=np.uint8)
+        low, high = self.range
+        return np.asarray(np.rint(255 * np.clip((mean[:, 0] - low) / (high - low), 0.0, 1.0)), dtype=np.uint8)
+
+
+def parameter_windows(paths: list[Array], values: list[Array]) -> list[tuple[float, float]]:
+    """For each parameter what the runs went through, as far as the loss stayed near where it began."""
+    seen = []
+    for path, value in zip(paths, values, strict=True):
+        near = np.isfinite(value) & (value <= 20.0 * abs(value[0]) + 1e-12)
+        near[0] = True
+        seen.append(path[near])
+    points = np.concatenate(seen)
+    widest = max(1.0, float(np.ptp(points, axis=0).max()))
+    found = []
+    for column in points.T:
+        low, high = window(column, 0.25)
+        # A parameter that hardly moves is still drawn over a stretch in which something can be seen.
+        short = max(0.0, 0.5 * (0.6 * widest - (high - low)))
+        found.append((low - short, high + short))
+    return found
+
+
+def surface(
+    problem: Problem, base: Array, pair: tuple[int, int], windows: list[tuple[float, float]], size: int = SURFACE
+) -> dict[str, Any]:
+    """The objective over two parameters, the others as in `base`, and the levels to draw."""
+    i, j = pair
+    first, second = (np.linspace(*w, size) for w in windows)
+    values = np.empty((size, size))
+    params = base.copy()
+    for row, b in enumerate(second):
+        for column, a in enumerate(first):
+            params[i], params[j] = a, b
+            values[row, column] = problem.objective.evaluate(params, 0).value
+    shown = values[np.isfinite(values)]
+    low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
+    # Levels lie closer near the bottom, where the ways end.
+    levels = low + (high - low) * np.linspace(0.0, 1.0, LEVELS + 2)[1:-1] ** 2
+    return {
+        "pair": [i, j],
+        "windows": windows,
+        "size": size,
+        "values": finite(values.ravel()),
+        "levels": levels.tolist(),
+        "low": low,
+        "high": high,
+        "slice": problem.network.n_params > 2,
+    }
+
+
+def profile(problem: Problem, base: Array, index: int, limits: tuple[float, float]) -> dict[str, Any]:
+    """The objective along one parameter, its tangent and its parabola at `base`, and where the parabola is lowest."""
+    low, high = limits
+    at = problem.objective.evaluate(base, 2)
+    assert at.gradient is not None
+    assert at.hessian is not None
+    slope, bend, here = float(at.gradient[index]), float(at.hessian[index, index]), float(base[index])
+    lowest = here - slope / bend if bend > 0.0 else None
+    if lowest is not None and abs(lowest - here) < 4.0 * (high - low):
+        low, high = min(low, lowest - 0.1 * (high - low)), max(high, lowest + 0.1 * (high - low))
+    w = np.linspace(low, high, CURVE)
+    params, values = base.copy(), np.empty(CURVE)
+    for position, number in enumerate(w):
+        params[index] = number
+        values[position] = problem.objective.evaluate(params, 0).value
+    move = w - here
+    return {
+        "index": index,
+        "w": w.tolist(),
+        "value": finite(values),
+        "tangent": finite(at.value + slope * move),
+        "parabola": finite(at.value + slope * move + 0.5 * bend * np.square(move)),
+        "here": [here, at.value],
+        "slope": slope,
+        "bend": bend,
+        "lowest": lowest,
+    }
+
+
+def differences(problem: Problem, base: Array, index: int, row: int | None) -> dict[str, Any]:
+    """One partial derivative beside central differences for smaller and smaller h: the error first falls with h², then
+    rises as rounding eats the digits of the difference. Of the loss of one row, or of the objective."""
+    objective = problem.objective
+    if row is not None:
+        rows = ArrayRows(problem.X[[row]], problem.Y[[row]])
+        objective = TrainingObjective(problem.network, problem.loss, rows)
+    gradient = objective.evaluate(base, 1).gradient
+    assert gradient is not None
+    exact = float(gradient[index])
+    lines = []
+    for power in range(1, 11):
+        h = 10.0**-power
+        right, left = base.copy(), base.copy()
+        right[index] += h
+        left[index] -= h
+        above, below = objective.evaluate(right, 0).value, objective.evaluate(left, 0).value
+        # What h became in floating point.
+        quotient = (above - below) / (right[index] - left[index])
+        lines.append({"h": h, "above": above, "below": below, "quotient": quotient, "error": abs(quotient - exact)})
+    best = min(line["error"] for line in lines)
+    return {"index": index, "exact": exact, "lines": lines, "best": best}

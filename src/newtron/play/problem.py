@@ -1,0 +1,207 @@
+"""From what the page asks for to the engine's objects: checked settings, network, loss, rows, objective, start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.activations import ACTIVATIONS
+from newtron.errors import InputError
+from newtron.explain import Scales, Subject
+from newtron.explain.point import Names, Point
+from newtron.losses import Loss, loss_for
+from newtron.network import Network
+from newtron.objective import TrainingObjective
+from newtron.play.datasets import Data
+from newtron.rows import ArrayRows
+from newtron.settings import check_choice, check_count, check_flag, check_number
+from newtron.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
+
+Array = NDArray[np.floating]
+
+MOST_LAYERS, MOST_UNITS, MOST_STEPS = 3, 8, 400
+LOSSES = ("log_loss", "squared_error")
+
+
+def mapping(name: str, value: Any) -> dict[str, Any]:
+    """A JSON object; an InputError that names the setting for anything else."""
+    if not isinstance(value, dict):
+        raise InputError(f"{name} must be an object with named fields.")
+    return value
+
+
+@dataclass(frozen=True)
+class Method:
+    """A solver of the page and how many steps it may take."""
+
+    solver: Solver
+    steps: int
+
+
+def method_from(value: Any) -> Method:
+    """{"solver": name, "rate", "momentum", "damped", "damping", "steps"} -> Method."""
+    given = mapping("method", value)
+    name = check_choice("solver", given.get("solver"), SOLVERS)
+    steps = check_count("steps", given.get("steps", 40))
+    if steps > MOST_STEPS:
+        raise InputError(f"steps={steps} is more than the page keeps: at most {MOST_STEPS}.")
+    return Method(SOLVERS[name](given), steps)
+
+
+def _descent(given: dict[str, Any]) -> Solver:
+    rate = given.get("rate", 0.5)
+    momentum = check_number("momentum", given.get("momentum", 0.0), least=0.0, below=1.0)
+    if rate is not None:
+        check_number("rate", rate, above=0.0)
+    return GradientDescent(learning_rate=rate, momentum=momentum)
+
+
+def _newton(given: dict[str, Any]) -> Solver:
+    return Newton(damped=check_flag("damped", given.get("damped", True)))
+
+
+def _marquardt(given: dict[str, Any]) -> Solver:
+    damping = given.get("damping")
+    return LevenbergMarquardt(damping=None if damping is None else check_number("damping", damping, above=0.0))
+
+
+SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
+    GradientDescent.name: _descent,
+    Newton.name: _newton,
+    LevenbergMarquardt.name: _marquardt,
+    NewtonCG.name: lambda given: NewtonCG(),
+    LBFGS.name: lambda given: LBFGS(),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Data and a model for it. alpha: the penalty. scaled: inputs and regression targets are standardised first."""
+
+    data: Data
+    network: Network
+    loss: Loss
+    alpha: float
+    scaled: bool
+
+    @cached_property
+    def scales(self) -> Scales:
+        X, y = self.data.X, self.data.y
+        p, k = X.shape[1], y.shape[1]
+        if not self.scaled:
+            return Scales(np.zeros(p), np.ones(p), np.zeros(k), np.ones(k))
+        if self.data.task == "regression":
+            return Scales(X.mean(axis=0), _spread(X), y.mean(axis=0), _spread(y))
+        return Scales(X.mean(axis=0), _spread(X), np.zeros(k), np.ones(k))
+
+    @cached_property
+    def X(self) -> Array:
+        return self.scale_inputs(self.data.X)
+
+    @cached_property
+    def Y(self) -> Array:
+        return np.asarray((self.data.y - self.scales.y_center) / self.scales.y_scale)
+
+    def scale_inputs(self, X: Array) -> Array:
+        return np.ascontiguousarray((X - self.scales.x_center) / self.scales.x_scale)
+
+    def predict(self, params: Array, X: Array) -> Array:
+        """Mean or probabilities (n, k) in the units of the data, for X (n, p) in the units of the data."""
+        with np.errstate(all="ignore"):
+            mean = self.loss.inverse_link(self.network.output(params, self.scale_inputs(X)))
+            return np.asarray(mean * self.scales.y_scale + self.scales.y_center)
+
+    @cached_property
+    def objective(self) -> TrainingObjective:
+        return TrainingObjective(self.network, self.loss, ArrayRows(self.X, self.Y), self.alpha)
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """Of every parameter, as explanations write them, in the order of the flat vector."""
+        at = Point(self.subject(np.zeros(self.network.n_params), [0], Newton()))
+        return tuple(symbol for symbol, _ in Names(at).parameters)
+
+    def subject(self, params: Array, rows: list[int] | None, solver: Solver) -> Subject:
+        """What `explain` is asked about: some rows, or all of them."""
+        which = slice(None) if rows is None else rows
+        return Subject(
+            self.network,
+            self.loss,
+            params,
+            self.X[which],
+            self.Y[which],
+            self.data.X[which],
+            self.data.y[which],
+            self.scales,
+            self.data.inputs,
+            self.data.classes or (self.data.target,),
+            solver,
+            self.alpha,
+        )
+
+    def params_from(self, name: str, value: Any) -> Array:
+        """A list of as many finite numbers as there are parameters."""
+        P = self.network.n_params
+        numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        if not numbers or len(value) != P:
+            raise InputError(f"{name} must be a list of {P} numbers, one for each parameter.")
+        try:
+            params = np.array(value, dtype=np.float64)
+        except OverflowError:
+            params = np.array([np.inf])
+        if not np.isfinite(params).all():
+            raise InputError(f"{name} must hold finite numbers.")
+        return params
+
+    def row_from(self, value: Any) -> int:
+        row = check_count("row", value, least=0)
+        if row >= self.data.X.shape[0]:
+            raise InputError(f"row={row} is not there: the rows are 0 to {self.data.X.shape[0] - 1}.")
+        return row
+
+    def parameter_from(self, name: str, value: Any) -> int:
+        index = check_count(name, value, least=0)
+        if index >= self.network.n_params:
+            raise InputError(f"{name}={index} is not there: the parameters are 0 to {self.network.n_params - 1}.")
+        return index
+
+    def start(self, given: Any) -> Array:
+        """{"params": list} or {"seed": number}: the same seed is always the same start."""
+        given = mapping("start", given)
+        if given.get("params") is not None:
+            return self.params_from("start", given["params"])
+        seed = check_count("seed", given.get("seed", 0), least=0)
+        if seed >= 2**32:
+            raise InputError(f"seed={seed} must be below 4294967296.")
+        return self.network.start(np.random.default_rng(seed), np.zeros(self.network.n_outputs))
+
+
+def _spread(values: Array) -> Array:
+    spread = values.std(axis=0)
+    return np.where(spread > 0.0, spread, 1.0)
+
+
+def problem_from(data: Data, value: Any) -> Problem:
+    """{"hidden": [..], "activation", "loss", "intercept", "scale", "alpha"} -> Problem."""
+    given = mapping("model", value)
+    hidden = given.get("hidden", [])
+    if not isinstance(hidden, list) or len(hidden) > MOST_LAYERS:
+        raise InputError(f"hidden must be a list of at most {MOST_LAYERS} widths.")
+    for width in hidden:
+        if check_count("hidden", width) > MOST_UNITS:
+            raise InputError(f"hidden={width} is more than the page can draw: at most {MOST_UNITS} units a layer.")
+    k = data.y.shape[1]
+    name = given.get("loss")
+    loss = loss_for(data.task, None if data.task == "regression" else name and check_choice("loss", name, LOSSES), k)
+    network = Network(
+        (data.X.shape[1], *hidden, k),
+        check_choice("activation", given.get("activation", "tanh"), ACTIVATIONS),
+        check_flag("intercept", given.get("intercept", True)),
+    )
+    alpha = check_number("alpha", given.get("alpha", 0.0), least=0.0)
+    return Problem(data, network, loss, alpha, check_flag("scale", given.get("scale", False)))

@@ -1,0 +1,72 @@
+"""What the page shows, as a Python program: the same engine, the same point, the same derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.play.problem import Problem
+from newtron.solvers import Solver
+
+Array = NDArray[np.floating]
+
+# Of more rows the program would be a page of numbers.
+MOST_ROWS = 200
+
+_TEXT = """import numpy as np
+
+from newtron.losses import loss_for
+from newtron.network import Network
+from newtron.objective import TrainingObjective
+from newtron.rows import ArrayRows
+from newtron.solvers import {solver_name}, minimize
+
+# The rows as training sees them{scaled}.
+X = np.array({X})
+y = np.array({y})
+params = np.array({params})
+
+network = Network({widths}, activation={activation!r}, intercept={intercept})
+loss = loss_for({task!r}, {loss!r}, n_outputs={k})
+objective = TrainingObjective(network, loss, ArrayRows(X, y), alpha={alpha!r})
+
+at = objective.evaluate(params, order=2)
+print("loss", at.value)
+print("gradient", at.gradient)
+print("eigenvalues of the Hessian", np.linalg.eigvalsh(at.hessian)[::-1])
+solution = minimize(objective, params, {solver})
+print(solution.sentence, solution.params)
+"""
+
+
+def program(problem: Problem, params: Array, row: int | None, solver: Solver) -> str:
+    """A program that prints the loss, gradient and eigenvalues at a point, of one row or of all, and goes on from it.
+
+    Of many rows the first `MOST_ROWS` are written out, which a comment says.
+    """
+    n = len(problem.X)
+    which = slice(0, MOST_ROWS) if row is None else slice(row, row + 1)
+    cut = f"; the first {MOST_ROWS} of {n:,}" if row is None and n > MOST_ROWS else ""
+    # The mean over all rows has the penalty of training; one row alone is explained without.
+    alpha = problem.alpha if row is None else 0.0
+    return _TEXT.format(
+        scaled=(": standardised" if problem.scaled else "") + cut,
+        X=_array(problem.X[which]),
+        y=_array(problem.Y[which]),
+        params=_array(params),
+        widths=problem.network.widths,
+        activation=problem.network.activation,
+        intercept=problem.network.intercept,
+        task=problem.loss.task,
+        loss=problem.loss.name,
+        k=problem.network.n_outputs,
+        alpha=alpha,
+        solver_name=type(solver).__name__,
+        solver=repr(solver),
+    )
+
+
+def _array(values: Array) -> Any:
+    return values.tolist()

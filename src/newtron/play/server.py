@@ -1,0 +1,221 @@
+"""The page over HTTP, to this machine alone, with the standard library's server.
+
+What a stranger's web page could try is refused before anything is computed: the server listens on 127.0.0.1 only; the
+Host must be this server (against DNS rebinding); an Origin, where the browser sends one, must be this server's own;
+and every question needs the token of this run, which is compared in constant time. A Content-Security-Policy lets the
+page load nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from newtron.errors import InputError
+from newtron.play.export import MODULE, STYLE, built
+from newtron.play.session import Session
+
+HOST = "127.0.0.1"
+MOST_MESSAGE, MOST_FILE = 8 * 2**20, 50 * 2**20
+# How often a page is told that the server is there, in seconds.
+_PULSE = 5.0
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src data:; img-src 'self' data: "
+    "blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_INDEX = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>newtron play</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/page.css">
+</head>
+<body>
+<main id="newtron"></main>
+<noscript>This page needs JavaScript, which comes from this machine alone.</noscript>
+<script type="module" src="/page.js"></script>
+</body>
+</html>
+"""
+_FILES: dict[str, tuple[str, Callable[[], str]]] = {
+    "/": ("text/html", lambda: _INDEX),
+    "/page.js": ("text/javascript", lambda: built(MODULE)),
+    "/page.css": ("text/css", lambda: built(STYLE)),
+}
+
+
+class Server(ThreadingHTTPServer):
+    """A running page. url: its address with the token; port 0 takes a free one."""
+
+    daemon_threads = True
+
+    def __init__(self, session: Session, port: int = 0) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.session, self.token = session, secrets.token_urlsafe(24)
+        self.closing = threading.Event()
+
+    @property
+    def origin(self) -> str:
+        return f"http://{HOST}:{self.server_port}"
+
+    @property
+    def url(self) -> str:
+        # Behind the #, where it is sent to no server and stands in no log.
+        return f"{self.origin}/#token={self.token}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that hangs up is no error."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "newtron", ""
+    timeout = 60
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """The terminal belongs to the command."""
+
+    # --- requests ---
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if not self._is_ours():
+            return
+        if path == "/api/alive":
+            if self._may_ask():
+                self._pulse()
+        elif path in _FILES:
+            kind, text = _FILES[path]
+            self._send(HTTPStatus.OK, text().encode("utf-8"), kind)
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
+
+    def do_POST(self) -> None:
+        parts = urlsplit(self.path)
+        if not (self._is_ours() and self._may_ask()):
+            return
+        if parts.path == "/api/ask":
+            content = self._body(MOST_MESSAGE, "message")
+            if content is not None:
+                self._answer(self._ask(content))
+        elif parts.path == "/api/open":
+            content = self._body(MOST_FILE, "file")
+            if content is not None:
+                name = parse_qs(parts.query).get("name", ["data.csv"])[0]
+                self._answer(self._open(Path(unquote(name)).name or "data.csv", content))
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
+
+    def _is_ours(self) -> bool:
+        """Is it this server that the browser means, and this server's own page that asks?"""
+        origins = {self.server.origin, f"http://localhost:{self.server.server_port}"}
+        hosts = {origin.removeprefix("http://") for origin in origins}
+        origin = self.headers.get("Origin")
+        if self.headers.get("Host") not in hosts:
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "This server answers to 127.0.0.1 only.")
+            return False
+        if origin is not None and origin not in origins:
+            self._refuse(HTTPStatus.FORBIDDEN, "This server answers its own page only.")
+            return False
+        return True
+
+    def _may_ask(self) -> bool:
+        token = self.headers.get("X-Newtron-Token", "")
+        if secrets.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
+            return True
+        self._refuse(HTTPStatus.FORBIDDEN, "The token of this run is missing: open the address that newtron printed.")
+        return False
+
+    def _body(self, most: int, what: str) -> bytes | None:
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            self._refuse(HTTPStatus.LENGTH_REQUIRED, "The length of the request is missing.")
+            return None
+        if int(length) > most:
+            sentence = (
+                f"This {what} has {int(length) / 2**20:,.0f} MB; the page takes up to {most // 2**20} MB. "
+                "Train on the whole file with 'newtron fit', or open a part of its rows here."
+            )
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+            return None
+        return self.rfile.read(int(length))
+
+    # --- answers ---
+
+    def _ask(self, content: bytes) -> dict[str, Any]:
+        try:
+            message = json.loads(content)
+        except (ValueError, RecursionError):
+            return {"error": "The message is not JSON."}
+        return self.server.session.ask(message)
+
+    def _open(self, name: str, content: bytes) -> dict[str, Any]:
+        return open_content(self.server.session, name, content)
+
+    def _answer(self, answer: dict[str, Any]) -> None:
+        text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        self._send(HTTPStatus.OK, text.encode("utf-8"), "application/json")
+
+    def _refuse(self, status: HTTPStatus, sentence: str) -> None:
+        # What was not read of the request must not be taken for the next one.
+        self.close_connection = True
+        self._send(status, json.dumps({"error": sentence}).encode("utf-8"), "application/json")
+
+    def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+        self._head(status, kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _head(self, status: HTTPStatus, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("Cache-Control", "no-store")
+        if self.close_connection:
+            self.send_header("Connection", "close")
+
+    def _pulse(self) -> None:
+        """An answer without end: that it breaks off tells the page that the server is gone."""
+        self.close_connection = True
+        self._head(HTTPStatus.OK, "text/plain")
+        self.end_headers()
+        while not self.server.closing.is_set():
+            self.wfile.write(b".")
+            self.wfile.flush()
+            self.server.closing.wait(_PULSE)
+
+
+def open_content(session: Session, name: str, content: bytes) -> dict[str, Any]:
+    """A file that the page sent: read as the command line reads it, and what it holds."""
+    from newtron.table import read_table
+
+    if not content:
+        return {"error": f"{name}: the file is empty; choose one with a header and rows."}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data"
+        path.write_bytes(content)
+        try:
+            table = read_table(path)
+        except InputError as error:
+            return {"error": str(error).replace(str(path), name)}
+    from dataclasses import replace
+
+    return {"kind": "open", "file": session.columns(session.add(name, replace(table, path=name)))}

@@ -1,0 +1,229 @@
+"""What the page may ask, and the answers: one JSON object in, one out.
+
+A session remembers the files it was given and nothing else: every message carries the whole set-up (data, model,
+start, methods), so that the page can be reloaded, shared by its address and stepped back without asking what it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from newtron.errors import InputError
+from newtron.explain import NOTATIONS
+from newtron.parallel import one_blas_thread
+from newtron.play import pictures
+from newtron.play.datasets import EXAMPLES, Data, example, from_table
+from newtron.play.export import page
+from newtron.play.problem import Problem, mapping, method_from, problem_from
+from newtron.play.program import program
+from newtron.play.runs import finite, run, to_json
+from newtron.play.story import latex, story, symbol
+from newtron.settings import check_choice, check_count
+from newtron.table import Table
+
+_KEPT = 8
+
+
+class Session:
+    """Answers messages. Several threads may ask at once: one is answered at a time, and `cancel` at once."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, tuple[str, Table]] = {}
+        self._targets: dict[str, str] = {}
+        self._data: OrderedDict[str, Data] = OrderedDict()
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "hello": self._hello,
+            "run": self._run,
+            "story": self._story,
+            "latex": self._latex,
+            "python": self._python,
+            "surface": self._surface,
+            "profile": self._profile,
+            "check": self._check,
+            "export": self._export,
+        }
+
+    def add(self, name: str, table: Table, target: str | None = None) -> str:
+        """A table that the page may show, and its target (None: the last column, as usual in such files); its key."""
+        key = f"file:{len(self._tables) + 1}"
+        self._tables[key] = (name, table)
+        self._targets[key] = target or table.names[-1]
+        return key
+
+    def columns(self, key: str) -> dict[str, Any]:
+        """What the page needs to let columns be chosen."""
+        name, table = self._tables[key]
+        target = self._targets[key]
+        return {"key": key, "name": name, "columns": list(table.names), "rows": table.n_rows, "target": target}
+
+    def ask(self, message: Any) -> dict[str, Any]:
+        """The answer to a message; {"error": sentence} where it cannot be answered."""
+        try:
+            given = mapping("message", message)
+            if given.get("kind") == "cancel":
+                self._stop.set()
+                return {"kind": "cancel"}
+            kind = check_choice("kind", given.get("kind"), self._answers)
+            with self._lock, one_blas_thread(), np.errstate(all="ignore"):
+                self._stop.clear()
+                return {"kind": kind, **self._answers[kind](given)}
+        except InputError as error:
+            return {"error": str(error)}
+
+    # --- the answers ---
+
+    def _hello(self, given: dict[str, Any]) -> dict[str, Any]:
+        del given
+        return {
+            "examples": [{"key": key, "title": title} for key, (title, _) in EXAMPLES.items()],
+            "files": [self.columns(key) for key in self._tables],
+        }
+
+    def _run(self, given: dict[str, Any]) -> dict[str, Any]:
+        problem = self._problem(given)
+        setup = mapping("setup", given.get("setup"))
+        methods = setup.get("methods")
+        if not isinstance(methods, list) or not 1 <= len(methods) <= 2:
+            raise InputError("methods must be a list of one or two methods.")
+        start = problem.start(setup.get("start", {}))
+        if not np.isfinite(problem.objective.evaluate(start, 0).value):
+            raise InputError("The loss is not finite at this start: choose smaller weights, or turn scaling on.")
+        found = [run(problem, method_from(method), start, self._stop.is_set) for method in methods]
+        view = pictures.View(problem, _axes(given, problem))
+        runs = [to_json(problem, one) | {"frames": view.frames(one.params)} for one in found]
+        values = [np.array([np.nan if v is None else v for v in one["value"]]) for one in runs]
+        return {
+            "problem": _facts(problem) | {"view": view.to_json()},
+            "start": finite(start),
+            "runs": runs,
+            "windows": pictures.parameter_windows([one.params for one in found], values),
+        }
+
+    def _story(self, given: dict[str, Any]) -> dict[str, Any]:
+        problem = self._problem(given)
+        params = problem.params_from("params", given.get("params"))
+        row = None if given.get("row") is None else problem.row_from(given["row"])
+        method = method_from(given.get("method"))
+        return {"story": story(problem, params, row, method.solver)}
+
+    def _latex(self, given: dict[str, Any]) -> dict[str, Any]:
+        problem = self._problem(given)
+        params = problem.params_from("params", given.get("params"))
+        row = None if given.get("row") is None else problem.row_from(given["row"])
+        notation = check_choice("notation", given.get("notation"), NOTATIONS)
+        return {"text": latex(problem, params, row, method_from(given.get("method")).solver, notation)}
+
+    def _python(self, given: dict[str, Any]) -> dict[str, Any]:
+        problem = self._problem(given)
+        params = problem.params_from("params", given.get("params"))
+        row = None if given.get("row") is None else problem.row_from(given["row"])
+        return {"text": program(problem, params, row, method_from(given.get("method")).solver)}
+
+    def _surface(self, given: dict[str, Any]) -> dict[str, Any]:
+        problem = self._problem(given)
+        pair = given.get("pair")
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+            raise InputError("pair must name two different parameters.")
+        i, j = (problem.parameter_from("pair", index) for index in pair)
+        windows = given.get("windows")
+        if not isinstance(windows, list) or len(windows) != 2:
+            raise InputError("windows must be two pairs of numbers.")
+        base = problem.params_from("params", given.get("params"))
+        return {"surface": pictures.surface(problem, base, (i, j), [_window(w) for w in windows])}
+
+    def _profile(self, given: dict[str, Any]) -> dict[str, Any]:
+        problem = self._problem(given)
+        base = problem.params_from("params", given.get("params"))
+        index = problem.parameter_from("index", given.get("index"))
+        return {"profile": pictures.profile(problem, base, index, _window(given.get("window")))}
+
+    def _check(self, given: dict[str, Any]) -> dict[str, Any]:
+        problem = self._problem(given)
+        base = problem.params_from("params", given.get("params"))
+        index = problem.parameter_from("index", given.get("index"))
+        row = None if given.get("row") is None else problem.row_from(given["row"])
+        return {"check": pictures.differences(problem, base, index, row)}
+
+    def _export(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"html": page(mapping("state", given.get("state")))}
+
+    # --- what every message carries ---
+
+    def _problem(self, given: dict[str, Any]) -> Problem:
+        setup = mapping("setup", given.get("setup"))
+        return problem_from(self._find(mapping("data", setup.get("data"))), setup.get("model", {}))
+
+    def _find(self, data: dict[str, Any]) -> Data:
+        source = data.get("source")
+        if not isinstance(source, str) or not source.startswith("file:"):
+            return example(source)  # type: ignore[arg-type]
+        if source not in self._tables:
+            raise InputError("This file is no longer open: choose it again.")
+        table = self._tables[source][1]
+        target = data.get("target", self._targets[source])
+        inputs = data.get("inputs")
+        names = isinstance(inputs, list) and all(isinstance(name, str) for name in inputs)
+        if not isinstance(target, str) or not (inputs is None or names):
+            raise InputError("target must be the name of a column, and inputs a list of names.")
+        chosen = None if not inputs else tuple(inputs)
+        key = repr((source, target, chosen))
+        if key not in self._data:
+            self._data[key] = from_table(table, target, chosen)
+            while len(self._data) > _KEPT:
+                self._data.popitem(last=False)
+        return self._data[key]
+
+
+def _axes(given: dict[str, Any], problem: Problem) -> tuple[int, int]:
+    axes = given.get("axes", [0, 1])
+    p = problem.data.X.shape[1]
+    if p == 1:
+        return 0, 1
+    if not isinstance(axes, list) or len(axes) != 2 or axes[0] == axes[1]:
+        raise InputError("axes must name two different inputs.")
+    if max(check_count("axes", axis, least=0) for axis in axes) >= p:
+        raise InputError(f"axes={axes} is not there: the inputs are 0 to {p - 1}.")
+    return axes[0], axes[1]
+
+
+def _window(value: Any) -> tuple[float, float]:
+    numbers = isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value)
+    if not numbers or not (np.isfinite(value).all() and value[0] < value[1]):
+        raise InputError("A window must be two finite numbers, the smaller first.")
+    return float(value[0]), float(value[1])
+
+
+def _facts(problem: Problem) -> dict[str, Any]:
+    """All about data and model that does not change while one scrubs."""
+    data, network = problem.data, problem.network
+    return {
+        "task": data.task,
+        "inputs": list(data.inputs),
+        "target": data.target,
+        "classes": list(data.classes),
+        "X": finite(data.X),
+        "labels": finite(data.y[:, 0]) if data.y.shape[1] == 1 else data.y.argmax(axis=1).tolist(),
+        "rows": list(data.rows),
+        "notes": list(data.notes),
+        "widths": list(network.widths),
+        "activation": network.activation,
+        "intercept": network.intercept,
+        "loss": problem.loss.name,
+        "linear": network.is_linear,
+        "quadratic": problem.objective.is_quadratic,
+        "convex": problem.objective.is_convex,
+        "parameters": [
+            {"tex": symbol(name), "plain": name, "weight": bool(weight), "layer": layer}
+            for name, weight, layer in zip(problem.symbols, network.is_weight, _layers(problem), strict=True)
+        ],
+    }
+
+
+def _layers(problem: Problem) -> list[int]:
+    return [layer for layer, span in enumerate(problem.network.spans, 1) for _ in range(span.stop - span.start)]

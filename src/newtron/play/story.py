@@ -1,0 +1,163 @@
+"""A derivation for the page: its formulas in LaTeX, and at the front the chain of the one parameter that is chosen."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.explain import Derivation, Section, Step, Table, derive
+from newtron.explain.numbers import equation
+from newtron.explain.rounding import shown
+from newtron.explain.symbols import to_latex
+from newtron.play.problem import Problem
+from newtron.play.runs import finite
+from newtron.solvers import Solver
+
+Array = NDArray[np.floating]
+
+# A matrix is cut to this many rows and columns on the page, which says so.
+MOST_LINES, MOST_COLUMNS = 12, 10
+
+_latex = lru_cache(maxsize=4096)(to_latex)
+_INLINE = re.compile("⟦(.*?)⟧")
+
+
+def story(problem: Problem, params: Array, row: int | None, solver: Solver) -> dict[str, Any]:
+    """The derivation of one row, or of the mean over all, in both notations."""
+    found = derive(problem.subject(params, None if row is None else [row], solver))
+    return {
+        "title": found.title,
+        "loss": finite(np.asarray(found.loss)),
+        "gradient": finite(found.gradient),
+        "sections": [_section(section) for section in found.sections if section.steps],
+        "chains": chains(problem, found) if row is not None else [],
+        "units": _units(problem, params, row),
+        "predicted": _predicted(problem, params, row),
+    }
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {"key": section.key, "title": section.title, "steps": [_step(step) for step in section.steps]}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    matrix = None
+    if step.value is not None and step.table is None and 1 <= np.ndim(step.value) <= 2:
+        whole = np.atleast_2d(step.value)
+        matrix = {
+            "values": finite(whole[:MOST_LINES, :MOST_COLUMNS]),
+            "shape": list(np.shape(step.value)),
+            "cut": whole.shape[0] > MOST_LINES or whole.shape[1] > MOST_COLUMNS,
+        }
+    return {
+        "key": step.key,
+        "tex": _equation(step.symbol, step.formula),
+        "numbers": _latex(step.numbers) if step.numbers else "",
+        "sentence": _sentence(step.sentence),
+        "value": finite(np.asarray(step.value)) if step.value is not None and np.ndim(step.value) == 0 else None,
+        "matrix": matrix,
+        "table": None if step.table is None else _table(step.table),
+        "lines": [_latex(line) for line in step.lines],
+        "notation": step.notation,
+    }
+
+
+def _equation(symbol: str, formula: str) -> str:
+    if not formula:
+        return _latex(symbol)
+    return f"{_latex(symbol)} {_latex(formula)}" if formula.startswith("≈") else f"{_latex(symbol)} = {_latex(formula)}"
+
+
+def _sentence(text: str) -> list[dict[str, str]]:
+    """Words and formulas in turn."""
+    parts = _INLINE.split(text)
+    return [{"tex": _latex(part)} if place % 2 else {"text": part} for place, part in enumerate(parts) if part]
+
+
+def _table(table: Table) -> dict[str, Any]:
+    lines = min(len(table.lines), 60)
+    return {
+        "columns": [_latex(column) for column in table.columns],
+        "lines": [{"tex": _latex(symbol), "plain": symbol, "name": name} for symbol, name in table.lines[:lines]],
+        "values": finite(table.values[:lines]),
+        "texts": [[shown(value) if np.isfinite(value) else "" for value in line] for line in table.values[:lines]],
+        "reused": list(table.reused),
+        "hidden": len(table.lines) - lines,
+        "product": table.relation == "product" and not table.total,
+    }
+
+
+def chains(problem: Problem, found: Derivation) -> list[dict[str, Any] | None]:
+    """For each parameter its partial as a product: symbols, numbers and the result, from the derivation's own tables.
+
+    None for a parameter that its table does not list.
+    """
+    listed: dict[str, dict[str, Any]] = {}
+    widths = problem.network.widths
+    for layer in range(1, len(widths)):
+        table = found[f"backward.{layer}"].table
+        if table is None:
+            continue
+        for position, (symbol, name) in enumerate(table.lines):
+            unit = position % widths[layer] + 1 if widths[layer] > 1 else 0
+            listed[symbol] = _chain(table, position, symbol, name, unit)
+    return [listed.get(symbol) for symbol in problem.symbols]
+
+
+def _chain(table: Table, position: int, symbol: str, name: str, unit: int) -> dict[str, Any]:
+    """One line of a table of partials; its letters j, k and c become this parameter's own numbers."""
+    generic = table.columns[-1].partition("/∂")[2]
+
+    def own(formula: str) -> str:
+        formula = formula.replace(generic, symbol)
+        return re.sub(r"_\{[kc]\}", f"_{{{unit}}}", formula) if unit else formula
+
+    *factors, result = (own(column) for column in table.columns)
+    *parts, product = (float(value) for value in table.values[position])
+    numbers = equation(" × ".join(f"<{i}>" for i in range(len(parts))), parts, product, "product")
+    return {
+        "symbol": _latex(symbol),
+        "name": name,
+        "factors": [_latex(factor) for factor in factors],
+        "result": _latex(result),
+        "numbers": _latex(numbers),
+        "values": finite(table.values[position]),
+        "reused": list(table.reused),
+    }
+
+
+def _units(problem: Problem, params: Array, row: int | None) -> Any:
+    """z, a and ∂L/∂z of every layer for one row, to be written into the drawn network."""
+    if row is None:
+        return None
+    at = problem.network.linearize(params, problem.X[[row]])
+    slope = problem.loss.pointwise(problem.Y[[row]], at.output, 1).gradient
+    assert slope is not None
+    mean = problem.loss.inverse_link(at.output)
+    return {
+        "inputs": finite(problem.X[row]),
+        "z": [finite(layer.z[0]) for layer in at.layers],
+        "a": [*(finite(layer.a[0]) for layer in at.layers[:-1]), finite(mean[0])],
+        "deltas": [finite(delta[0]) for delta in at.deltas(slope)],
+    }
+
+
+def _predicted(problem: Problem, params: Array, row: int | None) -> Any:
+    """ŷ of a row in the units of the data, where there is one output."""
+    if row is None or problem.network.n_outputs > 1:
+        return None
+    return finite(problem.predict(params, problem.data.X[[row]])[0, 0])
+
+
+def symbol(formula: str) -> str:
+    """LaTeX of a symbol."""
+    return _latex(formula)
+
+
+def latex(problem: Problem, params: Array, row: int | None, solver: Solver, notation: str) -> str:
+    """The derivation for a document."""
+    return derive(problem.subject(params, None if row is None else [row], solver), notation).to_latex()

@@ -1,0 +1,33 @@
+// Builds the page into src/newtron/play/static: page.js (an ES module), page.css (with KaTeX's fonts inside) and the
+// licences of what is inside them. The result is committed, so that users need no Node:  npm ci && npm run build
+import { build } from "esbuild";
+import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
+
+const out = process.argv[2] ?? "../src/newtron/play/static";
+mkdirSync(out, { recursive: true });
+
+// KaTeX names each font in three formats; every browser that runs the page reads WOFF2. Fonts that no formula of the
+// page uses (calligraphic, Fraktur, sans serif, script, typewriter) are left out.
+const unused = /Caligraphic|Fraktur|SansSerif|Script|Typewriter|Main-BoldItalic|Math-BoldItalic|AMS/;
+const fonts = {
+  name: "fonts",
+  setup(builder) {
+    builder.onLoad({ filter: /katex\.css$/ }, ({ path }) => {
+      const css = readFileSync(path, "utf8")
+        .replace(/@font-face\s*\{[^}]*\}/g, (face) => (unused.test(face) ? "" : face))
+        .replace(/,\s*url\([^)]*\.(woff|ttf)\) format\("[^"]*"\)/g, "");
+      return { contents: css, loader: "css" };
+    });
+  },
+};
+const shared = { bundle: true, minify: true, target: "es2022", charset: "utf8", legalComments: "none", logLevel: "warning" };
+await build({ ...shared, entryPoints: ["src/main.js"], format: "esm", outfile: `${out}/page.js` });
+await build({
+  ...shared, entryPoints: ["src/page.css"], loader: { ".woff2": "dataurl" }, plugins: [fonts], outfile: `${out}/page.css`,
+});
+const inside = ["katex", "d3-contour", "d3-array", "internmap"];
+const licences = inside.map((name) => {
+  const { version, license } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));
+  return `${name} ${version} (${license})\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}\n`;
+});
+writeFileSync(`${out}/LICENSES.txt`, licences.join(`\n${"-".repeat(78)}\n\n`));

@@ -1,0 +1,209 @@
+// The loss as a landscape over two parameters, or along one; the ways of both methods on it.
+import { fmt, h, math, num, replace, s, segmented, select } from "./dom.js";
+import { COLOURS, DASHES, frame, isolines, methodMark, path, scale, viridis } from "./plot.js";
+import { plain } from "./network.js";
+
+export function landscapePanel(app, body) {
+  const bar = h("div.nt-bar");
+  const svg = s("svg", { role: "img" });
+  const canvas = h("canvas", { role: "img", tabindex: "0" });
+  const stage = h("div.nt-stage", null, svg, canvas);
+  const caption = h("p.nt-caption");
+  replace(body, bar, stage, caption);
+  const turn = { angle: 0.7, tilt: 0.95 };
+  rotate(canvas, turn, () => app.redraw(false));
+  return () => {
+    if (!app.run) return;
+    const kind = app.view.landscape;
+    const width = stage.clientWidth;
+    const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.setAttribute("height", height);
+    svg.style.display = kind === "surface" ? "none" : "";
+    canvas.style.display = kind === "surface" ? "" : "none";
+    tools(app, bar);
+    if (kind === "one") alongOne(app, svg, caption, width, height);
+    else if (kind === "surface") hill(app, canvas, caption, width, height, turn);
+    else map(app, svg, caption, width, height);
+  };
+}
+
+function tools(app, bar) {
+  if (bar.contains(document.activeElement) && document.activeElement.tagName === "SELECT") return;
+  const { parameters } = app.run.problem;
+  const options = parameters.map((p, i) => [i, plain(p.plain)]);
+  const kinds = [["contour", "Contour"], ["surface", "Surface"], ["one", "One parameter"]].filter(([key]) => key === "one" || parameters.length > 1);
+  const focused = bar.contains(document.activeElement) ? document.activeElement.textContent : null;
+  const pair = (place) => select(place ? "Vertical parameter" : "Horizontal parameter", app.view.pair[place], options.filter(([i]) => i !== app.view.pair[1 - place]),
+    (value) => { const next = [...app.view.pair]; next[place] = Number(value); app.show({ pair: next }); });
+  replace(bar,
+    segmented("Kind of picture", app.view.landscape, kinds, (landscape) => app.show({ landscape })),
+    app.view.landscape === "one"
+      ? select("Parameter of the curve", app.view.param, options, (value) => app.show({ param: Number(value) }))
+      : parameters.length > 1 && h("span.nt-pair", null, pair(0), " × ", pair(1)));
+  if (focused) [...bar.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
+}
+
+function note(app, surface) {
+  if (!surface) return app.offline ? "No picture was saved for this pair of parameters." : "The loss is being computed …";
+  if (!surface.slice) return app.offline ? "The whole loss: there are two parameters." : "The whole loss: there are two parameters. Click to start both methods there.";
+  const saved = surface.savedAt === undefined ? app.stepOf(app.view.active) : surface.savedAt;
+  return `A slice through the other ${app.run.problem.parameters.length - 2} parameters as they are at step ${saved} of ${app.label(app.view.active)}: it changes as they do, so only the point where the method stands is drawn.${app.offline ? "" : " Click to start both methods there."}`;
+}
+
+function map(app, svg, caption, width, height) {
+  const surface = app.surface();
+  replace(caption, note(app, surface));
+  if (!surface) return replace(svg, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
+  const { pair: [i, j], windows: [wx, wy], size, values, levels, low, high } = surface;
+  const { parameters } = app.run.problem;
+  const { box, sx, sy, axes } = frame(width, height, wx, wy, { x: plain(parameters[i].plain), y: plain(parameters[j].plain), grid: false });
+  const filled = values.map((v) => (v === null ? high : v));
+  const colour = (value) => `rgb(${viridis(1 - Math.sqrt(Math.max(0, (value - low) / (high - low || 1)))).join(" ")})`;
+  const inside = { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top };
+  const clip = s("clipPath", { id: "nt-clip-map" }, s("rect", inside));
+  const bands = s("g", { "clip-path": "url(#nt-clip-map)", class: surface.stale ? "nt-stale" : "" }, s("rect", { ...inside, fill: colour(low) }));
+  for (const [level, d] of isolines(filled, size, levels, sx, sy, wx, wy)) {
+    bands.append(s("path", { d, fill: colour(level), stroke: "rgb(255 255 255 / 0.28)", "stroke-width": 0.8, "fill-rule": "evenodd" }));
+  }
+  const ways = s("g", { "clip-path": "url(#nt-clip-map)" });
+  app.run.runs.forEach((run, method) => {
+    if (surface.slice && method !== app.view.active) return;
+    const points = run.params.slice(0, app.stepOf(method) + 1).map((p) => [sx(p[i]), sy(p[j])]);
+    if (!surface.slice) {
+      const d = path(points);
+      ways.append(s("path.nt-halo", { d, "stroke-width": 5 }), s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": 2.4, "stroke-dasharray": DASHES[method] }));
+      const dots = points.length <= 60 ? points : points.slice(-60);
+      for (const [x, y] of dots.slice(0, -1)) ways.append(methodMark(method, x, y, 2.6, { "stroke-width": 1 }));
+    }
+    const [x, y] = points.at(-1);
+    ways.append(methodMark(method, x, y, 6));
+  });
+  const border = s("rect.nt-border", inside);
+  replace(svg, clip, axes, bands, border, ways);
+  svg.setAttribute("aria-label", `Contours of the loss over ${plain(parameters[i].plain)} and ${plain(parameters[j].plain)}, from ${fmt(low)} to ${fmt(high)}`);
+  svg.onclick = app.offline ? null : (event) => {
+    const place = svg.getBoundingClientRect();
+    const unit = width / place.width;
+    const x = (event.clientX - place.left) * unit;
+    const y = (event.clientY - place.top) * unit;
+    if (x < box.left || x > box.right || y < box.top || y > box.bottom) return;
+    const params = [...app.params];
+    params[i] = Number(scale([box.left, box.right], wx)(x).toPrecision(4));
+    params[j] = Number(scale([box.bottom, box.top], wy)(y).toPrecision(4));
+    app.change((setup) => { setup.start = { params }; });
+  };
+  svg.style.cursor = app.offline ? "" : "crosshair";
+}
+
+function alongOne(app, svg, caption, width, height) {
+  svg.onclick = null;
+  svg.style.cursor = "";
+  const found = app.profile();
+  const parameter = app.run.problem.parameters[app.view.param];
+  if (!found) {
+    replace(caption, app.offline ? "No curve was saved for this step." : "The loss is being computed …");
+    if (app.offline) replace(svg);
+    return;
+  }
+  const values = found.value.filter((v) => v !== null);
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const space = 0.15 * (high - low) || 1;
+  const { box, sx, sy, axes } = frame(width, height, [found.w[0], found.w.at(-1)], [low - space, high + space], { x: plain(parameter.plain), y: "J" });
+  const clip = s("clipPath", { id: "nt-clip-one" }, s("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
+  const drawn = s("g", { "clip-path": "url(#nt-clip-one)" });
+  const curve = (ys, css) => drawn.append(s("path", { class: css, d: path(found.w.map((w, i) => [sx(w), ys[i] === null ? NaN : sy(ys[i])])) }));
+  curve(found.parabola, "nt-parabola");
+  curve(found.tangent, "nt-tangent");
+  curve(found.value, "nt-curve");
+  if (found.lowest !== null) drawn.append(s("line.nt-lowest", { x1: sx(found.lowest), x2: sx(found.lowest), y1: box.top, y2: box.bottom }));
+  drawn.append(methodMark(app.view.active, sx(found.here[0]), sy(found.here[1]), 6));
+  replace(svg, clip, axes, drawn);
+  svg.setAttribute("aria-label", `The loss along ${plain(parameter.plain)} with its tangent and parabola`);
+  const slope = app.run.problem.parameters.length > 1 ? "All other parameters are held. " : "";
+  replace(caption, slope, "The tangent is all that gradient descent knows: slope ", num(found.slope), ". Newton's parabola also knows the bend ", num(found.bend),
+    found.lowest === null ? "; it is not positive here, so the parabola has no lowest point." : h("span", null, " and is lowest at ", math(parameter.tex), " = ", num(found.lowest), "."));
+}
+
+// --- the surface: painter's algorithm, far facets first ---
+
+function rotate(canvas, turn, changed) {
+  let last = null;
+  canvas.addEventListener("pointerdown", (event) => { last = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!last) return;
+    turn.angle += (event.clientX - last[0]) / 120;
+    turn.tilt = Math.max(0.3, Math.min(1.4, turn.tilt - (event.clientY - last[1]) / 200));
+    last = [event.clientX, event.clientY];
+    changed();
+  });
+  canvas.addEventListener("pointerup", () => { last = null; });
+  canvas.addEventListener("keydown", (event) => {
+    const by = { a: -0.15, d: 0.15 }[event.key];
+    if (!by) return;
+    turn.angle += by;
+    changed();
+  });
+}
+
+function hill(app, canvas, caption, width, height, turn) {
+  const surface = app.surface();
+  replace(caption, note(app, surface).replace(/ ?Click to start both methods there\./, ""), " Drag to turn it, or press A and D.");
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
+  canvas.style.width = "100%";
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  if (!surface) return;
+  canvas.setAttribute("aria-label", `The loss as a surface, from ${fmt(surface.low)} to ${fmt(surface.high)}`);
+  const { size, values, low, high, windows: [wx, wy], pair: [i, j] } = surface;
+  const lift = (value) => Math.sqrt(Math.max(0, ((value ?? high) - low) / (high - low || 1)));
+  const [cos, sin, tilt] = [Math.cos(turn.angle), Math.sin(turn.angle), turn.tilt];
+  const unit = Math.min(width * 0.62, height * 0.78);
+  const project = (a, b, up) => {
+    const [x, y] = [a - 0.5, b - 0.5];
+    const depth = x * sin + y * cos;
+    return [width / 2 + (x * cos - y * sin) * unit, height * 0.62 - depth * unit * Math.cos(tilt) - up * unit * 0.62 * Math.sin(tilt), depth];
+  };
+  const facets = [];
+  for (let r = 0; r < size - 1; r++) for (let c = 0; c < size - 1; c++) {
+    const corner = (y, x) => project(x / (size - 1), y / (size - 1), lift(values[y * size + x]));
+    const corners = [corner(r, c), corner(r, c + 1), corner(r + 1, c + 1), corner(r + 1, c)];
+    facets.push([corners[0][2] + corners[2][2], corners, lift(values[r * size + c])]);
+  }
+  facets.sort((a, b) => b[0] - a[0]);
+  for (const [, corners, up] of facets) {
+    context.beginPath();
+    corners.forEach(([x, y], n) => (n ? context.lineTo(x, y) : context.moveTo(x, y)));
+    context.closePath();
+    context.fillStyle = `rgb(${viridis(1 - up).join(" ")})`;
+    context.fill();
+    context.strokeStyle = "rgb(255 255 255 / 0.18)";
+    context.lineWidth = 0.6;
+    context.stroke();
+  }
+  app.run.runs.forEach((run, method) => {
+    if (surface.slice && method !== app.view.active) return;
+    const until = app.stepOf(method);
+    const from = surface.slice ? until : 0;
+    const points = run.params.slice(from, until + 1).map((p, n) => project(scale(wx, [0, 1])(p[i]), scale(wy, [0, 1])(p[j]), lift(run.value[from + n])));
+    const colour = getComputedStyle(canvas).getPropertyValue(method ? "--nt-b" : "--nt-a");
+    for (const [stroke, line] of [["#fff", 5], [colour, 2.5]]) {
+      context.strokeStyle = stroke;
+      context.lineWidth = line;
+      context.beginPath();
+      points.forEach(([x, y], n) => (n ? context.lineTo(x, y) : context.moveTo(x, y)));
+      context.stroke();
+    }
+    const [x, y] = points.at(-1);
+    context.beginPath();
+    if (method) context.rect(x - 5, y - 5, 10, 10); else context.arc(x, y, 6, 0, 7);
+    context.fillStyle = colour;
+    context.strokeStyle = "#fff";
+    context.lineWidth = 2;
+    context.fill();
+    context.stroke();
+  });
+}

@@ -1,0 +1,60 @@
+// The loss of both methods, step by step; a click goes to that step.
+import { fmt, h, replace, s, segmented } from "./dom.js";
+import { COLOURS, DASHES, frame, methodMark, path, scale } from "./plot.js";
+
+export function lossPanel(app, body) {
+  const bar = h("div.nt-bar");
+  const svg = s("svg", { role: "img" });
+  const stage = h("div.nt-stage", null, svg);
+  replace(body, bar, stage);
+  return (whole) => {
+    if (!app.run) return;
+    const { runs } = app.run;
+    if (whole || !bar.firstChild || app.view.log !== bar.log) {
+      bar.log = app.view.log;
+      const focused = bar.contains(document.activeElement);
+      replace(bar,
+        h("div.nt-legend", null, runs.map((_, method) => h("span", null, swatch(method), app.label(method)))),
+        segmented("Scale of the loss", app.view.log ? "log" : "linear", [["log", "log"], ["linear", "linear"]], (key) => app.show({ log: key === "log" })));
+      if (focused) bar.querySelector('[aria-pressed="true"]').focus();
+    }
+    const width = stage.clientWidth;
+    const height = Math.round(Math.max(190, Math.min(260, width * 0.6)));
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.setAttribute("height", height);
+    draw(app, svg, width, height);
+  };
+}
+
+export function swatch(method) {
+  return s("svg.nt-swatch", { viewBox: "0 0 26 12", width: 26, height: 12, "aria-hidden": "true" },
+    s("line", { x1: 0, x2: 26, y1: 6, y2: 6, stroke: COLOURS[method], "stroke-width": 2.5, "stroke-dasharray": method ? "6 3" : "none" }),
+    methodMark(method, 13, 6, 4, { "stroke-width": 1 }));
+}
+
+function draw(app, svg, width, height) {
+  const { runs } = app.run;
+  const all = runs.flatMap((run) => run.value).filter((v) => v !== null && (!app.view.log || v > 0));
+  const turn = (v) => (v === null || (app.view.log && v <= 0) ? NaN : app.view.log ? Math.log10(v) : v);
+  const shown = all.map(turn);
+  let [low, high] = [Math.min(...shown), Math.max(...shown)];
+  const space = 0.06 * (high - low) || 0.5;
+  [low, high] = [low - space, high + space];
+  const { box, sx, sy, axes } = frame(width, height, [0, Math.max(1, app.lastStep)], [low, high], { x: "step", y: "loss J", log: app.view.log });
+  const lines = s("g");
+  runs.forEach((run, method) => {
+    const d = path(run.value.map((v, step) => [sx(step), sy(turn(v))]));
+    lines.append(s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": 2.2, "stroke-dasharray": DASHES[method] }));
+    const step = app.stepOf(method);
+    const y = sy(turn(run.value[step]));
+    if (Number.isFinite(y)) lines.append(methodMark(method, sx(step), y, 5.5));
+  });
+  lines.prepend(s("line.nt-now", { x1: sx(app.view.step), x2: sx(app.view.step), y1: box.top, y2: box.bottom }));
+  replace(svg, axes, lines);
+  svg.setAttribute("aria-label", runs.map((run, m) => `${app.label(m)}: loss ${fmt(run.value[0])} at step 0, ${fmt(run.value.at(-1))} at step ${run.value.length - 1}`).join("; "));
+  svg.onclick = (event) => {
+    const place = svg.getBoundingClientRect();
+    app.go(scale([box.left, box.right], [0, Math.max(1, app.lastStep)])(((event.clientX - place.left) * width) / place.width));
+  };
+  svg.style.cursor = "pointer";
+}

@@ -1,0 +1,174 @@
+// newtron's page as one module, in the form of anywidget's front end: `export default { render }`. The same module is
+// the page of `newtron play` and of a saved run; what differs is how Python is reached, or that it is not.
+import { App, clone } from "./app.js";
+import { dataPanel } from "./datapanel.js";
+import { download, h, replace, select } from "./dom.js";
+import { landscapePanel } from "./landscape.js";
+import { LESSONS, enter, focusedPanel, lessonPanel } from "./lessons.js";
+import { lossPanel } from "./lossplot.js";
+import { TABS, mathsPanel } from "./maths.js";
+import { networkPanel } from "./network.js";
+import { endings, scrubber } from "./scrub.js";
+import { setupPanel } from "./setup.js";
+import { Http, Widget } from "./transport.js";
+
+const KEYS = [
+  ["← →", "one step back, one on"], ["Shift + ← →", "ten steps"], ["Home, End", "first, last step"], ["Space", "play, pause"],
+  ["1 … 6", "Forward, Loss, Backward, Hessian, Update, Check"], ["M", "the other method"], ["?", "this list"],
+];
+
+function mount(app, el) {
+  const panel = (key, title) => {
+    const body = h("div.nt-body");
+    return [h("section.nt-panel", { class: `nt-panel nt-${key}`, "aria-label": title, "data-panel": key }, h("h2", null, title), body), body];
+  };
+  const [data, dataBody] = panel("data", "Data and model");
+  const [network, networkBody] = panel("network", "Network");
+  const [landscape, landscapeBody] = panel("landscape", "Loss over the parameters");
+  const [loss, lossBody] = panel("loss", "Loss by step");
+  const [maths, mathsBody] = panel("maths", "Mathematics");
+  const setup = h("div.nt-setup-body");
+  const steer = h("details.nt-setup", { open: window.innerWidth > 700 }, h("summary", null, "Data, model and methods"), setup);
+  const lesson = h("section.nt-lesson", { "aria-label": "Lesson", hidden: true });
+  const notices = h("div.nt-notices");
+  const ends = h("div.nt-endings", { role: "status" });
+  const scrub = h("div.nt-scrub", { role: "region", "aria-label": "Steps" });
+  const help = h("dialog.nt-help", { "aria-label": "Keys" }, h("h2", null, "Keys"),
+    h("dl", null, KEYS.map(([key, text]) => [h("dt", null, key), h("dd", null, text)])),
+    h("form", { method: "dialog" }, h("button", null, "Close")));
+  const grid = h("div.nt-grid", null, data, network, landscape, loss, maths);
+  const root = h("div.nt", null, header(app, help), notices, app.offline ? null : steer, lesson, grid, ends, scrub, help);
+  replace(el, root);
+  const panels = [
+    setupPanel(app, setup), lessonPanel(app, lesson), dataPanel(app, dataBody), networkPanel(app, networkBody), landscapePanel(app, landscapeBody),
+    lossPanel(app, lossBody), mathsPanel(app, mathsBody), endings(app, ends), scrubber(app, scrub),
+  ];
+  app.panels = [...panels, () => {
+    drawNotices(app, notices);
+    const chosen = focusedPanel(app);
+    for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
+    root.classList.toggle("nt-busy", app.busy);
+  }];
+  app.onready = () => { if (app.run || app.error) root.dataset.ready = "true"; };
+  const stop = keys(app, root, help);
+  const sizes = new ResizeObserver(() => app.redraw(false));
+  sizes.observe(root);
+  return () => { stop(); sizes.disconnect(); app.stop(); };
+}
+
+function header(app, help) {
+  const lessons = select("Lesson", app.view.lesson ?? "", [["", "Lessons …"], ...LESSONS.map(({ id, title }, n) => [id, `${n + 1}. ${title}`])],
+    (id) => { const lesson = LESSONS.find((one) => one.id === id); if (lesson) enter(app, lesson, 0); else app.show({ lesson: null }); });
+  app.panels.push(() => {});
+  return h("header.nt-top", null,
+    h("h1", null, "newtron", h("span", null, "see and steer every derivative")),
+    h("div.nt-top-tools", null,
+      app.offline ? null : lessons,
+      h("button", { type: "button", onclick: () => exportJson(app) }, "Save JSON"),
+      app.offline ? null : h("button", { type: "button", onclick: (event) => exportHtml(app, event.target) }, "Save page"),
+      h("button", { type: "button", "aria-label": "Keys", title: "Keys", onclick: () => help.showModal() }, "?")));
+}
+
+function drawNotices(app, notices) {
+  const parts = [];
+  if (app.gone) parts.push(h("div.nt-banner", { role: "alert" }, h("b", null, "The server is gone. "), "What is here stays, and can be scrubbed and saved; for anything new start ", h("code", null, "newtron play"), " again."));
+  if (app.error) parts.push(h("div.nt-error", { role: "alert" }, app.error, " ", h("button.nt-link", { type: "button", onclick: () => { app.error = ""; app.redraw(true); } }, "Close")));
+  if (app.busy && !app.run) parts.push(h("div.nt-note", { role: "status" }, "Python is computing …"));
+  else if (app.busy) parts.push(h("div.nt-note", { role: "status" }, "Python is computing … ", h("button.nt-link", { type: "button", onclick: () => app.cancel() }, "Cancel")));
+  for (const note of app.run?.problem.notes ?? []) parts.push(h("div.nt-note", null, note));
+  replace(notices, parts);
+}
+
+// --- keys ---
+
+function keys(app, root, help) {
+  const standalone = root.closest("#newtron") !== null;
+  const listen = (event) => {
+    const inside = root.contains(event.target);
+    if (!inside && !(standalone && event.target === document.body)) return;
+    // A notebook would take arrows for its own cells.
+    if (!standalone) event.stopPropagation();
+    const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target.type !== "range" && event.target.type !== "checkbox";
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    if (event.target.getAttribute?.("role") === "tab" && event.key.startsWith("Arrow")) return;
+    const jump = event.shiftKey ? 10 : 1;
+    const actions = {
+      ArrowRight: () => app.go(app.view.step + jump), ArrowLeft: () => app.go(app.view.step - jump), Home: () => app.go(0), End: () => app.run && app.go(app.lastStep),
+      " ": () => app.toggle(), "?": () => help.showModal(), m: () => app.run && app.show({ active: (app.view.active + 1) % app.run.runs.length }),
+    };
+    const pressing = ["BUTTON", "SUMMARY"].includes(event.target.tagName) || event.target.type === "checkbox";
+    if (event.key === " " && pressing) return;
+    const tab = /^[1-6]$/.test(event.key) ? () => app.show({ tab: TABS[Number(event.key) - 1][0] }) : null;
+    const action = actions[event.key] ?? tab;
+    if (!action) return;
+    event.preventDefault();
+    if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") app.stop();
+    action();
+  };
+  window.addEventListener("keydown", listen, true);
+  return () => window.removeEventListener("keydown", listen, true);
+}
+
+// --- files ---
+
+function exportJson(app) {
+  if (!app.run) return;
+  const { problem, runs, start } = app.run;
+  const plain = runs.map((run, m) => { const { frames, decoded, ...rest } = run; return { method: app.setup.methods[m], ...rest }; });
+  download("newtron-run.json", JSON.stringify({ setup: app.setup, problem, start, runs: plain }, null, 1), "application/json");
+}
+
+// Gathers what a page without Python needs: the derivations of some steps and the pictures that are in view.
+async function exportHtml(app, button) {
+  if (!app.run || app.gone) return;
+  const text = button.textContent;
+  button.disabled = true;
+  button.textContent = "Saving …";
+  try {
+    const stories = {};
+    for (const [m, run] of app.run.runs.entries()) {
+      for (const step of spread(run.params.length - 1, 10)) {
+        for (const scope of ["row", "all"]) {
+          const row = scope === "row" ? app.view.row : null;
+          const answer = await app.ask({ kind: "story", setup: app.setup, params: run.params[step], row, method: app.setup.methods[m] });
+          if (answer.story) stories[app.storyKey(scope, step, m)] = answer.story;
+        }
+      }
+    }
+    const run = clone({ ...app.run, runs: app.run.runs.map(({ decoded, ...rest }) => rest) });
+    const state = { setup: app.setup, view: { ...app.view, lesson: null }, run, stories, pictures: Object.fromEntries(app.pictures) };
+    const answer = await app.ask({ kind: "export", state });
+    if (answer.html) download("newtron-run.html", answer.html, "text/html");
+    else app.fail(answer.error);
+  } finally {
+    button.disabled = false;
+    button.textContent = text;
+  }
+}
+
+function spread(last, count) {
+  const steps = new Set();
+  for (let n = 0; n <= count; n++) steps.add(Math.round((last * n) / count));
+  return steps;
+}
+
+// --- hosts ---
+
+function render({ model, el }) {
+  const saved = model.get("saved");
+  const app = new App(model.transport ?? (saved ? null : new Widget(model)), saved);
+  const end = mount(app, el);
+  app.begin();
+  if (model.transport?.watch) model.transport.watch(() => app.setGone(true));
+  if (el.id === "newtron") window.newtron = app;
+  return end;
+}
+
+export default { render };
+
+const own = typeof document === "undefined" ? null : document.getElementById("newtron");
+if (own) {
+  const text = document.getElementById("newtron-state")?.textContent;
+  const saved = text ? JSON.parse(text) : null;
+  render({ model: { get: (name) => (name === "saved" ? saved : undefined), transport: saved ? null : new Http() }, el: own });
+}

@@ -1,0 +1,92 @@
+// Axes, colours and marks that the plots share.
+import { contours } from "d3-contour";
+import { fmt, s } from "./dom.js";
+
+export const COLOURS = ["var(--nt-a)", "var(--nt-b)"];
+export const DASHES = ["none", "7 4"];
+export const CLASS_COLOURS = ["var(--nt-c0)", "var(--nt-c1)", "var(--nt-c2)", "var(--nt-c3)", "var(--nt-c4)", "var(--nt-c5)"];
+// For the canvas, which knows no CSS variables: the same colours as numbers.
+export const CLASS_RGB = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [170, 90, 0]];
+
+const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
+
+// A colour of the viridis scale, share from 0 to 1.
+export function viridis(share) {
+  const place = Math.max(0, Math.min(1, share)) * (VIRIDIS.length - 1);
+  const low = Math.min(VIRIDIS.length - 2, Math.floor(place));
+  return VIRIDIS[low].map((c, i) => Math.round(c + (VIRIDIS[low + 1][i] - c) * (place - low)));
+}
+
+export const scale = (from, to) => (value) => to[0] + ((value - from[0]) / (from[1] - from[0])) * (to[1] - to[0]);
+
+export function ticks([low, high], count = 5) {
+  const raw = (high - low) / count;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const unit = [1, 2, 5, 10].find((u) => u * power >= raw) * power;
+  const found = [];
+  for (let tick = Math.ceil(low / unit) * unit; tick <= high + unit * 1e-9; tick += unit) found.push(Math.abs(tick) < unit * 1e-9 ? 0 : tick);
+  return found;
+}
+
+// The frame of a plot: axes with ticks and names, and the two scales.
+export function frame(width, height, xWindow, yWindow, { x = "", y = "", log = false, grid = true } = {}) {
+  const box = { left: 52, right: width - 10, top: 10, bottom: height - 36 };
+  const sx = scale(xWindow, [box.left, box.right]);
+  const sy = scale(yWindow, [box.bottom, box.top]);
+  const axes = s("g.nt-axes", { "aria-hidden": "true" });
+  for (const tick of ticks(xWindow, width < 320 ? 4 : 6)) {
+    if (grid) axes.append(s("line.nt-grid-line", { x1: sx(tick), x2: sx(tick), y1: box.top, y2: box.bottom }));
+    axes.append(s("text", { x: sx(tick), y: box.bottom + 15, "text-anchor": "middle" }, fmt(tick, 3)));
+  }
+  const levels = log ? ticks(yWindow, 4).filter((tick) => Number.isInteger(tick)) : ticks(yWindow, 5);
+  for (const tick of levels.length > 1 ? levels : ticks(yWindow, 4)) {
+    if (grid) axes.append(s("line.nt-grid-line", { x1: box.left, x2: box.right, y1: sy(tick), y2: sy(tick) }));
+    axes.append(s("text", { x: box.left - 6, y: sy(tick) + 3.5, "text-anchor": "end" }, log ? fmt(10 ** tick, 2) : fmt(tick, 3)));
+  }
+  axes.append(s("text.nt-axis-name", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, x));
+  if (y) {
+    const middle = (box.top + box.bottom) / 2;
+    axes.append(s("text.nt-axis-name", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, y));
+  }
+  return { box, sx, sy, axes };
+}
+
+export function path(points) {
+  let text = "";
+  let pen = false;
+  for (const [x, y] of points) {
+    if (!Number.isFinite(x) || !Number.isFinite(y)) { pen = false; continue; }
+    text += `${pen ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    pen = true;
+  }
+  return text;
+}
+
+// Lines of equal value on a grid over two windows, as SVG paths: [level, path] each.
+export function isolines(values, size, levels, sx, sy, xWindow, yWindow) {
+  const toX = (c) => sx(xWindow[0] + ((c - 0.5) / (size - 1)) * (xWindow[1] - xWindow[0]));
+  const toY = (c) => sy(yWindow[0] + ((c - 0.5) / (size - 1)) * (yWindow[1] - yWindow[0]));
+  return contours().size([size, size]).thresholds(levels)(values).map((shape) => [
+    shape.value,
+    shape.coordinates.flat().map((ring) => `${path(ring.map(([a, b]) => [toX(a), toY(b)]))}Z`).join(""),
+  ]);
+}
+
+// A mark for class or method: circle, triangle, square, diamond, so that colour is never all there is.
+export function mark(kind, x, y, r, attributes = {}) {
+  const at = (points) => points.map(([a, b]) => `${(x + a * r).toFixed(1)},${(y + b * r).toFixed(1)}`).join(" ");
+  if (kind === 0) return s("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r, ...attributes });
+  const shapes = [
+    [[0, -1.25], [1.15, 0.8], [-1.15, 0.8]], [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
+    [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]], [[0, 1.25], [1.15, -0.8], [-1.15, -0.8]], [[-1.3, -0.4], [1.3, -0.4], [0, 1.2]],
+  ];
+  return s("polygon", { points: at(shapes[(kind - 1) % shapes.length]), ...attributes });
+}
+
+export const methodMark = (method, x, y, r, attributes = {}) => mark(method === 0 ? 0 : 2, x, y, r, {
+  fill: COLOURS[method], stroke: "var(--nt-halo)", "stroke-width": 2, ...attributes,
+});
+
+export function legend(app) {
+  return app.run.runs.map((_, method) => ({ method, text: app.label(method) }));
+}

@@ -1,0 +1,59 @@
+// One scrubber for everything: which step, and which of the two methods is looked at.
+import { fmt, h, num, replace } from "./dom.js";
+import { swatch } from "./lossplot.js";
+
+const ENDS = {
+  CONVERGED: "converged", PRECISION: "converged to the last digits", MAX_ITER: "stopped at its last step", STALLED: "stalled",
+  UNBOUNDED: "no minimum", DIVERGED: "diverged", NOT_FINITE: "not finite", EARLY_STOPPED: "stopped early", STOPPED: "stopped", INTERRUPTED: "interrupted",
+};
+
+export function scrubber(app, body) {
+  const slider = h("input", {
+    type: "range", min: 0, max: 1, step: 1, "aria-label": "Step", class: "nt-slider",
+    oninput: (event) => { app.stop(); app.go(Number(event.target.value)); },
+  });
+  const button = (text, label, action) => h("button.nt-step-button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
+  const play = button("▶", "Play", () => app.toggle());
+  const shown = h("output.nt-step-shown", { "aria-live": "off" });
+  const methods = h("div.nt-methods", { role: "group", "aria-label": "Method that is looked at" });
+  replace(body,
+    h("div.nt-transport", null,
+      button("⏮", "First step", () => app.go(0)), button("◀", "One step back", () => app.go(app.view.step - 1)), play,
+      button("▶|", "One step on", () => app.go(app.view.step + 1)), button("⏭", "Last step", () => app.go(app.lastStep)),
+      slider, shown),
+    methods);
+  return () => {
+    if (!app.run) return;
+    slider.max = app.lastStep;
+    slider.value = app.view.step;
+    slider.setAttribute("aria-valuetext", `step ${app.view.step} of ${app.lastStep}`);
+    play.textContent = app.playing ? "⏸" : "▶";
+    play.setAttribute("aria-label", app.playing ? "Pause" : "Play");
+    replace(shown, "step ", h("b", null, String(app.view.step)), ` of ${app.lastStep}`);
+    const focused = methods.contains(document.activeElement) ? [...methods.children].indexOf(document.activeElement) : -1;
+    replace(methods, app.run.runs.map((run, m) => one(app, run, m)));
+    if (focused >= 0) methods.children[focused]?.focus();
+  };
+}
+
+function one(app, run, m) {
+  const step = app.stepOf(m);
+  const last = run.params.length - 1;
+  const end = step === last ? ENDS[run.status] : "";
+  const bad = ["DIVERGED", "NOT_FINITE", "UNBOUNDED", "STALLED"].includes(run.status) && step === last;
+  return h("button.nt-method", { type: "button", "aria-pressed": String(app.view.active === m), title: run.sentence, onclick: () => app.show({ active: m }) },
+    swatch(m), h("span.nt-method-name", null, app.label(m)),
+    h("span.nt-method-value", null, "J = ", num(run.value[step], 6)),
+    h("span.nt-method-end", { class: `nt-method-end${bad ? " nt-bad" : run.converged && step === last ? " nt-good" : ""}` }, `${step} of ${last}${end ? `: ${end}` : ""}`));
+}
+
+// What the method's own sentence says where it did not go well, and what may mend it.
+export function endings(app, body) {
+  return () => {
+    if (!app.run) return replace(body);
+    const bad = app.run.runs.map((run, m) => [run, m]).filter(([run, m]) => ["DIVERGED", "NOT_FINITE", "UNBOUNDED", "STALLED"].includes(run.status) && app.stepOf(m) === run.params.length - 1);
+    replace(body, bad.map(([run, m]) => h("p.nt-ending", null, swatch(m), " ", h("b", null, `${app.label(m)}: `), run.sentence)));
+  };
+}
+
+export { fmt };
