@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.client
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from newtron.network import Network
 from newtron.objective import TrainingObjective
 from newtron.play import Session
 from newtron.play.datasets import EXAMPLES, MOST_ROWS, example
-from newtron.play.export import page
+from newtron.play.export import built, page
 from newtron.play.server import HOST, MOST_FILE, Server, open_content
 from newtron.rows import ArrayRows
 from newtron.solvers import GradientDescent, LevenbergMarquardt, Newton, minimize
@@ -84,8 +86,10 @@ def test_frames_are_the_predictions_over_the_inputs() -> None:
     points = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
     network = Network((2, 3, 1), "tanh")
     p = loss_for("classification", None, 1).inverse_link(network.output(params, points))[:, 0]
-    shown = np.frombuffer(base64.b64decode(found["runs"][0]["frames"][5]), dtype=np.uint8)
+    content = base64.b64decode(found["runs"][0]["frames"][5])
+    shown, sides = np.frombuffer(content[: len(p)], dtype=np.uint8), np.frombuffer(content[len(p) :], dtype="<i2")
     np.testing.assert_allclose(shown / 255.0, p, atol=0.5 / 255.0 + 1e-9)
+    np.testing.assert_array_equal(sides > 0, p > 0.5)
     curve = ask("run", setup=setup("wave"))
     params = np.array(curve["runs"][1]["params"][-1])
     x = np.array(curve["problem"]["view"]["curve"])[:, None]
@@ -380,6 +384,16 @@ def test_a_file_comes_through_the_server(server: Server) -> None:
 
 
 # --- one file ---
+
+
+def test_the_committed_page_was_built_from_the_committed_sources() -> None:
+    web = PENGUINS.parents[1] / "web"
+    digest = hashlib.sha256()
+    for name in ("package-lock.json", "build.mjs", *sorted(f"src/{path.name}" for path in (web / "src").iterdir())):
+        digest.update(name.encode())
+        digest.update((web / name).read_bytes())
+    assert built("sources.sha256").strip() == digest.hexdigest(), "run: cd web && npm ci && npm run build"
+    assert sum(len(zlib.compress(built(name).encode())) for name in ("page.js", "page.css")) < 350_000
 
 
 def test_a_saved_page_loads_nothing_and_holds_hostile_text_as_text() -> None:

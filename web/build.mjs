@@ -1,7 +1,8 @@
 // Builds the page into src/newtron/play/static: page.js (an ES module), page.css (with KaTeX's fonts inside) and the
 // licences of what is inside them. The result is committed, so that users need no Node:  npm ci && npm run build
 import { build } from "esbuild";
-import { readFileSync, writeFileSync, mkdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync, readdirSync, writeFileSync, mkdirSync } from "node:fs";
 
 const out = process.argv[2] ?? "../src/newtron/play/static";
 mkdirSync(out, { recursive: true });
@@ -25,6 +26,10 @@ await build({ ...shared, entryPoints: ["src/main.js"], format: "esm", outfile: `
 await build({
   ...shared, entryPoints: ["src/page.css"], loader: { ".woff2": "dataurl" }, plugins: [fonts], outfile: `${out}/page.css`,
 });
+// What the build was made from: the tests compare it with web/, so that a forgotten build is seen without Node.
+const hash = createHash("sha256");
+for (const name of ["package-lock.json", "build.mjs", ...readdirSync("src").sort().map((file) => `src/${file}`)]) hash.update(name).update(readFileSync(name));
+writeFileSync(`${out}/sources.sha256`, `${hash.digest("hex")}\n`);
 const inside = ["katex", "d3-contour", "d3-array", "internmap"];
 const licences = inside.map((name) => {
   const { version, license } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));

@@ -103,7 +103,8 @@ export class App {
     this.stop();
     this.busy = true;
     const waiting = setTimeout(() => this.redraw(true), 200);
-    const answer = await this.ask({ kind: "run", setup: this.setup, axes: this.view.axes });
+    const setup = clone(this.setup);
+    const answer = await this.ask({ kind: "run", setup, axes: this.view.axes });
     clearTimeout(waiting);
     if (serial !== this.serial) return;
     this.busy = false;
@@ -112,7 +113,8 @@ export class App {
       return this.redraw(true);
     }
     this.error = "";
-    this.run = answer;
+    // What is asked about a run is asked of the set-up that made it: the controls may have moved on.
+    this.run = { ...answer, setup };
     this.stories.clear();
     this.pictures.clear();
     this.asked.clear();
@@ -141,6 +143,7 @@ export class App {
 
   show(patch) {
     Object.assign(this.view, patch);
+    if (this.run) this.view.step = Math.max(0, Math.min(this.view.step, this.lastStep));
     if ("row" in patch || "param" in patch) this.quiz = null;
     this.writeUrl();
     this.redraw(false);
@@ -169,7 +172,7 @@ export class App {
   }
 
   label(method) {
-    const given = this.setup.methods[method];
+    const given = this.run.setup.methods[method];
     const name = METHOD_NAMES[given.solver];
     if (given.solver === "gradient-descent") return given.rate === null ? `${name}, line search` : `${name}, η = ${given.rate}`;
     if (given.solver === "newton" && !given.damped) return `${name}, undamped`;
@@ -199,7 +202,7 @@ export class App {
 
   async fetchStory(scope, key, params = this.params, active = this.view.active) {
     const row = scope === "row" ? this.view.row : null;
-    return this.keep(this.stories, key, { kind: "story", params, row, method: this.setup.methods[active] }, "story");
+    return this.keep(this.stories, key, { kind: "story", params, row, method: this.run.setup.methods[active] }, "story");
   }
 
   // Asks once for each key, and draws when the answer is here.
@@ -207,7 +210,7 @@ export class App {
     if (this.asked.has(key + name) || this.gone) return;
     this.asked.add(key + name);
     const serial = this.serial;
-    const answer = await this.ask({ ...message, setup: this.setup });
+    const answer = await this.ask({ ...message, setup: this.run.setup });
     if (serial !== this.serial) return;
     if (answer[name]) map.set(key, answer[name]);
     else this.asked.delete(key + name);

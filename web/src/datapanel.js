@@ -1,5 +1,5 @@
 // The data, and what the model says of every place between them.
-import { fmt, h, replace, s } from "./dom.js";
+import { fmt, h, memo, replace, s, same } from "./dom.js";
 import { COLOURS, CLASS_COLOURS, CLASS_RGB, DASHES, frame, isolines, mark, path, viridis } from "./plot.js";
 import { bytes64 } from "./url.js";
 
@@ -9,8 +9,13 @@ export function dataPanel(app, body) {
   const stage = h("div.nt-stage", null, canvas, svg);
   const caption = h("p.nt-caption", { "aria-live": "off" });
   replace(body, stage, caption);
+  const changed = memo();
   return () => {
     if (!app.run) return;
+    const story = app.stories.get(app.storyKey("row"));
+    changed([same(app.run), same(story), stage.clientWidth, app.view.step, app.view.active, app.view.row], draw);
+  };
+  function draw() {
     const width = stage.clientWidth;
     const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -20,7 +25,7 @@ export function dataPanel(app, body) {
     if (view.curve) curves(app, svg, canvas, width, height);
     else areas(app, svg, canvas, width, height);
     replace(caption, captionOf(app));
-  };
+  }
 }
 
 function describe(app) {
@@ -107,8 +112,8 @@ function areas(app, svg, canvas, width, height) {
   if (problem.classes.length === 2) {
     const order = runs.map((_, method) => method).sort((m) => (m === app.view.active ? 1 : -1));
     for (const method of order) {
-      const values = Array.from(bytes(runs[method], app.stepOf(method)));
-      for (const [, d] of isolines(values, grid, [127.5], sx, sy, windows[0], windows[1])) {
+      const values = Array.from(new Int16Array(bytes(runs[method], app.stepOf(method)).buffer, grid * grid));
+      for (const [, d] of isolines(values, grid, [0], sx, sy, windows[0], windows[1])) {
         lines.append(s("path.nt-halo", { d, "stroke-width": 5 }));
         lines.append(s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": method === app.view.active ? 3 : 2, "stroke-dasharray": DASHES[method] }));
       }
@@ -132,7 +137,7 @@ function paint(canvas, values, grid, problem) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(grid, grid);
   const several = problem.classes.length > 2;
-  for (let i = 0; i < values.length; i++) {
+  for (let i = 0; i < grid * grid; i++) {
     let colour;
     let alpha = 1;
     if (several) {

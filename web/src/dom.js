@@ -62,6 +62,31 @@ export function replace(node, ...children) {
   node.replaceChildren(...children.flat(4).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
+// Draws only where what it shows has changed: a button that is replaced while it is pressed loses its click.
+const numbers = new WeakMap();
+let count = 0;
+const stamp = (_, value) => {
+  if (value instanceof Same) {
+    if (value.of === null || typeof value.of !== "object") return value.of ?? null;
+    if (!numbers.has(value.of)) numbers.set(value.of, ++count);
+    return `#${numbers.get(value.of)}`;
+  }
+  return value;
+};
+class Same {
+  constructor(of) { this.of = of; }
+}
+export const same = (value) => new Same(value); // compared by identity
+export function memo() {
+  let last = null;
+  return (key, draw) => {
+    const now = JSON.stringify(key, stamp);
+    if (now === last) return;
+    last = now;
+    draw();
+  };
+}
+
 export function select(label, value, options, onchange, extra = {}) {
   const node = h("select", { "aria-label": label, onchange: (event) => onchange(event.target.value), ...extra },
     options.map(([key, text]) => h("option", { value: key, selected: String(key) === String(value) }, text)));

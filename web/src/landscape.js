@@ -1,5 +1,5 @@
 // The loss as a landscape over two parameters, or along one; the ways of both methods on it.
-import { fmt, h, math, num, replace, s, segmented, select } from "./dom.js";
+import { fmt, h, math, memo, num, replace, s, same, segmented, select } from "./dom.js";
 import { COLOURS, DASHES, frame, isolines, methodMark, path, scale, viridis } from "./plot.js";
 import { plain } from "./network.js";
 
@@ -12,6 +12,8 @@ export function landscapePanel(app, body) {
   replace(body, bar, stage, caption);
   const turn = { angle: 0.7, tilt: 0.95 };
   rotate(canvas, turn, () => app.redraw(false));
+  const picture = memo();
+  const choices = memo();
   return () => {
     if (!app.run) return;
     const kind = app.view.landscape;
@@ -21,19 +23,23 @@ export function landscapePanel(app, body) {
     svg.setAttribute("height", height);
     svg.style.display = kind === "surface" ? "none" : "";
     canvas.style.display = kind === "surface" ? "" : "none";
-    tools(app, bar);
-    if (kind === "one") alongOne(app, svg, caption, width, height);
-    else if (kind === "surface") hill(app, canvas, caption, width, height, turn);
-    else map(app, svg, caption, width, height);
+    const { view } = app;
+    choices([same(app.run), kind, view.pair, view.param], () => tools(app, bar));
+    const found = kind === "one" ? app.profile() : app.surface();
+    picture([same(app.run), kind, same(found), found?.stale, view.step, view.active, view.param, width, turn, app.gone], () => {
+      if (kind === "one") alongOne(app, found, svg, caption, width, height);
+      else if (kind === "surface") hill(app, found, canvas, caption, width, height, turn);
+      else map(app, found, svg, caption, width, height);
+    });
   };
 }
 
 function tools(app, bar) {
-  if (bar.contains(document.activeElement) && document.activeElement.tagName === "SELECT") return;
   const { parameters } = app.run.problem;
   const options = parameters.map((p, i) => [i, plain(p.plain)]);
   const kinds = [["contour", "Contour"], ["surface", "Surface"], ["one", "One parameter"]].filter(([key]) => key === "one" || parameters.length > 1);
-  const focused = bar.contains(document.activeElement) ? document.activeElement.textContent : null;
+  const at = bar.contains(document.activeElement) ? document.activeElement : null;
+  const focused = at?.getAttribute("aria-label") ? `[aria-label="${at.getAttribute("aria-label")}"]` : at ? '[aria-pressed="true"]' : null;
   const pair = (place) => select(place ? "Vertical parameter" : "Horizontal parameter", app.view.pair[place], options.filter(([i]) => i !== app.view.pair[1 - place]),
     (value) => { const next = [...app.view.pair]; next[place] = Number(value); app.show({ pair: next }); });
   replace(bar,
@@ -41,18 +47,22 @@ function tools(app, bar) {
     app.view.landscape === "one"
       ? select("Parameter of the curve", app.view.param, options, (value) => app.show({ param: Number(value) }))
       : parameters.length > 1 && h("span.nt-pair", null, pair(0), " × ", pair(1)));
-  if (focused) [...bar.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
+  if (focused) bar.querySelector(focused)?.focus();
+}
+
+function others(app) {
+  const count = app.run.problem.parameters.length - 2;
+  return count === 1 ? "the third parameter is" : `the other ${count} parameters are`;
 }
 
 function note(app, surface) {
   if (!surface) return app.offline ? "No picture was saved for this pair of parameters." : "The loss is being computed …";
   if (!surface.slice) return app.offline ? "The whole loss: there are two parameters." : "The whole loss: there are two parameters. Click to start both methods there.";
   const saved = surface.savedAt === undefined ? app.stepOf(app.view.active) : surface.savedAt;
-  return `A slice through the other ${app.run.problem.parameters.length - 2} parameters as they are at step ${saved} of ${app.label(app.view.active)}: it changes as they do, so only the point where the method stands is drawn.${app.offline ? "" : " Click to start both methods there."}`;
+  return `A slice: ${others(app)} held as at step ${saved} of ${app.label(app.view.active)}. It changes from step to step, so only the point where the method stands is drawn.${app.offline ? "" : " Click to start both methods there."}`;
 }
 
-function map(app, svg, caption, width, height) {
-  const surface = app.surface();
+function map(app, surface, svg, caption, width, height) {
   replace(caption, note(app, surface));
   if (!surface) return replace(svg, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
   const { pair: [i, j], windows: [wx, wy], size, values, levels, low, high } = surface;
@@ -96,10 +106,9 @@ function map(app, svg, caption, width, height) {
   svg.style.cursor = app.offline ? "" : "crosshair";
 }
 
-function alongOne(app, svg, caption, width, height) {
+function alongOne(app, found, svg, caption, width, height) {
   svg.onclick = null;
   svg.style.cursor = "";
-  const found = app.profile();
   const parameter = app.run.problem.parameters[app.view.param];
   if (!found) {
     replace(caption, app.offline ? "No curve was saved for this step." : "The loss is being computed …");
@@ -147,8 +156,7 @@ function rotate(canvas, turn, changed) {
   });
 }
 
-function hill(app, canvas, caption, width, height, turn) {
-  const surface = app.surface();
+function hill(app, surface, canvas, caption, width, height, turn) {
   replace(caption, note(app, surface).replace(/ ?Click to start both methods there\./, ""), " Drag to turn it, or press A and D.");
   const ratio = window.devicePixelRatio || 1;
   canvas.width = width * ratio;

@@ -1,5 +1,5 @@
 // The lessons in the order of the course. Each step sets the page up, points at one panel and says what to see there.
-import { h, math, replace } from "./dom.js";
+import { h, math, memo, replace } from "./dom.js";
 
 const gd = (rate, steps = 40) => ({ solver: "gradient-descent", rate, momentum: 0, steps });
 const newton = (damped = true, steps = 20) => ({ solver: "newton", damped, steps });
@@ -44,9 +44,9 @@ export const LESSONS = [
   {
     id: "logloss", title: "Log loss against squared loss",
     steps: [
-      { setup: hours("squared_error", { params: [-3, 9] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 0, param: 0, landscape: "contour" }, panel: "loss",
+      { setup: hours("squared_error", { params: [-3, 6] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 0, param: 0, landscape: "contour" }, panel: "loss",
         text: ["Squared error through a sigmoid, from a start that is wrong and sure of it. Gradient descent hardly moves: the factor ŷ(1 − ŷ) is almost 0 exactly where the error is largest."] },
-      { setup: hours("log_loss", { params: [-3, 9] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 0, param: 0 }, panel: "maths",
+      { setup: hours("log_loss", { params: [-3, 6] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 0, param: 0 }, panel: "maths",
         text: ["With log loss that factor cancels. What is left is ", { tex: "-x\\,(y - \\hat{y})" }, ", as in regression, and the same start is left at once."] },
     ],
   },
@@ -55,9 +55,9 @@ export const LESSONS = [
     steps: [
       { setup: setup("xor", model(), [gd(0.5), newton()]), view: { step: 40, tab: "forward", scope: "row", active: 0, row: 0 }, panel: "data",
         text: ["Opposite corners belong together. No straight line parts them: the perceptron's best is to say about one half everywhere."] },
-      { setup: setup("xor", model([3]), [gd(2, 200), { solver: "levenberg-marquardt", damping: null, steps: 40 }], { seed: 4 }), view: { step: 200, tab: "forward", scope: "row", active: 0, row: 0 }, panel: "data",
+      { setup: setup("xor", model([3], { alpha: 0.1 }), [gd(2, 100), { solver: "levenberg-marquardt", damping: null, steps: 40 }], { seed: 8 }), view: { step: 100, tab: "forward", scope: "row", active: 0, row: 0 }, panel: "data",
         text: ["Three hidden units draw one line each, and the output combines them: the corners are parted. Scrub back to see how the boundary came about."] },
-      { view: { step: 200, tab: "forward", active: 0 }, panel: "network",
+      { view: { step: 100, tab: "forward", active: 0 }, panel: "network",
         text: ["Each hidden unit has its own weights. Click an edge to follow that weight through all panels; the strongest decide where the boundary runs."] },
     ],
   },
@@ -99,10 +99,10 @@ export const LESSONS = [
   {
     id: "damping", title: "Undamped Newton, and damped",
     steps: [
-      { setup: setup("clouds", model(), [newton(false), newton()], { params: [-1.5, 1.5, 0] }), view: { step: 3, tab: "newton", active: 0, landscape: "contour", pair: [0, 1] }, panel: "loss",
+      { setup: setup("clouds", model(), [newton(false), newton()], { params: [-2, 2, 0] }), view: { step: 3, tab: "newton", active: 0, landscape: "contour", pair: [0, 1] }, panel: "loss",
         text: ["From this start the plain step overshoots: where the loss is nearly straight its bend is almost 0, and the parabola's lowest point lies far away."] },
       { view: { step: 20, active: 0 }, panel: "loss",
-        text: ["The loss becomes infinite, or H singular; the run stops at the last finite step and says so below the scrubber."] },
+        text: ["Each step lands farther out, where the loss bends even less, until H is singular in floating point. The run stops at its last finite step and says so."] },
       { view: { step: 20, active: 1 }, panel: "maths",
         text: ["Damped: a step that would not lower the loss as promised is shortened. The same start arrives in a few steps."] },
     ],
@@ -110,20 +110,22 @@ export const LESSONS = [
   {
     id: "saddle", title: "Saddle points",
     steps: [
-      { setup: setup("xor", model([2]), [gd(0.5, 60), newton()], { params: [0.05, -0.02, 0.03, 0.04, 0, 0, 0.02, -0.03, 0] }), view: { step: 0, tab: "newton", active: 0, landscape: "surface", pair: [0, 6] }, panel: "maths",
+      { setup: setup("xor", model([2], { alpha: 0.1 }), [gd(0.5, 60), newton()], { params: [0.05, -0.02, 0.03, 0.04, 0, 0, 0.02, -0.03, 0] }), view: { step: 0, tab: "newton", active: 0, landscape: "surface", pair: [0, 6] }, panel: "maths",
         text: ["Near zero weights the gradient almost vanishes, but this is no minimum: some eigenvalues of H are negative. A saddle."] },
       { view: { step: 60, tab: "newton", active: 0 }, panel: "loss",
         text: ["Gradient descent stays on the saddle for all its steps: the slope is too small to move."] },
       { view: { step: 3, tab: "newton", active: 1 }, panel: "loss",
         text: ["Newton in a trust region sees the negative bend and goes along its direction, downhill. The loss falls within a few steps."] },
       { setup: setup("xor", model([2]), [newton(false), newton()], { params: [0.05, -0.02, 0.03, 0.04, 0, 0, 0.02, -0.03, 0] }), view: { step: 20, tab: "newton", active: 0 }, panel: "loss",
-        text: ["The undamped step ", { tex: "-H^{-1}g" }, " looks for any point without slope and runs into the saddle itself. It calls no minimum what has negative eigenvalues: look at them."] },
+        text: ["The undamped step ", { tex: "-H^{-1}g" }, " looks for any point without slope, and runs into the saddle itself. There it ends: H is singular, and two of its eigenvalues are negative. No minimum, and newtron does not call it one."] },
     ],
   },
 ];
 
 export function lessonPanel(app, body) {
-  return () => {
+  const changed = memo();
+  return () => changed([app.view.lesson, app.view.lessonStep], draw);
+  function draw() {
     const lesson = LESSONS.find(({ id }) => id === app.view.lesson);
     body.hidden = !lesson;
     if (!lesson) return;
@@ -141,8 +143,8 @@ export function lessonPanel(app, body) {
         n + 1 < lesson.steps.length
           ? h("button.nt-primary", { type: "button", onclick: () => enter(app, lesson, n + 1) }, "Next")
           : next && h("button.nt-primary", { type: "button", onclick: () => enter(app, next, 0) }, `Next lesson: ${next.title}`)));
-    if (focused) [...body.querySelectorAll("button")].find((b) => b.textContent === focused && !b.disabled)?.focus();
-  };
+    if (focused) ([...body.querySelectorAll("button")].find((b) => b.textContent === focused && !b.disabled) ?? body.querySelector(".nt-primary"))?.focus();
+  }
 }
 
 // The set-up of a step is the last one that a step up to it names.
@@ -154,7 +156,7 @@ export function enter(app, lesson, n) {
   if (same) return app.show(view);
   const wanted = view.step;
   Object.assign(app.view, view);
-  return app.change((s) => Object.assign(s, JSON.parse(JSON.stringify(lesson.steps[from].setup)))).then(() => app.run && app.show({ ...view, step: Math.min(wanted, app.lastStep) }));
+  return app.change((s) => Object.assign(s, JSON.parse(JSON.stringify(lesson.steps[from].setup)))).then(() => app.run && app.show({ ...view, step: wanted }));
 }
 
 export function focusedPanel(app) {

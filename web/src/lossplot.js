@@ -1,5 +1,5 @@
 // The loss of both methods, step by step; a click goes to that step.
-import { fmt, h, replace, s, segmented } from "./dom.js";
+import { fmt, h, memo, replace, s, same, segmented } from "./dom.js";
 import { COLOURS, DASHES, frame, methodMark, path, scale } from "./plot.js";
 
 export function lossPanel(app, body) {
@@ -7,22 +7,23 @@ export function lossPanel(app, body) {
   const svg = s("svg", { role: "img" });
   const stage = h("div.nt-stage", null, svg);
   replace(body, bar, stage);
-  return (whole) => {
+  const legend = memo();
+  const picture = memo();
+  return () => {
     if (!app.run) return;
     const { runs } = app.run;
-    if (whole || !bar.firstChild || app.view.log !== bar.log) {
-      bar.log = app.view.log;
+    legend([app.run.setup.methods, app.view.log, runs.length], () => {
       const focused = bar.contains(document.activeElement);
       replace(bar,
         h("div.nt-legend", null, runs.map((_, method) => h("span", null, swatch(method), app.label(method)))),
         segmented("Scale of the loss", app.view.log ? "log" : "linear", [["log", "log"], ["linear", "linear"]], (key) => app.show({ log: key === "log" })));
       if (focused) bar.querySelector('[aria-pressed="true"]').focus();
-    }
+    });
     const width = stage.clientWidth;
     const height = Math.round(Math.max(190, Math.min(260, width * 0.6)));
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("height", height);
-    draw(app, svg, width, height);
+    picture([same(app.run), app.view.step, app.view.log, width], () => draw(app, svg, width, height));
   };
 }
 

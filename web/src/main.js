@@ -2,7 +2,7 @@
 // the page of `newtron play` and of a saved run; what differs is how Python is reached, or that it is not.
 import { App, clone } from "./app.js";
 import { dataPanel } from "./datapanel.js";
-import { download, h, replace, select } from "./dom.js";
+import { download, h, memo, replace, select } from "./dom.js";
 import { landscapePanel } from "./landscape.js";
 import { LESSONS, enter, focusedPanel, lessonPanel } from "./lessons.js";
 import { lossPanel } from "./lossplot.js";
@@ -43,8 +43,9 @@ function mount(app, el) {
     setupPanel(app, setup), lessonPanel(app, lesson), dataPanel(app, dataBody), networkPanel(app, networkBody), landscapePanel(app, landscapeBody),
     lossPanel(app, lossBody), mathsPanel(app, mathsBody), endings(app, ends), scrubber(app, scrub),
   ];
+  const noticed = memo();
   app.panels = [...panels, () => {
-    drawNotices(app, notices);
+    noticed([app.gone, app.error, app.busy, Boolean(app.run), app.run?.problem.notes ?? []], () => drawNotices(app, notices));
     const chosen = focusedPanel(app);
     for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
     root.classList.toggle("nt-busy", app.busy);
@@ -59,7 +60,6 @@ function mount(app, el) {
 function header(app, help) {
   const lessons = select("Lesson", app.view.lesson ?? "", [["", "Lessons …"], ...LESSONS.map(({ id, title }, n) => [id, `${n + 1}. ${title}`])],
     (id) => { const lesson = LESSONS.find((one) => one.id === id); if (lesson) enter(app, lesson, 0); else app.show({ lesson: null }); });
-  app.panels.push(() => {});
   return h("header.nt-top", null,
     h("h1", null, "newtron", h("span", null, "see and steer every derivative")),
     h("div.nt-top-tools", null,
@@ -114,8 +114,8 @@ function keys(app, root, help) {
 function exportJson(app) {
   if (!app.run) return;
   const { problem, runs, start } = app.run;
-  const plain = runs.map((run, m) => { const { frames, decoded, ...rest } = run; return { method: app.setup.methods[m], ...rest }; });
-  download("newtron-run.json", JSON.stringify({ setup: app.setup, problem, start, runs: plain }, null, 1), "application/json");
+  const plain = runs.map((run, m) => { const { frames, decoded, ...rest } = run; return { method: app.run.setup.methods[m], ...rest }; });
+  download("newtron-run.json", JSON.stringify({ setup: app.run.setup, problem, start, runs: plain }, null, 1), "application/json");
 }
 
 // Gathers what a page without Python needs: the derivations of some steps and the pictures that are in view.
@@ -130,13 +130,13 @@ async function exportHtml(app, button) {
       for (const step of spread(run.params.length - 1, 10)) {
         for (const scope of ["row", "all"]) {
           const row = scope === "row" ? app.view.row : null;
-          const answer = await app.ask({ kind: "story", setup: app.setup, params: run.params[step], row, method: app.setup.methods[m] });
+          const answer = await app.ask({ kind: "story", setup: app.run.setup, params: run.params[step], row, method: app.run.setup.methods[m] });
           if (answer.story) stories[app.storyKey(scope, step, m)] = answer.story;
         }
       }
     }
     const run = clone({ ...app.run, runs: app.run.runs.map(({ decoded, ...rest }) => rest) });
-    const state = { setup: app.setup, view: { ...app.view, lesson: null }, run, stories, pictures: Object.fromEntries(app.pictures) };
+    const state = { setup: app.run.setup, view: { ...app.view, lesson: null }, run, stories, pictures: Object.fromEntries(app.pictures) };
     const answer = await app.ask({ kind: "export", state });
     if (answer.html) download("newtron-run.html", answer.html, "text/html");
     else app.fail(answer.error);

@@ -1,5 +1,5 @@
 // The derivation: symbols, the same line in numbers, the result; as Python's explanation tells it.
-import { copy, fmt, h, line, math, num, replace, segmented } from "./dom.js";
+import { copy, fmt, h, line, math, memo, num, replace, same, segmented } from "./dom.js";
 
 export const TABS = [
   ["forward", "Forward"], ["loss", "Loss"], ["backward", "Backward"], ["newton", "Hessian"], ["update", "Update"], ["check", "Check"],
@@ -16,11 +16,15 @@ export function mathsPanel(app, body) {
   const tools = h("div.nt-bar");
   const content = h("div.nt-story", { role: "tabpanel", tabindex: "0", id: "nt-maths", "aria-live": "off" });
   replace(body, tabs, tools, content);
+  const [tabsChanged, toolsChanged, contentChanged] = [memo(), memo(), memo()];
   return () => {
     if (!app.run) return;
-    drawTabs(app, tabs, content);
-    drawTools(app, tools);
-    drawContent(app, content);
+    const { view } = app;
+    tabsChanged(view.tab, () => drawTabs(app, tabs, content));
+    toolsChanged([same(app.run), view.tab, view.scope, view.row, view.notation], () => drawTools(app, tools));
+    const check = app.checks?.get(checkKey(app));
+    contentChanged([same(app.run), same(app.story(scopeOf(app))), same(check), same(app.quiz), view.tab, view.scope, view.row, view.param, view.notation, view.step, view.active],
+      () => drawContent(app, content));
   };
 }
 
@@ -54,7 +58,7 @@ function drawTools(app, tools) {
     said.textContent = value && (await copy(value)) ? "copied" : "could not be copied";
   };
   const ask = (kind) => async () => (await app.ask({
-    kind, setup: app.setup, params: app.params, row: scopeOf(app) === "row" ? view.row : null, method: app.setup.methods[view.active], notation: view.notation,
+    kind, setup: app.run.setup, params: app.params, row: scopeOf(app) === "row" ? view.row : null, method: app.run.setup.methods[view.active], notation: view.notation,
   })).text;
   replace(tools,
     ALWAYS_MEAN.has(view.tab)
@@ -75,8 +79,6 @@ function drawContent(app, content) {
     if (!content.firstChild || app.offline) replace(content, h("p.nt-quiet", null, app.offline ? "No derivation was saved for this choice." : "…"));
     return;
   }
-  const typing = content.contains(document.activeElement) && document.activeElement.tagName === "INPUT";
-  if (typing && app.quiz) return;
   content.classList.remove("nt-stale");
   const place = content.scrollTop;
   const parts = [];
@@ -191,11 +193,11 @@ function quiz(app, value) {
 function checker(app) {
   const parameter = app.run.problem.parameters[app.view.param];
   const scope = app.view.scope;
-  const key = `${app.storyKey(scope)}/${app.view.param}`;
+  const key = checkKey(app);
   const found = app.checks?.get(key);
   const whose = scope === "row" ? `L^{(${app.view.row + 1})}` : "J";
   const ask = async () => {
-    const answer = await app.ask({ kind: "check", setup: app.setup, params: app.params, row: scope === "row" ? app.view.row : null, index: app.view.param });
+    const answer = await app.ask({ kind: "check", setup: app.run.setup, params: app.params, row: scope === "row" ? app.view.row : null, index: app.view.param });
     if (!answer.check) return;
     app.checks ??= new Map();
     app.checks.set(key, answer.check);
@@ -205,6 +207,8 @@ function checker(app) {
     line(`\\frac{\\partial ${whose}}{\\partial ${parameter.tex}} \\approx \\frac{${whose}(${parameter.tex} + h) - ${whose}(${parameter.tex} - h)}{2h}`),
     found ? differences(found) : app.offline ? null : h("button", { type: "button", onclick: ask }, "Check this partial by differences"));
 }
+
+const checkKey = (app) => `${app.serial}/${app.storyKey(app.view.scope)}/${app.view.param}`;
 
 function differences({ exact, lines, best }) {
   return h("div", null,

@@ -1,15 +1,22 @@
 // The network drawn: units with their values for the chosen example, edges by the size and sign of their weights.
-import { fmt, h, math, num, number, replace, s, select } from "./dom.js";
+import { fmt, h, math, memo, num, number, replace, s, same, select } from "./dom.js";
 
 export function networkPanel(app, body) {
   const svg = s("svg", { role: "img" });
   const stage = h("div.nt-stage", null, svg);
   const editor = h("div.nt-editor");
   replace(body, stage, editor);
+  const drawing = memo();
+  const editing = memo();
   return () => {
     if (!app.run) return;
-    draw(app, stage, svg);
-    if (!editor.contains(document.activeElement) || document.activeElement.tagName !== "INPUT") edit(app, editor);
+    const key = [same(app.run), app.view.step, app.view.active, app.view.param];
+    drawing([...key, same(app.story("row")), stage.clientWidth], () => draw(app, stage, svg));
+    editing(key, () => {
+      const at = editor.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+      edit(app, editor);
+      if (at) editor.querySelector(`[aria-label="${CSS.escape(at)}"]`)?.focus();
+    });
   };
 }
 
@@ -43,7 +50,7 @@ function draw(app, stage, svg) {
   const largest = Math.max(1e-9, ...params.map(Math.abs));
   const edges = s("g");
   const labels = s("g");
-  const few = params.length <= 13;
+  const few = params.length <= 6;
   places(problem).forEach(([layer, j, k], index) => {
     const [x1, y1] = at(layer - 1, j, j < 0);
     const [x2, y2] = at(layer, k);

@@ -28,6 +28,17 @@ export function ticks([low, high], count = 5) {
   return found;
 }
 
+// Powers of ten, every few of them where they are many; with 2 and 5 between where they are few.
+function logTicks([low, high]) {
+  const every = Math.max(1, Math.ceil((high - low) / 6));
+  const found = [];
+  for (let power = Math.floor(low); power <= high; power++) {
+    if (power % every) continue;
+    for (const unit of high - low > 2.2 ? [1] : high - low > 0.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]) found.push(power + Math.log10(unit));
+  }
+  return found.filter((tick) => tick >= low && tick <= high);
+}
+
 // The frame of a plot: axes with ticks and names, and the two scales.
 export function frame(width, height, xWindow, yWindow, { x = "", y = "", log = false, grid = true } = {}) {
   const box = { left: 52, right: width - 10, top: 10, bottom: height - 36 };
@@ -38,8 +49,7 @@ export function frame(width, height, xWindow, yWindow, { x = "", y = "", log = f
     if (grid) axes.append(s("line.nt-grid-line", { x1: sx(tick), x2: sx(tick), y1: box.top, y2: box.bottom }));
     axes.append(s("text", { x: sx(tick), y: box.bottom + 15, "text-anchor": "middle" }, fmt(tick, 3)));
   }
-  const levels = log ? ticks(yWindow, 4).filter((tick) => Number.isInteger(tick)) : ticks(yWindow, 5);
-  for (const tick of levels.length > 1 ? levels : ticks(yWindow, 4)) {
+  for (const tick of log ? logTicks(yWindow) : ticks(yWindow, 5)) {
     if (grid) axes.append(s("line.nt-grid-line", { x1: box.left, x2: box.right, y1: sy(tick), y2: sy(tick) }));
     axes.append(s("text", { x: box.left - 6, y: sy(tick) + 3.5, "text-anchor": "end" }, log ? fmt(10 ** tick, 2) : fmt(tick, 3)));
   }

@@ -1,5 +1,5 @@
 // One scrubber for everything: which step, and which of the two methods is looked at.
-import { fmt, h, num, replace } from "./dom.js";
+import { fmt, h, memo, num, replace, s, same } from "./dom.js";
 import { swatch } from "./lossplot.js";
 
 const ENDS = {
@@ -7,32 +7,41 @@ const ENDS = {
   UNBOUNDED: "no minimum", DIVERGED: "diverged", NOT_FINITE: "not finite", EARLY_STOPPED: "stopped early", STOPPED: "stopped", INTERRUPTED: "interrupted",
 };
 
+const SHAPES = {
+  first: "M3 3h2v10H3zM13 3v10L6 8z", back: "M11 3v10L4 8z", play: "M4 2.5v11L13.5 8z", pause: "M4 3h3v10H4zM9 3h3v10H9z", on: "M5 3v10l7-5z", last: "M11 3h2v10h-2zM3 3v10l7-5z",
+};
+const icon = (shape) => s("svg", { viewBox: "0 0 16 16", width: 15, height: 15, "aria-hidden": "true" }, s("path", { d: SHAPES[shape], fill: "currentColor" }));
+
 export function scrubber(app, body) {
   const slider = h("input", {
     type: "range", min: 0, max: 1, step: 1, "aria-label": "Step", class: "nt-slider",
     oninput: (event) => { app.stop(); app.go(Number(event.target.value)); },
   });
-  const button = (text, label, action) => h("button.nt-step-button", { type: "button", "aria-label": label, title: label, onclick: action }, text);
-  const play = button("▶", "Play", () => app.toggle());
+  const button = (shape, label, action) => h("button.nt-step-button", { type: "button", "aria-label": label, title: label, onclick: action }, icon(shape));
+  const play = button("play", "Play", () => app.toggle());
   const shown = h("output.nt-step-shown", { "aria-live": "off" });
   const methods = h("div.nt-methods", { role: "group", "aria-label": "Method that is looked at" });
   replace(body,
     h("div.nt-transport", null,
-      button("⏮", "First step", () => app.go(0)), button("◀", "One step back", () => app.go(app.view.step - 1)), play,
-      button("▶|", "One step on", () => app.go(app.view.step + 1)), button("⏭", "Last step", () => app.go(app.lastStep)),
+      button("first", "First step", () => app.go(0)), button("back", "One step back", () => app.go(app.view.step - 1)), play,
+      button("on", "One step on", () => app.go(app.view.step + 1)), button("last", "Last step", () => app.go(app.lastStep)),
       slider, shown),
     methods);
+  const changed = memo();
   return () => {
     if (!app.run) return;
     slider.max = app.lastStep;
     slider.value = app.view.step;
     slider.setAttribute("aria-valuetext", `step ${app.view.step} of ${app.lastStep}`);
-    play.textContent = app.playing ? "⏸" : "▶";
+    if (play.playing !== app.playing) replace(play, icon(app.playing ? "pause" : "play"));
+    play.playing = app.playing;
     play.setAttribute("aria-label", app.playing ? "Pause" : "Play");
     replace(shown, "step ", h("b", null, String(app.view.step)), ` of ${app.lastStep}`);
-    const focused = methods.contains(document.activeElement) ? [...methods.children].indexOf(document.activeElement) : -1;
-    replace(methods, app.run.runs.map((run, m) => one(app, run, m)));
-    if (focused >= 0) methods.children[focused]?.focus();
+    changed([same(app.run), app.view.step, app.view.active], () => {
+      const focused = methods.contains(document.activeElement) ? [...methods.children].indexOf(document.activeElement) : -1;
+      replace(methods, app.run.runs.map((run, m) => one(app, run, m)));
+      if (focused >= 0) methods.children[focused]?.focus();
+    });
   };
 }
 
@@ -49,11 +58,12 @@ function one(app, run, m) {
 
 // What the method's own sentence says where it did not go well, and what may mend it.
 export function endings(app, body) {
-  return () => {
-    if (!app.run) return replace(body);
+  const changed = memo();
+  return () => app.run && changed([same(app.run), app.view.step], draw);
+  function draw() {
     const bad = app.run.runs.map((run, m) => [run, m]).filter(([run, m]) => ["DIVERGED", "NOT_FINITE", "UNBOUNDED", "STALLED"].includes(run.status) && app.stepOf(m) === run.params.length - 1);
     replace(body, bad.map(([run, m]) => h("p.nt-ending", null, swatch(m), " ", h("b", null, `${app.label(m)}: `), run.sentence)));
-  };
+  }
 }
 
 export { fmt };

@@ -59,7 +59,7 @@ def _hours(rng: np.random.Generator) -> Data:
 
 def _clouds(rng: np.random.Generator) -> Data:
     y = np.arange(40) % 2
-    X = np.round(rng.normal(0.0, 0.9, (40, 2)) + np.where(y[:, None] == 1, (1.0, 0.8), (-1.0, -0.8)), 2)
+    X = np.round(rng.normal(0.0, 0.9, (40, 2)) + np.where(y[:, None] == 1, (0.7, 0.56), (-0.7, -0.56)), 2)
     return Data(X, y.astype(float)[:, None], ("x₁", "x₂"), "class", ("blue", "orange"))
 
 

@@ -58,14 +58,22 @@ class View:
         """The prediction at every step: a curve as numbers; an area as one byte a point, in base64.
 
         A byte is the share of the range (one output), or 32 times the most probable class plus its probability as a
-        share of 31 (several).
+        share of 31 (several). Of two classes two bytes a point follow: z as a share of 32767 of its largest size, since the line between the classes cannot be drawn from probabilities that are 0 and 1 on its two sides.
         """
         found = [self.problem.predict(params, self.points) for params in all_params]
         if len(self.axes) == 1:
             # A hundred-thousandth of the range is less than a pixel.
             digits = 5 - int(np.floor(np.log10(self.range[1] - self.range[0])))
             return [finite(np.round(mean if mean.shape[1] > 1 else mean[:, 0], digits)) for mean in found]
-        return [base64.b64encode(self._bytes(mean).tobytes()).decode("ascii") for mean in found]
+        areas = [self._bytes(mean).tobytes() for mean in found]
+        if len(self.problem.data.classes) == 2:
+            areas = [area + self._sides(params) for area, params in zip(areas, all_params, strict=True)]
+        return [base64.b64encode(area).decode("ascii") for area in areas]
+
+    def _sides(self, params: Array) -> bytes:
+        z = np.nan_to_num(self.problem.network.output(params, self.problem.scale_inputs(self.points))[:, 0])
+        largest = float(np.abs(z).max()) or 1.0
+        return np.asarray(np.rint(32767 * z / largest), dtype="<i2").tobytes()
 
     def _bytes(self, mean: Array) -> NDArray[np.uint8]:
         mean = np.nan_to_num(mean)

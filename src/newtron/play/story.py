@@ -22,7 +22,13 @@ Array = NDArray[np.floating]
 # A matrix is cut to this many rows and columns on the page, which says so.
 MOST_LINES, MOST_COLUMNS = 12, 10
 
-_latex = lru_cache(maxsize=4096)(to_latex)
+
+@lru_cache(maxsize=4096)
+def _latex(formula: str) -> str:
+    """LaTeX; a space after a word, which math mode would drop, goes into the word."""
+    return re.sub(r"\\text\{(\w+)\} ", r"\\text{\1 }", to_latex(formula))
+
+
 _INLINE = re.compile("⟦(.*?)⟧")
 
 
