@@ -63,12 +63,19 @@ export class App {
     if (shared) {
       this.setup = { ...this.setup, ...shared.setup };
       this.view = { ...this.view, ...shared.view };
-    } else if (this.files.length) {
-      const file = this.files[this.files.length - 1];
+    } else if (hello.first) {
+      const file = this.files.find(({ key }) => key === hello.first);
       this.setup.data = { source: file.key, target: file.target };
       this.setup.model.scale = true;
     }
     await this.train(Boolean(shared));
+    if (this.run || this.gone) return;
+    // Never a blank page: what cannot be shown is said beside an example.
+    const said = this.error;
+    this.setup = clone(DEFAULT_SETUP);
+    this.view = clone(DEFAULT_VIEW);
+    await this.train();
+    this.fail(said);
   }
 
   // --- questions ---

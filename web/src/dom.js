@@ -55,6 +55,8 @@ function toHtml(tex, display) {
   return html;
 }
 export const math = (tex) => h("span.nt-math", { html: toHtml(tex, false) });
+// In a header cell, whose name must be text: a screen reader hears the text and sees no formula.
+export const header = (tex, text) => [h("span.nt-sr", null, text), h("span.nt-math", { "aria-hidden": "true", html: toHtml(tex, false) })];
 // A line of its own: breaks between factors and relations where it is too wide, and scrolls where it cannot.
 export const line = (tex) => h("div.nt-line", { html: toHtml(`\\displaystyle ${tex}`, false) });
 

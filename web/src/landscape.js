@@ -28,8 +28,10 @@ export function landscapePanel(app, body) {
     const found = kind === "one" ? app.profile() : app.surface();
     picture([same(app.run), kind, same(found), found?.stale, view.step, view.active, view.param, width, turn, app.gone], () => {
       if (kind === "one") alongOne(app, found, svg, caption, width, height);
-      else if (kind === "surface") hill(app, found, canvas, caption, width, height, turn);
-      else map(app, found, svg, caption, width, height);
+      else if (kind === "surface") {
+        replace(svg);
+        hill(app, found, canvas, caption, width, height, turn);
+      } else map(app, found, svg, caption, width, height);
     });
   };
 }

@@ -44,9 +44,9 @@ export const LESSONS = [
   {
     id: "logloss", title: "Log loss against squared loss",
     steps: [
-      { setup: hours("squared_error", { params: [-3, 6] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 0, param: 0, landscape: "contour" }, panel: "loss",
-        text: ["Squared error through a sigmoid, from a start that is wrong and sure of it. Gradient descent hardly moves: the factor ŷ(1 − ŷ) is almost 0 exactly where the error is largest."] },
-      { setup: hours("log_loss", { params: [-3, 6] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 0, param: 0 }, panel: "maths",
+      { setup: hours("squared_error", { params: [-3, 6] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 16, param: 0, landscape: "contour" }, panel: "loss",
+        text: ["Squared error through a sigmoid, from a start that is wrong and sure of it. In a hundred steps gradient descent has hardly moved: look at the chosen example, whose error is almost 1. The factor ŷ(1 − ŷ) is almost 0 exactly there, and so is the product."] },
+      { setup: hours("log_loss", { params: [-3, 6] }), view: { step: 100, tab: "backward", scope: "row", active: 0, row: 16, param: 0 }, panel: "maths",
         text: ["With log loss that factor cancels. What is left is ", { tex: "-x\\,(y - \\hat{y})" }, ", as in regression, and the same start is left at once."] },
     ],
   },

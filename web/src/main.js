@@ -44,10 +44,17 @@ function mount(app, el) {
     lossPanel(app, lossBody), mathsPanel(app, mathsBody), endings(app, ends), scrubber(app, scrub),
   ];
   const noticed = memo();
+  const pointed = memo();
   app.panels = [...panels, () => {
     noticed([app.gone, app.error, app.busy, Boolean(app.run), app.run?.problem.notes ?? []], () => drawNotices(app, notices));
     const chosen = focusedPanel(app);
     for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
+    pointed([app.view.lesson, app.view.lessonStep], () => {
+      if (!chosen) return;
+      // A lesson is about the panels: what steers them is folded away where there is no room for both.
+      if (window.innerHeight < 1150) steer.open = false;
+      requestAnimationFrame(() => grid.querySelector(".nt-pointed")?.scrollIntoView({ block: "nearest" }));
+    });
     root.classList.toggle("nt-busy", app.busy);
   }];
   app.onready = () => { if (app.run || app.error) root.dataset.ready = "true"; };

@@ -1,5 +1,5 @@
 // The derivation: symbols, the same line in numbers, the result; as Python's explanation tells it.
-import { copy, fmt, h, line, math, memo, num, replace, same, segmented } from "./dom.js";
+import { copy, fmt, h, header, line, math, memo, num, replace, same, segmented } from "./dom.js";
 
 export const TABS = [
   ["forward", "Forward"], ["loss", "Loss"], ["backward", "Backward"], ["newton", "Hessian"], ["update", "Update"], ["check", "Check"],
@@ -124,11 +124,11 @@ function matrix({ values, shape, cut }) {
 function table(app, { columns, lines, texts, values, reused, hidden, product }) {
   const symbols = app.run.problem.parameters.map((p) => p.plain);
   const head = h("tr", null, h("th", { scope: "col" }, h("span.nt-sr", null, "of")),
-    columns.map((tex, c) => [
+    columns.map(({ tex, text }, c) => [
       product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === columns.length - 1 ? "=" : "·"),
-      h("th", { scope: "col", class: reused.includes(c) ? "nt-reused" : "", title: reused.includes(c) ? "already computed above" : null }, math(tex)),
+      h("th", { scope: "col", class: reused.includes(c) ? "nt-reused" : "", title: reused.includes(c) ? "already computed above" : null }, header(tex, text)),
     ]));
-  const body = lines.map(({ tex, plain, name }, n) => {
+  const body = lines.map(({ tex, plain, text, name }, n) => {
     const index = symbols.indexOf(plain);
     const cells = values[n].map((v, c) => [
       product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === columns.length - 1 ? "=" : "×"),
@@ -137,7 +137,7 @@ function table(app, { columns, lines, texts, values, reused, hidden, product }) 
     return h("tr", {
       class: index >= 0 && index === app.view.param ? "nt-chosen" : "", onclick: index >= 0 ? () => app.show({ param: index }) : null,
       style: index >= 0 ? "cursor:pointer" : null,
-    }, h("th", { scope: "row" }, math(tex), name && h("span.nt-quiet", null, ` ${name}`)), cells);
+    }, h("th", { scope: "row" }, header(tex, text), name && h("span.nt-quiet", null, ` ${name}`)), cells);
   });
   return h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": "Table of numbers" },
     h("table.nt-table", null, h("thead", null, head), h("tbody", null, body)),

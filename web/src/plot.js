@@ -61,12 +61,15 @@ export function frame(width, height, xWindow, yWindow, { x = "", y = "", log = f
   return { box, sx, sy, axes };
 }
 
+// SVG takes no exponents, which a number far outside the picture would be written with.
+const far = (v) => Math.max(-1e5, Math.min(1e5, v)).toFixed(1);
+
 export function path(points) {
   let text = "";
   let pen = false;
   for (const [x, y] of points) {
     if (!Number.isFinite(x) || !Number.isFinite(y)) { pen = false; continue; }
-    text += `${pen ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    text += `${pen ? "L" : "M"}${far(x)} ${far(y)}`;
     pen = true;
   }
   return text;
@@ -84,8 +87,8 @@ export function isolines(values, size, levels, sx, sy, xWindow, yWindow) {
 
 // A mark for class or method: circle, triangle, square, diamond, so that colour is never all there is.
 export function mark(kind, x, y, r, attributes = {}) {
-  const at = (points) => points.map(([a, b]) => `${(x + a * r).toFixed(1)},${(y + b * r).toFixed(1)}`).join(" ");
-  if (kind === 0) return s("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r, ...attributes });
+  const at = (points) => points.map(([a, b]) => `${far(x + a * r)},${far(y + b * r)}`).join(" ");
+  if (kind === 0) return s("circle", { cx: far(x), cy: far(y), r, ...attributes });
   const shapes = [
     [[0, -1.25], [1.15, 0.8], [-1.15, 0.8]], [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
     [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]], [[0, 1.25], [1.15, -0.8], [-1.15, -0.8]], [[-1.3, -0.4], [1.3, -0.4], [0, 1.2]],

@@ -46,4 +46,4 @@ def _open(session: Any, options: argparse.Namespace) -> None:
     table = read_table(options.data, encoding=options.encoding)
     target = options.target or table.names[-1]
     from_table(table, target, None)  # says at once what is wrong with it
-    session.add(Path(options.data).name, table, target)
+    session.add(Path(options.data).name, table, target, first=True)

@@ -58,7 +58,8 @@ class View:
         """The prediction at every step: a curve as numbers; an area as one byte a point, in base64.
 
         A byte is the share of the range (one output), or 32 times the most probable class plus its probability as a
-        share of 31 (several). Of two classes two bytes a point follow: z as a share of 32767 of its largest size, since the line between the classes cannot be drawn from probabilities that are 0 and 1 on its two sides.
+        share of 31 (several). Of two classes two bytes a point follow, z as a share of its largest size: the line
+        between the classes cannot be drawn from probabilities that are 0 and 1 on its two sides.
         """
         found = [self.problem.predict(params, self.points) for params in all_params]
         if len(self.axes) == 1:

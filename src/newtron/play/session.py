@@ -35,6 +35,7 @@ class Session:
     def __init__(self) -> None:
         self._tables: dict[str, tuple[str, Table]] = {}
         self._targets: dict[str, str] = {}
+        self._first = ""
         self._data: OrderedDict[str, Data] = OrderedDict()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -49,11 +50,15 @@ class Session:
             "export": self._export,
         }
 
-    def add(self, name: str, table: Table, target: str | None = None) -> str:
-        """A table that the page may show, and its target (None: the last column, as usual in such files); its key."""
+    def add(self, name: str, table: Table, target: str | None = None, *, first: bool = False) -> str:
+        """A table that the page may show, and its target (None: the last column, as usual in such files); its key.
+
+        first: the page begins with it.
+        """
         key = f"file:{len(self._tables) + 1}"
         self._tables[key] = (name, table)
         self._targets[key] = target or table.names[-1]
+        self._first = key if first else self._first
         return key
 
     def columns(self, key: str) -> dict[str, Any]:
@@ -83,6 +88,7 @@ class Session:
         return {
             "examples": [{"key": key, "title": title} for key, (title, _) in EXAMPLES.items()],
             "files": [self.columns(key) for key in self._tables],
+            "first": self._first,
         }
 
     def _run(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from newtron.explain import Derivation, Section, Step, Table, derive
 from newtron.explain.numbers import equation
 from newtron.explain.rounding import shown
-from newtron.explain.symbols import to_latex
+from newtron.explain.symbols import to_latex, to_text
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
 from newtron.solvers import Solver
@@ -25,8 +25,9 @@ MOST_LINES, MOST_COLUMNS = 12, 10
 
 @lru_cache(maxsize=4096)
 def _latex(formula: str) -> str:
-    """LaTeX; a space after a word, which math mode would drop, goes into the word."""
-    return re.sub(r"\\text\{(\w+)\} ", r"\\text{\1 }", to_latex(formula))
+    """LaTeX as KaTeX takes it: spaces after words kept, powers of what has a superscript in braces."""
+    found = re.sub(r"\\text\{(\w+)\} ", r"\\text{\1 }", to_latex(formula).replace(r"\text{JᵀHJ}", "J^{T} H J"))
+    return re.sub(r"([A-Za-z](?:_\{[^{}]*\})?\^\{[^{}]*\})\^\{2\}", r"{\1}^{2}", found)
 
 
 _INLINE = re.compile("⟦(.*?)⟧")
@@ -87,8 +88,11 @@ def _sentence(text: str) -> list[dict[str, str]]:
 def _table(table: Table) -> dict[str, Any]:
     lines = min(len(table.lines), 60)
     return {
-        "columns": [_latex(column) for column in table.columns],
-        "lines": [{"tex": _latex(symbol), "plain": symbol, "name": name} for symbol, name in table.lines[:lines]],
+        "columns": [{"tex": _latex(column), "text": to_text(column)} for column in table.columns],
+        "lines": [
+            {"tex": _latex(symbol), "plain": symbol, "text": to_text(symbol), "name": name}
+            for symbol, name in table.lines[:lines]
+        ],
         "values": finite(table.values[:lines]),
         "texts": [[shown(value) if np.isfinite(value) else "" for value in line] for line in table.values[:lines]],
         "reused": list(table.reused),

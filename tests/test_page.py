@@ -1,0 +1,519 @@
+"""The page in a real browser: Debian's Chromium, driven by Playwright.
+
+Every test also fails on a request to anywhere but the server, on an error in the console and on a page error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from newtron.losses import loss_for
+from newtron.network import Network
+from newtron.objective import TrainingObjective
+from newtron.play.datasets import example
+from newtron.rows import ArrayRows
+from newtron.solvers import GradientDescent, Newton, minimize
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+sync_api = pytest.importorskip("playwright.sync_api")
+
+# What lets Chromium run in a container, without a GPU and without asking its maker for anything.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TABS = ("Forward", "Loss", "Backward", "Hessian", "Update", "Check")
+LESSONS = ("line", "half", "sigmoid", "logloss", "xor", "backprop", "newton1", "race", "damping", "saddle")
+
+
+class Played(NamedTuple):
+    process: subprocess.Popen[str]
+    url: str
+
+
+def play(*arguments: str) -> Played:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "newtron", "play", "--no-browser", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return Played(process, process.stdout.readline().split()[-1])
+
+
+def end(played: Played) -> None:
+    played.process.send_signal(signal.SIGKILL)
+    played.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Played]:
+    played = play()
+    yield played
+    end(played)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+class Watched:
+    """A page, and what it should not do."""
+
+    def __init__(self, page: Any) -> None:
+        self.page, self.faults = page, []
+        # A server that was killed, or a file refused by its size, is an error in the console too.
+        self.server_may_go = False
+        page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(said.text))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("request", lambda request: self._request(request.url))
+
+    def _request(self, url: str) -> None:
+        if not re.match(r"http://127\.0\.0\.1[:/]|file://|data:|blob:", url):
+            self.faults.append(f"request to {url}")
+
+    def check(self) -> None:
+        network = re.compile("ERR_|Failed to load resource")
+        assert [fault for fault in self.faults if not (self.server_may_go and network.search(fault))] == []
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    watched: list[Watched] = []
+    contexts = []
+
+    def go(url: str, **options: Any) -> Any:
+        context = browser.new_context(**({"viewport": {"width": 1340, "height": 1000}} | options))
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        watched.append(Watched(context.new_page()))
+        page = watched[-1].page
+        page.watched = watched[-1]
+        page.goto(url)
+        page.wait_for_selector("[data-ready]")
+        return page
+
+    yield go
+    for one in watched:
+        one.check()
+    for context in contexts:
+        context.close()
+
+
+def settle(page: Any) -> None:
+    """Until every answer is here and drawn."""
+    page.wait_for_timeout(30)
+    until(
+        page,
+        "!newtron.busy && !newtron.frame && !document.querySelector('.nt-stale, .nt-waiting')"
+        " && document.querySelector('.nt-story').childElementCount > 0",
+    )
+
+
+def until(page: Any, condition: str) -> None:
+    # As a function: the page's own policy forbids it to evaluate text.
+    page.wait_for_function(f"() => {condition}")
+
+
+def view(page: Any, **patch: Any) -> None:
+    page.evaluate("patch => newtron.show(patch)", patch)
+    settle(page)
+
+
+def to_the_end(page: Any) -> None:
+    settle(page)
+    page.evaluate("document.activeElement.blur()")  # while typing, keys take no step
+    page.keyboard.press("End")
+    settle(page)
+
+
+def values(page: Any, selector: str) -> list[float]:
+    found = page.eval_on_selector_all(selector, "nodes => nodes.map(node => node.dataset.v)")
+    return [float(value) for value in found if value != ""]
+
+
+def objective(source: str, hidden: tuple[int, ...], row: int | None = None) -> TrainingObjective:
+    data = example(source)
+    which = slice(None) if row is None else slice(row, row + 1)
+    network = Network((data.X.shape[1], *hidden, data.y.shape[1]), "tanh")
+    loss = loss_for(data.task, None, data.y.shape[1])
+    return TrainingObjective(network, loss, ArrayRows(data.X[which], data.y[which]))
+
+
+def path(of: TrainingObjective, solver: Any, steps: int, seed: int) -> list[Any]:
+    start = of.network.start(np.random.default_rng(seed), np.zeros(of.network.n_outputs))
+    points = [start]
+    minimize(of, start, solver, tol=1e-10, max_iter=steps, callback=lambda p: points.append(p.state.params))
+    return points
+
+
+def choose(page: Any, source: str) -> None:
+    page.select_option("select[aria-label=Data]", source)
+    settle(page)
+
+
+# --- numbers ---
+
+
+def test_the_numbers_on_the_page_are_pythons_at_every_step_looked_at(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    choose(page, "xor")
+    for width in (3, 2):  # a second hidden layer of two units is what the button adds
+        page.click("[aria-label='Add a hidden layer']")
+        settle(page)
+        assert width in page.evaluate("newtron.setup.model.hidden")
+    whole, one = objective("xor", (3, 2)), objective("xor", (3, 2), row=4)
+    ways = [path(whole, GradientDescent(0.5), 40, 0), path(whole, Newton(), 20, 0)]
+    view(page, row=4, tab="backward", scope="row")
+    for step, active, parameter in ((0, 0, 0), (3, 1, 7), (12, 0, 12), (12, 1, 19)):
+        params = ways[active][min(step, len(ways[active]) - 1)]
+        view(page, step=step, active=active, param=parameter)
+        partials, gradient = one.evaluate(params, 1).gradient, whole.evaluate(params, 1).gradient
+        assert partials is not None
+        assert gradient is not None
+        *factors, product = values(page, ".nt-chain [data-v]")
+        assert product == pytest.approx(partials[parameter], rel=1e-12, abs=1e-15)
+        assert np.prod(factors) == pytest.approx(product, rel=1e-12, abs=1e-15)
+        shown = values(page, ".nt-method-value [data-v]")
+        assert shown == [whole.evaluate(way[min(step, len(way) - 1)], 0).value for way in ways]
+        assert values(page, ".nt-editor [data-v]") == [params[parameter], gradient[parameter]]
+
+
+def test_the_check_button_agrees_with_the_chain_rule(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    choose(page, "clouds")
+    view(page, step=2, tab="check", param=1, scope="row", row=3)
+    page.click("text=Check this partial by differences")
+    page.wait_for_selector(".nt-hero table")
+    exact = values(page, ".nt-hero strong [data-v]")[0]
+    quotients = values(page, ".nt-hero tbody td:nth-of-type(1) [data-v]")
+    assert min(abs(quotient - exact) for quotient in quotients) < 1e-9
+    view(page, tab="backward")
+    assert values(page, ".nt-chain [data-v]")[-1] == pytest.approx(exact, rel=1e-12)
+
+
+def test_the_quiz_hides_the_result_and_judges_the_answer(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    view(page, step=3, tab="backward", scope="row", row=0, param=0)
+    value = values(page, ".nt-chain [data-v]")[-1]
+    page.click("text=Predict first")
+    until(page, "document.querySelector('.nt-hidden-number')")
+    assert len(values(page, ".nt-chain [data-v]")) == 3  # the factors alone
+    assert page.locator(".nt-step").count() == 0
+    page.fill("[aria-label='Your result']", f"{-value:.4f}")
+    page.keyboard.press("Enter")
+    assert "signs" in page.inner_text(".nt-quiz [role=status]")
+    page.fill("[aria-label='Your result']", f"{value:.4f}")
+    page.keyboard.press("Enter")
+    assert page.inner_text(".nt-quiz [role=status]").startswith("Right")
+
+
+# --- steering ---
+
+
+def test_the_keyboard_alone_is_enough(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    shown = "newtron.view.step"
+    for key, step in (("ArrowRight", 1), ("Shift+ArrowRight", 11), ("ArrowLeft", 10), ("Home", 0), ("End", 40)):
+        page.keyboard.press(key)
+        assert page.evaluate(shown) == step
+    page.keyboard.press("m")
+    assert page.evaluate("newtron.view.active") == 1
+    for number, tab in enumerate(TABS, 1):
+        page.keyboard.press(str(number))
+        settle(page)
+        assert page.inner_text("[role=tab][aria-selected=true]") == tab
+    page.keyboard.press("Space")
+    until(page, "newtron.view.step > 0 && newtron.playing")
+    page.keyboard.press("Space")
+    assert not page.evaluate("Boolean(newtron.playing)")
+    # Every control is reached by Tab, and none while typing takes a step.
+    page.focus("[aria-label='Learning rate of method A']")
+    before = page.evaluate(shown)
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(shown) == before
+    page.keyboard.type("7")
+    page.keyboard.press("Tab")
+    settle(page)
+    assert page.evaluate("newtron.run.setup.methods[0].rate") != 0.5
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Momentum of method A"
+    page.click("[aria-label=Keys]")
+    assert page.locator("dialog[open]").count() == 1
+
+
+def test_a_click_on_the_map_or_a_typed_weight_sets_the_start(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    choose(page, "line")
+    view(page, landscape="contour")
+    box = page.locator(".nt-landscape svg").last.bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
+    until(page, "newtron.run.setup.start.params")
+    settle(page)
+    start = page.evaluate("newtron.run.start")
+    assert start == page.evaluate("newtron.run.runs.map(run => run.params[0])[0]")
+    assert page.evaluate("newtron.run.runs[1].params[0]") == start
+    page.fill("[aria-label^='New value of the parameter']", "1.25")
+    page.keyboard.press("Enter")
+    until(page, "newtron.run.start[0] === 1.25")
+    page.click("text=Back to the seed")
+    until(page, "newtron.run.start[0] === 0")
+
+
+def test_one_selection_runs_through_all_panels(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    view(page, step=2, tab="backward", scope="row")
+    page.locator(".nt-network .nt-hit").nth(1).dispatch_event("click")
+    settle(page)
+    assert page.evaluate("newtron.view.param") == 1
+    assert page.locator(".nt-story tr.nt-chosen").count() == 1
+    assert page.get_attribute("[data-chain]", "data-chain") == "w_{2}"
+    page.locator(".nt-story tbody tr").last.click()
+    settle(page)
+    assert page.evaluate("newtron.view.param") == 2
+    page.locator(".nt-data .nt-point").nth(9).dispatch_event("click")
+    settle(page)
+    assert "example 10" in page.inner_text(".nt-data .nt-caption")
+    assert "Example 10" in page.inner_text(".nt-panel.nt-maths .nt-bar")
+
+
+def test_the_address_holds_the_state(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    choose(page, "ring")
+    view(page, step=7, tab="update", notation="lab")
+    until(page, "location.hash.includes('&s=')")
+    page.wait_for_timeout(250)
+    page.reload()
+    page.wait_for_selector("[data-ready]")
+    settle(page)
+    found = page.evaluate("({...newtron.view, source: newtron.setup.data.source})")
+    assert (found["step"], found["tab"], found["notation"], found["source"]) == (7, "update", "lab", "ring")
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_lesson_goes_through_without_a_complaint(served: Played, visit: Callable[..., Any], lesson: str) -> None:
+    page = visit(served.url)
+    page.select_option("select[aria-label=Lesson]", lesson)
+    while True:
+        page.wait_for_selector(".nt-lesson-text")
+        settle(page)
+        assert page.locator(".nt-error, .katex-error").count() == 0
+        assert page.locator(".nt-pointed").count() == 1
+        following = page.locator(".nt-lesson button.nt-primary")
+        if not following.count() or following.inner_text() != "Next":
+            break
+        following.click()
+
+
+# --- the user's own files ---
+
+GOOD = "height,weight,sex\n" + "".join(f"{150 + i},{50 + 0.8 * i + i % 3},{'fm'[i % 2]}\n" for i in range(30))
+SEPARATED = "x,y\n" + "".join(f"{i},{int(i > 14)}\n" for i in range(30))
+
+
+def upload(page: Any, name: str, content: str) -> None:
+    page.set_input_files(
+        "[aria-label='Open your own file']", {"name": name, "mimeType": "text/csv", "buffer": content.encode()}
+    )
+
+
+def test_a_file_of_ones_own_shows_the_same_panels(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    upload(page, "people.csv", GOOD)
+    until(page, "newtron.run?.problem.target === 'sex' && !newtron.busy")
+    settle(page)
+    assert page.locator(".nt-data .nt-point").count() == 30
+    page.select_option("[aria-label='Column to predict']", "weight")
+    until(page, "newtron.run?.problem.target === 'weight' && !newtron.busy")
+    settle(page)
+    assert page.evaluate("newtron.run?.problem.task") == "regression"
+    assert "row" in page.inner_text(".nt-data .nt-caption")
+    page.click("[aria-label='Add a hidden layer']")
+    until(page, "newtron.run?.problem.widths.length === 3 && !newtron.busy")
+    settle(page)
+    assert "slice" in page.inner_text(".nt-landscape .nt-caption").lower()
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ("", "empty"),
+        ("a,b\n", "no data rows"),
+        ("a,b\n1,2\n3,4,5\n", "row 3"),
+        ("a,b\n1,nan\n2,nan\n", "'b'"),
+        ("<html>", "HTML"),
+    ],
+)
+def test_a_bad_file_gets_its_sentence_and_the_page_stays(
+    served: Played, visit: Callable[..., Any], content: str, word: str
+) -> None:
+    page = visit(served.url)
+    upload(page, "bad <b>.csv", content)
+    page.wait_for_selector(".nt-error")
+    said = page.inner_text(".nt-error")
+    assert "bad <b>.csv" in said
+    assert word in said
+    settle(page)
+    page.keyboard.press("End")
+    assert page.evaluate("newtron.view.step") == 40
+
+
+def test_separated_classes_are_told(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    upload(page, "separated.csv", SEPARATED)
+    until(page, "newtron.run?.problem.target === 'y' && !newtron.busy")
+    page.select_option("[aria-label='Solver of method A']", "newton")
+    page.fill("[aria-label='Steps of method A']", "60")
+    page.keyboard.press("Tab")
+    to_the_end(page)
+    page.wait_for_selector(".nt-ending")
+    assert "completely separated" in page.inner_text(".nt-endings")
+
+
+def test_the_command_opens_a_file(visit: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(GOOD)
+    played = play(str(tmp_path / "people.csv"), "--target", "weight")
+    try:
+        page = visit(played.url)
+        settle(page)
+        assert page.evaluate("newtron.run?.problem.target") == "weight"
+        assert page.evaluate("newtron.setup.model.scale")
+    finally:
+        end(played)
+
+
+# --- when things go wrong ---
+
+
+def test_a_killed_server_leaves_a_banner_and_a_page_to_scrub(visit: Callable[..., Any]) -> None:
+    played = play()
+    page = visit(played.url)
+    settle(page)
+    page.watched.server_may_go = True
+    end(played)
+    page.wait_for_selector(".nt-banner[role=alert]")
+    assert "server is gone" in page.inner_text(".nt-banner")
+    page.keyboard.press("End")
+    assert page.evaluate("newtron.view.step") == 40
+    shown = values(page, ".nt-method-value [data-v]")
+    assert shown[0] == page.evaluate("newtron.run.runs[0].value.at(-1)")
+
+
+def test_a_wrong_token_is_told(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url + "x")
+    page.watched.server_may_go = True
+    assert "token" in page.inner_text(".nt-error")
+
+
+def test_divergence_keeps_the_last_finite_step_and_names_the_cure(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    choose(page, "line")
+    page.fill("[aria-label='Learning rate of method A']", "1e8")
+    page.fill("[aria-label='Steps of method A']", "400")
+    page.keyboard.press("Tab")
+    to_the_end(page)
+    assert "learning_rate below" in page.inner_text(".nt-endings")
+    assert all(np.isfinite(value) for value in values(page, ".nt-method-value [data-v]"))
+
+
+# --- for everybody ---
+
+
+def widths(page: Any) -> tuple[int, int]:
+    return tuple(page.evaluate("[document.documentElement.scrollWidth, innerWidth]"))
+
+
+@pytest.mark.parametrize("width", [390, 768, 1340])
+def test_no_width_scrolls_sideways(served: Played, visit: Callable[..., Any], width: int) -> None:
+    page = visit(served.url, viewport={"width": width, "height": 900})
+    for source in ("three", "wave"):
+        page.evaluate("source => newtron.change(s => { s.data = { source }; s.model.hidden = [4, 3]; })", source)
+        until(page, "!newtron.busy && newtron.run?.problem.widths.length === 4")
+        for tab in ("forward", "loss", "backward", "newton", "update", "check"):
+            for notation in ("lecture", "lab"):
+                view(page, tab=tab, notation=notation, step=4)
+                assert widths(page)[0] <= width
+                # Formulas that are too wide scroll in their own line and are never cut.
+                overflow = "[...document.querySelectorAll('.nt-line')].map(node => getComputedStyle(node).overflowX)"
+                assert set(page.evaluate(overflow)) <= {"auto"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(served: Played, visit: Callable[..., Any], scheme: str) -> None:
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    page = visit(served.url, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+    page.evaluate(axe)
+    choose(page, "xor")
+    page.click("[aria-label='Add a hidden layer']")
+    settle(page)
+    page.select_option("select[aria-label=Lesson]", "backprop")
+    page.wait_for_selector(".nt-lesson-text")
+    settle(page)
+    for tab in ("forward", "loss", "backward", "newton", "update", "check"):
+        for landscape in ("contour", "surface", "one"):
+            if landscape == "contour" or tab == "backward":
+                view(page, tab=tab, landscape=landscape, step=6)
+                found = page.evaluate("async () => (await axe.run(document)).violations")
+                assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found] == []
+
+
+@pytest.mark.parametrize("options", [{"forced_colors": "active"}, {"reduced_motion": "reduce"}])
+def test_forced_colours_and_reduced_motion(served: Played, visit: Callable[..., Any], options: dict[str, Any]) -> None:
+    page = visit(served.url, **options)
+    settle(page)
+    assert page.locator(".nt-data .nt-point").first.is_visible()
+    if "reduced_motion" in options:
+        assert page.evaluate("getComputedStyle(document.querySelector('.nt-panel')).transitionDuration") == "0s"
+
+
+# --- one file ---
+
+
+def test_a_saved_page_scrubs_from_disk_without_any_request(
+    served: Played, visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = visit(served.url, accept_downloads=True)
+    choose(page, "line")
+    view(page, landscape="contour", tab="backward", scope="row")
+    with page.expect_download() as waiting:
+        page.click("text=Save page")
+    saved = tmp_path / "run.html"
+    waiting.value.save_as(saved)
+    values_here = page.evaluate("newtron.run.runs.map(run => run.value)")
+    offline = visit(saved.as_uri())
+    requests: list[str] = []
+    offline.on("request", lambda request: requests.append(request.url))
+    assert offline.locator(".katex").count() > 0
+    offline.keyboard.press("End")
+    assert offline.evaluate("newtron.view.step") == 40
+    assert values(offline, ".nt-method-value [data-v]") == [way[-1] for way in values_here]
+    assert values(offline, ".nt-chain [data-v]")
+    assert requests == []
+    with page.expect_download() as waiting:
+        page.click("text=Save JSON")
+    run = json.loads(Path(waiting.value.path()).read_text())
+    assert [one["value"] for one in run["runs"]] == values_here
+    assert os.path.getsize(saved) < 3_000_000
