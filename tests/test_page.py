@@ -283,6 +283,19 @@ def test_a_click_on_the_map_or_a_typed_weight_sets_the_start(served: Played, vis
     until(page, "newtron.run.start[0] === 0")
 
 
+def test_the_loss_under_the_pointer_is_shown_and_a_click_goes_there(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    settle(page)
+    box = page.locator(".nt-loss .nt-stage svg").bounding_box()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    said = page.inner_html(".nt-readout")
+    step = int(said.removeprefix("step ").partition(":")[0])
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    settle(page)
+    assert page.evaluate("newtron.view.step") == step
+    assert f"{page.evaluate(f'newtron.run.runs[0].value[{step}]'):.3g}" in said
+
+
 def test_one_selection_runs_through_all_panels(served: Played, visit: Callable[..., Any]) -> None:
     page = visit(served.url)
     view(page, step=2, tab="backward", scope="row")
@@ -379,6 +392,27 @@ def test_a_bad_file_gets_its_sentence_and_the_page_stays(
     settle(page)
     page.keyboard.press("End")
     assert page.evaluate("newtron.view.step") == 40
+
+
+def test_a_huge_file_is_refused_at_once(served: Played, visit: Callable[..., Any], tmp_path: Path) -> None:
+    huge = tmp_path / "huge.csv"
+    with huge.open("wb") as file:
+        file.truncate(200 * 2**20)
+    page = visit(served.url)
+    page.set_input_files("[aria-label='Open your own file']", str(huge))
+    page.wait_for_selector(".nt-error")
+    assert re.search("200 MB.*newtron fit", page.inner_text(".nt-error"))
+
+
+def test_of_many_inputs_two_are_drawn_and_can_be_chosen(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    rows = "".join(f"{i},{i % 7},{(i * i) % 11},{i % 5 + 0.1 * i}\n" for i in range(40))
+    upload(page, "four.csv", "a,b,c,y\n" + rows)
+    until(page, "newtron.run?.problem.inputs.length === 3 && !newtron.busy")
+    page.select_option("[aria-label='Vertical input']", label="c")
+    until(page, "newtron.run?.problem.view.axes[1] === 2 && !newtron.busy")
+    settle(page)
+    assert "held at their means" in page.inner_text(".nt-data .nt-caption")
 
 
 def test_separated_classes_are_told(served: Played, visit: Callable[..., Any]) -> None:

@@ -6,6 +6,9 @@ import base64
 import hashlib
 import http.client
 import json
+import signal
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from newtron.cli import main
 from newtron.losses import loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
@@ -404,3 +408,52 @@ def test_a_saved_page_loads_nothing_and_holds_hostile_text_as_text() -> None:
     assert "default-src 'none'" in text
     for word in ('src="http', 'href="http', "url(http", "@import"):
         assert word not in text
+
+
+# --- the command ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["missing.csv"], "missing.csv"),
+        (["--target", "y"], "DATA"),
+        ([str(PENGUINS), "--target", "beak"], "beak"),
+        (["--port", "70000"], "65535"),
+    ],
+)
+def test_a_command_that_cannot_be_followed_is_one_sentence(
+    arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(["play", "--no-browser", *arguments])
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    said = capsys.readouterr()
+    assert code == 2
+    assert said.out == ""
+    assert word in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_port_in_use_is_told(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["play", "--no-browser", "--port", str(server.server_port)]) == 2
+    assert "choose another" in capsys.readouterr().err
+
+
+def test_the_command_serves_until_it_is_interrupted() -> None:
+    command = [sys.executable, "-m", "newtron", "play", str(PENGUINS), "--target", "species", "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[-1]
+    host, _, token = url.removeprefix("http://").partition("/#token=")
+    connection = http.client.HTTPConnection(host, timeout=20)
+    connection.request("POST", "/api/ask", HELLO, {"X-Newtron-Token": token})
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert [file["name"] for file in answer["files"]] == ["penguins.csv"]
+    assert answer["first"] == answer["files"][0]["key"]

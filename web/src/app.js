@@ -228,6 +228,7 @@ export class App {
   surface() {
     const [i, j] = this.view.pair;
     const active = this.view.active;
+    if (Math.max(i, j) >= this.params.length) return null;
     const key = this.linearTwo ? `s/${i},${j}` : `s${i},${j}/${this.stepOf(active)}/${active}`;
     if (!this.pictures.has(key) && !this.offline) {
       this.later("surface", () => this.keep(this.pictures, key, {

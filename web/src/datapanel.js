@@ -1,5 +1,5 @@
 // The data, and what the model says of every place between them.
-import { fmt, h, memo, replace, s, same } from "./dom.js";
+import { fmt, h, memo, replace, s, same, select } from "./dom.js";
 import { COLOURS, CLASS_COLOURS, CLASS_RGB, DASHES, frame, isolines, mark, path, viridis } from "./plot.js";
 import { bytes64 } from "./url.js";
 
@@ -8,10 +8,13 @@ export function dataPanel(app, body) {
   const svg = s("svg", { role: "img" });
   const stage = h("div.nt-stage", null, canvas, svg);
   const caption = h("p.nt-caption", { "aria-live": "off" });
-  replace(body, stage, caption);
+  const bar = h("div.nt-bar");
+  replace(body, bar, stage, caption);
   const changed = memo();
+  const choices = memo();
   return () => {
     if (!app.run) return;
+    choices([same(app.run)], () => inputs(app, bar));
     const story = app.stories.get(app.storyKey("row"));
     changed([same(app.run), same(story), stage.clientWidth, app.view.step, app.view.active, app.view.row], draw);
   };
@@ -26,6 +29,16 @@ export function dataPanel(app, body) {
     else areas(app, svg, canvas, width, height);
     replace(caption, captionOf(app));
   }
+}
+
+// Of more than two inputs, which two are drawn.
+function inputs(app, bar) {
+  const { problem } = app.run;
+  if (app.offline || problem.inputs.length < 3) return replace(bar);
+  const axis = (place) => select(place ? "Vertical input" : "Horizontal input", problem.view.axes[place],
+    problem.inputs.map((name, j) => [j, name]).filter(([j]) => j !== problem.view.axes[1 - place]),
+    (value) => { app.view.axes = problem.view.axes.map((j, n) => (n === place ? Number(value) : j)); app.train(true); });
+  replace(bar, h("span.nt-pair", null, axis(0), " × ", axis(1)));
 }
 
 function describe(app) {

@@ -175,7 +175,7 @@ function hill(app, surface, canvas, caption, width, height, turn) {
   const project = (a, b, up) => {
     const [x, y] = [a - 0.5, b - 0.5];
     const depth = x * sin + y * cos;
-    return [width / 2 + (x * cos - y * sin) * unit, height * 0.62 - depth * unit * Math.cos(tilt) - up * unit * 0.62 * Math.sin(tilt), depth];
+    return [width / 2 + (x * cos - y * sin) * unit, height * 0.64 - depth * unit * Math.cos(tilt) - up * unit * 0.52 * Math.sin(tilt), depth];
   };
   const facets = [];
   for (let r = 0; r < size - 1; r++) for (let c = 0; c < size - 1; c++) {

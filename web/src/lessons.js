@@ -154,9 +154,9 @@ export function enter(app, lesson, n) {
   const view = { ...lesson.steps[n].view, lesson: lesson.id, lessonStep: n, axes: [0, 1] };
   const same = before >= 0 && lesson.steps.slice(0, before + 1).findLastIndex((step) => step.setup) === from;
   if (same) return app.show(view);
-  const wanted = view.step;
-  Object.assign(app.view, view);
-  return app.change((s) => Object.assign(s, JSON.parse(JSON.stringify(lesson.steps[from].setup)))).then(() => app.run && app.show({ ...view, step: wanted }));
+  // The rest of the view is about the run that is on its way: parameters that the present one may not have.
+  Object.assign(app.view, { lesson: lesson.id, lessonStep: n, axes: view.axes });
+  return app.change((s) => Object.assign(s, JSON.parse(JSON.stringify(lesson.steps[from].setup)))).then(() => app.run && app.show(view));
 }
 
 export function focusedPanel(app) {

@@ -53,9 +53,19 @@ function draw(app, svg, width, height) {
   lines.prepend(s("line.nt-now", { x1: sx(app.view.step), x2: sx(app.view.step), y1: box.top, y2: box.bottom }));
   replace(svg, axes, lines);
   svg.setAttribute("aria-label", runs.map((run, m) => `${app.label(m)}: loss ${fmt(run.value[0])} at step 0, ${fmt(run.value.at(-1))} at step ${run.value.length - 1}`).join("; "));
-  svg.onclick = (event) => {
+  const stepAt = (event) => {
     const place = svg.getBoundingClientRect();
-    app.go(scale([box.left, box.right], [0, Math.max(1, app.lastStep)])(((event.clientX - place.left) * width) / place.width));
+    const step = scale([box.left, box.right], [0, Math.max(1, app.lastStep)])(((event.clientX - place.left) * width) / place.width);
+    return Math.max(0, Math.min(app.lastStep, Math.round(step)));
   };
+  // Under the pointer: the step, and the loss of each method there.
+  const readout = s("text.nt-readout", { x: box.right - 4, y: box.top + 12, "text-anchor": "end" });
+  svg.append(readout);
+  svg.onmousemove = (event) => {
+    const step = stepAt(event);
+    readout.textContent = `step ${step}: ${runs.map((run) => fmt(run.value[Math.min(step, run.value.length - 1)], 4)).join(" and ")}`;
+  };
+  svg.onmouseleave = () => { readout.textContent = ""; };
+  svg.onclick = (event) => app.go(stepAt(event));
   svg.style.cursor = "pointer";
 }

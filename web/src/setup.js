@@ -68,15 +68,14 @@ function choose(app, source) {
 }
 
 async function open(app, file) {
+  // The server refuses it too, unread; a browser that is still sending then sees no more than a broken connection.
+  const size = file.size / 2 ** 20;
+  if (size > 50) return app.fail(`${file.name}: this file has ${fmt(Math.round(size))} MB; the page takes up to 50 MB. Train on the whole file with 'newtron fit', or open a part of its rows here.`);
   let answer;
   try {
     answer = await app.transport.open(file);
   } catch {
-    // A file that the server refuses unread breaks the connection; a server that is gone does too.
-    const size = file.size / 2 ** 20;
-    answer = size > 50
-      ? { error: `This file has ${fmt(Math.round(size))} MB; the page takes up to 50 MB. Train on the whole file with 'newtron fit', or open a part of its rows here.` }
-      : { error: "The file could not be sent: is newtron play still running?" };
+    answer = { error: "The file could not be sent: is newtron play still running?" };
   }
   if (answer.error) return app.fail(answer.error);
   app.files = [...app.files, answer.file];

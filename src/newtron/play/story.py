@@ -30,6 +30,7 @@ def _latex(formula: str) -> str:
     return re.sub(r"([A-Za-z](?:_\{[^{}]*\})?\^\{[^{}]*\})\^\{2\}", r"{\1}^{2}", found)
 
 
+_text = lru_cache(maxsize=4096)(to_text)
 _INLINE = re.compile("⟦(.*?)⟧")
 
 
@@ -88,9 +89,9 @@ def _sentence(text: str) -> list[dict[str, str]]:
 def _table(table: Table) -> dict[str, Any]:
     lines = min(len(table.lines), 60)
     return {
-        "columns": [{"tex": _latex(column), "text": to_text(column)} for column in table.columns],
+        "columns": [{"tex": _latex(column), "text": _text(column)} for column in table.columns],
         "lines": [
-            {"tex": _latex(symbol), "plain": symbol, "text": to_text(symbol), "name": name}
+            {"tex": _latex(symbol), "plain": symbol, "text": _text(symbol), "name": name}
             for symbol, name in table.lines[:lines]
         ],
         "values": finite(table.values[:lines]),
