@@ -26,6 +26,7 @@ from newtron.play import Session
 from newtron.play.datasets import EXAMPLES, MOST_ROWS, example
 from newtron.play.export import built, page
 from newtron.play.server import HOST, MOST_FILE, Server, open_content
+from newtron.play.session import as_json
 from newtron.rows import ArrayRows
 from newtron.solvers import GradientDescent, LevenbergMarquardt, Newton, minimize
 from newtron.table import read_table
@@ -47,16 +48,20 @@ def setup(source: str = "xor", **changes: Any) -> dict[str, Any]:
 
 
 def ask(kind: str, **fields: Any) -> dict[str, Any]:
-    answer = Session().ask({"kind": kind, **fields})
+    answer: dict[str, Any] = json.loads(as_json(Session().ask({"kind": kind, **fields})))
     assert "error" not in answer, answer
-    json.dumps(answer, allow_nan=False)
     return answer
 
 
-def objective_of(source: str, hidden: tuple[int, ...] = (3,), alpha: float = 0.1) -> TrainingObjective:
+def objective_of(
+    source: str, hidden: tuple[int, ...] = (3,), alpha: float = 0.1, row: int | None = None
+) -> TrainingObjective:
     data = example(source)
+    which = slice(None) if row is None else slice(row, row + 1)
     network = Network((data.X.shape[1], *hidden, data.y.shape[1]), "tanh")
-    return TrainingObjective(network, loss_for(data.task, None, data.y.shape[1]), ArrayRows(data.X, data.y), alpha)
+    return TrainingObjective(
+        network, loss_for(data.task, None, data.y.shape[1]), ArrayRows(data.X[which], data.y[which]), alpha
+    )
 
 
 # --- numbers ---
@@ -145,6 +150,10 @@ def test_differences_agree_with_the_partial_and_then_drown_in_rounding() -> None
     base = ask("run", setup=settings)["runs"][0]["params"][3]
     for row in (None, 5):
         found = ask("check", setup=settings, params=base, index=4, row=row)["check"]
+        of = objective_of("xor") if row is None else objective_of("xor", alpha=0.0, row=row)
+        gradient = of.evaluate(np.array(base), 1).gradient
+        assert gradient is not None
+        assert found["exact"] == gradient[4]
         errors = [line["error"] for line in found["lines"]]
         assert found["best"] == min(errors) < 1e-9
         assert errors[0] / errors[1] == pytest.approx(100.0, rel=0.2)  # h²
@@ -224,6 +233,20 @@ def test_every_example_runs_with_every_solver_and_hostile_numbers_stay_json(sour
         ask("run", setup=setup(source, methods=[{"solver": solver, "steps": 5}]))
 
 
+@pytest.mark.parametrize("source", ["line", "hours", "xor", "three"])
+@pytest.mark.parametrize("activation", ["relu", "softplus"])
+def test_what_is_asked_of_a_run_that_diverged_is_answered_in_json(source: str, activation: str) -> None:
+    far = {"solver": "gradient-descent", "rate": 30, "momentum": 0.99, "steps": 60}
+    settings = setup(source, model={"activation": activation, "alpha": 0.0}, methods=[far])
+    found = ask("run", setup=settings)
+    params, windows = found["runs"][0]["params"][-1], found["windows"]
+    for row in (0, None):
+        ask("story", setup=settings, params=params, row=row, method=far)
+        ask("check", setup=settings, params=params, row=row, index=0)
+    ask("profile", setup=settings, params=params, index=0, window=windows[0])
+    ask("surface", setup=settings, params=params, pair=[0, 1], windows=windows[:2])
+
+
 def test_a_run_can_be_cancelled() -> None:
     session = Session()
     slow = setup("ring", model={"hidden": [8, 8, 8]}, methods=[{"solver": "newton", "steps": 400}])
@@ -248,6 +271,9 @@ def test_a_file_is_trained_on_and_its_rows_keep_their_numbers() -> None:
     assert "error" not in answer, answer
     problem = answer["problem"]
     assert len(problem["classes"]) == 3
+    whole = session.ask({"kind": "run", "setup": setup(data={"source": key}, model={"scale": True})})["problem"]
+    drawn = [whole["inputs"][j] for j in whole["view"]["axes"]]
+    assert drawn == ["bill_length_mm", "bill_depth_mm"]  # not the marks of the islands, which come first
     assert len(problem["rows"]) == len(problem["X"])
     assert problem["view"]["grid"]
 

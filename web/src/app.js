@@ -13,7 +13,7 @@ export const DEFAULT_SETUP = {
 
 export const DEFAULT_VIEW = {
   step: 0, active: 0, row: 0, param: 0, pair: [0, 1], notation: "lecture", tab: "backward", scope: "row",
-  landscape: "contour", log: true, lesson: null, lessonStep: 0, axes: [0, 1],
+  landscape: "contour", log: true, lesson: null, lessonStep: 0, axes: null,
 };
 
 export const METHOD_NAMES = {
@@ -40,6 +40,7 @@ export class App {
     this.stories = new Map();
     this.pictures = new Map();
     this.asked = new Set();
+    this.lanes = new Set();
     this.playing = null;
     this.serial = 0;
     this.saved = saved;
@@ -194,7 +195,7 @@ export class App {
   story(scope) {
     const key = this.storyKey(scope);
     if (this.stories.has(key)) return this.stories.get(key);
-    if (this.offline) return this.nearest(this.stories, key);
+    if (this.offline || this.gone) return this.nearest(this.stories, key);
     this.fetchStory(scope, key);
     return null;
   }
@@ -214,11 +215,16 @@ export class App {
 
   // Asks once for each key, and draws when the answer is here.
   async keep(map, key, message, name) {
-    if (this.asked.has(key + name) || this.gone) return;
+    // One question of a kind at a time: the drawing after its answer asks for the step that is then looked at, so that
+    // whoever scrubs quickly does not wait for all the steps between.
+    const lane = `${name}${message.row === null}`;
+    if (this.asked.has(key + name) || this.lanes.has(lane) || this.gone) return;
     this.asked.add(key + name);
+    this.lanes.add(lane);
     const serial = this.serial;
     const answer = await this.ask({ ...message, setup: this.run.setup });
-    if (serial !== this.serial) return;
+    this.lanes.delete(lane);
+    if (serial !== this.serial) return this.redraw(false);
     if (answer[name]) map.set(key, answer[name]);
     else this.asked.delete(key + name);
     if (answer.error && !answer.gone) this.error = answer.error;

@@ -118,6 +118,10 @@ function alongOne(app, found, svg, caption, width, height) {
     return;
   }
   const values = found.value.filter((v) => v !== null);
+  if (values.length < 2) {
+    replace(svg);
+    return replace(caption, "The loss is not finite around here.");
+  }
   const low = Math.min(...values);
   const high = Math.max(...values);
   const space = 0.15 * (high - low) || 1;

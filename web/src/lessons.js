@@ -151,7 +151,7 @@ export function lessonPanel(app, body) {
 export function enter(app, lesson, n) {
   const before = app.view.lesson === lesson.id ? app.view.lessonStep : -1;
   const from = lesson.steps.slice(0, n + 1).findLastIndex((step) => step.setup);
-  const view = { ...lesson.steps[n].view, lesson: lesson.id, lessonStep: n, axes: [0, 1] };
+  const view = { ...lesson.steps[n].view, lesson: lesson.id, lessonStep: n, axes: null };
   const same = before >= 0 && lesson.steps.slice(0, before + 1).findLastIndex((step) => step.setup) === from;
   if (same) return app.show(view);
   // The rest of the view is about the run that is on its way: parameters that the present one may not have.

@@ -47,6 +47,7 @@ function mount(app, el) {
   const pointed = memo();
   app.panels = [...panels, () => {
     noticed([app.gone, app.error, app.busy, Boolean(app.run), app.run?.problem.notes ?? []], () => drawNotices(app, notices));
+    app.showLesson();
     const chosen = focusedPanel(app);
     for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
     pointed([app.view.lesson, app.view.lessonStep], () => {
@@ -67,6 +68,7 @@ function mount(app, el) {
 function header(app, help) {
   const lessons = select("Lesson", app.view.lesson ?? "", [["", "Lessons …"], ...LESSONS.map(({ id, title }, n) => [id, `${n + 1}. ${title}`])],
     (id) => { const lesson = LESSONS.find((one) => one.id === id); if (lesson) enter(app, lesson, 0); else app.show({ lesson: null }); });
+  app.showLesson = () => { if (lessons.value !== (app.view.lesson ?? "")) lessons.value = app.view.lesson ?? ""; };
   return h("header.nt-top", null,
     h("h1", null, "newtron", h("span", null, "see and steer every derivative")),
     h("div.nt-top-tools", null,
@@ -78,7 +80,7 @@ function header(app, help) {
 
 function drawNotices(app, notices) {
   const parts = [];
-  if (app.gone) parts.push(h("div.nt-banner", { role: "alert" }, h("b", null, "The server is gone. "), "What is here stays, and can be scrubbed and saved; for anything new start ", h("code", null, "newtron play"), " again."));
+  if (app.gone) parts.push(h("div.nt-banner", { role: "alert" }, h("b", null, "The server is gone. "), "What is here stays and can be scrubbed and saved as JSON; for anything new start ", h("code", null, "newtron play"), " again."));
   if (app.error) parts.push(h("div.nt-error", { role: "alert" }, app.error, " ", h("button.nt-link", { type: "button", onclick: () => { app.error = ""; app.redraw(true); } }, "Close")));
   if (app.busy && !app.run) parts.push(h("div.nt-note", { role: "status" }, "Python is computing …"));
   else if (app.busy) parts.push(h("div.nt-note", { role: "status" }, "Python is computing … ", h("button.nt-link", { type: "button", onclick: () => app.cancel() }, "Cancel")));

@@ -83,7 +83,7 @@ function drawContent(app, content) {
   const place = content.scrollTop;
   const parts = [];
   if (story.savedAt !== undefined && story.savedAt !== app.stepOf(app.view.active)) {
-    parts.push(h("p.nt-note", null, `This file holds the derivations of some steps only; these are the numbers of step ${story.savedAt}.`));
+    parts.push(h("p.nt-note", null, `Only the derivations of some steps are here; these are the numbers of step ${story.savedAt}.`));
   }
   if (tab === "backward") parts.push(scopeOf(app) === "row" ? hero(app, story) : meanHero(app, story));
   if (tab === "check") parts.push(checker(app));

@@ -38,7 +38,7 @@ function data(app) {
   return group("Data",
     labelled("Source", select("Data", setup.data.source, options, (source) => choose(app, source))),
     file && labelled("Predict", select("Column to predict", setup.data.target ?? file.target, file.columns.map((c) => [c, c]),
-      (target) => app.change((s) => { s.data = { source: file.key, target }; s.start = { seed: 0 }; }))),
+      (target) => { app.view.axes = null; return app.change((s) => { s.data = { source: file.key, target }; s.start = { seed: 0 }; }); })),
     file && inputs(app, file),
     app.transport?.open && h("label.nt-button", null, picker, "Open a CSV …"));
 }
@@ -47,6 +47,7 @@ function inputs(app, file) {
   const target = app.setup.data.target ?? file.target;
   const chosen = new Set(app.setup.data.inputs ?? file.columns.filter((c) => c !== target));
   const flip = (name) => (on) => app.change((s) => {
+    app.view.axes = null;
     if (on) chosen.add(name); else chosen.delete(name);
     s.data.inputs = file.columns.filter((c) => c !== target && chosen.has(c));
     s.start = { seed: 0 };
@@ -59,7 +60,7 @@ function choose(app, source) {
   const file = app.files.find(({ key }) => key === source);
   app.view.param = 0;
   app.view.row = 0;
-  app.view.axes = [0, 1];
+  app.view.axes = null;
   app.change((s) => {
     s.data = file ? { source, target: file.target } : { source };
     s.start = { seed: 0 };

@@ -20,7 +20,7 @@ CURVE, GRID, SURFACE, LEVELS = 121, 36, 33, 14
 
 def window(values: Array, margin: float = 0.12) -> tuple[float, float]:
     """From the smallest to the largest number and a little more; never empty."""
-    low, high = float(values.min()), float(values.max())
+    low, high = np.clip([float(values.min()), float(values.max())], -1e100, 1e100).tolist()
     space = margin * (high - low) or 0.5
     return low - space, high + space
 

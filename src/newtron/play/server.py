@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from newtron.errors import InputError
 from newtron.play.export import MODULE, STYLE, built
-from newtron.play.session import Session
+from newtron.play.session import Session, as_json
 
 HOST = "127.0.0.1"
 MOST_MESSAGE, MOST_FILE = 8 * 2**20, 50 * 2**20
@@ -77,7 +78,9 @@ class Server(ThreadingHTTPServer):
         return f"{self.origin}/#token={self.token}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that hangs up is no error."""
+        """A browser that hangs up is no error; anything else is ours, and is shown."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -167,8 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         return open_content(self.server.session, name, content)
 
     def _answer(self, answer: dict[str, Any]) -> None:
-        text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        self._send(HTTPStatus.OK, text.encode("utf-8"), "application/json")
+        self._send(HTTPStatus.OK, as_json(answer).encode("utf-8"), "application/json")
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
         # What was not read of the request must not be taken for the next one.

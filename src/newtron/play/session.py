@@ -6,6 +6,8 @@ start, methods), so that the page can be reloaded, shared by its address and ste
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -186,11 +188,32 @@ class Session:
         return self._data[key]
 
 
+def as_json(answer: dict[str, Any]) -> str:
+    """An answer as text. Numbers that are not finite, which a run that diverges may end in, become null."""
+    try:
+        return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_cleaned(answer), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _cleaned(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _axes(given: dict[str, Any], problem: Problem) -> tuple[int, int]:
-    axes = given.get("axes", [0, 1])
-    p = problem.data.X.shape[1]
+    axes = given.get("axes")
+    X = problem.data.X
+    p = X.shape[1]
     if p == 1:
         return 0, 1
+    if axes is None:
+        # Numbers before marks of categories: those lie on a few points.
+        finer = sorted(range(p), key=lambda j: min(10, len(np.unique(X[:, j]))), reverse=True)
+        return finer[0], finer[1]
     if not isinstance(axes, list) or len(axes) != 2 or axes[0] == axes[1]:
         raise InputError("axes must name two different inputs.")
     if max(check_count("axes", axis, least=0) for axis in axes) >= p:
