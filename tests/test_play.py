@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.client
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +125,14 @@ def test_the_chain_of_every_parameter_multiplies_to_the_engines_gradient(scale: 
     rows = ArrayRows(X[[7]], data.y[[7]])
     one = TrainingObjective(Network((2, 3, 2, 1), "tanh"), loss_for("classification", None, 1), rows)
     np.testing.assert_allclose(story["gradient"], one.evaluate(np.array(params), 1).gradient, rtol=1e-12, atol=1e-15)
+
+
+def test_a_power_of_ten_is_written_as_one() -> None:
+    settings = setup("hours", model={"hidden": [], "loss": "squared_error", "alpha": 0.0})
+    story = ask("story", setup=settings, params=[-9.0, 6.0], row=16, method=GD)["story"]
+    texts = [step["numbers"] for section in story["sections"] for step in section["steps"]]
+    assert any(r"\cdot 10^{-" in text for text in texts)
+    assert not any(re.search(r"\de[+-]?\d", text) for text in texts)
 
 
 def test_a_surface_and_a_profile_are_the_objective_on_a_slice() -> None:
