@@ -452,6 +452,7 @@ def test_a_killed_server_leaves_a_banner_and_a_page_to_scrub(visit: Callable[...
     assert "server is gone" in page.inner_text(".nt-banner")
     page.keyboard.press("End")
     assert page.evaluate("newtron.view.step") == 40
+    until(page, "!newtron.frame")
     shown = values(page, ".nt-method-value [data-v]")
     assert shown[0] == page.evaluate("newtron.run.runs[0].value.at(-1)")
 
@@ -543,6 +544,7 @@ def test_a_saved_page_scrubs_from_disk_without_any_request(
     assert offline.locator(".katex").count() > 0
     offline.keyboard.press("End")
     assert offline.evaluate("newtron.view.step") == 40
+    until(offline, "!newtron.frame")
     assert values(offline, ".nt-method-value [data-v]") == [way[-1] for way in values_here]
     assert values(offline, ".nt-chain [data-v]")
     assert requests == []

@@ -221,12 +221,13 @@ export class App {
     if (this.asked.has(key + name) || this.lanes.has(lane) || this.gone) return;
     this.asked.add(key + name);
     this.lanes.add(lane);
-    const serial = this.serial;
-    const answer = await this.ask({ ...message, setup: this.run.setup });
+    const run = this.run;
+    const answer = await this.ask({ ...message, setup: run.setup });
     this.lanes.delete(lane);
-    if (serial !== this.serial) return this.redraw(false);
+    // An answer about a run that has been replaced is of no use; the drawing asks about the new one.
+    if (run !== this.run) return this.redraw(false);
     if (answer[name]) map.set(key, answer[name]);
-    else this.asked.delete(key + name);
+    else if (answer.gone) this.asked.delete(key + name);
     if (answer.error && !answer.gone) this.error = answer.error;
     this.redraw(false);
   }
@@ -242,7 +243,10 @@ export class App {
       }, "surface"));
     }
     const found = this.pictures.get(key);
-    if (found) this.lastSurface = found;
+    if (found) {
+      found.savedAt ??= this.stepOf(active); // what its caption says, also where it has to stand in for another step
+      this.lastSurface = found;
+    }
     return found ?? (this.lastSurface?.pair.join() === `${i},${j}` ? { ...this.lastSurface, stale: true } : null);
   }
 
@@ -261,7 +265,8 @@ export class App {
   later(name, action) {
     this.timers ??= {};
     clearTimeout(this.timers[name]);
-    this.timers[name] = setTimeout(action, 40);
+    const run = this.run;
+    this.timers[name] = setTimeout(() => run === this.run && action(), 40);
   }
 
   // --- steps ---
