@@ -43,6 +43,7 @@ export class App {
     this.lanes = new Set();
     this.playing = null;
     this.serial = 0;
+    this.stride = 1;
     this.saved = saved;
   }
 
@@ -194,10 +195,21 @@ export class App {
   // The derivation at this step, or null while it is on its way; offline the nearest that was saved.
   story(scope) {
     const key = this.storyKey(scope);
-    if (this.stories.has(key)) return this.stories.get(key);
+    if (this.stories.has(key)) {
+      if (!this.offline && !this.gone) this.fetchAhead(scope);
+      return this.stories.get(key);
+    }
     if (this.offline || this.gone) return this.nearest(this.stories, key);
     this.fetchStory(scope, key);
     return null;
+  }
+
+  // The derivation of the step that comes next the same way, so that it is here when one gets there.
+  fetchAhead(scope) {
+    const { params } = this.run.runs[this.view.active];
+    const step = Math.max(0, Math.min(params.length - 1, this.stepOf(this.view.active) + this.stride));
+    const key = this.storyKey(scope, step);
+    if (!this.stories.has(key)) this.fetchStory(scope, key, params[step]);
   }
 
   nearest(map, key) {
@@ -274,7 +286,9 @@ export class App {
   go(step) {
     if (!this.run) return;
     const to = Math.max(0, Math.min(this.lastStep, Math.round(step)));
-    if (to !== this.view.step) this.show({ step: to });
+    if (to === this.view.step) return;
+    this.stride = to - this.view.step;
+    this.show({ step: to });
   }
 
   toggle() {
