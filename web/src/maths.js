@@ -96,7 +96,7 @@ function drawContent(app, content) {
     }
   }
   replace(content, parts);
-  content.scrollTop = place;
+  if (place) content.scrollTop = place;
 }
 
 // --- one step ---
