@@ -684,3 +684,40 @@ def test_ctrl_c_before_there_is_a_model(tmp_path: Path) -> None:
     assert run.returncode == 130
     assert (out, err) == ("", "newtron: interrupted before there was a model; nothing was written.\n")
     assert os.listdir(tmp_path) == ["d.csv"]
+
+
+def test_a_killed_fit_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
+    words = (
+        "fit",
+        CONCRETE,
+        "--target",
+        "strength_mpa",
+        "--hidden",
+        "20",
+        "--starts",
+        "2",
+        "--quiet",
+        "--no-report",
+        "--threads",
+        "1",
+    )
+    newtron_run(*words, "--output", "whole.newtron", cwd=tmp_path)
+    run = start(*words, "--output", "killed.newtron", "--checkpoint", "run", cwd=tmp_path)
+    for _ in range(600):
+        if (tmp_path / "run.network").exists():
+            break
+        time.sleep(0.05)
+    run.kill()
+    run.communicate()
+    assert (tmp_path / "run.perceptron").exists()
+    assert not (tmp_path / "killed.newtron").exists()
+    other = newtron_run(*words, "--alpha", "3", "--checkpoint", "run", cwd=tmp_path, code=2)
+    assert "run.perceptron: this checkpoint is of a training with alpha=0.0, and this" in other.stderr
+    newtron_run(*words, "--output", "killed.newtron", "--checkpoint", "run", cwd=tmp_path)
+    assert (tmp_path / "killed.newtron").read_bytes() == (tmp_path / "whole.newtron").read_bytes()
+    assert sorted(name for name in os.listdir(tmp_path) if not name.endswith(".part")) == [
+        "killed.newtron",
+        "whole.newtron",
+    ]
+    nowhere = newtron_run(*words, "--checkpoint", "no/such", cwd=tmp_path, code=2)
+    assert "there is no folder" in nowhere.stderr

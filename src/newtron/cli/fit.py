@@ -14,7 +14,7 @@ from newtron.cli.compare import BASELINE, Report, Score, Verdict, judge, score_g
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
 from newtron.cli.split import FEWEST, hold_out
-from newtron.cli.stages import RESCUE_ALPHA, Columns, Trained, check_penalty, train
+from newtron.cli.stages import RESCUE_ALPHA, Columns, Trained, check_penalty, remove_checkpoints, train
 from newtron.errors import InputError
 from newtron.model_file import check_writable, save
 from newtron.table import Schema, Table, learn_schema, read_table
@@ -80,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
     from newtron.cli.report import check_report, report_path, write_report
 
     check_writable(options.output)
+    if options.checkpoint is not None:
+        check_writable(f"{options.checkpoint}.perceptron")
     report = report_path(options)
     both = os.path.exists(options.output) and os.path.exists(options.data)
     if both and os.path.samefile(options.output, options.data):
@@ -98,6 +100,8 @@ def run(options: argparse.Namespace) -> int:
         if report is not None:
             write_report(job, report)
             job.written.append(report)
+        if not job.interrupted:
+            remove_checkpoints(options)
     if options.json:
         print_json(job)
     elif options.quiet:
@@ -200,5 +204,6 @@ def _collect_notes(job: Job) -> None:
         found.append(
             f"Training was interrupted: the model that is written is the best so far, trained on {kept}, "
             "and what was still to come was left out."
+            + (" The same command goes on from the checkpoint." if job.options.checkpoint else "")
         )
     job.notes = list(dict.fromkeys(capital(note) if ": " not in note[:60] else note for note in found))

@@ -139,6 +139,11 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     work.add_argument("--no-refit", action="store_true", help="do not train the better one again on all rows")
     work.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all chance (default: 0)")
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: the solver's)")
+    work.add_argument(
+        "--checkpoint",
+        metavar="PATH",
+        help="keep in files of this name where training stands; the same command goes on from there",
+    )
     work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
     _add_output(fit)
 

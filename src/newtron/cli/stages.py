@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -82,7 +84,7 @@ def train(
     interrupts.keeping = True
     with reporter.stage(stage):
         estimator = _make(name, task, options, reporter, alpha)
-        warned = _fit(estimator, columns, y)
+        warned = _fit(estimator, columns, y, _checkpoint(options, stage))
         unbounded = estimator.solution_.status is Status.UNBOUNDED
         if name == "perceptron" and unbounded and alpha is None and not interrupts.asked:
             found = getattr(estimator, "separation_", None)
@@ -92,7 +94,7 @@ def train(
                 f"a penalty, --alpha {RESCUE_ALPHA:g}. The other choice is --penalty firth."
             )
             estimator = _make(name, task, options, reporter, RESCUE_ALPHA)
-            warned = _fit(estimator, columns, y)
+            warned = _fit(estimator, columns, y, _checkpoint(options, f"{stage} with penalty"))
     # The number of threads is no property of the model, and the progress display ends here.
     estimator.set_params(n_jobs=None, callback=None)
     trained = Trained(name, estimator, perf_counter() - started, notes + warned)
@@ -133,12 +135,27 @@ def _make(name: str, task: str, options: Any, reporter: Reporter, alpha: float |
     return kind(activation=options.activation, n_starts=options.starts, **common)
 
 
-def _fit(estimator: Any, columns: Columns, y: NDArray[Any]) -> list[str]:
+def _checkpoint(options: Any, stage: str) -> str | None:
+    """The file that keeps where this fit stands; each has one of its own."""
+    return None if options.checkpoint is None else f"{options.checkpoint}.{stage.replace(' ', '-')}"
+
+
+def remove_checkpoints(options: Any) -> None:
+    """Once the model is written, they have done their duty."""
+    for name in ("perceptron", "network"):
+        for stage in (name, f"{name} on all rows"):
+            for path in (_checkpoint(options, stage), _checkpoint(options, f"{stage} with penalty")):
+                if path is not None:
+                    with suppress(OSError):
+                        os.unlink(path)
+
+
+def _fit(estimator: Any, columns: Columns, y: NDArray[Any], checkpoint: str | None) -> list[str]:
     """Fit; the warnings as sentences, but those of convergence, which `ending` tells better."""
     estimator.call_columns(columns.names)
     with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
         warnings.simplefilter("always")
-        estimator.fit(columns.X, y)
+        estimator.fit(columns.X, y, checkpoint=checkpoint)
     told = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
     return list(dict.fromkeys(text for text in told if "encountered in" not in text))
 

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,9 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             raise InputError(f"sample_weight up to {weight.max():g} is out of range: divide it by a constant.")
         return weight
 
-    def _train(self, X: Any, Y: Array, weight: Array | None, loss: Loss) -> None:
+    def _train(
+        self, X: Any, Y: Array, weight: Array | None, loss: Loss, checkpoint: str | os.PathLike[str] | None = None
+    ) -> None:
         """Train on validated arrays, Y (n, k); sets every fitted attribute that the estimators share."""
         shapes = self._shapes()
         self._check_settings()
@@ -151,7 +154,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             threads=thread_count(self.n_jobs),
             callback=self._reporter(),
         )
-        self.members_ = with_shares(self._members(task), combine, X.shape[0], weight)
+        with self._kept(task, checkpoint) as task:
+            self.members_ = with_shares(self._members(task), combine, X.shape[0], weight)
         self.solution_ = self.members_[best_member(self.members_)].solution
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
         self.scaling_ = scaling
@@ -167,6 +171,20 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """The names of X's columns, where they are known."""
         given = getattr(self, "feature_names_in_", None)
         return getattr(self, "_column_names", None) if given is None else tuple(map(str, given))
+
+    @contextmanager
+    def _kept(self, task: Task, path: str | os.PathLike[str] | None) -> Iterator[Task]:
+        """The task with its checkpoint, which is written once more at the end."""
+        if path is None:
+            yield task
+            return
+        from newtron.estimators.resuming import with_checkpoint
+
+        task, checkpoint = with_checkpoint(task, self, path)
+        try:
+            yield task
+        finally:
+            checkpoint.close()
 
     def _members(self, task: Task) -> list[Trained]:
         """The trained members, in their order."""

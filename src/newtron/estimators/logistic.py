@@ -95,7 +95,13 @@ def _resumed(task: Task, objective: TrainingObjective, before: Solution) -> Solu
     """The training from where it was given up, as one solution."""
     bounded = _WithMinimum(objective.network, objective.loss, objective.rows)
     after = minimize(
-        bounded, before.params, before.solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback
+        bounded,
+        before.params,
+        before.solver,
+        tol=task.tol,
+        max_iter=task.max_iter,
+        callback=task.callback,
+        **task.kept(0, 1, before.solver, bounded.n_params),
     )
     counts = {kind: before.counts.get(kind, 0) + after.counts.get(kind, 0) for kind in {*before.counts, *after.counts}}
     later = (
@@ -125,7 +131,10 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
         objective = firth_objective(task.X, task.Y, task.weight, task.scaling, task.intercept, names)
         solver, chosen = _firth_solver(task.solver, objective)
         start = np.zeros(objective.n_params)
-        solution = minimize(objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback)
+        kept = task.kept(0, 0, solver, objective.n_params)
+        solution = minimize(
+            objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback, **kept
+        )
     if k > 1:
         # The last class is the reference, whose parameters are zero.
         others = solution.params.reshape(-1, k - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -44,10 +45,13 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Train on X (n, p) and y (n,) or (n, k), numbers without missing values.
 
-        sample_weight: (n,) not negative; a weight of 2 is the row twice. Returns self.
+        sample_weight: (n,) not negative; a weight of 2 is the row twice. checkpoint: a file that keeps where training
+        stands; where it exists, training goes on from there, to the same bits as if it had never stopped. Returns self.
         Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one
         sentence, when the end is not an optimum.
         """
@@ -56,7 +60,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         Y = np.asarray(y, dtype=np.float64)
         self._one_column = Y.ndim == 1
         Y = Y.reshape(len(Y), -1)
-        self._train(X, Y, weight, loss_for("regression", self.loss, Y.shape[1]))
+        self._train(X, Y, weight, loss_for("regression", self.loss, Y.shape[1]), checkpoint)
         self._fitted()
         return self
 
@@ -145,16 +149,19 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         tags.input_tags.sparse = self._sparse
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Train on X (n, p) and classes y (n,), two or more of any sortable type.
 
-        sample_weight: (n,) not negative; a weight of 2 is the row twice. Returns self.
+        sample_weight: (n,) not negative; a weight of 2 is the row twice. checkpoint: a file that keeps where training
+        stands; where it exists, training goes on from there, to the same bits as if it had never stopped. Returns self.
         Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one
         sentence, when the end is not an optimum, separated classes among the reasons.
         """
         X, y = self._validated(X, y)
         Y, weight = self._encoded(y, X.dtype, self._weights(X, sample_weight))
-        self._train(X, Y, weight, loss_for("classification", self.loss, Y.shape[1]))
+        self._train(X, Y, weight, loss_for("classification", self.loss, Y.shape[1]), checkpoint)
         self._fitted()
         return self
 

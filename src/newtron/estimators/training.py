@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,9 @@ from newtron.objective import TrainingObjective
 from newtron.parallel import run_all
 from newtron.rows import ArrayRows
 from newtron.solvers import Progress, Solution, Solver, Status, Stochastic, minimize, solver_named
+
+if TYPE_CHECKING:
+    from newtron.model_file.checkpoint import Checkpoint
 
 Array = NDArray[np.floating]
 Shape = tuple[int, ...]
@@ -109,6 +114,19 @@ class Task:
     seed: int
     threads: int
     callback: Callable[[Progress], Any] | None
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def jobs(self) -> list[tuple[Shape, int]]:
+        """Shape and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
+        return [(shape, start) for shape in self.shapes for start in range(self.n_starts if shape else 1)]
+
+    def kept(self, member: int, stage: int, solver: Solver, n_params: int) -> dict[str, Any]:
+        """What `minimize` needs to go on from the checkpoint and to keep it, at one stage of a member's training."""
+        if self.checkpoint is None:
+            return {}
+        resume = self.checkpoint.run(member, stage, solver.state_type, n_params)
+        return {"resume": resume, "keep": partial(self.checkpoint.keep, member, stage)}
 
 
 def train_members(task: Task) -> list[Trained]:
@@ -116,13 +134,12 @@ def train_members(task: Task) -> list[Trained]:
 
     Ctrl-C ends all of them at their next step and keeps what they have; members not yet begun are left out.
     """
-    # A perceptron, shape (), has one basin: further starts would find the same.
-    jobs = [(shape, start) for shape in task.shapes for start in range(task.n_starts if shape else 1)]
+    jobs = task.jobs
     side_by_side = min(task.threads, len(jobs))
     stop = threading.Event()
 
     def train(job: tuple[int, tuple[Shape, int]]) -> list[Trained]:
-        number, (shape, start) = job
+        number = job[0]
         if stop.is_set():
             return []
 
@@ -134,7 +151,7 @@ def train_members(task: Task) -> list[Trained]:
             return task.callback(replace(progress, member=number, members=len(jobs)))
 
         try:
-            trained = _train(task, shape, start, max(1, task.threads // side_by_side), after_step)
+            trained = _train(task, number, max(1, task.threads // side_by_side), after_step)
         except BaseException:
             stop.set()  # an error in one, a callback's say, is no reason to finish the others first
             raise
@@ -146,17 +163,20 @@ def train_members(task: Task) -> list[Trained]:
     return [trained for of_job in found for trained in of_job]
 
 
-def _train(task: Task, shape: Shape, start: int, threads: int, callback: Callable[[Progress], Any]) -> list[Trained]:
+def _train(task: Task, number: int, threads: int, callback: Callable[[Progress], Any]) -> list[Trained]:
+    shape, start = task.jobs[number]
     network = Network((task.scaling.n_inputs, *shape, task.Y.shape[1]), task.activation, task.intercept)
     objective = objective_of(task, network, threads)
     solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
     params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
+    stages = count()
 
     def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
         tol, most = (max(task.tol, _ON_THE_WAY), _STAGE) if on_the_way else (task.tol, task.max_iter)
-        return minimize(objective, params, solver, tol=tol, max_iter=most, callback=callback)
+        kept = task.kept(number, next(stages), solver, network.n_params)
+        return minimize(objective, params, solver, tol=tol, max_iter=most, callback=callback, **kept)
 
     if isinstance(task.alpha, str):
         if can_choose(objective, solver):

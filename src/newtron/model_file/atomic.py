@@ -7,6 +7,7 @@ import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from time import time
 from typing import BinaryIO
 
 from newtron.errors import InputError
@@ -70,6 +71,43 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         with suppress(OSError):
             os.unlink(temporary)  # gone already if all went well
     _settle(os.path.dirname(real))
+
+
+_PART = ".part"
+# A part that has not been touched for so many seconds was left by a process that is gone.
+_STALE = 60.0
+
+
+def rewrite(real: str, data: bytes) -> None:
+    """Replace a file by its next version, at any moment whole: for a file that is written over and over. `real` is what
+    `check_writable` returned. A process that is killed leaves the version before, and at most a part beside it."""
+    try:
+        handle, temporary = tempfile.mkstemp(_PART, os.path.basename(real) + ".", os.path.dirname(real))
+    except OSError as error:
+        raise _cannot_write(real, error) from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode(real))
+        os.replace(temporary, real)
+    except OSError as error:
+        raise _cannot_write(real, error) from None
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+def remove_parts(real: str) -> None:
+    """Delete what processes that were killed in the middle of `rewrite` have left."""
+    name = os.path.basename(real) + "."
+    with suppress(OSError), os.scandir(os.path.dirname(real)) as entries:
+        for entry in entries:
+            if entry.name.startswith(name) and entry.name.endswith(_PART):
+                with suppress(OSError):
+                    if entry.stat().st_mtime < time() - _STALE:
+                        os.unlink(entry.path)
 
 
 def _mode(path: str) -> int:

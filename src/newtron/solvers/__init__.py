@@ -1,7 +1,7 @@
 """Six solvers behind one loop."""
 
 from newtron.solvers.auto import SOLVERS, choose, solver_named
-from newtron.solvers.base import Progress, Solution, Solver, State, Status, TraceRow, minimize
+from newtron.solvers.base import Progress, Run, Solution, Solver, State, Status, TraceRow, minimize
 from newtron.solvers.gradient_descent import GradientDescent
 from newtron.solvers.lbfgs import LBFGS
 from newtron.solvers.levenberg_marquardt import LevenbergMarquardt
@@ -17,6 +17,7 @@ __all__ = [
     "Newton",
     "NewtonCG",
     "Progress",
+    "Run",
     "Solution",
     "Solver",
     "State",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +41,20 @@ class Status(enum.Enum):
     def converged(self) -> bool:
         return self in (Status.CONVERGED, Status.PRECISION)
 
+    @property
+    def final(self) -> bool:
+        """Nothing is left to be done: a run that ended so does not go on from where it stopped."""
+        return self not in (Status.MAX_ITER, Status.STOPPED, Status.INTERRUPTED)
+
+
+# Of a state's field: `Solver.restored` makes it again, to the bit, from the rest of the state and the objective.
+DERIVED = {"derived": True}
+
 
 @dataclass(frozen=True)
 class State:
-    """Where a solver stands. Subclasses add what their method remembers.
+    """Where a solver stands. Subclasses add what their method remembers; what can be made again from the rest they mark
+    as `DERIVED`, so that a checkpoint is small.
 
     value, gradient: of the objective at params. decrement: sqrt(g'H^-1 g) there from the solver's own curvature,
     nan where it has none, inf where its curvature has no minimum; half its square is the descent that the quadratic
@@ -114,6 +124,7 @@ class Solver(ABC):
     """Frozen settings of a method, and one step of it."""
 
     name: ClassVar[str]
+    state_type: ClassVar[type[State]] = State
     default_max_iter: ClassVar[int] = 1000
 
     @abstractmethod
@@ -123,6 +134,11 @@ class Solver(ABC):
     @abstractmethod
     def step(self, objective: Objective, state: Any) -> State:
         """One accepted step, or the same point with a status that says why there is none."""
+
+    def restored(self, objective: Objective, state: Any) -> State:
+        """A state that lacks its `DERIVED` fields, with them: the same bits as before they were left out."""
+        del objective
+        return state  # type: ignore[no-any-return]
 
     def finish(self, objective: Objective, state: Any) -> State:
         """The last state as it is handed back: for a solver whose states estimate the value and gradient."""
@@ -144,6 +160,23 @@ class Progress:
 Callback = Callable[[Progress], Any]
 
 
+class Run(NamedTuple):
+    """A run of `minimize` between two steps: with it, the same solver goes on as if it had never stopped.
+
+    trace: its first `rows` rows belong to this run; the list may grow. counts: evaluations until here. asked, reason:
+    what the judge of the end has asked and been told. status: set where nothing is left to be done.
+    """
+
+    state: State
+    trace: list[TraceRow]
+    rows: int
+    counts: Mapping[str, int]
+    seconds: float
+    asked: bool = False
+    reason: str = ""
+    status: Status | None = None
+
+
 def relative_gradient(objective: Objective, gradient: Array) -> float:
     """Largest component of the gradient, each relative to the objective's own scale."""
     return float(np.max(np.abs(gradient) / objective.gradient_scale, initial=0.0))
@@ -163,56 +196,106 @@ def minimize(
     tol: float = 1e-12,
     max_iter: int | None = None,
     callback: Callback | None = None,
+    resume: Run | None = None,
+    keep: Callable[[Run], Any] | None = None,
 ) -> Solution:
     """Run a solver from params until it converges or must stop.
 
     tol: convergence is a relative gradient (`Objective.gradient_scale`) of at most tol.
     max_iter: limit on steps; None is the solver's own.
     callback: called with a `Progress` after each step; a true answer stops.
+    keep: called with a `Run` after each step, before the callback, and at the end. resume: such a run of the same
+    objective and solver, from which this one goes on, to the same bits as if it had never stopped; params is then not
+    looked at.
 
     Ctrl-C ends the run between or within steps and returns the best point so far with status INTERRUPTED.
     """
     limit = _limit(solver, tol, max_iter)
-    started = perf_counter()
-    counts_before = objective.counts.copy()
     # Overflow far from the optimum is no accident but an answer: the value is inf and the step is not taken.
     with one_blas_thread(), np.errstate(all="ignore"):
-        state = solver.init(objective, np.array(params, dtype=np.float64))
-        trace = [_row(objective, state, started)]
-        judge = _Judge(objective, tol, state.value)
-        status = judge.verdict(state, trace[-1].gradient_norm)
+        course = _Course(objective, solver, tol, params, resume)
+        status = course.status
         try:
             while status is None:
-                if state.iteration >= limit:
+                if course.state.iteration >= limit:
                     status = Status.MAX_ITER
                     break
-                before, state = state, solver.step(objective, state)
-                moved = state.iteration > before.iteration
-                if moved:
-                    trace.append(_row(objective, state, started))
-                status = judge.verdict(state, trace[-1].gradient_norm)
-                if status is Status.DIVERGED and moved:
-                    state = before
-                    trace.pop()
-                    break
-                if callback is not None and moved and callback(Progress(state, trace[-1])) and status is None:
-                    status = Status.STOPPED
+                moved = course.step()
+                status = course.status
+                if keep is not None:
+                    keep(course.run())
+                if callback is not None and moved and callback(Progress(course.state, course.trace[-1])):
+                    status = status or Status.STOPPED
         except KeyboardInterrupt:
             status = status or Status.INTERRUPTED
-        state = solver.finish(objective, state)
+        if keep is not None and status.final:
+            keep(course.run())
+        state = solver.finish(objective, course.state)
     return Solution(
-        params=state.params,
+        params=state.params.copy(),  # whoever gets it may change it: what was kept stays
         value=state.value,
         gradient=state.gradient,
         gradient_norm=relative_gradient(objective, state.gradient),
         status=status,
         n_iter=state.iteration,
-        trace=tuple(trace),
-        counts=dict(objective.counts - counts_before),
+        trace=tuple(course.trace),
+        counts=dict(objective.counts - course.counts_before),
         solver=solver,
-        seconds=perf_counter() - started,
-        note=judge.reason or state.note,
+        seconds=course.seconds,
+        note=course.judge.reason or state.note,
     )
+
+
+class _Course:
+    """A run on its way: begun at params, or taken up where another was kept."""
+
+    def __init__(self, objective: Objective, solver: Solver, tol: float, params: Array, resume: Run | None) -> None:
+        self._objective, self._solver = objective, solver
+        self._started = perf_counter()
+        self.counts_before = objective.counts.copy()
+        self.status: Status | None
+        if resume is None:
+            self.state = solver.init(objective, np.array(params, dtype=np.float64))
+            self.trace = [self._row()]
+            self.judge = _Judge(objective, tol, self.state.value)
+            self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm)
+            return
+        self._started -= resume.seconds
+        self.state = solver.restored(objective, resume.state)
+        self.trace = resume.trace[: resume.rows]
+        self.judge = _Judge(objective, tol, self.trace[0].value, resume.asked, resume.reason)
+        self.status = resume.status
+        # What restoring took is no part of the run.
+        objective.counts.clear()
+        objective.counts.update(self.counts_before)
+        objective.counts.update(resume.counts)
+
+    @property
+    def seconds(self) -> float:
+        return perf_counter() - self._started
+
+    def step(self) -> bool:
+        """One step and the verdict on it; was there one?"""
+        before, self.state = self.state, self._solver.step(self._objective, self.state)
+        moved = self.state.iteration > before.iteration
+        if moved:
+            self.trace.append(self._row())
+        self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm)
+        if self.status is Status.DIVERGED and moved:
+            self.state = before
+            self.trace.pop()
+            return False
+        return moved
+
+    def run(self) -> Run:
+        counts = dict(self._objective.counts - self.counts_before)
+        done, judge = len(self.trace), self.judge
+        return Run(self.state, self.trace, done, counts, self.seconds, judge.asked, judge.reason, self.status)
+
+    def _row(self) -> TraceRow:
+        state = self.state
+        norm = relative_gradient(self._objective, state.gradient)
+        return TraceRow(state.iteration, state.value, norm, state.decrement, state.step_size, self.seconds)
 
 
 def _limit(solver: Solver, tol: float, max_iter: int | None) -> int:
@@ -220,18 +303,14 @@ def _limit(solver: Solver, tol: float, max_iter: int | None) -> int:
     return solver.default_max_iter if max_iter is None else check_count("max_iter", max_iter)
 
 
-def _row(objective: Objective, state: State, started: float) -> TraceRow:
-    norm = relative_gradient(objective, state.gradient)
-    return TraceRow(state.iteration, state.value, norm, state.decrement, state.step_size, perf_counter() - started)
-
-
 class _Judge:
     """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known."""
 
-    def __init__(self, objective: Objective, tol: float, first_value: float) -> None:
+    def __init__(
+        self, objective: Objective, tol: float, first_value: float, asked: bool = False, reason: str = ""
+    ) -> None:
         self._objective, self._tol, self._first_value = objective, tol, first_value
-        self._asked = False
-        self.reason = ""
+        self.asked, self.reason = asked, reason
 
     def verdict(self, state: State, gradient_norm: float) -> Status | None:
         if not (np.isfinite(state.value) and np.isfinite(state.gradient).all()):
@@ -241,10 +320,10 @@ class _Judge:
             self.reason = self._objective.runs_away(state.value) or ""
         small = gradient_norm <= self._tol or (ended is not None and ended.converged)
         at_end = ended is not None and ended.converged
-        if small and not self.reason and (at_end or not self._asked):
+        if small and not self.reason and (at_end or not self.asked):
             # A small gradient may also be a place on the way to infinity. Asked where it first is small, since later
             # the curvature there is rounding, and before anything is called converged.
-            self._asked = True
+            self.asked = True
             self.reason = self._objective.flees(state.params, state.gradient) or ""
         return Status.UNBOUNDED if self.reason else ended
 

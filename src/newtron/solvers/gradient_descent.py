@@ -38,6 +38,7 @@ class GradientDescent(Solver):
     momentum: float = 0.0
 
     name: ClassVar[str] = "gradient-descent"
+    state_type: ClassVar[type[State]] = GradientDescentState
     default_max_iter: ClassVar[int] = 10_000
 
     def __post_init__(self) -> None:

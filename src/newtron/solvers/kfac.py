@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.linalg import weighted_gram_with_ones
+from newtron.network import Network
 from newtron.objective import TrainingObjective
 from newtron.rows import Chunk
 from newtron.solvers.batch_pass import BatchPass
@@ -103,6 +104,12 @@ def second_moment(a: Array, weight: Array | None) -> Array:
         return np.asarray(np.square(a) @ (np.ones(a.shape[1], a.dtype) if weight is None else weight) / total)
     root = a if weight is None else a * np.sqrt(weight)
     return np.asarray(root @ root.T) / a.dtype.type(total)
+
+
+def factor_shapes(network: Network) -> list[tuple[int, ...]]:
+    """Of the factors that `KFAC` remembers for a network."""
+    widths = [width + network.intercept for width in network.widths[1:-1]] + list(network.widths[1:])
+    return [(width,) if width > _WIDEST else (width, width) for width in widths]
 
 
 class KFAC:

@@ -9,7 +9,7 @@ scaled identity. Source: Byrd, Chin, Neveitt & Nocedal 2011 (sub-sampled Hessian
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from newtron.errors import InputError
 from newtron.linalg import Factor, factorize
 from newtron.objective import Objective
 from newtron.settings import check_count, check_number
-from newtron.solvers.base import Solver, State, at_precision, drowned, relative_gradient, scaled_length
+from newtron.solvers.base import DERIVED, Solver, State, at_precision, drowned, relative_gradient, scaled_length
 from newtron.solvers.line_search import wolfe
 
 Array = NDArray[np.floating]
@@ -40,16 +40,17 @@ _PATIENCE = 3
 
 @dataclass(frozen=True)
 class LBFGSState(State):
-    """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature.
-    best_gradient: the smallest yet, since_best: steps since. age: the factor's
-    steps, share: of the rows that it was made from, renewed_at: the decrement when it was made."""
+    """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature, share: of the rows
+    that it was made from, seen_at: the parameters where it was made, renewed_at: the decrement then, age: its steps.
+    best_gradient: the smallest yet, since_best: steps since."""
 
     pairs: Pairs = ()
-    factor: Factor | None = None
+    factor: Factor | None = field(default=None, metadata=DERIVED)
     best_gradient: float = float("inf")
     since_best: int = 0
     age: int = 0
     share: float = 0.0
+    seen_at: Array | None = None
     renewed_at: float = float("inf")
 
 
@@ -63,6 +64,7 @@ class LBFGS(Solver):
     sample_below: int = 1000
 
     name: ClassVar[str] = "lbfgs"
+    state_type: ClassVar[type[State]] = LBFGSState
     default_max_iter: ClassVar[int] = 5000
 
     def __post_init__(self) -> None:
@@ -82,7 +84,10 @@ class LBFGS(Solver):
                 factor, share = factor or _factor(_curvature(sample, params)), self.sample
         found = objective.evaluate(params, 1)
         assert found.gradient is not None
-        state = LBFGSState(params, found.value, found.gradient, pairs=pairs, factor=factor, share=share)
+        seen_at = params if share else None
+        state = LBFGSState(
+            params, found.value, found.gradient, pairs=pairs, factor=factor, share=share, seen_at=seen_at
+        )
         if factor is None and not pairs:
             return state
         decrement = self._decrement(objective, state)
@@ -100,12 +105,17 @@ class LBFGS(Solver):
         state = _follow(replace(self, sample=1.0), sample, plain.state.params).state
         return state.params, (), state.factor if state.age == 0 else None
 
+    def restored(self, objective: Objective, state: LBFGSState) -> LBFGSState:
+        if state.seen_at is None:
+            return state
+        return replace(state, factor=_factor(_curvature(objective.sampled(state.share), state.seen_at)))
+
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         slow = not state.decrement <= _RATE**state.age * state.renewed_at
         if state.age >= _RENEW and slow and self._samples(objective):
             share = min(1.0, _GROWTH * state.share or self.sample)
             factor = _factor(_curvature(objective.sampled(share), state.params))
-            state = replace(state, factor=factor, age=0, share=share, renewed_at=state.decrement)
+            state = replace(state, factor=factor, age=0, share=share, seen_at=state.params, renewed_at=state.decrement)
         direction = -self._times_inverse(objective, state, state.gradient)
         slope = float(direction @ state.gradient)
         if state.since_best >= _PATIENCE and drowned(objective, state, -0.5 * slope):

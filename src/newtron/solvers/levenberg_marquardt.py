@@ -7,7 +7,7 @@ Sources: Levenberg 1944; Marquardt 1963; Moré 1978 (scaling by the largest curv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from newtron.linalg import Factor, factorize, newton_decrement
 from newtron.objective import Evaluation, Objective
 from newtron.settings import check_count, check_number
 from newtron.solvers.base import (
+    DERIVED,
     Solver,
     State,
     at_precision,
@@ -42,7 +43,8 @@ _DAMPING_SCALED, _DAMPING_UNKNOWN = 1e-2, 1e4
 
 @dataclass(frozen=True)
 class LevenbergMarquardtState(State):
-    """curvature: at params, the exact Hessian where `exact`. metric: (P,) diagonal D, floor: what it is never below.
+    """curvature: at params, the exact Hessian where `seen_exact`; the next will be where `exact`.
+    metric: (P,) diagonal D, floor: what it is never below.
     damping: mu, growth: its next factor. factor: of the curvature with that damping, for the next step.
     decrement: while the damped curvature puts it far above what could end a run, that lower bound of it,
     g'(H + mu D)^-1 g.
@@ -50,7 +52,7 @@ class LevenbergMarquardtState(State):
     `_FALL` of the one before. since: steps since either, or since the kind of curvature was last chosen.
     """
 
-    curvature: Array | None = None
+    curvature: Array | None = field(default=None, metadata=DERIVED)
     metric: Array | None = None
     floor: Array | None = None
     damping: float = 0.0
@@ -59,7 +61,8 @@ class LevenbergMarquardtState(State):
     best_gradient: float = float("inf")
     best_value: float = float("inf")
     since: int = 0
-    factor: Factor | None = None
+    seen_exact: bool = False
+    factor: Factor | None = field(default=None, metadata=DERIVED)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class LevenbergMarquardt(Solver):
     exact_after: int | None = 10
 
     name: ClassVar[str] = "levenberg-marquardt"
+    state_type: ClassVar[type[State]] = LevenbergMarquardtState
     default_max_iter: ClassVar[int] = 5000
 
     def __post_init__(self) -> None:
@@ -106,6 +110,12 @@ class LevenbergMarquardt(Solver):
             damping=damping,
             factor=factor,
         )
+
+    def restored(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        curvature = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact).hessian
+        assert curvature is not None
+        assert state.metric is not None
+        return replace(state, curvature=curvature, factor=factorize(curvature, state.damping * state.metric))
 
     def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
         assert state.curvature is not None
@@ -167,6 +177,7 @@ class LevenbergMarquardt(Solver):
             damping=damping,
             growth=2.0,
             exact=exact and not fell,
+            seen_exact=exact,
             best_gradient=reached if halved else norm,
             best_value=found.value if fell or stuck else state.best_value,
             since=0 if halved or fell or stuck else state.since + 1,

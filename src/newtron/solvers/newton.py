@@ -8,7 +8,7 @@ and a step that fails only shrinks the region.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from newtron.linalg import factorize, newton_step
 from newtron.objective import Evaluation, Objective
 from newtron.settings import check_flag, check_number
 from newtron.solvers.base import (
+    DERIVED,
     Solver,
     State,
     Status,
@@ -40,8 +41,8 @@ class NewtonState(State):
     the trust region, in the norm of `metric`. sure: the last step was taken at its first try, so the next trial
     is evaluated with its Hessian at once."""
 
-    hessian: Array | None = None
-    plain: Array | None = None
+    hessian: Array | None = field(default=None, metadata=DERIVED)
+    plain: Array | None = field(default=None, metadata=DERIVED)
     radius: float = float("inf")
     sure: bool = True
 
@@ -59,6 +60,7 @@ class Newton(Solver):
     damped: bool = True
 
     name: ClassVar[str] = "newton"
+    state_type: ClassVar[type[State]] = NewtonState
     default_max_iter: ClassVar[int] = 500
 
     def __post_init__(self) -> None:
@@ -83,6 +85,14 @@ class Newton(Solver):
             plain=plain,
             radius=radius,
         )
+
+    def restored(self, objective: Objective, state: NewtonState) -> NewtonState:
+        hessian = objective.evaluate(state.params, 2).hessian
+        assert hessian is not None
+        if objective.is_quadratic and state.iteration:
+            factor = factorize(hessian)
+            objective.solve_quadratic(factor.condition if factor else np.inf)  # which leaves its triangle behind
+        return replace(state, hessian=hessian, plain=newton_step(hessian, state.gradient))
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         assert state.hessian is not None

@@ -49,6 +49,7 @@ class NewtonCG(Solver):
     max_inner: int | None = None
 
     name: ClassVar[str] = "newton-cg"
+    state_type: ClassVar[type[State]] = NewtonCGState
     default_max_iter: ClassVar[int] = 1000
 
     def __post_init__(self) -> None:

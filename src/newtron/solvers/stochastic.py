@@ -12,7 +12,7 @@ An early stop is not an optimum and is never called one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.objective import Objective, TrainingObjective
 from newtron.settings import check_choice, check_count, check_number
-from newtron.solvers.base import Solver, State, Status, relative_gradient, scaled_length
+from newtron.solvers.base import DERIVED, Solver, State, Status, relative_gradient, scaled_length
 from newtron.solvers.batch_pass import BatchPass
-from newtron.solvers.kfac import KFAC, Spectrum, input_spectrum
+from newtron.solvers.kfac import KFAC, Spectrum, factor_shapes, input_spectrum
 
 Array = NDArray[np.floating]
 
@@ -53,13 +53,13 @@ class StochasticState(State):
     factors, estimates, inputs: what K-FAC remembers of the curvature.
     """
 
-    training: TrainingObjective | None = None
-    held_out: TrainingObjective | None = None
+    training: TrainingObjective | None = field(default=None, metadata=DERIVED)
+    held_out: TrainingObjective | None = field(default=None, metadata=DERIVED)
     iterate: Array | None = None
     average: Array | None = None
     moment: Array | None = None
     squared_moment: Array | None = None
-    inputs: Spectrum | None = None
+    inputs: Spectrum | None = field(default=None, metadata=DERIVED)
     factors: tuple[Array, ...] = ()
     estimates: int = 0
     averaged: int = 0
@@ -90,6 +90,7 @@ class Stochastic(Solver):
     seed: int = 0
 
     name: ClassVar[str] = "stochastic"
+    state_type: ClassVar[type[State]] = StochasticState
     default_max_iter: ClassVar[int] = 1000
 
     def __post_init__(self) -> None:
@@ -107,22 +108,28 @@ class Stochastic(Solver):
     def init(self, objective: Objective, params: Array) -> StochasticState:
         if not isinstance(objective, TrainingObjective) or objective.rows.n_rows < 2:
             raise InputError("solver 'stochastic' draws batches and holds rows out: it needs two rows or more.")
+        at_start = self._with_parts(
+            objective, StochasticState(params, 0.0, params, rate=self.learning_rate or _RATES[self.method])
+        )
+        seen = _seen(objective, at_start, params)
+        return _restarted(replace(at_start, value=seen.value, gradient=seen.gradient, best=seen.score))
+
+    def restored(self, objective: Objective, state: StochasticState) -> StochasticState:
+        assert isinstance(objective, TrainingObjective)
+        shapes = factor_shapes(objective.network)
+        if state.factors and [factor.shape for factor in state.factors] != shapes:
+            raise InputError("The curvature that was kept is not that of this network's layers.")
+        return self._with_parts(objective, state)
+
+    def _with_parts(self, objective: TrainingObjective, state: StochasticState) -> StochasticState:
+        """With what follows from the rows and the seed: the parts of the rows, and the curvature of the inputs."""
         training, held_out = objective.split(self.validation, 20_000, np.random.default_rng(self.seed))
         if not (training.rows.total_weight > 0.0 and held_out.rows.total_weight > 0.0):
             raise InputError(
                 "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
             )
-        at_start = StochasticState(
-            params,
-            0.0,
-            params,
-            training=training,
-            held_out=held_out,
-            inputs=input_spectrum(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None,
-            rate=self.learning_rate or _RATES[self.method],
-        )
-        seen = _seen(objective, at_start, params)
-        return _restarted(replace(at_start, value=seen.value, gradient=seen.gradient, best=seen.score))
+        inputs = input_spectrum(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None
+        return replace(state, training=training, held_out=held_out, inputs=inputs)
 
     def step(self, objective: Objective, state: StochasticState) -> State:
         assert isinstance(objective, TrainingObjective)
