@@ -182,12 +182,16 @@ def assert_same_model(found: Any, expected: Any) -> None:
         for name in ("alpha", "noise", "log_evidence", "effective_parameters", "information", "posterior"):
             assert bits(getattr(one, name)) == bits(getattr(other, name)), name
         assert bits(one.end) == bits(other.end)
+    for name in ("predictive_", "temperature_"):
+        assert bits(getattr(found, name, None)) == bits(getattr(expected, name, None)), name
 
 
 def bits(value: Any) -> Any:
-    """All numbers of an array, a dataclass or an object of slots, as bytes."""
+    """All numbers of an array, a dataclass or a tuple of them, as bytes."""
     if is_dataclass(value):
         return [bits(getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, tuple | list):
+        return [bits(item) for item in value]
     if isinstance(value, Network):
         return value.widths
     return value if value is None or isinstance(value, str) else np.asarray(value).tobytes()

@@ -721,3 +721,48 @@ def test_a_killed_fit_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
     ]
     nowhere = newtron_run(*words, "--checkpoint", "no/such", cwd=tmp_path, code=2)
     assert "there is no folder" in nowhere.stderr
+
+
+def test_files_larger_than_memory(tmp_path: Path) -> None:
+    """A folder is read in pieces: the same models as from one file in memory, and the same predictions."""
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    table = pa.csv.read_csv(CONCRETE)
+    (tmp_path / "parts").mkdir()
+    pq.write_table(table, tmp_path / "whole.parquet")
+    for number, start in enumerate(range(0, table.num_rows, 400)):
+        pq.write_table(table.slice(start, 400), tmp_path / "parts" / f"{number}.parquet", row_group_size=150)
+    words = ("--target", "strength_mpa", "--model", "perceptron", "--holdout", "0")
+    newtron_run("fit", "whole.parquet", *words, "--output", "memory.newtron", cwd=tmp_path)
+    seen = newtron_run("fit", "parts", *words, "--output", "pieces.newtron", cwd=tmp_path)
+    assert "learning the columns: 1,030 of 1,030 rows" in seen.stderr
+    assert "parts: 1,030 rows, 9 columns" in seen.stdout
+    assert "read in pieces" in re.sub(r"\s+", " ", seen.stdout)
+    memory, pieces = (newtron.load(tmp_path / f"{name}.newtron") for name in ("memory", "pieces"))
+    np.testing.assert_allclose(pieces.coef_, memory.coef_, rtol=1e-10)
+    newtron_run("predict", "pieces.newtron", "parts", "--output", "pieces.csv", cwd=tmp_path)
+    newtron_run("predict", "pieces.newtron", "whole.parquet", "--output", "whole.csv", cwd=tmp_path)
+    found, expected = (np.loadtxt(tmp_path / f"{name}.csv", skiprows=1) for name in ("pieces", "whole"))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert len(found) == 1030
+    compared = newtron_run(
+        "fit", "parts/*.parquet", "--target", "strength_mpa", "--hidden", "4", "--starts", "1", "--json", cwd=tmp_path
+    )
+    facts = strict_json(compared.stdout)
+    assert set(facts["comparison"]["metrics"]) == {"baseline", "perceptron", "network"}
+    assert facts["comparison"]["training_rows"] + facts["comparison"]["held_out_rows"] == 1030
+    assert facts["verdict"]["kept"] == "network"
+    assert facts["refit"] is not None
+    shown = newtron_run("show", "model.newtron", cwd=tmp_path)
+    assert "1,030 rows" in shown.stdout
+    big = newtron_run("fit", "whole.parquet", *words, "--memory", "32MB", "--json", cwd=tmp_path)
+    assert "in pieces" not in big.stdout  # it fits
+    for wrong, sentence in (("much", "this is no size"), ("1KB", "memory=1000")):
+        assert sentence in newtron_run("fit", "parts", *words, "--memory", wrong, cwd=tmp_path, code=2).stderr
+    (tmp_path / "parts" / "1.parquet").write_bytes(b"PAR1")
+    assert "damaged" in newtron_run("fit", "parts", *words, cwd=tmp_path, code=2).stderr
+    gone = newtron_run("predict", "pieces.newtron", "parts", "--output", "no.csv", cwd=tmp_path, code=2)
+    assert "damaged" in gone.stderr
+    assert not (tmp_path / "no.csv").exists()

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
         Stochastic,
         minimize,
     )
+    from newtron.table.file_rows import FileRows
 
 __version__ = "0.1.0"
 
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
 _HOMES = {
+    "FileRows": "newtron.table.file_rows",
     "InputError": "newtron.errors",
     "NetworkClassifier": "newtron.estimators",
     "NetworkRegressor": "newtron.estimators",
@@ -45,6 +47,7 @@ _HOMES = {
 
 __all__ = [
     "LBFGS",
+    "FileRows",
     "GradientDescent",
     "InputError",
     "LevenbergMarquardt",

@@ -40,6 +40,7 @@ class Job:
     refit: Trained | None = None
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+    in_memory: bool = True
     # What was written beside the model.
     written: list[str] = field(default_factory=list)
 
@@ -90,14 +91,12 @@ def run(options: argparse.Namespace) -> int:
         check_report(report, options)
     with Interrupts() as interrupts:
         reporter = Reporter(interrupts, quiet=options.quiet)
-        job = _prepare(options)
-        _train_all(job, reporter, interrupts)
-        _refit(job, reporter, interrupts)
+        job = _job(options, reporter, interrupts)
         _collect_notes(job)
         # From here to the rename Ctrl-C waits: it takes milliseconds.
         interrupts.writing = True
         save(job.final.estimator, options.output, schema=job.schema, report=job.report().to_json())
-        if report is not None:
+        if report is not None and job.in_memory:
             write_report(job, report)
             job.written.append(report)
         if not job.interrupted:
@@ -110,6 +109,18 @@ def run(options: argparse.Namespace) -> int:
     else:
         print_screen(job)
     return 130 if job.interrupted else 0
+
+
+def _job(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
+    from newtron.cli import fit_files
+
+    options.memory = fit_files.memory_of(options.memory)
+    if fit_files.is_large(options.data, options.memory):
+        return fit_files.job_of(options, reporter, interrupts)
+    job = _prepare(options)
+    _train_all(job, reporter, interrupts)
+    _refit(job, reporter, interrupts)
+    return job
 
 
 def _prepare(options: argparse.Namespace) -> Job:

@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         "probability, such as 0.9",
     )
     predict.add_argument("--output", metavar="FILE", help="write here (default: standard output)")
+    predict.add_argument(
+        "--memory",
+        default="1GB",
+        metavar="SIZE",
+        help="Parquet and Arrow files whose cells take more are read in pieces (default: 1GB)",
+    )
     predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
     _add_explain(commands)
     show = commands.add_parser(
@@ -96,7 +102,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         "and write the better one, trained again on all rows.",
         allow_abbrev=False,
     )
-    fit.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file")
+    fit.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file; a folder or pattern of such")
     fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     fit.add_argument("--output", default="model.newtron", metavar="FILE", help="model file (default: model.newtron)")
     fit.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns not to use")
@@ -139,6 +145,12 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     work.add_argument("--no-refit", action="store_true", help="do not train the better one again on all rows")
     work.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all chance (default: 0)")
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: the solver's)")
+    work.add_argument(
+        "--memory",
+        default="1GB",
+        metavar="SIZE",
+        help="Parquet and Arrow files whose cells take more are read in pieces, within this (default: 1GB)",
+    )
     work.add_argument(
         "--checkpoint",
         metavar="PATH",

@@ -12,10 +12,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from newtron.cli.compare import METRICS, Score, score_model
+from newtron.cli.fit_files import is_large, memory_of
 from newtron.cli.words import clean, count, label, number, percent
 from newtron.errors import InputError
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
 from newtron.table import Schema, Table, read_table
+from newtron.table.files import TableFiles
 
 _BLOCK = 10_000  # rows of text made at a time
 
@@ -34,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
             f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
             "p(...) say how sure each prediction is."
         )
+    if is_large(options.data, memory := memory_of(options.memory)):
+        return _in_pieces(options, bundle.estimator, schema, memory)
     table = read_table(options.data, encoding=options.encoding)
     encoded = schema.encode(table)
     for sentence in filled_in(schema, encoded.unseen, encoded.missing):
@@ -50,6 +54,33 @@ def run(options: argparse.Namespace) -> int:
     else:
         write_whole(options.output, write, devices=True)
     _say_score(bundle.estimator, schema, table, encoded.X)
+    return 0
+
+
+def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memory: int) -> int:
+    """Predict files larger than memory: each piece is written before the next is read."""
+    from newtron.table.file_rows import batch_rows, encode
+
+    files = TableFiles(options.data, memory)
+    for column in schema.columns:
+        if column.name not in files.schema.names:
+            schema.encode(Table(files.path, files.schema.empty_table()))  # says which column is missing
+    names = [column.name for column in schema.columns]
+    most = batch_rows(min(2**24, memory // 64), len(schema.feature_names))
+
+    def write(file: BinaryIO) -> None:
+        first = True
+        for _, table in files.tables(range(len(files.pieces)), names, most):
+            header, columns = _predictions(estimator, encode(schema, table), options.interval)
+            _write_csv(file, header if first else [], columns, table.n_rows)
+            first = False
+
+    if options.output is None:
+        sys.stdout.flush()
+        write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        write_whole(options.output, write, devices=True)
     return 0
 
 
@@ -101,7 +132,7 @@ def _write_csv(file: BinaryIO, header: list[str], columns: list[list[str]], n_ro
     for start in range(0, max(n_rows, 1), _BLOCK):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        if start == 0:
+        if start == 0 and header:
             writer.writerow(header)
         writer.writerows(zip(*(column[start : start + _BLOCK] for column in columns), strict=True))
         file.write(text.getvalue().encode("utf-8"))

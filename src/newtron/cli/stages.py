@@ -46,9 +46,9 @@ ENDS = {
 
 
 class Columns(NamedTuple):
-    """What a model is trained on: X (n, p) and what its columns are called."""
+    """What a model is trained on: X (n, p), or rows of files, and what its columns are called."""
 
-    X: NDArray[np.float64]
+    X: Any
     names: Sequence[str]
 
 
@@ -70,7 +70,7 @@ def train(
     name: str,
     task: str,
     columns: Columns,
-    y: NDArray[Any],
+    y: NDArray[Any] | None,
     options: Any,
     alpha: float | None,
     reporter: Reporter,
@@ -78,7 +78,7 @@ def train(
     stage: str,
 ) -> Trained:
     """Fit the perceptron or the network with the settings that were typed, and this penalty (None: the
-    usual)."""
+    usual). y: None where the columns are rows of files."""
     started = perf_counter()
     notes: list[str] = []
     interrupts.keeping = True
@@ -150,12 +150,15 @@ def remove_checkpoints(options: Any) -> None:
                         os.unlink(path)
 
 
-def _fit(estimator: Any, columns: Columns, y: NDArray[Any], checkpoint: str | None) -> list[str]:
+def _fit(estimator: Any, columns: Columns, y: NDArray[Any] | None, checkpoint: str | None) -> list[str]:
     """Fit; the warnings as sentences, but those of convergence, which `ending` tells better."""
     estimator.call_columns(columns.names)
     with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
         warnings.simplefilter("always")
-        estimator.fit(columns.X, y, checkpoint=checkpoint)
+        if y is None:
+            estimator.fit_rows(columns.X, checkpoint=checkpoint)
+        else:
+            estimator.fit(columns.X, y, checkpoint=checkpoint)
     told = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
     return list(dict.fromkeys(text for text in told if "encountered in" not in text))
 

@@ -7,8 +7,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
 
 if TYPE_CHECKING:
     from newtron.explain import Derivation
+    from newtron.rows.streamed import StreamedRows
+    from newtron.table.file_rows import FileRows
 
 Array = NDArray[np.floating]
 
@@ -45,7 +48,7 @@ _ALONE = 8192
 _FAR, _LOOKED_AT = 100.0, 1000
 
 
-def _far_from_zero(X: Array) -> bool:
+def far_from_zero(X: Array) -> bool:
     looked = X[:: max(1, X.shape[0] // _LOOKED_AT)].astype(np.float64, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         spread = looked.std(axis=0)
@@ -62,6 +65,15 @@ def _seed(random_state: Any) -> int:
 def _seed_of_number(number: int) -> int:
     """A number always gives the same seed, and making a generator for it costs as much as a small fit's step."""
     return int(np.random.RandomState(number).randint(np.iinfo(np.int32).max))
+
+
+class _Plan(NamedTuple):
+    """What is trained: the shapes of the members, their starts, the units, and how they are combined."""
+
+    shapes: tuple[Shape, ...]
+    n_starts: int
+    scaling: Scaling
+    combine: str
 
 
 class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
@@ -120,48 +132,97 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self._check_settings()
         regression = loss.task == "regression"
         scaling = self._scaling(X, Y, weight, regression)
-        combine = getattr(self, "combine", "average")
-        n_starts = int(getattr(self, "n_starts", 1))
-        pairs = shapes is None and regression and combine == "average"
-        if shapes is None:
-            with one_blas_thread():
-                mix = measured_mix(scaling, X, weight, Y.shape[1], bend=self.standardize)
-            scaling, shapes, n_starts = mix.scaling, mix.shapes, -(-n_starts // mix.share_of_starts)
-            if combine == "average":
-                combine = "believe" if regression else "stack"
+        bent = partial(scaling.bent, X, weight) if self.standardize else None
+        plan = self._planned(shapes, scaling, (*X.shape, Y.shape[1]), regression, bent)
         # In float64 until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
         if not np.isfinite(Y).all():
             raise InputError(f"y has numbers too large for {X.dtype}: divide it by a constant, or give X as float64.")
-        task = Task(
+        self._train_task(self._task_of(X, Y, weight, loss, plan), plan.combine, X.shape[0], weight, checkpoint)
+        self._warn(4)
+
+    def fit_rows(self, rows: FileRows, *, checkpoint: str | os.PathLike[str] | None = None) -> Self:
+        """Train on rows that need not fit in memory, with the targets that they hold: to the same optimum as `fit`.
+
+        rows: `newtron.FileRows`. checkpoint: as in `fit`. Returns self, which predicts from arrays of
+        `rows.schema.feature_names`. With hidden="auto" no column is given once more, bent. Raises InputError as `fit`
+        does, where a setting needs the rows in memory, and where a file cannot be read any more.
+        """
+        from newtron.estimators.from_files import check_memory, prepared, scaled, scaling_of, weights_of
+
+        shapes = self._shapes()
+        self._check_settings()
+        seen, loss = prepared(self, rows)
+        regression = loss.task == "regression"
+        with one_blas_thread():
+            scaling = scaling_of(self, seen, regression)
+        plan = self._planned(shapes, scaling, (seen.n_rows, seen.n_features, seen.n_outputs), regression, None)
+        check_memory(self.alpha, plan.shapes, seen)
+        weight = weights_of(seen) if plan.combine == "stack" else None
+        task = self._task_of(None, None, None, loss, plan, scaled(seen, scaling, regression))
+        self._train_task(task, plan.combine, seen.n_rows, weight, checkpoint)
+        self._warn(3)
+        self._fitted()
+        return self
+
+    def _fitted(self) -> None:
+        """Whatever a subclass derives from the members."""
+
+    def _planned(
+        self,
+        shapes: tuple[Shape, ...] | None,
+        scaling: Scaling,
+        size: tuple[int, int, int],
+        regression: bool,
+        bent: Callable[[], Scaling] | None,
+    ) -> _Plan:
+        """size: rows, columns and outputs. bent: the scaling with bent inputs, where they may be used."""
+        combine, n_starts = getattr(self, "combine", "average"), int(getattr(self, "n_starts", 1))
+        if shapes is not None:
+            return _Plan(shapes, n_starts, scaling, combine)
+        with one_blas_thread():
+            mix = measured_mix(scaling, *size, bent)
+        if combine == "average":
+            combine = "believe" if regression else "stack"
+        return _Plan(mix.shapes, -(-n_starts // mix.share_of_starts), mix.scaling, combine)
+
+    def _task_of(
+        self, X: Any, Y: Any, weight: Array | None, loss: Loss, plan: _Plan, source: StreamedRows | None = None
+    ) -> Task:
+        return Task(
             X=X,
             Y=Y,
             weight=weight,
-            scaling=scaling,
+            scaling=plan.scaling,
             loss=loss,
-            shapes=shapes,
-            n_starts=n_starts,
+            shapes=plan.shapes,
+            n_starts=plan.n_starts,
             activation=getattr(self, "activation", "identity"),
             intercept=self.fit_intercept,
             alpha=self.alpha if isinstance(self.alpha, str) else float(self.alpha),
-            weaker=pairs,
-            stack=combine == "stack",
+            weaker=plan.combine == "believe",
+            stack=plan.combine == "stack",
             solver=self.solver,
             tol=float(self.tol),
             max_iter=self.max_iter,
             seed=_seed(self.random_state),
             threads=thread_count(self.n_jobs),
             callback=self._reporter(),
+            source=source,
         )
-        with self._kept(task, checkpoint) as task:
-            self.members_ = with_shares(self._members(task), combine, X.shape[0], weight)
+
+    def _train_task(
+        self, task: Task, combine: str, n_rows: int, weight: Array | None, path: str | os.PathLike[str] | None
+    ) -> None:
+        with self._kept(task, path) as kept:
+            self.members_ = with_shares(self._members(kept), combine, n_rows, weight)
         self.solution_ = self.members_[best_member(self.members_)].solution
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
-        self.scaling_ = scaling
-        self.loss_ = loss
-        self._learn(task)
-        self._warn()
+        self.scaling_ = task.scaling
+        self.loss_ = task.loss
+        # Further trainings there are of other rows, and are not kept.
+        self._learn(replace(kept, checkpoint=None))
 
     def call_columns(self, names: Sequence[str] | None) -> None:
         """What to call the columns of an X without names, where a fit speaks of them; None is x1, x2, ..."""
@@ -200,11 +261,15 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         # Columns far from zero (times in seconds, say) differ from the intercept only in their last digits, and no
         # curvature can tell them apart: the means are taken out and given back. Least squares has its own means
         # against that, and gradient descent must stay what the textbook says.
-        by_hand = self.solver == "gradient-descent" or isinstance(self.solver, GradientDescent)
-        if not regression and self.fit_intercept and not is_sparse(X) and not by_hand and _far_from_zero(X):
+        if self.takes_means_out(regression) and not is_sparse(X) and far_from_zero(X):
             with one_blas_thread():
                 return Scaling.centered(X, weight, Y.shape[1])
         return Scaling.none(X.shape[1], Y.shape[1])
+
+    def takes_means_out(self, regression: bool) -> bool:
+        """Where columns are far from zero."""
+        by_hand = self.solver == "gradient-descent" or isinstance(self.solver, GradientDescent)
+        return not regression and self.fit_intercept and not by_hand
 
     def _shapes(self) -> tuple[Shape, ...] | None:
         """Of the members; None: the measured mix."""
@@ -235,7 +300,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
         return report
 
-    def _warn(self) -> None:
+    def _warn(self, level: int) -> None:
+        """level: of the caller whom the warning names, as in `warnings.warn`."""
         # A stop by rule is what the stochastic solver is for; every other end that is no convergence is told.
         poor = [
             member.solution
@@ -246,7 +312,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             return
         n = len(self.members_)
         who = f"{len(poor)} of {n} members: " if n > 1 else ""
-        warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=4)
+        warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=level)
 
     @property
     def certificate_(self) -> Certificate:

@@ -49,13 +49,16 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
         usable = log_loss and bool(np.isfinite(solution.gradient).all())
         if usable and classes_overlap(objective, solution.params, solution.gradient):
             proof = "the gradient at the end of the training proves it"
-            return _ended(task, objective, member, Separation("none", task.X.shape[0], proof=proof))
+            return _ended(task, objective, member, Separation("none", objective.rows.n_rows, proof=proof))
         if solution.status is Status.INTERRUPTED:
             return member, None
         return _ended(task, objective, member, _by_programs(task, member, names))
 
 
 def _by_programs(task: Task, member: Member, names: tuple[str, ...] | None) -> Separation:
+    if task.source is not None:
+        proof = "a linear program needs the rows in memory, and these are in files"
+        return Separation("undecided", task.source.n_rows, proof=proof)
     n, p = task.X.shape
     others = max(1, task.Y.shape[1] - 1)
     if float(n) * p * others > _LARGEST:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Shape, affords_choice
@@ -44,14 +44,13 @@ class Mix:
     scaling: Scaling
 
 
-def measured_mix(scaling: Scaling, X: Any, weight: Any, n_outputs: int, *, bend: bool) -> Mix:
-    """The mix for X (n, p). bend: may columns be given once more, bent? A perceptron is always among the
-    members."""
-    n, p = X.shape
+def measured_mix(scaling: Scaling, n: int, p: int, n_outputs: int, bent: Callable[[], Scaling] | None) -> Mix:
+    """The mix for n rows of p columns. bent: the scaling that gives columns once more, bent; None where they may not
+    be. A perceptron is always among the members."""
     for tier in _TIERS:
         if n > tier.rows or not _fits(tier, n, p, n_outputs):
             continue
-        fed = scaling.bent(X, weight) if bend and tier.bent else scaling
+        fed = bent() if bent is not None and tier.bent else scaling
         return Mix(((), *tier.shapes), tier.share_of_starts, fed)
     return Mix(_LARGE, 1, scaling)
 

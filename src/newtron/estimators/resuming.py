@@ -38,6 +38,8 @@ def with_checkpoint(task: Task, estimator: Any, path: str | os.PathLike[str]) ->
     scaling = task.scaling
     scales = [scaling.x_center, scaling.x_scale, scaling.y_center, scaling.y_scale]
     data = digest([task.X, task.Y, task.weight, *scales], task.threads)
+    if task.source is not None:
+        data += task.source.source.digest()
     # Without a random_state each training draws its own seed, and a resumed one keeps that of its beginning.
     seed = None if estimator.random_state is None else task.seed
     checkpoint = Checkpoint(path, settings, data, len(task.jobs), seed)

@@ -64,9 +64,6 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         self._fitted()
         return self
 
-    def _fitted(self) -> None:
-        """Whatever a subclass derives from the members."""
-
     def _learn(self, task: Task) -> None:
         if hasattr(self, "n_starts"):
             self.predictive_ = learn_predictive(task, self.members_)
@@ -199,9 +196,6 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
             Y = np.zeros((len(codes), K), dtype=dtype, order="F")
             Y[np.arange(len(codes)), codes] = 1.0
         return Y, weight
-
-    def _fitted(self) -> None:
-        """Whatever a subclass derives from the members."""
 
     def _learn(self, task: Task) -> None:
         self.temperature_ = learn_class_temperature(task, self.members_) if hasattr(self, "n_starts") else 1.0

@@ -23,7 +23,8 @@ from newtron.losses import Loss
 from newtron.network import Layer, Network
 from newtron.objective import TrainingObjective
 from newtron.parallel import run_all
-from newtron.rows import ArrayRows
+from newtron.rows import ArrayRows, Rows
+from newtron.rows.streamed import StreamedRows
 from newtron.solvers import Progress, Solution, Solver, Status, Stochastic, minimize, solver_named
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """All that training needs to know, in scaled units. Y (n, k), weight (n,) or None.
+    """All that training needs to know, in scaled units. Y (n, k), weight (n,) or None; or all of them from a source.
 
     alpha: a number for every weight, (P,) penalties, or the rule that chooses them.
     """
@@ -115,11 +116,16 @@ class Task:
     threads: int
     callback: Callable[[Progress], Any] | None
     checkpoint: Checkpoint | None = None
+    source: StreamedRows | None = None
 
     @property
     def jobs(self) -> list[tuple[Shape, int]]:
         """Shape and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
         return [(shape, start) for shape in self.shapes for start in range(self.n_starts if shape else 1)]
+
+    @property
+    def n_outputs(self) -> int:
+        return self.source.n_outputs if self.source is not None else int(self.Y.shape[1])
 
     def kept(self, member: int, stage: int, solver: Solver, n_params: int) -> dict[str, Any]:
         """What `minimize` needs to go on from the checkpoint and to keep it, at one stage of a member's training."""
@@ -128,6 +134,12 @@ class Task:
         resume = self.checkpoint.run(member, stage, solver.state_type, n_params)
         return {"resume": resume, "keep": partial(self.checkpoint.keep, member, stage)}
 
+    def rows(self, threads: int) -> Rows:
+        """The rows as the objective sums them."""
+        if self.source is not None:
+            return self.source.on_threads(threads)
+        return scaled_rows(self.X, self.Y, self.weight, self.scaling, threads)
+
 
 def train_members(task: Task) -> list[Trained]:
     """Train every shape from every start, side by side; in the order of shapes, then starts.
@@ -135,7 +147,8 @@ def train_members(task: Task) -> list[Trained]:
     Ctrl-C ends all of them at their next step and keeps what they have; members not yet begun are left out.
     """
     jobs = task.jobs
-    side_by_side = min(task.threads, len(jobs))
+    # Of a file there is one reader at a time: members side by side would each need memory of their own.
+    side_by_side = 1 if task.source is not None else min(task.threads, len(jobs))
     stop = threading.Event()
 
     def train(job: tuple[int, tuple[Shape, int]]) -> list[Trained]:
@@ -165,7 +178,7 @@ def train_members(task: Task) -> list[Trained]:
 
 def _train(task: Task, number: int, threads: int, callback: Callable[[Progress], Any]) -> list[Trained]:
     shape, start = task.jobs[number]
-    network = Network((task.scaling.n_inputs, *shape, task.Y.shape[1]), task.activation, task.intercept)
+    network = Network((task.scaling.n_inputs, *shape, task.n_outputs), task.activation, task.intercept)
     objective = objective_of(task, network, threads)
     solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
@@ -252,7 +265,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, know
 
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
     """What a member minimises: the mean loss over the scaled rows, plus the penalty; none that is yet to be chosen."""
-    rows = scaled_rows(task.X, task.Y, task.weight, task.scaling, threads)
+    rows = task.rows(threads)
     if isinstance(task.alpha, np.ndarray):
         return TrainingObjective(network, task.loss, rows).with_alpha(task.alpha)
     return TrainingObjective(network, task.loss, rows, 0.0 if isinstance(task.alpha, str) else task.alpha)

@@ -29,6 +29,11 @@ _BLOCK = 8192
 
 def learn_predictive(task: Task, members: list[Member]) -> RegressionPredictive | str:
     """The predictive distribution of an average of networks, or the sentence why there is none."""
+    if task.source is not None:
+        return (
+            "it was trained on rows in files, and what the noise is learnt from must be in memory: for intervals, fit "
+            "to as many rows as memory holds."
+        )
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str):
@@ -98,7 +103,10 @@ def posteriors_of(members: list[Member], loss: Loss) -> tuple[Posterior, ...] | 
 
 
 def learn_class_temperature(task: Task, members: list[Member]) -> float:
-    """That of an average of networks trained on the log loss; 1, no change, where a member has no posterior."""
+    """That of an average of networks trained on the log loss; 1, no change, where a member has no posterior, and for
+    rows that are not in memory."""
+    if task.source is not None:
+        return 1.0
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str) or task.loss.name != "log_loss":

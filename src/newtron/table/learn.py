@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from newtron.table.cells import (
     is_text,
     plain,
 )
-from newtron.table.schema import Column, Schema
+from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, count, show, suggest
 from newtron.table.target import almost_numbers, learn_target
 
@@ -40,7 +40,7 @@ _ROW_NAME = re.compile(
 
 
 @dataclass(frozen=True)
-class _Dropped:
+class Dropped:
     """Why a column is not used."""
 
     reason: str
@@ -76,63 +76,84 @@ def learn_schema(
     learnt, kept, warnings = learn_target(table, target, task)
     row_names = [name for name in table.names if _is_row_number(name, table)]
     rows = table if kept.all() else table.take(np.flatnonzero(kept))
-    columns: list[Column] = []
-    dropped: list[tuple[str, str]] = []
+    found: list[Column | tuple[str, str]] = []
     marks: set[bytes] = set()
     for name in table.names:
         if name == target or name in ignored:
             continue
         category = any(column.name == name and column.kind == "category" for column in like.columns) if like else False
         counts = name in row_names
-        column = _Dropped("it only counts the rows") if counts else _learn_column(rows, name, marks, category)
-        if isinstance(column, _Dropped):
-            dropped.append((name, column.reason))
-            warnings.append(f"the column {name!r} is not used: {column.reason}.")
+        column = Dropped("it only counts the rows") if counts else _learn_column(rows, name, marks, category)
+        if isinstance(column, Dropped):
+            found.append((name, column.reason))
             continue
-        columns.append(column)
+        found.append(column)
         if column.indicator:
             marks.add(_missing_pattern(plain(rows.column(name))))
-        if column.kind == "number" and _is_identifier(name, rows):
-            warnings.append(f"the column {name!r} looks like an identifier but is used as a number; ignore it if so.")
+    identifiers = {
+        c.name for c in found if isinstance(c, Column) and c.kind == "number" and _is_identifier(c.name, rows)
+    }
+    return schema_of(table.path, table.names, learnt, found, ignored, warnings, identifiers)
+
+
+def schema_of(
+    path: str,
+    names: tuple[str, ...],
+    target: Target,
+    found: list[Column | tuple[str, str]],
+    ignored: list[str],
+    warnings: list[str],
+    identifiers: Iterable[str] = (),
+) -> Schema:
+    """The schema from what each column was found to be: a column, or its name and why it is not used."""
+    columns = [column for column in found if isinstance(column, Column)]
+    dropped = [pair for pair in found if not isinstance(pair, Column)]
+    for each in found:
+        if not isinstance(each, Column):
+            warnings.append(f"the column {each[0]!r} is not used: {each[1]}.")
+        elif each.name in identifiers:
+            warnings.append(
+                f"the column {each.name!r} looks like an identifier but is used as a number; ignore it if so."
+            )
     if not columns:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
         raise InputError(
-            f"{table.path}: no column is left to predict {target!r} from ({reasons or 'there is no other'}); "
+            f"{path}: no column is left to predict {target.name!r} from ({reasons or 'there is no other'}); "
             "add a column of numbers or categories."
         )
-    dropped += [(name, "ignored, as asked") for name in table.names if name in ignored and name != target]
-    return Schema(tuple(_distinct_names(columns)), learnt, tuple(dropped), tuple(warnings))
+    dropped += [(name, "ignored, as asked") for name in names if name in ignored and name != target.name]
+    return Schema(tuple(_distinct_names(columns)), target, tuple(dropped), tuple(warnings))
 
 
-def _learn_column(table: Table, name: str, marks: set[bytes], category: bool) -> Column | _Dropped:
+def _learn_column(table: Table, name: str, marks: set[bytes], category: bool) -> Column | Dropped:
     """The column, or why not. `marks` are the patterns of missing cells that earlier columns mark; `category`: text is
     one, whatever it says."""
     cells = plain(table.column(name))
     if cells.null_count == len(cells):
-        return _Dropped("every cell is missing")
+        return Dropped("every cell is missing")
     # Two equal columns could not be told apart: rows that an earlier column marks need no second mark.
     indicator = cells.null_count > 0 and _missing_pattern(cells) not in marks
     if is_number(cells):
-        return _learn_values(name, "number", cells, as_numbers(cells), indicator)
+        return _learn_cells(name, "number", cells, as_numbers(cells), indicator)
     if is_date(cells) or (is_text(cells) and not category and not isinstance(as_days(cells), int)):
-        return _learn_values(name, "date", cells, as_days(cells), indicator)
+        return _learn_cells(name, "date", cells, as_days(cells), indicator)
     if not is_text(cells) and str(cells.type) != "bool":
-        return _Dropped(f"its cells are of type {cells.type}, which is neither number, text nor date")
+        return Dropped(f"its cells are of type {cells.type}, which is neither number, text nor date")
     values, codes = distinct_cells(cells)
     counts = np.bincount(codes, minlength=len(values) + 1)
     missing = bool(counts[-1])
     texts = [str(value).lower() if isinstance(value, bool) else value for value in values]
     if len(texts) == 1 and not indicator:
-        return _Dropped(f"it is {show(values[0])} in every row{' that has a value' if missing else ''}")
+        return Dropped(f"it is {show(values[0])} in every row{' that has a value' if missing else ''}")
     words = None if category else flag_words(texts)
     if words:
         flags, _ = as_flags(cells)
-        encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
+        encoded = with_indicator(name, [f"{name}={words[1]}"], indicator)
         mean = float(np.nanmean(flags))
         return Column(name, "yes/no", encoded, mean, (words[1],), words[0], (), (), missing, indicator)
     if reason := _too_many_levels(table, name, cells, len(texts)):
-        return _Dropped(reason)
-    return _learn_category(name, texts, counts, indicator)
+        return Dropped(reason)
+    return learn_category(name, texts, counts, indicator)
 
 
 def _missing_pattern(cells: pa.Array) -> bytes:
@@ -140,45 +161,63 @@ def _missing_pattern(cells: pa.Array) -> bytes:
     return np.packbits(cells.is_null().to_numpy(zero_copy_only=False)).tobytes()
 
 
-def _with_indicator(name: str, encoded: list[str], indicator: bool) -> tuple[str, ...]:
+def with_indicator(name: str, encoded: list[str], indicator: bool) -> tuple[str, ...]:
     return (*encoded, f"{name} is missing") if indicator else tuple(encoded)
 
 
-def _learn_values(
+def _learn_cells(
     name: str,
     kind: Literal["number", "date"],
     cells: pa.Array,
     values: NDArray[np.float64] | int,
     indicator: bool,
-) -> Column | _Dropped:
+) -> Column | Dropped:
     assert not isinstance(values, int), "the cells were found to be of this kind"
     present = values[~np.isnan(values)]
-    missing = len(present) < len(values)
-    if present.min() == present.max():
-        constant = cells.drop_null()[0].as_py()
-        if not indicator:
-            return _Dropped(f"it is {show(constant)} in every row{' that has a value' if missing else ''}")
-        # The value says nothing, but whether it is there does: a box ticked or not.
-        return _learn_category(name, [str(constant)], np.array([len(present), cells.null_count]), indicator)
     with np.errstate(over="ignore"):
         mean = float(np.mean(present))
     if not np.isfinite(mean):
         mean = float(np.sum(present / len(present)))
-    encoded = _with_indicator(name, [name], indicator)
-    return Column(name, kind, encoded, mean, missing_seen=missing, indicator=indicator)
+    summary = float(present.min()), float(present.max()), mean
+    constant = cells.drop_null()[0].as_py()
+    return learn_values(name, kind, summary, constant, len(present), len(values) - len(present), indicator)
+
+
+def learn_values(
+    name: str,
+    kind: Literal["number", "date"],
+    summary: tuple[float, float, float],
+    constant: Any,
+    present: int,
+    missing: int,
+    indicator: bool,
+) -> Column | Dropped:
+    """A column of numbers or dates. summary: smallest, largest and mean; constant: one of its cells; present, missing:
+    how many cells have a value and how many have none."""
+    low, high, mean = summary
+    if low == high:
+        if not indicator:
+            return Dropped(f"it is {show(constant)} in every row{' that has a value' if missing else ''}")
+        # The value says nothing, but whether it is there does: a box ticked or not.
+        return learn_category(name, [str(constant)], np.array([present, missing]), indicator)
+    encoded = with_indicator(name, [name], indicator)
+    return Column(name, kind, encoded, mean, missing_seen=missing > 0, indicator=indicator)
 
 
 def _too_many_levels(table: Table, name: str, cells: pa.Array, k: int) -> str:
-    """The reason to drop a text column with so many levels, or nothing."""
-    n_valid = len(cells) - cells.null_count
-    if k <= 2 or (k <= min(MOST_LEVELS, max(_FEW_LEVELS, _LEVEL_SHARE * len(cells))) and k <= n_valid / 2):
-        return ""
-    hint = almost_numbers(table, name, cells)
-    reason = f"it is text with {k:,} different values in {count(n_valid, 'row')}"
+    reason = too_many_levels(len(cells), len(cells) - cells.null_count, k)
+    hint = almost_numbers(table, name, cells) if reason else ""
     return f"{reason}, and {hint}" if hint else reason
 
 
-def _learn_category(name: str, texts: list[str], counts: NDArray[np.int64], indicator: bool) -> Column:
+def too_many_levels(n: int, n_valid: int, k: int) -> str:
+    """The reason to drop a text column with so many levels, or nothing."""
+    if k <= 2 or (k <= min(MOST_LEVELS, max(_FEW_LEVELS, _LEVEL_SHARE * n)) and k <= n_valid / 2):
+        return ""
+    return f"it is text with {k:,} different values in {count(n_valid, 'row')}"
+
+
+def learn_category(name: str, texts: list[str], counts: NDArray[np.int64], indicator: bool) -> Column:
     """`counts` are those of `texts` and, last, of the missing cells."""
     n = int(counts.sum())
     by_level = dict(zip(texts, counts[:-1].tolist(), strict=True))
@@ -200,7 +239,7 @@ def _learn_category(name: str, texts: list[str], counts: NDArray[np.int64], indi
     return Column(
         name,
         "category",
-        _with_indicator(name, encoded, indicator),
+        with_indicator(name, encoded, indicator),
         levels=levels,
         reference=reference,
         pooled=pooled,
@@ -220,13 +259,13 @@ def _whole_numbers(table: Table, name: str) -> NDArray[np.int64] | None:
     return numbers
 
 
-def _named_like_row_number(name: str) -> bool:
+def named_like_row_number(name: str) -> bool:
     return _ROW_NAME.fullmatch(name.strip().casefold()) is not None
 
 
 def _is_row_number(name: str, table: Table) -> bool:
     """Named like a row number, or without a name, and exactly 0, 1, 2, ... or 1, 2, 3, ..."""
-    if not _named_like_row_number(name):
+    if not named_like_row_number(name):
         return False
     numbers = _whole_numbers(table, name)
     if numbers is None or numbers[0] not in (0, 1):
@@ -235,7 +274,7 @@ def _is_row_number(name: str, table: Table) -> bool:
 
 
 def _is_identifier(name: str, table: Table) -> bool:
-    if not (_named_like_row_number(name) or name.casefold().endswith(("_id", " id"))):
+    if not (named_like_row_number(name) or name.casefold().endswith(("_id", " id"))):
         return False
     numbers = _whole_numbers(table, name)
     return numbers is not None and len(np.unique(numbers)) == len(numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,34 +36,48 @@ def learn_target(table: Table, name: str, task: str | None) -> tuple[Target, NDA
     if task not in (None, "regression", "classification"):
         raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
     cells = plain(table.column(name))
-    where = f"{table.path}, target {name!r}"
     kept = _has_value(cells)
     if not kept.any():
-        raise InputError(f"{where}: every cell is missing; choose another target column.")
+        raise InputError(f"{table.path}, target {name!r}: every cell is missing; choose another target column.")
+    check_target_kind(table, name, cells)
+    values, codes = distinct_cells(cells)
+    counts = np.bincount(codes, minlength=len(values) + 1)[: len(values)]
+    learnt, warnings = decide_target(table, name, task, cells, values, counts.tolist(), len(kept) - int(kept.sum()))
+    return learnt, kept, warnings
+
+
+def check_target_kind(table: Table, name: str, cells: pa.Array) -> None:
+    """Numbers, text and yes/no can be predicted."""
     if not (is_text(cells) or is_number(cells) or _is_bool(cells)) or _holds_dates(cells):
         kind = "dates" if _holds_dates(cells) else f"values of type {cells.type}"
         raise InputError(
-            f"{where}: it holds {kind}, which cannot be predicted; turn them into numbers or classes first."
+            f"{table.path}, target {name!r}: it holds {kind}, which cannot be predicted; turn them into numbers or "
+            "classes first."
         )
-    values, codes = distinct_cells(cells)
-    counts = np.bincount(codes, minlength=len(values) + 1)[: len(values)]
+
+
+def decide_target(
+    table: Table, name: str, task: str | None, cells: pa.Array, values: list[Any], counts: Sequence[int], without: int
+) -> tuple[Target, list[str]]:
+    """The target and warnings, from its cells (or one of each), its different values and how often each occurs;
+    `without`: rows that have none."""
     # A spelling such as 1.0 is the whole number 1: classes print as such.
     labels = [int(v) if isinstance(v, float) and v.is_integer() and abs(v) < 2**53 else v for v in values]
-    chosen, why = _choose_task(name, cells, labels, int(kept.sum()), task)
+    n = int(sum(counts))
+    chosen, why = _choose_task(name, cells, labels, n, task)
     warnings = []
-    if not kept.all():
-        without = int(len(kept) - kept.sum())
+    if without:
         warnings.append(f"{count(without, 'row')} without a value of the target {name!r} left out.")
     if chosen == "regression":
         _check_regression(table, name, cells, labels)
-        return Target(name, "regression", (), why), kept, warnings
-    classes = _check_classes(table, name, cells, labels, int(kept.sum()))
+        return Target(name, "regression", (), why), warnings
+    classes = _check_classes(table, name, cells, labels, n)
     warnings += _warn_of_twins(name, classes)
-    rare = [show(v) for v, n in zip(labels, counts, strict=True) if n == 1]
+    rare = [show(v) for v, times in zip(labels, counts, strict=True) if times == 1]
     if rare:
         noun, verb = ("class", "is") if len(rare) == 1 else ("classes", "are each")
         warnings.append(f"the {noun} {join_words(rare[:5])} of {name!r} {verb} in one row only: too few to learn from.")
-    return Target(name, "classification", classes, why), kept, warnings
+    return Target(name, "classification", classes, why), warnings
 
 
 def _has_value(cells: pa.Array) -> NDArray[np.bool_]:
@@ -137,16 +152,20 @@ def _check_classes(table: Table, name: str, cells: pa.Array, values: list[Any], 
 
 def almost_numbers(table: Table, name: str, cells: pa.Array) -> str:
     """If nine in ten cells of a text column are numbers: a sentence naming the first that is not."""
+    n_valid = len(cells) - cells.null_count
+    n_other, index = almost_all_numbers(cells)
+    if not n_other or n_other > 0.1 * n_valid or parse_numbers_possible(cells):
+        return ""
+    return f"row {table.row_number(index)} holds {show(cells[index].as_py())}, which is not a number"
+
+
+def almost_all_numbers(cells: pa.Array) -> tuple[int, int]:
+    """How many cells of text are no numbers, and the first of them."""
     import pyarrow.compute as pc
 
     pattern = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
     numeric = pc.fill_null(pc.match_substring_regex(cells, pattern), True).to_numpy(zero_copy_only=False)
-    n_valid = len(cells) - cells.null_count
-    n_other = int(np.count_nonzero(~numeric))
-    if not n_other or n_other > 0.1 * n_valid or parse_numbers_possible(cells):
-        return ""
-    index = int(np.argmax(~numeric))
-    return f"row {table.row_number(index)} holds {show(cells[index].as_py())}, which is not a number"
+    return int(np.count_nonzero(~numeric)), int(np.argmax(~numeric))
 
 
 def parse_numbers_possible(cells: pa.Array) -> bool:

@@ -1,0 +1,144 @@
+"""`newtron fit` on files larger than memory: the same comparison, on rows that are read again for every pass."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from newtron.cli.compare import BASELINE, Verdict, judge, score_guess, score_model
+from newtron.cli.fit import Job
+from newtron.cli.interrupt import Interrupts
+from newtron.cli.progress import Reporter
+from newtron.cli.split import FEWEST
+from newtron.cli.stages import RESCUE_ALPHA, Columns, check_penalty, train
+from newtron.cli.words import count, seconds
+from newtron.errors import InputError
+from newtron.table.file_rows import FileRows
+from newtron.table.files import TableFiles, is_streamable
+from newtron.table.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Rows whose targets tell what can be said without any column; seconds between two lines of progress.
+_GUESSED_FROM, _TOLD_EVERY = 100_000, 2.0
+
+
+def is_large(path: str, memory: int) -> bool:
+    """Must this be read in pieces: a folder, a pattern of names, or a file whose cells take more than the memory?"""
+    if not is_streamable(path) or not os.path.isfile(path):
+        return is_streamable(path)
+    try:
+        return TableFiles(path, memory).cells_size > memory
+    except InputError:
+        return False  # reading it says what is wrong
+
+
+@dataclass(frozen=True, eq=False)
+class FileTable(Table):
+    """What the screen asks a table, of files: how many rows, and how many cells of each column are missing."""
+
+    total: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        return self.total
+
+    def column(self, name: str) -> pa.Array:
+        import pyarrow as pa
+
+        return pa.nulls(self.missing.get(name, 0))
+
+
+def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
+    """Learn the columns in one pass, hold rows out, train, compare, and train the better model on all rows."""
+    if options.report is not None:
+        raise InputError(
+            "--report: these files are read in pieces, and a report shows single rows of them; give more --memory, or "
+            "leave it out."
+        )
+    rows = FileRows(
+        options.data,
+        options.target,
+        task=options.task,
+        ignore=options.ignore,
+        memory=options.memory,
+        n_jobs=options.threads,
+        progress=_Told(reporter),
+    )
+    schema, task = rows.schema, rows.schema.target.task
+    check_penalty(options, task)
+    share = options.holdout if rows.n_rows >= FEWEST else 0.0
+    training, X, y = rows.hold_out(share, options.seed) if share else (rows, None, None)
+    n_out = 0 if y is None else len(y)
+    empty: Any = rows.files.schema.empty_table()
+    table = FileTable(rows.files.path, empty, total=rows.files.n_rows, missing=rows.missing)
+    numbers: Any = (range(rows.n_rows), range(training.n_rows), range(n_out))
+    job = Job(options, table, schema, schema, numbers[0], np.empty(0), numbers[1], numbers[2], schema, in_memory=False)
+    job.notes.append(
+        f"The cells take more than {options.memory / 1e9:g} GB: they were read in pieces for every pass, and what the "
+        "columns mean was learnt from all rows, those held out among them."
+    )
+    if not options.no_report:
+        job.notes.append("No report was written: what it shows of single rows needs them in memory.")
+    columns = Columns(training, schema.feature_names)
+    names = ["perceptron", "network"] if options.model == "auto" and n_out else [options.model]
+    for name in ["perceptron"] if names == ["auto"] else names:
+        if not interrupts.asked:
+            job.trained[name] = train(name, task, columns, None, options, options.alpha, reporter, interrupts, name)
+    if X is not None and y is not None:
+        job.scores[BASELINE] = score_guess(task, training.some_targets(_GUESSED_FROM), y)
+        for name, trained in job.trained.items():
+            job.scores[name] = score_model(trained.estimator, X.astype(np.float64, copy=False), y)
+        job.verdict = judge(task, job.scores)
+    else:
+        job.verdict = Verdict(next(iter(job.trained)), [])
+    job.interrupted = interrupts.asked
+    if y is not None and not options.no_refit and not interrupts.asked:
+        _refit(job, rows, reporter, interrupts)
+    return job
+
+
+def _refit(job: Job, rows: FileRows, reporter: Reporter, interrupts: Interrupts) -> None:
+    name, alpha = job.verdict.kept, job.options.alpha
+    if alpha is None and job.final.estimator.alpha == RESCUE_ALPHA and name == "perceptron":
+        alpha = RESCUE_ALPHA
+    columns = Columns(rows, rows.schema.feature_names)
+    again = train(name, job.task, columns, None, job.options, alpha, reporter, interrupts, f"{name} on all rows")
+    job.interrupted = interrupts.asked
+    if not again.interrupted:
+        job.refit = again
+
+
+class _Told:
+    """Rows per second and time left of the first pass."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter, self._started, self._next = reporter, perf_counter(), perf_counter() + _TOLD_EVERY
+
+    def __call__(self, done: int, total: int) -> None:
+        now = perf_counter()
+        if now < self._next and done < total:
+            return
+        self._next = now + _TOLD_EVERY
+        speed = done / max(now - self._started, 1e-9)
+        left = f", {seconds((total - done) / speed)} left" if done < total else f" in {seconds(now - self._started)}"
+        self._reporter.say(f"learning the columns: {done:,} of {count(total, 'row')}, {speed:,.0f} rows/s{left}")
+
+
+def memory_of(text: str) -> int:
+    """'1GB', '500 MB' or bytes, as a number of bytes."""
+    units = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "b": 1}
+    word = text.strip().lower()
+    unit = next((unit for unit in units if word.endswith(unit)), "")
+    try:
+        found = int(float(word.removesuffix(unit)) * units.get(unit, 1))
+    except (ValueError, OverflowError):
+        raise InputError(f"--memory {text}: this is no size; give one such as 500MB or 4GB.") from None
+    return found

@@ -1,0 +1,167 @@
+"""Training from rows that are not in memory: what the estimators learn from arrays, from passes over the rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+
+from newtron.errors import InputError
+from newtron.estimators.logistic import is_firth
+from newtron.estimators.scaling import Scaling
+from newtron.estimators.training import Shape
+from newtron.linalg import is_sparse
+from newtron.losses import Loss, loss_for
+from newtron.rows.base import Chunk
+from newtron.rows.streamed import Outlook, StreamedRows
+
+Array = NDArray[np.floating]
+
+# Bytes that the leave-one-out loss keeps for each row and output, copies among them.
+_ROW_LEFT_OUT = 64
+# So many rows tell whether a column is far from zero.
+_LOOKED_AT = 1000
+
+
+def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
+    """The rows with the targets and weights that the estimator trains on; sets its classes_ and n_features_in_."""
+    from newtron.table.file_rows import FileRows, as_targets
+
+    if not isinstance(rows, FileRows):
+        raise InputError(f"rows={type(rows).__name__} cannot be trained on: give newtron.FileRows, or use fit(X, y).")
+    if is_firth(estimator):
+        raise InputError('penalty="firth" needs all rows in memory: use fit(X, y), or a penalty by alpha.')
+    target = rows.schema.target
+    if target.task != estimator._task:
+        raise InputError(
+            f"{target.why} A {type(estimator).__name__} is for {estimator._task}: choose the other estimator, or give "
+            f"FileRows task={estimator._task!r}."
+        )
+    estimator.n_features_in_ = rows.n_features
+    estimator.__dict__.pop("feature_names_in_", None)
+    estimator._one_column = True
+    seen: StreamedRows = rows
+    if target.task == "classification":
+        estimator.classes_ = classes = np.array(target.classes)
+        if estimator.class_weight is not None:
+            counts = np.array(rows.class_counts)
+            # scikit-learn counts rows: one of each class, weighing as much as all of its class.
+            weight = compute_class_weight(
+                estimator.class_weight, classes=classes, y=classes, sample_weight=counts.astype(float)
+            )
+            if not (np.isfinite(weight).all() and (weight >= 0.0).all() and (weight * counts).any()):
+                raise InputError(
+                    f"class_weight={estimator.class_weight!r} must give finite weights, 0 or more, and not 0 to all "
+                    "classes."
+                )
+            outlook, n_outputs = as_targets(rows.schema, weight)
+            weights = float(weight @ counts), float(weight[weight > 0].min())
+            seen = rows.seen(outlook, n_outputs, weights)
+    return seen, loss_for(target.task, estimator.loss, seen.n_outputs)
+
+
+def check_memory(alpha: Any, shapes: tuple[Shape, ...], rows: StreamedRows) -> None:
+    """A perceptron's leave-one-out loss needs numbers of every row at once, however many parameters it has; that of
+    networks is computed for few rows only."""
+    needed = _ROW_LEFT_OUT * rows.n_rows * rows.n_outputs
+    if alpha == "loo" and () in shapes and needed > rows.source.memory:
+        raise InputError(
+            f"alpha='loo' keeps some numbers of every row in memory, {needed / 1e6:,.0f} MB here, and memory is "
+            f"{rows.source.memory / 1e6:,.0f} MB: give alpha='evidence', a number, or more memory."
+        )
+
+
+def weights_of(rows: StreamedRows) -> Array | None:
+    """(n,) the weight of each row; None where all are 1."""
+    if rows.total_weight == rows.n_rows:
+        return None
+    found: list[Array | None] = rows.sum(lambda chunk: [chunk.weight])
+    return np.concatenate([weight for weight in found if weight is not None])
+
+
+def scaled(rows: StreamedRows, scaling: Scaling, regression: bool) -> StreamedRows:
+    """The rows in the units of training."""
+    if regression and (np.any(scaling.y_center) or np.any(scaling.y_scale != 1.0)):
+        before = rows.outlook.targets
+
+        def targets(y: Array) -> tuple[Array, Array | None]:
+            Y, weight = before(y)
+            return scaling.targets(Y), weight
+
+        rows = rows.seen(Outlook(targets), rows.n_outputs, (rows.total_weight, rows.min_weight))
+    if not scaling.changes_inputs:
+        return rows
+    return rows.standardized(scaling.x_center if np.any(scaling.x_center) else None, scaling.x_scale)
+
+
+def scaling_of(estimator: Any, rows: StreamedRows, regression: bool) -> Scaling:
+    """As `NewtronEstimator._scaling`."""
+    from newtron.estimators.base import far_from_zero
+
+    if estimator.standardize:
+        mean, spread, y_mean, y_spread = moments(rows, with_y=regression)
+        shift = 1.0 if estimator.fit_intercept else 0.0
+        return Scaling(shift * mean, spread, shift * y_mean, y_spread)
+    plain = Scaling.none(rows.n_features, rows.n_outputs)
+    if estimator.takes_means_out(regression) and far_from_zero(looked_at(rows)):
+        return replace(plain, x_center=moments(rows, with_y=False)[0])
+    return plain
+
+
+def looked_at(rows: StreamedRows) -> Array:
+    """Some rows of X."""
+    found: list[Array] = []
+
+    def add(chunk: Chunk) -> float:
+        assert not is_sparse(chunk.X)
+        found.append(chunk.X)
+        return 0.0
+
+    rows.sample(_LOOKED_AT, np.random.default_rng(0)).sum(add)
+    return np.concatenate(found)
+
+
+def moments(rows: StreamedRows, with_y: bool) -> tuple[Array, Array, Array, Array]:
+    """Weighted means and standard deviations of the columns of X and of Y, in two passes as in `Scaling.learn`."""
+
+    def joined(chunk: Chunk) -> tuple[Array, Array]:
+        A = np.hstack([chunk.X, chunk.y]) if with_y else chunk.X
+        return A, np.ones(len(A)) if chunk.weight is None else chunk.weight
+
+    def first(chunk: Chunk) -> _Ranges:
+        A, w = joined(chunk)
+        return _Ranges((w / rows.total_weight) @ A, A.min(axis=0), A.max(axis=0))
+
+    ranges = rows.sum(first)
+    mean = ranges.mean
+    largest = np.maximum(ranges.high - mean, mean - ranges.low)
+    constant = largest <= 10.0 * np.finfo(np.float64).eps * np.abs(mean)
+    largest[constant] = 1.0
+
+    def second(chunk: Chunk) -> Array:
+        A, w = joined(chunk)
+        total: Array = w @ np.square((A - mean) / largest)
+        return total
+
+    spread = largest * np.sqrt(rows.sum(second) / rows.total_weight)
+    spread[constant | (spread == 0.0)] = 1.0
+    mean[constant] = ranges.low[constant]
+    p = rows.n_features
+    if not with_y:
+        mean, spread = np.append(mean, np.zeros(rows.n_outputs)), np.append(spread, np.ones(rows.n_outputs))
+    return mean[:p], spread[:p], mean[p:], spread[p:]
+
+
+class _Ranges:
+    """Means, smallest and largest numbers of columns, as something that adds."""
+
+    def __init__(self, mean: Array, low: Array, high: Array) -> None:
+        self.mean, self.low, self.high = mean, low, high
+
+    def __iadd__(self, other: _Ranges) -> _Ranges:
+        self.mean = self.mean + other.mean
+        self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return self

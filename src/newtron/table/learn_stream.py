@@ -1,0 +1,267 @@
+"""The schema of a file that is larger than memory, learnt in one pass: as `learn_schema` would from the whole table.
+
+Of each column a few facts are gathered, batch by batch: counts, sums, the different values as long as they are few.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.errors import InputError
+from newtron.table.cells import as_days, as_flags, as_numbers, flag_words, is_date, is_number, is_text, plain
+from newtron.table.learn import (
+    Dropped,
+    learn_category,
+    learn_values,
+    named_like_row_number,
+    schema_of,
+    too_many_levels,
+    with_indicator,
+)
+from newtron.table.schema import Column, Kind, Schema, Target
+from newtron.table.table import Table, check_finite, show, suggest
+from newtron.table.target import almost_all_numbers, check_target_kind, decide_target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Different values that are counted; more are many, whatever their number.
+_MANY = 10_000
+# Sums are of values times this power of two, so that none overflows.
+_SHRINK = 2.0**-60
+
+
+class Learnt(NamedTuple):
+    """What one pass finds: the schema, for each piece its rows with a target, of each class its rows, and of each
+    column its missing cells."""
+
+    schema: Schema
+    sizes: NDArray[np.int64]
+    class_counts: tuple[int, ...]
+    missing: dict[str, int]
+
+
+class _Values:
+    """Different values of a column and how often each occurs, and in which row it was first."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Any, int] = {}
+        self.rows: dict[Any, int] = {}
+        self.many = False
+
+    def add(self, cells: pa.Array, first_row: int) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self.many or pa.types.is_null(cells.type):
+            return
+        for value, times in zip(*pc.value_counts(cells.drop_null()).flatten(), strict=True):
+            key = value.as_py()
+            if key not in self.counts:
+                if len(self.counts) == _MANY:
+                    self.many = True
+                    return
+                self.rows[key] = first_row + int(pc.index(cells, value).as_py())
+            self.counts[key] = self.counts.get(key, 0) + times.as_py()
+
+
+class _Facts:
+    """What is known of a feature column so far."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.type: Any = None
+        self.rows = self.missing = 0
+        self.low, self.high, self.total, self.error = np.inf, -np.inf, 0.0, 0.0
+        self.constant: Any = None
+        self.dates = True  # every cell of a text column is one
+        self.values = _Values()
+        self.pattern = hashlib.sha256()
+        self.others, self.first_other = 0, ""
+
+    def add(self, table: Table) -> None:
+        cells = plain(table.column(self.name))
+        self.type = cells.type
+        self.rows += len(cells)
+        self.missing += cells.null_count
+        self.pattern.update(np.packbits(cells.is_null().to_numpy(zero_copy_only=False)).tobytes())
+        if self.constant is None and cells.null_count < len(cells):
+            self.constant = cells.drop_null()[0].as_py()
+        if is_number(cells):
+            self._add_numbers(as_numbers(cells))
+        elif is_date(cells):
+            self._add_numbers(as_days(cells))
+        elif is_text(cells) or str(cells.type) == "bool":
+            self.values.add(cells, 0)
+            if is_text(cells):
+                self._add_text(table, cells)
+
+    def _add_text(self, table: Table, cells: pa.Array) -> None:
+        days = as_days(cells) if self.dates else 0
+        self.dates = not isinstance(days, int)
+        self._add_numbers(days)
+        found, index = almost_all_numbers(cells)
+        if found and not self.others:
+            self.first_other = (
+                f"row {table.row_number(index)} holds {show(cells[index].as_py())}, which is not a number"
+            )
+        self.others += found
+
+    def _add_numbers(self, values: NDArray[np.float64] | int) -> None:
+        if isinstance(values, int):
+            return
+        present = values[~np.isnan(values)] if self.missing else values
+        if len(present):
+            self.low, self.high = min(self.low, float(present.min())), max(self.high, float(present.max()))
+            # Compensated (Kahan 1965): a million batches add up as one does.
+            part = float(np.sum(present * _SHRINK)) - self.error
+            total = self.total + part
+            self.error, self.total = (total - self.total) - part, total
+
+    def learnt(self, marks: set[bytes]) -> Column | Dropped:
+        """As `learn._learn_column`."""
+        name, present = self.name, self.rows - self.missing
+        if not present:
+            return Dropped("every cell is missing")
+        indicator = self.missing > 0 and self.pattern.digest() not in marks
+        kind: Kind | None = self._kind()
+        if kind == "number" or kind == "date":
+            mean = self.total / present / _SHRINK
+            return learn_values(
+                name, kind, (self.low, self.high, mean), self.constant, present, self.missing, indicator
+            )
+        if kind is None:
+            return Dropped(f"its cells are of type {self.type}, which is neither number, text nor date")
+        if self.values.many:
+            return Dropped(f"it is text with more than {_MANY:,} different values{self._hint()}")
+        texts = [str(value).lower() if isinstance(value, bool) else value for value in self.values.counts]
+        counts = np.array([*self.values.counts.values(), self.missing])
+        if len(texts) == 1 and not indicator:
+            return Dropped(f"it is {show(self.constant)} in every row{' that has a value' if self.missing else ''}")
+        words = flag_words(texts)
+        if words:
+            import pyarrow as pa
+
+            flags, _ = as_flags(pa.array(texts))
+            mean = float(flags @ counts[:-1]) / present
+            encoded = with_indicator(name, [f"{name}={words[1]}"], indicator)
+            return Column(name, "yes/no", encoded, mean, (words[1],), words[0], (), (), self.missing > 0, indicator)
+        if reason := too_many_levels(self.rows, present, len(texts)):
+            return Dropped(reason + self._hint())
+        return learn_category(name, texts, counts, indicator)
+
+    def _kind(self) -> Kind | None:
+        import pyarrow as pa
+
+        empty = pa.array([], self.type)
+        if is_number(empty):
+            return "number"
+        if is_date(empty) or (is_text(empty) and self.dates):
+            return "date"
+        return "category" if is_text(empty) or str(self.type) == "bool" else None
+
+    def _hint(self) -> str:
+        few = 0 < self.others <= 0.1 * (self.rows - self.missing)
+        return f", and {self.first_other}" if few else ""
+
+
+class _RowNumbers:
+    """Does a column only count the rows?"""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.counts, self._first, self._seen = name, named_like_row_number(name), -1, 0
+
+    def add(self, table: Table) -> None:
+        import pyarrow as pa
+
+        cells = table.data.column(self.name)
+        if not self.counts or not pa.types.is_integer(cells.type) or cells.null_count:
+            self.counts = False
+            return
+        numbers = cells.to_numpy()
+        if self._first < 0 and len(numbers):
+            self._first = int(numbers[0])
+        start = self._first + self._seen
+        self.counts = self._first in (0, 1) and bool(np.array_equal(numbers, np.arange(start, start + len(numbers))))
+        self._seen += len(numbers)
+
+
+def learn_stream(
+    path: str,
+    names: Iterable[str],
+    tables: Iterator[tuple[int, Table]],
+    pieces: int,
+    target: str,
+    *,
+    task: str | None = None,
+    ignore: Iterable[str] = (),
+) -> Learnt:
+    """The schema of tables that come one after the other; tables: with the number of the piece that each is from.
+
+    The same rules as `learn_schema`, with means that differ by rounding alone. Raises InputError as it does.
+    """
+    if task not in (None, "regression", "classification"):
+        raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
+    names, ignored = tuple(names), list(ignore)
+    for name in (target, *ignored):
+        if name not in names:
+            what = "to ignore; " if name != target else ""
+            raise InputError(
+                f"{path}: there is no column {name!r}{' ' + what if what else '; '}{suggest(name, names)}."
+            )
+    features = [_Facts(name) for name in names if name != target and name not in ignored]
+    row_numbers = [_RowNumbers(facts.name) for facts in features]
+    of_target, without, sizes = _Values(), 0, np.zeros(pieces, dtype=np.int64)
+    cells: Any = None
+    for piece, table in tables:
+        check_finite(table)
+        cells = plain(table.column(target))
+        without += cells.null_count
+        sizes[piece] += len(cells) - cells.null_count
+        of_target.add(cells, table.first_row)
+        for numbers in row_numbers:
+            numbers.add(table)
+        if cells.null_count:
+            table = table.take(np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False)))
+        if table.n_rows:
+            for facts in features:
+                facts.add(table)
+    if not sizes.sum():
+        raise InputError(f"{path}, target {target!r}: every cell is missing; choose another target column.")
+    learnt, warnings = _target(path, target, task, cells.type, of_target, without)
+    found: list[Column | tuple[str, str]] = []
+    marks: set[bytes] = set()
+    for facts, numbers in zip(features, row_numbers, strict=True):
+        column = Dropped("it only counts the rows") if numbers.counts else facts.learnt(marks)
+        if isinstance(column, Dropped):
+            found.append((facts.name, column.reason))
+            continue
+        found.append(column)
+        if column.indicator:
+            marks.add(facts.pattern.digest())
+    schema = schema_of(path, names, learnt, found, ignored, warnings)
+    counts = tuple(of_target.counts[value] for value in learnt.classes)
+    return Learnt(schema, sizes, counts, {facts.name: facts.missing for facts in features if facts.missing})
+
+
+def _target(
+    path: str, name: str, task: str | None, kind: Any, values: _Values, without: int
+) -> tuple[Target, list[str]]:
+    """The target, decided on a table of its different values, each with the row where it was first."""
+    import pyarrow as pa
+
+    distinct = pa.array(list(values.counts), kind)
+    rows = np.array(list(values.rows.values()), dtype=np.int64)
+    table = Table(path, pa.table({name: distinct}), rows=rows)
+    check_target_kind(table, name, distinct)
+    counts = list(values.counts.values())
+    target, warnings = decide_target(table, name, task, distinct, list(values.counts), counts, without)
+    if values.many:
+        target = replace(target, why=target.why.replace(f"{_MANY:,} different", f"more than {_MANY:,} different"))
+    return target, warnings

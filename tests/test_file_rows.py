@@ -1,0 +1,431 @@
+"""Rows in files: the same schema, the same coefficients, bounded memory, and one sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from newtron import (
+    FileRows,
+    NetworkClassifier,
+    NetworkRegressor,
+    PerceptronClassifier,
+    PerceptronRegressor,
+)
+from newtron.errors import InputError
+from newtron.solvers import SOLVERS
+from newtron.table import files, learn_schema, read_table
+from newtron.table.learn_stream import learn_stream
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+ROOT = Path(__file__).resolve().parents[1]
+MEMORY = 32e6
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LEAST_ROWS", 100)
+
+
+def everything(n: int = 1500) -> pd.DataFrame:
+    """A column of every kind, cells missing, rows without a target."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(n),
+            "size": rng.normal(100.0, 3.0, n),
+            "small": rng.normal(size=n).astype(np.float32),
+            "whole": rng.integers(-5, 50, n),
+            "gap": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+            "gap too": rng.normal(size=n),
+            "colour": rng.choice(["red", "green", "blue", "rare", "odd"], n, p=[0.5, 0.3, 0.199, 0.0005, 0.0005]),
+            "smokes": rng.choice(["yes", "no"], n),
+            "flag": rng.random(n) < 0.3,
+            "day": pd.Timestamp("2024-01-31") + pd.to_timedelta(rng.integers(0, 400, n), unit="D"),
+            "text day": [
+                f"2023-{m:02}-{d:02}" for m, d in zip(rng.integers(1, 13, n), rng.integers(1, 29, n), strict=True)
+            ],
+            "same": 7,
+            "nothing": np.full(n, np.nan),
+            "name": [f"person {i}" for i in range(n)],
+            "almost": [str(i) if i != 40 else "forty" for i in range(n)],
+        }
+    )
+    frame["gap too"] = np.where(frame["gap"].isna(), np.nan, frame["gap too"])
+    frame.loc[frame.index % 97 == 0, "colour"] = None
+    z = np.tanh(frame["small"]) + 0.1 * (frame["size"] - 100.0) + (frame["colour"] == "red")
+    frame["y"] = z + 0.3 * rng.normal(size=n)
+    frame["kind"] = np.array(["low", "middle", "high"])[np.digitize(frame["y"], [0.0, 1.0])]
+    frame["answer"] = np.where(frame["y"] + rng.normal(size=n) > 0.5, "yes", "no")
+    for name in ("y", "kind", "answer"):
+        frame[name] = frame[name].where(frame.index % 50 != 13, None)
+    return frame
+
+
+def written(frame: pd.DataFrame, path: Path, rows: int = 130) -> Path:
+    """As Parquet with small row groups, an Arrow file, or a folder of three files."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=rows)
+    elif path.suffix == ".arrow":
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table, max_chunksize=rows)
+    else:
+        path.mkdir()
+        edges = [0, len(frame) // 3, len(frame) // 2, len(frame)]
+        for i, (a, b) in enumerate(pairwise(edges)):
+            pq.write_table(table.slice(a, b - a), path / f"part-{i}.parquet", row_group_size=rows)
+    return path
+
+
+@pytest.mark.parametrize("target", ["y", "kind", "answer", "whole", "flag"])
+@pytest.mark.parametrize("form", ["d.parquet", "d.arrow", "folder"])
+def test_the_schema_is_that_of_the_whole_table(form: str, target: str, tmp_path: Path) -> None:
+    frame = everything()
+    rows = FileRows(written(frame, tmp_path / form), target, ignore=["y"] if target == "kind" else (), memory=MEMORY)
+    whole = written(frame, tmp_path / "whole.parquet", 10**6)
+    table = read_table(whole)
+    expected = learn_schema(table, target, ignore=["y"] if target == "kind" else ())
+    assert len(rows.source.sizes) > 5
+    found, wanted = rows.schema.to_json(), expected.to_json()
+    for one, other in zip(found["columns"], wanted["columns"], strict=True):
+        mean, other_mean = one.pop("mean"), other.pop("mean")
+        assert mean == (None if other_mean is None else pytest.approx(other_mean, rel=1e-14, abs=1e-14))
+    assert found == wanted
+    # and so are the numbers
+    y, kept = expected.encode_target(table)
+    X = expected.encode(table.take(np.flatnonzero(kept))).X
+    cuts = list(rows.source.read(range(len(rows.source.sizes))))
+    np.testing.assert_allclose(np.concatenate([cut.X() for cut in cuts]), X, rtol=1e-14, atol=1e-14)
+    assert np.array_equal(np.concatenate([cut.y for cut in cuts]), y)
+    assert [cut.first for cut in cuts] == np.cumsum([0, *(len(cut.y) for cut in cuts)])[:-1].tolist()
+    assert rows.n_rows == len(y)
+
+
+@pytest.mark.parametrize("name", ["penguins.csv", "concrete.csv"])
+@pytest.mark.parametrize("rows", [7, 100])
+def test_examples_are_learnt_alike(name: str, rows: int) -> None:
+    table = read_table(ROOT / "examples" / name)
+    for target in table.names:
+        try:
+            expected: Any = learn_schema(table, target)
+        except InputError as error:
+            expected = error
+        cut = ((0, table.take(np.arange(i, min(i + rows, table.n_rows)))) for i in range(0, table.n_rows, rows))
+        if isinstance(expected, InputError):
+            with pytest.raises(InputError) as caught:
+                learn_stream(table.path, table.names, cut, 1, target)
+            assert str(caught.value) == str(expected)
+            continue
+        found = learn_stream(table.path, table.names, cut, 1, target).schema
+        assert [(c.name, c.kind, c.encoded, c.reference) for c in found.columns] == [
+            (c.name, c.kind, c.encoded, c.reference) for c in expected.columns
+        ]
+        assert (found.target, found.dropped) == (expected.target, expected.dropped)
+
+
+PERCEPTRONS = [name for name in SOLVERS if name != "stochastic"]
+
+
+def pair(kind: str, form: str, tmp_path: Path, **settings: Any) -> tuple[Any, Any, FileRows]:
+    """The same estimator trained from the file and from memory."""
+    frame = everything(700)[["size", "small", "gap", "colour", "flag", "y", "kind", "answer"]]
+    target = {"regressor": "y", "binary": "answer", "classes": "kind"}[kind.split()[-1]]
+    frame = frame.drop(columns=[name for name in ("y", "kind", "answer") if name != target])
+    path = written(frame, tmp_path / form)
+    rows = FileRows(path, target, memory=MEMORY)
+    network = kind.startswith("network")
+    if network:
+        make: Any = NetworkRegressor if target == "y" else NetworkClassifier
+        settings = {"hidden": (2,), "n_starts": 1, "tol": 1e-13, "alpha": 1.0, **settings}
+    else:
+        make = PerceptronRegressor if target == "y" else PerceptronClassifier
+        settings = {"standardize": True, "alpha": 0.5, **settings}
+    table = read_table(written(frame, tmp_path / "whole.parquet", 10**6))
+    y, kept = rows.schema.encode_target(table)
+    X = rows.schema.encode(table.take(np.flatnonzero(kept))).X
+    labels = np.array(rows.schema.target.classes)[y] if target != "y" else y
+    return make(**settings).fit_rows(rows), make(**settings).fit(X, labels), rows
+
+
+@pytest.mark.parametrize(
+    "kind", ["perceptron regressor", "perceptron binary", "perceptron classes", "network regressor"]
+)
+@pytest.mark.parametrize("solver", PERCEPTRONS)
+def test_the_same_coefficients_as_from_memory(solver: str, kind: str, tmp_path: Path) -> None:
+    more = {"max_iter": 30} if solver == "gradient-descent" else {}  # it takes thousands: the way there is the same too
+    found, expected, _ = pair(kind, "d.parquet", tmp_path, solver=solver, **more)
+    assert found.solution_.converged or solver == "gradient-descent"
+    assert found.solution_.status is expected.solution_.status
+    for one, other in zip(found.members_, expected.members_, strict=True):
+        np.testing.assert_allclose(one.params, other.params, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("form", ["d.arrow", "folder"])
+def test_every_form_gives_the_same(form: str, tmp_path: Path) -> None:
+    found, expected, rows = pair("perceptron classes", form, tmp_path, class_weight="balanced")
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-10)
+    assert found.classes_.tolist() == expected.classes_.tolist()
+    assert rows.n_features == found.n_features_in_
+
+
+def test_a_network_of_classes(tmp_path: Path) -> None:
+    found, expected, _ = pair("network classes", "d.parquet", tmp_path, hidden=[(2,), ()], class_weight={"low": 2.0})
+    for one, other in zip(found.members_, expected.members_, strict=True):
+        assert one.solution.value == pytest.approx(other.solution.value, rel=1e-13)
+        np.testing.assert_allclose(one.params, other.params, rtol=1e-7, atol=1e-7)
+
+
+def test_columns_far_from_zero_without_standardize(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = 1e6 + rng.normal(size=900)
+    frame = pd.DataFrame({"x": x, "y": np.where(x - 1e6 + rng.logistic(size=900) > 0, "a", "b")})
+    rows = FileRows(written(frame, tmp_path / "d.parquet"), "y", memory=MEMORY)
+    found = PerceptronClassifier().fit_rows(rows)
+    expected = PerceptronClassifier().fit(frame[["x"]].to_numpy(), frame["y"].to_numpy())
+    assert found.solution_.converged
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-10)
+
+
+def test_sums_are_the_same_bits_on_any_threads(tmp_path: Path) -> None:
+    path = written(everything(), tmp_path / "d.parquet")
+    models = [
+        NetworkRegressor(hidden=(2,), n_starts=1, max_iter=20, n_jobs=n).fit_rows(FileRows(path, "y", memory=MEMORY))
+        for n in (1, 3)
+    ]
+    assert models[0].members_[0].params.tobytes() == models[1].members_[0].params.tobytes()
+
+
+def test_batches_hold_every_row_once(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(2000.0), "y": np.arange(2000) * 2.5})
+    rows = FileRows(written(frame, tmp_path / "d.parquet"), "y", memory=MEMORY)
+    rest, held = rows.split(0.1, 150, np.random.default_rng(0))
+    assert (rest.n_rows, held.n_rows) == (1850, 150)
+    epochs = [list(rest.batches(64, np.random.default_rng([1, n]))) for n in (1, 1, 2)]
+    orders = [np.concatenate([chunk.X[:, 0] for chunk in epoch]) for epoch in epochs]
+    in_order: list[np.ndarray] = []
+
+    def look(chunk: Any) -> float:
+        assert np.array_equal(chunk.y[:, 0], 2.5 * chunk.X[:, 0])
+        in_order.append(chunk.X[:, 0])
+        return 0.0
+
+    rest.sum(look)
+    held.sum(look)
+    assert np.array_equal(np.sort(orders[0]), np.concatenate(in_order[:-1]))
+    assert np.array_equal(np.sort(np.concatenate(in_order)), np.arange(2000.0))
+    assert np.array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[0], orders[2])
+    assert np.corrcoef(orders[0], np.arange(len(orders[0])))[0, 1] < 0.2
+    again, part = rest.split(0.5, 10**6, np.random.default_rng(0))  # of a part, a part
+    assert again.n_rows + part.n_rows == 1850
+    part.sum(look)
+    assert not np.isin(in_order[-1], in_order[len(in_order) - 2]).any()
+    assert rest.sample(100, np.random.default_rng(0)).n_rows == 100
+
+
+def test_stochastic_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    path = written(everything(), tmp_path / "d.parquet")
+
+    def fit(seed: int) -> bytes:
+        model = NetworkRegressor(hidden=(3,), n_starts=1, solver="stochastic", max_iter=4, random_state=seed)
+        return model.fit_rows(FileRows(path, "y", memory=MEMORY)).members_[0].params.tobytes()
+
+    assert fit(0) == fit(0)
+    assert fit(0) != fit(1)
+
+
+@pytest.mark.parametrize("solver", ["levenberg-marquardt", "stochastic"])
+def test_a_checkpoint_of_files(solver: str, tmp_path: Path) -> None:
+    rows = FileRows(written(everything(), tmp_path / "d.parquet"), "y", memory=MEMORY)
+    settings: Any = {"hidden": (2,), "n_starts": 2, "solver": solver}
+    NetworkRegressor(**settings, max_iter=3).fit_rows(rows, checkpoint=tmp_path / "run")
+    found = NetworkRegressor(**settings, max_iter=6).fit_rows(rows, checkpoint=tmp_path / "run")
+    expected = NetworkRegressor(**settings, max_iter=6).fit_rows(rows)
+    for one, other in zip(found.members_, expected.members_, strict=True):
+        assert one.params.tobytes() == other.params.tobytes()
+    other_rows = FileRows(written(everything(1490), tmp_path / "e.parquet"), "y", memory=MEMORY)
+    with pytest.raises(InputError, match="other data"):
+        NetworkRegressor(**settings).fit_rows(other_rows, checkpoint=tmp_path / "run")
+
+
+def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
+    frame = everything(600)
+    good = written(frame, tmp_path / "good.parquet")
+    cases: list[tuple[Any, str]] = []
+    (tmp_path / "cut.parquet").write_bytes(good.read_bytes()[:-1000])
+    (tmp_path / "empty.parquet").write_bytes(b"")
+    (tmp_path / "text.csv").write_text("a,y\n1,2\n")
+    (tmp_path / "nothing").mkdir()
+    cases += [("cut.parquet", "damaged or cut short"), ("empty.parquet", "is empty"), ("no.parquet", "no such file")]
+    cases += [("text.csv", "neither a Parquet nor"), ("nothing", "holds no"), ("x*.parquet", "no file has a name")]
+    other = tmp_path / "changing"
+    other.mkdir()
+    written(frame[["size", "y"]], other / "a.parquet")
+    written(frame[["size", "y"]].astype({"size": "float32"}), other / "b.parquet")
+    cases.append(("changing", "'size' is of type float here and of type double"))
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    written(frame[["size", "y"]], fewer / "a.parquet")
+    written(frame[["y"]], fewer / "b.parquet")
+    cases.append(("fewer", "'size' of .*a.parquet is missing here"))
+    infinite = frame[["size", "y"]].copy()
+    infinite.loc[311, "size"] = np.inf
+    written(infinite, tmp_path / "infinite.parquet")
+    cases.append(("infinite.parquet", "row 312, column 'size': this cell is infinite"))
+    none = frame[["size", "y"]].assign(y=np.nan)
+    written(none, tmp_path / "none.parquet")
+    cases.append(("none.parquet", "every cell is missing"))
+    for name, sentence in cases:
+        with pytest.raises(InputError, match=sentence) as caught:
+            FileRows(tmp_path / name, "y", memory=MEMORY)
+        assert str(caught.value).startswith(str(tmp_path))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="did you mean 'y'"):
+        FileRows(good, "Y", memory=MEMORY)
+    with pytest.raises(InputError, match="memory=1000"):
+        FileRows(good, "y", memory=1000)
+    with pytest.raises(InputError, match="regression"):
+        PerceptronClassifier().fit_rows(FileRows(good, "y", memory=MEMORY))
+    with pytest.raises(InputError, match=r"give newtron\.FileRows"):
+        PerceptronClassifier().fit_rows(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "damaged"])
+@pytest.mark.parametrize("solver", ["lbfgs", "stochastic"])
+def test_a_file_that_is_lost_in_the_middle(how: str, solver: str, tmp_path: Path) -> None:
+    path = written(everything(), tmp_path / "d.parquet")
+    rows = FileRows(path, "y", memory=MEMORY)
+
+    def spoil(progress: Any) -> None:
+        if progress.row.iteration == 2:
+            status = path.stat()
+            if how == "deleted":
+                path.unlink()
+            elif how == "replaced":
+                written(everything(900), path)
+            else:
+                path.write_bytes(b"PAR1" + bytes(status.st_size - 4))
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    sentence = {"deleted": "no longer", "replaced": "has changed while", "damaged": "damaged or cut short"}[how]
+    model = PerceptronRegressor(solver=solver, callback=spoil)
+    with pytest.raises(InputError, match=sentence) as caught:
+        model.fit_rows(rows)
+    assert "\n" not in str(caught.value)
+    assert not hasattr(model, "coef_")
+
+
+LIMITED = """
+import os, resource, sys
+import warnings
+import numpy as np
+warnings.simplefilter("ignore")
+from newtron import FileRows, PerceptronRegressor, NetworkRegressor
+def train(path, solver):
+    rows = FileRows(path, "y", memory=32e6, n_jobs=2)
+    model = PerceptronRegressor(solver=solver, max_iter=12).fit_rows(rows)
+    assert np.allclose(model.coef_, np.arange(rows.n_features), atol=1e-6), model.coef_
+    NetworkRegressor(hidden=(3,), n_starts=1, solver="stochastic", max_iter=1).fit_rows(rows)
+    return rows.n_rows
+train(sys.argv[4], sys.argv[3])  # what libraries and threads take once is in memory before the limit is set
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+limit = used + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    np.empty(os.path.getsize(sys.argv[1]), dtype=np.uint8)
+    sys.exit("the whole file fits: the test is none")
+except MemoryError:
+    pass
+print(train(sys.argv[1], sys.argv[3]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS and /proc")
+def test_an_address_space_several_times_smaller_than_the_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path, n, p = tmp_path / "big.parquet", 50_000, 12
+    names = [f"x{i}" for i in range(p)]
+    with pq.ParquetWriter(path, pa.schema([*((name, pa.float64()) for name in names), ("y", pa.float64())])) as file:
+        for _ in range(28):
+            X = rng.normal(size=(n, p))
+            columns = dict(zip(names, X.T, strict=True), y=X @ np.arange(p) + 1.0)
+            file.write_table(pa.table(columns))
+    X, small = X[:30_000], tmp_path / "small.parquet"
+    pq.write_table(pa.table(dict(zip(names, X.T, strict=True), y=X @ np.arange(p) + 1.0)), small)
+    allowed = path.stat().st_size // 3
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path), str(allowed), "lbfgs", str(small)],
+        capture_output=True,
+        text=True,
+        # Allocators that reserve address space in advance would be counted for what they never use.
+        env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) == 28 * n
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("regressor", "evidence"), ("binary", "loo"), ("classes", "evidence")])
+def test_penalties_certificates_and_summaries_are_those_from_memory(kind: str, rule: str, tmp_path: Path) -> None:
+    found, expected, _ = pair(f"perceptron {kind}", "folder", tmp_path, alpha=rule)
+    one, other = found.members_[0], expected.members_[0]
+    np.testing.assert_allclose(one.alpha, other.alpha, rtol=1e-8)
+    np.testing.assert_allclose(found.effective_parameters_, expected.effective_parameters_, rtol=1e-8)
+    assert found.certificate_.nature == expected.certificate_.nature
+    assert found.certificate_.converged
+    ours, theirs = (model.summary().standard_errors for model in (found, expected))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+
+
+@pytest.mark.parametrize("class_weight", [None, {"low": 2.0}])
+def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path: Path) -> None:
+    """Without standardize there are no bent inputs, and so the same members from files and from arrays."""
+    settings = {"hidden": "auto", "standardize": False, "alpha": "loo", "tol": 1e-8, "max_iter": 20}
+    found, expected, _ = pair("network classes", "d.parquet", tmp_path, class_weight=class_weight, **settings)
+    assert [member.hidden for member in found.members_] == [(), (10,), (8, 8)]
+    np.testing.assert_allclose(
+        [member.share for member in found.members_], [member.share for member in expected.members_], atol=1e-3
+    )
+    assert found.temperature_ == 1.0
+
+
+def test_a_network_from_files_has_no_intervals_and_says_why(tmp_path: Path) -> None:
+    rows = FileRows(written(everything(300), tmp_path / "d.parquet"), "y", memory=MEMORY)
+    model = NetworkRegressor(n_starts=1, max_iter=5).fit_rows(rows)
+    assert {member.hidden for member in model.members_} == {(), (10,), (8, 8)}
+    with pytest.raises(InputError, match="has no predictive distribution: it was trained on rows in files"):
+        model.predict_interval(np.zeros((1, rows.n_features)))
+    perceptron = PerceptronRegressor().fit_rows(rows)
+    assert perceptron.predict_interval(np.zeros((1, rows.n_features))).shape == (1, 2)
+
+
+def test_separated_classes_in_files(tmp_path: Path) -> None:
+    x = np.arange(400.0)
+    apart = pd.DataFrame({"x": x, "y": np.where(x < 200, "a", "b")})
+    model = PerceptronClassifier().fit_rows(FileRows(written(apart, tmp_path / "a.parquet"), "y", memory=MEMORY))
+    assert not model.solution_.converged
+    assert model.separation_.kind == "undecided"
+    assert "a linear program needs the rows in memory" in model.separation_.sentence
+    apart.loc[::7, "y"] = "a"
+    model = PerceptronClassifier().fit_rows(FileRows(written(apart, tmp_path / "b.parquet"), "y", memory=MEMORY))
+    assert (model.separation_.kind, model.separation_.rows) == ("none", 400)
+
+
+def test_what_needs_all_rows_in_memory_is_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(550_000.0), "y": np.resize(["a", "b", "a"], 550_000)})
+    rows = FileRows(written(frame, tmp_path / "d.parquet", 50_000), "y", memory=MEMORY)
+    with pytest.raises(InputError, match='penalty="firth" needs all rows in memory'):
+        PerceptronClassifier(penalty="firth").fit_rows(rows)
+    with pytest.raises(InputError, match="alpha='loo' keeps some numbers of every row in memory, 35 MB here"):
+        PerceptronClassifier(alpha="loo").fit_rows(rows)
