@@ -24,7 +24,7 @@ from newtron import (
 )
 from newtron.errors import InputError
 from newtron.solvers import SOLVERS
-from newtron.table import files, learn_schema, read_table
+from newtron.table import convert, files, learn_schema, read_table
 from newtron.table.learn_stream import learn_stream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -265,10 +265,10 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     cases: list[tuple[Any, str]] = []
     (tmp_path / "cut.parquet").write_bytes(good.read_bytes()[:-1000])
     (tmp_path / "empty.parquet").write_bytes(b"")
-    (tmp_path / "text.csv").write_text("a,y\n1,2\n")
+    (tmp_path / "zip.csv").write_bytes(b"PK\x03\x04 and more")
     (tmp_path / "nothing").mkdir()
     cases += [("cut.parquet", "damaged or cut short"), ("empty.parquet", "is empty"), ("no.parquet", "no such file")]
-    cases += [("text.csv", "neither a Parquet nor"), ("nothing", "holds no"), ("x*.parquet", "no file has a name")]
+    cases += [("zip.csv", "neither a Parquet nor"), ("nothing", "holds no"), ("x*.parquet", "no file has a name")]
     other = tmp_path / "changing"
     other.mkdir()
     written(frame[["size", "y"]], other / "a.parquet")
@@ -429,3 +429,94 @@ def test_what_needs_all_rows_in_memory_is_refused(tmp_path: Path) -> None:
         PerceptronClassifier(penalty="firth").fit_rows(rows)
     with pytest.raises(InputError, match="alpha='loo' keeps some numbers of every row in memory, 35 MB here"):
         PerceptronClassifier(alpha="loo").fit_rows(rows)
+
+
+TEXTS = {
+    "plain": "a,b,y\n1,2.5,3\n4,5,6.5\n7,,9\n",
+    "decimal commas": "a;b;y\n1,5;x;3\n2;y;6\n7,25;x;9,5\n",
+    "blank rows and words": "a,b,y\n 1 ,NA,3\n\n,,\n4,?,6.5\n7,2,9\n",
+    "quotes": 'a,b,y\n1,"x, and\nmore",3\n4,"say ""no""",6.5\n7,x,9\n',
+    "late text": "a,b,y\n" + "".join(f"{i},{i}.5,{i % 7}\n" for i in range(3000)) + "x,1,2\n",
+    "late point": "a,b,y\n" + "".join(f"{i},{i % 3},{i % 7}\n" for i in range(3000)) + "0.5,1,2\n",
+    "preamble": "\nsep=;\na;b;y\n1;2;3\n4;5;6\n2;2;2\n",
+    "mark": "\ufeffa,b,y\n1,2,3\n4,5,6\n2,2,2\n",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_converted_to_the_same_table(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert, "_BLOCK", 4096)
+    path = tmp_path / "d.csv"
+    path.write_text(TEXTS[name], encoding="utf-8")
+    told: list[tuple[int, int]] = []
+    found = convert.convert(str(path), str(tmp_path), progress=lambda *done: told.append(done))
+    with pa.OSFile(found.path) as file:
+        table = pa.ipc.open_file(file).read_all()
+    expected = read_table(path).data
+    assert table.column_names == expected.column_names
+    for column in table.column_names:
+        assert table[column].to_pylist() == expected[column].to_pylist()
+    assert told[-1] == (path.stat().st_size,) * 2
+    found.folder.cleanup()
+    assert os.listdir(tmp_path) == ["d.csv"]
+
+
+def test_a_csv_file_gives_the_same_model(tmp_path: Path) -> None:
+    path = ROOT / "examples" / "penguins.csv"
+    rows = FileRows(path, "species", memory=MEMORY, folder=str(tmp_path))
+    assert len(os.listdir(tmp_path)) == 1
+    table = read_table(path)
+    schema = learn_schema(table, "species")
+    assert rows.schema.feature_names == schema.feature_names
+    y, kept = schema.encode_target(table)
+    X = schema.encode(table.take(np.flatnonzero(kept))).X
+    settings: Any = {"standardize": True, "alpha": 1.0}
+    expected = PerceptronClassifier(**settings).fit(X, np.array(schema.target.classes)[y])
+    np.testing.assert_allclose(PerceptronClassifier(**settings).fit_rows(rows).coef_, expected.coef_, rtol=1e-10)
+    del rows
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a,y\n1,2\n3\n", "row 3: there is 1 cell here but the header has 2"),
+        ("a,y\n1,2\n3,4,5\n", "row 3: there are 3 cells here"),
+        ("a,y\n", "no data rows"),
+        ("a,a\n1,2\n", "two columns are both named"),
+        ('a,y\n1,2\n3,"4\n', "one of them never closes"),
+        ("a,y\n1,2\n3,1e999\n5,6\n4,4\n", "infinite"),
+    ],
+)
+def test_text_that_is_no_table(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(text)
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(InputError, match=sentence) as caught:
+        FileRows(path, "y", memory=MEMORY, folder=str(tmp_path / "scratch"))
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path / "scratch") == []
+
+
+FULL = """
+import resource, sys
+from newtron import FileRows, InputError
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+try:
+    FileRows(sys.argv[1], "y", folder=sys.argv[2])
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_a_full_folder_has_its_sentence(tmp_path: Path) -> None:
+    path, scratch = tmp_path / "d.csv", tmp_path / "scratch"
+    scratch.mkdir()
+    path.write_text("a,y\n" + "".join(f"{i},{i % 10}\n" for i in range(400_000)))
+    done = subprocess.run([sys.executable, "-c", FULL, str(path), str(scratch)], capture_output=True, text=True)
+    assert done.stdout == f"{path}: the disk is full; free space in {scratch} or choose another folder.\n", done.stderr
+    assert os.listdir(scratch) == []
+    with pytest.raises(InputError, match="nothing can be written here"):
+        FileRows(path, "y", folder=str(tmp_path / "nowhere"))

@@ -19,7 +19,7 @@ from newtron.cli.stages import RESCUE_ALPHA, Columns, check_penalty, train
 from newtron.cli.words import count, seconds
 from newtron.errors import InputError
 from newtron.table.file_rows import FileRows
-from newtron.table.files import TableFiles, is_streamable
+from newtron.table.files import TableFiles, is_streamable, is_text_file
 from newtron.table.table import Table
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ _GUESSED_FROM, _TOLD_EVERY = 100_000, 2.0
 
 def is_large(path: str, memory: int) -> bool:
     """Must this be read in pieces: a folder, a pattern of names, or a file whose cells take more than the memory?"""
-    if not is_streamable(path) or not os.path.isfile(path):
-        return is_streamable(path)
+    if not os.path.isfile(path) or not is_streamable(path):
+        return is_streamable(path) or (os.path.isfile(path) and os.path.getsize(path) > memory and is_text_file(path))
     try:
         return TableFiles(path, memory).cells_size > memory
     except InputError:
@@ -69,8 +69,11 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
         task=options.task,
         ignore=options.ignore,
         memory=options.memory,
+        folder=options.scratch,
+        encoding=options.encoding,
         n_jobs=options.threads,
-        progress=_Told(reporter),
+        progress=_Told(reporter, "learning the columns", "row"),
+        converting=_Told(reporter, "converting the text", "byte"),
     )
     schema, task = rows.schema, rows.schema.target.task
     check_penalty(options, task)
@@ -78,7 +81,7 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
     training, X, y = rows.hold_out(share, options.seed) if share else (rows, None, None)
     n_out = 0 if y is None else len(y)
     empty: Any = rows.files.schema.empty_table()
-    table = FileTable(rows.files.path, empty, total=rows.files.n_rows, missing=rows.missing)
+    table = FileTable(rows.files.name, empty, total=rows.files.n_rows, missing=rows.missing)
     numbers: Any = (range(rows.n_rows), range(training.n_rows), range(n_out))
     job = Job(options, table, schema, schema, numbers[0], np.empty(0), numbers[1], numbers[2], schema, in_memory=False)
     job.notes.append(
@@ -117,19 +120,22 @@ def _refit(job: Job, rows: FileRows, reporter: Reporter, interrupts: Interrupts)
 
 
 class _Told:
-    """Rows per second and time left of the first pass."""
+    """How far a pass is, its speed and the time left."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter, self._started, self._next = reporter, perf_counter(), perf_counter() + _TOLD_EVERY
+    def __init__(self, reporter: Reporter, what: str, unit: str) -> None:
+        self._reporter, self._what, self._unit = reporter, what, unit
+        self._started, self._next = -1.0, -1.0
 
     def __call__(self, done: int, total: int) -> None:
         now = perf_counter()
+        if self._started < 0.0:
+            self._started, self._next = now, now + _TOLD_EVERY
         if now < self._next and done < total:
             return
         self._next = now + _TOLD_EVERY
         speed = done / max(now - self._started, 1e-9)
         left = f", {seconds((total - done) / speed)} left" if done < total else f" in {seconds(now - self._started)}"
-        self._reporter.say(f"learning the columns: {done:,} of {count(total, 'row')}, {speed:,.0f} rows/s{left}")
+        self._reporter.say(f"{self._what}: {done:,} of {count(total, self._unit)}, {speed:,.0f} {self._unit}s/s{left}")
 
 
 def memory_of(text: str) -> int:

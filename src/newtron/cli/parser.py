@@ -60,8 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         "--memory",
         default="1GB",
         metavar="SIZE",
-        help="Parquet and Arrow files whose cells take more are read in pieces (default: 1GB)",
+        help="files whose cells take more are read in pieces (default: 1GB)",
     )
+    predict.add_argument("--scratch", metavar="FOLDER", help="for the copy of a CSV file larger than --memory")
     predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
     _add_explain(commands)
     show = commands.add_parser(
@@ -149,8 +150,9 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--memory",
         default="1GB",
         metavar="SIZE",
-        help="Parquet and Arrow files whose cells take more are read in pieces, within this (default: 1GB)",
+        help="files whose cells take more are read in pieces, within this (default: 1GB)",
     )
+    work.add_argument("--scratch", metavar="FOLDER", help="for the copy of a CSV file larger than --memory")
     work.add_argument(
         "--checkpoint",
         metavar="PATH",

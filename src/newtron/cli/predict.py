@@ -17,7 +17,6 @@ from newtron.cli.words import clean, count, label, number, percent
 from newtron.errors import InputError
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
 from newtron.table import Schema, Table, read_table
-from newtron.table.files import TableFiles
 
 _BLOCK = 10_000  # rows of text made at a time
 
@@ -59,12 +58,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memory: int) -> int:
     """Predict files larger than memory: each piece is written before the next is read."""
-    from newtron.table.file_rows import batch_rows, encode
+    from newtron.table.file_rows import batch_rows, encode, opened
 
-    files = TableFiles(options.data, memory)
+    converted, files = opened(options.data, memory, options.scratch, options.encoding)
     for column in schema.columns:
         if column.name not in files.schema.names:
-            schema.encode(Table(files.path, files.schema.empty_table()))  # says which column is missing
+            schema.encode(Table(files.name, files.schema.empty_table()))  # says which column is missing
     names = [column.name for column in schema.columns]
     most = batch_rows(min(2**24, memory // 64), len(schema.feature_names))
 
@@ -81,6 +80,8 @@ def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memo
         sys.stdout.buffer.flush()
     else:
         write_whole(options.output, write, devices=True)
+    if converted is not None:
+        converted.folder.cleanup()
     return 0
 
 

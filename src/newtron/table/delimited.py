@@ -33,7 +33,7 @@ def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
     import pyarrow as pa
 
     text = to_utf8(path, raw, encoding)
-    text, header_row, separator = _skip_preamble(text)
+    text, header_row, separator = skip_preamble(text)
     if not text.strip():
         raise InputError(f"{path}: the file is empty; give a table with a header row and data rows.")
     dialect = detect_dialect(text, separator)
@@ -41,7 +41,7 @@ def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
     if cells is None:
         cells = _read_carefully(path, text, dialect, header_row)
     header = [column[0].as_py().strip() for column in cells.columns]
-    names, notes = _name_columns(path, header)
+    names, notes = name_columns(path, header)
     cells = cells.rename_columns(names)
     _check_cell_lengths(path, cells, header_row)
     body = cells.slice(1)
@@ -58,7 +58,7 @@ def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
     return table
 
 
-def _skip_preamble(text: bytes) -> tuple[bytes, int, str | None]:
+def skip_preamble(text: bytes) -> tuple[bytes, int, str | None]:
     """Blank lines before the header, and the line 'sep=;' by which Excel names the separator."""
     header_row = 1
     separator = None
@@ -127,7 +127,7 @@ def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -
             if not "".join(row).strip() and len(row) != width:
                 row = [""] * width  # a blank line
             if len(row) != width:
-                raise _ragged(path, header_row + len(rows), len(row), width, dialect)
+                raise ragged(path, header_row + len(rows), len(row), width, dialect)
             rows.append(row)
     except csv.Error as error:
         raise _unreadable(path, header_row + len(rows), str(error), dialect) from None
@@ -135,7 +135,7 @@ def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -
     return pa.table(columns, names=[f"f{position}" for position in range(len(columns))])
 
 
-def _ragged(path: str, row: int, found: int, expected: int, dialect: Dialect) -> InputError:
+def ragged(path: str, row: int, found: int, expected: int, dialect: Dialect) -> InputError:
     names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "blank"}
     cure = (
         f"put {dialect.quote} around a cell that contains a {names[dialect.separator]}, or name every column"
@@ -161,7 +161,7 @@ def _unreadable(path: str, row: int, reason: str, dialect: Dialect) -> InputErro
     )
 
 
-def _name_columns(path: str, header: list[str]) -> tuple[list[str], list[str]]:
+def name_columns(path: str, header: list[str]) -> tuple[list[str], list[str]]:
     """Names for all columns, and notes on the names that had to be given."""
     named = [name for name in header if name]
     notes = []

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from newtron.parallel import thread_count
 from newtron.rows.streamed import Cut, Outlook, Source, StreamedRows
 from newtron.settings import check_number
-from newtron.table.files import TableFiles
+from newtron.table.convert import Converted, convert
+from newtron.table.files import TableFiles, is_text_file
 from newtron.table.learn_stream import Learnt, learn_stream
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, check_finite
@@ -64,13 +65,30 @@ class FileSource(Source):
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
+def opened(
+    path: str | os.PathLike[str],
+    memory: int,
+    folder: str | None = None,
+    encoding: str = "utf-8",
+    converting: Progress | None = None,
+) -> tuple[Converted | None, TableFiles]:
+    """The files, and what must be kept alive with them: a text file is converted."""
+    name = os.fspath(path)
+    if not is_text_file(name):
+        return None, TableFiles(name, memory)
+    converted = convert(name, folder, encoding, converting)
+    return converted, TableFiles(converted.path, memory, (name, converted.lines))
+
+
 class FileRows(StreamedRows):
-    """Rows of Parquet or Arrow files, read again for every pass over them.
+    """Rows of Parquet or Arrow files, read again for every pass over them; a text file is converted first.
 
     path: a file, a folder of files, or a pattern such as data/part-*.parquet. target: the column to predict. task:
     "regression" or "classification"; None: told by the target. ignore: columns not to use. memory: bytes that reading
-    and summing may take, 1 GB by default; what the program and its libraries take comes on top. progress: called with
-    the rows that the first pass has seen and the number of all.
+    and summing may take, 1 GB by default; what the program and its libraries take comes on top. folder: where the copy
+    of a text file lies for as long as these rows are used; None is the system's for temporary files. encoding: of a
+    text file. progress: called with the rows that the first pass has seen and the number of all; converting: with the
+    bytes of a text file that are converted and the number of all.
 
     The columns' meaning is learnt in one pass when this is made and is the same as if the whole table was in memory:
     `schema` says it. Rows without a target are left out. The files must not change until training has ended.
@@ -89,13 +107,21 @@ class FileRows(StreamedRows):
         task: str | None = None,
         ignore: Iterable[str] = (),
         memory: float = MEMORY,
+        folder: str | None = None,
+        encoding: str = "utf-8",
         n_jobs: int | None = None,
         progress: Progress | None = None,
+        converting: Progress | None = None,
     ) -> None:
         memory = int(check_number("memory", memory, least=_LEAST_MEMORY))
-        self.files = TableFiles(path, memory)
+        self._converted, self.files = opened(path, memory, folder, encoding, converting)
         ignore = [ignore] if isinstance(ignore, str) else list(ignore)
-        learnt = _learn(self.files, target, task, ignore, memory, progress)
+        try:
+            learnt = _learn(self.files, target, task, ignore, memory, progress)
+        except BaseException:
+            if self._converted is not None:
+                self._converted.folder.cleanup()
+            raise
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
         outlook, n_outputs = as_targets(self.schema)
         source = FileSource(self.files, self.schema, learnt.sizes, memory)
@@ -161,7 +187,7 @@ def _learn(
 
     if target not in names:
         read = names  # the error lists near names
-    return learn_stream(files.path, names, told(), len(files.pieces), target, task=task, ignore=ignore)
+    return learn_stream(files.name, names, told(), len(files.pieces), target, task=task, ignore=ignore)
 
 
 def encode(schema: Schema, table: Table) -> Array:

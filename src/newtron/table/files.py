@@ -49,13 +49,15 @@ class TableFiles:
     """Files with the same columns, as pieces.
 
     path: a file, a folder (all its .parquet, .arrow and .feather files, in the order of their names) or a pattern
-    such as data/part-*.parquet. memory: bytes that reading may take.
+    such as data/part-*.parquet. memory: bytes that reading may take. original: the text file that this one is a
+    copy of, and how many lines precede its first row: what messages name.
 
     Raises InputError where there is nothing to read, a file is damaged, or its columns are not those of the others.
     """
 
-    def __init__(self, path: str | os.PathLike[str], memory: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], memory: int, original: tuple[str, int] | None = None) -> None:
         self.path = os.fspath(path)
+        self._original = original
         self._memory = memory
         paths = _paths(self.path)
         self._parquet = _is_parquet(paths[0])
@@ -73,6 +75,11 @@ class TableFiles:
         self.n_rows = sum(group.rows for file in self.files for group in file.groups)
         if not self.n_rows or not self.schema.names:
             raise InputError(f"{self.path}: there are no rows; give a table with rows.")
+
+    @property
+    def name(self) -> str:
+        """What messages call them."""
+        return self._original[0] if self._original else self.path
 
     @property
     def size(self) -> int:
@@ -100,10 +107,11 @@ class TableFiles:
                     if opened is not None:
                         opened.close()
                     number, opened = file, self._opened(self.files[file])
-                first = groups[0].first
+                name, before = self._original or (path, 0)
+                first = before + groups[0].first
                 with _damage_told(path):
                     for batch in self._batches(opened, groups, list(columns), batch_rows):
-                        yield piece, Table(path, batch, first_row=first + 1)
+                        yield piece, Table(name, batch, first_row=first + 1)
                         first += batch.num_rows
         finally:
             if opened is not None:
@@ -201,6 +209,17 @@ def _paths(path: str) -> list[str]:
     if not found:
         raise InputError(f"{path}: {what}; check the path.")
     return found
+
+
+def is_text_file(path: str) -> bool:
+    """Does the file begin with something that is text, and so perhaps a table?"""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4096)
+    except (OSError, ValueError):
+        return False
+    known = start.startswith((b"PAR1", b"ARROW1", b"PK", b"\x1f\x8b"))
+    return bool(start) and not known and b"\0" not in start and not start.lstrip().startswith((b"{", b"<", b"%PDF"))
 
 
 def is_streamable(path: str) -> bool:

@@ -1,0 +1,216 @@
+"""A text file larger than memory, converted once to an Arrow file that can be read over and over.
+
+The text is parsed in one stream, all cells as text, while it is found out which columns hold nothing but numbers; then
+those are turned into numbers. Both steps see a few MB at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import os
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from newtron.errors import InputError
+from newtron.table.cells import clean_text, parse_comma_numbers, parse_numbers
+from newtron.table.delimited import name_columns, ragged, skip_preamble
+from newtron.table.dialect import Dialect, detect_dialect
+from newtron.table.encoding import to_utf8
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SAMPLE, _BLOCK = 1 << 22, 1 << 22
+_RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+# What the cells of a column have been so far: each kind can become one to its right, and int and comma only text.
+_EMPTY, _INT, _FLOAT, _COMMA, _TEXT = range(5)
+
+
+class Folder:
+    """A folder of its own that is removed with all that is in it: by `cleanup`, or when nobody holds it any more."""
+
+    def __init__(self, parent: str | None) -> None:
+        self.name = tempfile.mkdtemp(prefix=".newtron-", dir=parent)
+        self.cleanup = weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
+
+
+class Converted(NamedTuple):
+    """The Arrow file, the folder that is removed with it, and how many lines of the text precede its first row."""
+
+    path: str
+    folder: Folder
+    lines: int
+
+
+class _Head(NamedTuple):
+    names: list[str]
+    lines: int
+    dialect: Dialect
+
+
+def convert(
+    path: str, folder: str | None = None, encoding: str = "utf-8", progress: Callable[[int, int], Any] | None = None
+) -> Converted:
+    """Convert a CSV file or its relatives. folder: where the Arrow file is written for as long as `Converted.folder`
+    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all.
+
+    Raises InputError where the text cannot be read as a table, naming the row, and where the folder is full.
+    """
+    head = _head(path, encoding)
+    try:
+        held = Folder(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: nothing can be written here ({error.strerror}); choose another folder.") from None
+    try:
+        with _told(path, held.name, head.dialect):
+            text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
+            kinds = _as_text(path, head, text, progress)
+            _as_numbers(text, table, head.names, kinds)
+            os.unlink(text)
+    except BaseException:
+        held.cleanup()
+        raise
+    return Converted(table, held, head.lines)
+
+
+def _head(path: str, encoding: str) -> _Head:
+    with _told(path, path), open(path, "rb") as file:
+        raw = file.read(_SAMPLE)
+    raw = raw[: raw.rfind(b"\n") + 1] or raw
+    if encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+        raise InputError(f"{path}: a text file larger than memory is read in UTF-8 only; convert it, with iconv say.")
+    text, header_row, separator = skip_preamble(to_utf8(path, raw, encoding))
+    if not text.strip():
+        raise InputError(f"{path}: the file is empty; give a table with a header row and data rows.")
+    dialect = detect_dialect(text, separator)
+    lines = io.TextIOWrapper(io.BytesIO(text), "utf-8", newline="")
+    reader = csv.reader(lines, delimiter=dialect.separator, quotechar=dialect.quote, skipinitialspace=True)
+    names, _ = name_columns(path, [cell.strip() for cell in next(reader)])
+    return _Head(names, header_row - 1 + reader.line_num, dialect)
+
+
+def _as_text(path: str, head: _Head, to: str, progress: Callable[[int, int], Any] | None) -> list[int]:
+    """All cells as text; returns what kind each column is."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    schema = pa.schema([(name, pa.string()) for name in head.names])
+    kinds, total = [_EMPTY] * len(head.names), os.path.getsize(path)
+    with open(path, "rb") as raw, pa.ipc.new_file(to, schema) as out:
+        text = _Counted(raw, head.dialect.quote.encode())
+        reader = arrow_csv.open_csv(
+            pa.PythonFile(text, mode="r"),
+            read_options=arrow_csv.ReadOptions(
+                column_names=head.names, skip_rows=head.lines, block_size=_BLOCK, use_threads=False
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=head.dialect.separator,
+                quote_char=head.dialect.quote,
+                newlines_in_values=True,
+                ignore_empty_lines=True,
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(head.names, pa.string()), strings_can_be_null=False
+            ),
+        )
+        rows = 0
+        for batch in reader:
+            cells = [clean_text(pa.chunked_array([column])) for column in batch.columns]
+            kinds = [_kind(kind, column) for kind, column in zip(kinds, cells, strict=True)]
+            table = pa.table(cells, schema=schema)
+            blank = np.all([column.is_null().to_numpy() for column in cells], axis=0)
+            out.write_table(table.filter(pa.array(~blank)) if blank.any() else table)
+            rows += table.num_rows - int(blank.sum())
+            if progress is not None:
+                progress(text.read_so_far, total)
+    if text.marks % 2:
+        raise InputError(
+            f"{path}: the number of quotation marks {head.dialect.quote} is odd, so one of them never closes; close it, "
+            "or remove those that quote nothing."
+        )
+    if not rows:
+        raise InputError(f"{path}: there is a header but no data rows; add rows below the header.")
+    points = _FLOAT in kinds
+    commas = head.dialect.separator == "," or points
+    return [_TEXT if kind == _EMPTY or (kind == _COMMA and commas) else kind for kind in kinds]
+
+
+class _Counted:
+    """A file that counts its bytes and quotation marks: one that never closes swallows all that follows, silently."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO, quote: bytes) -> None:
+        self._file, self._quote = file, quote
+        self.read_so_far = self.marks = 0
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._file.read(size)
+        self.read_so_far += len(found)
+        self.marks += found.count(self._quote)
+        return found
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _kind(before: int, cells: pa.ChunkedArray) -> int:
+    """The kind of a column's cells, with those before."""
+    import pyarrow as pa
+
+    if before == _TEXT or cells.null_count == len(cells):
+        return before
+    numbers = None if before == _COMMA else parse_numbers(cells)
+    if numbers is not None:
+        return max(before, _INT if pa.types.is_integer(numbers.type) else _FLOAT)
+    # Whole numbers are numbers with decimal commas too; numbers with points are not.
+    return _TEXT if before == _FLOAT or parse_comma_numbers(cells) is None else _COMMA
+
+
+def _as_numbers(text: str, to: str, names: list[str], kinds: list[int]) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    types = {_INT: pa.int64(), _FLOAT: pa.float64(), _COMMA: pa.float64(), _TEXT: pa.string()}
+    schema = pa.schema([(name, types[kind]) for name, kind in zip(names, kinds, strict=True)])
+    with pa.OSFile(text) as file, pa.ipc.new_file(to, schema) as out:
+        reader = pa.ipc.open_file(file)
+        for number in range(reader.num_record_batches):
+            columns = []
+            for cells, kind in zip(reader.get_batch(number).columns, kinds, strict=True):
+                cells = pc.replace_substring(cells, ",", ".") if kind == _COMMA else cells
+                columns.append(cells.cast(types[kind]))
+            out.write_table(pa.table(columns, schema=schema))
+
+
+@contextmanager
+def _told(path: str, folder: str, dialect: Dialect | None = None) -> Iterator[None]:
+    """Whatever reading or writing runs into, as one sentence."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except pa.ArrowInvalid as error:
+        found = _RAGGED.search(str(error))
+        if found and dialect is not None:
+            raise ragged(path, int(found[1]), int(found[3]), int(found[2]), dialect) from None
+        reason = "a cell is not UTF-8" if "UTF8" in str(error) else "a quotation mark perhaps never closes"
+        raise InputError(f"{path}: the text cannot be read as a table ({reason}); correct it.") from None
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the name and the folder.") from None
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        where = os.path.dirname(folder) or folder
+        why = "the disk is full" if full else f"the file cannot be converted ({error.strerror or error})"
+        raise InputError(f"{path}: {why}; free space in {where} or choose another folder.") from None
