@@ -133,7 +133,7 @@ class _Told:
         if now < self._next and done < total:
             return
         self._next = now + _TOLD_EVERY
-        speed = done / max(now - self._started, 1e-9)
+        speed = done / max(now - self._started, 1e-3)
         left = f", {seconds((total - done) / speed)} left" if done < total else f" in {seconds(now - self._started)}"
         self._reporter.say(f"{self._what}: {done:,} of {count(total, self._unit)}, {speed:,.0f} {self._unit}s/s{left}")
 
