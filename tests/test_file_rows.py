@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from newtron import (
     FileRows,
@@ -186,6 +189,13 @@ def test_a_network_of_classes(tmp_path: Path) -> None:
         np.testing.assert_allclose(one.params, other.params, rtol=1e-7, atol=1e-7)
 
 
+def test_the_warning_points_at_the_call(tmp_path: Path) -> None:
+    rows = FileRows(written(everything(), tmp_path / "d.parquet"), "y", memory=MEMORY)
+    with pytest.warns(ConvergenceWarning, match="raise max_iter") as told:
+        NetworkRegressor(hidden=(2,), n_starts=1, max_iter=1).fit_rows(rows)
+    assert told[0].filename == __file__
+
+
 def test_columns_far_from_zero_without_standardize(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = 1e6 + rng.normal(size=900)
@@ -232,6 +242,40 @@ def test_batches_hold_every_row_once(tmp_path: Path) -> None:
     part.sum(look)
     assert not np.isin(in_order[-1], in_order[len(in_order) - 2]).any()
     assert rest.sample(100, np.random.default_rng(0)).n_rows == 100
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_slow_consumer_holds_the_reader_back(threads: int, tmp_path: Path) -> None:
+    rows = FileRows(written(everything(4000), tmp_path / "d.parquet"), "y", memory=MEMORY, n_jobs=threads)
+    read, used, ahead = [0], [0], [0]
+    real = rows.source.read
+
+    def counted(pieces: Any) -> Any:
+        for cut in real(pieces):
+            read[0] += 1
+            ahead[0] = max(ahead[0], read[0] - used[0])
+            yield cut
+
+    def slow(chunk: Any) -> float:
+        time.sleep(0.01)
+        used[0] += 1
+        return 0.0
+
+    rows.source.read = counted  # type: ignore[method-assign]
+    rows.sum(slow)
+    assert read[0] == used[0] > 20
+    assert ahead[0] <= 2 * threads + 5  # what is under way, what waits, and what the reader has in its hands
+
+
+def test_an_error_ends_the_reader(tmp_path: Path) -> None:
+    rows = FileRows(written(everything(), tmp_path / "d.parquet"), "y", memory=MEMORY)
+
+    def fail(chunk: Any) -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        rows.sum(fail)
+    assert not any(thread.name == "newtron-reader" for thread in threading.enumerate())
 
 
 def test_stochastic_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
@@ -365,7 +409,7 @@ def test_an_address_space_several_times_smaller_than_the_file(tmp_path: Path) ->
     pq.write_table(pa.table(dict(zip(names, X.T, strict=True), y=X @ np.arange(p) + 1.0)), small)
     allowed = path.stat().st_size // 3
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(path), str(allowed), "lbfgs", str(small)],
+        [sys.executable, "-c", LIMITED, str(path), str(allowed), "newton", str(small)],
         capture_output=True,
         text=True,
         # Allocators that reserve address space in advance would be counted for what they never use.
