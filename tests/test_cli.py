@@ -740,6 +740,12 @@ def test_files_larger_than_memory(tmp_path: Path) -> None:
     assert "learning the columns: 1,030 of 1,030 rows" in seen.stderr
     assert "parts: 1,030 rows, 9 columns" in seen.stdout
     assert "read in pieces" in re.sub(r"\s+", " ", seen.stdout)
+    assert "No report was written" in re.sub(r"\s+", " ", seen.stdout)
+    assert not (tmp_path / "pieces.html").exists()
+    report = newtron_run("fit", "parts", *words, "--report", "r.html", cwd=tmp_path, code=2)
+    assert "--report: these files are read in pieces" in report.stderr
+    firth = newtron_run("fit", "parts", *words, "--penalty", "firth", cwd=tmp_path, code=2)
+    assert "--penalty firth is for classes" in firth.stderr
     memory, pieces = (newtron.load(tmp_path / f"{name}.newtron") for name in ("memory", "pieces"))
     np.testing.assert_allclose(pieces.coef_, memory.coef_, rtol=1e-10)
     newtron_run("predict", "pieces.newtron", "parts", "--output", "pieces.csv", cwd=tmp_path)
