@@ -135,6 +135,11 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         "finite where classes are separated (default: l2)",
     )
     model.add_argument("--starts", type=_count, default=2, metavar="N", help="starts of each shape (default: 2)")
+    _add_work(fit)
+    _add_output(fit)
+
+
+def _add_work(fit: argparse.ArgumentParser) -> None:
     work = fit.add_argument_group("comparison and work")
     work.add_argument(
         "--holdout",
@@ -159,7 +164,6 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="keep in files of this name where training stands; the same command goes on from there",
     )
     work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
-    _add_output(fit)
 
 
 def _add_output(fit: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from newtron.errors import InputError
 from newtron.estimators.certified import certificate_of
-from newtron.estimators.mix import measured_mix
+from newtron.estimators.mix import Plan, planned
 from newtron.estimators.notebook import account
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.estimators.scaling import Scaling
@@ -65,15 +65,6 @@ def _seed(random_state: Any) -> int:
 def _seed_of_number(number: int) -> int:
     """A number always gives the same seed, and making a generator for it costs as much as a small fit's step."""
     return int(np.random.RandomState(number).randint(np.iinfo(np.int32).max))
-
-
-class _Plan(NamedTuple):
-    """What is trained: the shapes of the members, their starts, the units, and how they are combined."""
-
-    shapes: tuple[Shape, ...]
-    n_starts: int
-    scaling: Scaling
-    combine: str
 
 
 class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
@@ -133,7 +124,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         regression = loss.task == "regression"
         scaling = self._scaling(X, Y, weight, regression)
         bent = partial(scaling.bent, X, weight) if self.standardize else None
-        plan = self._planned(shapes, scaling, (*X.shape, Y.shape[1]), regression, bent)
+        plan = planned(self, shapes, scaling, (*X.shape, Y.shape[1]), bent)
         # In float64 until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
@@ -157,7 +148,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         regression = loss.task == "regression"
         with one_blas_thread():
             scaling = scaling_of(self, seen, regression)
-        plan = self._planned(shapes, scaling, (seen.n_rows, seen.n_features, seen.n_outputs), regression, None)
+        plan = planned(self, shapes, scaling, (seen.n_rows, seen.n_features, seen.n_outputs), None)
         check_memory(self.alpha, plan.shapes, seen)
         weight = weights_of(seen) if plan.combine == "stack" else None
         task = self._task_of(None, None, None, loss, plan, scaled(seen, scaling, regression))
@@ -169,26 +160,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def _fitted(self) -> None:
         """Whatever a subclass derives from the members."""
 
-    def _planned(
-        self,
-        shapes: tuple[Shape, ...] | None,
-        scaling: Scaling,
-        size: tuple[int, int, int],
-        regression: bool,
-        bent: Callable[[], Scaling] | None,
-    ) -> _Plan:
-        """size: rows, columns and outputs. bent: the scaling with bent inputs, where they may be used."""
-        combine, n_starts = getattr(self, "combine", "average"), int(getattr(self, "n_starts", 1))
-        if shapes is not None:
-            return _Plan(shapes, n_starts, scaling, combine)
-        with one_blas_thread():
-            mix = measured_mix(scaling, *size, bent)
-        if combine == "average":
-            combine = "believe" if regression else "stack"
-        return _Plan(mix.shapes, -(-n_starts // mix.share_of_starts), mix.scaling, combine)
-
     def _task_of(
-        self, X: Any, Y: Any, weight: Array | None, loss: Loss, plan: _Plan, source: StreamedRows | None = None
+        self, X: Any, Y: Any, weight: Array | None, loss: Loss, plan: Plan, source: StreamedRows | None = None
     ) -> Task:
         return Task(
             X=X,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Shape, affords_choice
 from newtron.network import Network
+from newtron.parallel import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,34 @@ class Mix:
     shapes: tuple[Shape, ...]
     share_of_starts: int
     scaling: Scaling
+
+
+class Plan(NamedTuple):
+    """What is trained: the shapes of the members, their starts, the units, and how they are combined."""
+
+    shapes: tuple[Shape, ...]
+    n_starts: int
+    scaling: Scaling
+    combine: str
+
+
+def planned(
+    estimator: Any,
+    shapes: tuple[Shape, ...] | None,
+    scaling: Scaling,
+    size: tuple[int, int, int],
+    bent: Callable[[], Scaling] | None,
+) -> Plan:
+    """What an estimator trains. shapes: None is the measured mix. size: rows, columns and outputs. bent: the scaling
+    with bent inputs, where they may be used."""
+    combine, n_starts = getattr(estimator, "combine", "average"), int(getattr(estimator, "n_starts", 1))
+    if shapes is not None:
+        return Plan(shapes, n_starts, scaling, combine)
+    with one_blas_thread():
+        mix = measured_mix(scaling, *size, bent)
+    if combine == "average":
+        combine = "believe" if estimator._task == "regression" else "stack"
+    return Plan(mix.shapes, -(-n_starts // mix.share_of_starts), mix.scaling, combine)
 
 
 def measured_mix(scaling: Scaling, n: int, p: int, n_outputs: int, bent: Callable[[], Scaling] | None) -> Mix:
