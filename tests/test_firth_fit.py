@@ -359,7 +359,8 @@ def screens(capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
 def test_no_sentence_stands_twice_on_a_screen(capsys: pytest.CaptureFixture[str], options: tuple[str, ...]) -> None:
     for screen in screens(capsys, *options):
         sentences = [s for line in screen.splitlines() for s in re.split(r"(?<=[.])\s+|:\s", line.strip())]
-        sentences = [s for s in sentences if len(s) > 25 and s.endswith(".")]
+        # Two trainings (on the training rows, then on all) may end alike and within the same hundredth of a second.
+        sentences = [s for s in sentences if len(s) > 25 and s.endswith(".") and not re.search(r"\d s\.$", s)]
         assert len(sentences) > 1
         assert {s: n for s, n in Counter(sentences).items() if n > 1} == {}
 
