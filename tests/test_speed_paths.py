@@ -21,7 +21,10 @@ import newtron.estimators.plain as plain
 import newtron.estimators.tasks as tasks
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, least_squares
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
+from newtron.linalg import squared
+from newtron.objective import TrainingObjective
 from newtron.rows import ArrayRows
+from newtron.solvers import LBFGS
 
 rng = np.random.default_rng(5)
 X = rng.normal(size=(40, 3))
@@ -350,3 +353,44 @@ def test_classes_are_those_of_a_sort(dtype: Any, spread: int) -> None:
         assert classes.dtype == expected.dtype
         np.testing.assert_array_equal(classes, expected)
         np.testing.assert_array_equal(codes, expected_codes)
+
+
+def test_squares_of_sparse_cells_that_stand_twice() -> None:
+    twice = sp.csr_matrix((np.array([1.0, 2.0, -3.0, 4.0]), np.array([1, 1, 0, 2]), np.array([0, 2, 4])), shape=(2, 3))
+    before = twice.data.copy()
+    assert not twice.has_canonical_format
+    assert np.array_equal(squared(twice).toarray(), np.square(twice.toarray()))
+    assert np.array_equal(twice.data, before)
+    once = sp.csr_array(np.array([[0.0, -2.0], [3.0, 0.0]]))
+    assert np.array_equal(squared(once).toarray(), [[0.0, 4.0], [9.0, 0.0]])
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_curvature_of_a_sample_is_made_where_pairs_are_slow_and_only_there(
+    heavy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[float] = []
+    shares = TrainingObjective.sampled
+
+    def sampled(self: TrainingObjective, share: float) -> TrainingObjective:
+        made.append(share)
+        return shares(self, share)
+
+    monkeypatch.setattr(TrainingObjective, "sampled", sampled)
+    draw = np.random.default_rng(0)
+    p = 60
+    columns = draw.normal(size=(6000, p))
+    if heavy:  # few rows decide, which a sample misses
+        columns = draw.standard_t(1.5, size=(6000, p))
+    score = columns @ draw.normal(size=p)
+    y = (score / np.std(score) * 3.0 + draw.logistic(size=6000) > 0).astype(int)
+    model = PerceptronClassifier(alpha=1.0, solver="lbfgs").fit(columns, y)
+    assert model.solution_.converged
+    if heavy:
+        assert len(made) > 1
+        assert (
+            model.solution_.n_iter
+            < PerceptronClassifier(alpha=1.0, solver=LBFGS(sample_below=0)).fit(columns, y).solution_.n_iter
+        )
+    else:
+        assert len(made) == 1  # the rows of the warm start

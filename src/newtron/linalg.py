@@ -19,6 +19,16 @@ def is_sparse(X: Matrix) -> bool:
     return not isinstance(X, np.ndarray)
 
 
+def squared(X: Matrix) -> Matrix:
+    """The squares of all cells, as sparse as X."""
+    if not is_sparse(X):
+        return np.square(X)
+    if not X.has_canonical_format:  # two cells of one place are one number, their sum
+        X = X.copy()
+        X.sum_duplicates()
+    return X.power(2)  # of the cells stored: several times quicker than X.multiply(X), which looks for common ones
+
+
 def cross(A: Matrix, B: Array) -> Array:
     """A'B for dense or sparse A; always dense."""
     return np.asarray(A.T @ B)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import is_sparse
+from newtron.linalg import is_sparse, squared
 
 Array = NDArray[np.floating]
 
@@ -178,7 +178,7 @@ def _sparse_spread(X: Any, weight: Array | None) -> Array:
     w = np.ones(X.shape[0]) if weight is None else weight
     total = float(w.sum(dtype=np.float64))
     mean = X.T @ w / total
-    variance = np.maximum(X.multiply(X).T @ w / total - np.square(mean), 0.0)
+    variance = np.maximum(squared(X).T @ w / total - np.square(mean), 0.0)
     spread = np.sqrt(variance)
     spread[spread <= 1e-7 * np.abs(mean)] = 1.0
     spread[spread == 0.0] = 1.0

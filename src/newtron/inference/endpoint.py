@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from newtron.inference.gap import curvature_bound, penalty_bound
 from newtron.inference.rounding import Rounding, rounding_of
 from newtron.inference.spectrum import LANCZOS_STEPS, Spectrum, exact_spectrum, lanczos, visible_basis
-from newtron.linalg import is_sparse
+from newtron.linalg import squared
 from newtron.objective import TrainingObjective
 from newtron.parallel import one_blas_thread
 from newtron.rows import Chunk
@@ -220,7 +220,7 @@ def _read(objective: TrainingObjective, params: Array) -> _RowFacts:
         facts = _RowFacts()
         for block in objective.blocks(chunk):
             X = block.X
-            lengths = (X.multiply(X) if is_sparse(X) else np.square(X)) @ squares
+            lengths = squared(X) @ squares
             radius = float(np.sqrt(np.max(lengths, initial=0.0) + float(network.intercept)))
             facts += _RowFacts(radius * 1.001, block.y.shape[0], has_kinks and _on_a_kink(objective, cast, X))
         return facts

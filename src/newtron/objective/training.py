@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from newtron.errors import InputError
 from newtron.least_squares import solve_least_squares
-from newtron.linalg import is_sparse
+from newtron.linalg import is_sparse, squared
 from newtron.losses import Loss
 from newtron.network import Network, short_buffer
 from newtron.objective import linear
@@ -373,5 +373,4 @@ class _Largest:
 def _squares(block: Chunk) -> Array:
     """(p,) weighted sums of the squares of the columns."""
     weight = np.ones(block.y.shape[0], block.y.dtype) if block.weight is None else block.weight
-    squared = block.X.multiply(block.X) if is_sparse(block.X) else np.square(block.X)
-    return np.asarray(squared.T @ weight)
+    return np.asarray(squared(block.X).T @ weight)

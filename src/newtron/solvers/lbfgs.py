@@ -2,8 +2,8 @@
 
 For a perceptron of moderate size the initial matrix is the Hessian on a sample of the rows, and the start is that
 sample's own optimum: then a handful of passes over all rows is enough, whatever the condition of the columns, where
-plain L-BFGS takes the more the worse it is. Every few steps the matrix is renewed from a larger sample, so that rows
-which a sample represents badly (heavy tails) end in the Hessian of all rows. Elsewhere the initial matrix is the
+plain L-BFGS takes the more the worse it is. Where steps stay slow the matrix is renewed from a larger sample, so that
+rows which a sample represents badly (heavy tails) end in the Hessian of all rows. Elsewhere the initial matrix is the
 scaled identity. Source: Byrd, Chin, Neveitt & Nocedal 2011 (sub-sampled Hessians with exact gradients).
 """
 
@@ -25,15 +25,19 @@ from newtron.solvers.line_search import wolfe
 Array = NDArray[np.floating]
 Pairs = tuple[tuple[Array, Array], ...]
 
-# The sampled curvature is renewed after so many steps if they shrank the decrement by less than this factor each, from
-# so many times more rows.
-_RENEW, _RATE, _GROWTH = 4, 0.4, 4.0
+# Where steps shrink the decrement by less than this factor each, the curvature is made anew, from so many times more
+# rows; but not before as many steps, and at the least so many, as the passes over all rows that this costs. What is
+# spent on matrices that are not needed is then never more than what is spent on steps.
+_RATE, _GROWTH, _RENEW = 0.4, 4.0, 4
+# A matrix of P parameters from all rows costs P / 20 passes: it is arithmetic, a pass is reading.
+_PER_PASS = 20
 # To what gradient the optimum of a sample is sought, which is about the gradient of all rows there, and in how many
 # steps.
 _WARM_TOL, _WARM_STEPS = 3e-3, 10
-# With the Hessian of a sample each step leaves so much / sqrt(rows per parameter) of the gradient of all rows; so it
-# does of the sample's without a matrix, where the columns are as good as independent and a matrix shows mere noise.
-_NOISE = 2.0
+# With the Hessian of a sample each step leaves about 2 / sqrt(rows per parameter) of the gradient of all rows, at some
+# cost. Pairs alone are tried first where on the sample they, still learning, left up to twice that: where columns are
+# as good as independent they need fewer passes, and where they are not a few steps show it.
+_NOISE = 4.0
 # Steps without a smaller gradient, once values no longer tell, that are the end.
 _PATIENCE = 3
 
@@ -97,8 +101,8 @@ class LBFGS(Solver):
         return objective.is_linear and objective.n_params < self.sample_below
 
     def _warm(self, sample: Objective, params: Array) -> tuple[Array, Pairs, Factor | None]:
-        """About the optimum of the sample; and, where it was reached without a matrix and quicker than the sample's
-        matrix could do for all rows, the pairs that did it, else that matrix if it is known."""
+        """About the optimum of the sample; and, where it was reached without a matrix and about as quickly as the
+        sample's matrix would do it for all rows, the pairs that did it, else that matrix if it is known."""
         plain = _follow(replace(self, sample_below=0), sample, params)
         if plain.rate < _NOISE * sample.rows_per_parameter**-0.5:
             return plain.state.params, plain.state.pairs, None
@@ -112,8 +116,8 @@ class LBFGS(Solver):
 
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         slow = not state.decrement <= _RATE**state.age * state.renewed_at
-        if state.age >= _RENEW and slow and self._samples(objective):
-            share = min(1.0, _GROWTH * state.share or self.sample)
+        share = min(1.0, _GROWTH * state.share or self.sample)
+        if slow and self._samples(objective) and state.age >= max(_RENEW, share * objective.n_params / _PER_PASS):
             factor = _factor(_curvature(objective.sampled(share), state.params))
             state = replace(state, factor=factor, age=0, share=share, seen_at=state.params, renewed_at=state.decrement)
         direction = -self._times_inverse(objective, state, state.gradient)
