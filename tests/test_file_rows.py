@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from newtron import (
@@ -26,6 +27,7 @@ from newtron import (
     PerceptronRegressor,
 )
 from newtron.errors import InputError
+from newtron.estimators import from_files
 from newtron.solvers import SOLVERS
 from newtron.table import convert, files, learn_schema, read_table
 from newtron.table.learn_stream import learn_stream
@@ -441,17 +443,36 @@ def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path
     np.testing.assert_allclose(
         [member.share for member in found.members_], [member.share for member in expected.members_], atol=1e-3
     )
-    assert found.temperature_ == 1.0
+    assert found.temperature_ == expected.temperature_
 
 
-def test_a_network_from_files_has_no_intervals_and_says_why(tmp_path: Path) -> None:
-    rows = FileRows(written(everything(300), tmp_path / "d.parquet"), "y", memory=MEMORY)
-    model = NetworkRegressor(n_starts=1, max_iter=5).fit_rows(rows)
-    assert {member.hidden for member in model.members_} == {(), (10,), (8, 8)}
-    with pytest.raises(InputError, match="has no predictive distribution: it was trained on rows in files"):
-        model.predict_interval(np.zeros((1, rows.n_features)))
-    perceptron = PerceptronRegressor().fit_rows(rows)
-    assert perceptron.predict_interval(np.zeros((1, rows.n_features))).shape == (1, 2)
+@pytest.mark.parametrize("looked_at", [20_000, 150], ids=["all rows", "some"])
+def test_how_sure_a_network_is_is_learnt_from_files_too(
+    looked_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(from_files, "_STANDING_FOR_ALL", looked_at)
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(300, 3))
+    frame = pd.DataFrame(X, columns=list("abc"))
+    frame["y"] = np.sin(2.0 * X[:, 0]) + 0.3 * rng.normal(size=300)
+    path = written(frame, tmp_path / "d.parquet", 64)
+    model = NetworkRegressor(hidden=(5,), n_starts=2)
+    found, expected = model.fit_rows(FileRows(path, "y", memory=MEMORY)), clone(model).fit(X, frame.y)
+    for what in ("noise_std", "model_std"):
+        seen, known = (getattr(m.predict_uncertainty(X), what) for m in (found, expected))
+        if looked_at > 300:
+            np.testing.assert_allclose(seen, known, rtol=1e-5)
+        else:  # half of the rows tell of the noise alone: how far the mean is known has been learnt from all
+            np.testing.assert_allclose(np.median(seen / known), 1.0, atol=0.2)
+    covered = found.predict_interval(X, 0.9)
+    assert 0.85 < np.mean((covered[:, 0] < frame.y) & (frame.y < covered[:, 1])) < 0.97
+
+    labels = np.where(frame.y + 0.5 * rng.normal(size=300) > 0.0, "yes", "no")
+    path = written(frame.assign(y=labels), tmp_path / "c.parquet", 64)
+    network = NetworkClassifier(hidden=(8,), alpha=0.01, n_starts=2)
+    found, expected = network.fit_rows(FileRows(path, "y", memory=MEMORY)), clone(network).fit(X, labels)
+    assert expected.temperature_ != 1.0
+    assert found.temperature_ == pytest.approx(expected.temperature_, rel=1e-9 if looked_at > 300 else 0.3)
 
 
 def test_separated_classes_in_files(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from newtron.errors import InputError
 from newtron.estimators.logistic import is_firth
 from newtron.estimators.scaling import Scaling
-from newtron.estimators.training import Shape
+from newtron.estimators.training import Shape, Task
 from newtron.linalg import is_sparse
 from newtron.losses import Loss, loss_for
 from newtron.rows.base import Chunk
@@ -22,8 +22,8 @@ Array = NDArray[np.floating]
 
 # Bytes that the leave-one-out loss keeps for each row and output, copies among them.
 _ROW_LEFT_OUT = 64
-# So many rows tell whether a column is far from zero.
-_LOOKED_AT = 1000
+# So many rows tell whether a column is far from zero, and so many how far off predictions are.
+_LOOKED_AT, _STANDING_FOR_ALL = 1000, 20_000
 
 
 def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
@@ -106,22 +106,35 @@ def scaling_of(estimator: Any, rows: StreamedRows, regression: bool) -> Scaling:
         shift = 1.0 if estimator.fit_intercept else 0.0
         return Scaling(shift * mean, spread, shift * y_mean, y_spread)
     plain = Scaling.none(rows.n_features, rows.n_outputs)
-    if estimator.takes_means_out(regression) and far_from_zero(looked_at(rows)):
+    if estimator.takes_means_out(regression) and far_from_zero(looked_at(rows).X):
         return replace(plain, x_center=moments(rows, with_y=False)[0])
     return plain
 
 
-def looked_at(rows: StreamedRows) -> Array:
-    """Some rows of X."""
-    found: list[Array] = []
+def looked_at(rows: StreamedRows, most: int = _LOOKED_AT, seed: int = 0) -> Chunk:
+    """Some rows, in memory."""
+    chunks: list[Chunk] = rows.sample(most, np.random.default_rng(seed)).sum(lambda chunk: [chunk])
+    assert not any(is_sparse(chunk.X) for chunk in chunks)
+    weight = [chunk.weight for chunk in chunks if chunk.weight is not None]
+    return Chunk(
+        np.concatenate([chunk.X for chunk in chunks]),
+        np.concatenate([chunk.y for chunk in chunks]),
+        np.concatenate(weight) if weight else None,
+        slice(0, sum(len(chunk.y) for chunk in chunks)),
+    )
 
-    def add(chunk: Chunk) -> float:
-        assert not is_sparse(chunk.X)
-        found.append(chunk.X)
-        return 0.0
 
-    rows.sample(_LOOKED_AT, np.random.default_rng(0)).sum(add)
-    return np.concatenate(found)
+def in_memory(task: Task) -> Task:
+    """The task on rows of its source, already in scaled units: on all of them, or on as many as are looked at, each of
+    which then counts for all those that it stands for."""
+    assert task.source is not None
+    seen = looked_at(task.source, _STANDING_FOR_ALL, task.seed)
+    weight, total = seen.weight, task.source.total_weight
+    if len(seen.y) < task.source.n_rows:
+        counted = np.ones(len(seen.y)) if weight is None else weight
+        weight = counted * (total / float(counted.sum()))
+    unscaled = Scaling.none(task.source.n_features, task.source.n_outputs)
+    return replace(task, X=seen.X, Y=seen.y, weight=weight, scaling=unscaled, source=None, checkpoint=None)
 
 
 def moments(rows: StreamedRows, with_y: bool) -> tuple[Array, Array, Array, Array]:

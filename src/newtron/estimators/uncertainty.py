@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
+from newtron.estimators.from_files import in_memory
 from newtron.estimators.training import Member, Task, train_members
 from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_of_perceptron
 from newtron.inference.mixture import Mixture
@@ -29,15 +30,14 @@ _BLOCK = 8192
 
 def learn_predictive(task: Task, members: list[Member]) -> RegressionPredictive | str:
     """The predictive distribution of an average of networks, or the sentence why there is none."""
-    if task.source is not None:
-        return (
-            "it was trained on rows in files, and what the noise is learnt from must be in memory: for intervals, fit "
-            "to as many rows as memory holds."
-        )
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str):
         return posteriors
+    all_rows = task.source is None
+    if task.source is not None:
+        n_rows, task = task.source.n_rows, in_memory(task)
+        all_rows = len(task.Y) == n_rows
     if freedom(posteriors, task.weight, *task.Y.shape) <= 0.0:
         return _nothing_left(task.weight is not None)
     try:
@@ -46,7 +46,8 @@ def learn_predictive(task: Task, members: list[Member]) -> RegressionPredictive 
             found = of_networks(posteriors, share, task.loss, task.scaling.inputs(task.X), task.Y, task.weight)
         # Whoever has ended the training waits for no more of it.
         ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
-        if _flattered(task, posteriors) and not ended:
+        # What a few of many rows teach another network says nothing of one that has learnt from all.
+        if all_rows and _flattered(task, posteriors) and not ended:
             found = replace(found, stretch=_stretch(task, sharing))
     except np.linalg.LinAlgError:
         return _NOT_FINITE
@@ -103,15 +104,14 @@ def posteriors_of(members: list[Member], loss: Loss) -> tuple[Posterior, ...] | 
 
 
 def learn_class_temperature(task: Task, members: list[Member]) -> float:
-    """That of an average of networks trained on the log loss; 1, no change, where a member has no posterior, and for
-    rows that are not in memory."""
-    if task.source is not None:
-        return 1.0
+    """That of an average of networks trained on the log loss; 1, no change, where a member has no posterior."""
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str) or task.loss.name != "log_loss":
         return 1.0
     share = np.array([member.share for member in sharing])
+    if task.source is not None:
+        task = in_memory(task)
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
             return learn_temperature(posteriors, share, task.loss, task.scaling.inputs(task.X), task.Y, task.weight)
