@@ -9,11 +9,14 @@ import pytest
 import scipy.stats
 
 from newtron.gauss_newton import jacobian
+from newtron.inference.evidence import evidence_at
 from newtron.inference.information import keep
 from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_at, posterior_of_perceptron
 from newtron.inference.leave_one_out import left_out, some_rows
 from newtron.inference.mixture import Mixture
 from newtron.inference.noise import _TScale, fit_scale
+from newtron.inference.row_removal import without_row
+from newtron.inference.rows_left_out import leave_one_out, loo_and_slope
 from newtron.inference.temperature import class_variance, every_class, learn_temperature, tempered
 from newtron.losses import loss_for
 from newtron.network import Network
@@ -184,6 +187,62 @@ def test_left_out_log_loss_is_near_the_refit() -> None:
         )
     assert np.abs(found - refits).max() < 0.02
     assert np.abs(fitted - refits).max() > 0.05
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_leaving_a_row_out_takes_its_curvature_away(k: int) -> None:
+    """Against A - J'HJ inverted; leverages near 1 are there, too."""
+    J, root = rng.normal(size=(50, k, 6)), rng.normal(size=(50, k, k))
+    H = root @ root.transpose(0, 2, 1)
+    others = np.diag(10.0 ** rng.uniform(-4.0, 2.0, size=6))
+    V = np.array([j @ np.linalg.solve(others + j.T @ h @ j, j.T) for j, h in zip(J, H, strict=True)])
+    found = without_row(V, H)
+    expected = J @ np.linalg.inv(others) @ J.transpose(0, 2, 1)
+    scale = np.abs(expected).max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(found.spread / scale, expected / scale, atol=1e-8)
+    assert (np.einsum("nab,nba->n", V, H) > 0.99 * k).any()
+    assert not found.alone.any()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_row_of_leverage_one_stands_alone(k: int) -> None:
+    """I - V H is exactly singular, all of it or in one direction, where a plain solver raises or divides by zero."""
+    one = np.diag([1.0] + [0.25] * (k - 1))
+    V, H = np.array([np.eye(k), one, 0.5 * np.eye(k), np.zeros((k, k))]), np.tile(np.eye(k), (4, 1, 1))
+    with np.errstate(all="raise"):
+        found = without_row(V, H)
+    assert found.alone.tolist() == [True, True, False, False]
+    assert found.spread[0, 0, 0] == found.spread[1, 0, 0] == pytest.approx(1e10)
+    np.testing.assert_allclose(found.spread[1, 1:, 1:], np.eye(k - 1) / 3.0)  # what others know stays known
+    np.testing.assert_allclose(found.spread[2:], [np.eye(k), np.zeros((k, k))], atol=1e-15)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_both_leave_one_outs_meet_a_row_that_alone_has_a_column(k: int) -> None:
+    X, Y = rng.normal(size=(12, 3)), rng.normal(size=(12, k))
+    X[:, 2] = np.arange(12) == 5  # only row 5 says anything of the third column
+    objective = TrainingObjective(Network((3, k)), loss_for("regression", None, k), ArrayRows(X, Y), 0.0)
+    params = minimize(objective, np.zeros(objective.n_params), Newton()).params
+    known = evidence_at(objective, params)
+    assert known is not None
+    by_objective = leave_one_out(objective, params, known.inverse)
+    by_posterior = left_out(posterior_at(objective, params), objective.loss, X, Y)
+    others = np.arange(12) != 5
+    np.testing.assert_allclose(by_objective.raw[others], by_posterior.raw[others], rtol=1e-9)
+    assert np.isfinite(by_posterior.raw).all()
+    assert by_posterior.spread[5, 0, 0] > 1e8
+    assert by_objective.loss[5] == np.inf == by_objective.value
+    assert np.isfinite(by_objective.loss[others]).all()
+    slope = loo_and_slope(objective, params, known, np.ones((1, objective.n_params)))
+    assert slope[0] == np.inf
+
+
+@pytest.mark.parametrize(("task", "k", "hidden", "weighted"), PROBLEMS)
+def test_evidence_and_posterior_count_the_same_parameters(task: str, k: int, hidden: Any, weighted: bool) -> None:
+    objective, _, _, _, params = problem(task, k, hidden, weighted)
+    known = evidence_at(objective, params)
+    assert known is not None
+    assert known.effective_parameters == pytest.approx(posterior_at(objective, params).effective, rel=1e-9)
 
 
 def test_rows_that_do_not_weigh_are_not_left_out() -> None:

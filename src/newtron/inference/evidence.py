@@ -67,7 +67,7 @@ def evidence_at(objective: TrainingObjective, params: Array) -> Evidence | None:
     if factor is None:
         return None
     inverse = factor.inverse() / weight
-    determined = np.clip(1.0 - alpha * np.diagonal(inverse), 0.0, 1.0)
+    determined = determined_parameters(alpha, np.diagonal(inverse))
     energy = found.value * weight
     log_det = factor.log_determinant + objective.n_params * np.log(weight)
     flat = int(bare.sum())
@@ -79,6 +79,12 @@ def evidence_at(objective: TrainingObjective, params: Array) -> Evidence | None:
     noise = max(2.0 * energy / seen, np.finfo(np.float64).tiny)
     value -= 0.5 * seen * (1.0 + np.log(noise)) + 0.5 * weight * objective.rows.n_outputs * np.log(2.0 * np.pi)
     return Evidence(value, noise, determined, inverse)
+
+
+def determined_parameters(prior: Array, variance: Array) -> Array:
+    """(P,) how far the data and not the prior determine each parameter, 1 - prior * variance, between 0 and 1; their
+    sum is MacKay's gamma, P - trace(diag(prior) A^-1). variance: diagonal of A^-1, in the prior's units."""
+    return np.clip(1.0 - prior * variance, 0.0, 1.0)
 
 
 def noise_variance(objective: TrainingObjective, params: Array, value: float, effective: float | None = None) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.gauss_newton import jacobian
+from newtron.inference.evidence import determined_parameters
 from newtron.inference.information import Information, penalty_root, square
 from newtron.least_squares import upper
 from newtron.linalg import factorize, is_sparse
@@ -170,10 +171,10 @@ def _fix_what_no_row_sees(network: Network, loss: Loss, penalty: Array, A: Array
 
 
 def _effective(U: Array, prior: Array) -> float:
-    """P - trace(diag(prior) A^-1)."""
+    """Number of parameters that the data determine."""
     if not prior.any():
         return float(U.shape[0])
     from scipy.linalg.lapack import dtrtri
 
     inverse = dtrtri(U.T, lower=1)[0]  # L^-1 with A = LL', so A^-1 has the squares of its columns on the diagonal
-    return float(U.shape[0] - prior @ np.square(inverse).sum(axis=0))
+    return float(determined_parameters(prior, np.square(inverse).sum(axis=0)).sum())

@@ -1,11 +1,7 @@
 """What a model says about a row when trained without it, from the one model trained with all rows.
 
-One Newton step away from the optimum with all rows, by the Sherman-Morrison-Woodbury formula from the curvature that
-is factored once: with V = J A^-1 J' of the row, its loss's gradient g and Hessian H at the raw prediction z,
-
-    z without the row = z + (I - V H)^-1 V g,    V without the row = (I - V H)^-1 V.
-
-For squared error the residual becomes r / (1 - h) with the leverage h = V: exact for a perceptron (Allen 1974, PRESS),
+One Newton step away from the optimum with all rows (`row_removal`), from the curvature that is factored once. For
+squared error the residual becomes r / (1 - h) with the leverage h: exact for a perceptron (Allen 1974, PRESS),
 linearised for a network. For the log loss it is the approximate leave-one-out of Rad & Maleki 2020.
 """
 
@@ -17,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.inference.laplace import Posterior
+from newtron.inference.row_removal import without_row
 from newtron.losses import Loss
 
 Array = NDArray[np.floating]
@@ -53,12 +50,7 @@ def left_out(posterior: Posterior, loss: Loss, X: Any, Y: Array, weight: Array |
         of_row = loss.pointwise(Y[rows].astype(np.float64), z, 2, gauss_newton=True)
         assert of_row.gradient is not None
         assert of_row.hessian is not None
-        less = removed[rows, None, None]
-        if k == 1:
-            # A row that alone determines some direction has h = 1: nothing is known about it without itself.
-            rest = np.maximum(1.0 - less * V * of_row.hessian, np.finfo(np.float64).eps)
-            spread[rows] = V / rest
-        else:
-            spread[rows] = np.linalg.solve(np.eye(k) * (1.0 + 1e-12) - less * (V @ of_row.hessian), V)
+        # A row that alone determines some direction is left with next to no knowledge of itself: a huge spread.
+        spread[rows] = without_row(V, removed[rows, None, None] * of_row.hessian).spread
         raw[rows] = z + removed[rows, None] * np.einsum("mcd,md->mc", spread[rows], of_row.gradient)
     return LeftOut(raw, spread)

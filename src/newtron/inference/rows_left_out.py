@@ -1,9 +1,7 @@
 """Predictions for rows that were left out, from one factorisation at the optimum, and penalties chosen by them.
 
-Leaving row i out of an optimum takes its gradient g and curvature H away; one Newton step from there moves its own raw
-prediction to
-
-    z̃ = z + (I - V H)^-1 V g,     V = J A^-1 J',     A = Σ_i weight_i J'HJ + diag(alpha).
+Leaving row i out of an optimum takes its gradient and curvature away, and one Newton step from there moves its own raw
+prediction (`row_removal`), with A = Σ_i weight_i J'HJ + diag(alpha).
 
 For least squares the step is exact: the residual r becomes r / (1 - h) (Allen 1974; Golub, Heath & Wahba 1979). For
 other losses it is one step of the many that leaving out would take (Pregibon 1981; Rad & Maleki 2020). A row of
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.gauss_newton import jacobian
 from newtron.inference.evidence import Evidence, evidence_at, mean_curvature
+from newtron.inference.row_removal import Removal, without_row
 from newtron.network import Linearization
 from newtron.objective import TrainingObjective
 from newtron.rows import Chunk
@@ -62,16 +61,15 @@ class LeftOut:
 
 @dataclass
 class _Row:
-    """One block of rows at an optimum. J (P, k, n), SJ = A^-1 J, V (n, k, k), g (n, k) and H (n, k, k) of what is left
+    """One block of rows at an optimum. SJ = A^-1 J (P, k, n), V (n, k, k), g (n, k) and H (n, k, k) of what is left
     out, step = z̃ - z."""
 
     at: Linearization
-    J: Array
     SJ: Array
     V: Array
     g: Array
     H: Array
-    M: Array
+    without: Removal
     step: Array
 
 
@@ -86,9 +84,8 @@ def _row(objective: TrainingObjective, params: Array, inverse: Array, block: Chu
     V = np.einsum("pcn,pdn->ncd", J, SJ)
     once = np.ones(n) if block.weight is None else np.minimum(block.weight, 1.0)
     g, H = row.gradient * once[:, None], row.hessian * once[:, None, None]
-    M = np.eye(k) - V @ H
-    step = np.linalg.solve(M, (V @ g[:, :, None]))[:, :, 0]
-    return _Row(at, J, SJ, V, g, H, M, step)
+    without = without_row(V, H)
+    return _Row(at, SJ, V, g, H, without, (without.spread @ g[:, :, None])[:, :, 0])
 
 
 def _blocks(objective: TrainingObjective, chunk: Chunk) -> list[Chunk]:
@@ -100,13 +97,13 @@ def _blocks(objective: TrainingObjective, chunk: Chunk) -> list[Chunk]:
 def leave_one_out(objective: TrainingObjective, params: Array, inverse: Array) -> LeftOut:
     """Of all rows, in their order. params: an optimum; inverse: (P, P) A^-1, as in `Evidence`.
 
-    A row whose leverage is 1 has no model without it; its loss is then inf or huge.
+    A row whose leverage is 1 has no model without it; its loss is then inf.
     """
 
     def of_block(block: Chunk) -> LeftOut:
         row = _row(objective, params, inverse, block)
         raw = row.at.output + row.step
-        loss = objective.loss.pointwise(block.y, raw, 0).value
+        loss = np.where(row.without.alone, np.inf, objective.loss.pointwise(block.y, raw, 0).value)
         return LeftOut(raw, loss, np.ones(len(loss)) if block.weight is None else block.weight)
 
     def of_chunk(chunk: Chunk) -> LeftOut:
@@ -150,7 +147,7 @@ def loo_and_slope(objective: TrainingObjective, params: Array, evidence: Evidenc
             value, gradient, _ = out.weighted(block.weight)
             assert gradient is not None
             once = 1.0 if block.weight is None else np.minimum(block.weight, 1.0)[:, None, None]
-            total[0] += value
+            total[0] += np.inf if row.without.alone.any() else value
             for g, (change, move) in enumerate(zip(dA, dparams, strict=True), start=1):
                 dz = row.at.jvp(move)
                 dH = _hessian_change(loss.hessian_change(row.at.output, dz)) * once
@@ -159,7 +156,7 @@ def loo_and_slope(objective: TrainingObjective, params: Array, evidence: Evidenc
                 dg = (row.H @ dz[:, :, None])[:, :, 0]
                 right = dV @ row.g[:, :, None] + row.V @ dg[:, :, None]
                 right += (dV @ row.H + row.V @ dH) @ row.step[:, :, None]
-                moved = dz + np.linalg.solve(row.M, right)[:, :, 0]
+                moved = dz + (right + row.without.spread @ (row.H @ right))[:, :, 0]
                 total[g] += float(np.vdot(gradient, moved))
         return total
 
