@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ from sklearn.exceptions import ConvergenceWarning
 from newtron import (
     InputError,
     NetworkClassifier,
+    NetworkRegressor,
     Newton,
     PerceptronClassifier,
     PerceptronRegressor,
     Stochastic,
     minimize,
 )
+from newtron.cli.stages import ending, sentences
 from newtron.objective import Evaluation, Objective
 from newtron.solvers import Progress, Status
 
@@ -141,6 +144,32 @@ def test_an_interrupt_keeps_the_members_that_are_finished() -> None:
     model = quietly(NetworkClassifier(hidden=(3,), n_starts=3, n_jobs=1, callback=interrupt), X, y)
     assert [m.solution.converged for m in model.members_] == [True, False]
     assert model.members_[1].solution.status is Status.INTERRUPTED
+
+
+def test_members_that_do_not_predict_are_not_counted() -> None:
+    """The command line, the certificate and the warning speak of the same members."""
+    rng = np.random.default_rng(3)
+    X = rng.uniform(-2.0, 2.0, size=(120, 2))
+    y = np.sin(2.0 * X[:, 0]) * X[:, 1] + 0.2 * rng.normal(size=120)
+    model = NetworkRegressor(n_starts=1).fit(X, y)
+    assert [member.share for member in model.members_] == [0.0, 0.25, 0.25, 0.25, 0.25]
+    assert ending(model) == "5 members, of which 4 predict: 4 converged"
+    assert model.certificate_.sentence == "All 4 members that predict, of 5 trained, converged."
+    line, first = model.members_[:2]
+    unfinished = replace(line.solution, status=Status.MAX_ITER)
+    model.members_[0] = replace(line, solution=unfinished)  # nobody asks how it ended
+    assert ending(model) == "5 members, of which 4 predict: 4 converged"
+    assert sentences(model) == [first.solution.sentence]
+    model.members_[1] = replace(first, solution=unfinished)
+    assert ending(model) == "5 members, of which 4 predict: 1 stopped at the iteration limit and 3 converged"
+    assert model.certificate_.sentence.startswith("3 of 4 members that predict, of 5 trained, converged. Of the ")
+    with pytest.warns(ConvergenceWarning, match="^1 of 4 members that predict: Not converged"):
+        model._warn(2)
+    model.members_ = model.members_[1:]
+    assert ending(model) == "4 members: 1 stopped at the iteration limit and 3 converged"
+    assert model.certificate_.sentence.startswith("3 of 4 members converged. Of the others:")
+    with pytest.warns(ConvergenceWarning, match="^1 of 4 members: Not converged"):
+        model._warn(2)
 
 
 def test_batches_of_rare_weights() -> None:

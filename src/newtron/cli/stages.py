@@ -164,17 +164,25 @@ def _fit(estimator: Any, columns: Columns, y: NDArray[Any] | None, checkpoint: s
 
 
 def ending(estimator: Any) -> str:
-    """'6 iterations, converged' or '3 members: 2 converged and 1 stopped at the iteration limit'."""
-    solutions: list[Solution] = [member.solution for member in estimator.members_]
-    if len(solutions) == 1:
+    """'6 iterations, converged' or '3 members: 2 converged and 1 stopped at the iteration limit'; where not all that
+    were trained predict, '9 members, of which 8 predict: 8 converged'."""
+    n_trained, solutions = len(estimator.members_), _of_those_that_predict(estimator)
+    if n_trained == 1:
         return f"{count(solutions[0].n_iter, 'iteration')}, {ENDS[solutions[0].status]}"
     tally = Counter(ENDS[solution.status] for solution in solutions)
-    return f"{count(len(solutions), 'member')}: {joined(f'{n} {end}' for end, n in tally.items())}"
+    ends = joined(f"{n} {end}" for end, n in tally.items())
+    n = len(solutions)
+    part = "" if n == n_trained else f", of which {n:,} predict{'s' if n == 1 else ''}"
+    return f"{count(n_trained, 'member')}{part}: {ends}"
 
 
 def sentences(estimator: Any) -> list[str]:
-    """Each way in which members ended, in whole sentences."""
-    return list(dict.fromkeys(member.solution.sentence for member in estimator.members_))
+    """Each way in which the members that predict ended, in whole sentences."""
+    return list(dict.fromkeys(solution.sentence for solution in _of_those_that_predict(estimator)))
+
+
+def _of_those_that_predict(estimator: Any) -> list[Solution]:
+    return [member.solution for member in estimator.members_ if member.share]
 
 
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.]) (?=[A-Z])")

@@ -276,15 +276,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def _warn(self, level: int) -> None:
         """level: of the caller whom the warning names, as in `warnings.warn`."""
         # A stop by rule is what the stochastic solver is for; every other end that is no convergence is told.
-        poor = [
-            member.solution
-            for member in self.members_
-            if member.share and not (member.solution.converged or member.solution.status is Status.EARLY_STOPPED)
-        ]
+        used = [member.solution for member in self.members_ if member.share]
+        poor = [solution for solution in used if not (solution.converged or solution.status is Status.EARLY_STOPPED)]
         if not poor:
             return
-        n = len(self.members_)
-        who = f"{len(poor)} of {n} members: " if n > 1 else ""
+        predict = "" if len(used) == len(self.members_) else " that predict"
+        who = f"{len(poor)} of {len(used)} members{predict}: " if len(used) > 1 else ""
         warnings.warn(f"{who}{poor[0].sentence}", ConvergenceWarning, stacklevel=level)
 
     @property

@@ -255,13 +255,15 @@ def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompu
         return replace(best, _recompute=recompute)
     judged = [c for c, has_part in zip(certificates, used, strict=True) if has_part]
     poor = [c for c in judged if not c.converged]
+    all_predict = len(judged) == len(certificates)
+    who = f"{len(judged)} members" + ("" if all_predict else f" that predict, of {len(certificates)} trained,")
     if len(judged) == 1:
         sentence = f"The best of {len(certificates)} members: {judged[0].sentence}"
     elif poor:
         reasons = " ".join(dict.fromkeys(c.sentence for c in poor))
-        sentence = f"{len(judged) - len(poor)} of {len(judged)} members converged. Of the others: {reasons}"
+        sentence = f"{len(judged) - len(poor)} of {who} converged. Of the others: {reasons}"
     else:
-        sentence = f"All {len(judged)} members converged."
+        sentence = f"All {who} converged."
     return Certificate(
         converged=not poor,
         sentence=sentence,
