@@ -11,8 +11,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -91,6 +92,42 @@ def run_all(work: Callable[[T], R], items: list[T], threads: int, on_interrupt: 
         except KeyboardInterrupt:
             on_interrupt()
             return [future.result() for future in futures]
+
+
+_waiting = False
+
+
+def is_waiting() -> bool:
+    """Is the main thread in `interruptible`, where a KeyboardInterrupt leaves nothing half done?"""
+    return _waiting
+
+
+def interruptible(work: Callable[[], R]) -> R:
+    """work(), for library code that may take long and hears no signal.
+
+    So that Ctrl-C is obeyed at once, the main thread lets another one do it and waits. Work that is given up so ends by
+    itself some time later, and nobody looks at it."""
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    global _waiting
+    found: Future[R] = Future()
+    settings = copy_context()  # NumPy's errstate among them
+
+    def run() -> None:
+        try:
+            found.set_result(settings.run(work))
+        except BaseException as error:
+            found.set_exception(error)
+
+    try:
+        _waiting = True
+        # A daemon: what was given up does not keep the program from ending.
+        threading.Thread(target=run, name="newtron-library", daemon=True).start()
+        while not wait([found], timeout=0.2).done:  # again and again: some systems tell a waiting thread of no signal
+            pass
+        return found.result()
+    finally:
+        _waiting = False
 
 
 class _BlasThreads:

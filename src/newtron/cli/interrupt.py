@@ -9,6 +9,8 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+from newtron.parallel import is_waiting
+
 _FIRST = b"newtron: stopping at the next step; Ctrl-C again ends at once and writes nothing.\n"
 _SECOND = b"\nnewtron: ended at once; nothing was written.\n"
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -17,9 +19,10 @@ _SHOW_CURSOR = b"\x1b[?25h"
 class Interrupts:
     """While this context is open, Ctrl-C is a wish that training looks at between two steps.
 
-    There is no exception out of nowhere: `asked` turns true, and the callback of a fit raises
-    KeyboardInterrupt in its own thread. Before there is anything to keep (`keeping` is False), Ctrl-C is
-    Python's own; while the model is written (`writing`), it waits for the milliseconds that this takes.
+    There is no exception out of nowhere: `asked` turns true, and the callback of a fit raises KeyboardInterrupt in its
+    own thread, or `interruptible` does while it waits for a library. Before there is anything to keep (`keeping` is
+    False), Ctrl-C is Python's own; while the model is written (`writing`), it waits for the milliseconds that this
+    takes.
     """
 
     def __init__(self) -> None:
@@ -56,6 +59,8 @@ class Interrupts:
         self.asked = True
         if self.announce:
             os.write(2, _FIRST)
+        if is_waiting():  # a long computation without steps can only be given up
+            raise KeyboardInterrupt
 
     def check(self) -> None:
         """Called by training after each step."""

@@ -30,7 +30,7 @@ Array = NDArray[np.floating]
 
 # Ends that somebody else decided: they stay what they are, whatever the classes.
 _FROM_OUTSIDE = (Status.STOPPED, Status.INTERRUPTED, Status.EARLY_STOPPED)
-# Rows times columns times other classes that linear programs are asked about; a minute or so at worst.
+# Rows times columns times other classes that linear programs are asked about: seconds, and minutes at worst.
 _LARGEST = 2e7
 
 
@@ -52,7 +52,13 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
             return _ended(task, objective, member, Separation("none", objective.rows.n_rows, proof=proof))
         if solution.status is Status.INTERRUPTED:
             return member, None
-        return _ended(task, objective, member, _by_programs(task, member, names))
+        try:
+            found = _by_programs(task, member, names)
+        except KeyboardInterrupt:
+            proof = "the search for a plane between them was interrupted"
+            found = Separation("undecided", objective.rows.n_rows, proof=proof)
+            return replace(member, solution=replace(solution, status=Status.INTERRUPTED, note="")), found
+        return _ended(task, objective, member, found)
 
 
 def _by_programs(task: Task, member: Member, names: tuple[str, ...] | None) -> Separation:

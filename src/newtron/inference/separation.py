@@ -13,12 +13,14 @@ such a sum: its gradient. So a fit that has converged is nearly always its own p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.inference.margins import Margins
+from newtron.parallel import interruptible
 
 Array = NDArray[np.floating]
 Index = NDArray[np.integer]
@@ -121,7 +123,8 @@ def find_separation(
     X (n, p) dense or CSR; codes (n,) whole numbers from 0 to n_classes - 1; weight (n,) or None, where rows of weight
     zero do not count; intercept: the planes need not go through zero; names (p,) of the columns.
     start: coefficients and intercepts of a fit, which tell where to look first; any finite ones do.
-    Large data are decided on the rows that matter: violated ones are taken into the program until none is.
+    Large data are decided on the rows that matter: violated ones are taken into the program until none is. That may
+    take a minute; Ctrl-C (KeyboardInterrupt) ends it at once.
     """
     margins = Margins(X, np.asarray(codes), n_classes, weight, intercept)
     names = names or tuple(f"x{j + 1}" for j in range(margins.n_features))
@@ -261,7 +264,8 @@ def _program(A: Any, open_: NDArray[np.bool_]) -> tuple[Array, float]:
     largest = float(np.abs(gain).max(initial=0.0))
     if largest == 0.0:
         return np.zeros(A.shape[1]), 0.0
-    answer = linprog(
+    solve = partial(
+        linprog,
         -gain / largest,
         A_ub=-A,
         b_ub=np.zeros(A.shape[0]),
@@ -273,6 +277,7 @@ def _program(A: Any, open_: NDArray[np.bool_]) -> tuple[Array, float]:
             "maxiter": _ITERATIONS,
         },
     )
+    answer = interruptible(solve)
     if answer.status != 0:
         raise _UndecidedError(f"the linear program ended with status {answer.status} ({answer.message.strip('. ')})")
     return np.asarray(answer.x), -float(answer.fun) * largest
@@ -327,7 +332,8 @@ def _least_sum(A: Any, raised: NDArray[np.bool_], cost: Array, margins: Margins)
     P = margins.n_params
     if margins.intercept:
         cost[P - margins.outputs :] = 0.0
-    answer = linprog(
+    solve = partial(
+        linprog,
         np.r_[cost, cost],
         A_ub=-sparse.hstack([A, -A], format="csr"),
         b_ub=-raised.astype(np.float64),
@@ -335,6 +341,7 @@ def _least_sum(A: Any, raised: NDArray[np.bool_], cost: Array, margins: Margins)
         method="highs",
         options={"maxiter": _ITERATIONS},
     )
+    answer = interruptible(solve)
     if answer.status != 0:
         return None
     params = np.asarray(answer.x[:P] - answer.x[P:])
