@@ -30,7 +30,11 @@ from newtron import (
 from newtron.inference.certificate import Certificate
 from newtron.inference.endpoint import measure
 from newtron.inference.spectrum import exact_spectrum, lanczos, visible_basis
+from newtron.losses import SigmoidSquaredError, SquaredError
 from newtron.model_file import load_bundle
+from newtron.network import Network
+from newtron.objective import TrainingObjective
+from newtron.rows import ArrayRows
 from newtron.solvers import Status, minimize
 
 RNG = np.random.default_rng(11)
@@ -392,15 +396,53 @@ def test_a_unit_switched_off_is_a_flat_direction() -> None:
     assert "a minimum is not proved" in str(found)
 
 
+@pytest.mark.parametrize("learning_rate", [1e6, 1e9])
+def test_a_plateau_is_no_convergence(learning_rate: float, tmp_path: Path) -> None:
+    """Steps too long throw all rows far out on the sigmoid's tails, where the squared error has neither slope nor
+    curvature: a third more than its minimum."""
+    model = PerceptronClassifier(loss="squared_error", solver=GradientDescent(learning_rate=learning_rate))
+    with pytest.warns(match="ended on a plateau"):
+        model.fit(X, TWO)
+    found = model.certificate_
+    assert (model.solution_.status, found.nature, found.converged) == (Status.PLATEAU, "plateau", False)
+    assert found.value > 1.3 * fitted(PerceptronClassifier(loss="squared_error"), TWO).certificate_.value
+    assert "On a plateau nothing tells how near a minimum is" in str(found)
+    assert "minimum. That no lower one exists" not in str(found)
+    assert found.verify(X, TWO)
+    model.save(tmp_path / "m.newtron")
+    assert str(load(tmp_path / "m.newtron").certificate_) == str(found)
+
+
+@pytest.mark.parametrize("far", [12.0, 20.0, 30.0, 34.0, 40.0, 400.0])
+def test_saturated_rows_prove_no_minimum(far: float) -> None:
+    """Every row on the same tail: the gradient is exp(-far), and so is the curvature, of either sign."""
+    for Y in (np.ones((80, 1)), (TWO == "yes").astype(float)[:, None]):
+        objective = TrainingObjective(Network((3, 1)), SigmoidSquaredError(), ArrayRows(X, Y), 0.0)
+        params = np.array([0.0, 0.0, 0.0, -far])
+        solution = minimize(objective, params, LBFGS(), tol=1.0, max_iter=1)
+        end = measure(objective, replace(solution, params=params), thorough=True)
+        assert end.on_plateau
+        assert end.curvature.sign != 1
+    near = minimize(objective, np.zeros(4), LBFGS())
+    end = measure(objective, near, thorough=True)
+    assert not end.on_plateau
+    assert end.curvature.sign == 1
+    # With a tenth of its curvature for a gradient, the same point is near no minimum.
+    weak = replace(end, gradient=np.diagonal(end.hessian) / objective.scale)
+    assert (weak.curvature.sign, weak.curvature.flat > 0) == (0, True)
+    # Units that are dead for every row leave a network without slope or curvature, too.
+    dead = TrainingObjective(Network((3, 2, 1), "relu", False), SquaredError(), ArrayRows(np.abs(X), Y), 0.0)
+    params = -np.ones(dead.n_params)
+    solution = minimize(dead, params, LBFGS())
+    assert solution.n_iter == 0
+    assert measure(dead, solution, thorough=True).on_plateau
+
+
 def test_kinks_take_the_claim_away() -> None:
     grid = np.arange(-3.0, 4.0)[:, None]
     found = NetworkRegressor(hidden=(1,), activation="relu", n_starts=1, standardize=False, max_iter=1)
     objective_rows = fitted(found, np.abs(grid[:, 0]), grid)
     member = objective_rows.members_[0]
-    from newtron.losses import SquaredError
-    from newtron.objective import TrainingObjective
-    from newtron.rows import ArrayRows
-
     objective = TrainingObjective(member.network, SquaredError(), ArrayRows(grid, np.abs(grid)), 0.1)
     on_kink = np.array([1.0, -2.0, 0.5, 0.1])  # max(x - 2, 0): its kink is at the row x = 2
     beside = np.array([1.0, -2.5, 0.5, 0.1])

@@ -36,6 +36,7 @@ ENDS = {
     Status.PRECISION: "converged",
     Status.MAX_ITER: "stopped at the iteration limit",
     Status.STALLED: "stalled before convergence",
+    Status.PLATEAU: "ended on a plateau",
     Status.UNBOUNDED: "without a minimum",
     Status.DIVERGED: "diverged",
     Status.NOT_FINITE: "not finite at the start",

@@ -242,6 +242,8 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, know
     settle(network.split(solution.params)[-1], task.loss, penalised=bool(objective.alpha.any()))
     objective.settled(before, solution.params)
     end = measure(objective, solution)
+    if solution.converged and end.on_plateau:
+        solution = replace(solution, status=Status.PLATEAU)
     information = keep(objective, solution.params, solution.value)
     posterior = None if network.is_linear else posterior_at(objective, solution.params)
     evidence = None if known is None else known.evidence

@@ -33,9 +33,10 @@ class Certificate:
     sentence : str
         Whether, or why not.
     nature : str
-        "minimum" (convex: the lowest there is; else a local one), "flat" (rounding hides the curvature of some
-        directions, and in all others it is positive), "saddle", "not proved" (no negative curvature was found, but
-        not all of it was seen) or "not stationary" (the training stopped elsewhere).
+        "minimum" (convex: the lowest there is; else a local one), "flat" (rounding, or the gradient that is left,
+        hides the curvature of some directions, and in all others it is positive), "saddle", "not proved" (no negative
+        curvature was found, but not all of it was seen), "plateau" (gradient and curvature vanish together, in every
+        direction) or "not stationary" (the training stopped elsewhere).
     convex : bool
         Is every minimum of the objective the lowest?
     value : float
@@ -55,7 +56,7 @@ class Certificate:
         How these were found: "exact" from the Hessian; "lanczos": of the smallest only an upper, of the largest
         only a lower bound; "none".
     flat_directions : int
-        In how many directions rounding hides the curvature.
+        In how many directions rounding, or the gradient that is left, hides the curvature.
     n_iter, evaluations : int
         Iterations (of members: the most), and evaluations of the objective and its derivatives (of members: all).
     starts_at_best, starts : int
@@ -131,9 +132,12 @@ class Certificate:
         return {
             "minimum": f"{'Each member' if many else 'It'} ended where the gradient is zero to the tolerance and "
             "every direction curves upwards: a local minimum. That no lower one exists elsewhere is not proved.",
-            "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero as far as rounding tells, as "
-            "that of a unit is which the penalty has switched off, or of coefficients that the rows hardly determine, "
-            "and all others curve upwards: nothing lower is seen nearby, but a minimum is not proved.",
+            "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero as far as rounding tells, or "
+            "too weak to hold the point, as that of a unit is which is saturated or which the penalty has switched "
+            "off, or of coefficients that the rows hardly determine, and all others curve upwards: nothing lower is "
+            "seen nearby, but a minimum is not proved.",
+            "plateau": "On a plateau nothing tells how near a minimum is, or in which direction: lower values may lie "
+            "anywhere beyond it.",
             "saddle": f"{'A member' if many else 'It'} ended on a saddle: in some direction the objective curves "
             "downwards, so it is no minimum.",
             "not proved": "Whether this is a minimum is not proved: "
@@ -208,7 +212,7 @@ def certify(solution: Solution, curvature: Curvature, *, convex: bool, separated
     return Certificate(
         converged=solution.converged,
         sentence=solution.sentence,
-        nature=_nature(solution.converged, curvature.sign, convex),
+        nature="plateau" if solution.status is Status.PLATEAU else _nature(solution.converged, curvature.sign, convex),
         convex=convex,
         value=solution.value,
         gradient_norm=solution.gradient_norm,
@@ -245,7 +249,7 @@ def with_starts(certificates: Sequence[Certificate]) -> list[Certificate]:
     return [replace(c, starts_at_best=at_best, starts=len(certificates)) for c in certificates]
 
 
-_WORST_FIRST = ("not stationary", "saddle", "flat", "not proved", "minimum")
+_WORST_FIRST = ("not stationary", "plateau", "saddle", "flat", "not proved", "minimum")
 
 
 def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompute: Recompute) -> Certificate:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from newtron.inference.gap import curvature_bound, penalty_bound
 from newtron.inference.rounding import Rounding, rounding_of
-from newtron.inference.spectrum import LANCZOS_STEPS, Spectrum, exact_spectrum, lanczos, visible_basis
+from newtron.inference.spectrum import LANCZOS_STEPS, LONG_STEP, Spectrum, exact_spectrum, lanczos, visible_basis
 from newtron.linalg import squared
 from newtron.objective import TrainingObjective
 from newtron.parallel import one_blas_thread
@@ -101,9 +101,23 @@ class Endpoint:
         s = self.spectrum
         if s is None:
             return Curvature(loss_gap_bound=bound, no_bound=reason)
-        sign = None if self.kinked else s.sign
+        sign, flat = s.sign, s.flat
+        if self.concordance is None and s.far:
+            # Curvature so weak that the gradient which is left leads far away along it proves no minimum here.
+            sign, flat = 0, flat + s.far
         method = "exact" if s.exact else "lanczos" if np.isfinite(s.largest) else "none"
-        return Curvature(method, sign, s.smallest, s.largest, s.decrement, bound, reason, s.flat)
+        return Curvature(method, None if self.kinked else sign, s.smallest, s.largest, s.decrement, bound, reason, flat)
+
+    @property
+    def on_plateau(self) -> bool:
+        """Is there no minimum near that would explain the vanishing gradient? None is where all curvature is so small
+        that Newton's step, |H^-1 g| >= |g| / |H|, is long all the same: on the tail of a sigmoid g and H fade alike."""
+        if self.concordance is not None or self.hessian is None or self.value <= self.epsilon:
+            return False
+        unit = 1.0 / self.scale
+        curvature = float(np.linalg.norm(self.hessian * unit * unit[:, None]))
+        slope = float(np.linalg.norm(self.gradient * unit))
+        return curvature <= self.rounding.curvature or slope >= LONG_STEP * curvature
 
     def _bound(self) -> tuple[float, str]:
         """The proven bound, or nan and why there is none."""

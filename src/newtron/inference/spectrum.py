@@ -19,6 +19,8 @@ Array = NDArray[np.floating]
 # LAPACK's symmetric eigenvalues are off by a modest multiple of P units of roundoff times the norm.
 _LAPACK = 10.0
 LANCZOS_STEPS = 40
+# Newton's step in scaled parameters, where 1 moves z by about 1, that leads far away from where it is taken.
+LONG_STEP = 0.1
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Spectrum:
     rounding hides it, None where it is not known; flat: in how many directions it does. decrement: sqrt(g'H^-1 g)
     over the directions whose curvature is beyond rounding, nan where a curvature is negative. scaled_smallest: of the
     Hessian in scaled parameters; less `error`, a bound on its rounding, it is a proven lower bound where the Hessian
-    was formed.
+    was formed. far: in how many directions of a curvature beyond rounding Newton's step is long (`LONG_STEP`).
     """
 
     smallest: float
@@ -40,6 +42,7 @@ class Spectrum:
     error: float
     exact: bool
     flat: int = 0
+    far: int = 0
 
 
 def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Array | None:
@@ -81,9 +84,10 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     low, high = float(values[0]), float(values[-1])
     error = rounding + _LAPACK * len(values) * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))
     sign = 0 if abs(low) <= error else int(np.sign(low))
-    decrement = float("nan")
+    decrement, far = float("nan"), 0
     if sign >= 0:
         kept = values > error
+        far = int(np.sum(np.abs(V.T @ along)[kept] > LONG_STEP * values[kept]))
         decrement = float(np.linalg.norm((V.T @ along)[kept] / np.sqrt(values[kept])))
     if sign > 0:
         # The inverse in the parameters as they are: its largest eigenvalue keeps its digits whatever the units.
@@ -93,7 +97,8 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     else:
         ends = np.linalg.eigvalsh(hessian)
         smallest, largest = float(ends[0]), float(ends[-1])
-    return Spectrum(smallest, largest, sign, decrement, low, error, True, int(np.sum(np.abs(values) <= error)))
+    flat = int(np.sum(np.abs(values) <= error))
+    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far)
 
 
 def _unknown() -> Spectrum:

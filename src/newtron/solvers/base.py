@@ -30,6 +30,10 @@ class Status(enum.Enum):
     PRECISION = "Converged to the precision of the arithmetic: rounding hides any further descent."
     MAX_ITER = "Not converged: the limit on iterations was reached; raise max_iter or choose another solver."
     STALLED = "Not converged: no step lowers the objective any more, though the gradient is not small."
+    PLATEAU = (
+        "Not converged: the training ended on a plateau, where the gradient vanishes only because all curvature does; "
+        "standardize the columns, give a penalty (alpha) or choose another solver."
+    )
     UNBOUNDED = "Not converged: the objective has no minimum, it falls for ever as the coefficients grow."
     DIVERGED = "Not converged: the next step made the objective infinite; the last finite point is kept."
     NOT_FINITE = "Not converged: the objective is not finite at the starting point."
