@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,30 +164,17 @@ def test_no_class_is_special_and_separated_ones_have_finite_coefficients() -> No
 
 # --- profile-likelihood intervals ---
 
-# Of firthmodels 0.8.2, FirthLogisticRegression().conf_int(method="pl") on endometrial: NV, PI, EH, intercept.
-ENDOMETRIAL = [
-    [0.6097244363, 7.8546317139],
-    [-0.1244587207, 0.0404554723],
-    [-4.3651832473, -1.2327210572],
-    [1.0825371084, 7.2092804979],
-]
-# Of R's confint(glm(admit ~ gre + gpa + rank)), which interpolates the profile, as printed in UCLA's "Logit regression,
-# R data analysis examples": gre, gpa, rank2, rank3, rank4, intercept.
-ADMISSION = [
-    [0.0001375921, 0.00443568],
-    [0.1602959439, 1.46414270],
-    [-1.3008888002, -0.05674577],
-    [-2.0276713127, -0.67037293],
-    [-2.4000265384, -0.75354184],
-    [-6.2716202334, -1.79254708],
-]
+# tests/data/r/reference.R writes it: what R 4.2.2 says, by version.
+OF_R = json.loads((Path(__file__).parent / "data" / "r" / "reference.json").read_text(encoding="utf-8"))
 
 
 @needs_shared
 def test_intervals_of_endometrial() -> None:
     X, y, _, _ = logistic_set("endometrial")
     fitted = PerceptronClassifier(penalty="firth").fit(X, y)
-    np.testing.assert_allclose(fitted.profile_intervals(X, y), ENDOMETRIAL, rtol=3e-8)
+    found = np.append(fitted.coef_[0], fitted.intercept_)
+    np.testing.assert_allclose(found, np.ravel(OF_R["endometrial_firth"]), rtol=1e-9)
+    np.testing.assert_allclose(fitted.profile_intervals(X, y), OF_R["endometrial_firth_profile"], rtol=1e-9)
     narrow, wide = (fitted.profile_intervals(X, y, coverage=c) for c in (0.8, 0.99))
     assert (narrow[:, 0] > wide[:, 0]).all()
     assert (narrow[:, 1] < wide[:, 1]).all()
@@ -196,7 +185,8 @@ def test_intervals_without_a_penalty() -> None:
     X, y, _, _ = logistic_set("ucla_binary")
     fitted = PerceptronClassifier().fit(X, y)
     found = fitted.profile_intervals(X, y)
-    np.testing.assert_allclose(found, ADMISSION, rtol=2e-4)
+    np.testing.assert_allclose(found, OF_R["admission_profile"], rtol=1e-9)
+    np.testing.assert_allclose(found, OF_R["admission_confint"], rtol=1e-4)  # MASS interpolates the profile
     # Columns far from zero have the same coefficients; nothing can be said of a row of zeros there.
     moved = PerceptronClassifier().fit(X + 1e4, y)
     np.testing.assert_allclose(moved.profile_intervals(X + 1e4, y)[:-1], found[:-1], rtol=1e-6)

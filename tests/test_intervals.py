@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 from fractions import Fraction
@@ -49,11 +50,17 @@ def network(**settings: Any) -> NetworkRegressor:
 
 
 def test_r_predicts_these_intervals() -> None:
-    """predict(lm(dist ~ speed, cars), data.frame(speed = c(12, 19, 24)), interval = "prediction") of R."""
+    """predict(lm(dist ~ speed, cars), ..., interval = "prediction") and "confidence": tests/data/r/reference.R."""
+    of_r = json.loads((Path(__file__).parent / "data" / "r" / "reference.json").read_text(encoding="utf-8"))
     model = PerceptronRegressor().fit(CARS[:, :1], CARS[:, 1])
-    found = model.predict_interval([[12.0], [19.0], [24.0]], coverage=0.95)
-    of_r = [[-1.749529, 60.96915], [25.761756, 88.51159], [44.752478, 108.84495]]
-    np.testing.assert_allclose(found, of_r, rtol=5e-7)
+    speed = [[12.0], [19.0], [24.0]]
+    mean, low, high = np.transpose(of_r["cars_prediction"])
+    np.testing.assert_allclose(model.predict(speed), mean, rtol=1e-13)
+    found = model.predict_interval(speed, coverage=0.95)
+    np.testing.assert_allclose(found, np.column_stack([low, high]), rtol=1e-11)
+    _, low, high = np.transpose(of_r["cars_confidence"])
+    of_mean = model.predict_uncertainty(speed).model_std * scipy.stats.t(48).ppf(0.975)
+    np.testing.assert_allclose([mean - of_mean, mean + of_mean], [low, high], rtol=1e-11)
 
 
 @pytest.mark.parametrize("standardize", [False, True])

@@ -327,6 +327,23 @@ def test_statsmodels_says_the_same(model: str) -> None:
         assert found.bic - np.log(found.n_rows) * counted == pytest.approx(expected["bic"], rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "kinds"),
+    [
+        ("ols", "concrete", ("classical", "HC0", "HC1", "HC2", "HC3", "cluster")),
+        ("logit", "penguins", ("classical", "HC0", "HC3", "cluster")),
+    ],
+)
+def test_r_says_the_same(model: str, name: str, kinds: tuple[str, ...]) -> None:
+    """vcov of lm and glm, and the package sandwich: tests/data/r/reference.R."""
+    of_r = json.loads((ROOT / "tests/data/r/reference.json").read_text(encoding="utf-8"))
+    estimator, inputs, y, groups = examples(model)
+    estimator.fit(inputs, y)
+    for kind in kinds:
+        found = estimator.summary(inputs, y, covariance=kind, groups=groups if kind == "cluster" else None)
+        np.testing.assert_allclose(found.standard_errors, np.ravel(of_r[f"{name}_{kind}"]), rtol=1e-9)
+
+
 def test_robust_intervals_cover_where_classical_ones_do_not() -> None:
     """Noise that grows with x: 95 % intervals for the slope over 400 draws."""
     draw = np.random.default_rng(3)
