@@ -153,15 +153,10 @@ def test_a_softmax_without_intercept_is_verified(seed: int) -> None:
 
 # --- the summary ---
 
-# Of firthmodels 0.8.2, FirthLogisticRegression().lrt() on endometrial: intercept, NV, PI, EH. logistf prints the same.
-P_VALUES = [4.193627885568e-3, 9.123667547089e-3, 3.874822024674e-1, 2.506867214849e-5]
-# And its conf_int(method="pl").
-PROFILE = [
-    [1.0825371084, 7.2092804979],
-    [0.6097244363, 7.8546317139],
-    [-0.1244587207, 0.0404554723],
-    [-4.3651832473, -1.2327210572],
-]
+# R's, written by tests/data/r/reference.R, the intercept last; here it comes first.
+OF_R = json.loads((Path(__file__).parent / "data" / "r" / "reference.json").read_text(encoding="utf-8"))
+P_VALUES = np.roll(np.ravel(OF_R["endometrial_firth_p_values"]), 1)
+PROFILE = np.roll(OF_R["endometrial_firth_profile"], 1, axis=0)
 
 
 @needs_shared
@@ -192,8 +187,8 @@ def test_endometrial_has_the_profile_of_others() -> None:
     A, y, _, _ = logistic_set("endometrial")
     fitted = fit(y, x=A)
     found = fitted.summary(A, y, intervals="profile")
-    np.testing.assert_allclose(found.intervals, PROFILE, rtol=3e-8)
-    np.testing.assert_allclose(found.p_values, P_VALUES, rtol=1e-7)
+    np.testing.assert_allclose(found.intervals, PROFILE, rtol=1e-9)
+    np.testing.assert_allclose(found.p_values, P_VALUES, rtol=1e-9)
     assert (found.interval_method, found.statistic) == ("profile", "χ²")
     np.testing.assert_array_equal(found.standard_errors, fitted.summary().standard_errors)
     assert "intervals by the profile penalised likelihood, tests by its ratio" in str(found)

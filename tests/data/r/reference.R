@@ -64,6 +64,11 @@ say("endometrial_firth_profile", t(sapply(1:4, function(j) bounds(function(b) {
   2 * (penalised(best) - penalised(firth(theta, setdiff(1:4, j)))) - half
 }, best[j], se[j]))))
 
+say("endometrial_firth_p_values", sapply(1:4, function(j) {
+  theta <- best; theta[j] <- 0
+  pchisq(2 * (penalised(best) - penalised(firth(theta, setdiff(1:4, j)))), 1, lower.tail = FALSE)
+}))
+
 # --- robust standard errors; the intercept first ---
 
 concrete <- read.csv("examples/concrete.csv")
