@@ -259,7 +259,7 @@ export class App {
       found.savedAt ??= this.stepOf(active); // what its caption says, also where it has to stand in for another step
       this.lastSurface = found;
     }
-    return found ?? (this.lastSurface?.pair.join() === `${i},${j}` ? { ...this.lastSurface, stale: true } : null);
+    return found ?? (this.lastSurface?.pair.join() === `${i},${j}` ? { ...this.lastSurface, of: this.lastSurface, stale: true } : null);
   }
 
   profile() {

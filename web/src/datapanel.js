@@ -1,5 +1,5 @@
 // The data, and what the model says of every place between them.
-import { fmt, h, memo, replace, s, same, select } from "./dom.js";
+import { fmt, h, measured, memo, replace, s, same, select, unique } from "./dom.js";
 import { COLOURS, CLASS_COLOURS, CLASS_RGB, DASHES, frame, isolines, mark, path, viridis } from "./plot.js";
 import { bytes64 } from "./url.js";
 
@@ -10,25 +10,37 @@ export function dataPanel(app, body) {
   const caption = h("p.nt-caption", { "aria-live": "off" });
   const bar = h("div.nt-bar");
   replace(body, bar, stage, caption);
-  const changed = memo();
-  const choices = memo();
+  const [changed, choices, still, said] = [memo(), memo(), memo(), memo()];
+  const widthOf = measured(stage, () => app.redraw(false));
+  // What the step does not change lies in groups of its own, which stand: axes below, points above.
+  const clip = unique("clip");
+  const [below, moving, above] = [s("g"), s("g", { "clip-path": `url(#${clip})` }), s("g")];
+  replace(svg, below, moving, above);
+  let plot;
   return () => {
     if (!app.run) return;
+    const width = widthOf();
     choices([same(app.run)], () => inputs(app, bar));
+    said([same(app.run), app.view.row], () => replace(caption, captionOf(app)));
+    still([same(app.run), width, app.view.row], () => {
+      const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      svg.setAttribute("height", height);
+      plot = (app.run.problem.view.curve ? curveFrame : areaFrame)(app, width, height);
+      const { left, right, top, bottom } = plot.box;
+      const inside = { x: left, y: top, width: right - left, height: bottom - top };
+      canvas.hidden = Boolean(app.run.problem.view.curve);
+      Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${right - left}px`, height: `${bottom - top}px` });
+      replace(below, s("clipPath", { id: clip }, s("rect", inside)), plot.axes, canvas.hidden ? null : s("rect.nt-border", inside));
+      replace(above, points(app, plot.sx, plot.sy, plot.place));
+    });
     const story = app.stories.get(app.storyKey("row"));
-    changed([same(app.run), same(story), stage.clientWidth, app.view.step, app.view.active, app.view.row], draw);
+    changed([same(app.run), same(story), width, app.view.step, app.view.active, app.view.row], () => {
+      svg.setAttribute("aria-label", describe(app));
+      if (canvas.hidden) curves(app, moving, plot);
+      else areas(app, moving, canvas, plot);
+    });
   };
-  function draw() {
-    const width = stage.clientWidth;
-    const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
-    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    svg.setAttribute("height", height);
-    const view = app.run.problem.view;
-    svg.setAttribute("aria-label", describe(app));
-    if (view.curve) curves(app, svg, canvas, width, height);
-    else areas(app, svg, canvas, width, height);
-    replace(caption, captionOf(app));
-  }
 }
 
 // Of more than two inputs, which two are drawn.
@@ -77,16 +89,21 @@ function points(app, sx, sy, place) {
 const rgb = (c) => `rgb(${c.join(" ")})`;
 const share = (value, [low, high]) => (value - low) / (high - low);
 
-function curves(app, svg, canvas, width, height) {
-  canvas.hidden = true;
-  const { problem, runs } = app.run;
-  const { windows, curve, range } = problem.view;
+function curveFrame(app, width, height) {
+  const { problem } = app.run;
+  const { windows, range } = problem.view;
   const yWindow = problem.classes.length ? [-0.12, 1.12] : range;
   const several = problem.classes.length > 2;
   const name = problem.classes.length ? `probability of ${several ? "each class" : problem.classes[1]}` : problem.target;
-  const { box, sx, sy, axes } = frame(width, height, windows[0], yWindow, { x: problem.inputs[0], y: name });
-  const clip = s("clipPath", { id: "nt-clip-data" }, s("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
-  const drawn = s("g", { "clip-path": "url(#nt-clip-data)" });
+  const place = (x, row) => [x[0], several ? -0.06 : problem.labels[row]];
+  return { ...frame(width, height, windows[0], yWindow, { x: problem.inputs[0], y: name }), place };
+}
+
+function curves(app, moving, { sx, sy }) {
+  const { problem, runs } = app.run;
+  const { curve } = problem.view;
+  const several = problem.classes.length > 2;
+  const drawn = [];
   const order = runs.map((_, method) => method).sort((m) => (m === app.view.active ? 1 : -1));
   for (const method of order) {
     const values = runs[method].frames[app.stepOf(method)];
@@ -95,47 +112,45 @@ function curves(app, svg, canvas, width, height) {
       const d = path(curve.map((x, i) => [sx(x), line[i] === null ? NaN : sy(line[i])]));
       const stroke = several ? CLASS_COLOURS[c] : COLOURS[method];
       if (several && method !== app.view.active) return;
-      if (!several) drawn.append(s("path.nt-halo", { d, "stroke-width": 5 }));
-      drawn.append(s("path", { d, fill: "none", stroke, "stroke-width": method === app.view.active ? 3 : 2, "stroke-dasharray": DASHES[method] }));
+      if (!several) drawn.push(s("path.nt-halo", { d, "stroke-width": 5 }));
+      drawn.push(s("path", { d, fill: "none", stroke, "stroke-width": method === app.view.active ? 3 : 2, "stroke-dasharray": DASHES[method] }));
     });
   }
-  if (!problem.classes.length) residual(app, drawn, sx, sy, curve);
-  const place = (x, row) => [x[0], several ? -0.06 : problem.labels[row]];
-  replace(svg, clip, axes, drawn, points(app, sx, sy, place));
+  if (!problem.classes.length) drawn.push(residual(app, sx, sy));
+  replace(moving, drawn);
 }
 
 // The error of the chosen example, which the loss squares: from the point to the curve.
-function residual(app, drawn, sx, sy) {
+function residual(app, sx, sy) {
   const { problem } = app.run;
   const story = app.stories.get(app.storyKey("row"));
   const mean = story?.predicted;
-  if (mean === undefined || mean === null) return;
+  if (mean === undefined || mean === null) return null;
   const x = sx(problem.X[app.view.row][0]);
-  drawn.append(s("line.nt-residual", { x1: x, x2: x, y1: sy(problem.labels[app.view.row]), y2: sy(mean) }));
+  return s("line.nt-residual", { x1: x, x2: x, y1: sy(problem.labels[app.view.row]), y2: sy(mean) });
 }
 
-function areas(app, svg, canvas, width, height) {
+function areaFrame(app, width, height) {
+  const { inputs, view: { windows, axes: which } } = app.run.problem;
+  return { ...frame(width, height, windows[0], windows[1], { x: inputs[which[0]], y: inputs[which[1]], grid: false }), place: (x) => [x[which[0]], x[which[1]]] };
+}
+
+function areas(app, moving, canvas, { sx, sy }) {
   const { problem, runs } = app.run;
-  const { windows, axes: which, grid } = problem.view;
-  const { box, sx, sy, axes } = frame(width, height, windows[0], windows[1], { x: problem.inputs[which[0]], y: problem.inputs[which[1]], grid: false });
-  canvas.hidden = false;
+  const { windows, grid } = problem.view;
   paint(canvas, bytes(runs[app.view.active], app.stepOf(app.view.active)), grid, problem);
-  Object.assign(canvas.style, { left: `${box.left}px`, top: `${box.top}px`, width: `${box.right - box.left}px`, height: `${box.bottom - box.top}px` });
-  const lines = s("g");
+  const lines = [];
   if (problem.classes.length === 2) {
     const order = runs.map((_, method) => method).sort((m) => (m === app.view.active ? 1 : -1));
     for (const method of order) {
       const values = Array.from(new Int16Array(bytes(runs[method], app.stepOf(method)).buffer, grid * grid));
       for (const [, d] of isolines(values, grid, [0], sx, sy, windows[0], windows[1])) {
-        lines.append(s("path.nt-halo", { d, "stroke-width": 5 }));
-        lines.append(s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": method === app.view.active ? 3 : 2, "stroke-dasharray": DASHES[method] }));
+        lines.push(s("path.nt-halo", { d, "stroke-width": 5 }));
+        lines.push(s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": method === app.view.active ? 3 : 2, "stroke-dasharray": DASHES[method] }));
       }
     }
   }
-  const clip = s("clipPath", { id: "nt-clip-data" }, s("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
-  lines.setAttribute("clip-path", "url(#nt-clip-data)");
-  const border = s("rect.nt-border", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top });
-  replace(svg, clip, axes, border, lines, points(app, sx, sy, (x) => [x[which[0]], x[which[1]]]));
+  replace(moving, lines);
 }
 
 function bytes(run, step) {

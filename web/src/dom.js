@@ -1,6 +1,4 @@
-// Small makers of elements, formulas and numbers. Text from the data is only ever set as text.
-import katex from "katex";
-
+// Small makers of elements and numbers. Text from the data is only ever set as text.
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(node, attributes, children) {
@@ -42,23 +40,12 @@ export function fmt(value, digits = 5) {
 // A number that a test, or a reader's script, can find with all its digits.
 export const num = (value, digits) => h("span.nt-num", { "data-v": value ?? "" }, fmt(value, digits));
 
-const made = new Map();
-// A formula's nodes: rendered once, and copied from then on, which is several times quicker.
-function formula(tex) {
-  let node = made.get(tex);
-  if (node === undefined) {
-    if (made.size > 3000) made.clear();
-    node = document.createElement("span");
-    node.innerHTML = katex.renderToString(tex, { output: "htmlAndMathml", throwOnError: false, strict: false });
-    made.set(tex, node);
-  }
-  return [...node.cloneNode(true).childNodes];
+// The same number with another value, where the element stands already.
+export function renew(node, value, digits) {
+  const text = fmt(value, digits);
+  if (node.textContent !== text) node.textContent = text;
+  node.dataset.v = value ?? "";
 }
-export const math = (tex) => h("span.nt-math", null, formula(tex));
-// In a header cell, whose name must be text: a screen reader hears the text and sees no formula.
-export const header = (tex, text) => [h("span.nt-sr", null, text), h("span.nt-math", { "aria-hidden": "true" }, formula(tex))];
-// A line of its own: breaks between factors and relations where it is too wide, and scrolls where it cannot.
-export const line = (tex) => h("div.nt-line", null, formula(`\\displaystyle ${tex}`));
 
 export function replace(node, ...children) {
   node.replaceChildren(...children.flat(4).filter((child) => child !== null && child !== undefined && child !== false));
@@ -88,6 +75,43 @@ export function memo() {
     draw();
   };
 }
+
+// Children by key. A child whose content is what it was stays as it is, opened or scrolled as it may be; of another
+// content it is renewed where it can be, and otherwise made. Each part: [key, content, make, renew (node -> done?)].
+export function keyed(parent, parts) {
+  const before = parent.parts ?? new Map();
+  const now = new Map();
+  for (const [key, content, make, again] of parts.filter(Boolean)) {
+    const text = JSON.stringify(content, stamp) ?? "";
+    const old = before.get(key);
+    const kept = old && (old.text === text || again?.(old.node));
+    now.set(key, { text, node: kept ? old.node : make() });
+  }
+  parent.parts = now;
+  const nodes = new Set([...now.values()].map(({ node }) => node));
+  for (const node of [...parent.childNodes]) if (!nodes.has(node)) node.remove();
+  let at = parent.firstChild;
+  for (const node of nodes) {
+    if (node === at) at = at.nextSibling;
+    else parent.insertBefore(node, at);
+  }
+  return parent;
+}
+
+// How wide an element is, without asking in the middle of a drawing, when the browser would have to lay out the page.
+export function measured(node, changed) {
+  let width = 0;
+  new ResizeObserver(([entry]) => {
+    const found = Math.round(entry.contentRect.width);
+    if (found === width) return;
+    width = found;
+    changed();
+  }).observe(node);
+  return () => (width ||= node.clientWidth);
+}
+
+// A name that no other element of the document has, as where two pages stand in one notebook.
+export const unique = (name) => `nt-${name}-${++count}`;
 
 export function select(label, value, options, onchange, extra = {}) {
   const node = h("select", { "aria-label": label, onchange: (event) => onchange(event.target.value), ...extra },

@@ -1,5 +1,6 @@
 // The loss as a landscape over two parameters, or along one; the ways of both methods on it.
-import { fmt, h, math, memo, num, replace, s, same, segmented, select } from "./dom.js";
+import { fmt, h, measured, memo, num, replace, s, same, segmented, select, unique } from "./dom.js";
+import { math } from "./formulas.js";
 import { COLOURS, DASHES, frame, isolines, methodMark, path, scale, viridis } from "./plot.js";
 import { plain } from "./network.js";
 
@@ -12,26 +13,28 @@ export function landscapePanel(app, body) {
   replace(body, bar, stage, caption);
   const turn = { angle: 0.7, tilt: 0.95 };
   rotate(canvas, turn, () => app.redraw(false));
-  const picture = memo();
-  const choices = memo();
+  const [picture, choices, ground] = [memo(), memo(), memo()];
+  const widthOf = measured(stage, () => app.redraw(false));
+  const land = { clip: unique("clip"), ground: memo(), ways: s("g") };
   return () => {
     if (!app.run) return;
     const kind = app.view.landscape;
-    const width = stage.clientWidth;
+    const width = widthOf();
     const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
-    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    svg.setAttribute("height", height);
-    svg.style.display = kind === "surface" ? "none" : "";
-    canvas.style.display = kind === "surface" ? "" : "none";
+    ground([width, height, kind], () => {
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      svg.setAttribute("height", height);
+      svg.style.display = kind === "surface" ? "none" : "";
+      canvas.style.display = kind === "surface" ? "" : "none";
+    });
     const { view } = app;
     choices([same(app.run), kind, view.pair, view.param], () => tools(app, bar));
     const found = kind === "one" ? app.profile() : app.surface();
     picture([same(app.run), kind, same(found), found?.stale, view.step, view.active, view.param, width, turn, app.gone], () => {
-      if (kind === "one") alongOne(app, found, svg, caption, width, height);
+      if (kind === "one") alongOne(app, found, svg, caption, width, height, land);
       else if (kind === "surface") {
-        replace(svg);
-        hill(app, found, canvas, caption, width, height, turn);
-      } else map(app, found, svg, caption, width, height);
+        hill(app, found, canvas, caption, width, height, turn, land);
+      } else map(app, found, svg, caption, width, height, land);
     });
   };
 }
@@ -64,35 +67,33 @@ function note(app, surface) {
   return `A slice: ${others(app)} held as at step ${saved} of ${app.label(app.view.active)}. It changes from step to step, so only the point where the method stands is drawn.${app.offline ? "" : " Click to start both methods there."}`;
 }
 
-function map(app, surface, svg, caption, width, height) {
+function map(app, surface, svg, caption, width, height, land) {
   replace(caption, note(app, surface));
-  if (!surface) return replace(svg, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
+  if (!surface) {
+    land.ground(null, () => {});
+    return replace(svg, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
+  }
+  // The ground stands as long as it is the same surface; the ways on it change with the step.
+  land.ground([same(surface.of ?? surface), width, height, "map", app.offline], () => { land.scales = drawMap(app, surface, svg, width, height, land); });
+  land.bands.classList.toggle("nt-stale", Boolean(surface.stale));
+  drawWays(app, surface, land);
+}
+
+function drawMap(app, surface, svg, width, height, land) {
   const { pair: [i, j], windows: [wx, wy], size, values, levels, low, high } = surface;
   const { parameters } = app.run.problem;
   const { box, sx, sy, axes } = frame(width, height, wx, wy, { x: plain(parameters[i].plain), y: plain(parameters[j].plain), grid: false });
   const filled = values.map((v) => (v === null ? high : v));
   const colour = (value) => `rgb(${viridis(1 - Math.sqrt(Math.max(0, (value - low) / (high - low || 1)))).join(" ")})`;
   const inside = { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top };
-  const clip = s("clipPath", { id: "nt-clip-map" }, s("rect", inside));
-  const bands = s("g", { "clip-path": "url(#nt-clip-map)", class: surface.stale ? "nt-stale" : "" }, s("rect", { ...inside, fill: colour(low) }));
+  const clip = s("clipPath", { id: land.clip }, s("rect", inside));
+  const clipped = { "clip-path": `url(#${land.clip})` };
+  land.bands = s("g", clipped, s("rect", { ...inside, fill: colour(low) }));
   for (const [level, d] of isolines(filled, size, levels, sx, sy, wx, wy)) {
-    bands.append(s("path", { d, fill: colour(level), stroke: "rgb(255 255 255 / 0.28)", "stroke-width": 0.8, "fill-rule": "evenodd" }));
+    land.bands.append(s("path", { d, fill: colour(level), stroke: "rgb(255 255 255 / 0.28)", "stroke-width": 0.8, "fill-rule": "evenodd" }));
   }
-  const ways = s("g", { "clip-path": "url(#nt-clip-map)" });
-  app.run.runs.forEach((run, method) => {
-    if (surface.slice && method !== app.view.active) return;
-    const points = run.params.slice(0, app.stepOf(method) + 1).map((p) => [sx(p[i]), sy(p[j])]);
-    if (!surface.slice) {
-      const d = path(points);
-      ways.append(s("path.nt-halo", { d, "stroke-width": 5 }), s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": 2.4, "stroke-dasharray": DASHES[method] }));
-      const dots = points.length <= 60 ? points : points.slice(-60);
-      for (const [x, y] of dots.slice(0, -1)) ways.append(methodMark(method, x, y, 2.6, { "stroke-width": 1 }));
-    }
-    const [x, y] = points.at(-1);
-    ways.append(methodMark(method, x, y, 6));
-  });
-  const border = s("rect.nt-border", inside);
-  replace(svg, clip, axes, bands, border, ways);
+  land.ways = s("g", clipped);
+  replace(svg, clip, axes, land.bands, s("rect.nt-border", inside), land.ways);
   svg.setAttribute("aria-label", `Contours of the loss over ${plain(parameters[i].plain)} and ${plain(parameters[j].plain)}, from ${fmt(low)} to ${fmt(high)}`);
   svg.onclick = app.offline ? null : (event) => {
     const place = svg.getBoundingClientRect();
@@ -106,9 +107,29 @@ function map(app, surface, svg, caption, width, height) {
     app.change((setup) => { setup.start = { params }; });
   };
   svg.style.cursor = app.offline ? "" : "crosshair";
+  return { sx, sy };
 }
 
-function alongOne(app, found, svg, caption, width, height) {
+function drawWays(app, surface, { ways, scales: { sx, sy } }) {
+  const [i, j] = surface.pair;
+  const drawn = [];
+  app.run.runs.forEach((run, method) => {
+    if (surface.slice && method !== app.view.active) return;
+    const points = run.params.slice(0, app.stepOf(method) + 1).map((p) => [sx(p[i]), sy(p[j])]);
+    if (!surface.slice) {
+      const d = path(points);
+      drawn.push(s("path.nt-halo", { d, "stroke-width": 5 }), s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": 2.4, "stroke-dasharray": DASHES[method] }));
+      const dots = points.length <= 60 ? points : points.slice(-60);
+      for (const [x, y] of dots.slice(0, -1)) drawn.push(methodMark(method, x, y, 2.6, { "stroke-width": 1 }));
+    }
+    const [x, y] = points.at(-1);
+    drawn.push(methodMark(method, x, y, 6));
+  });
+  replace(ways, drawn);
+}
+
+function alongOne(app, found, svg, caption, width, height, land) {
+  land.ground(null, () => {});
   svg.onclick = null;
   svg.style.cursor = "";
   const parameter = app.run.problem.parameters[app.view.param];
@@ -126,8 +147,8 @@ function alongOne(app, found, svg, caption, width, height) {
   const high = Math.max(...values);
   const space = 0.15 * (high - low) || 1;
   const { box, sx, sy, axes } = frame(width, height, [found.w[0], found.w.at(-1)], [low - space, high + space], { x: plain(parameter.plain), y: "J" });
-  const clip = s("clipPath", { id: "nt-clip-one" }, s("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
-  const drawn = s("g", { "clip-path": "url(#nt-clip-one)" });
+  const clip = s("clipPath", { id: land.clip }, s("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
+  const drawn = s("g", { "clip-path": `url(#${land.clip})` });
   const curve = (ys, css) => drawn.append(s("path", { class: css, d: path(found.w.map((w, i) => [sx(w), ys[i] === null ? NaN : sy(ys[i])])) }));
   curve(found.parabola, "nt-parabola");
   curve(found.tangent, "nt-tangent");
@@ -162,17 +183,16 @@ function rotate(canvas, turn, changed) {
   });
 }
 
-function hill(app, surface, canvas, caption, width, height, turn) {
+function hill(app, surface, canvas, caption, width, height, turn, land) {
   replace(caption, note(app, surface).replace(/ ?Click to start both methods there\./, ""), " Drag to turn it, or press A and D.");
   const ratio = window.devicePixelRatio || 1;
   canvas.width = width * ratio;
   canvas.height = height * ratio;
   canvas.style.width = "100%";
   const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
   if (!surface) return;
   canvas.setAttribute("aria-label", `The loss as a surface, from ${fmt(surface.low)} to ${fmt(surface.high)}`);
-  const { size, values, low, high, windows: [wx, wy], pair: [i, j] } = surface;
+  const { low, high, windows: [wx, wy], pair: [i, j] } = surface;
   const lift = (value) => Math.sqrt(Math.max(0, ((value ?? high) - low) / (high - low || 1)));
   const [cos, sin, tilt] = [Math.cos(turn.angle), Math.sin(turn.angle), turn.tilt];
   const unit = Math.min(width * 0.62, height * 0.78);
@@ -181,6 +201,18 @@ function hill(app, surface, canvas, caption, width, height, turn) {
     const depth = x * sin + y * cos;
     return [width / 2 + (x * cos - y * sin) * unit, height * 0.64 - depth * unit * Math.cos(tilt) - up * unit * 0.52 * Math.sin(tilt), depth];
   };
+  // The ground is painted once for a surface and a turn; the ways on it change with the step.
+  land.ground([same(surface.of ?? surface), canvas.width, canvas.height, turn], () => {
+    land.painted = new OffscreenCanvas(canvas.width, canvas.height);
+    paintHill(land.painted.getContext("2d"), surface, project, lift, ratio);
+  });
+  context.drawImage(land.painted, 0, 0);
+  context.scale(ratio, ratio);
+  paintWays(app, surface, canvas, context, (p, value) => project(scale(wx, [0, 1])(p[i]), scale(wy, [0, 1])(p[j]), lift(value)));
+}
+
+function paintHill(context, { size, values }, project, lift, ratio) {
+  context.scale(ratio, ratio);
   const facets = [];
   for (let r = 0; r < size - 1; r++) for (let c = 0; c < size - 1; c++) {
     const corner = (y, x) => project(x / (size - 1), y / (size - 1), lift(values[y * size + x]));
@@ -198,11 +230,14 @@ function hill(app, surface, canvas, caption, width, height, turn) {
     context.lineWidth = 0.6;
     context.stroke();
   }
+}
+
+function paintWays(app, surface, canvas, context, place) {
   app.run.runs.forEach((run, method) => {
     if (surface.slice && method !== app.view.active) return;
     const until = app.stepOf(method);
     const from = surface.slice ? until : 0;
-    const points = run.params.slice(from, until + 1).map((p, n) => project(scale(wx, [0, 1])(p[i]), scale(wy, [0, 1])(p[j]), lift(run.value[from + n])));
+    const points = run.params.slice(from, until + 1).map((p, n) => place(p, run.value[from + n]));
     const colour = getComputedStyle(canvas).getPropertyValue(method ? "--nt-b" : "--nt-a");
     for (const [stroke, line] of [["#fff", 5], [colour, 2.5]]) {
       context.strokeStyle = stroke;

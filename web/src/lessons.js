@@ -1,5 +1,6 @@
 // The lessons in the order of the course. Each step sets the page up, points at one panel and says what to see there.
-import { h, math, memo, replace } from "./dom.js";
+import { h, memo, replace } from "./dom.js";
+import { math } from "./formulas.js";
 
 const gd = (rate, steps = 40) => ({ solver: "gradient-descent", rate, momentum: 0, steps });
 const newton = (damped = true, steps = 20) => ({ solver: "newton", damped, steps });

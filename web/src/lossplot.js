@@ -1,5 +1,5 @@
 // The loss of both methods, step by step; a click goes to that step.
-import { fmt, h, memo, replace, s, same, segmented } from "./dom.js";
+import { fmt, h, measured, memo, replace, s, same, segmented } from "./dom.js";
 import { COLOURS, DASHES, frame, methodMark, path, scale } from "./plot.js";
 
 export function lossPanel(app, body) {
@@ -7,8 +7,12 @@ export function lossPanel(app, body) {
   const svg = s("svg", { role: "img" });
   const stage = h("div.nt-stage", null, svg);
   replace(body, bar, stage);
-  const legend = memo();
-  const picture = memo();
+  const [legend, still, picture] = [memo(), memo(), memo()];
+  const widthOf = measured(stage, () => app.redraw(false));
+  const [below, moving] = [s("g"), s("g")];
+  const readout = s("text.nt-readout", { "text-anchor": "end" });
+  replace(svg, below, moving, readout);
+  let plot;
   return () => {
     if (!app.run) return;
     const { runs } = app.run;
@@ -19,11 +23,15 @@ export function lossPanel(app, body) {
         segmented("Scale of the loss", app.view.log ? "log" : "linear", [["log", "log"], ["linear", "linear"]], (key) => app.show({ log: key === "log" })));
       if (focused) bar.querySelector('[aria-pressed="true"]').focus();
     });
-    const width = stage.clientWidth;
-    const height = Math.round(Math.max(190, Math.min(260, width * 0.6)));
-    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    svg.setAttribute("height", height);
-    picture([same(app.run), app.view.step, app.view.log, width], () => draw(app, svg, width, height));
+    const width = widthOf();
+    const height = Math.round(Math.max(190, Math.min(330, width * 0.72)));
+    still([same(app.run), app.view.log, width], () => {
+      svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      svg.setAttribute("height", height);
+      plot = lines(app, svg, readout, width, height);
+      replace(below, plot.axes, plot.lines);
+    });
+    picture([same(app.run), app.view.step, app.view.log, width], () => marks(app, moving, plot));
   };
 }
 
@@ -33,25 +41,21 @@ export function swatch(method) {
     methodMark(method, 13, 6, 4, { "stroke-width": 1 }));
 }
 
-function draw(app, svg, width, height) {
+// The axes and both curves, which the step does not change, and what the pointer does on them.
+function lines(app, svg, readout, width, height) {
   const { runs } = app.run;
   const all = runs.flatMap((run) => run.value).filter((v) => v !== null && (!app.view.log || v > 0));
   const turn = (v) => (v === null || (app.view.log && v <= 0) ? NaN : app.view.log ? Math.log10(v) : v);
   const shown = all.map(turn);
-  let [low, high] = [Math.min(...shown), Math.max(...shown)];
+  let [low, high] = shown.length ? [Math.min(...shown), Math.max(...shown)] : [0, 1];
   const space = 0.06 * (high - low) || 0.5;
   [low, high] = [low - space, high + space];
   const { box, sx, sy, axes } = frame(width, height, [0, Math.max(1, app.lastStep)], [low, high], { x: "step", y: "loss J", log: app.view.log });
-  const lines = s("g");
+  const drawn = [];
   runs.forEach((run, method) => {
     const d = path(run.value.map((v, step) => [sx(step), sy(turn(v))]));
-    lines.append(s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": 2.2, "stroke-dasharray": DASHES[method] }));
-    const step = app.stepOf(method);
-    const y = sy(turn(run.value[step]));
-    if (Number.isFinite(y)) lines.append(methodMark(method, sx(step), y, 5.5));
+    drawn.push(s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": 2.2, "stroke-dasharray": DASHES[method] }));
   });
-  lines.prepend(s("line.nt-now", { x1: sx(app.view.step), x2: sx(app.view.step), y1: box.top, y2: box.bottom }));
-  replace(svg, axes, lines);
   svg.setAttribute("aria-label", runs.map((run, m) => `${app.label(m)}: loss ${fmt(run.value[0])} at step 0, ${fmt(run.value.at(-1))} at step ${run.value.length - 1}`).join("; "));
   const stepAt = (event) => {
     const place = svg.getBoundingClientRect();
@@ -59,8 +63,9 @@ function draw(app, svg, width, height) {
     return Math.max(0, Math.min(app.lastStep, Math.round(step)));
   };
   // Under the pointer: the step, and the loss of each method there.
-  const readout = s("text.nt-readout", { x: box.right - 4, y: box.top + 12, "text-anchor": "end" });
-  svg.append(readout);
+  readout.setAttribute("x", box.right - 4);
+  readout.setAttribute("y", box.top + 12);
+  readout.textContent = "";
   svg.onmousemove = (event) => {
     const step = stepAt(event);
     readout.textContent = `step ${step}: ${runs.map((run) => fmt(run.value[Math.min(step, run.value.length - 1)], 4)).join(" and ")}`;
@@ -68,4 +73,15 @@ function draw(app, svg, width, height) {
   svg.onmouseleave = () => { readout.textContent = ""; };
   svg.onclick = (event) => app.go(stepAt(event));
   svg.style.cursor = "pointer";
+  return { axes, lines: drawn, box, sx, at: (v) => sy(turn(v)) };
+}
+
+// Where both methods stand.
+function marks(app, moving, { box, sx, at }) {
+  replace(moving, s("line.nt-now", { x1: sx(app.view.step), x2: sx(app.view.step), y1: box.top, y2: box.bottom }),
+    app.run.runs.map((run, method) => {
+      const step = app.stepOf(method);
+      const y = at(run.value[step]);
+      return Number.isFinite(y) && methodMark(method, sx(step), y, 5.5);
+    }));
 }

@@ -1,5 +1,7 @@
 // The derivation: symbols, the same line in numbers, the result; as Python's explanation tells it.
-import { copy, fmt, h, header, line, math, memo, num, replace, same, segmented } from "./dom.js";
+import { heroPart } from "./chain.js";
+import { copy, fmt, h, keyed, memo, num, replace, same, segmented } from "./dom.js";
+import { header, line, math, renewLine } from "./formulas.js";
 
 export const TABS = [
   ["forward", "Forward"], ["loss", "Loss"], ["backward", "Backward"], ["newton", "Hessian"], ["update", "Update"], ["check", "Check"],
@@ -71,121 +73,128 @@ function drawTools(app, tools) {
   if (focused) [...tools.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
 }
 
+// From step to step only the numbers change: what stands is kept, with all that is opened and scrolled in it.
 function drawContent(app, content) {
   const { tab, notation } = app.view;
   const story = app.story(scopeOf(app));
   if (!story) {
     content.classList.add("nt-stale");
-    if (!content.firstChild || app.offline) replace(content, h("p.nt-quiet", null, app.offline ? "No derivation was saved for this choice." : "…"));
+    if (!content.firstChild || app.offline) keyed(content, [["none", app.offline, () => h("p.nt-quiet", null, app.offline ? "No derivation was saved for this choice." : "…")]]);
     return;
   }
   content.classList.remove("nt-stale");
-  const place = content.scrollTop;
+  const of = [same(app.run), tab, notation, scopeOf(app)];
   const parts = [];
   if (story.savedAt !== undefined && story.savedAt !== app.stepOf(app.view.active)) {
-    parts.push(h("p.nt-note", null, `Only the derivations of some steps are here; these are the numbers of step ${story.savedAt}.`));
+    parts.push(["saved", story.savedAt, () => h("p.nt-note", null, `Only the derivations of some steps are here; these are the numbers of step ${story.savedAt}.`)]);
   }
-  if (tab === "backward") parts.push(scopeOf(app) === "row" ? hero(app, story) : meanHero(app, story));
-  if (tab === "check") parts.push(checker(app));
-  if (tab === "newton") parts.push(eigenvalues(app));
+  if (tab === "backward") parts.push(heroPart(app, story, scopeOf(app), of));
+  if (tab === "check") parts.push(["check", [of, same(app.checks?.get(checkKey(app))), app.view.param, app.view.row], () => checker(app)]);
+  if (tab === "newton") parts.push(["eigenvalues", [of, app.view.active, app.view.step], () => eigenvalues(app) ?? h("span")]);
   if (!(tab === "backward" && app.quiz)) {
     for (const section of story.sections.filter(({ key }) => SECTIONS[tab].includes(key))) {
       const steps = section.steps.filter((step) => step.notation === "" || step.notation === notation);
       if (!steps.length) continue;
-      parts.push(h("h3", null, section.title), steps.map((step) => drawStep(app, step)));
+      parts.push([`title/${section.key}`, [of, section.title], () => h("h3", null, section.title)]);
+      for (const step of steps) {
+        parts.push([`${section.key}/${step.key}`, [of, step, app.view.param], () => stepParts(app, h("div.nt-step", { "data-step": step.key, "data-of": JSON.stringify(of.slice(1)) }), step),
+          (node) => node.dataset.of === JSON.stringify(of.slice(1)) && node.run === app.run && stepParts(app, node, step)]);
+      }
     }
   }
-  replace(content, parts);
-  if (place) content.scrollTop = place;
+  keyed(content, parts);
 }
 
 // --- one step ---
 
 const words = (sentence) => sentence.map((part) => (part.tex ? math(part.tex) : part.text));
 
-function drawStep(app, step) {
-  return h("div.nt-step", { "data-step": step.key },
-    line(step.tex),
-    step.numbers && h("div.nt-numbers", { "data-v": step.value ?? "" }, line(step.numbers)),
-    !step.numbers && step.value !== null && h("div.nt-numbers", null, h("div.nt-line", null, "= ", num(step.value))),
-    step.matrix && matrix(step.matrix),
-    step.lines.length > 0 && h("details.nt-lines", { open: step.lines.length < 4 }, h("summary", null, "How this is derived"), step.lines.map((text) => line(text))),
-    step.sentence.length > 0 && h("p", null, words(step.sentence)),
-    step.table && table(app, step.table));
+function stepParts(app, node, step) {
+  node.run = app.run;
+  return keyed(node, [
+    ["tex", step.tex, () => line(step.tex), (old) => renewLine(old, step.tex)],
+    step.numbers && ["numbers", step.numbers, () => h("div.nt-numbers", { "data-v": step.value ?? "" }, line(step.numbers)), (old) => {
+      old.dataset.v = step.value ?? "";
+      return renewLine(old.firstChild, step.numbers);
+    }],
+    !step.numbers && step.value !== null && ["value", step.value, () => h("div.nt-numbers", null, h("div.nt-line", null, "= ", num(step.value)))],
+    step.matrix && ["matrix", step.matrix, () => matrix(step.matrix), (old) => renewMatrix(old, step.matrix)],
+    step.lines.length > 0 && ["lines", step.lines, () => h("details.nt-lines", { open: step.lines.length < 4 }, h("summary", null, "How this is derived"), step.lines.map((text) => line(text))), (old) => {
+      const lines = [...old.children].slice(1);
+      return lines.length === step.lines.length && lines.every((one, n) => renewLine(one, step.lines[n]));
+    }],
+    step.sentence.length > 0 && ["sentence", step.sentence, () => h("p", null, words(step.sentence))],
+    step.table && ["table", [step.table, app.view.param], () => table(app, step.table), (old) => renewTable(app, old, step.table)],
+  ]);
 }
 
-function matrix({ values, shape, cut }) {
-  const rows = values.map((row) => h("tr", null, row.map((v) => h("td", null, num(v, 4)))));
+// Numbers of a column with their points below each other: what is shorter is filled up by spaces as wide as a digit.
+export function aligned(texts) {
+  if (texts.some((text) => text.includes("e"))) return texts;
+  const after = texts.map((text) => (text.includes(".") ? text.length - text.indexOf(".") - 1 : -1));
+  const most = Math.max(...after);
+  return texts.map((text, n) => (text === "" || most < 0 ? text : `${text}${after[n] < 0 ? "\u2008" : ""}${"\u2007".repeat(most - Math.max(0, after[n]))}`));
+}
+
+function matrix(given) {
+  const { values, shape, cut } = given;
   const size = shape.length === 1 ? `${shape[0]} numbers` : `${shape[0]} × ${shape[1]}`;
-  return h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": `Matrix, ${size}` }, h("table.nt-matrix", null, h("tbody", null, rows)),
+  const cells = values.map((row) => row.map(() => h("td")));
+  const node = h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": `Matrix, ${size}` }, h("table.nt-matrix", null, h("tbody", null, cells.map((row) => h("tr", null, row)))),
     h("span.nt-quiet", null, cut ? `${size}, of which a corner is shown` : size));
+  node.matrix = { size: `${shape}/${cut}/${values.length}`, cells };
+  renewMatrix(node, given);
+  return node;
 }
 
-function table(app, { columns, lines, texts, values, reused, hidden, product }) {
+function renewMatrix(node, { values, shape, cut }) {
+  if (node.matrix.size !== `${shape}/${cut}/${values.length}`) return false;
+  const columns = values[0].map((_, c) => aligned(values.map((row) => fmt(row[c], 4))));
+  node.matrix.cells.forEach((row, r) => row.forEach((cell, c) => cell.replaceChildren(shown(columns[c][r], values[r][c]))));
+  return true;
+}
+
+const shown = (text, value) => h("span.nt-num", { "data-v": value ?? "" }, text);
+
+function table(app, given) {
+  const { columns, lines, reused, hidden, product } = given;
   const symbols = app.run.problem.parameters.map((p) => p.plain);
+  const last = columns.length - 1;
   const head = h("tr", null, h("th", { scope: "col" }, h("span.nt-sr", null, "of")),
     columns.map(({ tex, text }, c) => [
-      product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === columns.length - 1 ? "=" : "·"),
+      product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === last ? "=" : "·"),
       h("th", { scope: "col", class: reused.includes(c) ? "nt-reused" : "", title: reused.includes(c) ? "already computed above" : null }, header(tex, text)),
     ]));
-  const body = lines.map(({ tex, plain, text, name }, n) => {
+  const cells = lines.map(() => columns.map((_, c) => h("td", { class: reused.includes(c) ? "nt-reused" : c === last ? "nt-result" : "" })));
+  const rows = lines.map(({ tex, plain, text, name }, n) => {
     const index = symbols.indexOf(plain);
-    const cells = values[n].map((v, c) => [
-      product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === columns.length - 1 ? "=" : "×"),
-      h("td", { class: reused.includes(c) ? "nt-reused" : c === columns.length - 1 ? "nt-result" : "", "data-v": v ?? "" }, texts[n][c].replace(/-/g, "−")),
-    ]);
-    return h("tr", {
-      class: index >= 0 && index === app.view.param ? "nt-chosen" : "", onclick: index >= 0 ? () => app.show({ param: index }) : null,
-      style: index >= 0 ? "cursor:pointer" : null,
-    }, h("th", { scope: "row" }, header(tex, text), name && h("span.nt-quiet", null, ` ${name}`)), cells);
+    const row = h("tr", { onclick: index >= 0 ? () => app.show({ param: index }) : null, style: index >= 0 ? "cursor:pointer" : null },
+      h("th", { scope: "row" }, header(tex, text), name && h("span.nt-quiet", null, ` ${name}`)),
+      cells[n].map((cell, c) => [product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === last ? "=" : "×"), cell]));
+    row.param = index;
+    return row;
   });
-  return h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": "Table of numbers" },
-    h("table.nt-table", null, h("thead", null, head), h("tbody", null, body)),
+  const node = h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": "Table of numbers" },
+    h("table.nt-table", null, h("thead", null, head), h("tbody", null, rows)),
     hidden > 0 && h("span.nt-quiet", null, `and ${hidden} more`));
+  node.table = { shape: tableShape(given), rows, cells };
+  renewTable(app, node, given);
+  return node;
 }
 
-// --- the chosen parameter, its chain, and the quiz ---
+const tableShape = ({ columns, lines, reused, hidden, product }) => JSON.stringify([columns, lines, reused, hidden, product]);
 
-function hero(app, story) {
-  const chain = story.chains[app.view.param];
-  if (!chain) return h("p.nt-quiet", null, "Choose a parameter in the network to see its chain of factors.");
-  const symbols = h("div.nt-chain", { role: "group", "aria-label": "The chain rule for the chosen parameter" },
-    h("span.nt-chain-result", null, math(`\\displaystyle ${chain.result}`)), h("span.nt-op", null, "="),
-    chain.factors.map((factor, n) => [
-      n > 0 && h("span.nt-op", null, "·"),
-      h("span.nt-factor", { class: `nt-factor${chain.reused.includes(n) ? " nt-reused" : ""}`, title: chain.reused.includes(n) ? "reused: found already, one layer up or for another weight" : "this parameter's own factor" },
-        math(`\\displaystyle ${factor}`), num(chain.values[n])),
-    ]),
-    h("span.nt-op", null, "="), app.quiz ? h("span.nt-hidden-number", null, "?") : h("strong", null, num(chain.values.at(-1))));
-  return h("section.nt-hero", { "data-chain": app.run.problem.parameters[app.view.param].plain, "aria-label": "Chosen parameter" },
-    symbols,
-    chain.reused.length > 0 && h("p.nt-quiet", null, "Shaded factors were there already: backpropagation computes them once and uses them again."),
-    quiz(app, chain.values.at(-1)));
-}
-
-function meanHero(app, story) {
-  const parameter = app.run.problem.parameters[app.view.param];
-  const value = story.gradient[app.view.param];
-  return h("section.nt-hero", { "aria-label": "Chosen parameter" },
-    h("div.nt-chain", null, math(`\\displaystyle \\frac{\\partial J}{\\partial ${parameter.tex}} = \\frac{1}{m}\\sum_i \\frac{\\partial L^{(i)}}{\\partial ${parameter.tex}}`), h("span.nt-op", null, "="), h("strong", null, num(value))));
-}
-
-function quiz(app, value) {
-  if (!app.quiz) {
-    return h("button.nt-link", { type: "button", onclick: () => { app.quiz = {}; app.redraw(false); } }, "Predict first: hide the result");
-  }
-  const answer = h("p", { role: "status" });
-  const input = h("input.nt-small", { type: "number", step: "any", "aria-label": "Your result", onkeydown: (event) => event.key === "Enter" && tell() });
-  const tell = () => {
-    if (input.value === "") return;
-    // Two digits are enough to have multiplied rightly.
-    const right = Math.abs(Number(input.value) - value) <= 0.02 * Math.abs(value) + 5e-4;
-    answer.textContent = right ? `Right: ${fmt(value)}.` : Math.sign(Number(input.value)) === -Math.sign(value) ? "Not yet: look at the signs of the factors." : "Not yet: multiply the factors once more.";
-    answer.className = right ? "nt-right" : "nt-wrong";
-  };
-  return h("div.nt-quiz", null, h("label.nt-field", null, h("span", null, "Multiply the factors"), input),
-    h("button", { type: "button", onclick: tell }, "Check"),
-    h("button.nt-link", { type: "button", onclick: () => { app.quiz = null; document.activeElement.blur(); app.redraw(false); } }, "Show the result"), answer);
+function renewTable(app, node, given) {
+  if (node.table.shape !== tableShape(given)) return false;
+  const { rows, cells } = node.table;
+  given.columns.forEach((_, c) => {
+    aligned(given.texts.map((row) => row[c].replace(/-/g, "−"))).forEach((text, n) => {
+      if (cells[n][c].textContent !== text) cells[n][c].textContent = text;
+      cells[n][c].dataset.v = given.values[n][c] ?? "";
+    });
+  });
+  for (const row of rows) row.classList.toggle("nt-chosen", row.param >= 0 && row.param === app.view.param);
+  return true;
 }
 
 // --- the check by differences ---

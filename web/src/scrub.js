@@ -1,5 +1,5 @@
 // One scrubber for everything: which step, and which of the two methods is looked at.
-import { fmt, h, memo, num, replace, s, same } from "./dom.js";
+import { fmt, h, memo, num, renew, replace, s, same } from "./dom.js";
 import { swatch } from "./lossplot.js";
 
 const ENDS = {
@@ -27,7 +27,8 @@ export function scrubber(app, body) {
       button("on", "One step on", () => app.go(app.view.step + 1)), button("last", "Last step", () => app.go(app.lastStep)),
       slider, shown),
     methods);
-  const changed = memo();
+  const [changed, numbers] = [memo(), memo()];
+  let buttons = [];
   return () => {
     if (!app.run) return;
     slider.max = app.lastStep;
@@ -35,25 +36,37 @@ export function scrubber(app, body) {
     slider.setAttribute("aria-valuetext", `step ${app.view.step} of ${app.lastStep}`);
     if (play.playing !== app.playing) replace(play, icon(app.playing ? "pause" : "play"));
     play.playing = app.playing;
-    play.setAttribute("aria-label", app.playing ? "Pause" : "Play");
+    for (const name of ["aria-label", "title"]) play.setAttribute(name, app.playing ? "Pause" : "Play");
     replace(shown, "step ", h("b", null, String(app.view.step)), ` of ${app.lastStep}`);
-    changed([same(app.run), app.view.step, app.view.active], () => {
+    changed([same(app.run)], () => {
       const focused = methods.contains(document.activeElement) ? [...methods.children].indexOf(document.activeElement) : -1;
-      replace(methods, app.run.runs.map((run, m) => one(app, run, m)));
+      buttons = app.run.runs.map((run, m) => one(app, run, m));
+      replace(methods, buttons.map(({ button }) => button));
       if (focused >= 0) methods.children[focused]?.focus();
     });
+    numbers([same(app.run), app.view.step, app.view.active], () => buttons.forEach((found, m) => renewOne(app, found, m)));
   };
 }
 
 function one(app, run, m) {
+  const [value, end] = [num(run.value[0], 6), h("span.nt-method-end")];
+  const button = h("button.nt-method", { type: "button", title: run.sentence, onclick: () => app.show({ active: m }) },
+    swatch(m), h("span.nt-method-name", null, app.label(m)), h("span.nt-method-value", null, "J = ", value), end);
+  return { button, value, end };
+}
+
+const BAD = ["DIVERGED", "NOT_FINITE", "UNBOUNDED", "STALLED"];
+
+function renewOne(app, { button, value, end }, m) {
+  const run = app.run.runs[m];
   const step = app.stepOf(m);
   const last = run.params.length - 1;
-  const end = step === last ? ENDS[run.status] : "";
-  const bad = ["DIVERGED", "NOT_FINITE", "UNBOUNDED", "STALLED"].includes(run.status) && step === last;
-  return h("button.nt-method", { type: "button", "aria-pressed": String(app.view.active === m), title: run.sentence, onclick: () => app.show({ active: m }) },
-    swatch(m), h("span.nt-method-name", null, app.label(m)),
-    h("span.nt-method-value", null, "J = ", num(run.value[step], 6)),
-    h("span.nt-method-end", { class: `nt-method-end${bad ? " nt-bad" : run.converged && step === last ? " nt-good" : ""}` }, `${step} of ${last}${end ? `: ${end}` : ""}`));
+  const there = step === last;
+  button.setAttribute("aria-pressed", String(app.view.active === m));
+  renew(value, run.value[step], 6);
+  end.textContent = `${step} of ${last}${there && ENDS[run.status] ? `: ${ENDS[run.status]}` : ""}`;
+  end.classList.toggle("nt-bad", there && BAD.includes(run.status));
+  end.classList.toggle("nt-good", there && run.converged && !BAD.includes(run.status));
 }
 
 // What the method's own sentence says where it did not go well, and what may mend it.
@@ -61,7 +74,7 @@ export function endings(app, body) {
   const changed = memo();
   return () => app.run && changed([same(app.run), app.view.step], draw);
   function draw() {
-    const bad = app.run.runs.map((run, m) => [run, m]).filter(([run, m]) => ["DIVERGED", "NOT_FINITE", "UNBOUNDED", "STALLED"].includes(run.status) && app.stepOf(m) === run.params.length - 1);
+    const bad = app.run.runs.map((run, m) => [run, m]).filter(([run, m]) => BAD.includes(run.status) && app.stepOf(m) === run.params.length - 1);
     replace(body, bad.map(([run, m]) => h("p.nt-ending", null, swatch(m), " ", h("b", null, `${app.label(m)}: `), run.sentence)));
   }
 }

@@ -13,6 +13,7 @@ from newtron.explain import Derivation, Section, Step, Table, derive
 from newtron.explain.numbers import equation
 from newtron.explain.rounding import shown
 from newtron.explain.symbols import to_latex, to_text
+from newtron.play.lab import lab_chains, mean_partials
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
 from newtron.solvers import Solver
@@ -50,6 +51,8 @@ def story(problem: Problem, params: Array, row: int | None, solver: Solver) -> d
         "gradient": finite(found.gradient),
         "sections": [_section(section) for section in found.sections if section.steps],
         "chains": chains(problem, found) if row is not None else [],
+        "lab": lab_chains(problem, params, row) if row is not None else [],
+        "means": mean_partials(problem, params) if row is None else [],
         "units": _units(problem, params, row),
         "predicted": _predicted(problem, params, row),
     }
