@@ -62,10 +62,15 @@ function others(app) {
 
 function note(app, surface) {
   if (!surface) return app.offline ? "No picture was saved for this pair of parameters." : "The loss is being computed …";
-  if (!surface.slice) return app.offline ? "The whole loss: there are two parameters." : "The whole loss: there are two parameters. Click to start both methods there.";
+  const start = app.offline ? "" : " Click to start both methods there.";
+  const flat = surface.high - surface.low <= 1e-9 * Math.abs(surface.high) ? " Within it the loss is the same everywhere to nine digits." : "";
+  const outside = away(app, surface) ? " The method stands outside of it." : "";
+  if (!surface.slice) return `The whole loss: there are two parameters.${outside}${flat}${start}`;
   const saved = surface.savedAt === undefined ? app.stepOf(app.view.active) : surface.savedAt;
-  return `A slice: ${others(app)} held as at step ${saved} of ${app.label(app.view.active)}. It changes from step to step, so only the point where the method stands is drawn.${app.offline ? "" : " Click to start both methods there."}`;
+  return `A slice: ${others(app)} held as at step ${saved} of ${app.label(app.view.active)}. It changes from step to step, so only the point where the method stands is drawn.${outside}${flat}${start}`;
 }
+
+const away = (app, { pair, windows }) => pair.some((index, n) => app.params[index] < windows[n][0] || app.params[index] > windows[n][1]);
 
 function map(app, surface, svg, caption, width, height, land) {
   replace(caption, note(app, surface));

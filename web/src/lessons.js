@@ -100,9 +100,9 @@ export const LESSONS = [
   {
     id: "damping", title: "Undamped Newton, and damped",
     steps: [
-      { setup: setup("clouds", model(), [newton(false), newton()], { params: [-2, 2, 0] }), view: { step: 3, tab: "newton", active: 0, landscape: "contour", pair: [0, 1] }, panel: "loss",
-        text: ["From this start the plain step overshoots: where the loss is nearly straight its bend is almost 0, and the parabola's lowest point lies far away."] },
-      { view: { step: 20, active: 0 }, panel: "loss",
+      { setup: setup("clouds", model([], { intercept: false }), [newton(false), newton()], { params: [-1.5, 1.5] }), view: { step: 3, tab: "newton", active: 0, landscape: "contour", pair: [0, 1] }, panel: "landscape",
+        text: ["Without an intercept there are two weights, and the map is the whole loss. From this start the plain step overshoots, each time farther: where the loss is nearly straight its bend is almost 0, and the parabola's lowest point lies far away."] },
+      { view: { step: 5, active: 0 }, panel: "loss",
         text: ["Each step lands farther out, where the loss bends even less, until H is singular in floating point. The run stops at its last finite step and says so."] },
       { view: { step: 20, active: 1 }, panel: "maths",
         text: ["Damped: a step that would not lower the loss as promised is shortened. The same start arrives in a few steps."] },

@@ -37,7 +37,8 @@ function mount(app, el) {
     h("dl", null, KEYS.map(([key, text]) => [h("dt", null, key), h("dd", null, text)])),
     h("form", { method: "dialog" }, h("button", null, "Close")));
   const grid = h("div.nt-grid", null, data, network, landscape, loss, maths);
-  const root = h("div.nt", null, header(app, help), notices, app.offline ? null : steer, lesson, grid, ends, scrub, help);
+  const bottom = h("div.nt-bottom", null, ends, scrub);
+  const root = h("div.nt", null, header(app, help), notices, app.offline ? null : steer, lesson, grid, bottom, help);
   replace(el, root);
   const panels = [
     setupPanel(app, setup), lessonPanel(app, lesson), dataPanel(app, dataBody), networkPanel(app, networkBody), landscapePanel(app, landscapeBody),
@@ -54,7 +55,15 @@ function mount(app, el) {
       if (!chosen) return;
       // A lesson is about the panels: what steers them is folded away where there is no room for both.
       if (window.innerHeight < 1150) steer.open = false;
-      requestAnimationFrame(() => grid.querySelector(".nt-pointed")?.scrollIntoView({ block: "nearest" }));
+      requestAnimationFrame(() => {
+        // Not under the lesson, which stays on top, nor under the scrubber.
+        grid.style.setProperty("--nt-above", `${lesson.offsetHeight + 12}px`);
+        grid.style.setProperty("--nt-beneath", `${bottom.offsetHeight + 12}px`);
+        const panel = grid.querySelector(".nt-pointed");
+        // Of a panel with more than there is room for, the beginning.
+        const tall = panel?.offsetHeight > window.innerHeight - lesson.offsetHeight - bottom.offsetHeight;
+        panel?.scrollIntoView({ block: tall ? "start" : "nearest" });
+      });
     });
     root.classList.toggle("nt-busy", app.busy);
   }];

@@ -130,10 +130,10 @@ function stepParts(app, node, step) {
 
 // Numbers of a column with their points below each other: what is shorter is filled up by spaces as wide as a digit.
 export function aligned(texts) {
-  if (texts.some((text) => text.includes("e"))) return texts;
-  const after = texts.map((text) => (text.includes(".") ? text.length - text.indexOf(".") - 1 : -1));
+  const plain = (text) => !text.includes("e"); // powers of ten stand at the right
+  const after = texts.map((text) => (plain(text) && text.includes(".") ? text.length - text.indexOf(".") - 1 : -1));
   const most = Math.max(...after);
-  return texts.map((text, n) => (text === "" || most < 0 ? text : `${text}${after[n] < 0 ? "\u2008" : ""}${"\u2007".repeat(most - Math.max(0, after[n]))}`));
+  return texts.map((text, n) => (text === "" || most < 0 || !plain(text) ? text : `${text}${after[n] < 0 ? "\u2008" : ""}${"\u2007".repeat(most - Math.max(0, after[n]))}`));
 }
 
 function matrix(given) {
@@ -230,13 +230,21 @@ function differences({ exact, lines, best }) {
 
 // --- eigenvalues at a glance ---
 
+function said(values) {
+  const largest = Math.max(...values.map(Math.abs));
+  if (largest === 0) return "all are zero: no bend is left here, and H has no inverse.";
+  if (values.some((v) => v < -1e-12 * largest)) return "some are negative, a saddle or a ridge.";
+  return values.every((v) => v > 1e-12 * largest) ? "all are positive, a bowl." : "none is negative, but some are zero to the last digits: a valley, along which the loss is flat.";
+}
+
 function eigenvalues(app) {
   const run = app.run.runs[app.view.active];
   const values = run.eigenvalues?.[app.stepOf(app.view.active)];
   if (!values || values[0] === null) return null;
   const largest = Math.max(...values.map(Math.abs)) || 1;
+  const texts = aligned(values.slice(0, 20).map((v) => fmt(v, 4)));
   return h("section.nt-hero", { "aria-label": "Eigenvalues of the Hessian" },
-    h("p", null, "Bends of the loss along directions that do not mix, eigenvalues of H: ", values.some((v) => v < -1e-12 * largest) ? "some are negative, a saddle or a ridge." : "none is negative, a bowl or a valley."),
-    h("div.nt-bars", null, values.slice(0, 20).map((v) => h("div", { class: v < 0 ? "nt-bar-negative" : "" },
-      h("span.nt-bar-fill", { style: `width:${(100 * Math.abs(v)) / largest}%` }), num(v, 4)))));
+    h("p", null, "Bends of the loss along directions that do not mix, eigenvalues of H: ", said(values)),
+    h("div.nt-bars", null, values.slice(0, 20).map((v, n) => h("div", { class: v < 0 ? "nt-bar-negative" : "" },
+      h("span.nt-bar-fill", { style: `width:${(100 * Math.abs(v)) / largest}%` }), shown(texts[n], v)))));
 }

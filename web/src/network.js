@@ -45,10 +45,10 @@ function draw(app, svg, width) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("height", height);
   const outputs = Array.from({ length: problem.widths[last] }, (_, k) => (problem.classes.length > 2 ? problem.classes[k] : problem.classes[1] ?? "ŷ"));
-  // Names take the room that they need, up to a quarter of the width.
-  const room = (names) => Math.min(width / 4, 36 + 7.6 * Math.max(...names.map((name) => name.length)));
+  // Names take the room that they need, up to a third of the width.
+  const room = (names) => Math.min(width / 3, 36 + 7.6 * Math.max(...names.map((name) => name.length)));
   const [left, right] = [room(problem.inputs), width - room(outputs)];
-  const letters = Math.max(3, Math.floor((width / 4 - 36) / 7.6));
+  const letters = Math.max(3, Math.floor((width / 3 - 36) / 7.6));
   const at = (layer, unit, bias = false) => {
     const units = problem.widths[layer] + (problem.intercept && layer < last ? 1 : 0);
     const gap = (height - 24) / units;
