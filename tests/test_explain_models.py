@@ -117,7 +117,10 @@ def check_latex(source: str) -> None:
     for name in ("aligned", "array", "bmatrix"):
         assert source.count(rf"\begin{{{name}}}") == source.count(rf"\end{{{name}}}")
     assert not re.search(r"[∂½ŷσΣ·×…²′]", source)
-    assert "^{2}^" not in source
+    # No second superscript without braces, no cells across columns (notebooks know none), and powers of ten as such.
+    assert not re.search(r"\^\{(?:[^{}]|\{[^{}]*\})*\}(?:\^|')", source)
+    assert r"\multicolumn" not in source
+    assert not re.search(r"\de[+-]\d", source)
 
 
 @pytest.mark.parametrize("kind", ["frame", "row", "list"])

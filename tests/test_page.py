@@ -14,18 +14,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from test_explain import subject
 
-from newtron.losses import loss_for
+from newtron.activations import ACTIVATIONS
+from newtron.explain import NOTATIONS, derive
+from newtron.losses import LOSSES, loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
+from newtron.play import Session
 from newtron.play.datasets import example
 from newtron.rows import ArrayRows
-from newtron.solvers import GradientDescent, Newton, minimize
+from newtron.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Stochastic, minimize
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
@@ -230,6 +235,73 @@ def test_the_quiz_hides_the_result_and_judges_the_answer(served: Played, visit: 
     page.fill("[aria-label='Your result']", f"{value:.4f}")
     page.keyboard.press("Enter")
     assert page.inner_text(".nt-quiz [role=status]").startswith("Right")
+
+
+# --- formulas ---
+
+
+def explained() -> Iterator[str]:
+    """Derivations of every kind in LaTeX: losses, depths, activations, one row and several, both notations, solvers."""
+    for loss in LOSSES:
+        for hidden in ((), (3,), (2, 3), (2, 2, 2)):
+            for activation in ACTIVATIONS if len(hidden) in (1, 2) else ("tanh",):
+                for rows, notation in product((1, 4), NOTATIONS):
+                    given = subject(loss, hidden, activation=activation, m=rows, alpha=0.3)
+                    yield derive(given, notation).to_latex()
+    # Many inputs, so that tables leave lines out; outputs of several columns; and every solver's step.
+    yield derive(subject(LOSSES[0], (3,), m=4, k=2, p=15, alpha=0.3)).to_latex()
+    rates = (GradientDescent(0.1), GradientDescent(0.1, 0.9), GradientDescent(None))
+    for solver in (*rates, Newton(damped=False), LevenbergMarquardt(), NewtonCG(), LBFGS(), Stochastic()):
+        for hidden in ((), (2,)):
+            yield derive(subject(LOSSES[0], hidden, m=4, p=15, solver=solver)).to_latex()
+
+
+def in_mathematics(document: str) -> set[str]:
+    displayed = r"\\\[(.*?)\\\]"
+    inline = re.findall(r"(?<!\\)\$(.+?)(?<!\\)\$", re.sub(displayed, "", document, flags=re.S), re.S)
+    return {*re.findall(displayed, document, re.S), *inline}
+
+
+def on_the_page(part: Any) -> Iterator[str]:
+    """Whatever an answer has that the page sets as a formula."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, dict | list):
+            yield from on_the_page(value)
+        elif isinstance(value, str) and key in ("tex", "numbers", "symbol", "result"):
+            yield value
+
+
+def stories() -> Iterator[Any]:
+    data = {"source": "three"}, {"source": "wave"}, {"source": "clouds"}
+    for source, hidden, row in product(data, ([], [2], [2, 2, 3]), (0, None)):
+        method = {"solver": "levenberg-marquardt" if hidden else "newton", "steps": 3}
+        setup = {"data": source, "model": {"hidden": hidden, "alpha": 0.1, "scale": True}, "methods": [method]}
+        run = Session().ask({"kind": "run", "setup": setup})
+        params = run["runs"][0]["params"][-1]
+        yield run["problem"]
+        yield Session().ask({"kind": "story", "setup": setup, "params": params, "row": row, "method": method})
+
+
+def test_every_formula_of_every_explanation_can_be_set(served: Played, visit: Callable[..., Any]) -> None:
+    written = set().union(*map(in_mathematics, explained()))
+    shown = {tex for story in stories() for tex in on_the_page(story)}
+    # One of those that differ in their digits alone.
+    formulas = {re.sub(r"\d+", "0", tex): tex for tex in sorted(written | shown)}
+    assert min(len(written), 4 * len(shown), 4 * len(formulas)) > 2000
+    page = visit(served.url)
+    refused = page.evaluate(
+        """async (formulas) => {
+            const { katex } = await import("/page.js");
+            const refused = [];
+            for (const tex of formulas) {
+                try { katex.renderToString(tex, { throwOnError: true, strict: "error", output: "html" }); }
+                catch (error) { refused.push([tex, error.message]); }
+            }
+            return refused;
+        }""",
+        [*formulas.values(), "a^{[1]}^{2}"],
+    )
+    assert [tex for tex, _ in refused] == ["a^{[1]}^{2}"], refused[:5]  # the one that nobody can set
 
 
 # --- steering ---

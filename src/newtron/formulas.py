@@ -79,7 +79,7 @@ SOFTMAX_LOG_LOSS = ChainRule(
     product=(
         "= Σ_d -{y_d}/{ŷ_d} · ŷ_d ([c = d] - ŷ_c)",
         "= -y_c + ŷ_c Σ_d y_d",
-        "= -(y_c - ŷ_c), since the y_d add to 1",
+        "= -(y_c - ŷ_c), since Σ_d y_d = 1",
     ),
     why="It is minus the logarithm of the probability that the model gave to the class that came. Dividing by "
     "⟦ŷ_c⟧ cancels the slope of the softmax, so a row that is wrong and sure of it keeps its full gradient.",

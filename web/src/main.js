@@ -1,5 +1,6 @@
 // newtron's page as one module, in the form of anywidget's front end: `export default { render }`. The same module is
 // the page of `newtron play` and of a saved run; what differs is how Python is reached, or that it is not.
+import katex from "katex";
 import { App, clone } from "./app.js";
 import { dataPanel } from "./datapanel.js";
 import { download, h, memo, replace, select } from "./dom.js";
@@ -182,6 +183,8 @@ function render({ model, el }) {
   return end;
 }
 
+// KaTeX as it is in the page, with which the tests set every formula that an explanation writes.
+export { katex };
 export default { render };
 
 const own = typeof document === "undefined" ? null : document.getElementById("newtron");

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.explain.derivation import Derivation, Step, Table
 from newtron.explain.rounding import shown
-from newtron.explain.symbols import escape_latex, in_sentence, to_latex
+from newtron.explain.symbols import escape_latex, in_sentence, latex_number, to_latex
 from newtron.explain.tables import matrix, shown_table
 
 Array = NDArray[np.floating]
@@ -28,7 +30,11 @@ def render(derivation: Derivation) -> str:
 
 
 def _sentence(text: str) -> str:
-    return in_sentence(text, lambda formula: f"${to_latex(formula)}$", escape_latex)
+    return in_sentence(text, lambda formula: f"${to_latex(formula)}$", _words)
+
+
+def _words(text: str) -> str:
+    return re.sub(r"\d[\d.]*e[+-]?\d+", lambda match: f"${latex_number(match[0])}$", escape_latex(text))
 
 
 def _display(step: Step) -> list[str]:
@@ -42,7 +48,7 @@ def _display(step: Step) -> list[str]:
     rows = first + derived if goes_on else derived + first
     numbers = to_latex(step.numbers) if step.numbers else ""
     if not numbers and step.number is not None and step.table is None:
-        numbers = shown(step.number)
+        numbers = latex_number(shown(step.number))
     start = "" if formula else symbol
     if numbers:
         rows.append(f"{start} &= {numbers}")
@@ -53,7 +59,7 @@ def _display(step: Step) -> list[str]:
         body = " \\\\\n".join(rows)
         found.append(f"\\[\\begin{{aligned}}\n{body}\n\\end{{aligned}}\\]")
     if step.table is not None:
-        found.append(_array(step.table, step))
+        found += _array(step.table, step)
     return found
 
 
@@ -65,11 +71,14 @@ def _aligned_line(line: str) -> str:
 
 
 def _matrix(values: Array) -> str:
-    rows = " \\\\ ".join(" & ".join(r"\dots" if cell == "…" else cell for cell in row) for row in matrix(values))
+    lines = [[r"\dots" if cell == "…" else latex_number(cell) for cell in row] for row in matrix(values)]
+    rows = " \\\\ ".join(" & ".join(line) for line in lines)
     return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}"
 
 
-def _array(table: Table, step: Step) -> str:
+def _array(table: Table, step: Step) -> list[str]:
+    """A table; what is left out of it and what its last column adds up to stand below, since notebooks know no cell
+    that spans columns."""
     found = shown_table(table, step.number)
     named = any(name for _, name in found.lines)
     columns = ("l" if named else "") + "l" + "r" * len(table.columns)
@@ -77,15 +86,14 @@ def _array(table: Table, step: Step) -> str:
     lines = [" & " * lead + " & ".join(map(to_latex, table.columns)) + r" \\ \hline"]
     for (symbol, name), cells in zip(found.lines, found.cells, strict=True):
         label = [to_latex(symbol)] + ([rf"\text{{{escape_latex(name)}}}"] if named else [])
-        lines.append(" & ".join([*label, *cells]) + r" \\")
-    span = lead + len(table.columns) - 1
-    if found.more:
-        text = in_sentence(found.more, lambda formula: f"${to_latex(formula)}$", escape_latex)
-        text = text.replace("…", r"\dots")
-        lines.append(rf"\multicolumn{{{span}}}{{l}}{{\text{{{text}}}}} & {found.rest} \\")
-    if found.total:
-        words = found.total if found.total[:1].isalpha() else ""
-        total = rf"\text{{{words}}}" if words else found.total.replace(" but for rounding", r"\text{ but for rounding}")
-        lines.append(rf"\hline \multicolumn{{{span}}}{{l}}{{{to_latex(step.symbol)}}} & {total} \\")
+        lines.append(" & ".join([*label, *map(latex_number, cells)]) + r" \\")
     body = "\n".join(lines)
-    return f"\\[\\begin{{array}}{{{columns}}}\n{body}\n\\end{{array}}\\]"
+    shown_lines = [f"\\[\\begin{{array}}{{{columns}}}\n{body}\n\\end{{array}}\\]"]
+    if found.more:
+        rest = f" ${latex_number(found.rest)}$" if found.rest else ""
+        shown_lines.append(f"{_sentence(found.more)}{rest}.")
+    if found.total:
+        number, _, words = found.total.partition(" ")
+        words = rf"\text{{ {words}}}" if words else ""
+        shown_lines.append(rf"\[{to_latex(step.symbol)} = \text{{the sum}} = {latex_number(number)}{words}\]")
+    return shown_lines

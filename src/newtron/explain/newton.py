@@ -99,7 +99,7 @@ def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
     made = (
         "z is linear in the parameters, so every entry is a product of two inputs times the bend of the loss."
         if linear
-        else "Two parts: JᵀHJ from first derivatives of the network (Gauss-Newton), and ∂L/∂z times its second "
+        else "Two parts: ⟦J^{T} H J⟧ from first derivatives of the network (Gauss-Newton), and ∂L/∂z times its second "
         "derivatives."
     )
     return [

@@ -27,7 +27,9 @@ def equation(template: str, parts: Sequence[float], result: float, relation: str
     def place(match: re.Match[str]) -> str:
         text, before, after = texts[int(match[1])], template[: match.start()], template[match.end() :]
         bare = before in ("", "{") or (before.endswith("(") and not before.endswith("log("))
-        return text if bare and after[:1] not in ("²", "^") else enclosed(text)
+        if after[:1] in ("²", "^"):
+            return f"({text})" if "e" in text else enclosed(text)
+        return text if bare else enclosed(text)
 
     return f"{re.sub('<([0-9]+)>', place, template)} = {found}"
 

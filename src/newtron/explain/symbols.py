@@ -188,25 +188,66 @@ def _html(node: _Node) -> str:
 
 def to_latex(formula: str) -> str:
     """LaTeX for math mode."""
-    return "".join(map(_latex, _Reader(formula).nodes()))
+    return latex_number(_latex_line(_Reader(formula).nodes()))
+
+
+def latex_number(text: str) -> str:
+    """The numbers in a text, such as 1.5e-08, as numbers times a power of ten."""
+    return re.sub(r"(\d)e([+-]?)0*(\d+)", _power, text)
+
+
+def _power(match: re.Match[str]) -> str:
+    return rf"{match[1]}\cdot 10^{{{'-' if match[2] == '-' else ''}{match[3]}}}"
+
+
+def _latex_line(nodes: tuple[_Node, ...]) -> str:
+    """Each node in LaTeX, and what it needs for the sake of its neighbours: what has a superscript takes a second one,
+    or a prime, only in braces, and spaces beside words are kept inside them, since mathematics drops its own."""
+    found = []
+    for place, node in enumerate(nodes):
+        text = _latex(node)
+        if isinstance(node, _Name):
+            before, after = nodes[max(0, place - 2) : place], nodes[place + 1 : place + 3]
+            if node.above is not None and after and after[0] in _ABOVE:
+                text = f"{{{text}}}"
+            elif _is_word(node):
+                lead = " " if before[1:] == (_SPACE,) and (_is_operand(before[0]) or before[0] == _Run(",")) else ""
+                trail = " " if after[:1] == (_SPACE,) and after[1:] and _is_operand(after[1]) else ""
+                text = rf"\text{{{lead}{node.text}{trail}}}{text.removeprefix(_word(node))}"
+        found.append(text)
+    return "".join(found)
+
+
+_SPACE, _ABOVE = _Run(" "), (_Run("²"), _Run("′"), _Run("″"))
+
+
+def _is_operand(node: _Node) -> bool:
+    return not isinstance(node, _Run) or node.text.isalnum()
+
+
+def _is_word(node: _Name) -> bool:
+    return len(node.text) > 2 and node.text not in _FUNCTIONS
+
+
+def _word(node: _Name) -> str:
+    return rf"\text{{{node.text}}}"
 
 
 def _latex(node: _Node) -> str:
     if isinstance(node, _Run):
         return _LATEX.get(node.text, node.text)
     if isinstance(node, _Fraction):
-        over, under = ("".join(map(_latex, part)) for part in (node.over, node.under))
-        return rf"\frac{{{over}}}{{{under}}}"
+        return rf"\frac{{{_latex_line(node.over)}}}{{{_latex_line(node.under)}}}"
     if node.text in _FUNCTIONS:
         found = rf"\{node.text} "
-    elif len(node.text) > 2:
-        found = rf"\text{{{node.text}}}"
+    elif _is_word(node):
+        found = _word(node)
     else:
         found = "".join(_LATEX.get(c, c) for c in node.text)
     if node.below is not None:
-        found = f"{found.rstrip()}_{{{''.join(map(_latex, node.below))}}}"
+        found = f"{found.rstrip()}_{{{_latex_line(node.below)}}}"
     if node.above is not None:
-        found = f"{found.rstrip()}^{{{''.join(map(_latex, node.above))}}}"
+        found = f"{found.rstrip()}^{{{_latex_line(node.above)}}}"
     return found
 
 

@@ -102,7 +102,7 @@ def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
     if isinstance(solver, LevenbergMarquardt):
         damping = _damping(before, step)
         return (
-            "-(JᵀHJ + μ D)^{-1} g",
+            "-(J^{T} H J + μ D)^{-1} g",
             f"Levenberg-Marquardt: curvature from first derivatives alone (J of the network, H of the loss), and a "
             f"damping μ = {damping:.6g} on the scale D of the parameters. A large μ makes the step short and turns it "
             "towards the gradient; it falls while the model of the value predicts well.",

@@ -24,20 +24,7 @@ Array = NDArray[np.floating]
 MOST_LINES, MOST_COLUMNS = 12, 10
 
 
-def _power(match: re.Match[str]) -> str:
-    """1.5e-08 as a number times a power of ten."""
-    sign = "-" if match[2] == "-" else ""
-    return rf"{match[1]}\cdot 10^{{{sign}{match[3]}}}"
-
-
-@lru_cache(maxsize=4096)
-def _latex(formula: str) -> str:
-    """LaTeX as KaTeX takes it: spaces after words kept, powers of what has a superscript in braces."""
-    found = re.sub(r"\\text\{(\w+)\} ", r"\\text{\1 }", to_latex(formula).replace(r"\text{JᵀHJ}", "J^{T} H J"))
-    found = re.sub(r"(\d)e([+-]?)0*(\d+)", _power, found)
-    return re.sub(r"([A-Za-z](?:_\{[^{}]*\})?\^\{[^{}]*\})\^\{2\}", r"{\1}^{2}", found)
-
-
+_latex = lru_cache(maxsize=4096)(to_latex)
 _text = lru_cache(maxsize=4096)(to_text)
 _INLINE = re.compile("⟦(.*?)⟧")
 
