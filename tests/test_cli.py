@@ -264,13 +264,36 @@ def test_held_out_rows_say_nothing_about_the_columns(tmp_path: Path) -> None:
 def test_separated_classes_get_a_penalty_and_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i / 7},{'ab'[i > 19]}\n" for i in range(40)))
     run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", cwd=tmp_path)
-    assert "it was fitted with a penalty, --alpha 1" in run.stdout
-    assert "the column x tells the class of every row" in run.stdout
+    said = " ".join(run.stdout.split())
+    assert "it was fitted with a penalty, --alpha 1" in said
+    assert "the column x tells the class of every row" in said
     assert newtron.load(tmp_path / "model.newtron").alpha == 1.0
     run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", "--alpha", "0", cwd=tmp_path)
-    assert "it was fitted with a penalty" not in run.stdout
-    assert "has no minimum" in run.stdout
+    said = " ".join(run.stdout.split())
+    assert "it was fitted with a penalty" not in said
+    assert "has no minimum" in said
     assert newtron.load(tmp_path / "model.newtron").alpha == 0.0
+
+
+def test_plain_text_is_wrapped_where_columns_says_or_at_100(tmp_path: Path) -> None:
+    words = ("fit", CONCRETE, "--target", "strength_mpa", "--model", "perceptron")
+    fitted = newtron_run(*words, cwd=tmp_path).stdout
+    shown = newtron_run("show", "model.newtron", cwd=tmp_path).stdout
+    sentence = max(newtron.load(tmp_path / "model.newtron").certificate_.sentences(), key=len)
+    assert len(sentence) > 100
+    for text in (fitted, shown):
+        # What is copied from the screen stays whole: the file's name and the command that comes next.
+        lines = [line for line in text.splitlines() if str(CONCRETE) not in line]
+        assert max(map(len, lines)) <= 100
+        assert sentence in " ".join(text.split())
+    assert f"newtron predict model.newtron {CONCRETE}" in fitted
+    narrow = newtron_run("show", "model.newtron", cwd=tmp_path, COLUMNS="60").stdout
+    wide = newtron_run("show", "model.newtron", cwd=tmp_path, COLUMNS="1000").stdout
+    assert sentence not in narrow
+    assert f"  {sentence}\n" in wide
+    assert narrow.split() == shown.split() == wide.split()
+    for odd in ("", "0", "-5", "wide", "9" * 30):
+        assert newtron_run("show", "model.newtron", cwd=tmp_path, COLUMNS=odd).stdout.split() == shown.split()
 
 
 def test_separation_is_told_by_name_and_firth_is_a_way_out(tmp_path: Path) -> None:

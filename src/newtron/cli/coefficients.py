@@ -50,12 +50,12 @@ def show_coefficients(screen: Screen, bundle: Bundle) -> None:
     screen.heading("Coefficients, in the units of the data")
     before, head, table, after = coefficient_table(bundle)
     for line in before:
-        screen.line(line, indent=2)
+        screen.sentence(line, indent=2)
     screen.table(head, table[:_TERMS_SHOWN])
     if len(table) > _TERMS_SHOWN:
-        screen.line(f"and {len(table) - _TERMS_SHOWN:,} more, which --json lists", indent=2)
+        screen.sentence(f"and {len(table) - _TERMS_SHOWN:,} more, which --json lists", indent=2)
     for sentence in after:
-        screen.line(sentence, indent=2)
+        screen.sentence(sentence, indent=2)
 
 
 def coefficient_table(bundle: Bundle) -> tuple[list[str], list[str], list[list[str]], list[str]]:

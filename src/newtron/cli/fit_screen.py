@@ -36,7 +36,7 @@ def print_screen(job: Job) -> None:
         screen.table(header, rows, strong)
         screen.gap()
         for sentence in job.verdict.why:
-            screen.line(sentence)
+            screen.sentence(sentence)
         screen.gap()
     screen.heading("How training ended")
     ends = list(job.trained.items()) + ([("on all rows", job.refit)] if job.refit else [])
@@ -45,7 +45,7 @@ def print_screen(job: Job) -> None:
     screen.gap()
     screen.heading("Certificate of the model that is written")
     for sentence in unsaid(job.final.estimator.certificate_.sentences(), said):
-        screen.line(sentence, indent=2)
+        screen.sentence(sentence, indent=2)
     screen.gap()
     notes = unsaid(job.notes, said)
     if notes:

@@ -1,7 +1,12 @@
-"""Where results appear: with rich on a terminal, as plain text anywhere else."""
+"""Where results appear: with rich on a terminal, as plain text anywhere else.
+
+Plain text, which goes to a file, a pipe or a log, has sentences wrapped at 100 characters, or at COLUMNS where that is
+set; tables, paths and commands stay whole.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -10,6 +15,13 @@ from typing import Any, TextIO
 from newtron.cli.words import clean
 
 _WIDEST = 100
+_NARROWEST = 40
+
+
+def plain_width() -> int:
+    """Characters in a line of plain text."""
+    given = os.environ.get("COLUMNS", "")
+    return max(_NARROWEST, int(given)) if given.isascii() and given.isdigit() and len(given) < 10 else _WIDEST
 
 
 class Screen:
@@ -28,7 +40,7 @@ class Screen:
     @property
     def width(self) -> int:
         """Characters in a line."""
-        return _WIDEST if self._console is None else int(self._console.width)
+        return plain_width() if self._console is None else int(self._console.width)
 
     def gap(self) -> None:
         self._print("")
@@ -37,7 +49,21 @@ class Screen:
         self._print(text, "bold")
 
     def line(self, text: str, style: str = "", indent: int = 0) -> None:
+        """One line, which plain text never breaks: a path, a command, a line of a drawing."""
         self._print(text, style, indent)
+
+    def sentence(self, text: str, indent: int = 0) -> None:
+        """Prose, wrapped."""
+        if self._console is None:
+            self.stream.write(self._wrapped(clean(text), " " * indent, " " * indent))
+        else:
+            self._print(text, indent=indent)
+
+    def _wrapped(self, text: str, first: str, following: str) -> str:
+        """Lines of plain text that begin like these. Long words, as paths are, stay whole."""
+        options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+        lines = textwrap.wrap(text, self.width, initial_indent=first, subsequent_indent=following, **options)
+        return "\n".join(lines or [first.rstrip()]) + "\n"
 
     def _print(self, text: str, style: str = "", indent: int = 0) -> None:
         if self._console is None:
@@ -56,7 +82,7 @@ class Screen:
         if self._console is None:
             width = max((len(name) for name, _ in pairs), default=0)
             for name, text in pairs:
-                self.stream.write(f"  {name:<{width}}  {text}".rstrip() + "\n")
+                self.stream.write(self._wrapped(text, f"  {name:<{width}}  ", " " * (width + 4)))
             return
         from rich.padding import Padding
         from rich.table import Table
@@ -75,7 +101,7 @@ class Screen:
         """Sentences with a mark in front."""
         for sentence in sentences:
             if self._console is None:
-                self.stream.write(f"  - {clean(sentence)}\n")
+                self.stream.write(self._wrapped(clean(sentence), "  - ", "    "))
                 continue
             text = textwrap.fill(
                 clean(sentence),

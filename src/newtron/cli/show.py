@@ -111,9 +111,9 @@ def _show_comparison(screen: Screen, task: str, report: Report | None) -> None:
     screen.table(*metric_table(task, report.metrics, report.kept))
     screen.gap()
     for sentence in report.why:
-        screen.line(sentence)
+        screen.sentence(sentence)
     if report.refit:
-        screen.line("After the comparison the model was trained again on all rows.")
+        screen.sentence("After the comparison the model was trained again on all rows.")
 
 
 def _show_weights(screen: Screen, bundle: Bundle) -> None:
@@ -142,12 +142,12 @@ def _show_weights(screen: Screen, bundle: Bundle) -> None:
 def _show_ending(screen: Screen, estimator: Any) -> None:
     screen.gap()
     screen.heading("How training ended")
-    screen.line(ending(estimator), indent=2)
+    screen.sentence(ending(estimator), indent=2)
     for sentence in estimator.certificate_.sentences():
-        screen.line(sentence, indent=2)
+        screen.sentence(sentence, indent=2)
     separation = getattr(estimator, "separation_", None)
     if separation is not None and separation.sentence not in estimator.solution_.sentence:
-        screen.line(separation.finding, indent=2)
+        screen.sentence(separation.finding, indent=2)
 
 
 def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
