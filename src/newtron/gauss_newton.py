@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -292,9 +293,11 @@ def unfold(network: Network, block: Block, total: Array, out: Array) -> None:
     out[high, low].reshape(r, v, q, u)[...] += part.transpose(2, 3, 0, 1)
 
 
+@lru_cache(maxsize=256)
 def of_pair(n: int) -> NDArray[np.intp]:
-    """(n, n): where the product of two entries stands in a symmetric table."""
+    """(n, n): where the product of two entries stands in a symmetric table. Kept, and so not to be written to."""
     where = np.empty((n, n), dtype=np.intp)
     upper = np.triu_indices(n)
     where[upper] = where.T[upper] = np.arange(upper[0].size)
+    where.flags.writeable = False
     return where
