@@ -11,25 +11,32 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from adult import adult_section, run_adult
 from certified_answers import logistic_section, nist_section, run_logistic, run_nist
+from default_cost import cost_section
 from library import certified, facts
-from prediction import (
-    adult_section,
-    classification_section,
-    regression_section,
-    run_adult,
-    run_classification,
-    run_regression,
-)
 from results import Results
 from tables import ROOT, paragraph
+from uci_classification import classification_section, run_classification, run_classification_peers
+from uci_regression import regression_section, run_regression, run_regression_peers
 
-PARTS: dict[str, tuple[Callable[[Results], None], Callable[[Results], str]]] = {
-    "nist": (run_nist, nist_section),
-    "logistic": (run_logistic, logistic_section),
-    "regression": (run_regression, regression_section),
-    "classification": (run_classification, classification_section),
-    "adult": (run_adult, adult_section),
+RUNS: dict[str, Callable[[Results], None]] = {
+    "nist": run_nist,
+    "logistic": run_logistic,
+    "regression": run_regression,
+    "regression-peers": run_regression_peers,
+    "classification": run_classification,
+    "classification-peers": run_classification_peers,
+    "adult": run_adult,
+}
+# What each section of the page is made from.
+SECTIONS: dict[tuple[str, ...], Callable[..., str]] = {
+    ("nist",): nist_section,
+    ("logistic",): logistic_section,
+    ("regression", "regression-peers"): regression_section,
+    ("classification", "classification-peers"): classification_section,
+    ("regression", "classification"): cost_section,
+    ("adult",): adult_section,
 }
 HEAD = """\
 # Evidence
@@ -52,10 +59,11 @@ LRE is the number of correct digits: -log10 of the relative error, of the worst 
 
 
 def page(minutes: str) -> str:
-    sections = [HEAD.format(minutes=minutes, parts=", ".join(PARTS), facts=facts())]
-    for part, (_, section) in PARTS.items():
-        results = Results(part)
-        sections.append(section(results) if results.records else f"## {part.capitalize()}\n\nNot run yet.")
+    sections = [HEAD.format(minutes=minutes, parts=", ".join(RUNS), facts=facts())]
+    for parts, section in SECTIONS.items():
+        results = [Results(part) for part in parts]
+        known = any(each.records for each in results)
+        sections.append(section(*results) if known else f"## {parts[0].capitalize()}\n\nNot run yet.")
     blocks = [block for section in sections for block in section.strip().split("\n\n")]
     return (
         "\n\n".join(block if block.startswith(("#", "|", ">", "- ", "```")) else paragraph(block) for block in blocks)
@@ -65,7 +73,7 @@ def page(minutes: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/evidence", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="run these parts alone")
+    parser.add_argument("--only", nargs="+", choices=list(RUNS), default=list(RUNS), help="run these parts alone")
     parser.add_argument("--fresh", action="store_true", help="compute anew what is kept in build/evidence")
     parser.add_argument("--page", action="store_true", help="run nothing; write the page from what is kept")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "evidence.md", help="where the page goes")
@@ -80,7 +88,7 @@ def main() -> int:
                 f"{part}: {results.other_sources} kept results are of other sources than today's; --fresh renews them.",
                 file=sys.stderr,
             )
-        PARTS[part][0](results)
+        RUNS[part](results)
     written = options.output.with_suffix(".part")
     written.write_text(page("12"), encoding="utf-8")
     os.replace(written, options.output)

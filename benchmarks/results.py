@@ -43,11 +43,18 @@ class Results:
         """The records whose keys begin with prefix/, in the order in which they were computed."""
         return [record for key, record in self.records.items() if key.startswith(f"{prefix}/")]
 
-    def add(self, key: str, compute: Callable[[], Record], words: Callable[[Record], object] = dict) -> None:
-        """words: what is printed of a new record."""
-        if key in self.records:
+    def add(
+        self,
+        key: str,
+        compute: Callable[[], Record],
+        words: Callable[[Record], object] = dict,
+        made_by: str | None = None,
+    ) -> None:
+        """words: what is printed of a new record. made_by: "package version" of another library; its records are
+        computed anew when the version changes, newtron's own only when all are."""
+        if key in self.records and made_by in (None, self.records[key]["sources"]):
             return
-        self.records[key] = compute() | {"sources": sources()}
+        self.records[key] = compute() | {"sources": made_by or sources()}
         self.file.parent.mkdir(parents=True, exist_ok=True)
         written = self.file.with_suffix(".part")
         written.write_text(json.dumps(self.records, indent=1), encoding="utf-8")
@@ -56,5 +63,6 @@ class Results:
 
     @property
     def other_sources(self) -> int:
-        """How many records other sources than today's computed."""
-        return sum(record["sources"] != sources() for record in self.records.values())
+        """How many records of newtron's other sources than today's computed."""
+        made_by = [record["sources"] for record in self.records.values()]
+        return sum(each != sources() for each in made_by if " " not in each)

@@ -32,7 +32,8 @@ Array = NDArray[np.floating]
 
 _TRIES = 60
 _FADING, _FLOOR = 0.5, 1e-7
-# While the damped step expects to lower the value by more than this share of it, the decrement is not computed.
+# While the damped step expects to lower the value by more than this share of it, the decrement is not computed: it is
+# larger still, and too large for an end with any tol up to 4e-4 (1,000 parameters; 1e-3 with 200).
 _FAR = 1e-4
 # A value that still falls to this share of itself is not held up by residuals that remain: there Gauss-Newton takes
 # fewer and cheaper steps than the exact Hessian (tuned on zero-residual fits and on penalised ones to their optimum).
