@@ -81,7 +81,7 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
     training, X, y = rows.hold_out(share, options.seed) if share else (rows, None, None)
     n_out = 0 if y is None else len(y)
     empty: Any = rows.files.schema.empty_table()
-    table = FileTable(rows.files.name, empty, total=rows.files.n_rows, missing=rows.missing)
+    table = FileTable(rows.name, empty, total=rows.total_rows, missing=rows.missing)
     numbers: Any = (range(rows.n_rows), range(training.n_rows), range(n_out))
     job = Job(options, table, schema, schema, numbers[0], np.empty(0), numbers[1], numbers[2], schema, in_memory=False)
     job.notes.append(

@@ -10,10 +10,11 @@ import operator
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,18 @@ class Outlook:
     center: Array | None = None
     scale: Array | None = None
 
+    def chunk(self, cut: Cut, start: int) -> Chunk:
+        """A cut as it is seen; start: how many rows were before it."""
+        Y, weight = self.targets(cut.y)
+        return Chunk(self.standardized(cut.X()), Y, weight, slice(start, start + len(cut.y)))
+
+    def standardized(self, X: Array) -> Array:
+        if self.center is not None:
+            X = X - self.center
+        if self.scale is not None:
+            X = X / self.scale
+        return X
+
 
 class StreamedRows(Rows):
     """Rows of a source. excluded: numbers of rows that are left out, in order."""
@@ -97,54 +110,32 @@ class StreamedRows(Rows):
 
         def on_thread(placed: tuple[Cut, int]) -> S:
             with np.errstate(all="ignore"):
-                return evaluate(self._chunk(*placed))
+                return evaluate(self.outlook.chunk(*placed))
 
-        with _ReadAhead(self._placed(range(len(self.source.sizes)))) as cuts:
+        with ReadAhead(self._placed(range(len(self.source.sizes)))) as cuts:
             return reduce(operator.iadd, ordered_map(on_thread, cuts, min(self.threads, in_flight)))
 
     def _placed(self, pieces: Sequence[int]) -> Iterator[tuple[Cut, int]]:
-        """What is read, and how many rows were before it."""
-        start = 0
-        for cut in self._cuts(pieces):
-            yield cut, start
-            start += len(cut.y)
-
-    def _chunk(self, cut: Cut, start: int) -> Chunk:
-        Y, weight = self.outlook.targets(cut.y)
-        return Chunk(self._standardized(cut.X()), Y, weight, slice(start, start + len(cut.y)))
-
-    def _cuts(self, pieces: Sequence[int]) -> Iterator[Cut]:
-        """What is read, without the rows that are excluded."""
-        for cut in self.source.read(pieces):
-            low, high = np.searchsorted(self._excluded, (cut.first, cut.first + len(cut.y)))
-            if high == low:
-                yield cut
-            elif high - low < len(cut.y):
-                kept = np.ones(len(cut.y), dtype=bool)
-                kept[self._excluded[low:high] - cut.first] = False
-                yield Cut(cut.first, partial(_some_rows, cut.X, kept), cut.y[kept])
-
-    def _standardized(self, X: Array) -> Array:
-        if self.outlook.center is not None:
-            X = X - self.outlook.center
-        if self.outlook.scale is not None:
-            X = X / self.outlook.scale
-        return X
+        return placed(self.source.read(pieces), self._excluded, 0)
 
     # --- parts ---
 
     def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
         held_out = min(most, self.n_rows - 1, max(1, round(fraction * self.n_rows)))
         chosen = self.chosen(held_out, rng)
-        excluded = np.union1d(self._excluded, chosen)
         held = self._in_memory(chosen)
         weights = None
         if self.total_weight != self.n_rows:
             weights = self.total_weight - held.total_weight, self.min_weight
-        rest = StreamedRows(
-            self.source, self.outlook, self.n_outputs, threads=self.threads, weights=weights, excluded=excluded
-        )
-        return rest, held
+        return self.without(chosen, weights), held
+
+    def without(self, numbers: NDArray[np.int64], weights: tuple[float, float] | None = None) -> Self:
+        """These rows but for some, by their numbers in the source."""
+        rest = copy(self)
+        rest._excluded = np.union1d(self._excluded, numbers)
+        rest.n_rows = int(self.source.sizes.sum()) - len(rest._excluded)
+        rest.total_weight, rest.min_weight = weights or (float(rest.n_rows), 1.0)
+        return rest
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """As many rows as asked for, or as may stay in memory."""
@@ -163,26 +154,22 @@ class StreamedRows(Rows):
     def gathered(self, numbers: NDArray[np.int64]) -> tuple[Array, Array]:
         """X and y as they are read, of rows by their numbers in the source."""
         pieces = np.unique(np.searchsorted(self._starts, numbers, side="right") - 1).tolist()
-        parts = []
-        with _ReadAhead(self.source.read(pieces)) as cuts:
-            for cut in cuts:
-                low, high = np.searchsorted(numbers, (cut.first, cut.first + len(cut.y)))
-                which = numbers[low:high] - cut.first
-                parts.append((cut.X()[which], cut.y[which]))
+        with ReadAhead(self.source.read(pieces)) as cuts:
+            parts = picked(cuts, numbers)
         X, y = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         return np.ascontiguousarray(X), y
 
     def _in_memory(self, numbers: NDArray[np.int64]) -> ArrayRows:
         X, y = self.gathered(numbers)
         Y, weight = self.outlook.targets(y)
-        return ArrayRows(self._standardized(X), Y, weight, threads=self.threads)
+        return ArrayRows(self.outlook.standardized(X), Y, weight, threads=self.threads)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
         """Pieces of storage in random order, and rows in random order among as many pieces as memory holds."""
         order = rng.permutation(len(self.source.sizes)).tolist()
         room = max(size, self.source.memory // (32 * (self.n_features + self.n_outputs)))
-        with _ReadAhead(self._placed(order)) as cuts:
-            for window in _windows((self._chunk(*placed) for placed in cuts), room):
+        with ReadAhead(self._placed(order)) as cuts:
+            for window in _windows((self.outlook.chunk(*placed) for placed in cuts), room):
                 shuffled = rng.permutation(window.y.shape[0])
                 for which in np.array_split(shuffled, max(1, round(len(shuffled) / size))):
                     weight = None if window.weight is None else window.weight[which]
@@ -190,20 +177,47 @@ class StreamedRows(Rows):
 
     # --- the same rows, seen otherwise ---
 
-    def seen(self, outlook: Outlook, n_outputs: int, weights: tuple[float, float] | None = None) -> StreamedRows:
+    def seen(self, outlook: Outlook, n_outputs: int, weights: tuple[float, float] | None = None) -> Self:
         """These rows with other targets, weights or units."""
-        return StreamedRows(
-            self.source, outlook, n_outputs, threads=self.threads, weights=weights, excluded=self._excluded
-        )
+        found = copy(self)
+        found.outlook, found.n_outputs = outlook, n_outputs
+        found.total_weight, found.min_weight = weights or (float(self.n_rows), 1.0)
+        return found
 
-    def standardized(self, center: Array | None, scale: Array | None) -> StreamedRows:
+    def standardized(self, center: Array | None, scale: Array | None) -> Self:
         outlook = replace(self.outlook, center=center, scale=scale)
         return self.seen(outlook, self.n_outputs, (self.total_weight, self.min_weight))
 
-    def on_threads(self, threads: int) -> StreamedRows:
-        found = self.seen(self.outlook, self.n_outputs, (self.total_weight, self.min_weight))
+    def on_threads(self, threads: int) -> Self:
+        found = copy(self)
         found.threads = threads
         return found
+
+
+def placed(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iterator[tuple[Cut, int]]:
+    """Cuts without the rows that are excluded, each with the number of rows that were before it; start: of the first
+    one."""
+    for cut in cuts:
+        low, high = np.searchsorted(excluded, (cut.first, cut.first + len(cut.y)))
+        if high - low == len(cut.y):
+            continue
+        if high > low:
+            kept = np.ones(len(cut.y), dtype=bool)
+            kept[excluded[low:high] - cut.first] = False
+            cut = Cut(cut.first, partial(_some_rows, cut.X, kept), cut.y[kept])
+        yield cut, start
+        start += len(cut.y)
+
+
+def picked(cuts: Iterable[Cut], numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
+    """X and y of the rows that have these numbers in the source."""
+    found = []
+    for cut in cuts:
+        low, high = np.searchsorted(numbers, (cut.first, cut.first + len(cut.y)))
+        if high > low:
+            which = numbers[low:high] - cut.first
+            found.append((cut.X()[which], cut.y[which]))
+    return found
 
 
 def _some_rows(X: Callable[[], Array], kept: NDArray[np.bool_]) -> Array:
@@ -232,7 +246,7 @@ def _joined(chunks: list[Chunk]) -> Chunk:
     return Chunk(X, np.concatenate([c.y for c in chunks]), weight, slice(0, len(X)))
 
 
-class _ReadAhead(Iterator[T]):
+class ReadAhead(Iterator[T]):
     """Items of an iterator that a thread of its own draws, a few ahead of who asks for them."""
 
     def __init__(self, items: Iterator[T]) -> None:
@@ -241,7 +255,7 @@ class _ReadAhead(Iterator[T]):
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="newtron-reader", daemon=True)
 
-    def __enter__(self) -> _ReadAhead[T]:
+    def __enter__(self) -> ReadAhead[T]:
         self._thread.start()
         return self
 

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +79,41 @@ def opened(
     return converted, TableFiles(converted.path, memory, (name, converted.lines))
 
 
-class FileRows(StreamedRows):
+class TableRows(StreamedRows):
+    """Rows of a table, with what its columns mean.
+
+    schema: what the columns mean. class_counts: rows of each class. missing: cells without a value, of each column that
+    has any. name: what messages call the table. total_rows: with those that have no target.
+    """
+
+    schema: Schema
+    class_counts: tuple[int, ...]
+    missing: dict[str, int]
+    name: str
+    total_rows: int
+
+    def hold_out(self, share: float, seed: int) -> tuple[Self, Array, NDArray[Any]]:
+        """The other rows, and X (m, p) and y (m,) of a random share of them, as many as memory holds; y are numbers or
+        positions in the classes."""
+        most = self.source.memory // (32 * (self.n_features + 1))
+        chosen = self.chosen(
+            min(most, self.n_rows - 1, max(2, round(share * self.n_rows))), np.random.default_rng(seed)
+        )
+        X, y = self.gathered(chosen)
+        rest = self.without(chosen)
+        if self.schema.target.task == "classification":
+            y = y.astype(np.int64)
+            held = np.bincount(y, minlength=len(self.class_counts))
+            rest.class_counts = tuple(int(n) for n in np.array(self.class_counts) - held)
+        return rest, X, y
+
+    def some_targets(self, n: int) -> NDArray[Any]:
+        """Targets of n rows or fewer: numbers, or positions in the classes."""
+        _, y = self.gathered(self.chosen(min(n, self.n_rows), np.random.default_rng(0)))
+        return y.astype(np.int64) if self.schema.target.task == "classification" else y
+
+
+class FileRows(TableRows):
     """Rows of Parquet or Arrow files, read again for every pass over them; a text file is converted first.
 
     path: a file, a folder of files, or a pattern such as data/part-*.parquet. target: the column to predict. task:
@@ -123,30 +156,10 @@ class FileRows(StreamedRows):
                 self._converted.folder.cleanup()
             raise
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
+        self.name, self.total_rows = self.files.name, self.files.n_rows
         outlook, n_outputs = as_targets(self.schema)
         source = FileSource(self.files, self.schema, learnt.sizes, memory)
         super().__init__(source, outlook, n_outputs, threads=thread_count(n_jobs))
-
-    def hold_out(self, share: float, seed: int) -> tuple[FileRows, Array, NDArray[Any]]:
-        """The other rows, and X (m, p) and y (m,) of a random share of them, as many as memory holds; y are numbers or
-        positions in the classes."""
-        most = self.source.memory // (32 * (self.n_features + 1))
-        chosen = self.chosen(
-            min(most, self.n_rows - 1, max(2, round(share * self.n_rows))), np.random.default_rng(seed)
-        )
-        X, y = self.gathered(chosen)
-        rest = copy(self)
-        StreamedRows.__init__(rest, self.source, self.outlook, self.n_outputs, threads=self.threads, excluded=chosen)
-        if self.schema.target.task == "classification":
-            y = y.astype(np.int64)
-            held = np.bincount(y, minlength=len(self.class_counts))
-            rest.class_counts = tuple(int(n) for n in np.array(self.class_counts) - held)
-        return rest, X, y
-
-    def some_targets(self, n: int) -> NDArray[Any]:
-        """Targets of n rows or fewer: numbers, or positions in the classes."""
-        _, y = self.gathered(self.chosen(min(n, self.n_rows), np.random.default_rng(0)))
-        return y.astype(np.int64) if self.schema.target.task == "classification" else y
 
 
 def as_targets(schema: Schema, class_weight: Array | None = None) -> tuple[Outlook, int]:

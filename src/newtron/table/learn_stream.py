@@ -1,6 +1,7 @@
-"""The schema of a file that is larger than memory, learnt in one pass: as `learn_schema` would from the whole table.
+"""The schema of a table that is larger than memory, learnt in one pass: as `learn_schema` would from the whole table.
 
 Of each column a few facts are gathered, batch by batch: counts, sums, the different values as long as they are few.
+What was gathered from parts of the table adds up, so that several can look at once.
 """
 
 from __future__ import annotations
@@ -70,6 +71,17 @@ class _Values:
                 self.rows[key] = first_row + int(pc.index(cells, value).as_py())
             self.counts[key] = self.counts.get(key, 0) + times.as_py()
 
+    def __iadd__(self, other: _Values) -> _Values:
+        self.many |= other.many
+        for key, times in other.counts.items():
+            if key not in self.counts:
+                if len(self.counts) == _MANY:
+                    self.many = True
+                    return self
+                self.rows[key] = other.rows[key]
+            self.counts[key] = self.counts.get(key, 0) + times
+        return self
+
 
 class _Facts:
     """What is known of a feature column so far."""
@@ -82,15 +94,19 @@ class _Facts:
         self.constant: Any = None
         self.dates = True  # every cell of a text column is one
         self.values = _Values()
-        self.pattern = hashlib.sha256()
+        self.pattern = 0
         self.others, self.first_other = 0, ""
 
-    def add(self, table: Table) -> None:
+    def add(self, table: Table, place: bytes) -> None:
+        """place: tells this table's rows from all others."""
         cells = plain(table.column(self.name))
         self.type = cells.type
         self.rows += len(cells)
         self.missing += cells.null_count
-        self.pattern.update(np.packbits(cells.is_null().to_numpy(zero_copy_only=False)).tobytes())
+        if cells.null_count:
+            bits = np.packbits(cells.is_null().to_numpy(zero_copy_only=False)).tobytes()
+            # Sums of hashes tell sets of places apart, whoever adds them in whatever order (Bellare & Micciancio 1997).
+            self._add_pattern(int.from_bytes(hashlib.sha256(place + bits).digest(), "big"))
         if self.constant is None and cells.null_count < len(cells):
             self.constant = cells.drop_null()[0].as_py()
         if is_number(cells):
@@ -101,6 +117,24 @@ class _Facts:
             self.values.add(cells, 0)
             if is_text(cells):
                 self._add_text(table, cells)
+
+    def _add_pattern(self, hashed: int) -> None:
+        self.pattern = (self.pattern + hashed) % 2**256
+
+    def __iadd__(self, other: _Facts) -> _Facts:
+        self.type = other.type if self.type is None else self.type
+        self.rows += other.rows
+        self.missing += other.missing
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self._add_total(other.total)
+        self._add_total(-other.error)
+        self.constant = other.constant if self.constant is None else self.constant
+        self.dates &= other.dates
+        self.values += other.values
+        self._add_pattern(other.pattern)
+        self.first_other = self.first_other or other.first_other
+        self.others += other.others
+        return self
 
     def _add_text(self, table: Table, cells: pa.Array) -> None:
         days = as_days(cells) if self.dates else 0
@@ -119,17 +153,20 @@ class _Facts:
         present = values[~np.isnan(values)] if self.missing else values
         if len(present):
             self.low, self.high = min(self.low, float(present.min())), max(self.high, float(present.max()))
-            # Compensated (Kahan 1965): a million batches add up as one does.
-            part = float(np.sum(present * _SHRINK)) - self.error
-            total = self.total + part
-            self.error, self.total = (total - self.total) - part, total
+            self._add_total(float(np.sum(present * _SHRINK)))
 
-    def learnt(self, marks: set[bytes]) -> Column | Dropped:
+    def _add_total(self, part: float) -> None:
+        """Compensated (Kahan 1965): a million batches add up as one does."""
+        part -= self.error
+        total = self.total + part
+        self.error, self.total = (total - self.total) - part, total
+
+    def learnt(self, marks: set[int]) -> Column | Dropped:
         """As `learn._learn_column`."""
         name, present = self.name, self.rows - self.missing
         if not present:
             return Dropped("every cell is missing")
-        indicator = self.missing > 0 and self.pattern.digest() not in marks
+        indicator = self.missing > 0 and self.pattern not in marks
         kind: Kind | None = self._kind()
         if kind == "number" or kind == "date":
             mean = self.total / present / _SHRINK
@@ -175,21 +212,120 @@ class _RowNumbers:
     """Does a column only count the rows?"""
 
     def __init__(self, name: str) -> None:
-        self.name, self.counts, self._first, self._seen = name, named_like_row_number(name), -1, 0
+        self.name, self._counts, self._first, self._seen = name, named_like_row_number(name), 0, 0
+
+    @property
+    def counts(self) -> bool:
+        return self._counts and self._first in (0, 1)
 
     def add(self, table: Table) -> None:
         import pyarrow as pa
 
         cells = table.data.column(self.name)
-        if not self.counts or not pa.types.is_integer(cells.type) or cells.null_count:
-            self.counts = False
+        if not self._counts or not pa.types.is_integer(cells.type) or cells.null_count:
+            self._counts = False
             return
         numbers = cells.to_numpy()
-        if self._first < 0 and len(numbers):
+        if not len(numbers):
+            return
+        if not self._seen:
             self._first = int(numbers[0])
         start = self._first + self._seen
-        self.counts = self._first in (0, 1) and bool(np.array_equal(numbers, np.arange(start, start + len(numbers))))
+        self._counts = bool(np.array_equal(numbers, np.arange(start, start + len(numbers))))
         self._seen += len(numbers)
+
+    def __iadd__(self, other: _RowNumbers) -> _RowNumbers:
+        if not self._seen:
+            self._first = other._first
+        follows = not other._seen or other._first == self._first + self._seen
+        self._counts = self._counts and other._counts and follows
+        self._seen += other._seen
+        return self
+
+
+class Gathered:
+    """What is known of the columns from the tables seen so far. pieces: that there are; tables are told apart by the
+    number of the piece they are from and their place in it."""
+
+    def __init__(self, names: Iterable[str], target: str, ignore: Iterable[str], pieces: int) -> None:
+        features = [name for name in names if name != target and name not in set(ignore)]
+        self.facts = [_Facts(name) for name in features]
+        self.row_numbers = [_RowNumbers(name) for name in features]
+        self.target, self.of_target, self.target_type = target, _Values(), None
+        self.without, self.sizes, self.rows = 0, np.zeros(pieces, dtype=np.int64), 0
+
+    def add(self, piece: int, table: Table) -> None:
+        check_finite(table)
+        cells = plain(table.column(self.target))
+        self.target_type = cells.type
+        self.rows += len(cells)
+        self.without += cells.null_count
+        place = f"{piece} {self.sizes[piece]} ".encode()
+        self.sizes[piece] += len(cells) - cells.null_count
+        self.of_target.add(cells, table.first_row)
+        for numbers in self.row_numbers:
+            numbers.add(table)
+        if cells.null_count:
+            table = table.take(np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False)))
+        if table.n_rows:
+            for facts in self.facts:
+                facts.add(table, place)
+
+    def __iadd__(self, other: Gathered) -> Gathered:
+        """With what was gathered from the rows that follow."""
+        for facts, others in zip(self.facts, other.facts, strict=True):
+            facts += others
+        for numbers, its in zip(self.row_numbers, other.row_numbers, strict=True):
+            numbers += its
+        self.of_target += other.of_target
+        self.target_type = other.target_type if self.target_type is None else self.target_type
+        self.without += other.without
+        self.rows += other.rows
+        self.sizes += other.sizes
+        return self
+
+    def learnt(self, path: str, names: Iterable[str], task: str | None, ignore: Iterable[str]) -> Learnt:
+        """What `learn_schema` would say of the whole table. names: of all columns there."""
+        target, warnings = self.decided(path, task)
+        found: list[Column | tuple[str, str]] = []
+        marks: set[int] = set()
+        for facts, numbers in zip(self.facts, self.row_numbers, strict=True):
+            column = Dropped("it only counts the rows") if numbers.counts else facts.learnt(marks)
+            if isinstance(column, Dropped):
+                found.append((facts.name, column.reason))
+                continue
+            found.append(column)
+            if column.indicator:
+                marks.add(facts.pattern)
+        schema = schema_of(path, tuple(names), target, found, list(ignore), warnings)
+        return Learnt(schema, self.sizes, self.class_counts(target), self.missing)
+
+    def decided(self, path: str, task: str | None) -> tuple[Target, list[str]]:
+        """The target and warnings."""
+        if not self.sizes.sum():
+            raise InputError(f"{path}, target {self.target!r}: every cell is missing; choose another target column.")
+        return _target(path, self.target, task, self.target_type, self.of_target, self.without)
+
+    def class_counts(self, target: Target) -> tuple[int, ...]:
+        return tuple(self.of_target.counts[value] for value in target.classes)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        return {facts.name: facts.missing for facts in self.facts if facts.missing}
+
+
+def check_asked(path: str, names: Iterable[str], target: str, task: str | None, ignore: Iterable[str]) -> None:
+    """Is what is asked for there?"""
+    if task not in (None, "regression", "classification"):
+        raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
+    names = tuple(names)
+    ignored = list(ignore)
+    for name in (target, *ignored):
+        if name not in names:
+            what = "to ignore; " if name != target else ""
+            raise InputError(
+                f"{path}: there is no column {name!r}{' ' + what if what else '; '}{suggest(name, names)}."
+            )
 
 
 def learn_stream(
@@ -206,48 +342,12 @@ def learn_stream(
 
     The same rules as `learn_schema`, with means that differ by rounding alone. Raises InputError as it does.
     """
-    if task not in (None, "regression", "classification"):
-        raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
     names, ignored = tuple(names), list(ignore)
-    for name in (target, *ignored):
-        if name not in names:
-            what = "to ignore; " if name != target else ""
-            raise InputError(
-                f"{path}: there is no column {name!r}{' ' + what if what else '; '}{suggest(name, names)}."
-            )
-    features = [_Facts(name) for name in names if name != target and name not in ignored]
-    row_numbers = [_RowNumbers(facts.name) for facts in features]
-    of_target, without, sizes = _Values(), 0, np.zeros(pieces, dtype=np.int64)
-    cells: Any = None
+    check_asked(path, names, target, task, ignored)
+    gathered = Gathered(names, target, ignored, pieces)
     for piece, table in tables:
-        check_finite(table)
-        cells = plain(table.column(target))
-        without += cells.null_count
-        sizes[piece] += len(cells) - cells.null_count
-        of_target.add(cells, table.first_row)
-        for numbers in row_numbers:
-            numbers.add(table)
-        if cells.null_count:
-            table = table.take(np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False)))
-        if table.n_rows:
-            for facts in features:
-                facts.add(table)
-    if not sizes.sum():
-        raise InputError(f"{path}, target {target!r}: every cell is missing; choose another target column.")
-    learnt, warnings = _target(path, target, task, cells.type, of_target, without)
-    found: list[Column | tuple[str, str]] = []
-    marks: set[bytes] = set()
-    for facts, numbers in zip(features, row_numbers, strict=True):
-        column = Dropped("it only counts the rows") if numbers.counts else facts.learnt(marks)
-        if isinstance(column, Dropped):
-            found.append((facts.name, column.reason))
-            continue
-        found.append(column)
-        if column.indicator:
-            marks.add(facts.pattern.digest())
-    schema = schema_of(path, names, learnt, found, ignored, warnings)
-    counts = tuple(of_target.counts[value] for value in learnt.classes)
-    return Learnt(schema, sizes, counts, {facts.name: facts.missing for facts in features if facts.missing})
+        gathered.add(piece, table)
+    return gathered.learnt(path, names, task, ignored)
 
 
 def _target(
