@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         Stochastic,
         minimize,
     )
+    from newtron.table.cluster_rows import ClusterRows
     from newtron.table.file_rows import FileRows
 
 __version__ = "0.1.0"
 
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
 _HOMES = {
+    "ClusterRows": "newtron.table.cluster_rows",
     "FileRows": "newtron.table.file_rows",
     "InputError": "newtron.errors",
     "NetworkClassifier": "newtron.estimators",
@@ -47,6 +49,7 @@ _HOMES = {
 
 __all__ = [
     "LBFGS",
+    "ClusterRows",
     "FileRows",
     "GradientDescent",
     "InputError",

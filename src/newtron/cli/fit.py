@@ -112,9 +112,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _job(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
-    from newtron.cli import fit_files
+    from newtron.cli import fit_cluster, fit_files
 
     options.memory = fit_files.memory_of(options.memory)
+    if options.cluster is not None:
+        return fit_cluster.job_of(options, reporter, interrupts)
     if fit_files.is_large(options.data, options.memory):
         return fit_files.job_of(options, reporter, interrupts)
     job = _prepare(options)

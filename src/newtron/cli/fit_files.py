@@ -18,7 +18,7 @@ from newtron.cli.split import FEWEST
 from newtron.cli.stages import RESCUE_ALPHA, Columns, check_penalty, train
 from newtron.cli.words import count, seconds
 from newtron.errors import InputError
-from newtron.table.file_rows import FileRows
+from newtron.table.file_rows import FileRows, TableRows
 from newtron.table.files import TableFiles, is_streamable, is_text_file
 from newtron.table.table import Table
 
@@ -63,7 +63,12 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
             "--report: these files are read in pieces, and a report shows single rows of them; give more --memory, or "
             "leave it out."
         )
-    rows = FileRows(
+    how = f"The cells take more than {options.memory / 1e9:g} GB: they were read in pieces for every pass"
+    return job_on(_file_rows(options, reporter), how, options, reporter, interrupts)
+
+
+def _file_rows(options: argparse.Namespace, reporter: Reporter) -> FileRows:
+    return FileRows(
         options.data,
         options.target,
         task=options.task,
@@ -75,19 +80,22 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
         progress=_Told(reporter, "learning the columns", "row"),
         converting=_Told(reporter, "converting the text", "byte"),
     )
+
+
+def job_on(rows: TableRows, how: str, options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
+    """As `job_of`, on rows whose columns are learnt. how: they are read, as the beginning of a sentence."""
+    import pyarrow as pa
+
     schema, task = rows.schema, rows.schema.target.task
     check_penalty(options, task)
     share = options.holdout if rows.n_rows >= FEWEST else 0.0
     training, X, y = rows.hold_out(share, options.seed) if share else (rows, None, None)
     n_out = 0 if y is None else len(y)
-    empty: Any = rows.files.schema.empty_table()
+    empty: Any = pa.table({name: pa.nulls(0) for name in rows.column_names})
     table = FileTable(rows.name, empty, total=rows.total_rows, missing=rows.missing)
     numbers: Any = (range(rows.n_rows), range(training.n_rows), range(n_out))
     job = Job(options, table, schema, schema, numbers[0], np.empty(0), numbers[1], numbers[2], schema, in_memory=False)
-    job.notes.append(
-        f"The cells take more than {options.memory / 1e9:g} GB: they were read in pieces for every pass, and what the "
-        "columns mean was learnt from all rows, those held out among them."
-    )
+    job.notes.append(f"{how}, and what the columns mean was learnt from all rows, those held out among them.")
     if not options.no_report:
         job.notes.append("No report was written: what it shows of single rows needs them in memory.")
     columns = Columns(training, schema.feature_names)
@@ -108,7 +116,7 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
     return job
 
 
-def _refit(job: Job, rows: FileRows, reporter: Reporter, interrupts: Interrupts) -> None:
+def _refit(job: Job, rows: TableRows, reporter: Reporter, interrupts: Interrupts) -> None:
     name, alpha = job.verdict.kept, job.options.alpha
     if alpha is None and job.final.estimator.alpha == RESCUE_ALPHA and name == "perceptron":
         alpha = RESCUE_ALPHA

@@ -163,6 +163,14 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="keep in files of this name where training stands; the same command goes on from there",
     )
+    work.add_argument(
+        "--cluster",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="sum over the rows on the Dask cluster with this scheduler, such as tcp://host:8786, or without an "
+        "address on one that is started on this machine; needs newtron[dask]",
+    )
     work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
 
 

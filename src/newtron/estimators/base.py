@@ -36,7 +36,7 @@ from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
 if TYPE_CHECKING:
     from newtron.explain import Derivation
     from newtron.rows.streamed import StreamedRows
-    from newtron.table.file_rows import FileRows
+    from newtron.table.file_rows import TableRows
 
 Array = NDArray[np.floating]
 
@@ -133,12 +133,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self._train_task(self._task_of(X, Y, weight, loss, plan), plan.combine, X.shape[0], weight, checkpoint)
         self._warn(4)
 
-    def fit_rows(self, rows: FileRows, *, checkpoint: str | os.PathLike[str] | None = None) -> Self:
+    def fit_rows(self, rows: TableRows, *, checkpoint: str | os.PathLike[str] | None = None) -> Self:
         """Train on rows that need not fit in memory, with the targets that they hold: to the same optimum as `fit`.
 
-        rows: `newtron.FileRows`. checkpoint: as in `fit`. Returns self, which predicts from arrays of
-        `rows.schema.feature_names`. With hidden="auto" no column is given once more, bent. Raises InputError as `fit`
-        does, where a setting needs the rows in memory, and where a file cannot be read any more.
+        rows: `newtron.FileRows` or `newtron.ClusterRows`. checkpoint: as in `fit`. Returns self, which predicts from
+        arrays of `rows.schema.feature_names`. With hidden="auto" no column is given once more, bent. Raises InputError
+        as `fit` does, where a setting needs the rows in memory, and where a file cannot be read any more.
         """
         from newtron.estimators.from_files import check_memory, prepared, scaled, scaling_of, weights_of
 

@@ -28,17 +28,20 @@ _LOOKED_AT, _STANDING_FOR_ALL = 1000, 20_000
 
 def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
     """The rows with the targets and weights that the estimator trains on; sets its classes_ and n_features_in_."""
-    from newtron.table.file_rows import FileRows, as_targets
+    from newtron.table.file_rows import TableRows, as_targets
 
-    if not isinstance(rows, FileRows):
-        raise InputError(f"rows={type(rows).__name__} cannot be trained on: give newtron.FileRows, or use fit(X, y).")
+    if not isinstance(rows, TableRows):
+        raise InputError(
+            f"rows={type(rows).__name__} cannot be trained on: give newtron.FileRows or newtron.ClusterRows, or use "
+            "fit(X, y)."
+        )
     if is_firth(estimator):
         raise InputError('penalty="firth" needs all rows in memory: use fit(X, y), or a penalty by alpha.')
     target = rows.schema.target
     if target.task != estimator._task:
         raise InputError(
             f"{target.why} A {type(estimator).__name__} is for {estimator._task}: choose the other estimator, or give "
-            f"FileRows task={estimator._task!r}."
+            f"the rows task={estimator._task!r}."
         )
     estimator.n_features_in_ = rows.n_features
     estimator.__dict__.pop("feature_names_in_", None)

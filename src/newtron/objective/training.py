@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,15 @@ class TrainingObjective(Objective):
         self.kept_curvature: tuple[Array, Array] | None = None  # of objective.linear
         self._last_hessian: tuple[Array, Array] | None = None  # with the parameters it was found at
         self._samples: dict[float, TrainingObjective] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What its sums over rows in other processes need: all but what is kept for this one."""
+        return {**vars(self), "_last_hessian": None, "triangle": None, "kept_curvature": None, "_samples": {}}
+
+    def __copy__(self) -> TrainingObjective:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
 
     # --- evaluation ---
 
@@ -176,7 +186,8 @@ class TrainingObjective(Objective):
         return total
 
     def _hvp(self, params: Array, v: Array) -> Array:
-        if self.is_quadratic or (self.is_linear and self.rows.n_outputs == 1 and self.rows.n_rows <= _KEEP):
+        keeps = self.rows.here and self.rows.n_outputs == 1 and self.rows.n_rows <= _KEEP
+        if self.is_quadratic or (self.is_linear and keeps):
             return linear.hessian_product(self, params, v)
         cast, direction = params.astype(self.rows.dtype), v.astype(self.rows.dtype)
 
@@ -200,7 +211,7 @@ class TrainingObjective(Objective):
     def along(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
         """For a perceptron z moves linearly with t: from the second trial on, each t costs only the losses."""
         at = super().along(params, direction)
-        if not self.is_linear or self.rows.n_rows * self.rows.n_outputs > _KEEP:
+        if not (self.is_linear and self.rows.here) or self.rows.n_rows * self.rows.n_outputs > _KEEP:
             return at
         line: Callable[[float], LinePoint] | None = None
         tried = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +43,15 @@ class Rows(ABC):
     total_weight: float
     min_weight: float  # smallest positive weight
     dtype: np.dtype[Any]
+    # Is what `sum` evaluates run in this process, so that it may keep something of each row here?
+    here: ClassVar[bool] = True
 
     @abstractmethod
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
-        """Add evaluate(chunk) over all chunks, in the order of the chunks."""
+        """Add evaluate(chunk) over all chunks, in the order of the chunks.
+
+        Where rows are not `here` it may be called in any process and twice for one chunk: it must only return.
+        """
 
     @abstractmethod
     def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:

@@ -55,6 +55,8 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
         )
     if n * P <= _PASS_WORK:
         return LBFGS(), f"a network with {size}: too large for a matrix of curvature at every step"
+    if not objective.rows.here:
+        return LBFGS(), f"a network with {size} on a cluster, which gives sums and no batches: L-BFGS needs only those"
     return Stochastic(), (
         f"a network with {size}: so large that the many passes to an optimum would take long, so it is "
         "trained on batches and stopped when held-out rows stop improving; solver='lbfgs' goes to the optimum"
@@ -64,10 +66,21 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
 def solver_named(solver: str | Solver, objective: TrainingObjective) -> tuple[Solver, str]:
     """A solver from a name, "auto" or a solver object, and why it was chosen."""
     if isinstance(solver, Solver):
-        return solver, "given by the user"
+        return _checked(solver, objective), "given by the user"
     if solver == "auto":
         return choose(objective)
     if isinstance(solver, str) and solver in SOLVERS:
-        return SOLVERS[solver](), "named by the user"
+        return _checked(SOLVERS[solver](), objective), "named by the user"
     known = ", ".join(repr(name) for name in ("auto", *SOLVERS))
     raise InputError(f"solver={solver!r} is not known: choose one of {known}, or a solver object.")
+
+
+def _checked(solver: Solver, objective: TrainingObjective) -> Solver:
+    """Not one that draws rows where rows give only sums."""
+    if isinstance(solver, Stochastic) and not objective.rows.here:
+        others = ", ".join(repr(name) for name in SOLVERS if name != Stochastic.name)
+        raise InputError(
+            f"solver='stochastic' draws batches of single rows, and rows on a cluster give only sums: choose one of "
+            f"{others}."
+        )
+    return solver

@@ -28,8 +28,8 @@ Array = NDArray[np.floating]
 
 MEMORY = 1e9
 # Of the memory, one chunk takes a share of this size at most, and never more bytes than this.
-_CHUNKS, _CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS = 64, 2**24, 65_536, 256
-_LEAST_MEMORY = 32e6
+CHUNKS, CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS = 64, 2**24, 65_536, 256
+LEAST_MEMORY = 32e6
 
 # Rows done and rows there are: what a progress display needs.
 Progress = Callable[[int, int], Any]
@@ -41,17 +41,16 @@ class FileSource(Source):
     def __init__(self, files: TableFiles, schema: Schema, sizes: NDArray[np.int64], memory: int) -> None:
         self.files, self.schema, self.sizes, self.memory = files, schema, sizes, memory
         self.n_features = len(schema.feature_names)
-        self.chunk_bytes = min(_CHUNK_BYTES, memory // _CHUNKS)
+        self.chunk_bytes = min(CHUNK_BYTES, memory // CHUNKS)
         self._columns = [column.name for column in schema.columns]
         self._starts = np.concatenate([[0], np.cumsum(sizes)])
 
     def read(self, pieces: Sequence[int]) -> Iterator[Cut]:
-        target = self.schema.target
         most = batch_rows(self.chunk_bytes, self.n_features + 1)
         last, done = -1, 0
-        for piece, table in self.files.tables(pieces, [*self._columns, target.name], most):
+        for piece, table in self.files.tables(pieces, [*self._columns, self.schema.target.name], most):
             done, last = 0 if piece != last else done, piece
-            y, kept = _plain_target(target, table) or self.schema.encode_target(table)
+            y, kept = targets_of(self.schema, table)
             if len(y) < table.n_rows:
                 table = table.take(np.flatnonzero(kept))
             if len(y):
@@ -83,13 +82,15 @@ class TableRows(StreamedRows):
     """Rows of a table, with what its columns mean.
 
     schema: what the columns mean. class_counts: rows of each class. missing: cells without a value, of each column that
-    has any. name: what messages call the table. total_rows: with those that have no target.
+    has any. name: what messages call the table. column_names: of the table. total_rows: with
+    those that have no target.
     """
 
     schema: Schema
     class_counts: tuple[int, ...]
     missing: dict[str, int]
     name: str
+    column_names: tuple[str, ...]
     total_rows: int
 
     def hold_out(self, share: float, seed: int) -> tuple[Self, Array, NDArray[Any]]:
@@ -146,7 +147,7 @@ class FileRows(TableRows):
         progress: Progress | None = None,
         converting: Progress | None = None,
     ) -> None:
-        memory = int(check_number("memory", memory, least=_LEAST_MEMORY))
+        memory = int(check_number("memory", memory, least=LEAST_MEMORY))
         self._converted, self.files = opened(path, memory, folder, encoding, converting)
         ignore = [ignore] if isinstance(ignore, str) else list(ignore)
         try:
@@ -157,6 +158,7 @@ class FileRows(TableRows):
             raise
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
         self.name, self.total_rows = self.files.name, self.files.n_rows
+        self.column_names = tuple(self.files.schema.names)
         outlook, n_outputs = as_targets(self.schema)
         source = FileSource(self.files, self.schema, learnt.sizes, memory)
         super().__init__(source, outlook, n_outputs, threads=thread_count(n_jobs))
@@ -188,7 +190,7 @@ def _learn(
 ) -> Learnt:
     names = files.schema.names
     read = [name for name in names if name not in ignore or name == target]
-    most = batch_rows(min(_CHUNK_BYTES, memory // _CHUNKS), len(read))
+    most = batch_rows(min(CHUNK_BYTES, memory // CHUNKS), len(read))
 
     def told() -> Iterator[tuple[int, Table]]:
         done = 0
@@ -230,6 +232,11 @@ def encode(schema: Schema, table: Table) -> Array:
             X[:, span] = found[:, at : at + width]
             at += width
     return X
+
+
+def targets_of(schema: Schema, table: Table) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """As `Schema.encode_target`; plain columns of numbers take the short way."""
+    return _plain_target(schema.target, table) or schema.encode_target(table)
 
 
 def _plain_target(target: Target, table: Table) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:

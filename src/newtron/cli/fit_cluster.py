@@ -1,0 +1,78 @@
+"""`newtron fit --cluster`: the rows on a Dask cluster, one that is there or one that is started on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from newtron.cli.fit import Job
+from newtron.cli.fit_files import job_on
+from newtron.cli.interrupt import Interrupts
+from newtron.cli.progress import Reporter
+from newtron.cli.words import count
+from newtron.errors import InputError
+from newtron.parallel import thread_count
+from newtron.rows.dask_engine import dask_needed
+from newtron.rows.distributed import ClusterLostError
+from newtron.table.cluster_rows import ClusterRows
+
+# Seconds until a scheduler must have answered.
+_ANSWER = 10.0
+
+
+def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
+    """As for files that are larger than memory. Where training stands is always kept: machines may fail."""
+    if options.report is not None:
+        raise InputError("--report: a report shows single rows, which are on the cluster: leave it out.")
+    if options.checkpoint is None:
+        options.checkpoint = f"{options.output}.checkpoint"
+    with connected(options.cluster, options.threads, options.scratch) as client:
+        try:
+            rows = ClusterRows(
+                client, options.data, options.target, task=options.task, ignore=options.ignore, memory=options.memory
+            )
+            workers = rows.workers()
+            reporter.say(
+                f"cluster: {count(len(workers), 'worker')}, {count(sum(workers.values()), 'thread')}, "
+                f"{count(rows.n_rows, 'row')} in {count(len(rows.source.sizes), 'part')}"
+            )
+            how = f"The rows were summed on a cluster of {count(len(workers), 'worker')}"
+            return job_on(rows, how, options, reporter, interrupts)
+        except ClusterLostError as lost:
+            then = f"start workers and give the same command again, which goes on from {options.checkpoint}.*"
+            raise ClusterLostError(lost.why, then) from None
+
+
+@contextmanager
+def connected(address: str, threads: int | None, scratch: str | None) -> Iterator[Any]:
+    """A client of the scheduler at this address; without one, of workers with one thread each on this machine."""
+    distributed = dask_needed()
+    with ExitStack() as stack:
+        if address:
+            from distributed.comm import get_address_host_port
+
+            try:
+                # First by hand: a client that nobody answered complains once more when it is thrown away.
+                socket.create_connection(get_address_host_port(address), timeout=_ANSWER).close()
+                client = distributed.Client(address, timeout=_ANSWER, set_as_default=False)
+            except (OSError, ValueError, TimeoutError):
+                raise InputError(
+                    f"--cluster {address}: no Dask scheduler answers there; give the address that it printed, such as "
+                    "tcp://host:8786."
+                ) from None
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True))
+            cluster = distributed.LocalCluster(
+                n_workers=thread_count(threads),
+                threads_per_worker=1,
+                dashboard_address=None,
+                local_directory=folder,
+                silence_logs=logging.CRITICAL,
+            )
+            client = distributed.Client(stack.enter_context(cluster), set_as_default=False)
+        yield stack.enter_context(client)

@@ -1,0 +1,311 @@
+"""The only file that knows Dask: parts of rows as futures on its workers, and sums over them.
+
+Parts are never sent out from here but made by tasks, so that those of a worker that is lost are made again by another.
+Each pass is one task for each thread of each worker, over the parts that this worker has, and tasks that merge their
+sums; the function that they evaluate, the iterate within it, travels once to each.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from time import monotonic
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+import newtron
+from newtron.errors import InputError
+from newtron.parallel import one_blas_thread
+from newtron.rows.distributed import ClusterLostError, Engine, Part, Sums, Work, merged, summed
+
+# Sums that one task merges; seconds between two looks at whether anybody is still there.
+_FAN_IN, _LOOK = 8, 0.5
+# What is sent with every task; anything larger is a task of its own, whose result workers pass to each other.
+_SMALL_BYTES = 2**16
+# Of the memory of the workers, so much may hold rows; of a worker that names no limit, of so many bytes.
+_HELD_SHARE, _NO_LIMIT = 0.4, 8e9
+# Memory below these sizes is kept by the allocator instead of being given back and asked for again at every pass: glibc
+# takes no larger threshold for mmap.
+_TRIM, _MMAP = 2**28, 2**25
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def dask_needed() -> Any:
+    """The module `distributed`."""
+    try:
+        import distributed
+    except ImportError:
+        raise InputError('clusters need Dask: install it by pip install "newtron[dask]".') from None
+    return distributed
+
+
+@dataclass
+class Placed:
+    """Parts as futures. rows: of each. made, arguments: what makes a part anew on another worker, where newtron decides
+    on which one it lies; None where Dask does."""
+
+    futures: list[Any]
+    rows: NDArray[np.int64]
+    homes: list[str]
+    made: Callable[..., Part] | None = None
+    arguments: list[tuple[Any, ...]] = field(default_factory=list)
+    workers: dict[str, int] = field(default_factory=dict)
+
+
+class DaskEngine(Engine):
+    """client: a `distributed.Client`. patience: seconds to wait for a worker while there is none."""
+
+    def __init__(self, client: Any, patience: float) -> None:
+        distributed = dask_needed()
+        if not isinstance(client, distributed.Client) or client.asynchronous:
+            raise InputError(f"client={client!r} is no synchronous distributed.Client: give one.")
+        self.client, self.patience = client, patience
+        with self._told():
+            self._check_workers()
+
+    # --- who is there ---
+
+    def workers(self) -> dict[str, int]:
+        """Threads of each worker, by its address; waits for one if there is none."""
+        since = monotonic()
+        while True:
+            found = self._info()
+            if found:
+                return {address: info["nthreads"] for address, info in sorted(found.items())}
+            if monotonic() - since > self.patience:
+                self._lost(f"no worker came back within {self.patience:g} seconds")
+            with suppress(TimeoutError):
+                self.client.wait_for_workers(1, timeout=min(_LOOK, self.patience))
+
+    def _info(self) -> dict[str, Any]:
+        if self.client.status != "running":
+            self._lost("its scheduler does not answer any more")
+        found: dict[str, Any] = self.client.scheduler_info()["workers"]
+        return found
+
+    @property
+    def threads(self) -> int:  # type: ignore[override]
+        return sum(self.workers().values())
+
+    def holds(self, size: float) -> bool:
+        """Is there room on the workers for rows of so many bytes?"""
+        room = sum(info["memory_limit"] or _NO_LIMIT for info in self._info().values())
+        return size <= _HELD_SHARE * room
+
+    def _check_workers(self) -> None:
+        here = _versions()
+        self.workers()
+        for address, there in self.client.run(_versions_of_worker).items():
+            if there != here:
+                raise InputError(
+                    f"the worker {address} runs {there}, and this is {here}: install the same on all machines."
+                )
+
+    def _lost(self, why: str) -> NoReturn:
+        raise ClusterLostError(f"the cluster is lost: {why}")
+
+    @contextmanager
+    def _told(self) -> Any:
+        """What Dask raises, as one sentence."""
+        distributed = dask_needed()
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+
+        try:
+            yield
+        except InputError:
+            raise
+        except distributed.scheduler.KilledWorker as error:
+            raise ClusterLostError(
+                "the workers died one after the other on the same rows, as they do where memory is short (the last was "
+                f"{error.last_worker.address})"
+            ) from None
+        except (FutureCancelledError, CommClosedError, OSError) as error:
+            if isinstance(error, OSError) and self.client.status == "running":
+                raise
+            self._lost("its scheduler does not answer any more")
+
+    # --- parts ---
+
+    def place(self, made: Callable[..., Part], arguments: list[tuple[Any, ...]], rows: NDArray[np.int64]) -> Placed:
+        """Parts made(*arguments), on workers by turns such that all have as many rows for a thread; neighbours
+        together. Arguments may be futures."""
+        workers = self.workers()
+        share = np.cumsum([threads for threads in workers.values()]) / sum(workers.values())
+        middle = (np.cumsum(rows) - 0.5 * rows) / max(1, rows.sum())
+        addresses = list(workers)
+        homes = [addresses[min(i, len(addresses) - 1)] for i in np.searchsorted(share, middle)]
+        futures = [self._make(made, each, home) for each, home in zip(arguments, homes, strict=True)]
+        return Placed(futures, rows, homes, made, arguments, workers)
+
+    def placed_by_dask(self, lazy: Sequence[Any], rows: NDArray[np.int64]) -> Placed:
+        """Parts that are Dask's delayed objects, made where Dask makes them."""
+        with self._told():
+            futures = self.client.compute(list(lazy))
+            self._await(lambda: self._all_done(futures))
+        return Placed(futures, rows, self._where(futures), workers=self.workers())
+
+    def broadcast(self, value: Any) -> Any:
+        """A future of a value that all workers need."""
+        with _large_tasks():
+            return self.client.submit(_itself, value, pure=False)
+
+    def _make(self, made: Callable[..., Part], arguments: tuple[Any, ...], home: str) -> Any:
+        return self.client.submit(made, *arguments, workers=[home], allow_other_workers=True, pure=False)
+
+    def _where(self, futures: list[Any]) -> list[str]:
+        known = self.client.who_has(futures)
+        return [next(iter(sorted(known.get(future.key, ()))), "") for future in futures]
+
+    def _settle(self, parts: Placed) -> None:
+        """After workers came or went: parts of those that are gone are made on the others, and newcomers get some."""
+        workers = self.workers()
+        if workers == parts.workers:
+            return
+        parts.workers = workers
+        if parts.made is None:
+            parts.homes = self._where(parts.futures)
+            return
+        load = dict.fromkeys(workers, 0.0)
+        for home, rows in zip(parts.homes, parts.rows, strict=True):
+            if home in load:
+                load[home] += float(rows) / workers[home]
+        fair = float(parts.rows.sum()) / sum(workers.values())
+        for number, (home, rows) in enumerate(zip(parts.homes, parts.rows.tolist(), strict=True)):
+            least = min(load, key=lambda address: load[address])
+            if home in load:
+                # It stays, unless its worker has too much by more than this part, and another too little.
+                if load[home] - rows / workers[home] < fair or load[least] + rows / workers[least] > fair * 1.001:
+                    continue
+                load[home] -= rows / workers[home]
+            load[least] += rows / workers[least]
+            parts.homes[number] = least
+            parts.futures[number] = self._make(parts.made, parts.arguments[number], least)
+
+    # --- sums ---
+
+    def total(self, work: Work, parts: Placed, shared: Any = None) -> Any:
+        with self._told():
+            self._settle(parts)
+            payload = self._sent(work)
+            n = len(parts.futures)
+            tasks = []
+            for address, numbers in self._groups(parts):
+                where: Any = {"workers": [address], "allow_other_workers": True} if address else {}
+                held = [parts.futures[number] for number in numbers]
+                tasks.append(self.client.submit(_sum_parts, payload, shared, numbers, held, n, pure=False, **where))
+            return self._merged(tasks)
+
+    def total_of(self, work: Work, lazy: Sequence[Any]) -> Any:
+        """As `total`, over Dask's delayed objects, which are let go as soon as they were looked at."""
+        from dask import delayed
+
+        with self._told():
+            payload = self._sent(work)
+            looked = delayed(_sum_parts, pure=False)
+            tasks = self.client.compute(
+                [looked(payload, None, [number], [part], len(lazy)) for number, part in enumerate(lazy)]
+            )
+            return self._merged(tasks)
+
+    def _sent(self, work: Work) -> Any:
+        import cloudpickle
+
+        payload = cloudpickle.dumps(work)
+        return payload if len(payload) <= _SMALL_BYTES else self.broadcast(payload)
+
+    def _groups(self, parts: Placed) -> list[tuple[str, list[int]]]:
+        """For each thread of each worker the numbers of the parts that it sums, about as many rows each."""
+        groups = []
+        for address in sorted(set(parts.homes)):
+            numbers = [number for number, home in enumerate(parts.homes) if home == address]
+            rows = parts.rows[numbers]
+            middle = (np.cumsum(rows) - 0.5 * rows) / max(1, rows.sum())
+            thread = (middle * parts.workers.get(address, 1)).astype(np.int64)
+            for one in np.unique(thread):
+                groups.append((address, [numbers[i] for i in np.flatnonzero(thread == one)]))
+        return groups
+
+    def _merged(self, tasks: list[Any]) -> Any:
+        while len(tasks) > 1:
+            tasks = [
+                self.client.submit(_merge, tasks[i : i + _FAN_IN], pure=False) for i in range(0, len(tasks), _FAN_IN)
+            ]
+        sums: Sums = self._result(tasks[0])
+        return sums.total
+
+    def _result(self, future: Any) -> Any:
+        """What a task came to, or raises what it raised."""
+        return self._await(lambda: future.result(timeout=_LOOK))
+
+    def _all_done(self, futures: list[Any]) -> None:
+        dask_needed().wait(futures, timeout=_LOOK)
+        for future in futures:
+            if future.status != "finished":
+                future.result()  # raises what the task raised
+
+    def _await(self, ask: Callable[[], Any]) -> Any:
+        """What ask returns, asked again as long as it raises TimeoutError and there are workers to wait for."""
+        alone = 0.0
+        while True:
+            started = monotonic()
+            with suppress(TimeoutError):
+                return ask()
+            alone = 0.0 if self._info() else alone + monotonic() - started
+            if alone > self.patience:
+                self._lost(f"all workers are gone, and none came back within {self.patience:g} seconds")
+
+
+@contextmanager
+def _large_tasks() -> Any:
+    """Without Dask's advice to scatter what is large: what is scattered is not made again when a worker dies."""
+    import dask
+
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+        yield
+
+
+# --- run by workers ---
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _sum_parts(payload: bytes, shared: Any, numbers: list[int], parts: list[Part], n: int) -> Sums:
+    import pickle
+
+    prepare_worker()
+    work = pickle.loads(payload)
+    with one_blas_thread():
+        return summed(work, shared, zip(numbers, parts, strict=True), n)
+
+
+def _merge(sums: list[Sums]) -> Sums:
+    return merged(sums)
+
+
+@lru_cache(maxsize=1)
+def prepare_worker() -> None:
+    """Once in each process of a worker. Dask's default has glibc give freed memory back at once, which made passes over
+    rows a quarter slower; the setting is the process's own and so needs no variable in its environment."""
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, _TRIM)
+        mallopt(_M_MMAP_THRESHOLD, _MMAP)
+
+
+def _versions() -> str:
+    return f"newtron {newtron.__version__} on Python {sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def _versions_of_worker() -> str:
+    return _versions()

@@ -1,0 +1,424 @@
+"""Rows on a cluster: the coefficients of memory to ten digits, whoever sums them and whoever dies."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+from test_file_rows import everything, written
+
+from newtron import (
+    ClusterRows,
+    FileRows,
+    NetworkClassifier,
+    NetworkRegressor,
+    PerceptronClassifier,
+    PerceptronRegressor,
+)
+from newtron.errors import InputError
+from newtron.rows.distributed import (
+    ClusterLostError,
+    DistributedRows,
+    Engine,
+    FarSource,
+    HeldPart,
+    Sums,
+    merged,
+    summed,
+)
+from newtron.solvers import SOLVERS, Stochastic, auto
+from newtron.table import files, learn_schema, read_table
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+MEMORY = 32e6
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LEAST_ROWS", 100)
+
+
+class Hosts:
+    """A scheduler, and workers that are processes of their own, each with a folder of its own, as on two machines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.workers = folder, list[subprocess.Popen[bytes]]()
+        self.cluster = LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs=50)
+        self.client = Client(self.cluster)
+
+    def start(self, threads: int) -> subprocess.Popen[bytes]:
+        """One more worker, without anybody who would start it again."""
+        own = self.folder / f"host{len(self.workers)}"
+        own.mkdir()
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", self.cluster.scheduler_address, "--no-nanny"]
+        command += ["--nthreads", str(threads), "--local-directory", ".", "--no-dashboard", "--memory-limit", "2GB"]
+        with (own / "log").open("wb") as log:
+            worker = subprocess.Popen(command, cwd=own, stdout=log, stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def alive(self) -> list[subprocess.Popen[bytes]]:
+        return [worker for worker in self.workers if worker.poll() is None]
+
+    def wait_for(self, count: int) -> None:
+        until = time.monotonic() + 60.0
+        while len(self.client.scheduler_info()["workers"]) != count:
+            assert time.monotonic() < until, [path.read_text() for path in self.folder.glob("*/log")]
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self.client.close()
+        for worker in self.alive():
+            worker.terminate()
+        self.cluster.close()
+        for worker in self.workers:
+            worker.wait(20)
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    found = Hosts(tmp_path_factory.mktemp("hosts"))
+    try:
+        for threads in (1, 2):
+            found.start(threads)
+        found.wait_for(2)
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def client(hosts: Hosts) -> Client:
+    while len(hosts.alive()) < 2:
+        hosts.start(1)
+    hosts.wait_for(2)
+    return hosts.client
+
+
+COLUMNS = ["size", "small", "gap", "colour", "flag"]
+TARGETS = {"regressor": "y", "binary": "answer", "classes": "kind"}
+
+
+def frame_of(kind: str, n: int = 700) -> tuple[pd.DataFrame, str]:
+    target = TARGETS[kind.split()[-1]]
+    return everything(n)[[*COLUMNS, target]], target
+
+
+def estimator(kind: str, **settings: Any) -> Any:
+    regression = kind.endswith("regressor")
+    if kind.startswith("network"):
+        make: Any = NetworkRegressor if regression else NetworkClassifier
+        return make(**{"hidden": (2,), "n_starts": 1, "tol": 1e-13, "alpha": 1.0, **settings})
+    make = PerceptronRegressor if regression else PerceptronClassifier
+    return make(**{"standardize": True, "alpha": 0.5, **settings})
+
+
+def from_memory(kind: str, frame: pd.DataFrame, target: str, tmp_path: Path, **settings: Any) -> Any:
+    table = read_table(written(frame, tmp_path / "whole.parquet", 10**6))
+    schema = learn_schema(table, target)
+    y, kept = schema.encode_target(table)
+    X = schema.encode(table.take(np.flatnonzero(kept))).X
+    labels = y if kind.endswith("regressor") else np.array(schema.target.classes)[y]
+    return estimator(kind, **settings).fit(X, labels)
+
+
+def check_same(found: Any, expected: Any) -> None:
+    assert found.solution_.status is expected.solution_.status
+    for one, other in zip(found.members_, expected.members_, strict=True):
+        np.testing.assert_allclose(one.params, other.params, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["perceptron regressor", "perceptron classes", "network regressor"])
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name != "stochastic"])
+def test_the_same_coefficients_as_from_memory(solver: str, kind: str, client: Client, tmp_path: Path) -> None:
+    # Each pass takes some milliseconds here; in this process (below) networks are followed to their end.
+    more = {"max_iter": 8} if solver == "gradient-descent" or kind.startswith("network") else {}
+    frame, target = frame_of(kind)
+    expected = from_memory(kind, frame, target, tmp_path, solver=solver, **more)
+    path = written(frame, tmp_path / "d.parquet", 300)
+    rows = ClusterRows(client, path, target, memory=MEMORY)
+    assert len(rows.parts.futures) == 3
+    check_same(estimator(kind, solver=solver, **more).fit_rows(rows), expected)
+
+
+@pytest.mark.parametrize("form", ["files", "one part", "folder", "arrow", "dataframe", "array"])
+def test_every_form_and_size_of_parts_gives_the_same(form: str, client: Client, tmp_path: Path) -> None:
+    import dask.array as da
+    import dask.dataframe as dd
+
+    frame, target = frame_of("perceptron classes")
+    expected = from_memory("perceptron classes", frame, target, tmp_path, class_weight="balanced")
+    data: Any
+    label: Any = target
+    if form == "dataframe":
+        data = dd.from_pandas(frame, npartitions=5)
+    elif form == "array":
+        table = read_table(tmp_path / "whole.parquet")
+        schema = learn_schema(table, target)
+        y, kept = schema.encode_target(table)
+        data = da.from_array(schema.encode(table.take(np.flatnonzero(kept))).X, chunks=(150, 4))
+        label = da.from_array(y, chunks=200)
+        expected.classes_ = np.arange(3)
+    else:
+        name, size = {"files": ("d.parquet", 130), "one part": ("e.parquet", 9999), "arrow": ("d.arrow", 200)}.get(
+            form, ("folder", 90)
+        )
+        data = written(frame, tmp_path / name, size)
+    rows = ClusterRows(client, data, label, memory=MEMORY)
+    found = estimator("perceptron classes", class_weight="balanced").fit_rows(rows)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-10, atol=1e-10)
+    assert found.classes_.tolist() == expected.classes_.tolist()
+    if form != "array":
+        assert rows.column_names == tuple(frame.columns)
+    assert rows.class_counts == tuple(frame[target].value_counts().sort_index().tolist())
+
+
+def test_files_that_are_read_again_for_every_pass_give_the_same_bits(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, target = frame_of("network regressor")
+    path = written(frame, tmp_path / "d.parquet")
+    held = ClusterRows(client, path, target, memory=MEMORY)
+    monkeypatch.setattr("newtron.rows.dask_engine._HELD_SHARE", 0.0)
+    read = ClusterRows(client, path, target, memory=MEMORY)
+    kinds = [type(rows.parts.futures[0].result()).__name__ for rows in (held, read)]
+    assert kinds == ["HeldPart", "ReadPart"]
+    one, other = (estimator("network regressor", max_iter=5).fit_rows(rows).members_[0].params for rows in (held, read))
+    assert one.tobytes() == other.tobytes()
+
+
+def test_the_schema_is_that_of_files(client: Client, tmp_path: Path) -> None:
+    import dask.dataframe as dd
+
+    frame = everything(900)
+    path = written(frame, tmp_path / "folder")
+    expected = FileRows(path, "kind", ignore=["y"], memory=MEMORY)
+    for data in (path, dd.from_pandas(frame, npartitions=4)):
+        rows = ClusterRows(client, data, "kind", ignore=["y"], memory=MEMORY)
+        found, wanted = rows.schema.to_json(), expected.schema.to_json()
+        for one, other in zip(found["columns"], wanted["columns"], strict=True):
+            mean, other_mean = one.pop("mean"), other.pop("mean")
+            assert mean == (None if other_mean is None else pytest.approx(other_mean, rel=1e-14, abs=1e-14))
+        assert found == wanted
+        assert (rows.class_counts, rows.missing) == (expected.class_counts, expected.missing)
+        assert (rows.n_rows, rows.total_rows) == (expected.n_rows, expected.total_rows)
+
+
+def test_a_dead_worker_changes_no_bit(hosts: Hosts, client: Client, tmp_path: Path) -> None:
+    frame, target = frame_of("network regressor", 1200)
+    path = written(frame, tmp_path / "d.parquet", 100)
+    expected = estimator("network regressor", max_iter=9).fit_rows(ClusterRows(client, path, target, memory=MEMORY))
+    rows = ClusterRows(client, path, target, memory=MEMORY)
+    homes = set(rows.parts.homes)
+    assert len(homes) == 2
+
+    def kill(progress: Any) -> None:
+        if progress.row.iteration == 3:
+            os.kill(hosts.alive()[0].pid, signal.SIGKILL)
+        if progress.row.iteration == 5:
+            hosts.start(1)
+            hosts.wait_for(2)
+
+    found = estimator("network regressor", max_iter=9, callback=kill).fit_rows(rows)
+    assert found.members_[0].params.tobytes() == expected.members_[0].params.tobytes()
+    assert set(rows.parts.homes) != homes
+    assert len(set(rows.parts.homes)) == 2  # the newcomer got its share
+
+
+def test_a_worker_dies_in_the_middle_of_a_pass(hosts: Hosts, client: Client, tmp_path: Path) -> None:
+    frame, target = frame_of("perceptron regressor", 1200)
+    rows = ClusterRows(client, written(frame, tmp_path / "d.parquet", 100), target, memory=MEMORY)
+    expected = rows.sum(lambda chunk: chunk.X[:, :1].sum(axis=0))
+    victim = hosts.alive()[0].pid
+    address = next(a for a, pid in client.run(os.getpid).items() if pid == victim)
+    marker = tmp_path / "died"
+
+    def work(chunk: Any) -> Any:
+        if os.getpid() == victim:
+            marker.touch()
+            os.kill(victim, signal.SIGKILL)
+        return chunk.X[:, :1].sum(axis=0)
+
+    assert address in rows.parts.homes
+    np.testing.assert_array_equal(rows.sum(work), expected)
+    assert marker.exists()
+
+
+def test_without_workers_training_ends_in_a_sentence_and_goes_on_later(
+    hosts: Hosts, client: Client, tmp_path: Path
+) -> None:
+    frame, target = frame_of("network regressor")
+    path = written(frame, tmp_path / "d.parquet", 200)
+    expected = estimator("network regressor", max_iter=6).fit_rows(ClusterRows(client, path, target, memory=MEMORY))
+
+    def kill(progress: Any) -> None:
+        if progress.row.iteration == 3:
+            for worker in hosts.alive():
+                os.kill(worker.pid, signal.SIGKILL)
+
+    rows = ClusterRows(client, path, target, memory=MEMORY, patience=0.5)
+    model = estimator("network regressor", max_iter=6, callback=kill)
+    with pytest.raises(ClusterLostError, match=r"the cluster is lost: .* within 0.5 seconds; start workers") as caught:
+        model.fit_rows(rows, checkpoint=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, InputError)
+    assert not hasattr(model, "members_")
+    hosts.start(2)
+    hosts.wait_for(1)
+    again = ClusterRows(client, path, target, memory=MEMORY)
+    iterations: list[int] = []
+    model = estimator("network regressor", max_iter=6, callback=lambda step: iterations.append(step.row.iteration))
+    model.fit_rows(again, checkpoint=tmp_path / "run")
+    assert iterations[0] == 4
+    assert model.members_[0].params.tobytes() == expected.members_[0].params.tobytes()
+
+
+# --- without a cluster ---
+
+
+class InProcess(Engine):
+    """What an engine does, in this process: functions travel, and parts are summed by turns."""
+
+    threads = 1
+
+    def broadcast(self, value: Any) -> Any:
+        return value
+
+    def total(self, work: Any, parts: list[Any], shared: Any = None) -> Any:
+        groups = [[number for number in range(len(parts)) if number % 3 == turn] for turn in range(3)]
+        sums = []
+        for numbers in filter(None, groups):
+            work, shared = pickle.loads(cloudpickle.dumps((work, shared)))
+            sums.append(summed(work, shared, [(number, parts[number]) for number in numbers], len(parts)))
+        return merged(sums).total
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13])
+def test_sums_have_the_same_bits_whoever_adds(n: int) -> None:
+    values = np.random.default_rng(n).normal(size=n) * 10.0 ** np.arange(n)
+    whole = Sums(n)
+    for number, value in enumerate(values):
+        whole.put(0, number, np.array([value]))
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        groups = np.array_split(rng.permutation(n), rng.integers(1, n + 1))
+        parts = []
+        for group in groups:
+            sums = Sums(n)
+            for number in group:
+                sums.put(0, int(number), np.array([values[number]]))
+            parts.append(sums)
+        before = cloudpickle.dumps(parts)
+        assert merged(parts).total.tobytes() == whole.total.tobytes()
+        assert cloudpickle.dumps(parts) == before
+    np.testing.assert_allclose(whole.total, values.sum())
+
+
+def in_process(path: Path, target: str, pieces: int) -> ClusterRows:
+    """Rows as on a cluster, without one."""
+    rows = FileRows(path, target, memory=MEMORY)
+    runs = [tuple(run.tolist()) for run in np.array_split(np.arange(len(rows.source.sizes)), pieces)]
+    sizes = np.array([rows.source.sizes[list(run)].sum() for run in runs])
+    first = np.cumsum(sizes) - sizes
+    parts = [HeldPart(rows.source.read(run), int(at)) for run, at in zip(runs, first, strict=True)]
+    found = ClusterRows.__new__(ClusterRows)
+    found.schema, found.class_counts, found.missing = rows.schema, rows.class_counts, rows.missing
+    source = FarSource(sizes, rows.n_features, rows.source.memory, rows.source.chunk_bytes, rows.source.digest)
+    DistributedRows.__init__(found, InProcess(), parts, source, rows.outlook, rows.n_outputs)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["perceptron binary", "network regressor", "network binary"])
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name != "stochastic"])
+def test_functions_that_travel_give_the_same(solver: str, kind: str, tmp_path: Path) -> None:
+    more = {"max_iter": 30} if solver == "gradient-descent" else {}
+    frame, target = frame_of(kind)
+    expected = from_memory(kind, frame, target, tmp_path, solver=solver, **more)
+    found = estimator(kind, solver=solver, **more).fit_rows(
+        in_process(written(frame, tmp_path / "d.parquet"), target, 5)
+    )
+    check_same(found, expected)
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("regressor", "evidence"), ("binary", "loo"), ("classes", "evidence")])
+def test_penalties_certificates_and_summaries_are_those_from_memory(kind: str, rule: str, tmp_path: Path) -> None:
+    """Whatever passes there are over rows, each is a function that travels and keeps nothing where it was made."""
+    kind = f"perceptron {kind}"
+    frame, target = frame_of(kind)
+    expected = from_memory(kind, frame, target, tmp_path, alpha=rule)
+    rows = in_process(written(frame, tmp_path / "d.parquet"), target, 4)
+    found = estimator(kind, alpha=rule).fit_rows(rows)
+    np.testing.assert_allclose(found.members_[0].alpha, expected.members_[0].alpha, rtol=1e-8)
+    np.testing.assert_allclose(found.effective_parameters_, expected.effective_parameters_, rtol=1e-8)
+    assert found.certificate_.nature == expected.certificate_.nature
+    assert found.certificate_.converged
+    ours, theirs = (model.summary().standard_errors for model in (found, expected))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+
+
+def test_columns_far_from_zero_and_classes_that_are_separated(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = 1e6 + rng.normal(size=900)
+    frame = pd.DataFrame({"x": x, "y": np.where(x - 1e6 + rng.logistic(size=900) > 0, "a", "b")})
+    model = PerceptronClassifier().fit_rows(in_process(written(frame, tmp_path / "d.parquet"), "y", 3))
+    expected = PerceptronClassifier().fit(frame[["x"]].to_numpy(), frame["y"].to_numpy())
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-10)
+    assert (model.separation_.kind, model.separation_.rows) == ("none", 900)
+    apart = pd.DataFrame({"x": np.arange(400.0), "y": np.where(np.arange(400) < 200, "a", "b")})
+    model = PerceptronClassifier().fit_rows(in_process(written(apart, tmp_path / "a.parquet"), "y", 3))
+    assert not model.solution_.converged
+    assert model.separation_.kind == "undecided"
+
+
+def test_rows_that_are_held_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(2000.0), "y": np.arange(2000) * 2.5})
+    path = written(frame, tmp_path / "d.parquet")
+    rows, same = in_process(path, "y", 7), FileRows(path, "y", memory=MEMORY)
+    rest, X, y = rows.hold_out(0.1, 0)
+    other_rest, other_X, other_y = same.hold_out(0.1, 0)
+    assert np.array_equal(X, other_X)
+    assert np.array_equal(y, other_y)
+    seen = rest.sum(lambda chunk: [(chunk.rows.start, chunk.X[:, 0])])
+    left = np.concatenate([values for _, values in seen])
+    assert [start for start, _ in seen] == np.cumsum([0, *(len(v) for _, v in seen)])[:-1].tolist()
+    assert np.array_equal(np.sort(np.concatenate([left, X[:, 0]])), np.arange(2000.0))
+    assert rest.n_rows == other_rest.n_rows == len(left)
+    again, held = rest.split(0.5, 10**6, np.random.default_rng(0))
+    assert again.n_rows + held.n_rows == rest.n_rows
+    assert rest.sample(100, np.random.default_rng(0)).n_rows == 100
+
+
+def test_solvers_that_need_single_rows_are_refused(tmp_path: Path) -> None:
+    frame, target = frame_of("network regressor")
+    rows = in_process(written(frame, tmp_path / "d.parquet"), target, 3)
+    for solver in ("stochastic", Stochastic()):
+        with pytest.raises(InputError, match="rows on a cluster give only sums: choose one of 'gradient-descent'"):
+            NetworkRegressor(solver=solver).fit_rows(rows)
+    with pytest.raises(InputError, match="give sums and no batches"):
+        rows.batches(10, np.random.default_rng(0))
+    frame, target = frame_of("perceptron binary")
+    rows = in_process(written(frame, tmp_path / "e.parquet"), target, 2)
+    with pytest.raises(InputError, match='penalty="firth" needs all rows in memory'):
+        PerceptronClassifier(penalty="firth").fit_rows(rows)
+
+
+def test_auto_takes_a_solver_of_sums_for_large_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, target = frame_of("network regressor")
+    path = written(frame, tmp_path / "d.parquet")
+    monkeypatch.setattr(auto, "_PASS_WORK", 10.0)
+    monkeypatch.setattr(auto, "_GAUSS_NEWTON_WORK", 10.0)
+    network = NetworkRegressor(hidden=(2,), n_starts=1, max_iter=3)
+    assert "on a cluster" in network.fit_rows(in_process(path, target, 3)).solution_.chosen
+    assert network.fit_rows(FileRows(path, target, memory=MEMORY)).solution_.solver.name == "stochastic"
