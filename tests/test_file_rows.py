@@ -27,7 +27,7 @@ from newtron import (
     PerceptronRegressor,
 )
 from newtron.errors import InputError
-from newtron.estimators import from_files
+from newtron.estimators import from_files, scaling
 from newtron.solvers import SOLVERS
 from newtron.table import convert, files, learn_schema, read_table
 from newtron.table.learn_stream import learn_stream
@@ -436,8 +436,7 @@ def test_penalties_certificates_and_summaries_are_those_from_memory(kind: str, r
 
 @pytest.mark.parametrize("class_weight", [None, {"low": 2.0}])
 def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path: Path) -> None:
-    """Without standardize there are no bent inputs, and so the same members from files and from arrays."""
-    settings = {"hidden": "auto", "standardize": False, "alpha": "loo", "tol": 1e-8, "max_iter": 20}
+    settings = {"hidden": "auto", "alpha": "loo", "tol": 1e-8, "max_iter": 20}
     found, expected, _ = pair("network classes", "d.parquet", tmp_path, class_weight=class_weight, **settings)
     assert [member.hidden for member in found.members_] == [(), (10,), (8, 8)]
     np.testing.assert_allclose(
@@ -585,3 +584,21 @@ def test_a_full_folder_has_its_sentence(tmp_path: Path) -> None:
     assert os.listdir(scratch) == []
     with pytest.raises(InputError, match="nothing can be written here"):
         FileRows(path, "y", folder=str(tmp_path / "nowhere"))
+
+
+def test_columns_are_bent_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where only some rows are looked at: they are the same ones."""
+    monkeypatch.setattr(scaling, "LOOKED_AT", 200)
+    monkeypatch.setattr(from_files, "LOOKED_AT", 200)
+    rng = np.random.default_rng(3)
+    X = np.exp(rng.normal(size=(500, 2)))
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": np.log(X[:, 0]) * X[:, 1] + 0.1 * rng.normal(size=500)})
+    rows = FileRows(written(frame, tmp_path / "d.parquet", 64), "y", memory=MEMORY)
+    model = NetworkRegressor(n_starts=1, max_iter=8)
+    found, expected = model.fit_rows(rows), clone(model).fit(X, frame.y)
+    assert found.scaling_.bends is not None
+    for name in ("columns", "center", "scale", "mean", "spread"):
+        assert np.array_equal(getattr(found.scaling_.bends, name), getattr(expected.scaling_.bends, name))
+    whole = scaling.Bends.learn(X, None, expected.scaling_.x_scale)
+    assert not np.array_equal(whole.center, found.scaling_.bends.center)
+    np.testing.assert_allclose(found.predict(X), expected.predict(X), rtol=1e-6, atol=1e-6)

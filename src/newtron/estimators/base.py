@@ -137,10 +137,10 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """Train on rows that need not fit in memory, with the targets that they hold: to the same optimum as `fit`.
 
         rows: `newtron.FileRows` or `newtron.ClusterRows`. checkpoint: as in `fit`. Returns self, which predicts from
-        arrays of `rows.schema.feature_names`. With hidden="auto" no column is given once more, bent. Raises InputError
-        as `fit` does, where a setting needs the rows in memory, and where a file cannot be read any more.
+        arrays of `rows.schema.feature_names`. Raises InputError as `fit` does, where a setting needs the rows in
+        memory, and where a file cannot be read any more.
         """
-        from newtron.estimators.from_files import check_memory, prepared, scaled, scaling_of, weights_of
+        from newtron.estimators.from_files import bent, check_memory, prepared, scaled, scaling_of, weights_of
 
         shapes = self._shapes()
         self._check_settings()
@@ -148,10 +148,11 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         regression = loss.task == "regression"
         with one_blas_thread():
             scaling = scaling_of(self, seen, regression)
-        plan = planned(self, shapes, scaling, (seen.n_rows, seen.n_features, seen.n_outputs), None)
+        with_bends = partial(bent, seen, scaling) if self.standardize else None
+        plan = planned(self, shapes, scaling, (seen.n_rows, seen.n_features, seen.n_outputs), with_bends)
         check_memory(self.alpha, plan.shapes, seen)
         weight = weights_of(seen) if plan.combine == "stack" else None
-        task = self._task_of(None, None, None, loss, plan, scaled(seen, scaling, regression))
+        task = self._task_of(None, None, None, loss, plan, scaled(seen, plan.scaling, regression))
         self._train_task(task, plan.combine, seen.n_rows, weight, checkpoint)
         self._warn(3)
         self._fitted()

@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from newtron.errors import InputError
 from newtron.estimators.logistic import is_firth
-from newtron.estimators.scaling import Scaling
+from newtron.estimators.scaling import LOOKED_AT, Scaling
 from newtron.estimators.training import Shape, Task
 from newtron.linalg import is_sparse
 from newtron.losses import Loss, loss_for
@@ -95,9 +95,15 @@ def scaled(rows: StreamedRows, scaling: Scaling, regression: bool) -> StreamedRo
             return scaling.targets(Y), weight
 
         rows = rows.seen(Outlook(targets), rows.n_outputs, (rows.total_weight, rows.min_weight))
-    if not scaling.changes_inputs:
+    if not scaling.changes_inputs and scaling.bends is None:
         return rows
-    return rows.standardized(scaling.x_center if np.any(scaling.x_center) else None, scaling.x_scale)
+    return rows.standardized(scaling.x_center if np.any(scaling.x_center) else None, scaling.x_scale, scaling.bends)
+
+
+def bent(rows: StreamedRows, scaling: Scaling) -> Scaling:
+    """As `Scaling.bent`, from the same rows."""
+    seen = looked_at(rows, LOOKED_AT)
+    return scaling.bent(seen.X, seen.weight)
 
 
 def scaling_of(estimator: Any, rows: StreamedRows, regression: bool) -> Scaling:

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.linalg import is_sparse, squared
+from newtron.rows import drawn
 
 Array = NDArray[np.floating]
 
 # A column most of whose values are equal has an interquartile range of zero: at least this share of its spread counts.
 _LEAST_RANGE = 0.1
+# So many rows tell how a column lies.
+LOOKED_AT = 50_000
 _BLOCK = 16384  # rows at a time, so that no second X is ever in memory
 
 
@@ -106,7 +109,11 @@ class Scaling:
         return cls(mean, np.ones(X.shape[1]), np.zeros(n_outputs), np.ones(n_outputs))
 
     def bent(self, X: Array, weight: Array | None) -> Scaling:
-        """The same with a bent copy of every column that has more than two values."""
+        """The same with a bent copy of every column that has more than two values, as learnt from the rows that are
+        looked at."""
+        if X.shape[0] > LOOKED_AT:
+            some = drawn(X.shape[0], LOOKED_AT, np.random.default_rng(0))
+            X, weight = X.take(some, axis=0), None if weight is None else weight[some]
         bends = Bends.learn(X, weight, self.x_scale)
         return replace(self, bends=bends) if bends.columns.size else self
 

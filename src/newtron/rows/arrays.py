@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from newtron.linalg import is_sparse
 from newtron.parallel import ordered_map
-from newtron.rows.base import Chunk, Rows
+from newtron.rows.base import Chunk, Rows, drawn
 
 Array = NDArray[np.floating]
 S = TypeVar("S")
@@ -131,10 +131,7 @@ class ArrayRows(Rows):
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         if n >= self.n_rows:
             return self
-        # One row at random from each of n equal stretches: as good as a free draw, better where the rows are sorted,
-        # and without a permutation of all of them.
-        edges = np.linspace(0, self.n_rows, n + 1).astype(np.int64)
-        return self._part(rng.integers(edges[:-1], edges[1:]), copied=True)
+        return self._part(drawn(self.n_rows, n, rng), copied=True)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
         order = rng.permutation(self.n_rows) if self._chosen is None else rng.permutation(self._chosen)

@@ -14,14 +14,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.parallel import ordered_map
 from newtron.rows.arrays import ArrayRows
-from newtron.rows.base import Chunk, Rows
+from newtron.rows.base import Chunk, Rows, drawn
 
 Array = NDArray[np.floating]
 S = TypeVar("S")
@@ -60,13 +60,24 @@ class Source(ABC):
         """What tells these rows from others without reading them all."""
 
 
+class Further(Protocol):
+    """Further inputs, (n, q) made of X (n, p) as it is read; columns (q,): what of."""
+
+    @property
+    def columns(self) -> NDArray[np.intp]: ...
+
+    def apply(self, X: Array) -> Array: ...
+
+
 @dataclass(frozen=True)
 class Outlook:
-    """How what is read becomes what a solver sees: (X - center) / scale, and targets of y with the rows' weights."""
+    """How what is read becomes what a solver sees: (X - center) / scale, with further inputs behind them, and targets
+    of y with the rows' weights."""
 
     targets: Callable[[Array], tuple[Array, Array | None]]
     center: Array | None = None
     scale: Array | None = None
+    further: Further | None = None
 
     def chunk(self, cut: Cut, start: int) -> Chunk:
         """A cut as it is seen; start: how many rows were before it."""
@@ -74,11 +85,12 @@ class Outlook:
         return Chunk(self.standardized(cut.X()), Y, weight, slice(start, start + len(cut.y)))
 
     def standardized(self, X: Array) -> Array:
+        more = None if self.further is None else self.further.apply(X)
         if self.center is not None:
             X = X - self.center
         if self.scale is not None:
             X = X / self.scale
-        return X
+        return X if more is None else np.hstack([X, more])
 
 
 class StreamedRows(Rows):
@@ -145,9 +157,8 @@ class StreamedRows(Rows):
         return self._in_memory(self.chosen(n, rng))
 
     def chosen(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Numbers in the source of n rows at random: one from each of n equal stretches, in order."""
-        edges = np.linspace(0, self.n_rows, n + 1).astype(np.int64)
-        found = rng.integers(edges[:-1], edges[1:])
+        """Numbers in the source of n rows at random, in order."""
+        found = drawn(self.n_rows, n, rng)
         before = self._excluded - np.arange(len(self._excluded))  # how many rows that stay precede each excluded one
         return found + np.searchsorted(before, found, side="right")
 
@@ -181,11 +192,12 @@ class StreamedRows(Rows):
         """These rows with other targets, weights or units."""
         found = copy(self)
         found.outlook, found.n_outputs = outlook, n_outputs
+        found.n_features = self.source.n_features + (0 if outlook.further is None else len(outlook.further.columns))
         found.total_weight, found.min_weight = weights or (float(self.n_rows), 1.0)
         return found
 
-    def standardized(self, center: Array | None, scale: Array | None) -> Self:
-        outlook = replace(self.outlook, center=center, scale=scale)
+    def standardized(self, center: Array | None, scale: Array | None, further: Further | None = None) -> Self:
+        outlook = replace(self.outlook, center=center, scale=scale, further=further)
         return self.seen(outlook, self.n_outputs, (self.total_weight, self.min_weight))
 
     def on_threads(self, threads: int) -> Self:
