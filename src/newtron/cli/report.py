@@ -22,6 +22,7 @@ from newtron.cli.describe import column_pairs, missing_cells, target_pair
 from newtron.cli.drawing import draw_network
 from newtron.cli.plots import Series, plot
 from newtron.cli.prediction_plots import intervals, numbers, reliability, roc
+from newtron.cli.relevance import relevance_table
 from newtron.cli.report_style import STYLE
 from newtron.cli.stages import ENDS, Trained, ending
 from newtron.cli.words import clean, count, label, number, percent
@@ -79,6 +80,7 @@ def _page(job: Job) -> str:
         _section("The models compared", _comparison(job)),
         _section("Predictions on held-out rows", _predictions(job)),
         _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job)),
+        _section("Relevance of the columns", _relevance(job)),
         _section("How training ended", _ends(job)),
         _section("The calculus of one row", _derivation(job)),
         _section("To do it again", _again(job)),
@@ -204,6 +206,14 @@ def _model(job: Job) -> str:
     if not any(row[4] for row in rows):
         header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
     return _paragraphs(_averaged(estimator)) + _table(header, rows) + _drawing(job)
+
+
+def _relevance(job: Job) -> str:
+    known = relevance_table(job.final.estimator, list(job.schema.feature_names))
+    if known is None:
+        return ""
+    header, rows, after = known
+    return _table(header, rows) + _paragraphs(after)
 
 
 def _averaged(estimator: Any) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
 from newtron.cli.compare import Report, metric_table
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
+from newtron.cli.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
 from newtron.cli.stages import ENDS, ending, sentences, unsaid
 from newtron.cli.words import count, label, listed, number, strict
@@ -137,6 +138,14 @@ def _show_weights(screen: Screen, bundle: Bundle) -> None:
             ]
         )
     screen.table(["member", "shape", "share", "iterations", "objective", "gradient", "end"], rows)
+    known = relevance_table(bundle.estimator, names(bundle))
+    if known is not None:
+        head, shares, after = known
+        screen.gap()
+        screen.heading("Relevance of the columns")
+        screen.table(head, shares)
+        for sentence in after:
+            screen.line(sentence, indent=2)
 
 
 def _show_ending(screen: Screen, estimator: Any) -> None:
@@ -178,6 +187,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
         ],
         "certificate": estimator.certificate_.to_json(),
         "separation": separation_to_json(getattr(estimator, "separation_", None)),
+        "relevance": relevance_facts(estimator, names(bundle)),
         "coefficients": None,
         "summary": None,
         "report": None if report is None else report.to_json(),

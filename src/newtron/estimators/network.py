@@ -104,6 +104,10 @@ class NetworkRegressor(Regression, _Network):
         number), in standardised units.
     effective_parameters_ : float
         Parameters that the data determine, averaged over the members by their shares; nan where alpha was given.
+    relevance_ : (n_features,)
+        How much each column moves the prediction: the mean square of its derivative by the column over the rows of
+        training, times the column's variance, as a share of all columns' (Dimopoulos et al. 1995, Gevrey et al. 2003).
+        Columns that say the same share what they are worth, and what a column does far from the rows is not seen.
     scaling_ : Scaling
     predictive_ : RegressionPredictive or str
         What `predict(return_std=True)`, `predict_interval`, `log_density` and `predict_uncertainty` are made from; or
@@ -181,7 +185,7 @@ class NetworkClassifier(Classification, _Network):
     temperature_ : float
         The members' mean probabilities are taken to the power 1/temperature_: above 1 they were too sure.
     members_, solution_, scaling_, n_features_in_, feature_names_in_, n_iter_
-        As in `NetworkRegressor`; effective_parameters_ too.
+        As in `NetworkRegressor`; effective_parameters_ too, and relevance_, of the probabilities.
     """
 
     _task = "classification"

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from newtron.errors import InputError
 from newtron.estimators.base import NewtronEstimator
+from newtron.estimators.relevance import relevance_of
 from newtron.estimators.training import Task
 from newtron.estimators.uncertainty import (
     distributions,
@@ -67,6 +68,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
     def _learn(self, task: Task) -> None:
         if hasattr(self, "n_starts"):
             self.predictive_ = learn_predictive(task, self.members_)
+            self.relevance_ = relevance_of(task, self.members_)
 
     @overload
     def predict(self, X: Any) -> Array: ...
@@ -198,7 +200,10 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         return Y, weight
 
     def _learn(self, task: Task) -> None:
-        self.temperature_ = learn_class_temperature(task, self.members_) if hasattr(self, "n_starts") else 1.0
+        self.temperature_ = 1.0
+        if hasattr(self, "n_starts"):
+            self.temperature_ = learn_class_temperature(task, self.members_)
+            self.relevance_ = relevance_of(task, self.members_)
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class, in the order of `classes_`: (n, classes), rows adding to 1.

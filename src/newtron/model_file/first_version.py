@@ -26,6 +26,7 @@ def complete_first_version(manifest: dict[str, Any]) -> None:
         settings.setdefault("penalty", "l2")
     if isinstance(features, dict):
         features.setdefault("bent", None)
+        features.setdefault("relevance", None)
     for member in members if isinstance(members, list) else []:
         if isinstance(member, dict):
             for name, value in _OF_A_MEMBER.items():

@@ -38,6 +38,8 @@ from newtron.model_file.predictive import (
     posterior_to_json,
     predictive_from_json,
     predictive_to_json,
+    relevance_from_json,
+    relevance_to_json,
 )
 from newtron.model_file.separation import separation_from_json, separation_to_json
 from newtron.model_file.settings import (
@@ -70,7 +72,7 @@ FIELDS = (
     "schema",
     "report",
 )
-_FEATURES = ("count", "names", "bent")
+_FEATURES = ("count", "names", "bent", "relevance")
 _MEMBER = (
     "widths",
     "activation",
@@ -131,6 +133,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
             "count": int(estimator.n_features_in_),
             "names": None if names is None else [str(n) for n in names],
             "bent": None if scaling.bends is None else scaling.bends.columns.tolist(),
+            "relevance": relevance_to_json(estimator),
         },
         "classes": None if classes is None else classes_to_json(classes),
         "outputs": {
@@ -258,6 +261,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     estimator.solution_ = members[best_member(members)].solution
     estimator.n_iter_ = max(1, *(m.solution.n_iter for m in members), 1)
     predictive_from_json(estimator, manifest["predictive"])
+    relevance_from_json(estimator, features["relevance"], n_features)
     estimator.n_features_in_ = n_features
     if features["names"] is not None:
         names = a_list(features["names"], "features.names", a_text)

@@ -1,4 +1,5 @@
-"""What a model knows about its own uncertainty, in JSON and back: the posterior of each member, and the noise."""
+"""What a model knows beside its parameters, in JSON and back: the posterior of each member, the noise, and how much
+each column of a network matters."""
 
 from __future__ import annotations
 
@@ -119,6 +120,25 @@ def predictive_from_json(estimator: Any, value: Any) -> None:
     stretch = _numbers(value["stretch"], "predictive.stretch", k, positive=True)
     share = np.array([member.share for member in sharing])
     estimator.predictive_ = RegressionPredictive(posteriors, share, np.array(noise), scales, stretch)
+
+
+def relevance_to_json(estimator: Any) -> list[float] | None:
+    """Of networks; None for a perceptron, and where it is not known."""
+    found = getattr(estimator, "relevance_", None)
+    return None if found is None or not np.isfinite(found).all() else found.tolist()
+
+
+def relevance_from_json(estimator: Any, value: Any, n_features: int) -> None:
+    """Sets relevance_ of networks; nan where a file does not know it."""
+    where = "features.relevance"
+    if not hasattr(estimator, "n_starts"):
+        if value is not None:
+            raise wrong(where, "null for a perceptron", value)
+        return
+    shares = np.full(n_features, np.nan) if value is None else _numbers(value, where, n_features)
+    if (shares < 0.0).any() or not (value is None or shares.sum() <= 1.0 + 1e-9):
+        raise wrong(where, "shares, none below 0, that add to 1", value)
+    estimator.relevance_ = shares
 
 
 def _a_list(value: Any, name: str) -> list[Any]:
