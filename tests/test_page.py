@@ -29,6 +29,7 @@ from newtron.network import Network
 from newtron.objective import TrainingObjective
 from newtron.play import Session
 from newtron.play.datasets import example
+from newtron.play.session import FIRST_SETUP
 from newtron.rows import ArrayRows
 from newtron.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Stochastic, minimize
 
@@ -186,6 +187,7 @@ def choose(page: Any, source: str) -> None:
 
 def test_the_numbers_on_the_page_are_pythons_at_every_step_looked_at(served: Played, visit: Callable[..., Any]) -> None:
     page = visit(served.url)
+    assert page.evaluate("newtron.setup") == FIRST_SETUP  # which the server makes ahead
     choose(page, "xor")
     for width in (3, 2):  # a second hidden layer of two units is what the button adds
         page.click("[aria-label='Add a hidden layer']")

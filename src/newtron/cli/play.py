@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import webbrowser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from newtron.errors import InputError
+
+if TYPE_CHECKING:
+    from newtron.play.session import Session
 
 
 def run(options: argparse.Namespace) -> int:
     """Serves until Ctrl-C; returns the exit code."""
     from newtron.play.server import HOST, Server
-    from newtron.play.session import Session
 
-    session = Session()
-    if options.data is not None:
-        _open(session, options)
-    elif options.target is not None:
+    if options.data is None and options.target is not None:
         raise InputError("--target needs a file: newtron play DATA --target COLUMN.")
+    # A file is read before anything is opened: what is wrong with it is said here.
+    given = None if options.data is None else _open(options)
     try:
-        server = Server(session, options.port)
+        server = Server(lambda: _session(given), options.port)
     except OSError as error:
         raise InputError(f"--port {options.port} on {HOST} cannot be used: {error.strerror}; choose another.") from None
     print(f"newtron play: {server.url}", flush=True)
     print("The page is on this machine only. Ctrl-C ends it.", file=sys.stderr, flush=True)
     if not options.no_browser:
-        webbrowser.open(server.url)
+        # On a thread: some browsers do not return before they are closed.
+        threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -39,11 +42,23 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _open(session: Any, options: argparse.Namespace) -> None:
+def _session(given: Session | None) -> Session:
+    """The engine, imported and warm while the browser starts."""
+    from newtron.play.session import Session
+
+    session = given or Session()
+    session.prepare()
+    return session
+
+
+def _open(options: argparse.Namespace) -> Session:
     from newtron.play.datasets import from_table
+    from newtron.play.session import Session
     from newtron.table import read_table
 
+    session = Session()
     table = read_table(options.data, encoding=options.encoding)
     target = options.target or table.names[-1]
     from_table(table, target, None)  # says at once what is wrong with it
     session.add(Path(options.data).name, table, target, first=True)
+    return session

@@ -5,6 +5,20 @@ knows nothing of how they arrive; `server` brings them over HTTP from this machi
 HTML file that needs no server.
 """
 
-from newtron.play.session import Session
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from newtron.play.session import Session
 
 __all__ = ["Session"]
+
+
+def __getattr__(name: str) -> Any:
+    # The server answers before the engine is imported, so importing it must not import the engine.
+    if name == "Session":
+        from newtron.play.session import Session
+
+        return Session
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

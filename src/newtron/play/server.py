@@ -17,12 +17,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from newtron.errors import InputError
 from newtron.play.export import MODULE, STYLE, built
-from newtron.play.session import Session, as_json
+
+if TYPE_CHECKING:
+    from newtron.play.session import Session
 
 HOST = "127.0.0.1"
 MOST_MESSAGE, MOST_FILE = 8 * 2**20, 50 * 2**20
@@ -59,14 +61,35 @@ _FILES: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 class Server(ThreadingHTTPServer):
-    """A running page. url: its address with the token; port 0 takes a free one."""
+    """A running page. url: its address with the token; port 0 takes a free one.
+
+    session: the one that answers, or what makes it: that is called on a thread of its own, so that the browser starts
+    and loads the page meanwhile. Questions wait for it.
+    """
 
     daemon_threads = True
 
-    def __init__(self, session: Session, port: int = 0) -> None:
+    def __init__(self, session: Session | Callable[[], Session], port: int = 0) -> None:
         super().__init__((HOST, port), _Handler)
-        self.session, self.token = session, secrets.token_urlsafe(24)
-        self.closing = threading.Event()
+        self.token, self.closing = secrets.token_urlsafe(24), threading.Event()
+        self._made, self._session = threading.Event(), None if callable(session) else session
+        if callable(session):
+            threading.Thread(target=self._make, args=(session,), daemon=True).start()
+        else:
+            self._made.set()
+
+    def _make(self, session: Callable[[], Session]) -> None:
+        try:
+            self._session = session()
+        finally:
+            self._made.set()
+
+    @property
+    def session(self) -> Session:
+        self._made.wait()
+        if self._session is None:
+            raise RuntimeError("the session could not be made; the reason stands on standard error")
+        return self._session
 
     @property
     def origin(self) -> str:
@@ -170,6 +193,8 @@ class _Handler(BaseHTTPRequestHandler):
         return open_content(self.server.session, name, content)
 
     def _answer(self, answer: dict[str, Any]) -> None:
+        from newtron.play.session import as_json
+
         self._send(HTTPStatus.OK, as_json(answer).encode("utf-8"), "application/json")
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
