@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from html import unescape
+from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from newtron.cli import main
 from newtron.cli.drawing import draw_network
+from newtron.cli.permutation import importances
 from newtron.cli.plots import Series, plot
 from newtron.model_file import load_bundle
 from newtron.network import Layer
@@ -94,10 +95,11 @@ def test_every_task_and_model_has_its_report(target: str, model: str) -> None:
         "The data",
         "The models compared",
         "Predictions on held-out rows",
+        "Which columns matter",
         named,
         "How training ended",
-        "The calculus of one row",
         "To do it again",
+        "The calculus of one row",
     ]
     first = load_bundle("model.newtron").estimator.certificate_.sentences()[0]
     assert first in unescape(text)
@@ -210,3 +212,28 @@ def test_a_network_is_drawn_with_every_weight_or_says_what_is_left_out() -> None
     wide = draw_network((Layer(np.ones((40, 20)), None), Layer(np.ones((20, 1)), None)), ["x"] * 40, ["y"])
     assert wide.count("<circle") == 25
     assert "36 of 61 units" in wide
+
+
+def test_the_column_that_matters_stands_out_and_noise_does_not(tmp_path: Path) -> None:
+    data = write_csv(Path("d.csv"), n=400, columns=4, first=HOSTILE)
+    assert fit(data, "--model", "perceptron", "--no-refit") == 0
+    bundle = load_bundle("model.newtron")
+    assert bundle.schema is not None
+    table = read_table(data)
+    y, _ = bundle.schema.encode_target(table)
+    X = bundle.schema.encode(table).X
+    found = importances(bundle.estimator, bundle.schema, X, y)
+    # Shuffling x of y = 2 x - c + e adds (2 (x' - x))² to the squared error: 8 var(x) on average; of c, 2 var(c).
+    spread = X.var(axis=0)
+    assert [one.name for one in found[:2]] == [HOSTILE, "c1"]
+    assert found[0].low < 8.0 * spread[0] < found[0].high
+    assert found[1].low < 2.0 * spread[1] < found[1].high
+    assert all(one.low < 0.05 and abs(one.growth) < 0.05 for one in found[2:])
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert HOSTILE not in text
+    assert escape(HOSTILE) in text.partition("Which columns matter")[2]
+
+
+def test_one_point_is_drawn_as_one() -> None:
+    drawn = plot("t", "x", "y", [Series(np.array([0.0]), np.array([3.0]), "line")], log_y=True)
+    assert 'class="p c0"' in drawn

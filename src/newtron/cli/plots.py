@@ -126,5 +126,7 @@ def _drawn(one: Series, x: Array, y: Array) -> str:
     if one.kind == "bars":
         tops = zip(x[::2].tolist(), y[::2].tolist(), y[1::2].tolist(), strict=True)
         return f'<path class="b c{one.color}" d="{"".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in tops)}"/>'
+    if len(x) == 1:  # a line of one point would be nothing
+        return f'<path class="p c{one.color}" d="M{x[0]:.1f} {y[0]:.1f}h0"/>'
     line = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
     return f'<path class="{"r" if one.kind == "rule" else "l"} c{one.color}" d="{line}"/>'

@@ -20,6 +20,7 @@ from newtron.cli.coefficients import coefficient_table
 from newtron.cli.compare import metric_table
 from newtron.cli.describe import column_pairs, missing_cells, target_pair
 from newtron.cli.drawing import draw_network
+from newtron.cli.permutation import importance_table, importances
 from newtron.cli.plots import Series, plot
 from newtron.cli.prediction_plots import intervals, numbers, reliability, roc
 from newtron.cli.relevance import relevance_table
@@ -79,11 +80,11 @@ def _page(job: Job) -> str:
         _section("The data", _data(job)),
         _section("The models compared", _comparison(job)),
         _section("Predictions on held-out rows", _predictions(job)),
+        _section("Which columns matter", _importance(job) + _relevance(job)),
         _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job)),
-        _section("Relevance of the columns", _relevance(job)),
         _section("How training ended", _ends(job)),
-        _section("The calculus of one row", _derivation(job)),
         _section("To do it again", _again(job)),
+        _section("The calculus of one row", _derivation(job)),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
@@ -114,7 +115,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | N
     for position, row in enumerate(rows):
         kept = ' class="kept"' if position == strong else ""
         lines.append(f"<tr{kept}>{''.join(f'<td>{escape(clean(cell))}</td>' for cell in row)}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    scroll = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
+    return f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
 
 
 def _lead(job: Job) -> str:
@@ -152,15 +154,26 @@ def _predictions(job: Job) -> str:
     """Of the model that was compared, which has not seen these rows."""
     if not len(job.held_out):
         return ""
-    estimator = job.trained[job.verdict.kept].estimator
-    schema = job.compared
-    X = schema.encode(job.table.take(job.rows[job.held_out])).X
-    y = job.y[job.held_out]
+    estimator, X, y = _judged(job)
     with np.errstate(all="ignore"):
         if job.task == "regression":
             predicted = np.asarray(estimator.predict(X), dtype=np.float64)
             return numbers(predicted, np.asarray(y, dtype=np.float64), intervals(estimator, X))
         return _classes(estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64), y)
+
+
+def _judged(job: Job) -> tuple[Any, Array, NDArray[Any]]:
+    """The model that was compared, and the held-out rows as it is fed them."""
+    X = job.compared.encode(job.table.take(job.rows[job.held_out])).X
+    return job.trained[job.verdict.kept].estimator, X, job.y[job.held_out]
+
+
+def _importance(job: Job) -> str:
+    """From a handful of rows nothing can be said."""
+    if len(job.held_out) < 10:
+        return ""
+    estimator, X, y = _judged(job)
+    return importance_table(importances(estimator, job.compared, X, y), job.task)
 
 
 def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
@@ -292,7 +305,10 @@ def _derivation(job: Job) -> str:
     other = str(place + 1 if place < job.table.n_rows else place)
     again = shlex.join(["newtron", "explain", job.options.output, job.table.path, "--row", other])
     first = f"<p>Row {place:,} of the data. Another: <code>{escape(clean(again))}</code></p>"
-    return f"{first}<style>{STYLE}</style>{render(derivation, style=False)}"
+    # Closed but for the first: a network's derivation is many times as long as the rest of the report.
+    first_open, *others = render(derivation, style=False).split("<details open>")
+    steps = first_open + "".join(f"<details{' open' if n == 0 else ''}>{part}" for n, part in enumerate(others))
+    return f"{first}<style>{STYLE}</style>{steps}"
 
 
 def _again(job: Job) -> str:

@@ -9,6 +9,9 @@ h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid color-mix(in srg
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 main>.scroll th,main>.scroll td{padding:.2rem .8rem .2rem 0;text-align:right}
+main>.scroll td{white-space:nowrap}
+main>.scroll td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:6em}
+svg.interval{width:15em;height:1em;vertical-align:middle}
 main>.scroll th:first-child,main>.scroll td:first-child{text-align:left}
 main>.scroll th{font-weight:600;border-bottom:1px solid currentColor}
 tr.kept td{font-weight:700}
@@ -16,7 +19,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.5r
 dt{opacity:.7}
 dd{margin:0;overflow-wrap:anywhere}
 .figures figure{max-width:32rem}
-.figures{margin-top:1rem;display:grid;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:1rem}
+.figures{margin-top:1rem;display:grid;align-items:end;grid-template-columns:repeat(auto-fit,minmax(20rem,1fr));gap:1rem}
 figure{margin:0}
 .scroll+figure{margin:1rem 0;max-width:46rem}
 figcaption{font-weight:600}

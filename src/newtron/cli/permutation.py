@@ -1,0 +1,91 @@
+"""Which columns a model's predictions rest on: by how much its loss on held-out rows grows when a column is shuffled.
+
+The permutation importance of Breiman, "Random Forests", Machine Learning 45 (2001), section 10, with an interval over
+the rows. It asks the fitted model, whatever its shape, in the units of its loss; it is not about cause, and of columns
+that tell the same each can stand in for the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.cli.compare import score_model
+from newtron.cli.words import clean, number
+from newtron.table.schema import Schema
+
+Array = NDArray[np.float64]
+
+_SHUFFLES, _ROWS, _SHOWN = 10, 2000, 40
+# The 95 % interval of a mean over many rows.
+_SPREAD = 1.96
+_WIDTH, _HEIGHT = 240, 16
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Of one column: the mean growth of a row's loss when it is shuffled, and the ends of its 95 % interval."""
+
+    name: str
+    growth: float
+    low: float
+    high: float
+
+
+def importances(estimator: Any, schema: Schema, X: Array, y: NDArray[Any]) -> list[Importance]:
+    """The greatest first. X (n, features) of held-out rows, encoded by the schema; y (n,): numbers, or positions in
+    the estimator's classes. All columns of the matrix that come from one column of the file are shuffled together."""
+    rng = np.random.default_rng(0)
+    kept = np.arange(len(y)) if len(y) <= _ROWS else rng.choice(len(y), _ROWS, replace=False)
+    X, y = X[kept], y[kept]
+    before = score_model(estimator, X, y).losses
+    found, start = [], 0
+    for column in schema.columns:
+        own = slice(start, start + len(column.encoded))
+        start = own.stop
+        growth = np.zeros(len(y))
+        for _ in range(_SHUFFLES):
+            shuffled = X.copy()
+            shuffled[:, own] = X[rng.permutation(len(y)), own]
+            growth += (score_model(estimator, shuffled, y).losses - before) / _SHUFFLES
+        mean, half = float(growth.mean()), float(_SPREAD * growth.std(ddof=1) / np.sqrt(len(y)))
+        found.append(Importance(column.name, mean, mean - half, mean + half))
+    return sorted(found, key=lambda one: -one.growth)
+
+
+def importance_table(found: list[Importance], task: str) -> str:
+    """HTML: a line for each column, its growth, its interval in numbers and drawn."""
+    found = [one for one in found if np.isfinite([one.low, one.high]).all()]
+    if not found:
+        return ""
+    quantity = "squared error" if task == "regression" else "log loss"
+    more = len(found) - _SHOWN
+    shown = found[:_SHOWN]
+    low, high = min(0.0, *(one.low for one in shown)), max(one.high for one in shown)
+    head = "".join(f"<th>{name}</th>" for name in ("column", "grows by", "95 % from", "to", ""))
+    lines = "".join(_line(one, low, max(high, low + 1e-300)) for one in shown)
+    return (
+        f"<p>By how much the {quantity} of a held-out row grows when the values of a column are shuffled among the "
+        "rows. Of columns that tell the same, each can stand in for the other, and both seem to matter little.</p>"
+        '<div class="scroll" tabindex="0" role="group" aria-label="Which columns matter"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+        + (f"<p>… and {more:,} more, which matter less.</p>" if more > 0 else "")
+    )
+
+
+def _line(one: Importance, low: float, high: float) -> str:
+    def at(value: float) -> str:
+        return f"{4 + (_WIDTH - 8) * (value - low) / (high - low):.1f}"
+
+    middle = _HEIGHT / 2
+    drawn = (
+        f'<svg class="interval" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-hidden="true">'
+        f'<path class=g d="M{at(0.0)} 0V{_HEIGHT}"/><path class="l c0" d="M{at(one.low)} {middle}H{at(one.high)}"/>'
+        f'<path class="p c0" d="M{at(one.growth)} {middle}h0"/></svg>'
+    )
+    cells = [clean(one.name), number(one.growth), number(one.low), number(one.high)]
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{drawn}</td></tr>"
