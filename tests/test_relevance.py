@@ -153,7 +153,7 @@ def test_the_command_line_and_the_report_name_the_columns(tmp_path: Path) -> Non
     places = [table.index(f"{name} ") for name in order]
     assert places == sorted(places)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    section = page[page.index("<h2>Relevance of the columns</h2>") : page.index("<h2>How training ended")]
+    section = page[page.index("<h2>Which columns matter</h2>") : page.index("<h2>How training ended")]
     assert f"<td>{order[0]}</td><td>{100.0 * shares[order[0]]:.1f} %</td>" in section
     newtron("fit", "d.csv", "--target", "y", "--model", "perceptron", "--quiet", "--output", "p.newtron")
     assert "Relevance" not in newtron("show", "p.newtron")

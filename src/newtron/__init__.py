@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from newtron.displays import ConvergenceDisplay, LossSurfaceDisplay
     from newtron.errors import InputError
     from newtron.estimators import (
         NetworkClassifier,
@@ -31,6 +32,8 @@ __version__ = "0.1.0"
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
 _HOMES = {
     "ClusterRows": "newtron.table.cluster_rows",
+    "ConvergenceDisplay": "newtron.displays",
+    "LossSurfaceDisplay": "newtron.displays",
     "FileRows": "newtron.table.file_rows",
     "InputError": "newtron.errors",
     "NetworkClassifier": "newtron.estimators",
@@ -50,10 +53,12 @@ _HOMES = {
 __all__ = [
     "LBFGS",
     "ClusterRows",
+    "ConvergenceDisplay",
     "FileRows",
     "GradientDescent",
     "InputError",
     "LevenbergMarquardt",
+    "LossSurfaceDisplay",
     "NetworkClassifier",
     "NetworkRegressor",
     "Newton",

@@ -17,6 +17,7 @@ from newtron.estimators.training import Member, best_member, scaled_rows, shares
 from newtron.inference.agreement import agrees
 from newtron.inference.certificate import Certificate, certify, summarise, with_starts
 from newtron.inference.endpoint import Endpoint, measure
+from newtron.inference.firth import FirthObjective
 from newtron.inference.firth_end import measure_firth
 from newtron.objective import TrainingObjective
 from newtron.parallel import thread_count
@@ -54,7 +55,7 @@ def _is_convex(estimator: NewtronEstimator, member: Member) -> bool:
 def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
     """The certificate of the model as it is on these data, whether that is what was kept, and what was kept."""
     own = certificate_of(estimator)
-    data = _training_data(estimator, X, y, sample_weight)
+    data = training_data(estimator, X, y, sample_weight)
     if data is None:  # classes that the model does not know: no objective at all
         return own, False, own
     same = _is_consistent(estimator)
@@ -71,15 +72,24 @@ def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Cer
 
 def _measured(estimator: Any, member: Member, X: Any, Y: Array, weight: Array | None) -> Endpoint | None:
     """A member's end on these data; None where they have no objective, with columns that depend on each other."""
-    if is_firth(estimator):
-        try:
-            firth = firth_objective(X, Y, weight, estimator.scaling_, member.network.intercept)
-        except InputError:
-            return None
-        return measure_firth(firth, member.solution, member.network.n_outputs, thorough=True)
-    rows = scaled_rows(X, Y, weight, estimator.scaling_, thread_count(estimator.n_jobs))
-    objective = TrainingObjective(member.network, estimator.loss_, rows).with_alpha(member.alpha)
+    try:
+        objective = objective_of(estimator, member, X, Y, weight)
+    except InputError:
+        return None
+    if isinstance(objective, FirthObjective):
+        return measure_firth(objective, member.solution, member.network.n_outputs, thorough=True)
     return measure(objective, member.solution, thorough=True)
+
+
+def objective_of(
+    estimator: Any, member: Member, X: Any, Y: Array, weight: Array | None
+) -> TrainingObjective | FirthObjective:
+    """What a member was trained to make small, on data as `training_data` gives them. Raises InputError where Firth's
+    likelihood has columns that depend on each other."""
+    if is_firth(estimator):
+        return firth_objective(X, Y, weight, estimator.scaling_, member.network.intercept)
+    rows = scaled_rows(X, Y, weight, estimator.scaling_, thread_count(estimator.n_jobs))
+    return TrainingObjective(member.network, estimator.loss_, rows).with_alpha(member.alpha)
 
 
 def _with(estimator: Any, members: list[Member]) -> Any:
@@ -89,7 +99,7 @@ def _with(estimator: Any, members: list[Member]) -> Any:
     return again
 
 
-def _training_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Array, Array | None] | None:
+def training_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Array, Array | None] | None:
     """X, Y and weights as `fit` makes them, with the scaling and classes that the model has."""
     regression = estimator._task == "regression"
     kwargs = {"multi_output": True, "y_numeric": True} if regression else {}

@@ -34,10 +34,10 @@ def explain(
 ) -> Derivation:
     """The derivation for the rows x (p,) or (m, p) with targets y. names: of the columns; x₁, x₂ by default."""
     check_choice("notation", notation, NOTATIONS)
-    X = np.asarray(_dense(estimator._for_prediction(_as_rows(x))), dtype=np.float64)
+    X = np.asarray(dense(estimator._for_prediction(as_rows(x))), dtype=np.float64)
     m, scaling, k = X.shape[0], estimator.scaling_, estimator.members_[0].network.n_outputs
-    Y = _targets(estimator, y, m, k)
-    place = _member(estimator, member)
+    Y = targets_of(estimator, y, m, k)
+    place = member_at(estimator, member)
     chosen = estimator.members_[place]
     if solver is not None and not isinstance(solver, Solver):
         raise InputError(f"solver={solver!r} must be a solver object such as Newton(), or None for the model's own.")
@@ -50,19 +50,19 @@ def explain(
         Y=scaling.targets(Y) if regression else Y,
         as_given=X,
         targets_given=Y,
-        scales=_scales(scaling),
-        inputs=fed_names(scaling, _input_names(estimator) if names is None else names),
-        outputs=_output_names(estimator, k),
+        scales=scales_of(scaling),
+        inputs=fed_names(scaling, input_names(estimator) if names is None else names),
+        outputs=output_names(estimator, k),
         solver=chosen.solution.solver if solver is None else solver,
         alpha=np.asarray(chosen.alpha, dtype=np.float64),
         why_alpha=_why_alpha(estimator, chosen),
         answer=_answer(estimator, X[:1], place),
-        remarks=_remarks(estimator),
+        remarks=remarks(estimator),
     )
     return derive(subject, notation)
 
 
-def _as_rows(x: Any) -> Any:
+def as_rows(x: Any) -> Any:
     """One row as a matrix of one row; a pandas row keeps its names."""
     if hasattr(x, "to_frame") and getattr(x, "ndim", 2) == 1:
         return x.to_frame().T.infer_objects()
@@ -71,11 +71,11 @@ def _as_rows(x: Any) -> Any:
     return x.reshape(1, -1) if len(x.shape) == 1 else x
 
 
-def _dense(X: Any) -> Any:
+def dense(X: Any) -> Any:
     return X.toarray() if is_sparse(X) else X
 
 
-def _targets(estimator: Any, y: Any, m: int, k: int) -> Array:
+def targets_of(estimator: Any, y: Any, m: int, k: int) -> Array:
     """(m, k) numbers in the user's units, or 0 and 1 for classes."""
     given = np.asarray(y)
     if given.ndim == 0:
@@ -106,7 +106,7 @@ def _targets(estimator: Any, y: Any, m: int, k: int) -> Array:
     return Y
 
 
-def _member(estimator: Any, member: int | None) -> int:
+def member_at(estimator: Any, member: int | None) -> int:
     """Position of the member that is explained: the best, or the one asked for, counted from 1."""
     members = estimator.members_
     if member is None:
@@ -135,7 +135,7 @@ def _answer(estimator: Any, X: Array, place: int) -> Answer:
     )
 
 
-def _scales(scaling: Scaling) -> Scales:
+def scales_of(scaling: Scaling) -> Scales:
     bends = scaling.bends
     bent = None if bends is None else Bends(bends.columns, bends.center, bends.scale, bends.mean, bends.spread)
     return Scales(scaling.x_center, scaling.x_scale, scaling.y_center, scaling.y_scale, bent)
@@ -159,18 +159,18 @@ def _why_alpha(estimator: Any, member: Member) -> str:
     return f"chosen from the data by {by} (alpha={rule!r})"
 
 
-def _input_names(estimator: Any) -> tuple[str, ...]:
+def input_names(estimator: Any) -> tuple[str, ...]:
     given = getattr(estimator, "feature_names_in_", None)
     return ("",) * estimator.n_features_in_ if given is None else tuple(map(str, given))
 
 
-def _output_names(estimator: Any, k: int) -> tuple[str, ...]:
+def output_names(estimator: Any, k: int) -> tuple[str, ...]:
     if hasattr(estimator, "classes_"):
         return tuple(str(c).lower() if isinstance(c, bool) else str(c) for c in estimator.classes_.tolist())
     return ("",) if k == 1 else tuple(f"target {c + 1}" for c in range(k))
 
 
-def _remarks(estimator: Any) -> tuple[str, ...]:
+def remarks(estimator: Any) -> tuple[str, ...]:
     found = []
     if getattr(estimator, "class_weight", None) is not None:
         found.append("Training weighs rows by their class (class_weight); the rows explained here count 1 each.")

@@ -5,7 +5,7 @@ They are read from the objects that training uses: `Linearization`, `Pointwise`,
 
 from newtron.explain.build import derive
 from newtron.explain.derivation import NOTATIONS, Derivation, Factor, Section, Step, Table
-from newtron.explain.point import Answer, Bends, Scales, Subject
+from newtron.explain.point import Answer, Bends, Scales, Subject, parameter_names
 
 __all__ = [
     "NOTATIONS",
@@ -19,4 +19,5 @@ __all__ = [
     "Subject",
     "Table",
     "derive",
+    "parameter_names",
 ]

@@ -13,7 +13,7 @@ from newtron.losses import Loss, Pointwise
 from newtron.network import LayerValues, Linearization, Network
 from newtron.objective import TrainingObjective
 from newtron.rows import ArrayRows
-from newtron.solvers import Solver
+from newtron.solvers import Newton, Solver
 
 Array = NDArray[np.floating]
 
@@ -253,3 +253,22 @@ class Names:
         outputs = self._point.subject.outputs
         two_classes = self._widths[-1] == 1 and len(outputs) == 2
         return outputs[1] if two_classes else outputs[c] if c < len(outputs) else ""
+
+
+def parameter_names(network: Network, loss: Loss, inputs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Symbol and name of every parameter, as explanations write them; inputs: names of what the network is fed."""
+    p, k = network.widths[0], network.n_outputs
+    one = Subject(
+        network,
+        loss,
+        np.zeros(network.n_params),
+        np.zeros((1, p)),
+        np.zeros((1, k)),
+        np.zeros((1, p)),
+        np.zeros((1, k)),
+        Scales(np.zeros(p), np.ones(p), np.zeros(k), np.ones(k)),
+        inputs,
+        ("",) * k,
+        Newton(),
+    )
+    return Names(Point(one)).parameters

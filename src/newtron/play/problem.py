@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from newtron.activations import ACTIVATIONS
 from newtron.errors import InputError
-from newtron.explain import Scales, Subject
-from newtron.explain.point import Names, Point
+from newtron.explain import Scales, Subject, parameter_names
 from newtron.losses import Loss, loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
@@ -81,12 +80,13 @@ SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Data and a model for it. alpha: the penalty. scaled: inputs and regression targets are standardised first."""
+    """Data and a model for it. alpha: the penalty, of every weight or of each parameter (P,). scaled: inputs and
+    regression targets are standardised first."""
 
     data: Data
     network: Network
     loss: Loss
-    alpha: float
+    alpha: float | Array
     scaled: bool
 
     @cached_property
@@ -95,6 +95,8 @@ class Problem:
         p, k = X.shape[1], y.shape[1]
         if not self.scaled:
             return Scales(np.zeros(p), np.ones(p), np.zeros(k), np.ones(k))
+        if self.data.scales is not None:
+            return self.data.scales
         if self.data.task == "regression":
             return Scales(X.mean(axis=0), _spread(X), y.mean(axis=0), _spread(y))
         return Scales(X.mean(axis=0), _spread(X), np.zeros(k), np.ones(k))
@@ -123,8 +125,7 @@ class Problem:
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         """Of every parameter, as explanations write them, in the order of the flat vector."""
-        at = Point(self.subject(np.zeros(self.network.n_params), [0], Newton()))
-        return tuple(symbol for symbol, _ in Names(at).parameters)
+        return tuple(symbol for symbol, _ in parameter_names(self.network, self.loss, self.data.inputs))
 
     def subject(self, params: Array, rows: list[int] | None, solver: Solver) -> Subject:
         """What `explain` is asked about: some rows, or all of them."""
@@ -187,7 +188,10 @@ def _spread(values: Array) -> Array:
 
 
 def problem_from(data: Data, value: Any) -> Problem:
-    """{"hidden": [..], "activation", "loss", "intercept", "scale", "alpha"} -> Problem."""
+    """{"hidden": [..], "activation", "loss", "intercept", "scale", "alpha", "hidden_intercepts"} -> Problem.
+
+    hidden_intercepts: the penalty is on these too, as where a rule chooses it from the data.
+    """
     given = mapping("model", value)
     hidden = given.get("hidden", [])
     if not isinstance(hidden, list) or len(hidden) > MOST_LAYERS:
@@ -203,5 +207,8 @@ def problem_from(data: Data, value: Any) -> Problem:
         check_choice("activation", given.get("activation", "tanh"), ACTIVATIONS),
         check_flag("intercept", given.get("intercept", True)),
     )
-    alpha = check_number("alpha", given.get("alpha", 0.0), least=0.0)
+    alpha: float | Array = check_number("alpha", given.get("alpha", 0.0), least=0.0)
+    if check_flag("hidden_intercepts", given.get("hidden_intercepts", False)) and alpha:
+        outputs = np.arange(network.n_params) >= network.spans[-1].start
+        alpha = np.where(network.is_weight | ~outputs, alpha, 0.0)
     return Problem(data, network, loss, alpha, check_flag("scale", given.get("scale", False)))
