@@ -22,13 +22,17 @@ import numpy as np
 import pytest
 from test_explain import subject
 
+from newtron import NetworkClassifier, PerceptronRegressor
 from newtron.activations import ACTIVATIONS
+from newtron.estimators.playing import session_of
 from newtron.explain import NOTATIONS, derive
 from newtron.losses import LOSSES, loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
 from newtron.play import Session
 from newtron.play.datasets import example
+from newtron.play.export import built
+from newtron.play.notebook import reply
 from newtron.play.session import FIRST_SETUP
 from newtron.rows import ArrayRows
 from newtron.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Stochastic, minimize
@@ -627,3 +631,140 @@ def test_a_saved_page_scrubs_from_disk_without_any_request(
     run = json.loads(Path(waiting.value.path()).read_text())
     assert [one["value"] for one in run["runs"]] == values_here
     assert os.path.getsize(saved) < 3_000_000
+
+
+# --- in a notebook ---
+
+# What a notebook hands to a widget's front end, on messages that go to the widget's own handler.
+_NOTEBOOK = """async ({ module, style, count }) => {
+    const css = document.createElement("style");
+    css.textContent = style;
+    document.head.append(css);
+    const url = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
+    const front = (await import(url)).default;
+    window.keysHeard = 0;
+    document.addEventListener("keydown", () => { window.keysHeard += 1; });
+    window.model = {
+        heard: {}, silent: false,
+        get: () => undefined,
+        on(name, action) { (this.heard[name] ??= []).push(action); },
+        off(name, action) { this.heard[name] = this.heard[name].filter((one) => one !== action); },
+        async send(content, callbacks, buffers) {
+            const bytes = buffers ? [...new Uint8Array(buffers[0])] : null;
+            const answer = this.silent ? null : await toPython(content, bytes);
+            if (answer) for (const action of [...this.heard["msg:custom"]]) action(answer, []);
+        },
+    };
+    window.ends = [];
+    for (let n = 0; n < count; n++) {
+        const el = document.createElement("div");
+        document.body.append(el);
+        window.ends.push(front.render({ model: window.model, el }));
+    }
+}"""
+
+
+@pytest.fixture
+def notebook(browser: Any) -> Iterator[Callable[..., Any]]:
+    watched: list[Watched] = []
+
+    def show(session: Session, count: int = 1, **options: Any) -> Any:
+        context = browser.new_context(**({"viewport": {"width": 1000, "height": 900}} | options))
+        context.set_default_timeout(30_000)
+        watched.append(Watched(context.new_page()))
+        page = watched[-1].page
+        page.expose_function("toPython", lambda content, buffer: reply(session, content, _buffers(buffer)))
+        page.set_content("<!doctype html><html lang='en'><title>A notebook</title><body></body></html>")
+        page.evaluate(_NOTEBOOK, {"module": built("page.js"), "style": built("page.css"), "count": count})
+        until(page, f"document.querySelectorAll('[data-ready]').length === {count}")
+        return page
+
+    yield show
+    for one in watched:
+        one.check()
+        one.page.context.close()
+
+
+def _buffers(buffer: list[int] | None) -> list[bytes]:
+    return [] if buffer is None else [bytes(buffer)]
+
+
+RNG = np.random.default_rng(2)
+ROWS = RNG.normal(size=(60, 2))
+RINGS = np.where(np.hypot(*ROWS.T) > 1.1, "out", "in")
+
+
+def test_a_notebook_shows_the_model_by_messages_alone(notebook: Callable[..., Any]) -> None:
+    model = NetworkClassifier(hidden=(3,), n_starts=1).fit(ROWS, RINGS)
+    page = notebook(session_of(model, ROWS, RINGS))
+    assert page.input_value("select[aria-label=Data]") == "rows"
+    page.click("text=Fitted model")
+    until(page, "document.querySelector('.nt-setup-body').textContent.includes('the fitted model')")
+    until(page, "document.querySelector('.nt-chain [data-v]') && !document.querySelector('.nt-stale, .nt-waiting')")
+    for value in values(page, ".nt-method-value [data-v]"):
+        assert value == pytest.approx(model.solution_.value, rel=1e-12)
+    assert values(page, ".nt-editor [data-v]")[0] == model.solution_.params[0]
+    *factors, product = values(page, ".nt-chain [data-v]")
+    assert np.prod(factors) == pytest.approx(product, rel=1e-12)
+    given = model.explain(ROWS[0], RINGS[:1])
+    assert product == pytest.approx(given["backward.1"].table.values[0, -1], rel=1e-12)
+    # Keys belong to whoever is inside, and the notebook around hears nothing of them.
+    page.click(".nt-data .nt-caption")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert "step 2" in page.inner_text(".nt-step-shown")
+    assert page.evaluate("keysHeard") == 0
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowRight")
+    assert "step 2" in page.inner_text(".nt-step-shown")
+    assert page.evaluate("keysHeard") == 1
+    upload(page, "people.csv", GOOD)
+    until(page, "document.querySelector('.nt-data .nt-caption').textContent.includes('of the file')")
+    upload(page, "empty.csv", "")
+    page.wait_for_selector(".nt-error")
+    assert "empty.csv: the file is empty" in page.inner_text(".nt-error")
+    page.evaluate("ends[0]()")
+    assert page.evaluate("Object.values(model.heard).flat().length") == 0
+
+
+def test_several_widgets_of_one_model_stay_apart(notebook: Callable[..., Any]) -> None:
+    model = PerceptronRegressor().fit(ROWS, ROWS @ [1.0, 2.0])
+    page = notebook(session_of(model, ROWS, ROWS @ [1.0, 2.0]), count=2)
+    ids = page.eval_on_selector_all("[id]", "nodes => nodes.map(node => node.id)")
+    assert ids
+    assert len(ids) == len(set(ids))
+    page.locator("[aria-label='Last step']").nth(1).click()
+    shown = page.locator(".nt-step-shown")
+    assert "step 0 of" in shown.nth(0).inner_text()
+    assert "step 0 of" not in shown.nth(1).inner_text()
+
+
+def test_a_note_stands_where_there_are_no_rows(notebook: Callable[..., Any]) -> None:
+    page = notebook(session_of(PerceptronRegressor().fit(ROWS, ROWS[:, 0]), None, None))
+    assert "A fit keeps no rows" in page.inner_text(".nt-notices")
+    assert page.locator("text=Fitted model").count() == 0
+
+
+def test_a_kernel_that_is_gone_leaves_a_banner_and_a_usable_page(notebook: Callable[..., Any]) -> None:
+    page = notebook(Session())
+    page.evaluate("model.heard['comm_live_update'].forEach(action => action())")
+    page.wait_for_timeout(3500)
+    assert page.locator(".nt-banner").count() == 0  # somebody answers
+    page.evaluate("model.silent = true; model.heard['comm_live_update'].forEach(action => action())")
+    page.wait_for_selector(".nt-banner")
+    assert "model.play" in page.inner_text(".nt-banner")
+    page.click("[aria-label='Last step']")
+    assert "step 40 of 40" in page.inner_text(".nt-step-shown")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("theme", [None, "true", "false"])
+def test_the_notebooks_theme_counts_more_than_the_systems(
+    notebook: Callable[..., Any], scheme: str, theme: str | None
+) -> None:
+    page = notebook(Session(), color_scheme=scheme)
+    if theme is not None:
+        page.evaluate("theme => { document.body.dataset.jpThemeLight = theme; }", theme)
+    light = scheme == "light" if theme is None else theme == "true"
+    colour = page.evaluate("getComputedStyle(document.querySelector('.nt')).backgroundColor")
+    assert colour == ("rgb(246, 247, 249)" if light else "rgb(15, 20, 27)")

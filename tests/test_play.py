@@ -26,8 +26,8 @@ from newtron.objective import TrainingObjective
 from newtron.play import Session
 from newtron.play.datasets import EXAMPLES, MOST_ROWS, example
 from newtron.play.export import built, page
-from newtron.play.server import HOST, MOST_FILE, Server, open_content
-from newtron.play.session import as_json
+from newtron.play.server import HOST, Server
+from newtron.play.session import MOST_FILE, as_json
 from newtron.rows import ArrayRows
 from newtron.solvers import GradientDescent, LevenbergMarquardt, Newton, minimize
 from newtron.table import read_table
@@ -309,14 +309,14 @@ def test_a_large_file_is_sampled_and_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_file_is_answered_by_its_own_name(content: bytes, word: str) -> None:
-    answer = open_content(Session(), "mine.csv", content)
+    answer = Session().open("mine.csv", content)
     assert answer["error"].startswith("mine.csv")
     assert word in answer["error"]
 
 
 def test_separated_classes_are_told() -> None:
     session = Session()
-    answer = open_content(session, "sep.csv", b"x,y\n" + b"".join(b"%d,%d\n" % (i, i > 10) for i in range(20)))
+    answer = session.open("sep.csv", b"x,y\n" + b"".join(b"%d,%d\n" % (i, i > 10) for i in range(20)))
     data = {"source": answer["file"]["key"], "target": "y"}
     run = session.ask(
         {"kind": "run", "setup": setup(data=data, model={"hidden": [], "alpha": 0.0}, methods=[NEWTON | {"steps": 60}])}
@@ -491,4 +491,4 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
     assert process.returncode == 0
     assert "Traceback" not in said
     assert [file["name"] for file in answer["files"]] == ["penguins.csv"]
-    assert answer["first"] == answer["files"][0]["key"]
+    assert answer["setup"]["data"] == {"source": answer["files"][0]["key"], "target": "species"}

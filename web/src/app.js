@@ -23,8 +23,11 @@ export const METHOD_NAMES = {
 
 export const clone = (value) => JSON.parse(JSON.stringify(value));
 
+let pages = 0;
+
 export class App {
   constructor(transport, saved) {
+    this.number = ++pages; // a notebook may show several
     this.transport = transport;
     this.offline = !transport;
     this.setup = clone(DEFAULT_SETUP);
@@ -32,6 +35,8 @@ export class App {
     this.run = null;
     this.examples = [];
     this.files = [];
+    this.fitted = null; // the model that `model.play` was called on: its set-up and parameters
+    this.note = "";
     this.error = "";
     this.gone = false;
     this.busy = false;
@@ -61,14 +66,15 @@ export class App {
     if (hello.error) return this.fail(hello.error);
     this.examples = hello.examples;
     this.files = hello.files;
+    this.fitted = hello.fitted;
+    this.note = hello.note;
     const shared = this.readUrl();
     if (shared) {
       this.setup = { ...this.setup, ...shared.setup };
       this.view = { ...this.view, ...shared.view };
-    } else if (hello.first) {
-      const file = this.files.find(({ key }) => key === hello.first);
-      this.setup.data = { source: file.key, target: file.target };
-      this.setup.model.scale = true;
+    } else if (hello.setup) {
+      const { data, model, methods } = hello.setup;
+      this.setup = { ...this.setup, data, model: { ...this.setup.model, ...model }, methods: methods ?? this.setup.methods };
     }
     await this.train(Boolean(shared));
     if (this.run || this.gone) return;
@@ -80,6 +86,11 @@ export class App {
     this.fail(said);
   }
 
+  // The id of an element: no two pages in one document share any.
+  id(name) {
+    return `nt-${this.number}-${name}`;
+  }
+
   // --- questions ---
 
   async ask(message) {
@@ -89,7 +100,7 @@ export class App {
       return answer;
     } catch {
       this.setGone(true);
-      return { error: "The server is gone.", gone: true };
+      return { error: this.transport.gone.what, gone: true };
     }
   }
 

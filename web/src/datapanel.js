@@ -64,7 +64,7 @@ function captionOf(app) {
   const row = app.view.row;
   const inputs = problem.inputs.map((name, j) => `${name} = ${fmt(problem.X[row][j])}`).join(", ");
   const label = problem.classes.length ? problem.classes[problem.labels[row]] : fmt(problem.labels[row]);
-  const number = problem.rows.length ? ` (row ${problem.rows[row]} of the file)` : "";
+  const number = problem.rows.length ? ` (row ${problem.rows[row]} of the ${app.run.setup.data.source.startsWith("file:") ? "file" : "data"})` : "";
   const held = problem.view.held ? `Drawn with ${problem.view.held}. ` : "";
   return `${held}Chosen example ${row + 1}${number}: ${inputs}; ${problem.target} = ${label}.`;
 }

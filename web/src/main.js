@@ -29,7 +29,7 @@ function mount(app, el) {
   const [loss, lossBody] = panel("loss", "Loss by step");
   const [maths, mathsBody] = panel("maths", "Mathematics");
   const setup = h("div.nt-setup-body");
-  const steer = h("details.nt-setup", { open: window.innerWidth > 700 }, h("summary", null, "Data, model and methods"), setup);
+  const steer = h("details.nt-setup", { open: (el.clientWidth || window.innerWidth) > 700 }, h("summary", null, "Data, model and methods"), setup);
   const lesson = h("section.nt-lesson", { "aria-label": "Lesson", hidden: true });
   const notices = h("div.nt-notices");
   const ends = h("div.nt-endings", { role: "status" });
@@ -39,7 +39,8 @@ function mount(app, el) {
     h("form", { method: "dialog" }, h("button", null, "Close")));
   const grid = h("div.nt-grid", null, data, network, landscape, loss, maths);
   const bottom = h("div.nt-bottom", null, ends, scrub);
-  const root = h("div.nt", null, header(app, help), notices, app.offline ? null : steer, lesson, grid, bottom, help);
+  // In a notebook a click must take the keys from the cell.
+  const root = h("div.nt", { tabindex: el.id === "newtron" ? null : "-1" }, header(app, help), notices, app.offline ? null : steer, lesson, grid, bottom, help);
   replace(el, root);
   const panels = [
     setupPanel(app, setup), lessonPanel(app, lesson), dataPanel(app, dataBody), networkPanel(app, networkBody), landscapePanel(app, landscapeBody),
@@ -48,7 +49,7 @@ function mount(app, el) {
   const noticed = memo();
   const pointed = memo();
   app.panels = [...panels, () => {
-    noticed([app.gone, app.error, app.busy, Boolean(app.run), app.run?.problem.notes ?? []], () => drawNotices(app, notices));
+    noticed([app.gone, app.error, app.busy, Boolean(app.run), app.note, app.run?.problem.notes ?? []], () => drawNotices(app, notices));
     app.showLesson();
     const chosen = focusedPanel(app);
     for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
@@ -90,11 +91,12 @@ function header(app, help) {
 
 function drawNotices(app, notices) {
   const parts = [];
-  if (app.gone) parts.push(h("div.nt-banner", { role: "alert" }, h("b", null, "The server is gone. "), "What is here stays and can be scrubbed and saved as JSON; for anything new start ", h("code", null, "newtron play"), " again."));
+  const [before, command, after] = app.transport?.gone.again ?? [];
+  if (app.gone) parts.push(h("div.nt-banner", { role: "alert" }, h("b", null, app.transport.gone.what), " What is here stays and can be scrubbed and saved as JSON; for anything new ", before, h("code", null, command), `${after}.`));
   if (app.error) parts.push(h("div.nt-error", { role: "alert" }, app.error, " ", h("button.nt-link", { type: "button", onclick: () => { app.error = ""; app.redraw(true); } }, "Close")));
   if (app.busy && !app.run) parts.push(h("div.nt-note", { role: "status" }, "Python is computing …"));
   else if (app.busy) parts.push(h("div.nt-note", { role: "status" }, "Python is computing … ", h("button.nt-link", { type: "button", onclick: () => app.cancel() }, "Cancel")));
-  for (const note of app.run?.problem.notes ?? []) parts.push(h("div.nt-note", null, note));
+  for (const note of [app.note, ...(app.run?.problem.notes ?? [])]) if (note) parts.push(h("div.nt-note", null, note));
   replace(notices, parts);
 }
 
@@ -175,12 +177,13 @@ function spread(last, count) {
 
 function render({ model, el }) {
   const saved = model.get("saved");
-  const app = new App(model.transport ?? (saved ? null : new Widget(model)), saved);
+  const transport = model.transport ?? (saved ? null : new Widget(model));
+  const app = new App(transport, saved);
   const end = mount(app, el);
   app.begin();
-  if (model.transport?.watch) model.transport.watch(() => app.setGone(true));
+  transport?.watch(() => app.setGone(true));
   if (el.id === "newtron") window.newtron = app;
-  return end;
+  return () => { end(); transport?.close?.(); };
 }
 
 // KaTeX as it is in the page, with which the tests set every formula that an explanation writes.

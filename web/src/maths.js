@@ -16,7 +16,7 @@ const ALWAYS_MEAN = new Set(["newton", "update"]);
 export function mathsPanel(app, body) {
   const tabs = h("div.nt-tabs", { role: "tablist", "aria-label": "Mathematics" });
   const tools = h("div.nt-bar");
-  const content = h("div.nt-story", { role: "tabpanel", tabindex: "0", id: "nt-maths", "aria-live": "off" });
+  const content = h("div.nt-story", { role: "tabpanel", tabindex: "0", id: app.id("maths"), "aria-live": "off" });
   replace(body, tabs, tools, content);
   const [tabsChanged, toolsChanged, contentChanged] = [memo(), memo(), memo()];
   return () => {
@@ -37,7 +37,7 @@ export function scopeOf(app) {
 function drawTabs(app, tabs, content) {
   const focused = tabs.contains(document.activeElement);
   replace(tabs, TABS.map(([key, text], n) => h("button", {
-    type: "button", role: "tab", id: `nt-tab-${key}`, "aria-controls": "nt-maths", "aria-selected": String(app.view.tab === key),
+    type: "button", role: "tab", id: app.id(`tab-${key}`), "aria-controls": app.id("maths"), "aria-selected": String(app.view.tab === key),
     tabindex: app.view.tab === key ? "0" : "-1", title: `Key ${n + 1}`, onclick: () => app.show({ tab: key }),
     onkeydown: (event) => {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -47,7 +47,7 @@ function drawTabs(app, tabs, content) {
       app.show({ tab: TABS[(n + by + TABS.length) % TABS.length][0] });
     },
   }, text)));
-  content.setAttribute("aria-labelledby", `nt-tab-${app.view.tab}`);
+  content.setAttribute("aria-labelledby", app.id(`tab-${app.view.tab}`));
   if (focused) tabs.querySelector('[aria-selected="true"]').focus();
 }
 

@@ -1,4 +1,5 @@
 // Data, model, methods and start: what may be steered.
+import { clone } from "./app.js";
 import { fmt, h, number, replace, segmented, select } from "./dom.js";
 import { swatch } from "./lossplot.js";
 
@@ -123,12 +124,17 @@ function method(app, m) {
 function start(app) {
   const { start: given } = app.setup;
   const P = app.run?.problem.parameters.length ?? 0;
+  const { fitted } = app;
+  const atFitted = fitted && String(given.params) === String(fitted.params);
   return group("Start",
     given.params
-      ? h("span.nt-quiet", null, P <= 3 ? `at ${given.params.map((v) => fmt(v, 3)).join(", ")}` : "set by hand")
+      ? h("span.nt-quiet", null, atFitted ? "the fitted model" : P <= 3 ? `at ${given.params.map((v) => fmt(v, 3)).join(", ")}` : "set by hand")
       : labelled("Seed", number("Seed of the start", given.seed ?? 0, { min: 0, step: 1, class: "nt-tiny" }, (v) => app.change((s) => { s.start = { seed: Math.max(0, Math.round(v ?? 0)) }; }))),
     h("button", { type: "button", title: "Step 0, the same start for both methods", onclick: () => app.go(0) }, "⟲ Rewind"),
-    h("button", { type: "button", onclick: () => app.change((s) => { s.start = { seed: (s.start.seed ?? 0) + (s.start.params ? 0 : 1) }; }) }, given.params ? "Back to the seed" : "New start"));
+    h("button", { type: "button", onclick: () => app.change((s) => { s.start = { seed: (s.start.seed ?? 0) + (s.start.params ? 0 : 1) }; }) }, given.params ? "Back to the seed" : "New start"),
+    fitted && !atFitted && h("button", { type: "button", title: "Both methods start at the parameters of the fitted model", onclick: () => app.change((s) => {
+      Object.assign(s, clone({ data: fitted.data, model: fitted.model }), { start: { params: [...fitted.params] } });
+    }) }, "Fitted model"));
 }
 
 export { segmented };

@@ -1,8 +1,10 @@
-// Two ways to reach Python, with the same `ask`: HTTP to `newtron play`, and a notebook widget's messages.
+// Two ways to reach Python, with the same `ask`, `open` and `watch`: HTTP to `newtron play`, and the messages of a
+// notebook's widget. What Python answers is the same text.
 
 export class Http {
   constructor() {
     this.url = true;
+    this.gone = { what: "The server is gone.", again: ["start ", "newtron play", " again"] };
     this.token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
   }
 
@@ -33,20 +35,46 @@ export class Http {
 
 export class Widget {
   constructor(model) {
+    this.gone = { what: "The notebook's Python is gone.", again: ["run ", "model.play(…)", " again"] };
     this.model = model;
     this.waiting = new Map();
+    // A widget may be shown in several places, and each hears the answers to all.
+    this.name = Math.random().toString(36).slice(2);
     this.next = 0;
-    model.on("msg:custom", (answer) => {
-      this.waiting.get(answer.id)?.(answer);
-      this.waiting.delete(answer.id);
+    this.hear = ({ id, answer }) => {
+      this.waiting.get(id)?.(JSON.parse(answer));
+      this.waiting.delete(id);
+    };
+    model.on("msg:custom", this.hear);
+  }
+
+  send(content, buffers) {
+    const id = `${this.name}/${++this.next}`;
+    return new Promise((resolve) => {
+      this.waiting.set(id, resolve);
+      this.model.send({ id, ...content }, undefined, buffers);
     });
   }
 
   ask(message) {
-    const id = ++this.next;
-    return new Promise((resolve) => {
-      this.waiting.set(id, resolve);
-      this.model.send({ id, ...message });
-    });
+    return this.send({ message });
+  }
+
+  async open(file) {
+    return this.send({ name: file.name }, [await file.arrayBuffer()]);
+  }
+
+  // Calls back when the kernel that made the widget has ended: its connection has changed, and nobody answers.
+  watch(gone) {
+    this.changed = async () => {
+      const waiting = new Promise((_, reject) => { setTimeout(reject, 3000); });
+      await Promise.race([this.ask({ kind: "hello" }), waiting]).catch(gone);
+    };
+    this.model.on("comm_live_update", this.changed);
+  }
+
+  close() {
+    this.model.off("msg:custom", this.hear);
+    this.model.off("comm_live_update", this.changed);
   }
 }

@@ -320,6 +320,21 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
     # --- in a notebook ---
 
+    def play(self, X: Any = None, y: Any = None) -> Any:
+        """The page of `newtron play` as a widget, in the output of a notebook's cell, with this model's settings.
+
+        X: rows (n, p), y: their targets or classes; with them the page shows and trains on these rows, and both of its
+        methods can be started at the fitted parameters where its network is the model's own (up to three hidden layers
+        of up to eight units, eight inputs, and no bent inputs as hidden="auto" has them). Of more than 1,000 rows a
+        random sample is taken. Without rows it shows an example, since a fit keeps none.
+
+        Returns an `anywidget.AnyWidget`. Raises ImportError without the extra newtron[notebook], and InputError (a
+        ValueError) for rows that do not fit, several targets, or more classes than can be drawn.
+        """
+        from newtron.estimators.playing import play
+
+        return play(self, X, y)
+
     def _repr_html_inner(self) -> str:
         """scikit-learn's picture, and below it what is known of the fit."""
         return str(super()._repr_html_inner()) + account(self)

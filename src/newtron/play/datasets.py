@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
+from newtron.explain import Scales
 from newtron.settings import check_choice
 from newtron.table import Table
 
@@ -23,7 +24,8 @@ class Data:
     """Rows as numbers: X (n, p), and y (n, k) in the form that losses want, one column for two classes.
 
     inputs: names of the columns. target: what is predicted. classes: their names, () for regression. rows: the number
-    of each row in its source. notes: sentences on what was left out.
+    of each row in its source. notes: sentences on what was left out. scales: with which a model was fitted; None: those
+    of the rows.
     """
 
     X: Array
@@ -33,6 +35,7 @@ class Data:
     classes: tuple[str, ...] = ()
     rows: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    scales: Scales | None = None
 
     @property
     def task(self) -> str:

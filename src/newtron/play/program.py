@@ -30,7 +30,7 @@ params = np.array({params})
 
 network = Network({widths}, activation={activation!r}, intercept={intercept})
 loss = loss_for({task!r}, {loss!r}, n_outputs={k})
-objective = TrainingObjective(network, loss, ArrayRows(X, y), alpha={alpha!r})
+objective = TrainingObjective(network, loss, ArrayRows(X, y), alpha={alpha})
 
 at = objective.evaluate(params, order=2)
 print("loss", at.value)
@@ -62,7 +62,7 @@ def program(problem: Problem, params: Array, row: int | None, solver: Solver) ->
         task=problem.loss.task,
         loss=problem.loss.name,
         k=problem.network.n_outputs,
-        alpha=alpha,
+        alpha=repr(alpha) if np.ndim(alpha) == 0 else f"np.array({_array(np.asarray(alpha))})",
         solver_name=type(solver).__name__,
         solver=repr(solver),
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -20,14 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from newtron.errors import InputError
 from newtron.play.export import MODULE, STYLE, built
 
 if TYPE_CHECKING:
     from newtron.play.session import Session
 
 HOST = "127.0.0.1"
-MOST_MESSAGE, MOST_FILE = 8 * 2**20, 50 * 2**20
+MOST_MESSAGE = 8 * 2**20
 # How often a page is told that the server is there, in seconds.
 _PULSE = 5.0
 
@@ -139,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
             if content is not None:
                 self._answer(self._ask(content))
         elif parts.path == "/api/open":
+            from newtron.play.session import MOST_FILE
+
             content = self._body(MOST_FILE, "file")
             if content is not None:
                 name = parse_qs(parts.query).get("name", ["data.csv"])[0]
@@ -172,11 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "The length of the request is missing.")
             return None
         if int(length) > most:
-            sentence = (
-                f"This {what} has {int(length) / 2**20:,.0f} MB; the page takes up to {most // 2**20} MB. "
-                "Train on the whole file with 'newtron fit', or open a part of its rows here."
-            )
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+            from newtron.play.session import too_large
+
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(what, int(length), most))
             return None
         return self.rfile.read(int(length))
 
@@ -190,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.session.ask(message)
 
     def _open(self, name: str, content: bytes) -> dict[str, Any]:
-        return open_content(self.server.session, name, content)
+        return self.server.session.open(name, content)
 
     def _answer(self, answer: dict[str, Any]) -> None:
         from newtron.play.session import as_json
@@ -228,21 +226,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b".")
             self.wfile.flush()
             self.server.closing.wait(_PULSE)
-
-
-def open_content(session: Session, name: str, content: bytes) -> dict[str, Any]:
-    """A file that the page sent: read as the command line reads it, and what it holds."""
-    from newtron.table import read_table
-
-    if not content:
-        return {"error": f"{name}: the file is empty; choose one with a header and rows."}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data"
-        path.write_bytes(content)
-        try:
-            table = read_table(path)
-        except InputError as error:
-            return {"error": str(error).replace(str(path), name)}
-    from dataclasses import replace
-
-    return {"kind": "open", "file": session.columns(session.add(name, replace(table, path=name)))}

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,8 @@ from newtron.play.story import latex, story, symbol
 from newtron.settings import check_choice, check_count
 from newtron.table import Table
 
+# The source of rows that were given to `begin`, and the largest file, in bytes.
+ROWS, MOST_FILE = "rows", 50 * 2**20
 _KEPT = 8
 # What the page shows first, as it asks for it (DEFAULT_SETUP in web/src/app.js).
 FIRST_SETUP: dict[str, Any] = {
@@ -47,7 +52,8 @@ class Session:
     def __init__(self) -> None:
         self._tables: dict[str, tuple[str, Table]] = {}
         self._targets: dict[str, str] = {}
-        self._first = ""
+        self._rows: Data | None = None
+        self._beginning: dict[str, Any] = {"setup": None, "fitted": None, "note": ""}
         self._data: OrderedDict[str, Data] = OrderedDict()
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._prepared: tuple[str, dict[str, Any]] = ("", {})
@@ -71,8 +77,42 @@ class Session:
         key = f"file:{len(self._tables) + 1}"
         self._tables[key] = (name, table)
         self._targets[key] = target or table.names[-1]
-        self._first = key if first else self._first
+        if first:
+            self._beginning["setup"] = {
+                "data": {"source": key, "target": self._targets[key]},
+                "model": {"scale": True},
+            }
         return key
+
+    def begin(self, setup: dict[str, Any], rows: Data | None = None, params: list[float] | None = None) -> None:
+        """What the page begins with: `data`, `model` and `methods` as messages carry them.
+
+        rows: data of the source "rows". params: those of a fitted model, where both methods can be started.
+        """
+        self._rows = rows
+        fitted = None if params is None else {"data": setup["data"], "model": setup["model"], "params": params}
+        self._beginning |= {"setup": setup, "fitted": fitted}
+
+    def say(self, note: str) -> None:
+        """A sentence that the page shows as long as it is open."""
+        self._beginning["note"] = note
+
+    def open(self, name: str, content: bytes) -> dict[str, Any]:
+        """A file that the page sent: read as the command line reads it, and what it holds."""
+        from newtron.table import read_table
+
+        if len(content) > MOST_FILE:
+            return {"error": too_large("file", len(content), MOST_FILE)}
+        if not content:
+            return {"error": f"{name}: the file is empty; choose one with a header and rows."}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "data"
+            path.write_bytes(content)
+            try:
+                table = read_table(path)
+            except InputError as error:
+                return {"error": str(error).replace(str(path), name)}
+        return {"kind": "open", "file": self.columns(self.add(name, replace(table, path=name)))}
 
     def columns(self, key: str) -> dict[str, Any]:
         """What the page needs to let columns be chosen."""
@@ -100,10 +140,9 @@ class Session:
     def prepare(self) -> None:
         """Answers the page's first question before it is asked, while the browser starts. Nothing is said of errors:
         the page gets them when it asks."""
-        setup = FIRST_SETUP
-        if self._first:
-            data = {"source": self._first, "target": self._targets[self._first]}
-            setup = setup | {"data": data, "model": setup["model"] | {"scale": True}}
+        setup, given = FIRST_SETUP, self._beginning["setup"]
+        if given is not None:
+            setup = setup | given | {"model": setup["model"] | given["model"]}
         message = {"kind": "run", "setup": setup, "axes": None}
         self._prepared = (_canonical(message), self.ask(message))
 
@@ -111,10 +150,13 @@ class Session:
 
     def _hello(self, given: dict[str, Any]) -> dict[str, Any]:
         del given
+        titles = [(key, title) for key, (title, _) in EXAMPLES.items()]
+        if self._rows is not None:
+            titles.insert(0, (ROWS, "Your rows"))
         return {
-            "examples": [{"key": key, "title": title} for key, (title, _) in EXAMPLES.items()],
+            "examples": [{"key": key, "title": title} for key, title in titles],
             "files": [self.columns(key) for key in self._tables],
-            "first": self._first,
+            **self._beginning,
         }
 
     def _run(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -193,6 +235,8 @@ class Session:
 
     def _find(self, data: dict[str, Any]) -> Data:
         source = data.get("source")
+        if source == ROWS and self._rows is not None:
+            return self._rows
         if not isinstance(source, str) or not source.startswith("file:"):
             return example(source)  # type: ignore[arg-type]
         if source not in self._tables:
@@ -214,6 +258,14 @@ class Session:
 
 def _canonical(message: dict[str, Any]) -> str:
     return json.dumps(message, sort_keys=True)
+
+
+def too_large(what: str, size: int, most: int) -> str:
+    """The sentence on a file or message of so many bytes."""
+    return (
+        f"This {what} has {size / 2**20:,.0f} MB; the page takes up to {most // 2**20} MB. "
+        "Train on the whole file with 'newtron fit', or open a part of its rows here."
+    )
 
 
 def as_json(answer: dict[str, Any]) -> str:

@@ -1,0 +1,46 @@
+"""The page in a notebook: the same module as an anywidget, answered by the widget's messages.
+
+A message is {"id", "message"}, answered by {"id", "answer"} with the text that the server would send; a file comes as
+{"id", "name"} with its bytes beside it. The protocol of widgets keeps both inside the notebook's own connection.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import copy_context
+from typing import Any
+
+from newtron.play.export import MODULE, STYLE, built
+from newtron.play.session import Session, as_json
+
+
+def widget(session: Session) -> Any:
+    """An `anywidget.AnyWidget` that shows the page and asks this session.
+
+    Raises ImportError, which names the extra, where anywidget is not installed.
+    """
+    try:
+        from anywidget import AnyWidget
+    except ImportError:
+        raise ImportError("The page in a notebook needs anywidget: pip install 'newtron[notebook]'.") from None
+    page = type("NewtronPage", (AnyWidget,), {"_esm": built(MODULE), "_css": built(STYLE)})()
+    page.on_msg(lambda sender, content, buffers: _answer_aside(session, sender, content, buffers))
+    return page
+
+
+def _answer_aside(session: Session, page: Any, content: Any, buffers: Any) -> None:
+    """On a thread of its own, so that a run can be cancelled by the message that comes after it, and that the notebook
+    goes on meanwhile."""
+    copied = [bytes(buffer) for buffer in buffers or ()]
+    arguments = (lambda: page.send(reply(session, content, copied)),)
+    threading.Thread(target=copy_context().run, args=arguments, name="newtron-page", daemon=True).start()
+
+
+def reply(session: Session, content: Any, buffers: list[bytes]) -> dict[str, Any]:
+    """The answer to one message of the widget's front end."""
+    given = content if isinstance(content, dict) else {}
+    if buffers:
+        answer = session.open(str(given.get("name", "data.csv")), buffers[0])
+    else:
+        answer = session.ask(given.get("message"))
+    return {"id": given.get("id"), "answer": as_json(answer)}
