@@ -7,12 +7,14 @@ import hashlib
 import http.client
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -433,6 +435,21 @@ def test_the_committed_page_was_built_from_the_committed_sources() -> None:
         digest.update((web / name).read_bytes())
     assert built("sources.sha256").strip() == digest.hexdigest(), "run: cd web && npm ci && npm run build"
     assert sum(len(zlib.compress(built(name).encode())) for name in ("page.js", "page.css")) < 350_000
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm: apt-get install nodejs npm")
+def test_the_committed_page_is_what_its_sources_are_built_into(tmp_path: Path) -> None:
+    web = tmp_path / "web"
+    shutil.copytree(PENGUINS.parents[1] / "web", web, ignore=shutil.ignore_patterns("node_modules"))
+    # The lock file names version and digest of every package, of esbuild too; no package may run anything.
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+    installed = subprocess.run(["npm", "ci", *options], cwd=web, capture_output=True, text=True)
+    if installed.returncode:
+        pytest.skip(f"npm ci cannot install what the page is built with: {installed.stderr.strip()[-300:]}")
+    run = subprocess.run(["node", "build.mjs", str(tmp_path / "out")], cwd=web, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    committed = {path.name: path.read_bytes() for path in Path(str(files("newtron.play") / "static")).iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == committed
 
 
 def test_a_saved_page_loads_nothing_and_holds_hostile_text_as_text() -> None:
