@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from itertools import product
@@ -19,10 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import is_classifier
 from test_explain import subject
 
-from newtron import NetworkClassifier, PerceptronRegressor
+from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.activations import ACTIVATIONS
 from newtron.estimators.playing import session_of
 from newtron.explain import NOTATIONS, derive
@@ -260,6 +263,16 @@ def explained() -> Iterator[str]:
     for solver in (*rates, Newton(damped=False), LevenbergMarquardt(), NewtonCG(), LBFGS(), Stochastic()):
         for hidden in ((), (2,)):
             yield derive(subject(LOSSES[0], hidden, m=4, p=15, solver=solver)).to_latex()
+    # Averages, bent inputs, temperatures and remarks, with names that LaTeX would take for its own.
+    frame = pd.DataFrame(ROWS, columns=["50 % of $x_1^2$ & more", "\\frac{a}{b}#~"])
+    models = NetworkClassifier(n_starts=1, max_iter=3), NetworkRegressor(n_starts=1, max_iter=3, alpha=0.1)
+    for model, y in product((*models, PerceptronClassifier(penalty="firth")), (RINGS, ROWS[:, 0] ** 2)):
+        if is_classifier(model) == (y is RINGS):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(frame, y)
+            for rows, notation in product((1, 3), NOTATIONS):
+                yield model.explain(frame[:rows], y[:rows], notation=notation).to_latex()
 
 
 def in_mathematics(document: str) -> set[str]:
