@@ -194,6 +194,25 @@ def test_levenberg_marquardts_decrement_is_a_lower_bound_and_exact_at_the_end() 
 # --- ends that are no convergence ---
 
 
+def test_a_column_of_zeros_does_not_hold_a_network_up() -> None:
+    """Standardising makes a constant column zeros: its weight moves nothing and has no scale of its own. Taken for one
+    of a tiny scale, its penalty made the mean curvature, and so the damping, 10¹² times too large."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((60, 2)), np.zeros(60)])
+    Y = (X[:, :1] * X[:, 1:2] > 0.0).astype(float)
+    network = Network((3, 4, 1), "tanh", True)
+    objective = TrainingObjective(network, LOSSES[1], ArrayRows(X, Y), 0.1)
+    first = objective.scale[:12].reshape(3, 4)
+    assert (first[2] == 1.0).all()
+    assert (np.abs(first[:2] - 1.0) < 0.3).all()
+    start = network.start(np.random.default_rng(0), np.zeros(1))
+    found = minimize(objective, start, LevenbergMarquardt(), tol=1e-8)
+    assert found.converged
+    assert found.n_iter < 100
+    assert np.abs(network.split(found.params)[0].W[2]).max() < 1e-6
+    assert objective.evaluate(start, 0).value > 2.0 * found.trace[10].value  # ten steps lead far
+
+
 def test_complete_separation_is_proved_by_the_loss() -> None:
     x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     objective = TrainingObjective(Network((1, 1)), LOSSES[1], ArrayRows(x, (x > 0).astype(float)))

@@ -245,10 +245,11 @@ class TrainingObjective(Objective):
                 f"Column {int(np.argmax(lost))} of X (counting from 0) has numbers whose squares are beyond the range "
                 f"of {self.rows.dtype}: multiply it by a constant, or set standardize=True."
             )
+        zeros = rms == 0.0
         if not self.is_linear:
             # A column that is constant but for rounding must not ask for a gradient below rounding.
             rms = np.maximum(rms, 1e-6 * rms.max(initial=0.0))
-        rms[rms == 0.0] = 1.0  # a column of zeros moves nothing, whatever its weight
+        rms[zeros] = 1.0  # a column of zeros moves nothing, whatever its weight
         scale = np.ones(self.n_params)
         self.network.split(scale)[0].W[:] = rms[:, None]
         return scale
