@@ -95,12 +95,13 @@ class Factor:
         return 2.0 * float(np.sum(np.log(np.abs(np.diagonal(self.cholesky)))) + np.sum(np.log(self.scale)))
 
     def inverse(self) -> Array:
-        """H^-1, (P, P): LAPACK potri, a third of the work of solving for the identity."""
+        """H^-1, (P, P): LAPACK potri, a third of the work of solving for the identity; inf where it overflows."""
         from scipy.linalg.lapack import dpotri
 
         inverse, _ = dpotri(self.cholesky, lower=False)
-        inverse /= self.scale
-        inverse /= self.scale[:, None]
+        with np.errstate(over="ignore"):
+            inverse /= self.scale
+            inverse /= self.scale[:, None]
         return np.asarray(np.triu(inverse) + np.triu(inverse, 1).T)
 
     @property

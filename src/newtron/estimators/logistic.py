@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Task, member_of, objective_of, settle
+from newtron.inference.covariance import NO_PART, independent
 from newtron.inference.firth import FirthObjective
 from newtron.inference.firth_end import measure_firth, of_all_classes
-from newtron.inference.information import MOST_PARAMETERS, keep
+from newtron.inference.information import MOST_PARAMETERS, keep, square
 from newtron.inference.overlap import classes_overlap
 from newtron.inference.profile import Profile, profile_intervals, profile_tests
 from newtron.inference.separation import Separation, find_separation
+from newtron.least_squares import upper
 from newtron.linalg import is_sparse
 from newtron.losses import loss_for
 from newtron.network import Network
@@ -213,6 +215,15 @@ def coefficient_profile(
         objective, total = _likelihood(X, y, weight, has_intercept, penalty)
         return _profiled(objective, total, np.append(w, b), coverage, which, tests)
 
+    fewer = None if penalty == "firth" else _independent_part(centered, center, weight, fitted)
+    if fewer is not None:
+        part = coefficient_profile(X[:, fewer.columns], y, weight, fewer.fitted, penalty, coverage, tests=tests)
+        places = [*fewer.columns, *([len(w)] if has_intercept else [])]
+        size, known = len(w) + has_intercept, fewer.estimable
+        found = Profile(np.full((size, 2), np.nan), np.full(size, np.nan), np.full(size, np.nan))
+        for whole, of_part in zip(found, part, strict=True):
+            whole[places] = np.where(known[places].reshape(-1, *[1] * (of_part.ndim - 1)), of_part, np.nan)
+        return found
     if not (has_intercept and center.any()):
         return of(centered, b, None)
     found = of(centered, b + center @ w, list(range(len(w))))
@@ -221,6 +232,47 @@ def coefficient_profile(
     except InputError:  # columns so far from zero that nothing can be said of a row of zeros
         last = Profile(np.full((1, 2), np.nan), np.full(1, np.nan), np.full(1, np.nan))
     return Profile(*(np.concatenate(pair) for pair in zip(found, last, strict=True)))
+
+
+class _Part(NamedTuple):
+    """Columns that do not depend on each other, the coefficients and intercept of the same fit by these alone, and
+    which of all coefficients, the intercept last, can be traded for no other (p,) or (p + 1,)."""
+
+    columns: list[int]
+    fitted: tuple[Array, Array]
+    estimable: NDArray[np.bool_]
+
+
+def _independent_part(centered: Any, center: Array, weight: Array | None, fitted: tuple[Array, Array]) -> _Part | None:
+    """What is left where columns that follow from others are left out; None where there are none, or X is sparse.
+
+    The likelihood depends on the columns by their span alone, so the profiles of what stays estimable are the same.
+    """
+    w, b = fitted
+    p, intercept = len(w), bool(len(b))
+    if is_sparse(centered):
+        return None
+    A = np.column_stack([centered, np.ones(len(centered))]) if intercept else centered
+    R = square(upper(A if weight is None else A * np.sqrt(weight)[:, None]))
+    norm = np.linalg.norm(R, axis=0)
+    norm[norm == 0.0] = 1.0
+    kept, dependent = independent(R / norm, p + intercept, intercept)
+    if not dependent or (intercept and p in dependent):
+        return None
+    W = np.zeros((p + intercept, len(dependent)))  # each dependent column as a combination of the others
+    for d, (column, factors) in enumerate(dependent.items()):
+        for c, factor in factors.items():
+            W[c, d] = factor * norm[column] / norm[c] if abs(factor) > NO_PART else 0.0
+    gone = list(dependent)
+    columns = [c for c in kept if c < p]
+    less = (w + W[:p] @ w[gone])[columns]
+    estimable = np.asarray((W == 0.0).all(axis=1))
+    estimable[gone] = False
+    if not intercept:
+        return _Part(columns, (less, b), estimable)
+    pieces = np.vstack([center[gone], W[p], -center[:, None] * W[:p]])
+    estimable[p] = bool((np.abs(pieces.sum(axis=0)) <= 1e-9 * np.abs(pieces).sum(axis=0)).all())
+    return _Part(columns, (less, b + center @ w + W[p] @ w[gone] - center[columns] @ less), estimable)
 
 
 def _likelihood(

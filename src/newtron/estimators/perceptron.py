@@ -338,8 +338,9 @@ class PerceptronClassifier(Classification, _Perceptron):
         intercept's last, lower bounds first.
 
         Of two classes, under penalty="firth" (whose penalised likelihood is profiled) or without a penalty. A bound
-        that is not found is nan. Raises InputError for other models, and where X, y and sample_weight are not those of
-        the fit. Method: Venzon & Moolgavkar 1988; Heinze & Schemper 2002.
+        that is not found is nan, and so are both of a coefficient that can be traded for those of other columns,
+        because these depend on each other. Raises InputError for other models, and where X, y and sample_weight are
+        not those of the fit. Method: Venzon & Moolgavkar 1988; Heinze & Schemper 2002.
         """
         X = self._for_prediction(X)
         weight = self._weights(X, sample_weight)

@@ -174,9 +174,8 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         if whole and len(y) < 2 * K:
             check_classification_targets(y)  # whole numbers are classes; it only warns when they are many
         if K < 2:
-            raise InputError(
-                f"All rows are of one class ({self.classes_[0]!r}): a classifier needs two classes or more."
-            )
+            only = self.classes_.tolist()[0]
+            raise InputError(f"All rows are of one class ({only!r}): a classifier needs two classes or more.")
         return self._coded(codes, y, weight, dtype)
 
     def _coded(self, codes: Any, y: Any, weight: Array | None, dtype: Any) -> tuple[Array, Array | None]:

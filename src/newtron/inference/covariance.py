@@ -35,7 +35,7 @@ FROM_THE_ROWS = ("HC0", "HC1", "HC2", "HC3", "cluster")
 COVARIANCES = (*FROM_THE_FIT, *FROM_THE_ROWS)
 
 # A column has no part in a combination of columns where its weight, in columns of equal norm, is below this.
-_NO_PART = 1e-8
+NO_PART = 1e-8
 # A leverage this near to 1 is 1: the row is fitted exactly, whatever its target.
 _WHOLE = 1e-10
 
@@ -81,7 +81,7 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
         norm = np.linalg.norm(H, axis=0)
         norm[norm == 0.0] = 1.0
         H = H / norm
-        kept, dependent = _independent(H, q, intercept)
+        kept, dependent = independent(H, q, intercept)
         triangle = upper(H[:, kept])
         Z = np.zeros((m, len(kept)))
         Z[kept] = _inverse(triangle) / norm[kept][:, None]
@@ -89,7 +89,7 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
         null = np.zeros((m, len(dependent)))
         aliases = []
         for number, (column, weights) in enumerate(dependent.items()):
-            factors = {c: w * norm[column] / norm[c] for c, w in weights.items() if abs(w) > _NO_PART}
+            factors = {c: w * norm[column] / norm[c] for c, w in weights.items() if abs(w) > NO_PART}
             null[list(factors), number] = list(factors.values())
             null[column, number] = -1.0
             if column < q:  # the same columns are dependent for every output
@@ -105,7 +105,7 @@ def _inverse(R: Array) -> Array:
     return np.triu(inverse)
 
 
-def _independent(H: Array, q: int, intercept: bool) -> tuple[list[int], dict[int, dict[int, float]]]:
+def independent(H: Array, q: int, intercept: bool) -> tuple[list[int], dict[int, dict[int, float]]]:
     """Which columns of H (norms 1) are independent, and the others as combinations of those.
 
     Earlier columns come first, and an intercept before all: a column is called dependent on what stands before it. The

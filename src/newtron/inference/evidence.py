@@ -53,7 +53,8 @@ class Evidence:
 
 
 def evidence_at(objective: TrainingObjective, params: Array) -> Evidence | None:
-    """Evidence of the objective's penalties at its optimum; None where A is not positive definite there."""
+    """Evidence of the objective's penalties at its optimum; None where A is not positive definite there, or so nearly
+    singular that its inverse overflows."""
     found = objective.evaluate(params, 2, gauss_newton=True)
     assert found.hessian is not None
     alpha, weight = objective.alpha, objective.rows.total_weight
@@ -67,6 +68,8 @@ def evidence_at(objective: TrainingObjective, params: Array) -> Evidence | None:
     if factor is None:
         return None
     inverse = factor.inverse() / weight
+    if not np.isfinite(inverse).all():
+        return None
     determined = determined_parameters(alpha, np.diagonal(inverse))
     energy = found.value * weight
     log_det = factor.log_determinant + objective.n_params * np.log(weight)

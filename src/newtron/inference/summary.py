@@ -18,7 +18,7 @@ from newtron.inference.covariance import (
 )
 from newtron.inference.information import Information
 from newtron.inference.profile import Profile
-from newtron.inference.summary_notes import notes_on
+from newtron.inference.summary_notes import notes_on, perfect_targets
 from newtron.inference.summary_text import as_html, as_text
 from newtron.losses import Loss
 
@@ -162,6 +162,9 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
     estimates, matrix = estimates[order], matrix[np.ix_(order, order)]
     df = _degrees_of_freedom(information, found, sums, regression, kind)
     errors, statistics, p_values, intervals = _tests(estimates, matrix, df, coverage)
+    if residuals is not None:
+        rounding = np.repeat(perfect_targets(fitted, residuals), q)
+        statistics[rounding], p_values[rounding] = np.nan, np.nan
     if fitted.profile is not None:
         intervals, statistics, p_values = _profiled(fitted.profile, first, baseline)
     penalised = bool(information.penalty.any())

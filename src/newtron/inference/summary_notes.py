@@ -25,10 +25,32 @@ _NOT_FOUND = (
     "A bound that is not there was not found: the likelihood never falls so far, or its arithmetic ends before, as "
     "where columns depend on each other."
 )
+# R's criterion in summary.lm is 1e-30; sums of many rows round more.
+_PERFECT = 1e-28
+_NO_NOISE = (
+    "The fit is perfect but for rounding: there is no noise to be seen, so there are no tests, and the standard errors "
+    "and the likelihood are those of rounding."
+)
 _NO_TESTS = (
     "No tests: the penalty pulls estimates towards zero on purpose, so an estimate over its standard error has no "
     "known distribution under the hypothesis of zero."
 )
+
+
+def perfect_targets(fitted: Fitted, spread: Array) -> NDArray[np.bool_]:
+    """(k,) of which target the residual variance, of spread (k, k), is rounding beside the mean square of the
+    predictions, as R asks."""
+    k = fitted.y_scale.size
+    if np.isnan(spread).any():
+        return np.zeros(k, dtype=bool)
+    information = fitted.information
+    # Predictions have the squares of R B, with B in the units of training.
+    B, p = fitted.coefficients.copy(), fitted.x_scale.size
+    if fitted.intercept:
+        B[-1] += fitted.x_center @ B[:p]
+    B[:p] *= fitted.x_scale[:, None]
+    squares = np.square(information.root @ B).sum(axis=0) / information.weight
+    return np.asarray(np.diagonal(spread) * np.square(fitted.y_scale) <= _PERFECT * squares)
 
 
 def notes_on(
@@ -46,8 +68,16 @@ def notes_on(
             f"Some columns are nearly combinations of others (condition {found.condition:.0e} in columns of equal "
             f"norm): about {digits} digits of the standard errors are right, if the data themselves are that precise."
         )
+    counted = "" if fitted.information.weight == fitted.information.n_rows else ", each counted by its weight,"
     if spread is not None and np.isnan(spread).any():
-        yield "There are not more rows than parameters: no variance is left to be estimated."
+        yield f"There are not more rows{counted} than parameters: no variance is left to be estimated."
+    elif spread is not None and perfect_targets(fitted, spread).any():
+        yield _NO_NOISE
+    if spread is None and sums is not None and fitted.information.weight <= found.effective:
+        yield (
+            f"There are not more rows{counted} than parameters: HC1 and the clustered covariance have no small-sample "
+            "factor then."
+        )
     if sums is not None and sums.whole:
         yield (
             f"Rows with leverage 1 ({sums.whole:,} of them) are fitted exactly, whatever their target, and add nothing "

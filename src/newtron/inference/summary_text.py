@@ -60,8 +60,9 @@ def facts(summary: Summary) -> list[str]:
         lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:.6g}")
     if summary.residual_sd is not None and summary.r_squared is not None:
         sd, r2 = np.atleast_1d(summary.residual_sd), np.atleast_1d(summary.r_squared)
+        explained = ", ".join("not defined" if np.isnan(v) else f"{v:.5f}" for v in r2)
         lines.append(
-            f"residual standard deviation {', '.join(map(amount, sd))}; R² {', '.join(f'{v:.5f}' for v in r2)}; "
+            f"residual standard deviation {', '.join(map(amount, sd))}; R² {explained}; "
             f"t with {summary.degrees_of_freedom:.6g} degrees of freedom"
         )
     if np.isfinite(summary.standard_errors).any():

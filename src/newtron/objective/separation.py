@@ -42,7 +42,11 @@ def runs_away(objective: TrainingObjective, value: float) -> str | None:
 def flees(objective: TrainingObjective, params: Array, gradient: Array) -> str | None:
     """Quasi-separation: the log loss of some rows falls for ever along a direction that moves no other row.
     There the gradient fades, but Newton's step stays near one unit of z, where at a minimum it is as small
-    as the gradient."""
+    as the gradient.
+
+    The same happens to an intercept without a penalty where a class has no row that weighs."""
+    if _lacks_a_class(objective, params):
+        return "A class has no row that weighs, so its intercept falls for ever: leave its rows out."
     unpenalised = np.any(objective.alpha[objective.network.is_weight] == 0.0)
     if objective.loss.name != "log_loss" or not objective.is_linear or not unpenalised:
         return None
@@ -56,6 +60,19 @@ def flees(objective: TrainingObjective, params: Array, gradient: Array) -> str |
         "Some coefficients grow for ever while the fit hardly changes: some rows are perfectly separated. Give "
         "a penalty (alpha) for finite coefficients."
     )
+
+
+def _lacks_a_class(objective: TrainingObjective, params: Array) -> bool:
+    """Does a class have no weight, while its probability may fall to 0? Asked of the rows only where an intercept has
+    gone far."""
+    k = objective.network.n_outputs
+    if objective.loss.task == "regression" or not objective.network.intercept or objective.alpha[-1] > 0.0:
+        return False
+    b = params[-k:]
+    if float(np.abs(b - (b.mean() if k > 1 else 0.0)).max()) < _FAR:
+        return False
+    mean = objective.target_moments[0]
+    return bool((mean <= 0.0).any() or (k == 1 and mean[0] >= 1.0 - 1e-15))
 
 
 def _rests(objective: TrainingObjective, params: Array, gradient: Array) -> bool:

@@ -261,10 +261,13 @@ class TrainingObjective(Objective):
         return total
 
     def _has_numbers(self) -> Array:
-        """(p,) True for each column with a number that is not zero."""
+        """(p,) True for each column with a number that is not zero, in a row that weighs."""
 
         def of_chunk(chunk: Chunk) -> Array:
-            return np.asarray(abs(chunk.X).max(axis=0).toarray()[0] if is_sparse(chunk.X) else abs(chunk.X).max(axis=0))
+            X = chunk.X if chunk.weight is None else chunk.X[np.flatnonzero(chunk.weight)]
+            if X.shape[0] == 0:
+                return np.zeros(X.shape[1])
+            return np.asarray(abs(X).max(axis=0).toarray()[0] if is_sparse(X) else abs(X).max(axis=0))
 
         return np.asarray(self.rows.sum(of_chunk) > 0.0)
 
