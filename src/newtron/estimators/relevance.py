@@ -25,8 +25,9 @@ from newtron.rows import Chunk
 
 Array = NDArray[np.floating]
 
-# A mean over so many rows, drawn from more, is known to a few percent.
-_MOST_ROWS, _BLOCK = 5000, 1000
+# A mean over so many rows, drawn from more, is known to a few percent; of many outputs and inputs, fewer are looked at.
+_MOST_ROWS, _LEAST_ROWS, _MOST_NUMBERS = 5000, 500, 2e6
+_BLOCK = 500
 # Of what the targets are, in squares: a column that moves the prediction by less moves it by rounding.
 _NOTHING = 1e-20
 
@@ -51,7 +52,9 @@ def relevance_of(task: Task, members: Sequence[Member]) -> Array:
     For several targets and for classes, the squares add over the standardised targets and the probabilities.
     """
     with one_blas_thread(), np.errstate(all="ignore"):
-        rows = task.rows(task.threads).sample(_MOST_ROWS, np.random.default_rng(0))
+        most = _MOST_NUMBERS / (task.n_outputs * task.scaling.n_inputs)
+        some = int(min(_MOST_ROWS, max(_LEAST_ROWS, most)))
+        rows = task.rows(task.threads).sample(some, np.random.default_rng(0))
         kept = rows.sum(_kept)
         p = len(task.scaling.x_center)
         mean = kept.weight @ kept.X[:, :p] / kept.weight.sum()
