@@ -19,6 +19,7 @@ import pytest
 from distributed import Client, LocalCluster
 from test_file_rows import everything, written
 
+import newtron
 from newtron import (
     ClusterRows,
     FileRows,
@@ -38,11 +39,12 @@ from newtron.rows.distributed import (
     merged,
     summed,
 )
-from newtron.solvers import SOLVERS, Stochastic, auto
+from newtron.solvers import LBFGS, SOLVERS, Stochastic, auto
 from newtron.table import files, learn_schema, read_table
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 MEMORY = 32e6
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,9 @@ class Hosts:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.workers = folder, list[subprocess.Popen[bytes]]()
-        self.cluster = LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1", silence_logs=50)
+        self.cluster = LocalCluster(
+            n_workers=0, dashboard_address=None, scheduler_kwargs={"dashboard_address": ":0"}, silence_logs=50
+        )
         self.client = Client(self.cluster)
 
     def start(self, threads: int) -> subprocess.Popen[bytes]:
@@ -81,7 +85,7 @@ class Hosts:
     def close(self) -> None:
         self.client.close()
         for worker in self.alive():
-            worker.terminate()
+            worker.kill()
         self.cluster.close()
         for worker in self.workers:
             worker.wait(20)
@@ -285,6 +289,141 @@ def test_without_workers_training_ends_in_a_sentence_and_goes_on_later(
     assert model.members_[0].params.tobytes() == expected.members_[0].params.tobytes()
 
 
+def test_data_that_cannot_be_used_has_its_sentence(client: Client, tmp_path: Path) -> None:
+    import dask.array as da
+    import dask.dataframe as dd
+
+    good = written(everything(600), tmp_path / "good.parquet")
+    (tmp_path / "d.csv").write_text("a,y\n1,2\n")
+    frame = pd.DataFrame({"x": np.arange(50.0), "y": np.arange(50.0)})
+    lazy = dd.from_pandas(frame, npartitions=2)
+    infinite = frame.assign(x=np.where(frame["x"] == 30.0, np.inf, frame["x"]))
+    X, y = da.ones((30, 2), chunks=10), da.arange(30, chunks=10)
+    cases: list[tuple[Any, Any, str]] = [
+        (tmp_path / "no.parquet", "y", "there is no such file"),
+        (tmp_path / "d.csv", "y", "a text file cannot be read in parts by a cluster; write it as Parquet"),
+        (good, "Y", "did you mean 'y'"),
+        (lazy, "z", "no column 'z'"),
+        (dd.from_pandas(infinite, npartitions=2), "y", "partition 1, row 6, column 'x': this cell is infinite"),
+        (lazy.rename(columns={"x": 1}), "y", "names are no text"),
+        (frame, "y", "data=DataFrame is nothing that a cluster can read"),
+        (X, y[:20], "X has 30 rows and y has 20"),
+        (X, "y", "its target a dask.array y"),
+        (X.astype(str), y, "give numbers"),
+        (da.where(X > 0.0, np.nan, X), y, "x1 has 30 cells that are not a number"),
+    ]
+    for data, target, sentence in cases:
+        with pytest.raises(InputError, match=sentence) as caught:
+            ClusterRows(client, data, target, memory=MEMORY)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"no synchronous distributed\.Client"):
+        ClusterRows("tcp://127.0.0.1:8786", good, "y")
+    with pytest.raises(InputError, match="patience=0"):
+        ClusterRows(client, good, "y", patience=0)
+
+
+def test_workers_of_another_version_are_refused(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = written(everything(300), tmp_path / "good.parquet")
+    monkeypatch.setattr(newtron, "__version__", "9.9")
+    with pytest.raises(InputError, match=r"the worker tcp://.* runs newtron .*, and this is newtron 9\.9 on Python"):
+        ClusterRows(client, good, "y")
+
+
+def test_files_that_a_worker_cannot_read_have_their_sentence(client: Client, tmp_path: Path) -> None:
+    path = written(everything(600), tmp_path / "d.parquet")
+    rows = ClusterRows(client, path, "y", memory=MEMORY)
+
+    def lose(progress: Any) -> None:
+        path.unlink(missing_ok=True)
+        for number, part in enumerate(rows.parts.arguments):  # as if all had been lost with their workers
+            rows.parts.futures[number] = client.submit(rows.parts.made, *part, pure=False)
+
+    with pytest.raises(InputError, match="there is no such file, or no longer") as caught:
+        PerceptronRegressor(solver="gradient-descent", callback=lose).fit_rows(rows)
+    assert str(path) in str(caught.value)
+
+
+def test_checkpoints_know_the_rows_of_collections(client: Client, tmp_path: Path) -> None:
+    import dask.dataframe as dd
+
+    frame, target = frame_of("perceptron regressor")
+
+    def fit(data: pd.DataFrame, max_iter: int, partitions: int = 3) -> Any:
+        rows = ClusterRows(client, dd.from_pandas(data, npartitions=partitions), target)
+        model = estimator("perceptron regressor", solver="gradient-descent", max_iter=max_iter)
+        return model.fit_rows(rows, checkpoint=tmp_path / "run")
+
+    fit(frame, 3)
+    assert fit(frame, 5).n_iter_ == 5
+    with pytest.raises(InputError, match="other data"):
+        fit(frame.assign(size=frame["size"] + 1.0), 5)
+
+
+def command(*words: Any) -> subprocess.CompletedProcess[str]:
+    words = (sys.executable, "-m", "newtron", *map(str, words))
+    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+
+
+def test_the_command_on_a_cluster_that_is_there(client: Client, tmp_path: Path) -> None:
+    frame, target = frame_of("perceptron binary", 900)
+    path = written(frame, tmp_path / "folder")
+    address = client.scheduler.address
+    model = tmp_path / "m.newtron"
+    asked = ("fit", path, "--target", target, "--output", model, "--model", "perceptron", "--cluster", address)
+    done = command(*asked)
+    assert done.returncode == 0, done.stderr
+    assert "cluster: 2 workers," in done.stderr
+    assert "The rows were summed on a cluster of 2 workers" in done.stdout
+    assert sorted(os.listdir(tmp_path)) == ["folder", "m.newtron"]  # no checkpoint is left
+    assert newtron.load(model).classes_.tolist() == ["no", "yes"]
+    assert client.scheduler_info()["workers"]  # which stay
+
+
+def test_the_command_on_a_cluster_of_its_own_and_without_one(tmp_path: Path) -> None:
+    frame, target = frame_of("perceptron binary", 300)
+    path = written(frame, tmp_path / "d.parquet")
+    asked = ("fit", path, "--target", target, "--output", tmp_path / "m.newtron", "--model", "perceptron")
+    done = command(*asked, "--threads", 1, "--no-refit", "--cluster")
+    assert done.returncode == 0, done.stderr
+    assert "cluster: 1 worker, 1 thread" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = command(*asked, "--cluster", "nowhere")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no Dask scheduler answers there" in done.stderr
+
+
+WITHOUT = """
+import sys
+class Without:
+    def find_spec(self, name, *_):
+        if name in ("dask", "distributed"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Without())
+from newtron.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_without_dask_a_sentence_names_the_extra(tmp_path: Path) -> None:
+    path = written(everything(300), tmp_path / "d.parquet")
+    words = [sys.executable, "-c", WITHOUT, "fit", str(path), "--target", "y", "--cluster"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == 'newtron: clusters need Dask: install it by pip install "newtron[dask]".\n'
+
+
+def test_the_plan_on_the_page_is_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import scale_plan
+
+    printed = scale_plan.plan(scale_plan.MEASURED, scale_plan.Size())
+    assert printed in (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    twice = scale_plan.Size(threads=32)
+    assert scale_plan.plan(scale_plan.MEASURED, twice) != printed
+
+
 # --- without a cluster ---
 
 
@@ -422,3 +561,19 @@ def test_auto_takes_a_solver_of_sums_for_large_networks(tmp_path: Path, monkeypa
     network = NetworkRegressor(hidden=(2,), n_starts=1, max_iter=3)
     assert "on a cluster" in network.fit_rows(in_process(path, target, 3)).solution_.chosen
     assert network.fit_rows(FileRows(path, target, memory=MEMORY)).solution_.solver.name == "stochastic"
+
+
+def test_auto_counts_passes_where_each_reads_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "_MATRIX", 3)
+    monkeypatch.setattr(auto, "_SUMMED", 6)
+    frame, target = frame_of("perceptron binary")
+    path = written(frame, tmp_path / "d.parquet")
+    rows = FileRows(path, target, memory=MEMORY)
+    for place in (rows, in_process(path, target, 3)):
+        chosen = PerceptronClassifier(alpha=0.5).fit_rows(place).solution_
+        assert chosen.solver == LBFGS(sample_below=rows.n_features + 2)
+        assert "read again for every pass: L-BFGS, since on the curvature of a sample" in chosen.chosen
+    frame, target = frame_of("perceptron regressor")
+    path = written(frame, tmp_path / "e.parquet")
+    chosen = PerceptronRegressor(alpha=0.5).fit_rows(FileRows(path, target, memory=MEMORY)).solution_
+    assert chosen.solver == LBFGS(sample_below=rows.n_features + 2)

@@ -71,6 +71,7 @@ def connected(address: str, threads: int | None, scratch: str | None) -> Iterato
                 n_workers=thread_count(threads),
                 threads_per_worker=1,
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": ":0"},  # its port is taken even without a dashboard
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )

@@ -117,11 +117,18 @@ def solver_to_json(solver: Solver, where: str) -> dict[str, Any]:
     return {"solver": name, "settings": settings}
 
 
+# Settings that solvers got after files were written, as it was without them.
+_LATER: dict[str, dict[str, Any]] = {"newton-cg": {"sample": 0.0}}
+
+
 def solver_from_json(value: Any, where: str) -> Solver:
     an_object(value, where, ("solver", "settings"))
     kind = SOLVERS[one_of(value["solver"], f"{where}.solver", tuple(SOLVERS))]
     names = tuple(field.name for field in dataclass_fields(kind))  # type: ignore[arg-type]
-    given = an_object(value["settings"], f"{where}.settings", names)
+    stored = value["settings"]
+    if isinstance(stored, dict):
+        stored = {**_LATER.get(kind.name, {}), **stored}
+    given = an_object(stored, f"{where}.settings", names)
     hints = get_type_hints(kind)
     settings = {}
     for name in names:

@@ -52,6 +52,8 @@ class Rows(ABC):
     dtype: np.dtype[Any]
     # Is what `sum` evaluates run in this process, so that it may keep something of each row here?
     here: ClassVar[bool] = True
+    # Does every sum read the rows anew, from a disk or on other machines, so that few sums are worth much arithmetic?
+    dear: ClassVar[bool] = False
 
     @abstractmethod
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:

@@ -2,17 +2,18 @@
 
 Parts are never sent out from here but made by tasks, so that those of a worker that is lost are made again by another.
 Each pass is one task for each thread of each worker, over the parts that this worker has, and tasks that merge their
-sums; the function that they evaluate, the iterate within it, travels once to each.
+sums until few are left; the function that they evaluate, the iterate within it, travels once to each.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -24,8 +25,9 @@ from newtron.errors import InputError
 from newtron.parallel import one_blas_thread
 from newtron.rows.distributed import ClusterLostError, Engine, Part, Sums, Work, merged, summed
 
-# Sums that one task merges; seconds between two looks at whether anybody is still there.
-_FAN_IN, _LOOK = 8, 0.5
+# Sums that one task merges, or that are merged here; seconds between two looks at whether anybody is still there, and
+# seconds that a result may take to travel.
+_FAN_IN, _LOOK, _FETCH = 8, 0.5, 60.0
 # What is sent with every task; anything larger is a task of its own, whose result workers pass to each other.
 _SMALL_BYTES = 2**16
 # Of the memory of the workers, so much may hold rows; of a worker that names no limit, of so many bytes.
@@ -56,6 +58,7 @@ class Placed:
     made: Callable[..., Part] | None = None
     arguments: list[tuple[Any, ...]] = field(default_factory=list)
     workers: dict[str, int] = field(default_factory=dict)
+    looked: float = -math.inf  # when it was last asked who is there
 
 
 class DaskEngine(Engine):
@@ -165,7 +168,10 @@ class DaskEngine(Engine):
 
     def _settle(self, parts: Placed) -> None:
         """After workers came or went: parts of those that are gone are made on the others, and newcomers get some."""
+        if monotonic() - parts.looked < _LOOK:
+            return  # until then Dask's own recovery does
         workers = self.workers()
+        parts.looked = monotonic()
         if workers == parts.workers:
             return
         parts.workers = workers
@@ -194,12 +200,12 @@ class DaskEngine(Engine):
         with self._told():
             self._settle(parts)
             payload = self._sent(work)
-            n = len(parts.futures)
             tasks = []
-            for address, numbers in self._groups(parts):
+            for address, groups in self._groups(parts).items():
                 where: Any = {"workers": [address], "allow_other_workers": True} if address else {}
-                held = [parts.futures[number] for number in numbers]
-                tasks.append(self.client.submit(_sum_parts, payload, shared, numbers, held, n, pure=False, **where))
+                held = [[parts.futures[number] for number in numbers] for numbers in groups]
+                alike = [[each] * len(groups) for each in (payload, shared, len(parts.futures))]
+                tasks += self.client.map(_sum_parts, *alike, groups, held, pure=False, **where)
             return self._merged(tasks)
 
     def total_of(self, work: Work, lazy: Sequence[Any]) -> Any:
@@ -210,7 +216,7 @@ class DaskEngine(Engine):
             payload = self._sent(work)
             looked = delayed(_sum_parts, pure=False)
             tasks = self.client.compute(
-                [looked(payload, None, [number], [part], len(lazy)) for number, part in enumerate(lazy)]
+                [looked(payload, None, len(lazy), [number], [part]) for number, part in enumerate(lazy)]
             )
             return self._merged(tasks)
 
@@ -220,32 +226,34 @@ class DaskEngine(Engine):
         payload = cloudpickle.dumps(work)
         return payload if len(payload) <= _SMALL_BYTES else self.broadcast(payload)
 
-    def _groups(self, parts: Placed) -> list[tuple[str, list[int]]]:
-        """For each thread of each worker the numbers of the parts that it sums, about as many rows each."""
-        groups = []
+    def _groups(self, parts: Placed) -> dict[str, list[list[int]]]:
+        """Of each worker, for each of its threads, the numbers of the parts that it sums, about as many rows each."""
+        groups = {}
         for address in sorted(set(parts.homes)):
             numbers = [number for number, home in enumerate(parts.homes) if home == address]
             rows = parts.rows[numbers]
             middle = (np.cumsum(rows) - 0.5 * rows) / max(1, rows.sum())
             thread = (middle * parts.workers.get(address, 1)).astype(np.int64)
-            for one in np.unique(thread):
-                groups.append((address, [numbers[i] for i in np.flatnonzero(thread == one)]))
+            groups[address] = [[numbers[i] for i in np.flatnonzero(thread == one)] for one in np.unique(thread)]
         return groups
 
     def _merged(self, tasks: list[Any]) -> Any:
-        while len(tasks) > 1:
-            tasks = [
-                self.client.submit(_merge, tasks[i : i + _FAN_IN], pure=False) for i in range(0, len(tasks), _FAN_IN)
-            ]
-        sums: Sums = self._result(tasks[0])
-        return sums.total
+        """The sum of what tasks come to: merged by workers until few are left, and those here."""
+        while len(tasks) > _FAN_IN:
+            some = [tasks[i : i + _FAN_IN] for i in range(0, len(tasks), _FAN_IN)]
+            tasks = self.client.map(merged, some, pure=False)
+        return merged(self._await(lambda: self._fetched(tasks))).total
 
-    def _result(self, future: Any) -> Any:
-        """What a task came to, or raises what it raised."""
-        return self._await(lambda: future.result(timeout=_LOOK))
+    def _fetched(self, futures: list[Any]) -> list[Any]:
+        """Results, once all are there; TimeoutError before, or if a worker takes them along when it dies."""
+        self._all_done(futures)
+        fetch = partial(self.client.gather, futures, asynchronous=True)
+        found: list[Any] = self.client.sync(fetch, callback_timeout=max(_FETCH, self.patience))
+        return found
 
     def _all_done(self, futures: list[Any]) -> None:
-        dask_needed().wait(futures, timeout=_LOOK)
+        with self.client.as_current():
+            dask_needed().wait(futures, timeout=_LOOK)
         for future in futures:
             if future.status != "finished":
                 future.result()  # raises what the task raised
@@ -278,17 +286,13 @@ def _itself(value: Any) -> Any:
     return value
 
 
-def _sum_parts(payload: bytes, shared: Any, numbers: list[int], parts: list[Part], n: int) -> Sums:
+def _sum_parts(payload: bytes, shared: Any, n: int, numbers: list[int], parts: list[Part]) -> Sums:
     import pickle
 
     prepare_worker()
     work = pickle.loads(payload)
     with one_blas_thread():
         return summed(work, shared, zip(numbers, parts, strict=True), n)
-
-
-def _merge(sums: list[Sums]) -> Sums:
-    return merged(sums)
 
 
 @lru_cache(maxsize=1)

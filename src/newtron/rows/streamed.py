@@ -96,6 +96,7 @@ class Outlook:
 class StreamedRows(Rows):
     """Rows of a source. excluded: numbers of rows that are left out, in order."""
 
+    dear = True
     dtype = np.dtype(np.float64)
 
     def __init__(

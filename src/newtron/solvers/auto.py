@@ -18,6 +18,11 @@ SOLVERS: dict[str, type[Solver]] = {
 
 # A matrix of curvature of this many parameters takes 8 MB and 0.1 s to factor.
 _MATRIX = 1000
+# Where the rows are read anew for every sum: parameters up to which a Hessian is summed over all of them (32 MB that
+# travel), and up to which one is formed from a sample of them (200 MB here). With that of a sample L-BFGS takes some 20
+# passes whatever the columns, where conjugate gradients with the same matrix take 80 to 360 products (150 columns of
+# condition 1e6, 20 to 1.5 rows of the sample for each).
+_SUMMED, _SAMPLED = 2 * _MATRIX, 5 * _MATRIX
 # Rows x parameters² of one exact Hessian of a perceptron: below, Newton's steps cost less than the Python around them.
 _HESSIAN_WORK = 5e6
 # Rows x outputs x parameters² of one Gauss-Newton matrix: a second or so of one core.
@@ -30,6 +35,12 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
     """The solver for an objective by model, rows and parameters, and why."""
     P, n = objective.n_params, objective.rows.n_rows
     size = f"{P:,} parameters and {n:,} rows"
+    summed = _SUMMED if objective.is_quadratic else _MATRIX  # which takes one pass, and else several
+    if objective.is_convex and objective.rows.dear and summed < P <= _SAMPLED:
+        return LBFGS(sample_below=P + 1), (
+            f"a perceptron with {size} that are read again for every pass: L-BFGS, since on the curvature of a sample "
+            "it needs few passes"
+        )
     if objective.is_linear and objective.loss.quadratic:
         if P <= 5 * _MATRIX:
             return Newton(), f"a quadratic objective in {P:,} parameters: one Newton step solves it"
