@@ -61,6 +61,10 @@ def assert_ended_well(fitted: Any) -> None:
             assert found.status is Status.EARLY_STOPPED
             assert "stopped when held-out rows stop improving" in found.chosen
             assert found.sentence.startswith("Stopped by rule")
+        elif getattr(found.solver, "stop_after", None) is not None:
+            assert found.status is Status.EARLY_STOPPED
+            assert "goes to the optimum" in found.chosen
+            assert found.sentence.startswith("Stopped by rule")
         else:
             assert found.converged
             assert "stop" not in found.chosen

@@ -194,6 +194,19 @@ def test_levenberg_marquardts_decrement_is_a_lower_bound_and_exact_at_the_end() 
 # --- ends that are no convergence ---
 
 
+def test_levenberg_marquardt_stops_by_rule_and_says_so() -> None:
+    objective, start = tanh_network()
+    stopped = minimize(objective, start, LevenbergMarquardt(stop_after=4), tol=1e-8)
+    assert (stopped.status, stopped.n_iter, stopped.converged) == (Status.EARLY_STOPPED, 4, False)
+    assert stopped.sentence.startswith("Stopped by rule; this is not an optimum")
+    assert stopped.sentence.endswith("It was to take 4 steps.")
+    whole = minimize(objective, start, LevenbergMarquardt(), tol=1e-8)
+    np.testing.assert_array_equal([row.value for row in whole.trace[:5]], [row.value for row in stopped.trace])
+    arrived = minimize(objective, start, LevenbergMarquardt(stop_after=5000), tol=1e-8)
+    assert arrived.converged
+    assert minimize(objective, start, LevenbergMarquardt(stop_after=4), tol=1e-8, max_iter=3).status is Status.MAX_ITER
+
+
 def test_a_column_of_zeros_does_not_hold_a_network_up() -> None:
     """Standardising makes a constant column zeros: its weight moves nothing and has no scale of its own. Taken for one
     of a tiny scale, its penalty made the mean curvature, and so the damping, 10¹² times too large."""

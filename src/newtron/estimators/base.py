@@ -184,6 +184,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             threads=thread_count(self.n_jobs),
             callback=self._reporter(),
             source=source,
+            steps=plan.steps,
         )
 
     def _train_task(

@@ -64,9 +64,11 @@ class NetworkRegressor(Regression, _Network):
         Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron. "auto"
         is the mix that predicted best: the shapes (10,) and (8, 8), fed each column twice, as it is and bent by
         asinh around its median, so that long tails are drawn in; each start gives two members, with the penalty that
-        was chosen and the next weaker one on its path. Above 3,000 rows the shapes are (20,) and (10, 10), from half
-        the starts; with many columns none is bent; where a matrix of curvature would be too large, (50,) with a fixed
-        alpha. A perceptron is among the members; its share is 0 unless its evidence is clearly the greater.
+        was chosen and the next weaker one on its path. Above 3,000 rows the shape is (20, 20) without bent columns,
+        and training is stopped by rule after some tens of steps, which predicts as well as the optimum and which
+        `certificate_` says; solver="levenberg-marquardt" goes to the optimum. With many columns the shapes are
+        smaller and none is bent; where a matrix of curvature would be too large, (50,) with a fixed alpha. A
+        perceptron is among the members; its share is 0 unless its evidence is clearly the greater.
     activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"
     alpha : float, "evidence" or "loo", default "evidence"
         L2 penalty on the weights, in units of one row's squared error in standardised targets; a number leaves
@@ -171,9 +173,10 @@ class NetworkClassifier(Classification, _Network):
     verbose, callback
         As in `NetworkRegressor`.
     alpha : float, "evidence" or "loo", default "loo"
-        As in `NetworkRegressor`, in units of one row's log loss; where a network is too large for choosing it, alpha is
-        1. With hidden="auto" each start gives one member, and the shares of all, a perceptron among them, are those
-        under which the rows left out are most probable (stacking).
+        As in `NetworkRegressor`, in units of one row's log loss; where a network is too large for choosing it, alpha
+        is 1. With hidden="auto" the shapes above 3,000 rows are (20,) and (10, 10), from half the starts, trained to
+        an optimum as for fewer rows. Each start gives one member, and the shares of all, a perceptron among them, are
+        those under which the rows left out are most probable (stacking).
     loss : None, "log_loss" or "squared_error"
         None is the log loss; "squared_error" is that of the probabilities.
     class_weight : dict, "balanced" or None

@@ -25,7 +25,16 @@ from newtron.objective import TrainingObjective
 from newtron.parallel import run_all
 from newtron.rows import ArrayRows, Rows
 from newtron.rows.streamed import StreamedRows
-from newtron.solvers import Progress, Solution, Solver, Status, Stochastic, minimize, solver_named
+from newtron.solvers import (
+    LevenbergMarquardt,
+    Progress,
+    Solution,
+    Solver,
+    Status,
+    Stochastic,
+    minimize,
+    solver_named,
+)
 
 if TYPE_CHECKING:
     from newtron.model_file.checkpoint import Checkpoint
@@ -36,7 +45,7 @@ Shape = tuple[int, ...]
 # Alpha where a network is too large for choosing it from the data.
 FALLBACK_ALPHA = {"regression": 0.1, "classification": 1.0}
 # What choosing may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of one matrix.
-_MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 2.5e9
+_MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
 # Iterations and tolerance of a stage on the way to the chosen penalty.
 _STAGE, _ON_THE_WAY = 10, 1e-4
 # By how much more evidence for each row, in nats, a perceptron is believed rather than networks, and how gradually.
@@ -94,7 +103,9 @@ class Trained(NamedTuple):
 class Task:
     """All that training needs to know, in scaled units. Y (n, k), weight (n,) or None; or all of them from a source.
 
-    alpha: a number for every weight, (P,) penalties, or the rule that chooses them.
+    alpha: a number for every weight, (P,) penalties, or the rule that chooses them. steps: of a network under each
+    penalty that is tried, from its start, and as many more under the best; None: along a path of penalties and then to
+    the optimum.
     """
 
     X: Any
@@ -117,6 +128,7 @@ class Task:
     callback: Callable[[Progress], Any] | None
     checkpoint: Checkpoint | None = None
     source: StreamedRows | None = None
+    steps: int | None = None
 
     @property
     def jobs(self) -> list[tuple[Shape, int]]:
@@ -180,19 +192,20 @@ def _train(task: Task, number: int, threads: int, callback: Callable[[Progress],
     shape, start = task.jobs[number]
     network = Network((task.scaling.n_inputs, *shape, task.n_outputs), task.activation, task.intercept)
     objective = objective_of(task, network, threads)
-    solver, chosen = solver_named(task.solver, objective)
+    stopped = task.steps is not None and not network.is_linear
+    solver, chosen = stopped_by_rule(task.steps, objective) if stopped else solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
     params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
     stages = count()
 
     def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
-        tol, most = (max(task.tol, _ON_THE_WAY), _STAGE) if on_the_way else (task.tol, task.max_iter)
+        tol, most = (max(task.tol, _ON_THE_WAY), task.steps or _STAGE) if on_the_way else (task.tol, task.max_iter)
         kept = task.kept(number, next(stages), solver, network.n_params)
         return minimize(objective, params, solver, tol=tol, max_iter=most, callback=callback, **kept)
 
     if isinstance(task.alpha, str):
-        if can_choose(objective, solver):
+        if stopped or can_choose(objective, solver):
             return _chosen(task, objective, params, fit, chosen)
         fallback = FALLBACK_ALPHA[task.loss.task]
         objective = TrainingObjective(network, task.loss, objective.rows, fallback)
@@ -212,6 +225,7 @@ def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Any, c
             lambda alpha, start, on_the_way: fit(objective.with_alpha(alpha), start, on_the_way),
             weaker=task.weaker,
             rows=task.stack,
+            cold=task.steps is not None,
         )
     except EndedError as ended:
         ends = [fitted(objective, ended.alpha, ended.solution, rows=task.stack)]
@@ -228,6 +242,16 @@ def can_choose(objective: TrainingObjective, solver: Solver) -> bool:
     if objective.is_linear:
         return P <= _MATRIX_PERCEPTRON
     return affords_choice(P, rows.n_rows, rows.n_outputs) and not isinstance(solver, Stochastic)
+
+
+def stopped_by_rule(steps: int | None, objective: TrainingObjective) -> tuple[Solver, str]:
+    """The solver of a mix whose networks are not taken to an optimum, and why."""
+    return LevenbergMarquardt(stop_after=steps), (
+        f"a network with {objective.n_params:,} parameters and {objective.rows.n_rows:,} rows: the way to an optimum "
+        f"is long and predictions gain little from it, so it takes {steps} steps and {steps} more once its penalty is "
+        "chosen; "
+        "solver='levenberg-marquardt' goes to the optimum"
+    )
 
 
 def affords_choice(n_params: int, n_rows: int, n_outputs: int) -> bool:

@@ -68,11 +68,11 @@ def fitted(objective: TrainingObjective, alpha: Array, solution: Solution, *, ro
 
 
 def by_rule(
-    rule: str, objective: TrainingObjective, start: Array, fit: Fit, *, weaker: bool, rows: bool
+    rule: str, objective: TrainingObjective, start: Array, fit: Fit, *, weaker: bool, rows: bool, cold: bool = False
 ) -> list[Fitted]:
     """Optima with the penalty that `rule` ("evidence" or "loo") chooses: one of a perceptron, by the stationary point
     itself; of a network the best of the path, and with `weaker` also the next weaker one. rows: with the predictions
-    for rows left out.
+    for rows left out. cold: penalties ten apart, each from `start`, in the place of the path.
 
     Raises EndedError where a fit was stopped from outside.
     """
@@ -87,7 +87,7 @@ def by_rule(
         search = evidence_penalty if rule == "evidence" else loo_penalty
         alpha = search(objective, lambda a, params: until_stopped(a, params, False), start)
         return [fitted(objective, alpha, until_stopped(alpha, start, False), rows=rows)]
-    found = _path(rule, objective, start, until_stopped)
+    found = _path(rule, objective, start, until_stopped, cold)
     best = max(range(len(found)), key=lambda number: found[number].judged(rule))
     wanted = found[best : best + 2] if weaker else [found[best]]
     ends = []
@@ -105,35 +105,36 @@ def penalties(objective: TrainingObjective, strength: float) -> Array:
     return alpha
 
 
-def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit) -> list[Fitted]:
+def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold: bool) -> list[Fitted]:
     """Stages from strong to weak penalties; stronger ones than the first where that was the best."""
     least, most = _LIMITS[objective.loss.task]
+    apart, patience = (_RATIO**2, 1) if cold else (_RATIO, _WORSE)
 
     def follow(strength: float, ratio: float, params: Array, best: float) -> list[Fitted]:
         stages: list[Fitted] = []
         worse = 0
-        while least < strength < most and worse < _WORSE:
+        while least < strength < most and worse < patience:
             alpha = penalties(objective, strength)
             solution = fit(alpha, params, True)
             stages.append(fitted(objective, alpha, solution, rows=rule == "loo"))
             value = stages[-1].judged(rule)
-            if _is_empty(stages[-1], objective):
-                # Without weights the gradient of a network vanishes: weaker penalties would never leave this point.
-                params = start
-            else:
-                params = solution.params
+            empty = _is_empty(stages[-1], objective)
+            if not empty:
                 worse = 0 if value > best else worse + 1
+            # Without weights the gradient of a network vanishes: weaker penalties would never leave this point.
+            params = start if cold or empty else solution.params
             best = max(best, value)
             strength /= ratio
         return stages
 
-    stages = follow(_FIRST, _RATIO, start, -np.inf)
+    stages = follow(_FIRST, apart, start, -np.inf)
     first = stages[0]
     if first.judged(rule) < max(stage.judged(rule) for stage in stages):
         return stages
     if _is_empty(first, objective):
         return stages
-    stronger = follow(_FIRST * _RATIO, 1.0 / _RATIO, first.solution.params, first.judged(rule))
+    began = start if cold else first.solution.params
+    stronger = follow(_FIRST * apart, 1.0 / apart, began, first.judged(rule))
     return [*reversed(stronger), *stages]
 
 

@@ -37,7 +37,7 @@ class Status(enum.Enum):
     UNBOUNDED = "Not converged: the objective has no minimum, it falls for ever as the coefficients grow."
     DIVERGED = "Not converged: the next step made the objective infinite; the last finite point is kept."
     NOT_FINITE = "Not converged: the objective is not finite at the starting point."
-    EARLY_STOPPED = "Stopped by rule: the held-out rows stopped improving; this is not an optimum of the objective."
+    EARLY_STOPPED = "Stopped by rule; this is not an optimum of the objective."
     STOPPED = "Not converged: stopped by the callback."
     INTERRUPTED = "Not converged: interrupted; the best point so far is kept."
 

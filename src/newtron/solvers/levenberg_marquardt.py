@@ -8,7 +8,7 @@ Sources: Levenberg 1944; Marquardt 1963; Moré 1978 (scaling by the largest curv
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from newtron.solvers.base import (
     DERIVED,
     Solver,
     State,
+    Status,
     at_precision,
     drowned,
     is_nearer,
@@ -74,10 +75,13 @@ class LevenbergMarquardt(Solver):
     the gradient nor lowered the value by a tenth the exact Hessian takes the place of its Gauss-Newton part, until the
     value falls so fast again. The damping is the same and grows until the sum is positive definite; the end is then as
     quick as Newton's. None: never.
+    stop_after: so many steps are the last by rule, for a network whose predictions no longer gain from the long rest of
+    the way to an optimum; it is then not called converged. None: no rule.
     """
 
     damping: float | None = None
     exact_after: int | None = 10
+    stop_after: int | None = None
 
     name: ClassVar[str] = "levenberg-marquardt"
     state_type: ClassVar[type[State]] = LevenbergMarquardtState
@@ -88,6 +92,8 @@ class LevenbergMarquardt(Solver):
             check_number("damping", self.damping, above=0.0)
         if self.exact_after is not None:
             check_count("exact_after", self.exact_after, least=0)
+        if self.stop_after is not None:
+            check_count("stop_after", self.stop_after)
 
     def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
         found = objective.evaluate(params, 2, gauss_newton=True)
@@ -183,7 +189,14 @@ class LevenbergMarquardt(Solver):
             best_value=found.value if fell or stuck else state.best_value,
             since=0 if halved or fell or stuck else state.since + 1,
             factor=factor,
+            **self._end(state.iteration + 1),
         )
+
+    def _end(self, iteration: int) -> dict[str, Any]:
+        """What a state says of its end, by the rule."""
+        if self.stop_after is None or iteration < self.stop_after:
+            return {}
+        return {"status": Status.EARLY_STOPPED, "note": f"It was to take {self.stop_after} steps."}
 
 
 def _decrement(found: Evaluation, factor: Factor | None) -> float:
