@@ -6,6 +6,7 @@ Results are kept in build/evidence as they come: a run that is interrupted goes 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -44,7 +45,7 @@ HEAD = """\
 Every number of newtron's on this page is computed by one script, which also writes the page:
 
 ```console
-$ scripts/evidence                       # everything: about {minutes} minutes of CPU time
+$ scripts/evidence                       # everything: {minutes} minutes of CPU time in training
 $ scripts/evidence --only nist logistic  # some parts: {parts}
 $ scripts/evidence --fresh               # forget the results kept in build/evidence
 ```
@@ -58,8 +59,9 @@ LRE is the number of correct digits: -log10 of the relative error, of the worst 
 """
 
 
-def page(minutes: str) -> str:
-    sections = [HEAD.format(minutes=minutes, parts=", ".join(RUNS), facts=facts())]
+def page() -> str:
+    training = sum(record.get("cpu", 0.0) for part in RUNS for record in Results(part).records.values())
+    sections = [HEAD.format(minutes=math.ceil(training / 60.0), parts=", ".join(RUNS), facts=facts())]
     for parts, section in SECTIONS.items():
         results = [Results(part) for part in parts]
         known = any(each.records for each in results)
@@ -90,7 +92,7 @@ def main() -> int:
             )
         RUNS[part](results)
     written = options.output.with_suffix(".part")
-    written.write_text(page("12"), encoding="utf-8")
+    written.write_text(page(), encoding="utf-8")
     os.replace(written, options.output)
     return 0
 

@@ -62,7 +62,17 @@ class Results:
         print(key, words({name: value for name, value in self.records[key].items() if name != "sources"}), flush=True)
 
     @property
+    def made_by(self) -> list[str]:
+        """What computed the records: a fingerprint of newtron's sources, or another library and its version."""
+        return sorted({record["sources"] for record in self.records.values()})
+
+    @property
     def other_sources(self) -> int:
         """How many records of newtron's other sources than today's computed."""
         made_by = [record["sources"] for record in self.records.values()]
         return sum(each != sources() for each in made_by if " " not in each)
+
+
+def versions(peers: Results) -> list[str]:
+    """'xgboost 3.2.0' and the like."""
+    return [each for each in peers.made_by if " " in each]

@@ -10,7 +10,7 @@ import numpy as np
 from contenders import PEER_REGRESSORS, REGRESSORS, Contender
 from held_out import ended, regressed
 from library import certified
-from results import Record, Results
+from results import Record, Results, versions
 from tables import aligned
 
 REGRESSION = ("yacht", "concrete", "wine", "power")
@@ -61,16 +61,18 @@ def regression_section(results: Results, peers: Results) -> str:
             "the first so many where a cell says so. The published rows are as their sources give them; their ± "
             "are standard errors in some and standard deviations in others, and not all of them used the same "
             "splits."
-            " " + _harness(peers),
+            " " + _harness(peers) + f" Versions: {', '.join(versions(peers))}.",
             "Test RMSE in the units of the target:",
             _table(results, peers, "rmse", "RMSE"),
+            _lowest(results, peers),
             "Negative log-likelihood of the test rows, for what predicts a distribution:",
             _table(results, peers, "nll", "NLL"),
             "newtron's default beside the best published value (of power the next best: the best is an outlier):",
             _verdicts(results),
             "Share of the test rows inside the 90 % intervals:",
             _coverage(results, peers),
-            "CPU seconds per fit on one thread, and members that converged to an optimum:",
+            "CPU seconds per fit on one thread, and members that converged to an optimum; the networks of a regression "
+            "with more than 3,000 rows are stopped by rule:",
             _cost(results, peers),
         ]
     )
@@ -109,6 +111,19 @@ def _with_error(values: list[float]) -> str:
 
 def _reached(done: int) -> str:
     return "" if done == SPLITS else f" ({done})"
+
+
+def _lowest(results: Results, peers: Results) -> str:
+    """Who had the lowest RMSE on the splits that newtron's networks ran, of all that ran these."""
+    found = []
+    for name in REGRESSION:
+        by = {words: _records(results, peers, who, name) for words, who in _contenders()}
+        most = len(_records(results, peers, REGRESSORS[-1], name))
+        ran = {words: records[:most] for words, records in by.items() if most and len(records) >= most}
+        if ran:
+            means = {words: float(np.mean([r["rmse"] for r in records])) for words, records in ran.items()}
+            found.append(f"{min(means, key=lambda words: means[words])} ({name}, {most} splits)")
+    return f"The lowest of those that ran here, on the same splits: {', '.join(found)}."
 
 
 def _verdicts(results: Results) -> str:
