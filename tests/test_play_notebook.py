@@ -161,6 +161,20 @@ def test_the_fitted_model_is_on_the_page_with_all_its_digits(name: str, tmp_path
         assert names["at"].value == found["runs"][0]["value"][0]
 
 
+@pytest.mark.parametrize("name", ["classes", "network"])
+def test_other_rows_are_seen_by_the_model_as_it_was_fitted(name: str) -> None:
+    model, y = MODELS[name]
+    model.fit(X, y)
+    session = session_of(model, 5.0 * X[:30] + 1.0, y[:30])
+    hello = ask(session, {"kind": "hello"})
+    about = {"setup": hello["setup"], "params": hello["fitted"]["params"], "method": hello["setup"]["methods"][1]}
+    best = next(m for m in model.members_ if m.solution is model.solution_)
+    for row in (0, 12, 29):
+        story = ask(session, {"kind": "story", "row": row, **about})["story"]
+        said = member_says(model, best, 5.0 * X[[row]] + 1.0)
+        np.testing.assert_allclose(story["units"]["a"][-1], said, rtol=1e-12)
+
+
 def member_says(model: Any, member: Any, row: Any) -> Any:
     """What one network says of a row, in units of training."""
     return model.loss_.inverse_link(member.network.output(member.params, model.scaling_.inputs(row)))[0]
