@@ -48,7 +48,9 @@ function lines(app, svg, readout, width, height) {
   const turn = (v) => (v === null || (app.view.log && v <= 0) ? NaN : app.view.log ? Math.log10(v) : v);
   const shown = all.map(turn);
   let [low, high] = shown.length ? [Math.min(...shown), Math.max(...shown)] : [0, 1];
-  const space = 0.06 * (high - low) || 0.5;
+  // What is rounding alone, as at an optimum, is drawn as the level line that it is.
+  const flat = !(high - low > 1e-9 * Math.max(app.view.log ? 1 : 0, Math.abs(high)));
+  const space = !flat ? 0.06 * (high - low) : app.view.log ? 0.3 : 0.5 * Math.abs(high) || 0.5;
   [low, high] = [low - space, high + space];
   const { box, sx, sy, axes } = frame(width, height, [0, Math.max(1, app.lastStep)], [low, high], { x: "step", y: "loss J", log: app.view.log });
   const drawn = [];
