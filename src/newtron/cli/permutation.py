@@ -24,6 +24,8 @@ _SHUFFLES, _ROWS, _SHOWN = 10, 2000, 40
 # The 95 % interval of a mean over many rows.
 _SPREAD = 1.96
 _WIDTH, _HEIGHT = 240, 16
+# From so many decimals on, powers of ten.
+_TINY = 9
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ def importance_table(found: list[Importance], task: str) -> str:
     shown = found[:_SHOWN]
     low, high = min(0.0, *(one.low for one in shown)), max(one.high for one in shown)
     head = "".join(f"<th>{name}</th>" for name in ("column", "grows by", "95 % from", "to", ""))
-    lines = "".join(_line(one, low, max(high, low + 1e-300)) for one in shown)
+    # As many decimals for all as show four digits of the largest, so that sizes can be compared at a glance.
+    largest = max(abs(low), abs(high))
+    decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, _TINY)) if largest > 0.0 else 0
+    lines = "".join(_line(one, low, max(high, low + 1e-300), decimals) for one in shown)
     return (
         f"<p>By how much the {quantity} of a held-out row grows when the values of a column are shuffled among the "
         "rows. Of columns that tell the same, each can stand in for the other, and both seem to matter little.</p>"
@@ -77,7 +82,7 @@ def importance_table(found: list[Importance], task: str) -> str:
     )
 
 
-def _line(one: Importance, low: float, high: float) -> str:
+def _line(one: Importance, low: float, high: float, decimals: int) -> str:
     def at(value: float) -> str:
         return f"{4 + (_WIDTH - 8) * (value - low) / (high - low):.1f}"
 
@@ -87,5 +92,6 @@ def _line(one: Importance, low: float, high: float) -> str:
         f'<path class=g d="M{at(0.0)} 0V{_HEIGHT}"/><path class="l c0" d="M{at(one.low)} {middle}H{at(one.high)}"/>'
         f'<path class="p c0" d="M{at(one.growth)} {middle}h0"/></svg>'
     )
-    cells = [clean(one.name), number(one.growth), number(one.low), number(one.high)]
+    shown = (number(v) if decimals == _TINY else f"{v:,.{decimals}f}" for v in (one.growth, one.low, one.high))
+    cells = [clean(one.name), *shown]
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{drawn}</td></tr>"
