@@ -323,6 +323,48 @@ def test_every_formula_of_every_explanation_can_be_set(served: Played, visit: Ca
     assert [tex for tex, _ in refused] == ["a^{[1]}^{2}"], refused[:5]  # the one that nobody can set
 
 
+def test_what_one_has_scrubbed_to_is_what_a_fresh_page_shows(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    choose(page, "xor")
+    page.click("[aria-label='Add a hidden layer']")
+    until(page, "newtron.run.problem.widths.length === 3 && !newtron.busy")
+    for tab, notation in (("backward", "lecture"), ("newton", "lab")):
+        for step in (0, 1, 2, 7):
+            view(page, tab=tab, notation=notation, scope="row", row=3, param=1, step=step)
+            if (tab, step) == ("backward", 0):
+                page.click(".nt-lines:not([open]) summary >> nth=0")
+        opened = page.locator(".nt-lines[open] summary >> nth=0")
+        if tab == "backward":
+            opened.click()  # what was opened at step 0 is still open at step 7
+        shown = "document.querySelector('.nt-story').innerHTML"
+        scrubbed = page.evaluate(shown)
+        page.wait_for_timeout(250)
+        page.reload()
+        page.wait_for_selector("[data-ready]")
+        settle(page)
+        assert page.evaluate(shown) == scrubbed
+
+
+def test_the_labs_notation_has_a_chain_of_its_own(served: Played, visit: Callable[..., Any]) -> None:
+    page = visit(served.url)
+    choose(page, "xor")
+    page.click("[aria-label='Add a hidden layer']")
+    until(page, "newtron.run.problem.widths.length === 3 && !newtron.busy")
+    view(page, step=3, tab="backward", scope="row", row=2, param=1, notation="lecture")
+    partial = values(page, ".nt-chain [data-v]")[-1]
+    view(page, notation="lab")
+    assert page.locator(".nt-chain").count() == 3  # dW, dZ, dA
+    delta, x, entry, up, slope, again, *_ = values(page, ".nt-chain [data-v]")
+    assert entry == pytest.approx(partial, rel=1e-12)
+    assert delta * x == pytest.approx(entry, rel=1e-12)
+    assert up * slope == pytest.approx(again, rel=1e-12)
+    assert again == delta
+    view(page, scope="all")
+    whole = objective("xor", (3,)).evaluate(np.array(page.evaluate("newtron.params")), 1).gradient
+    assert whole is not None
+    assert values(page, ".nt-hero strong [data-v]") == [whole[1]]
+
+
 # --- steering ---
 
 
