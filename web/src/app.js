@@ -62,7 +62,10 @@ export class App {
       this.redraw(true);
       return;
     }
+    this.busy = true;
+    const waiting = setTimeout(() => this.redraw(true), 200);
     const hello = await this.ask({ kind: "hello" });
+    clearTimeout(waiting);
     if (hello.error) return this.fail(hello.error);
     this.examples = hello.examples;
     this.files = hello.files;

@@ -68,6 +68,7 @@ function mount(app, el) {
       });
     });
     root.classList.toggle("nt-busy", app.busy);
+    root.classList.toggle("nt-nothing", !app.run && !app.busy && Boolean(app.error));
   }];
   app.onready = () => { if (app.run || app.error) root.dataset.ready = "true"; };
   const stop = keys(app, root, help);

@@ -14,7 +14,7 @@ const icon = (shape) => s("svg", { viewBox: "0 0 16 16", width: 15, height: 15, 
 
 export function scrubber(app, body) {
   const slider = h("input", {
-    type: "range", min: 0, max: 1, step: 1, "aria-label": "Step", class: "nt-slider",
+    type: "range", min: 0, max: 1, step: 1, value: 0, "aria-label": "Step", class: "nt-slider",
     oninput: (event) => { app.stop(); app.go(Number(event.target.value)); },
   });
   const button = (shape, label, action) => h("button.nt-step-button", { type: "button", "aria-label": label, title: label, onclick: action }, icon(shape));
@@ -75,8 +75,12 @@ export function endings(app, body) {
   return () => app.run && changed([same(app.run), app.view.step], draw);
   function draw() {
     const bad = app.run.runs.map((run, m) => [run, m]).filter(([run, m]) => BAD.includes(run.status) && app.stepOf(m) === run.params.length - 1);
-    replace(body, bad.map(([run, m]) => h("p.nt-ending", null, swatch(m), " ", h("b", null, `${app.label(m)}: `), run.sentence)));
+    replace(body, bad.map(([run, m]) => h("p.nt-ending", null, swatch(m), " ", h("b", null, `${app.label(m)}: `), run.sentence, damp(app, m))));
   }
 }
 
-export { fmt };
+function damp(app, m) {
+  const given = app.run.setup.methods[m];
+  if (app.offline || given.solver !== "newton" || given.damped) return null;
+  return [" ", h("button.nt-link", { type: "button", onclick: () => app.change((s) => { s.methods[m].damped = true; }) }, "Take damped steps instead")];
+}
