@@ -156,6 +156,24 @@ def test_a_surface_and_a_profile_are_the_objective_on_a_slice() -> None:
     assert found["lowest"] is None or found["lowest"] == base[1] - found["slope"] / found["bend"]
 
 
+def test_newtons_bowl_is_the_loss_where_that_is_a_quadratic_and_touches_it_elsewhere() -> None:
+    for source, hidden, pair in (("line", [], [0, 1]), ("xor", [2], [6, 0])):
+        given = setup(data={"source": source}, model={"hidden": hidden, "alpha": 0.2}, start={"seed": 3})
+        base = np.array(ask("run", setup=given)["runs"][0]["params"][2])
+        windows = [[float(base[i]) - 1e-3, float(base[i]) + 1e-3] for i in pair]
+        asked = {"setup": given, "params": base.tolist(), "pair": pair, "windows": windows}
+        bowl, surface = ask("bowl", **asked)["bowl"], ask("surface", **asked)["surface"]
+        np.testing.assert_allclose(bowl["values"], surface["values"], rtol=0, atol=1e-9)
+        away = asked | {"windows": [[low - 1.0, high + 1.0] for low, high in windows]}
+        bowl, surface = ask("bowl", **away)["bowl"], ask("surface", **away)["surface"]
+        furthest = np.abs(np.array(bowl["values"]) - surface["values"]).max()
+        assert furthest < 1e-12 if source == "line" else furthest > 1e-3
+    given = setup(data={"source": "line"}, model={"hidden": [], "alpha": 0.2})
+    lowest = ask("bowl", setup=given, params=[0.3, -1.0], pair=[0, 1], windows=[[-1, 1], [-2, 0]])["bowl"]["lowest"]
+    gradient = objective_of("line", (), 0.2).evaluate(np.array(lowest), 1).gradient
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-12)
+
+
 def test_differences_agree_with_the_partial_and_then_drown_in_rounding() -> None:
     settings = setup("xor")
     base = ask("run", setup=settings)["runs"][0]["params"][3]

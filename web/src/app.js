@@ -13,7 +13,7 @@ export const DEFAULT_SETUP = {
 
 export const DEFAULT_VIEW = {
   step: 0, active: 0, row: 0, param: 0, pair: [0, 1], notation: "lecture", tab: "backward", scope: "row",
-  landscape: "contour", log: true, lesson: null, lessonStep: 0, axes: null,
+  landscape: "contour", log: true, lesson: null, lessonStep: 0, axes: null, bowl: false,
 };
 
 export const METHOD_NAMES = {
@@ -274,6 +274,18 @@ export class App {
       this.lastSurface = found;
     }
     return found ?? (this.lastSurface?.pair.join() === `${i},${j}` ? { ...this.lastSurface, of: this.lastSurface, stale: true } : null);
+  }
+
+  // Newton's quadratic over the same two parameters, at the step that is looked at.
+  bowl() {
+    const [i, j] = this.view.pair;
+    const key = `b${i},${j}/${this.stepOf(this.view.active)}/${this.view.active}`;
+    if (!this.pictures.has(key) && !this.offline) {
+      this.later("bowl", () => this.keep(this.pictures, key, {
+        kind: "bowl", params: this.params, pair: [i, j], windows: [this.run.windows[i], this.run.windows[j]],
+      }, "bowl"));
+    }
+    return this.pictures.get(key) ?? null;
   }
 
   profile() {

@@ -28,13 +28,14 @@ export function landscapePanel(app, body) {
       canvas.style.display = kind === "surface" ? "" : "none";
     });
     const { view } = app;
-    choices([same(app.run), kind, view.pair, view.param], () => tools(app, bar));
+    choices([same(app.run), kind, view.pair, view.param, view.bowl], () => tools(app, bar));
+    const bowl = kind === "contour" && view.bowl ? app.bowl() : null;
     const found = kind === "one" ? app.profile() : app.surface();
-    picture([same(app.run), kind, same(found), found?.stale, view.step, view.active, view.param, width, turn, app.gone], () => {
+    picture([same(app.run), kind, same(found), found?.stale, same(bowl), view.bowl, view.step, view.active, view.param, width, turn, app.gone], () => {
       if (kind === "one") alongOne(app, found, svg, caption, width, height, land);
       else if (kind === "surface") {
         hill(app, found, canvas, caption, width, height, turn, land);
-      } else map(app, found, svg, caption, width, height, land);
+      } else map(app, found, svg, caption, width, height, land, bowl);
     });
   };
 }
@@ -51,7 +52,9 @@ function tools(app, bar) {
     segmented("Kind of picture", app.view.landscape, kinds, (landscape) => app.show({ landscape })),
     app.view.landscape === "one"
       ? select("Parameter of the curve", app.view.param, options, (value) => app.show({ param: Number(value) }))
-      : parameters.length > 1 && h("span.nt-pair", null, pair(0), " × ", pair(1)));
+      : parameters.length > 1 && h("span.nt-pair", null, pair(0), " × ", pair(1)),
+    app.view.landscape === "contour" && parameters.length > 1 && h("label.nt-check", null,
+      h("input", { type: "checkbox", checked: app.view.bowl, "aria-label": "Newton's bowl", onchange: (event) => app.show({ bowl: event.target.checked }) }), "Newton's bowl"));
   if (focused) bar.querySelector(focused)?.focus();
 }
 
@@ -72,8 +75,8 @@ function note(app, surface) {
 
 const away = (app, { pair, windows }) => pair.some((index, n) => app.params[index] < windows[n][0] || app.params[index] > windows[n][1]);
 
-function map(app, surface, svg, caption, width, height, land) {
-  replace(caption, note(app, surface));
+function map(app, surface, svg, caption, width, height, land, bowl) {
+  replace(caption, note(app, surface), app.view.bowl && said(bowl));
   if (!surface) {
     land.ground(null, () => {});
     return replace(svg, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
@@ -81,8 +84,10 @@ function map(app, surface, svg, caption, width, height, land) {
   // The ground stands as long as it is the same surface; the ways on it change with the step.
   land.ground([same(surface.of ?? surface), width, height, "map", app.offline], () => { land.scales = drawMap(app, surface, svg, width, height, land); });
   land.bands.classList.toggle("nt-stale", Boolean(surface.stale));
-  drawWays(app, surface, land);
+  drawWays(app, surface, land, bowl);
 }
+
+const said = (bowl) => ` White dashes: Newton's bowl at the same levels, ${bowl && !bowl.lowest ? "which has no lowest point here." : "lowest at the cross."}`;
 
 function drawMap(app, surface, svg, width, height, land) {
   const { pair: [i, j], windows: [wx, wy], size, values, levels, low, high } = surface;
@@ -115,9 +120,17 @@ function drawMap(app, surface, svg, width, height, land) {
   return { sx, sy };
 }
 
-function drawWays(app, surface, { ways, scales: { sx, sy } }) {
+function drawWays(app, surface, { ways, scales: { sx, sy } }, bowl) {
   const [i, j] = surface.pair;
   const drawn = [];
+  if (bowl && bowl.values.every((v) => v !== null)) {
+    const lines = isolines(bowl.values, bowl.size, surface.levels.filter((_, n) => n % 2 === 0), sx, sy, ...bowl.windows);
+    drawn.push(...lines.map(([, d]) => s("path.nt-bowl", { d })));
+    if (bowl.lowest) {
+      const [x, y] = [sx(bowl.lowest[0]), sy(bowl.lowest[1])];
+      drawn.push(s("path.nt-bowl.nt-lowest-point", { d: path([[x - 6, y - 6], [x + 6, y + 6]]) + path([[x - 6, y + 6], [x + 6, y - 6]]) }));
+    }
+  }
   app.run.runs.forEach((run, method) => {
     if (surface.slice && method !== app.view.active) return;
     const points = run.params.slice(0, app.stepOf(method) + 1).map((p) => [sx(p[i]), sy(p[j])]);

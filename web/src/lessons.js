@@ -89,8 +89,8 @@ export const LESSONS = [
   {
     id: "race", title: "Newton against gradient descent",
     steps: [
-      { setup: line(0.1, 60), view: { step: 1, tab: "newton", active: 1, landscape: "contour" }, panel: "landscape",
-        text: ["The same start, the same loss. Newton's step is ", { tex: "-H^{-1} g" }, ": it knows how the valley bends and is at its bottom after one step."] },
+      { setup: line(0.1, 60), view: { step: 0, tab: "newton", active: 1, landscape: "contour", bowl: true }, panel: "landscape",
+        text: ["The same start, the same loss. The white dashes are Newton's bowl, which is the loss itself here. Newton's step is ", { tex: "-H^{-1} g" }, ": it knows how the valley bends and is at its bottom after one step."] },
       { setup: setup("clouds", model(), [gd(0.5, 100), newton()]), view: { step: 6, tab: "newton", active: 1, landscape: "contour" }, panel: "loss",
         text: ["Log loss: a few Newton steps against a hundred. Near the end Newton doubles its correct digits with each step; look at the loss on the log scale."] },
       { view: { step: 6, tab: "newton", active: 0 }, panel: "maths",
@@ -100,7 +100,7 @@ export const LESSONS = [
   {
     id: "damping", title: "Undamped Newton, and damped",
     steps: [
-      { setup: setup("clouds", model([], { intercept: false }), [newton(false), newton()], { params: [-1.5, 1.5] }), view: { step: 3, tab: "newton", active: 0, landscape: "contour", pair: [0, 1] }, panel: "landscape",
+      { setup: setup("clouds", model([], { intercept: false }), [newton(false), newton()], { params: [-1.5, 1.5] }), view: { step: 2, tab: "newton", active: 0, landscape: "contour", pair: [0, 1], bowl: true }, panel: "landscape",
         text: ["Without an intercept there are two weights, and the map is the whole loss. From this start the plain step overshoots, each time farther: where the loss is nearly straight its bend is almost 0, and the parabola's lowest point lies far away."] },
       { view: { step: 5, active: 0 }, panel: "loss",
         text: ["Each step lands farther out, where the loss bends even less, until H is singular in floating point. The run stops at its last finite step and says so."] },
@@ -152,7 +152,7 @@ export function lessonPanel(app, body) {
 export function enter(app, lesson, n) {
   const before = app.view.lesson === lesson.id ? app.view.lessonStep : -1;
   const from = lesson.steps.slice(0, n + 1).findLastIndex((step) => step.setup);
-  const view = { ...lesson.steps[n].view, lesson: lesson.id, lessonStep: n, axes: null };
+  const view = { bowl: false, ...lesson.steps[n].view, lesson: lesson.id, lessonStep: n, axes: null };
   const same = before >= 0 && lesson.steps.slice(0, before + 1).findLastIndex((step) => step.setup) === from;
   if (same) return app.show(view);
   // The rest of the view is about the run that is on its way: parameters that the present one may not have.

@@ -131,6 +131,30 @@ def surface(
     }
 
 
+def bowl(
+    problem: Problem, base: Array, pair: tuple[int, int], windows: list[tuple[float, float]], size: int = SURFACE
+) -> dict[str, Any]:
+    """Newton's quadratic at `base` over two parameters, the others held: the same value, slopes and bends as the
+    objective. lowest: where it is lowest, None where it has no lowest point."""
+    at = problem.objective.evaluate(base, 2)
+    assert at.gradient is not None
+    assert at.hessian is not None
+    which = list(pair)
+    slope, bend = at.gradient[which], at.hessian[np.ix_(which, which)]
+    first, second = (np.linspace(*w, size) for w in windows)
+    moves = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2) - base[which]
+    values = at.value + moves @ slope + 0.5 * np.einsum("ni,ij,nj->n", moves, bend, moves)
+    positive = bool(np.isfinite(bend).all()) and bool(np.linalg.eigvalsh(bend)[0] > 0.0)
+    lowest = base[which] - np.linalg.solve(bend, slope) if positive else None
+    return {
+        "pair": which,
+        "windows": windows,
+        "size": size,
+        "values": finite(values),
+        "lowest": None if lowest is None else finite(lowest),
+    }
+
+
 def profile(problem: Problem, base: Array, index: int, limits: tuple[float, float]) -> dict[str, Any]:
     """The objective along one parameter, its tangent and its parabola at `base`, and where the parabola is lowest."""
     low, high = limits

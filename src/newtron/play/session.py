@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.errors import InputError
 from newtron.explain import NOTATIONS
@@ -30,6 +31,8 @@ from newtron.play.runs import finite, run, to_json
 from newtron.play.story import latex, story, symbol
 from newtron.settings import check_choice, check_count
 from newtron.table import Table
+
+Array = NDArray[np.floating]
 
 # The source of rows that were given to `begin`, and the largest file, in bytes.
 ROWS, MOST_FILE = "rows", 50 * 2**20
@@ -64,6 +67,7 @@ class Session:
             "latex": self._latex,
             "python": self._python,
             "surface": self._surface,
+            "bowl": self._bowl,
             "profile": self._profile,
             "check": self._check,
             "export": self._export,
@@ -200,6 +204,12 @@ class Session:
         return {"text": program(problem, params, row, method_from(given.get("method")).solver)}
 
     def _surface(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"surface": pictures.surface(*self._slice(given))}
+
+    def _bowl(self, given: dict[str, Any]) -> dict[str, Any]:
+        return {"bowl": pictures.bowl(*self._slice(given))}
+
+    def _slice(self, given: dict[str, Any]) -> tuple[Problem, Array, tuple[int, int], list[tuple[float, float]]]:
         problem = self._problem(given)
         pair = given.get("pair")
         if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
@@ -209,7 +219,7 @@ class Session:
         if not isinstance(windows, list) or len(windows) != 2:
             raise InputError("windows must be two pairs of numbers.")
         base = problem.params_from("params", given.get("params"))
-        return {"surface": pictures.surface(problem, base, (i, j), [_window(w) for w in windows])}
+        return problem, base, (i, j), [_window(w) for w in windows]
 
     def _profile(self, given: dict[str, Any]) -> dict[str, Any]:
         problem = self._problem(given)
