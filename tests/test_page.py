@@ -27,6 +27,7 @@ from test_explain import subject
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.activations import ACTIVATIONS
+from newtron.cli import main
 from newtron.estimators.playing import session_of
 from newtron.explain import NOTATIONS, derive
 from newtron.losses import LOSSES, loss_for
@@ -119,7 +120,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     watched: list[Watched] = []
     contexts = []
 
-    def go(url: str, **options: Any) -> Any:
+    def go(url: str, ready: str = "[data-ready]", **options: Any) -> Any:
         context = browser.new_context(**({"viewport": {"width": 1340, "height": 1000}} | options))
         context.set_default_timeout(30_000)
         contexts.append(context)
@@ -127,7 +128,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         page = watched[-1].page
         page.watched = watched[-1]
         page.goto(url)
-        page.wait_for_selector("[data-ready]")
+        page.wait_for_selector(ready)
         return page
 
     yield go
@@ -832,3 +833,24 @@ def test_the_notebooks_theme_counts_more_than_the_systems(
     light = scheme == "light" if theme is None else theme == "true"
     colour = page.evaluate("getComputedStyle(document.querySelector('.nt')).backgroundColor")
     assert colour == ("rgb(246, 247, 249)" if light else "rgb(15, 20, 27)")
+
+
+# --- the report of a fit ---
+
+
+def test_a_report_is_for_everybody(visit: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(GOOD)
+    report, files_out = tmp_path / "report.html", ["--output", str(tmp_path / "m.newtron")]
+    quick = ["--quiet", "--model", "network", "--hidden", "3", "--starts", "1", "--max-iter", "40"]
+    assert (
+        main(["fit", str(tmp_path / "people.csv"), "--target", "sex", *quick, *files_out, "--report", str(report)]) == 0
+    )
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    for width, scheme in ((390, "dark"), (1340, "light")):
+        page = visit(
+            report.as_uri(), ready="h1", color_scheme=scheme, bypass_csp=True, viewport={"width": width, "height": 900}
+        )
+        assert widths(page)[0] <= width
+        page.evaluate(axe)
+        found = page.evaluate("async () => (await axe.run(document)).violations")
+        assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found] == []

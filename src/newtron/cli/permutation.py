@@ -68,7 +68,7 @@ def importance_table(found: list[Importance], task: str) -> str:
     more = len(found) - _SHOWN
     shown = found[:_SHOWN]
     low, high = min(0.0, *(one.low for one in shown)), max(one.high for one in shown)
-    head = "".join(f"<th>{name}</th>" for name in ("column", "grows by", "95 % from", "to", ""))
+    head = "".join(f"<th>{name}</th>" for name in ("column", "grows by", "95 % from", "to", "drawn"))
     # As many decimals for all as show four digits of the largest, so that sizes can be compared at a glance.
     largest = max(abs(low), abs(high))
     decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, _TINY)) if largest > 0.0 else 0

@@ -110,7 +110,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> str:
-    head = "".join(f"<th>{escape(clean(cell))}</th>" for cell in header)
+    head = "".join(f"<th>{escape(clean(cell))}</th>" if cell else "<td></td>" for cell in header)
     lines = []
     for position, row in enumerate(rows):
         kept = ' class="kept"' if position == strong else ""

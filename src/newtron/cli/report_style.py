@@ -13,7 +13,8 @@ main>.scroll td{white-space:nowrap}
 main>.scroll td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:6em}
 svg.interval{width:15em;height:1em;vertical-align:middle}
 main>.scroll th:first-child,main>.scroll td:first-child{text-align:left}
-main>.scroll th{font-weight:600;border-bottom:1px solid currentColor}
+main>.scroll th{font-weight:600}
+main>.scroll thead th,main>.scroll thead td{border-bottom:1px solid currentColor}
 tr.kept td{font-weight:700}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:.5rem 0}
 dt{opacity:.7}

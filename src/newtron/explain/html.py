@@ -50,6 +50,7 @@ margin-left:.05em}
 .nd table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:0}
 .nd th,.nd td{padding:.18em .7em;text-align:right;white-space:nowrap;border:0;background:none}
 .nd th{font-weight:400;border-bottom:1px solid currentColor;vertical-align:bottom}
+.nd thead td{border-bottom:1px solid currentColor}
 .nd td.nd-l,.nd th.nd-l{text-align:left}
 .nd td:last-child{font-weight:600}
 .nd th[scope=row]{border-bottom:0;vertical-align:middle}
@@ -107,11 +108,15 @@ def _equations(step: Step) -> str:
     return f'<div class="nd-e">{cells}</div>' if cells else ""
 
 
+# What may have to be scrolled is reached by the keyboard too.
+_SCROLL = '<div class="nd-t" tabindex="0" role="group" aria-label="Numbers">'
+
+
 def _table(table: Table, step: Step) -> str:
     found = shown_table(table, step.number)
     named = any(name for _, name in found.lines)
     old = {i for i in table.reused}
-    lead = '<th class="nd-l"></th>' + ('<th class="nd-l"></th>' if named else "")
+    lead = '<td class="nd-l"></td>' + ('<td class="nd-l"></td>' if named else "")
     head = "".join(f"<th{_faded(i in old)} scope=col>{to_html(name)}</th>" for i, name in enumerate(table.columns))
     rows = []
     below = [text for text in (found.rest, found.total) if text]
@@ -131,7 +136,7 @@ def _table(table: Table, step: Step) -> str:
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     tail = "".join(f"<tr>{row}</tr>" for row in foot)
     return (
-        f'<div class="nd-t"><table><thead><tr>{lead}{head}</tr></thead><tbody>{body}</tbody>'
+        f"{_SCROLL}<table><thead><tr>{lead}{head}</tr></thead><tbody>{body}</tbody>"
         f"{f'<tfoot>{tail}</tfoot>' if tail else ''}</table></div>"
     )
 
@@ -154,4 +159,4 @@ def _matrix(symbol: str, values: Array) -> str:
     columns = [padded(list(column)) for column in zip(*matrix(values), strict=True)]
     rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in zip(*columns, strict=True))
     table = f'<div class="nd-m"><table><tbody>{rows}</tbody></table></div>'
-    return f'<div class="nd-e"><span>{to_html(symbol)} =</span><div class="nd-t">{table}</div></div>'
+    return f'<div class="nd-e"><span>{to_html(symbol)} =</span>{_SCROLL}{table}</div></div>'
