@@ -3,7 +3,9 @@
 Workers of one thread each on this machine hold --rows x --columns each. Timed in turn, in fresh rounds: a pass over all
 rows in this process, on as many threads as there are workers, and the same pass on the cluster, for the gradient and
 for the gradient with the Hessian of a logistic perceptron; and a pass over almost no rows, which is what a pass costs
-whatever it computes. The overhead is the median of the rounds' ratios, less 1: both were timed in the same seconds.
+whatever it computes. The overhead is the median of the rounds' ratios, less 1: both were timed in the same seconds. CPU
+is that of all processes together, which other work on the machine hardly changes: on a quiet one, with a core for each
+worker, a pass cannot take less than its share of it.
 
 Then the time to an optimum of the same rows, the penalty 1, beside dask-ml on the same cluster and Spark MLlib on
 local[workers], where they are installed (python -m pip install dask-ml pyspark, and a JVM): the objective above the
@@ -23,8 +25,8 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -49,23 +51,29 @@ def write(path: Path, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
-def in_turn(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+class Times(NamedTuple):
+    seconds: list[float]
+    busy: list[float]  # of all cores
+
+
+def in_turn(contenders: dict[str, Callable[[], Any]], rounds: int, busy: Callable[[], float]) -> dict[str, Times]:
+    times = {name: Times([], []) for name in contenders}
     for number in range(rounds + 1):
         for name, work in contenders.items():
-            started = perf_counter()
+            before, started = busy(), perf_counter()
             work()
             if number:  # the first round warms up
-                seconds[name].append(perf_counter() - started)
-    return seconds
+                times[name].seconds.append(perf_counter() - started)
+                times[name].busy.append(busy() - before)
+    return times
 
 
 def overhead(client: Any, path: Path, X: np.ndarray, y: np.ndarray, workers: int, rounds: int) -> None:
     p = X.shape[1]
     loss = loss_for("classification", None, 1)
-    here = TrainingObjective(Network((p, 1)), loss, ArrayRows(X, y[:, None].astype(float), threads=workers))
+    of_process = TrainingObjective(Network((p, 1)), loss, ArrayRows(X, y[:, None].astype(float), threads=workers))
     rows = ClusterRows(client, path, "y")
-    there = TrainingObjective(Network((p, 1)), loss, rows)
+    of_cluster = TrainingObjective(Network((p, 1)), loss, rows)
     params = np.full(p + 1, 0.01)
 
     def passing(objective: TrainingObjective, order: int) -> Callable[[], None]:
@@ -76,20 +84,25 @@ def overhead(client: Any, path: Path, X: np.ndarray, y: np.ndarray, workers: int
         return work
 
     contenders = {
-        "gradient, in process": passing(here, 1),
-        "gradient, cluster": passing(there, 1),
-        "Hessian, in process": passing(here, 2),
-        "Hessian, cluster": passing(there, 2),
+        "gradient, in process": passing(of_process, 1),
+        "gradient, cluster": passing(of_cluster, 1),
+        "Hessian, in process": passing(of_process, 2),
+        "Hessian, cluster": passing(of_cluster, 2),
         "nothing, cluster": lambda: rows.sum(lambda chunk: 0.0),
     }
-    seconds = in_turn(contenders, rounds)
-    for name, times in seconds.items():
-        print(f"{name:22} best {min(times) * 1e3:7.1f} ms   median {statistics.median(times) * 1e3:7.1f} ms a pass")
+    times = in_turn(contenders, rounds, lambda: process_time() + sum(client.run(process_time).values()))
+    for name, (seconds, busy) in times.items():
+        median = statistics.median(seconds)
+        print(
+            f"{name:22} best {min(seconds) * 1e3:7.1f} ms   median {median * 1e3:7.1f} ms a pass   CPU "
+            f"{min(busy) * 1e3:7.1f} ms"
+        )
     for what in ("gradient", "Hessian"):
-        pairs = zip(seconds[f"{what}, cluster"], seconds[f"{what}, in process"], strict=True)
-        ratios = sorted(a / b for a, b in pairs)
-        best = min(seconds[f"{what}, cluster"]) / min(seconds[f"{what}, in process"])
-        print(f"{what}: overhead {statistics.median(ratios) - 1.0:+.0%} in the median round, {best - 1.0:+.0%} at best")
+        there, here = times[f"{what}, cluster"], times[f"{what}, in process"]
+        ratio = statistics.median(a / b for a, b in zip(there.seconds, here.seconds, strict=True))
+        best, busy = min(there.seconds) / min(here.seconds), min(there.busy) / min(here.busy)
+        found = f"{ratio - 1.0:+.0%} in the median round, {best - 1.0:+.0%} at best, {busy - 1.0:+.0%} in CPU"
+        print(f"{what}: overhead {found}")
 
 
 def value(X: np.ndarray, y: np.ndarray, w: np.ndarray, b: float, with_intercept: bool) -> float:

@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from newtron import (
     PerceptronClassifier,
     PerceptronRegressor,
 )
+from newtron.cli import main
 from newtron.errors import InputError
 from newtron.rows.distributed import (
     ClusterLostError,
@@ -67,7 +69,17 @@ class Hosts:
         own = self.folder / f"host{len(self.workers)}"
         own.mkdir()
         command = [sys.executable, "-m", "distributed.cli.dask_worker", self.cluster.scheduler_address, "--no-nanny"]
-        command += ["--nthreads", str(threads), "--local-directory", ".", "--no-dashboard", "--memory-limit", "2GB"]
+        command += [
+            "--nthreads",
+            str(threads),
+            "--local-directory",
+            ".",
+            "--no-dashboard",
+            "--memory-limit",
+            "2GB",
+            "--death-timeout",
+            "60",
+        ]
         with (own / "log").open("wb") as log:
             worker = subprocess.Popen(command, cwd=own, stdout=log, stderr=log)
         self.workers.append(worker)
@@ -379,6 +391,36 @@ def test_the_command_on_a_cluster_that_is_there(client: Client, tmp_path: Path) 
     assert sorted(os.listdir(tmp_path)) == ["folder", "m.newtron"]  # no checkpoint is left
     assert newtron.load(model).classes_.tolist() == ["no", "yes"]
     assert client.scheduler_info()["workers"]  # which stay
+
+
+def test_the_command_without_workers_keeps_where_training_stands(
+    hosts: Hosts, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame, target = frame_of("network regressor")
+    path, model = written(frame, tmp_path / "d.parquet", 200), tmp_path / "m.newtron"
+    monkeypatch.setitem(ClusterRows.__init__.__kwdefaults__, "patience", 0.5)
+    checkpoint = Path(f"{model}.checkpoint.network")
+
+    ended = threading.Event()
+
+    def kill() -> None:
+        while not (checkpoint.exists() or ended.wait(0.001)):
+            pass
+        for worker in hosts.alive():
+            worker.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    asked = ["fit", str(path), "--target", target, "--output", str(model), "--model", "network", "--hidden", "2"]
+    code = main([*asked, "--starts", "1", "--max-iter", "500", "--cluster", client.scheduler.address])
+    ended.set()
+    killer.join()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2
+    assert said.startswith("newtron: the cluster is lost: ")
+    assert said.endswith(f"give the same command again, which goes on from {model}.checkpoint.*.")
+    assert checkpoint.stat().st_size > 0
+    assert not model.exists()
 
 
 def test_the_command_on_a_cluster_of_its_own_and_without_one(tmp_path: Path) -> None:

@@ -159,6 +159,22 @@ def test_newton_on_log_loss_from_a_poor_start_does_not_overflow() -> None:
     np.testing.assert_allclose(found.params, best.params, rtol=1e-8)
 
 
+def test_the_curvature_of_a_sample_spares_newton_cg_most_products() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 60)) @ (rng.normal(size=(60, 60)) * np.geomspace(1.0, 1e-3, 60))
+    X /= X.std(axis=0)
+    y = (X[:, :1] + rng.logistic(size=(6000, 1)) > 0.0).astype(float)
+    ends = []
+    for solver in (NewtonCG(), NewtonCG(sample=0.05)):
+        objective = TrainingObjective(Network((60, 1)), LOSSES[1], ArrayRows(X, y), 1.0)
+        ends.append(minimize(objective, np.zeros(61), solver))
+    plain, preconditioned = ends
+    assert plain.converged
+    assert preconditioned.converged
+    assert preconditioned.counts["hessian_product"] < 0.2 * plain.counts["hessian_product"]
+    np.testing.assert_allclose(preconditioned.params, plain.params, rtol=1e-7, atol=1e-9)
+
+
 def test_levenberg_marquardt_keeps_gauss_newton_while_the_value_falls() -> None:
     """A fit without residuals needs no exact Hessian, however slowly the gradient halves."""
     x = np.linspace(-1.0, 1.0, 200)[:, None]

@@ -65,7 +65,7 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
 
 def _by_programs(task: Task, member: Member, names: tuple[str, ...] | None) -> Separation:
     if task.source is not None:
-        proof = "a linear program needs the rows in memory, and these are in files"
+        proof = f"a linear program needs the rows in memory, and these are {task.source.place}"
         return Separation("undecided", task.source.n_rows, proof=proof)
     n, p = task.X.shape
     others = max(1, task.Y.shape[1] - 1)

@@ -191,6 +191,7 @@ class DistributedRows(StreamedRows):
     """Rows that an engine sums where they lie. parts: as the engine placed them, one for each piece of the source."""
 
     here = False
+    place = "on a cluster"
 
     engine: Engine
     parts: Any

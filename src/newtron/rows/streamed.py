@@ -97,6 +97,7 @@ class StreamedRows(Rows):
     """Rows of a source. excluded: numbers of rows that are left out, in order."""
 
     dear = True
+    place = "in files"  # for sentences
     dtype = np.dtype(np.float64)
 
     def __init__(
