@@ -236,6 +236,9 @@ def test_the_stretch_is_what_held_out_rows_say() -> None:
     y = model.scaling_.targets((model.predict(new) + 0.9 * rng.normal(size=1000))[:, None])
     found = replace(model.predictive_, stretch=np.ones(1)).stretched(model.scaling_.inputs(new), y, None)
     assert found[0] == pytest.approx(3.0, rel=0.2)
+    # Rows that happen to lie close are no reason to promise more.
+    close = model.scaling_.targets((model.predict(new) + 0.1 * rng.normal(size=1000))[:, None])
+    assert model.predictive_.stretched(model.scaling_.inputs(new), close, None)[0] == 1.0
 
 
 def test_a_weight_is_a_repeated_row_of_networks() -> None:

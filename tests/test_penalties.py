@@ -318,7 +318,7 @@ def test_a_networks_members_know_their_penalty() -> None:
     assert line.log_evidence < strong.log_evidence
     assert model.solution_ is not line.solution
     assert len(NetworkRegressor(hidden=(6,), n_starts=1).fit(inputs, y).members_) == 1
-    assert strong.alpha[0] == pytest.approx(10.0**0.5 * weak.alpha[0])
+    assert strong.alpha[0] == pytest.approx(10.0 * weak.alpha[0])
     assert strong.alpha[-1] == 0.0  # the output's intercept
     assert 3.0 < strong.effective_parameters < weak.effective_parameters < strong.network.n_params
     assert np.isfinite(strong.log_evidence)

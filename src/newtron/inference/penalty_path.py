@@ -2,7 +2,8 @@
 
 A network has many optima, and where a weaker penalty ends depends on where it starts. The path goes from a strong
 penalty, under which few units do anything, to weaker ones, each from the optimum of the one before, for as long as the
-data's judgement improves: the evidence, or the leave-one-out loss. Then the best is run to its optimum.
+data's judgement improves: the evidence, or the leave-one-out loss. Then the best is run to its optimum. Evidence
+prefers penalties that are too strong for one member among several: an average wants some that are free to differ.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ RULES = ("evidence", "loo")
 # Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours, and the limits.
 _FIRST, _RATIO = 10.0**0.5, 10.0**0.5
 _LIMITS = {"regression": (0.9e-3, 1.1e3), "classification": (0.9e-2, 1.1e3)}
+# So many stages on is the weaker penalty, a tenth of the chosen one.
+_WEAKER = 2
 # The path ends when this many penalties in a row were judged worse than the best.
 _WORSE = 2
 
@@ -71,8 +74,9 @@ def by_rule(
     rule: str, objective: TrainingObjective, start: Array, fit: Fit, *, weaker: bool, rows: bool, cold: bool = False
 ) -> list[Fitted]:
     """Optima with the penalty that `rule` ("evidence" or "loo") chooses: one of a perceptron, by the stationary point
-    itself; of a network the best of the path, and with `weaker` also the next weaker one. rows: with the predictions
-    for rows left out. cold: penalties ten apart, each from `start`, in the place of the path.
+    itself; of a network the best of the path, and with `weaker` also one a tenth as strong, or the weakest where the
+    path ends before. rows: with the predictions for rows left out. cold: penalties ten apart, each from `start`, in the
+    place of the path.
 
     Raises EndedError where a fit was stopped from outside.
     """
@@ -89,7 +93,9 @@ def by_rule(
         return [fitted(objective, alpha, until_stopped(alpha, start, False), rows=rows)]
     found = _path(rule, objective, start, until_stopped, cold)
     best = max(range(len(found)), key=lambda number: found[number].judged(rule))
-    wanted = found[best : best + 2] if weaker else [found[best]]
+    wanted = [found[best]]
+    if weaker and best + 1 < len(found):
+        wanted.append(found[min(best + (1 if cold else _WEAKER), len(found) - 1)])
     ends = []
     for stage in wanted:
         solution = until_stopped(stage.alpha, stage.solution.params, False)
