@@ -67,7 +67,8 @@ def regression_section(results: Results, peers: Results) -> str:
             _lowest(results, peers),
             "Negative log-likelihood of the test rows, for what predicts a distribution:",
             _table(results, peers, "nll", "NLL"),
-            "newtron's default beside the best published value (of power the next best: the best is an outlier):",
+            "newtron's default beside the best published value (of power the next best: the best is an outlier); as "
+            "good is what rounds to the published digits:",
             _verdicts(results),
             "Share of the test rows inside the 90 % intervals:",
             _coverage(results, peers),
