@@ -301,6 +301,35 @@ def test_without_workers_training_ends_in_a_sentence_and_goes_on_later(
     assert model.members_[0].params.tobytes() == expected.members_[0].params.tobytes()
 
 
+def test_without_its_scheduler_training_ends_in_a_sentence_at_once(tmp_path: Path) -> None:
+    frame, target = frame_of("network regressor")
+    path, told = written(frame, tmp_path / "d.parquet", 200), tmp_path / "scheduler.json"
+    module = [sys.executable, "-m"]
+    ends: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    alone = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(told)]
+    member = ["distributed.cli.dask_worker", "--scheduler-file", str(told), "--no-nanny", "--death-timeout", "60"]
+    scheduler = subprocess.Popen([*module, *alone, "--no-dashboard", "--dashboard-address", ":0"], **ends)
+    worker = subprocess.Popen([*module, *member, "--no-dashboard", "--nthreads", "1"], **ends)
+
+    def kill(progress: Any) -> None:
+        if progress.row.iteration == 3:
+            scheduler.kill()
+
+    try:
+        while not told.exists():
+            assert scheduler.poll() is None
+            time.sleep(0.05)
+        with Client(scheduler_file=str(told), timeout=60, set_as_default=False) as client:
+            rows = ClusterRows(client, path, target, memory=MEMORY, patience=60.0)
+            with pytest.raises(ClusterLostError, match="the cluster is lost: its scheduler does not answer any more"):
+                estimator("network regressor", callback=kill).fit_rows(rows, checkpoint=tmp_path / "run")
+            assert (tmp_path / "run").stat().st_size > 0
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait(20)
+
+
 def test_data_that_cannot_be_used_has_its_sentence(client: Client, tmp_path: Path) -> None:
     import dask.array as da
     import dask.dataframe as dd
@@ -471,8 +500,6 @@ def test_the_plan_on_the_page_is_what_is_printed(monkeypatch: pytest.MonkeyPatch
 
 class InProcess(Engine):
     """What an engine does, in this process: functions travel, and parts are summed by turns."""
-
-    threads = 1
 
     def broadcast(self, value: Any) -> Any:
         return value

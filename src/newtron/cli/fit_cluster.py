@@ -52,6 +52,7 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
 def connected(address: str, threads: int | None, scratch: str | None) -> Iterator[Any]:
     """A client of the scheduler at this address; without one, of workers with one thread each on this machine."""
     distributed = dask_needed()
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in a sentence
     with ExitStack() as stack:
         if address:
             from distributed.comm import get_address_host_port

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
@@ -92,19 +93,16 @@ class DaskEngine(Engine):
         found: dict[str, Any] = self.client.scheduler_info()["workers"]
         return found
 
-    @property
-    def threads(self) -> int:  # type: ignore[override]
-        return sum(self.workers().values())
-
     def holds(self, size: float) -> bool:
         """Is there room on the workers for rows of so many bytes?"""
         room = sum(info["memory_limit"] or _NO_LIMIT for info in self._info().values())
         return size <= _HELD_SHARE * room
 
     def _check_workers(self) -> None:
-        here = _versions()
+        here = _said(newtron.__version__, platform.python_version())
         self.workers()
-        for address, there in self.client.run(_versions_of_worker).items():
+        for address, about in self.client.get_versions(packages=["newtron"])["workers"].items():
+            there = _said(about["packages"]["newtron"], about["host"]["python"])
             if there != here:
                 raise InputError(
                     f"the worker {address} runs {there}, and this is {here}: install the same on all machines."
@@ -117,7 +115,7 @@ class DaskEngine(Engine):
     def _told(self) -> Any:
         """What Dask raises, as one sentence."""
         distributed = dask_needed()
-        from distributed.client import FutureCancelledError
+        from distributed.client import FutureCancelledError, FuturesCancelledError
         from distributed.comm import CommClosedError
 
         try:
@@ -129,8 +127,10 @@ class DaskEngine(Engine):
                 "the workers died one after the other on the same rows, as they do where memory is short (the last was "
                 f"{error.last_worker.address})"
             ) from None
-        except (FutureCancelledError, CommClosedError, OSError) as error:
-            if isinstance(error, OSError) and self.client.status == "running":
+        except (FutureCancelledError, FuturesCancelledError, CommClosedError):
+            self._lost("its scheduler does not answer any more")
+        except OSError:
+            if self.client.status == "running":
                 raise
             self._lost("its scheduler does not answer any more")
 
@@ -279,6 +279,11 @@ def _large_tasks() -> Any:
         yield
 
 
+def _said(version: str | None, python: str) -> str:
+    """Functions that travel need the same newtron, and the same second number of Python."""
+    return f"newtron {version or '(not installed)'} on Python {'.'.join(python.split('.')[:2])}"
+
+
 # --- run by workers ---
 
 
@@ -305,11 +310,3 @@ def prepare_worker() -> None:
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, _TRIM)
         mallopt(_M_MMAP_THRESHOLD, _MMAP)
-
-
-def _versions() -> str:
-    return f"newtron {newtron.__version__} on Python {sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def _versions_of_worker() -> str:
-    return _versions()

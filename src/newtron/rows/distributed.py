@@ -157,8 +157,6 @@ def _picked(part: Part, numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]
 class Engine(ABC):
     """What sums work over parts, wherever they are."""
 
-    threads: int
-
     @abstractmethod
     def broadcast(self, value: Any) -> Any:
         """A value for all workers, as `total` takes it to be shared."""
