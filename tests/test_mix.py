@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from newtron import NetworkClassifier, NetworkRegressor, load
+from newtron import LBFGS, InputError, LevenbergMarquardt, NetworkClassifier, NetworkRegressor, load
 from newtron.estimators import mix
 from newtron.estimators.scaling import Scaling
+from newtron.model_file.settings import solver_from_json, solver_to_json
 
 
 def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> None:
@@ -25,6 +26,16 @@ def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> No
     assert planned_for(3001, task="classification")[:2] == (((), (20,), (10, 10)), 1)
     assert planned_for(3001, task="classification").steps is None
     assert planned_for(10**6).steps is None
+
+
+def test_files_without_a_rule_to_stop_by_are_still_read() -> None:
+    kept = solver_to_json(LevenbergMarquardt(exact_after=3), "solver")
+    del kept["settings"]["stop_after"]
+    assert solver_from_json(kept, "solver") == LevenbergMarquardt(exact_after=3)
+    del kept["settings"]["damping"]
+    with pytest.raises(InputError, match="damping is missing"):
+        solver_from_json(kept, "solver")
+    assert solver_from_json(solver_to_json(LBFGS(), "solver"), "solver") == LBFGS()
 
 
 def test_networks_stopped_by_rule_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

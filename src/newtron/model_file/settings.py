@@ -118,7 +118,7 @@ def solver_to_json(solver: Solver, where: str) -> dict[str, Any]:
 
 
 # Settings that solvers got after files were written, as it was without them.
-_LATER: dict[str, dict[str, Any]] = {"newton-cg": {"sample": 0.0}}
+_LATER: dict[str, dict[str, Any]] = {"newton-cg": {"sample": 0.0}, "levenberg-marquardt": {"stop_after": None}}
 
 
 def solver_from_json(value: Any, where: str) -> Solver:
