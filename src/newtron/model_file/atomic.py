@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from newtron.errors import InputError
 
+_PART = ".part"
+
 
 def check_writable(path: str | os.PathLike[str], *, devices: bool = False) -> str:
     """The real path of a file to be written; an InputError says why it could not be.
@@ -34,7 +36,8 @@ def check_writable(path: str | os.PathLike[str], *, devices: bool = False) -> st
         folder = os.path.dirname(real)
         if not os.path.isdir(folder):
             raise InputError(f"{name}: there is no folder {folder!r} to write in; make it or choose another.")
-        handle, probe = tempfile.mkstemp(prefix=".newtron-", dir=folder)
+        # Named like a part, and so cleared away with them, should the process be killed just here.
+        handle, probe = tempfile.mkstemp(_PART, os.path.basename(real) + ".", folder)
         os.close(handle)
         os.unlink(probe)
     except ValueError as error:
@@ -73,7 +76,6 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
     _settle(os.path.dirname(real))
 
 
-_PART = ".part"
 # A part that has not been touched for so many seconds was left by a process that is gone.
 _STALE = 60.0
 
