@@ -452,15 +452,46 @@ def test_the_command_without_workers_keeps_where_training_stands(
     assert not model.exists()
 
 
-def test_the_command_on_a_cluster_of_its_own_and_without_one(tmp_path: Path) -> None:
-    frame, target = frame_of("perceptron binary", 300)
-    path = written(frame, tmp_path / "d.parquet")
-    asked = ("fit", path, "--target", target, "--output", tmp_path / "m.newtron", "--model", "perceptron")
-    done = command(*asked, "--threads", 1, "--no-refit", "--cluster")
-    assert done.returncode == 0, done.stderr
-    assert "cluster: 1 worker, 1 thread" in done.stderr
-    assert "Traceback" not in done.stderr
-    done = command(*asked, "--cluster", "nowhere")
+def test_the_command_on_a_cluster_of_its_own_and_ctrl_c(tmp_path: Path) -> None:
+    frame, target = frame_of("network binary", 300)
+    path, model = written(frame, tmp_path / "d.parquet"), tmp_path / "m.newtron"
+    words = [
+        "fit",
+        path,
+        "--target",
+        target,
+        "--output",
+        model,
+        "--model",
+        "network",
+        "--hidden",
+        "3",
+        "--threads",
+        "1",
+    ]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "newtron", *map(str, words), "--cluster"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while not Path(f"{model}.checkpoint.network").exists() and running.poll() is None:
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+        said = running.communicate(timeout=120)[1].splitlines()
+    finally:
+        running.kill()
+    assert (running.returncode, model.exists()) == (130, True), said
+    assert said[0].startswith("cluster: 1 worker, 1 thread, ")
+    assert said[1].startswith("newtron: stopping at the next step")
+    assert len(said) == 3  # and nothing of Dask's
+
+
+def test_the_command_names_a_scheduler_that_does_not_answer(tmp_path: Path) -> None:
+    path = written(everything(300), tmp_path / "d.parquet")
+    done = command("fit", path, "--target", "y", "--output", tmp_path / "m.newtron", "--cluster", "nowhere")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no Dask scheduler answers there" in done.stderr
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -68,13 +70,28 @@ def connected(address: str, threads: int | None, scratch: str | None) -> Iterato
                 ) from None
         else:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True))
-            cluster = distributed.LocalCluster(
-                n_workers=thread_count(threads),
-                threads_per_worker=1,
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": ":0"},  # its port is taken even without a dashboard
-                local_directory=folder,
-                silence_logs=logging.CRITICAL,
-            )
+            with _inherited_deafness():
+                cluster = distributed.LocalCluster(
+                    n_workers=thread_count(threads),
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    scheduler_kwargs={"dashboard_address": ":0"},  # its port is taken even without a dashboard
+                    local_directory=folder,
+                    silence_logs=logging.CRITICAL,
+                )
             client = distributed.Client(stack.enter_context(cluster), set_as_default=False)
         yield stack.enter_context(client)
+
+
+@contextmanager
+def _inherited_deafness() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal, and the workers must go on until training has ended: what ignores it
+    when it is started does so for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
