@@ -319,11 +319,14 @@ def test_without_its_scheduler_training_ends_in_a_sentence_at_once(tmp_path: Pat
         while not told.exists():
             assert scheduler.poll() is None
             time.sleep(0.05)
-        with Client(scheduler_file=str(told), timeout=60, set_as_default=False) as client:
+        client = Client(scheduler_file=str(told), timeout=15, set_as_default=False)
+        try:
             rows = ClusterRows(client, path, target, memory=MEMORY, patience=60.0)
             with pytest.raises(ClusterLostError, match="the cluster is lost: its scheduler does not answer any more"):
                 estimator("network regressor", callback=kill).fit_rows(rows, checkpoint=tmp_path / "run")
             assert (tmp_path / "run").stat().st_size > 0
+        finally:
+            client.close(timeout=1)  # or it would look for its scheduler
     finally:
         for process in (scheduler, worker):
             process.kill()
