@@ -97,7 +97,6 @@ def test_every_task_and_model_has_its_report(target: str, model: str) -> None:
         "Predictions on held-out rows",
         "Which columns matter",
         named,
-        *(["Relevance of the columns"] if named == "The network" else []),
         "How training ended",
         "To do it again",
         "The calculus of one row",
