@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
-from speed import fitting, gradient_pass, growth, least_squares, logistic, mini_batch, small_data  # noqa: E402
+from speed import beyond_memory, fitting, gradient_pass, growth, least_squares, logistic, mini_batch, small_data  # noqa: E402
 from speed.families import FAMILIES, family_named  # noqa: E402
 from speed.family import FLOOR, NEWTRON, Contender, Family, Measurement, Problem, Record, Round, Size  # noqa: E402
 from speed.fitting_report import expected  # noqa: E402
@@ -40,6 +40,10 @@ def tiny(family: Family) -> list[Problem]:
         "fitting": lambda: fitting.Benchmarks().small()[1:],
         "growth": lambda: [growth.Benchmarks()._problem("regressor", "rows", n, n, 3, 2) for n in (1000, 4000)],
         "mini-batch": lambda: [mini_batch.Benchmarks()._problem("friedman", "tiny", (10, 4, 1), 3000, 1e3)],
+        "beyond-memory": lambda: [
+            beyond_memory.Benchmarks()._problem("file", 3000, 1, 0),
+            beyond_memory.Benchmarks()._problem("cluster", 3000, 1, 1),
+        ],
         "small": lambda: [p for p in small_data.Benchmarks().problems(TINY) if p.settings["data"] == "iris"],
         "pass": lambda: [gradient_pass.Benchmarks()._problem(500, (3, 4, k), "float64") for k in (1, 2)],
     }

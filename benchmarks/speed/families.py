@@ -18,6 +18,7 @@ FAMILIES = {
     "small": "speed.small_data",
     "growth": "speed.growth",
     "start": "speed.startup",
+    "beyond-memory": "speed.beyond_memory",
 }
 
 

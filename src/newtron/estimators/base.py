@@ -190,7 +190,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def _train_task(
         self, task: Task, combine: str, n_rows: int, weight: Array | None, path: str | os.PathLike[str] | None
     ) -> None:
-        with self._kept(task, path) as kept:
+        # What is judged between the steps of solvers must not depend on who else is computing just then.
+        with one_blas_thread(), self._kept(task, path) as kept:
             self.members_ = with_shares(self._members(kept), combine, n_rows, weight)
         self.solution_ = self.members_[best_member(self.members_)].solution
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
