@@ -84,12 +84,9 @@ def _scaled_network(columns: int) -> Any:
     )
 
 
-# Every split of power takes long; the first tell enough of 9,568 rows.
-_POWER = {"power": 5}
-
 REGRESSORS = (
     Contender("PerceptronRegressor", lambda columns: PerceptronRegressor(n_jobs=1), "newtron"),
-    Contender("NetworkRegressor", lambda columns: NetworkRegressor(n_jobs=1), "newtron", _POWER),
+    Contender("NetworkRegressor", lambda columns: NetworkRegressor(n_jobs=1), "newtron"),
 )
 CLASSIFIERS = (
     Contender("PerceptronClassifier", lambda columns: PerceptronClassifier(n_jobs=1), "newtron"),
@@ -97,11 +94,11 @@ CLASSIFIERS = (
 )
 PEER_REGRESSORS = (
     Contender("least squares", lambda columns: LinearRegression()),
-    Contender("XGBoost", _of("xgboost", "XGBRegressor", n_jobs=1, random_state=0), "xgboost", _POWER),
-    Contender("LightGBM", _of("lightgbm", "LGBMRegressor", n_jobs=1, random_state=0, verbose=-1), "lightgbm", _POWER),
-    Contender("HistGradientBoosting", lambda columns: HistGradientBoostingRegressor(random_state=0), most=_POWER),
-    Contender("random forest", lambda columns: RandomForestRegressor(random_state=0), most=_POWER),
-    Contender("MLPRegressor", _scaled_network, most=_POWER),
+    Contender("XGBoost", _of("xgboost", "XGBRegressor", n_jobs=1, random_state=0), "xgboost"),
+    Contender("LightGBM", _of("lightgbm", "LGBMRegressor", n_jobs=1, random_state=0, verbose=-1), "lightgbm"),
+    Contender("HistGradientBoosting", lambda columns: HistGradientBoostingRegressor(random_state=0)),
+    Contender("random forest", lambda columns: RandomForestRegressor(random_state=0)),
+    Contender("MLPRegressor", _scaled_network),
     Contender("Gaussian process", _GaussianProcess, most={"yacht": 20, "concrete": 5, "wine": 3, "power": 0}),
 )
 PEER_CLASSIFIERS = (
