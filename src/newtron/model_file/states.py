@@ -182,7 +182,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return len(value) == len(inner) and all(_fits(item, kind) for item, kind in zip(value, inner, strict=True))
     if hint is type(None):
         return value is None
-    if origin is np.ndarray:
+    if origin is np.ndarray or origin is NDArray:  # an alias of its own since NumPy 2.5
         return isinstance(value, np.ndarray)
     if hint is float:
         return isinstance(value, float | np.floating)
