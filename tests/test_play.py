@@ -448,11 +448,21 @@ def test_a_file_comes_through_the_server(server: Server) -> None:
 def test_the_committed_page_was_built_from_the_committed_sources() -> None:
     web = PENGUINS.parents[1] / "web"
     digest = hashlib.sha256()
-    for name in ("package-lock.json", "build.mjs", *sorted(f"src/{path.name}" for path in (web / "src").iterdir())):
+    sources = sorted(f"src/{path.name}" for path in (web / "src").iterdir())
+    for name in ("package-lock.json", "build.mjs", "fonts-license.txt", *sources):
         digest.update(name.encode())
         digest.update((web / name).read_bytes())
     assert built("sources.sha256").strip() == digest.hexdigest(), "run: cd web && npm ci && npm run build"
     assert sum(len(zlib.compress(built(name).encode())) for name in ("page.js", "page.css")) < 350_000
+
+
+def test_the_licence_of_the_fonts_is_beside_them() -> None:
+    families = set(re.findall(r"@font-face\{font-family:(\w+)", built("page.css")))
+    licences = built("LICENSES.txt")
+    assert "SIL OPEN FONT LICENSE Version 1.1 - 26 February 2007" in licences
+    assert "OTHER DEALINGS IN THE FONT SOFTWARE." in licences
+    named = licences.split("Reserved Font Names")[1].split(".")[0]
+    assert families == set(re.findall(r"KaTeX_\w+", named))
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no npm: apt-get install nodejs npm")

@@ -28,11 +28,13 @@ await build({
 });
 // What the build was made from: the tests compare it with web/, so that a forgotten build is seen without Node.
 const hash = createHash("sha256");
-for (const name of ["package-lock.json", "build.mjs", ...readdirSync("src").sort().map((file) => `src/${file}`)]) hash.update(name).update(readFileSync(name));
+for (const name of ["package-lock.json", "build.mjs", "fonts-license.txt", ...readdirSync("src").sort().map((file) => `src/${file}`)]) hash.update(name).update(readFileSync(name));
 writeFileSync(`${out}/sources.sha256`, `${hash.digest("hex")}\n`);
 const inside = ["katex", "d3-contour", "d3-array", "internmap"];
 const licences = inside.map((name) => {
   const { version, license } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, "utf8"));
   return `${name} ${version} (${license})\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}\n`;
 });
+// The package of KaTeX names only the licence of its code; that of its fonts stands inside the font files.
+licences.splice(1, 0, `The fonts of katex (OFL-1.1)\n\n${readFileSync("fonts-license.txt", "utf8").trim()}\n`);
 writeFileSync(`${out}/LICENSES.txt`, licences.join(`\n${"-".repeat(78)}\n\n`));
