@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import newtron
-from newtron.cli.words import plus_minus
 from newtron.model_file import load_bundle
 from newtron.table import read_table
+from newtron.words import plus_minus
 
 ROOT = Path(__file__).resolve().parents[1]
 PENGUINS = ROOT / "examples" / "penguins.csv"

@@ -60,7 +60,7 @@ def _abandon_output() -> None:
 
 
 def _stop(sentence: str, code: int) -> int:
-    from newtron.cli.words import clean
+    from newtron.words import clean
 
     print(f"newtron: {clean(sentence)}", file=sys.stderr)
     return code

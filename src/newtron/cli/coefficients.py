@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from newtron.cli.screen import Screen
-from newtron.cli.words import label, number
 from newtron.errors import InputError
 from newtron.estimators.coefficients import feature_names, summary_of
 from newtron.inference.summary import Summary
 from newtron.inference.summary_text import facts, header, rows
 from newtron.model_file import Bundle
+from newtron.words import label, number
 
 _TERMS_SHOWN = 200
 _IN_JSON = (

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.words import number, percent, plus_minus
 from newtron.model_file.fields import a_count, a_flag, a_list, a_number, a_text, an_object, wrong
+from newtron.words import number, percent, plus_minus
 
 BASELINE = "baseline"
 METRICS = {

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from newtron.cli.predict import filled_in, needed_schema
 from newtron.cli.screen import Screen
-from newtron.cli.words import clean, count, strict
 from newtron.errors import InputError
 from newtron.model_file import load_bundle
 from newtron.table import Schema, Table, read_table
+from newtron.words import clean, count, strict
 
 if TYPE_CHECKING:
     from newtron.explain import Derivation

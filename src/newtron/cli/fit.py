@@ -202,7 +202,7 @@ def _refit(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
 def _collect_notes(job: Job) -> None:
     """Everything a user should know, once."""
     from newtron.cli.describe import warnings_of
-    from newtron.cli.words import capital
+    from newtron.words import capital
 
     found = [*map(str, job.table.notes), *warnings_of(job.whole), *job.notes]
     every = [*job.trained.values(), *([job.refit] if job.refit else [])]

@@ -16,12 +16,12 @@ from newtron.cli.fit import Job
 from newtron.cli.fit_files import job_on
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
-from newtron.cli.words import count
 from newtron.errors import InputError
 from newtron.parallel import thread_count
 from newtron.rows.dask_engine import dask_needed
 from newtron.rows.distributed import ClusterLostError
 from newtron.table.cluster_rows import ClusterRows
+from newtron.words import count
 
 # Seconds until a scheduler must have answered.
 _ANSWER = 10.0

@@ -16,11 +16,11 @@ from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
 from newtron.cli.split import FEWEST
 from newtron.cli.stages import RESCUE_ALPHA, Columns, check_penalty, train
-from newtron.cli.words import count, seconds
 from newtron.errors import InputError
 from newtron.table.file_rows import FileRows, TableRows
 from newtron.table.files import TableFiles, is_streamable, is_text_file
 from newtron.table.table import Table
+from newtron.words import count, seconds
 
 if TYPE_CHECKING:
     import pyarrow as pa

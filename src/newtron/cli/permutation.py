@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.compare import score_model
-from newtron.cli.words import clean, number
 from newtron.table.schema import Schema
+from newtron.words import clean, number
 
 Array = NDArray[np.float64]
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from newtron.cli.compare import METRICS, Score, score_model
 from newtron.cli.fit_files import is_large, memory_of
-from newtron.cli.words import clean, count, label, number, percent
 from newtron.errors import InputError
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
 from newtron.table import Schema, Table, read_table
+from newtron.words import clean, count, label, number, percent
 
 _BLOCK = 10_000  # rows of text made at a time
 

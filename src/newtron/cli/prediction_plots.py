@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.plots import Series, plot
-from newtron.cli.words import count, percent
 from newtron.errors import InputError
+from newtron.words import count, percent
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from newtron.cli.interrupt import Interrupts
-from newtron.cli.words import clean, count, number, seconds
+from newtron.words import clean, count, number, seconds
 
 if TYPE_CHECKING:
     from newtron.solvers import Progress

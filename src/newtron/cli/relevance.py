@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from newtron.cli.words import percent
+from newtron.words import percent
 
 _SHOWN = 30
 EXPLANATION = (

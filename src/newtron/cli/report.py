@@ -26,10 +26,10 @@ from newtron.cli.prediction_plots import intervals, numbers, reliability, roc
 from newtron.cli.relevance import relevance_table
 from newtron.cli.report_style import STYLE
 from newtron.cli.stages import ENDS, Trained, ending
-from newtron.cli.words import clean, count, label, number, percent
 from newtron.errors import InputError
 from newtron.estimators.training import best_member
 from newtron.model_file import Bundle, check_writable, write_whole
+from newtron.words import clean, count, label, number, percent
 
 if TYPE_CHECKING:
     from newtron.cli.fit import Job

@@ -13,10 +13,10 @@ from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
 from newtron.cli.stages import ENDS, ending, sentences, unsaid
-from newtron.cli.words import count, label, listed, number, strict
 from newtron.errors import InputError
 from newtron.model_file import Bundle, load_bundle, separation_to_json, settings_to_json
 from newtron.table import Schema
+from newtron.words import count, label, listed, number, strict
 
 
 def run(options: argparse.Namespace) -> int:

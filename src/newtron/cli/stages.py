@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
-from newtron.cli.words import count, joined, seconds
 from newtron.errors import InputError
 from newtron.estimators import (
     NetworkClassifier,
@@ -26,6 +25,7 @@ from newtron.estimators import (
     PerceptronRegressor,
 )
 from newtron.solvers import Solution, Status
+from newtron.words import count, joined, seconds
 
 # Strength of the penalty that makes separated classes a problem with an answer: that of scikit-learn's
 # default.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from newtron.explain.derivation import LAB, Derivation, Step, Table
 from newtron.explain.rounding import shown
 from newtron.explain.symbols import in_sentence, to_text
 from newtron.explain.tables import MOST_ENTRIES, halves, matrix, shape_text, shown_table
+from newtron.words import clean
 
 # Styles as rich names them.
 TITLE, SECTION, SENTENCE, FORMULA, NUMBERS, HEADER, PLAIN = "bold", "bold cyan", "", "bold", "green", "cyan", ""
@@ -21,7 +21,6 @@ Line = tuple[str, str]
 
 _INDENT = 4
 _NAME_WIDTH = 24
-_UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def render(derivation: Derivation, width: int = 100) -> list[Line]:
@@ -29,7 +28,7 @@ def render(derivation: Derivation, width: int = 100) -> list[Line]:
     width = max(40, width)
     lines: list[Line] = [(derivation.title, TITLE)]
     for sentence in (*derivation.summary, derivation.rounding):
-        lines += _wrapped(in_sentence(sentence, to_text, _safe), width, 0, SENTENCE)
+        lines += _wrapped(in_sentence(sentence, to_text, clean), width, 0, SENTENCE)
     for section in derivation.told:
         lines += [("", PLAIN), (f"── {section.title} ".ljust(width, "─"), SECTION)]
         for number, step in enumerate(section.steps):
@@ -37,10 +36,6 @@ def render(derivation: Derivation, width: int = 100) -> list[Line]:
                 lines.append(("", PLAIN))
             lines += _step(step, width)
     return [(text.rstrip(), style) for text, style in lines]
-
-
-def _safe(text: str) -> str:
-    return "".join(c if unicodedata.category(c) not in _UNSHOWN else c.encode("unicode_escape").decode() for c in text)
 
 
 def _wrapped(text: str, width: int, indent: int, style: str, hanging: int = 0) -> list[Line]:
@@ -52,7 +47,7 @@ def _wrapped(text: str, width: int, indent: int, style: str, hanging: int = 0) -
 
 
 def _step(step: Step, width: int) -> list[Line]:
-    lines = _wrapped(in_sentence(step.sentence, to_text, _safe), width, 2, SENTENCE)
+    lines = _wrapped(in_sentence(step.sentence, to_text, clean), width, 2, SENTENCE)
     lines += _equations(step, width)
     if step.table is not None:
         lines += _table(step.table, step, width)
@@ -146,7 +141,7 @@ def _aligned(header: list[str], cells: list[str]) -> list[str]:
 
 def _names(names: list[str], room: int) -> list[str]:
     most = max(4, min(_NAME_WIDTH, room))
-    return [name if len(name) <= most else name[: most - 1] + "…" for name in map(_safe, names)]
+    return [name if len(name) <= most else name[: most - 1] + "…" for name in map(clean, names)]
 
 
 def _matrices(step: Step, width: int) -> list[Line]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from newtron.words import clean
+
 if TYPE_CHECKING:
     from newtron.inference.summary import Summary
 
@@ -33,14 +35,14 @@ def rows(summary: Summary) -> Iterator[tuple[str | None, list[list[str]]]]:
         for j, term in enumerate(summary.terms):
             i = number * n + j
             error = float(summary.standard_errors[i])
-            row = [_plain(term), amount(summary.estimates[i])]
+            row = [clean(term), amount(summary.estimates[i])]
             if math.isnan(error):
                 row += ["not estimable", *(["-", "-"] if tested else []), "-", "-"]
             else:
                 tests = [_statistic(summary.statistics[i]), probability(summary.p_values[i])] if tested else []
                 row += [amount(error), *tests, *map(amount, summary.intervals[i])]
             cells.append(row)
-        yield (_plain(output) if len(summary.outputs) > 1 else None), cells
+        yield (clean(output) if len(summary.outputs) > 1 else None), cells
 
 
 def facts(summary: Summary) -> list[str]:
@@ -75,8 +77,8 @@ def facts(summary: Summary) -> list[str]:
 
 def as_text(summary: Summary) -> str:
     """Title, trouble, facts, table, aliases, notes."""
-    lines = [_plain(summary.title)]
-    lines += textwrap.wrap(_plain(summary.trouble), _WIDTH, initial_indent="! ", subsequent_indent="  ")
+    lines = [clean(summary.title)]
+    lines += textwrap.wrap(clean(summary.trouble), _WIDTH, initial_indent="! ", subsequent_indent="  ")
     lines += [part for fact in facts(summary) for part in textwrap.wrap(fact, _WIDTH, subsequent_indent="  ")]
     tables = list(rows(summary))
     head = header(summary)
@@ -91,11 +93,11 @@ def as_text(summary: Summary) -> str:
     if summary.aliases:
         lines += ["", "dependent columns:"]
         for alias in summary.aliases:
-            lines += textwrap.wrap(_plain(alias), _WIDTH, initial_indent="  ", subsequent_indent="    ")
+            lines += textwrap.wrap(clean(alias), _WIDTH, initial_indent="  ", subsequent_indent="    ")
     if summary.notes:
         lines.append("")
     for note in summary.notes:
-        lines += textwrap.wrap(_plain(note), _WIDTH)
+        lines += textwrap.wrap(clean(note), _WIDTH)
     return "\n".join(lines)
 
 
@@ -112,9 +114,9 @@ def as_html(summary: Summary) -> str:
         return f'<tr><th style="text-align:left">{name}</th>' + "".join(f"<{tag}{style}>{v}</{tag}>" for v in rest)
 
     head = header(summary)
-    parts = [f"<p><b>{html.escape(_plain(summary.title))}</b></p>"]
+    parts = [f"<p><b>{html.escape(clean(summary.title))}</b></p>"]
     if summary.trouble:
-        parts.append(f"<p><b>{html.escape(_plain(summary.trouble))}</b></p>")
+        parts.append(f"<p><b>{html.escape(clean(summary.trouble))}</b></p>")
     parts += ["<p>", "<br>".join(html.escape(fact) for fact in facts(summary)), "</p>", "<table><thead>"]
     parts += [cells("th", head), "</tr></thead><tbody>"]
     for heading, table in rows(summary):
@@ -123,9 +125,9 @@ def as_html(summary: Summary) -> str:
         parts += [cells("td", row) + "</tr>" for row in table]
     parts.append("</tbody></table>")
     if summary.aliases:
-        items = "".join(f"<li>{html.escape(_plain(alias))}</li>" for alias in summary.aliases)
+        items = "".join(f"<li>{html.escape(clean(alias))}</li>" for alias in summary.aliases)
         parts.append(f"<p>dependent columns:</p><ul>{items}</ul>")
-    parts += [f"<p>{html.escape(_plain(note))}</p>" for note in summary.notes]
+    parts += [f"<p>{html.escape(clean(note))}</p>" for note in summary.notes]
     return "".join(parts)
 
 
@@ -146,11 +148,6 @@ def probability(p: float) -> str:
     if p < 1e-300:
         return "<1e-300"
     return f"{p:.4f}" if p >= 1e-4 else f"{p:.1e}"
-
-
-def _plain(text: str) -> str:
-    """Text from a file on one line: control characters and the like as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _short(name: str) -> str:

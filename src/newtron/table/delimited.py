@@ -19,7 +19,8 @@ from newtron.errors import InputError
 from newtron.table.cells import clean_text, parse_comma_numbers, parse_numbers
 from newtron.table.dialect import Dialect, detect_dialect
 from newtron.table.encoding import to_utf8
-from newtron.table.table import Table, check_finite, check_names, count, show
+from newtron.table.table import Table, check_finite, check_names, show
+from newtron.words import count
 
 if TYPE_CHECKING:
     import pyarrow as pa

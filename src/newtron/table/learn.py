@@ -23,8 +23,9 @@ from newtron.table.cells import (
     plain,
 )
 from newtron.table.schema import Column, Schema, Target
-from newtron.table.table import Table, count, show, suggest
+from newtron.table.table import Table, show, suggest
 from newtron.table.target import almost_numbers, learn_target
+from newtron.words import count
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from newtron.errors import InputError
+from newtron.words import joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,14 +82,8 @@ class Table:
         if len(indices) > _ROWS_SHOWN:
             listed = ", ".join(numbers) + f" and {len(indices) - _ROWS_SHOWN:,} more"
         else:
-            listed = join_words(numbers)
+            listed = joined(numbers)
         return f"{self.path}, {'row' if len(indices) == 1 else 'rows'} {listed}, column {column!r}"
-
-
-def join_words(words: Iterable[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def show(value: Any) -> str:
@@ -96,11 +91,6 @@ def show(value: Any) -> str:
     if isinstance(value, str):
         return repr(value if len(value) <= _CELL_SHOWN else value[:_CELL_SHOWN] + "...")
     return str(value)
-
-
-def count(number: int, thing: str, plural: str | None = None) -> str:
-    """'1 row', '1,234 rows'."""
-    return f"{number:,} {thing if number == 1 else plural or thing + 's'}"
 
 
 def suggest(name: str, names: Sequence[str]) -> str:

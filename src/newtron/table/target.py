@@ -21,7 +21,8 @@ from newtron.table.cells import (
     plain,
 )
 from newtron.table.schema import ClassLabel, Target, Task
-from newtron.table.table import Table, count, join_words, show
+from newtron.table.table import Table, show
+from newtron.words import count, joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +77,7 @@ def decide_target(
     rare = [show(v) for v, times in zip(labels, counts, strict=True) if times == 1]
     if rare:
         noun, verb = ("class", "is") if len(rare) == 1 else ("classes", "are each")
-        warnings.append(f"the {noun} {join_words(rare[:5])} of {name!r} {verb} in one row only: too few to learn from.")
+        warnings.append(f"the {noun} {joined(rare[:5])} of {name!r} {verb} in one row only: too few to learn from.")
     return Target(name, "classification", classes, why), warnings
 
 

@@ -1,4 +1,7 @@
-"""How things are said: names, numbers, endings. Nothing here needs more than the standard library."""
+"""How things are said, everywhere: names, numbers, plurals, commands. The standard library alone is needed.
+
+Numbers are formatted with "z", so that what rounds to zero is "0" and never "-0".
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def clean(text: str) -> str:
-    """Text from a file as a terminal may be shown it: control characters as escapes."""
+    """Text from the data as it may be shown on a screen or a page: control characters, marks that turn the direction of
+    writing and the like as escapes."""
     return "".join(c if unicodedata.category(c) not in _UNSHOWN else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -19,20 +23,20 @@ def number(value: float | None) -> str:
     """Four digits; a dash where there is no number."""
     if value is None or math.isnan(value):
         return "-"
-    return f"{value:.4g}" if abs(value) < 1e4 or abs(value) >= 1e7 else f"{value:,.0f}"
+    return f"{value:z.4g}" if abs(value) < 1e4 or abs(value) >= 1e7 else f"{value:z,.0f}"
 
 
 def percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100.0 * value:.1f} %"
+    return "-" if math.isnan(value) else f"{100.0 * value:z.1f} %"
 
 
 def plus_minus(value: float, error: float) -> str:
     """The error to two digits, the value to the same place: 0.0154 ± 0.0046, 840 ± 700."""
     if not (math.isfinite(value) and 1e-4 <= error < 1e7 and abs(value) < 1e9):
-        return f"{value:.3g} ± {error:.2g}"
+        return f"{value:z.3g} ± {error:z.2g}"
     places = 1 - math.floor(math.log10(error))
     shown = max(places, 0)
-    return f"{round(value, places):,.{shown}f} ± {round(error, places):,.{shown}f}"
+    return f"{round(value, places):z,.{shown}f} ± {round(error, places):z,.{shown}f}"
 
 
 def seconds(value: float) -> str:
@@ -40,6 +44,7 @@ def seconds(value: float) -> str:
 
 
 def count(n: int, thing: str, plural: str | None = None) -> str:
+    """'1 row', '1,234 rows'."""
     return f"{n:,} {thing if n == 1 else plural or thing + 's'}"
 
 
