@@ -9,19 +9,38 @@ from typing import Any
 
 from newtron.errors import InputError
 
+_SHOWN = 60
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: its repr, cut where it is long. Python writes no whole number of more than some
+    thousand digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _is_finite(value: Any) -> bool:
+    """Is it a real number that a float can hold?"""
+    try:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number or a fraction beyond the largest float
+        return False
+
 
 def check_number(
     name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
 ) -> float:
     """A finite real number > above, >= least and < below."""
-    good = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not (good and value > above and value >= least and value < below):
+    if not (_is_finite(value) and value > above and value >= least and value < below):
         limits = [
             f"{word} {limit:g}"
             for word, limit in (("above", above), ("at least", least), ("below", below))
             if math.isfinite(limit)
         ]
-        raise InputError(f"{name}={value!r} must be a finite number{' ' if limits else ''}{' and '.join(limits)}.")
+        raise InputError(f"{name}={shown(value)} must be a finite number{' ' if limits else ''}{' and '.join(limits)}.")
     return float(value)
 
 
@@ -31,14 +50,14 @@ def check_penalty(value: Any, rules: Iterable[str]) -> float | str:
         if value in tuple(rules):
             return value
         known = " or ".join(map(repr, rules))
-        raise InputError(f"alpha={value!r} must be a number, 0 or more, or {known}.")
+        raise InputError(f"alpha={shown(value)} must be a number, 0 or more, or {known}.")
     return check_number("alpha", value, least=0.0)
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """A whole number, at least `least`."""
     if not is_count(value, least):
-        raise InputError(f"{name}={value!r} must be a whole number, {least} or more.")
+        raise InputError(f"{name}={shown(value)} must be a whole number, {least} or more.")
     return int(value)
 
 
@@ -49,7 +68,7 @@ def is_count(value: Any, least: int = 1) -> bool:
 def check_flag(name: str, value: Any) -> bool:
     """True or False, NumPy's too."""
     if type(value).__name__ not in ("bool", "bool_"):
-        raise InputError(f"{name}={value!r} must be True or False.")
+        raise InputError(f"{name}={shown(value)} must be True or False.")
     return bool(value)
 
 
@@ -57,5 +76,5 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """One of some names."""
     known = tuple(choices)
     if not (isinstance(value, str) and value in known):
-        raise InputError(f"{name}={value!r} is not known: choose one of {', '.join(map(repr, known))}.")
+        raise InputError(f"{name}={shown(value)} is not known: choose one of {', '.join(map(repr, known))}.")
     return value

@@ -47,7 +47,11 @@ def page(state: dict[str, Any]) -> str:
 
     Nothing in the state can end the element that it stands in: "<" is written as its escape.
     """
-    text = json.dumps(state, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    try:
+        text = json.dumps(state, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+        text.encode("utf-8")  # half of a surrogate pair is in no text that a file could hold
+    except (TypeError, ValueError, RecursionError):
+        raise InputError("state must be JSON of finite numbers and Unicode text, not nested deeply.") from None
     if len(text) > _MOST_BYTES:
         raise InputError("This run is too long for one file: take fewer steps or rows.")
     return _PAGE.replace("{style}", built(STYLE)).replace("{module}", built(MODULE)).replace("{state}", text)

@@ -21,7 +21,8 @@ CURVE, GRID, SURFACE, LEVELS = 121, 36, 33, 14
 def window(values: Array, margin: float = 0.12) -> tuple[float, float]:
     """From the smallest to the largest number and a little more; never empty."""
     low, high = np.clip([float(values.min()), float(values.max())], -1e100, 1e100).tolist()
-    space = margin * (high - low) or 0.5
+    # Beside large numbers a half is nothing.
+    space = margin * (high - low) or 0.5 * max(1.0, 1e-9 * abs(high))
     return low - space, high + space
 
 

@@ -18,7 +18,7 @@ from newtron.network import Network
 from newtron.objective import TrainingObjective
 from newtron.play.datasets import Data
 from newtron.rows import ArrayRows
-from newtron.settings import check_choice, check_count, check_flag, check_number
+from newtron.settings import check_choice, check_count, check_flag, check_number, shown
 from newtron.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
 
 Array = NDArray[np.floating]
@@ -48,15 +48,14 @@ def method_from(value: Any) -> Method:
     name = check_choice("solver", given.get("solver"), SOLVERS)
     steps = check_count("steps", given.get("steps", 40))
     if steps > MOST_STEPS:
-        raise InputError(f"steps={steps} is more than the page keeps: at most {MOST_STEPS}.")
+        raise InputError(f"steps={shown(steps)} is more than the page keeps: at most {MOST_STEPS}.")
     return Method(SOLVERS[name](given), steps)
 
 
 def _descent(given: dict[str, Any]) -> Solver:
     rate = given.get("rate", 0.5)
     momentum = check_number("momentum", given.get("momentum", 0.0), least=0.0, below=1.0)
-    if rate is not None:
-        check_number("rate", rate, above=0.0)
+    rate = None if rate is None else check_number("rate", rate, above=0.0)
     return GradientDescent(learning_rate=rate, momentum=momentum)
 
 
@@ -162,13 +161,15 @@ class Problem:
     def row_from(self, value: Any) -> int:
         row = check_count("row", value, least=0)
         if row >= self.data.X.shape[0]:
-            raise InputError(f"row={row} is not there: the rows are 0 to {self.data.X.shape[0] - 1}.")
+            raise InputError(f"row={shown(row)} is not there: the rows are 0 to {self.data.X.shape[0] - 1}.")
         return row
 
     def parameter_from(self, name: str, value: Any) -> int:
         index = check_count(name, value, least=0)
         if index >= self.network.n_params:
-            raise InputError(f"{name}={index} is not there: the parameters are 0 to {self.network.n_params - 1}.")
+            raise InputError(
+                f"{name}={shown(index)} is not there: the parameters are 0 to {self.network.n_params - 1}."
+            )
         return index
 
     def start(self, given: Any) -> Array:
@@ -178,7 +179,7 @@ class Problem:
             return self.params_from("start", given["params"])
         seed = check_count("seed", given.get("seed", 0), least=0)
         if seed >= 2**32:
-            raise InputError(f"seed={seed} must be below 4294967296.")
+            raise InputError(f"seed={shown(seed)} must be below 4294967296.")
         return self.network.start(np.random.default_rng(seed), np.zeros(self.network.n_outputs))
 
 
@@ -198,7 +199,9 @@ def problem_from(data: Data, value: Any) -> Problem:
         raise InputError(f"hidden must be a list of at most {MOST_LAYERS} widths.")
     for width in hidden:
         if check_count("hidden", width) > MOST_UNITS:
-            raise InputError(f"hidden={width} is more than the page can draw: at most {MOST_UNITS} units a layer.")
+            raise InputError(
+                f"hidden={shown(width)} is more than the page can draw: at most {MOST_UNITS} units a layer."
+            )
     k = data.y.shape[1]
     name = given.get("loss")
     loss = loss_for(data.task, None if data.task == "regression" else name and check_choice("loss", name, LOSSES), k)

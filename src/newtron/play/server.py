@@ -4,20 +4,28 @@ What a stranger's web page could try is refused before anything is computed: the
 Host must be this server (against DNS rebinding); an Origin, where the browser sends one, must be this server's own;
 and every question needs the token of this run, which is compared in constant time. A Content-Security-Policy lets the
 page load nothing from elsewhere.
+
+Nobody can hold the server up: so many connections and no more are open at once, and each must send what it asks within
+a time. Whatever goes wrong is answered by a sentence.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
+import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from newtron.play.export import MODULE, STYLE, built
 
@@ -28,6 +36,10 @@ HOST = "127.0.0.1"
 MOST_MESSAGE = 8 * 2**20
 # How often a page is told that the server is there, in seconds.
 _PULSE = 5.0
+# A browser opens six connections to a server. In seconds: until a request's head must have come, and then its body.
+MOST_CONNECTIONS = 64
+_HEAD_WITHIN, _BODY_WITHIN = 60.0, 120.0
+_MOST_DIGITS = 15  # of a length that is worth reading as a number
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src data:; img-src 'self' data: "
@@ -66,10 +78,12 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS
 
     def __init__(self, session: Session | Callable[[], Session], port: int = 0) -> None:
         super().__init__((HOST, port), _Handler)
         self.token, self.closing = secrets.token_urlsafe(24), threading.Event()
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self._made, self._session = threading.Event(), None if callable(session) else session
         if callable(session):
             threading.Thread(target=self._make, args=(session,), daemon=True).start()
@@ -98,10 +112,55 @@ class Server(ThreadingHTTPServer):
         # Behind the #, where it is sent to no server and stands in no log.
         return f"{self.origin}/#token={self.token}"
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Starts a thread for a connection, or refuses it where there are too many."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        with suppress(OSError):
+            request.settimeout(0.1)
+            request.recv(65536)  # what is not read would take the answer with it when the connection is closed
+            request.sendall(_BUSY)
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is no error; anything else is ours, and is shown."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
+
+
+def _error(sentence: str) -> bytes:
+    return json.dumps({"error": sentence}).encode("utf-8")
+
+
+_FULL = _error(f"More than {MOST_CONNECTIONS} connections are open: close some of the page's tabs.")
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_FULL), _FULL)
+)
+
+
+class _Timed(io.RawIOBase):
+    """What a connection sends, until a moment that can be moved: a socket's own timeout begins anew with every byte."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self.until = connection, 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.until - monotonic()
+        if left <= 0.0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -110,13 +169,34 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "newtron", ""
     timeout = 60
 
+    def setup(self) -> None:
+        super().setup()
+        self._timed = _Timed(self.connection)
+        self.rfile = io.BufferedReader(self._timed)
+
+    def handle_one_request(self) -> None:
+        self._timed.until, self._begun = monotonic() + _HEAD_WITHIN, False
+        try:
+            super().handle_one_request()
+        except OSError:  # the browser has gone, or is too slow
+            raise
+        except Exception:  # a defect, and whoever asked waits all the same
+            traceback.print_exc(file=sys.stderr)
+            self.close_connection = True
+            if not self._begun:
+                from newtron.play.session import DEFECT
+
+                self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
+
     def log_message(self, format: str, *args: Any) -> None:
         """The terminal belongs to the command."""
 
     # --- requests ---
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
+        path = self.path.partition("?")[0]
+        if self.headers.get("Content-Length", "0") != "0":
+            self.close_connection = True  # nobody reads what follows
         if not self._is_ours():
             return
         if path == "/api/alive":
@@ -129,25 +209,30 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     def do_POST(self) -> None:
-        parts = urlsplit(self.path)
+        path, _, query = self.path.partition("?")
         if not (self._is_ours() and self._may_ask()):
             return
-        if parts.path == "/api/ask":
+        if path == "/api/ask":
             content = self._body(MOST_MESSAGE, "message")
             if content is not None:
                 self._answer(self._ask(content))
-        elif parts.path == "/api/open":
+        elif path == "/api/open":
             from newtron.play.session import MOST_FILE
 
             content = self._body(MOST_FILE, "file")
             if content is not None:
-                name = parse_qs(parts.query).get("name", ["data.csv"])[0]
+                name = parse_qs(query).get("name", ["data.csv"])[0]
                 self._answer(self._open(Path(unquote(name)).name or "data.csv", content))
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     def _is_ours(self) -> bool:
         """Is it this server that the browser means, and this server's own page that asks?"""
+        if any(len(self.headers.get_all(name, ())) > 1 for name in ("Host", "Origin", "Content-Length")) or (
+            "Transfer-Encoding" in self.headers
+        ):
+            self._refuse(HTTPStatus.BAD_REQUEST, "The request says something twice, or not how long it is.")
+            return False
         origins = {self.server.origin, f"http://localhost:{self.server.server_port}"}
         hosts = {origin.removeprefix("http://") for origin in origins}
         origin = self.headers.get("Origin")
@@ -171,18 +256,24 @@ class _Handler(BaseHTTPRequestHandler):
         if not (length.isascii() and length.isdigit()):
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "The length of the request is missing.")
             return None
-        if int(length) > most:
+        size = int(length[-_MOST_DIGITS:]) if not length[:-_MOST_DIGITS].strip("0") else 10**_MOST_DIGITS
+        if size > most:
             from newtron.play.session import too_large
 
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(what, int(length), most))
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large(what, size, most))
             return None
-        return self.rfile.read(int(length))
+        self._timed.until = monotonic() + _BODY_WITHIN
+        content = self.rfile.read(size)
+        if len(content) < size:
+            self._refuse(HTTPStatus.BAD_REQUEST, f"The {what} broke off: send it again.")
+            return None
+        return content
 
     # --- answers ---
 
     def _ask(self, content: bytes) -> dict[str, Any]:
         try:
-            message = json.loads(content)
+            message = json.loads(content, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             return {"error": "The message is not JSON."}
         return self.server.session.ask(message)
@@ -198,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
         # What was not read of the request must not be taken for the next one.
         self.close_connection = True
-        self._send(status, json.dumps({"error": sentence}).encode("utf-8"), "application/json")
+        self._send(status, _error(sentence), "application/json")
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self._head(status, kind)
@@ -207,6 +298,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _head(self, status: HTTPStatus, kind: str) -> None:
+        self._begun = True
+        self.connection.settimeout(self.timeout)
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Security-Policy", _POLICY)
@@ -226,3 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b".")
             self.wfile.flush()
             self.server.closing.wait(_PULSE)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

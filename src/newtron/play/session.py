@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import tempfile
 import threading
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,14 +31,15 @@ from newtron.play.problem import Problem, mapping, method_from, problem_from
 from newtron.play.program import program
 from newtron.play.runs import finite, run, to_json
 from newtron.play.story import latex, story, symbol
-from newtron.settings import check_choice, check_count
+from newtron.settings import check_choice, check_count, check_number, shown
 from newtron.table import Table
 
 Array = NDArray[np.floating]
 
 # The source of rows that were given to `begin`, and the largest file, in bytes.
 ROWS, MOST_FILE = "rows", 50 * 2**20
-_KEPT = 8
+# Of what the page chose last so much is kept: columns of files as numbers, files, and bytes of files together.
+_KEPT, _KEPT_FILES, _KEPT_BYTES = 8, 8, 2 * MOST_FILE
 # What the page shows first, as it asks for it (DEFAULT_SETUP in web/src/app.js).
 FIRST_SETUP: dict[str, Any] = {
     "data": {"source": "clouds"},
@@ -55,6 +58,9 @@ class Session:
     def __init__(self) -> None:
         self._tables: dict[str, tuple[str, Table]] = {}
         self._targets: dict[str, str] = {}
+        self._added = 0
+        self._opened: dict[str, int] = {}  # bytes of the files that the page sent, the oldest first
+        self._opening = threading.Lock()
         self._rows: Data | None = None
         self._beginning: dict[str, Any] = {"setup": None, "fitted": None, "note": ""}
         self._data: OrderedDict[str, Data] = OrderedDict()
@@ -78,7 +84,8 @@ class Session:
 
         first: the page begins with it.
         """
-        key = f"file:{len(self._tables) + 1}"
+        self._added += 1
+        key = f"file:{self._added}"
         self._tables[key] = (name, table)
         self._targets[key] = target or table.names[-1]
         if first:
@@ -102,7 +109,14 @@ class Session:
         self._beginning["note"] = note
 
     def open(self, name: str, content: bytes) -> dict[str, Any]:
-        """A file that the page sent: read as the command line reads it, and what it holds."""
+        """A file that the page sent: read as the command line reads it, and what it holds.
+
+        One file is read at a time. The files that were sent longest ago are given up for it where there are many.
+        """
+        with self._opening:
+            return _answered(lambda: self._open(name, content))
+
+    def _open(self, name: str, content: bytes) -> dict[str, Any]:
         from newtron.table import read_table
 
         if len(content) > MOST_FILE:
@@ -116,7 +130,12 @@ class Session:
                 table = read_table(path)
             except InputError as error:
                 return {"error": str(error).replace(str(path), name)}
-        return {"kind": "open", "file": self.columns(self.add(name, replace(table, path=name)))}
+        key = self.add(name, replace(table, path=name))
+        self._opened[key] = len(content)
+        while len(self._opened) > _KEPT_FILES or sum(self._opened.values()) > _KEPT_BYTES:
+            oldest = next(iter(self._opened))
+            del self._opened[oldest], self._tables[oldest], self._targets[oldest]
+        return {"kind": "open", "file": self.columns(key)}
 
     def columns(self, key: str) -> dict[str, Any]:
         """What the page needs to let columns be chosen."""
@@ -126,20 +145,20 @@ class Session:
 
     def ask(self, message: Any) -> dict[str, Any]:
         """The answer to a message; {"error": sentence} where it cannot be answered."""
-        try:
-            given = mapping("message", message)
-            if given.get("kind") == "cancel":
-                self._stop.set()
-                return {"kind": "cancel"}
-            kind = check_choice("kind", given.get("kind"), self._answers)
-            asked, answer = self._prepared
-            if asked and asked == _canonical(given):
-                return answer
-            with self._lock, one_blas_thread(), np.errstate(all="ignore"):
-                self._stop.clear()
-                return {"kind": kind, **self._answers[kind](given)}
-        except InputError as error:
-            return {"error": str(error)}
+        return _answered(lambda: self._ask(message))
+
+    def _ask(self, message: Any) -> dict[str, Any]:
+        given = mapping("message", message)
+        if given.get("kind") == "cancel":
+            self._stop.set()
+            return {"kind": "cancel"}
+        kind = check_choice("kind", given.get("kind"), self._answers)
+        asked, answer = self._prepared
+        if asked and asked == _canonical(given):
+            return answer
+        with self._lock, one_blas_thread(), np.errstate(all="ignore"):
+            self._stop.clear()
+            return {"kind": kind, **self._answers[kind](given)}
 
     def prepare(self) -> None:
         """Answers the page's first question before it is asked, while the browser starts. Nothing is said of errors:
@@ -159,7 +178,7 @@ class Session:
             titles.insert(0, (ROWS, "Your rows"))
         return {
             "examples": [{"key": key, "title": title} for key, title in titles],
-            "files": [self.columns(key) for key in self._tables],
+            "files": [self.columns(key) for key in list(self._tables)],
             **self._beginning,
         }
 
@@ -249,10 +268,9 @@ class Session:
             return self._rows
         if not isinstance(source, str) or not source.startswith("file:"):
             return example(source)  # type: ignore[arg-type]
-        if source not in self._tables:
+        if (table := self._tables.get(source, ("", None))[1]) is None:
             raise InputError("This file is no longer open: choose it again.")
-        table = self._tables[source][1]
-        target = data.get("target", self._targets[source])
+        target = data.get("target", self._targets.get(source))
         inputs = data.get("inputs")
         names = isinstance(inputs, list) and all(isinstance(name, str) for name in inputs)
         if not isinstance(target, str) or not (inputs is None or names):
@@ -266,6 +284,22 @@ class Session:
         return self._data[key]
 
 
+DEFECT = "newtron cannot answer this, which is a fault of newtron's own: its traceback is on standard error."
+
+
+def _answered(answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer, or {"error": sentence}: whatever happens, the page is told, and the next question is answered."""
+    try:
+        return answer()
+    except InputError as error:
+        return {"error": str(error)}
+    except RecursionError:
+        return {"error": "The message is nested too deeply."}
+    except Exception:  # a defect, and the page waits all the same; who looks for it finds where it arose
+        traceback.print_exc(file=sys.stderr)
+        return {"error": DEFECT}
+
+
 def _canonical(message: dict[str, Any]) -> str:
     return json.dumps(message, sort_keys=True)
 
@@ -273,24 +307,29 @@ def _canonical(message: dict[str, Any]) -> str:
 def too_large(what: str, size: int, most: int) -> str:
     """The sentence on a file or message of so many bytes."""
     return (
-        f"This {what} has {size / 2**20:,.0f} MB; the page takes up to {most // 2**20} MB. "
+        f"This {what} has {size // 2**20:,} MB; the page takes up to {most // 2**20} MB. "
         "Train on the whole file with 'newtron fit', or open a part of its rows here."
     )
 
 
 def as_json(answer: dict[str, Any]) -> str:
-    """An answer as text. Numbers that are not finite, which a run that diverges may end in, become null."""
+    """An answer as text that UTF-8 can hold. Numbers that are not finite, which a run that diverges may end in, become
+    null, and halves of surrogate pairs, which a message may hold, question marks."""
     try:
-        return json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode("utf-8")
     except ValueError:
-        return json.dumps(_cleaned(answer), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(_cleaned(answer), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text
 
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _cleaned(part) for name, part in value.items()}
+        return {_cleaned(name): _cleaned(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_cleaned(part) for part in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -307,15 +346,17 @@ def _axes(given: dict[str, Any], problem: Problem) -> tuple[int, int]:
     if not isinstance(axes, list) or len(axes) != 2 or axes[0] == axes[1]:
         raise InputError("axes must name two different inputs.")
     if max(check_count("axes", axis, least=0) for axis in axes) >= p:
-        raise InputError(f"axes={axes} is not there: the inputs are 0 to {p - 1}.")
+        raise InputError(f"axes={shown(axes)} is not there: the inputs are 0 to {p - 1}.")
     return axes[0], axes[1]
 
 
 def _window(value: Any) -> tuple[float, float]:
-    numbers = isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value)
-    if not numbers or not (np.isfinite(value).all() and value[0] < value[1]):
+    if not isinstance(value, list) or len(value) != 2:
         raise InputError("A window must be two finite numbers, the smaller first.")
-    return float(value[0]), float(value[1])
+    low, high = (check_number("window", limit) for limit in value)
+    if not low < high:
+        raise InputError("A window must be two finite numbers, the smaller first.")
+    return low, high
 
 
 def _facts(problem: Problem) -> dict[str, Any]:
