@@ -498,6 +498,56 @@ def test_the_table_is_aligned_and_legible() -> None:
     assert "e-" in text
 
 
+@pytest.mark.parametrize(
+    ("alpha", "covariance", "kind", "head"),
+    [
+        (0.0, None, "confidence", "95 % from"),
+        (5.0, None, "credible", "95 % credible from"),
+        (5.0, "sandwich", "penalised", "95 % penalised from"),
+        (5.0, "HC3", "penalised", "95 % penalised from"),
+    ],
+)
+@pytest.mark.parametrize("model", [PerceptronRegressor, PerceptronClassifier])
+def test_under_a_penalty_the_table_says_what_its_intervals_are_not(
+    model: Any, alpha: float, covariance: str | None, kind: str, head: str
+) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(80, 3))
+    y = X @ [1.0, -1.0, 0.5] + rng.logistic(size=80)
+    if model is PerceptronClassifier:
+        y = y > 0.0
+    summary = model(alpha=alpha, standardize=True).fit(X, y).summary(X, y, covariance=covariance)
+    assert summary.interval_kind == kind
+    for text in (str(summary), summary._repr_html_()):
+        assert head in text
+        assert ("no confidence intervals" in " ".join(text.split())) == (kind != "confidence")
+    assert ("credible" in str(summary)) == (kind == "credible")
+
+
+def test_the_title_names_the_method_and_the_target(tmp_path: Any) -> None:
+    frame = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "price": [1.0, 2.0, 2.5, 4.5], "kind": ["x", "y", "x", "y"]})
+    line = PerceptronRegressor().fit(frame[["a"]], frame["price"])
+    assert str(line.summary()).startswith("Perceptron for regression of price (linear regression, squared error)\n")
+    line.save(tmp_path / "line.newtron")
+    assert str(load(tmp_path / "line.newtron").summary()) == str(line.summary())
+    plain = PerceptronRegressor().fit(frame[["a"]].to_numpy(), frame["price"].to_numpy())
+    assert str(plain.summary()).startswith("Perceptron for regression (linear regression, squared error)\n")
+    several = PerceptronRegressor().fit(frame[["a"]], frame[["price", "a"]])
+    assert several.summary().outputs == ("price", "a")
+    classes = PerceptronClassifier(alpha=1.0).fit(frame[["a"]], frame["kind"])
+    assert (
+        classes.summary().title
+        == "Perceptron for classification of kind (logistic regression): log odds of y against x"
+    )
+
+
+def test_one_of_a_thing_is_singular() -> None:
+    summary = PerceptronRegressor().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 3.0]).summary()
+    assert "t with 1 degree of freedom" in str(summary)
+    constant = PerceptronRegressor(fit_intercept=False).fit([[1.0]], [2.0]).summary()
+    assert "1 row, 1 parameter;" in str(constant)
+
+
 def test_names_are_escaped() -> None:
     data = pd.DataFrame(X, columns=["<script>", "a&b", "bell\x07\n"])
     y = np.where(TARGETS["two classes"] == "yes", "<b>", "\x1b[1m")

@@ -22,6 +22,7 @@ _IN_JSON = (
     "statistics",
     "p_values",
     "intervals",
+    "interval_kind",
     "covariance",
     "coverage",
     "interval_method",
@@ -97,7 +98,8 @@ def _plain(value: Any) -> Any:
 
 def _summary(bundle: Bundle) -> Summary | None:
     try:
-        return summary_of(bundle.estimator, names=names(bundle), classes=_classes(bundle.estimator))
+        target = None if bundle.schema is None else bundle.schema.target.name
+        return summary_of(bundle.estimator, names=names(bundle), classes=_classes(bundle.estimator), target=target)
     except InputError:
         return None
 

@@ -108,8 +108,10 @@ def summary_of(
     intervals: str = "wald",
     names: list[str] | None = None,
     classes: list[str] | None = None,
+    target: str | None = None,
 ) -> Summary:
-    """`summary` of the perceptrons. names, classes: how inputs and classes are called where not as in the model."""
+    """`summary` of the perceptrons. names, classes, target: how inputs, classes and the one target are called where not
+    as in the model."""
     check_is_fitted(model)
     check_number("coverage", coverage, above=0.0)
     if not coverage < 1.0:
@@ -130,7 +132,7 @@ def summary_of(
         numbers = None if kind != "cluster" else _group_numbers(groups, rows.objective.rows.n_rows)
         params = model.members_[0].params
         sums = scores(rows.objective, params, found, kind, rows.class_factor, numbers)
-    fitted = _fitted(model, information, names, classes, kind)
+    fitted = _fitted(model, information, names, classes, target, kind)
     if intervals == "profile":
         assert rows is not None
         fitted = replace(fitted, profile=_profile(model, rows, coverage))
@@ -277,15 +279,21 @@ def _is_separated(model: Any) -> bool:
 
 
 def _fitted(
-    model: Any, information: Information, names: list[str] | None, classes: list[str] | None, kind: str
+    model: Any,
+    information: Information,
+    names: list[str] | None,
+    classes: list[str] | None,
+    target: str | None,
+    kind: str,
 ) -> Fitted:
     member = model.members_[0]
     solution, scaling = member.solution, model.scaling_
     W, b = model._weights_in_units()
     intercept = member.network.intercept
     regression = model._task == "regression"
+    targets = getattr(model, "_targets", ()) if target is None else (target,)
     if regression:
-        outputs = [f"target {i + 1}" for i in range(W.shape[1])]
+        outputs = list(targets) if len(targets) == W.shape[1] else [f"target {i + 1}" for i in range(W.shape[1])]
     else:
         outputs = [str(c) for c in model.classes_.tolist()] if classes is None else classes
     weighted = getattr(model, "class_weight", None) is not None and kind in FROM_THE_FIT
@@ -299,6 +307,7 @@ def _fitted(
         y_scale=scaling.y_scale,
         terms=tuple(feature_names(model) if names is None else names),
         outputs=tuple(outputs),
+        targets=tuple(targets),
         trouble="" if solution.converged else solution.sentence,
         determined=solution.status is not Status.UNBOUNDED and not _is_separated(model),
         firth=is_firth(model),

@@ -46,6 +46,7 @@ def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
     estimator.n_features_in_ = rows.n_features
     estimator.__dict__.pop("feature_names_in_", None)
     estimator._one_column = True
+    estimator._targets = (target.name,)
     seen: StreamedRows = rows
     if target.task == "classification":
         estimator.classes_ = classes = np.array(target.classes)

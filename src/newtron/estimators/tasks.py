@@ -34,6 +34,13 @@ from newtron.settings import check_number
 Array = NDArray[np.floating]
 
 
+def _names_of(y: Any) -> tuple[str, ...]:
+    """What the targets are called, where a series or a frame says it."""
+    columns = getattr(y, "columns", None)
+    names: list[Any] = [getattr(y, "name", None)] if columns is None else list(columns)
+    return tuple(names) if all(isinstance(name, str) and name for name in names) else ()
+
+
 class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
     """Targets are numbers, one column or several."""
 
@@ -56,6 +63,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one
         sentence, when the end is not an optimum.
         """
+        self._targets = _names_of(y)
         X, y = self._validated(X, y, multi_output=True, y_numeric=True)
         weight = self._weights(X, sample_weight)
         Y = np.asarray(y, dtype=np.float64)
@@ -158,6 +166,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one
         sentence, when the end is not an optimum, separated classes among the reasons.
         """
+        self._targets = _names_of(y)
         X, y = self._validated(X, y)
         Y, weight = self._encoded(y, X.dtype, self._weights(X, sample_weight))
         self._train(X, Y, weight, loss_for("classification", self.loss, Y.shape[1]), checkpoint)

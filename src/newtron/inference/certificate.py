@@ -13,6 +13,7 @@ from typing import Any
 
 from newtron.inference.endpoint import METHODS, Curvature
 from newtron.solvers import Solution, Status
+from newtron.words import count
 
 # Ends whose objectives differ by no more than this share are one minimum: solvers tell no finer by values.
 _SAME = 1e-9
@@ -120,7 +121,7 @@ class Certificate:
         found = [self.sentence, self._meaning()]
         if self.starts > 1:
             found.append(
-                f"{self.starts_at_best} of {self.starts} starts reached the lowest objective found, {self.value:.6g}."
+                f"{self.starts_at_best} of {self.starts} starts reached the lowest objective found, {self.value:z.6g}."
             )
         return [sentence for sentence in [*found, self._gap(), self._numbers()] if sentence]
 
@@ -128,7 +129,7 @@ class Certificate:
         if self.convex:
             return self._meaning_convex()
         many = self.used > 1
-        n = f"{self.flat_directions} direction{'' if self.flat_directions == 1 else 's'}"
+        n = count(self.flat_directions, "direction")
         return {
             "minimum": f"{'Each member' if many else 'It'} ended where the gradient is zero to the tolerance and "
             "every direction curves upwards: a local minimum. That no lower one exists elsewhere is not proved.",
@@ -176,12 +177,12 @@ class Certificate:
     def _gap(self) -> str:
         if self.loss_gap_bound is not None:
             return (
-                f"The objective, {self.value:.6g}, is proved to be at most {self.loss_gap_bound:.2g} above the lowest "
+                f"The objective, {self.value:z.6g}, is proved to be at most {self.loss_gap_bound:.2g} above the lowest "
                 "value there is."
             )
         if not self.convex and self.converged:
             return ""  # said already
-        return f"How far the objective, {self.value:.6g}, is above its lowest value is not known: {self.no_bound}."
+        return f"How far the objective, {self.value:z.6g}, is above its lowest value is not known: {self.no_bound}."
 
     def _numbers(self) -> str:
         of = "Largest of the members: r" if self.used > 1 else "R"
@@ -190,9 +191,12 @@ class Certificate:
             parts.append(f"Newton decrement {self.newton_decrement:.1e}")
         if self.smallest_eigenvalue is not None and self.largest_eigenvalue is not None:
             seen = "curvature" if self.method == "exact" else "curvature seen"
-            parts.append(f"{seen} from {self.smallest_eigenvalue:.2g} to {self.largest_eigenvalue:.2g}")
-        times = f"{self.n_iter:,} iteration{'' if self.n_iter == 1 else 's'}"
-        return f"{', '.join(parts)}; {times}, {self.evaluations:,} evaluations."
+            parts.append(
+                f"{seen} from {self.smallest_eigenvalue:z.2g} to {self.largest_eigenvalue:z.2g} (second derivatives of "
+                "the objective by the parameters as they were trained)"
+            )
+        times = f"{count(self.n_iter, 'iteration')}, {count(self.evaluations, 'evaluation')}"
+        return f"{', '.join(parts)}; {times}."
 
     def to_json(self) -> dict[str, Any]:
         """The fields in JSON types, members included; None where there is no finite number."""
@@ -260,14 +264,15 @@ def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompu
     judged = [c for c, has_part in zip(certificates, used, strict=True) if has_part]
     poor = [c for c in judged if not c.converged]
     all_predict = len(judged) == len(certificates)
-    who = f"{len(judged)} members" + ("" if all_predict else f" that predict, of {len(certificates)} trained,")
+    part = "" if all_predict else f" that predict, of {len(certificates):,} trained,"
+    who = f"{count(len(judged), 'member')}{part}"
     if len(judged) == 1:
         sentence = f"The best of {len(certificates)} members: {judged[0].sentence}"
     elif poor:
         reasons = " ".join(dict.fromkeys(c.sentence for c in poor))
         sentence = f"{len(judged) - len(poor)} of {who} converged. Of the others: {reasons}"
     else:
-        sentence = f"All {who} converged."
+        sentence = f"Both members{part} converged." if len(judged) == 2 else f"All {who} converged."
     return Certificate(
         converged=not poor,
         sentence=sentence,

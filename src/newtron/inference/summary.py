@@ -21,15 +21,16 @@ from newtron.inference.profile import Profile
 from newtron.inference.summary_notes import notes_on, perfect_targets
 from newtron.inference.summary_text import as_html, as_text
 from newtron.losses import Loss
+from newtron.words import joined
 
 Array = NDArray[np.floating]
 
 FORMULAS = {
-    "classical": "classical: right if the model is",
+    "classical": "classical: valid where the model is correctly specified",
     "posterior": "posterior: inverse of the penalised Hessian, the penalty taken as a Gaussian prior",
-    "sandwich": "sandwich under the penalty: variance of the penalised estimate if the model is right",
+    "sandwich": "sandwich under the penalty: variance of the penalised estimate where the model is correctly specified",
     "fisher": "fisher: inverse Fisher information at the estimates of Firth's penalised likelihood",
-    "HC0": "HC0 (White): right also if the variance or the likelihood is not",
+    "HC0": "HC0 (White): valid also where the variance or the likelihood is misspecified",
     "HC1": "HC1: White's with n/(n - p)",
     "HC2": "HC2: White's with each residual over the root of 1 - leverage",
     "HC3": "HC3: White's with each residual over 1 - leverage",
@@ -42,10 +43,11 @@ class Fitted:
     """What a summary reads of a fit.
 
     coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale (p,), y_scale (k,): of training.
-    terms: (p,) names of the inputs. outputs: names of the targets or classes. trouble: a sentence where the fit is no
-    optimum, else "". determined: False where it has none, so that no standard error has a meaning. firth: the
-    estimates are those of Firth's penalised likelihood. profile: of two classes, in the order of coefficients, where
-    intervals and tests are by the likelihood. remarks: what else a reader must know.
+    terms: (p,) names of the inputs. outputs: names of the targets or classes. targets: names of the targets, where they
+    are known. trouble: a sentence where the fit is no optimum, else "". determined: False where it has none, so that no
+    standard error has a meaning. firth: the estimates are those of Firth's penalised likelihood. profile: of two
+    classes, in the order of coefficients, where intervals and tests are by the likelihood. remarks: what else a reader
+    must know.
     """
 
     information: Information
@@ -57,6 +59,7 @@ class Fitted:
     y_scale: Array
     terms: tuple[str, ...]
     outputs: tuple[str, ...]
+    targets: tuple[str, ...] = ()
     trouble: str = ""
     determined: bool = True
     firth: bool = False
@@ -80,6 +83,10 @@ class Summary:
         estimable, and p_values are nan under a penalty on the weights.
     intervals : (M, 2)
         Lower and upper end, with `coverage`.
+    interval_kind : "confidence", "credible" or "penalised"
+        What the intervals are of. "confidence": they hold the true coefficient in this share of samples. Under a
+        penalty none of newtron's do: "credible" (covariance "posterior") are Bayesian, with the penalty as the prior,
+        and "penalised" (the other formulas) say how the penalised estimate varies about its own mean.
     covariance : str
         Which formula.
     covariance_matrix : (M, M)
@@ -116,6 +123,7 @@ class Summary:
     statistics: Array
     p_values: Array
     intervals: Array
+    interval_kind: str
     covariance: str
     covariance_matrix: Array
     coverage: float
@@ -179,6 +187,7 @@ def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: S
         statistics=statistics,
         p_values=np.full_like(p_values, np.nan) if penalised else p_values,
         intervals=intervals,
+        interval_kind="confidence" if not penalised else "credible" if kind == "posterior" else "penalised",
         covariance=kind,
         covariance_matrix=matrix,
         coverage=coverage,
@@ -350,14 +359,14 @@ def _trouble(fitted: Fitted) -> str:
 
 
 def _title(fitted: Fitted, baseline: int) -> str:
+    of = f" of {joined(fitted.targets)}" if fitted.targets else ""
     if fitted.loss.task == "regression":
-        return "Perceptron for regression, squared error"
+        return f"Perceptron for regression{of} (linear regression, squared error)"
+    kind = "logistic" if len(fitted.outputs) == 2 else "multinomial logistic"
+    what = f"Perceptron for classification{of} ({kind} regression)"
     if len(fitted.outputs) == 2:
-        return (
-            f"Perceptron for classification: log odds of {fitted.outputs[1 - baseline]} against "
-            + (fitted.outputs[baseline])
-        )
-    return f"Perceptron for classification: log odds of each class against {fitted.outputs[baseline]}"
+        return f"{what}: log odds of {fitted.outputs[1 - baseline]} against {fitted.outputs[baseline]}"
+    return f"{what}: log odds of each class against {fitted.outputs[baseline]}"
 
 
 __all__ = ["FORMULAS", "Fitted", "Summary", "bread", "summarize"]

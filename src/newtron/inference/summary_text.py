@@ -11,19 +11,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from newtron.words import clean
+from newtron.words import clean, count
 
 if TYPE_CHECKING:
     from newtron.inference.summary import Summary
 
 _WIDEST_NAME, _WIDTH = 40, 100
+# What stands above intervals that are none of a true coefficient, and what they are instead.
+_KINDS = {"confidence": "", "credible": " credible", "penalised": " penalised"}
+_NO_CONFIDENCE = {
+    "credible": "{} credible intervals: with the penalty as a Gaussian prior, each holds its coefficient with this "
+    "probability after the data; they are no confidence intervals, and may hold the true coefficient in far fewer "
+    "samples",
+    "penalised": "{} intervals of the penalised estimate: how it varies from sample to sample about its own mean, "
+    "which the penalty pulls towards zero; they are no confidence intervals of the true coefficient",
+}
 
 
 def header(summary: Summary) -> list[str]:
     """Titles of the columns."""
     tests = [summary.statistic, "p"] if np.isfinite(summary.p_values).any() else []
-    percent = f"{100.0 * summary.coverage:.6g} %"
-    return ["", "estimate", "std. error", *tests, f"{percent} from", "to"]
+    percent = _percent(summary)
+    return ["", "estimate", "std. error", *tests, f"{percent}{_KINDS[summary.interval_kind]} from", "to"]
 
 
 def rows(summary: Summary) -> Iterator[tuple[str | None, list[list[str]]]]:
@@ -47,37 +56,48 @@ def rows(summary: Summary) -> Iterator[tuple[str | None, list[list[str]]]]:
 
 def facts(summary: Summary) -> list[str]:
     """What stands above the table: the size and quality of the fit, and the formula."""
-    n = f"{summary.n_rows:,} rows"
+    n = count(summary.n_rows, "row")
     if abs(summary.total_weight - summary.n_rows) > 1e-9 * summary.n_rows:
         n += f" of total weight {summary.total_weight:.6g}"
-    count = summary.effective_parameters
-    if abs(count - round(count)) < 1e-6:
-        parameters = f"{round(count):,} parameter{'s' * (round(count) != 1)}"
+    effective = summary.effective_parameters
+    if abs(effective - round(effective)) < 1e-6:
+        parameters = count(round(effective), "parameter")
     else:
-        parameters = f"{count:.4g} effective parameters"
+        parameters = f"{effective:.4g} effective parameters"
     lines = [
-        f"{n}, {parameters}; log-likelihood {summary.log_likelihood:.6g}, AIC {summary.aic:.6g}, BIC {summary.bic:.6g}"
+        f"{n}, {parameters}; log-likelihood {summary.log_likelihood:z.6g}, AIC {summary.aic:z.6g}, "
+        f"BIC {summary.bic:z.6g}"
     ]
     if summary.penalised_log_likelihood is not None:
-        lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:.6g}")
+        lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:z.6g}")
     if summary.residual_sd is not None and summary.r_squared is not None:
         sd, r2 = np.atleast_1d(summary.residual_sd), np.atleast_1d(summary.r_squared)
-        explained = ", ".join("not defined" if np.isnan(v) else f"{v:.5f}" for v in r2)
+        explained = ", ".join("not defined" if np.isnan(v) else f"{v:z.5f}" for v in r2)
         lines.append(
             f"residual standard deviation {', '.join(map(amount, sd))}; R² {explained}; "
-            f"t with {summary.degrees_of_freedom:.6g} degrees of freedom"
+            f"t with {_degrees(summary.degrees_of_freedom)} of freedom"
         )
     if np.isfinite(summary.standard_errors).any():
         lines.append(f"standard errors {summary.formula}")
+        if summary.interval_kind in _NO_CONFIDENCE:
+            lines.append(_NO_CONFIDENCE[summary.interval_kind].format(_percent(summary)))
     if summary.interval_method == "profile":
         penalised = "" if summary.penalised_log_likelihood is None else "penalised "
         lines.append(f"intervals by the profile {penalised}likelihood, tests by its ratio")
     return lines
 
 
+def _percent(summary: Summary) -> str:
+    return f"{100.0 * summary.coverage:.6g} %"
+
+
+def _degrees(value: float) -> str:
+    return count(round(value), "degree") if value == round(value) else f"{value:.6g} degrees"
+
+
 def as_text(summary: Summary) -> str:
     """Title, trouble, facts, table, aliases, notes."""
-    lines = [clean(summary.title)]
+    lines = textwrap.wrap(clean(summary.title), _WIDTH, subsequent_indent="  ")
     lines += textwrap.wrap(clean(summary.trouble), _WIDTH, initial_indent="! ", subsequent_indent="  ")
     lines += [part for fact in facts(summary) for part in textwrap.wrap(fact, _WIDTH, subsequent_indent="  ")]
     tables = list(rows(summary))
@@ -135,11 +155,11 @@ def amount(value: float) -> str:
     """Five significant digits, trailing zeros among them, so that a column reads evenly."""
     if math.isnan(value):
         return "-"
-    return f"{value:#.5g}".rstrip(".")
+    return f"{value:z#.5g}".rstrip(".")
 
 
 def _statistic(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 1e5 else f"{value:.3e}"
+    return f"{value:z.3f}" if abs(value) < 1e5 else f"{value:.3e}"
 
 
 def probability(p: float) -> str:

@@ -72,6 +72,7 @@ FIELDS = (
     "schema",
     "report",
 )
+_OUTPUTS = ("count", "one_column", "names")
 _FEATURES = ("count", "names", "bent", "relevance")
 _MEMBER = (
     "widths",
@@ -139,6 +140,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         "outputs": {
             "count": estimator.members_[0].network.n_outputs,
             "one_column": bool(getattr(estimator, "_one_column", True)),
+            "names": list(getattr(estimator, "_targets", ())),
         },
         "loss": estimator.loss_.name,
         "separation": separation_to_json(getattr(estimator, "separation_", None)),
@@ -220,6 +222,8 @@ def check_format(manifest: Any) -> None:
     if version == 1:
         complete_first_version(manifest)
     an_object(manifest, "", FIELDS)
+    if isinstance(manifest["outputs"], dict):
+        manifest["outputs"].setdefault("names", [])  # files written before targets had names
     a_text(manifest["newtron"], "newtron")
 
 
@@ -228,7 +232,8 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     `capacity` numbers can be in the archive."""
     estimator = estimator_from_json(manifest["estimator"], manifest["settings"])
     features = an_object(manifest["features"], "features", _FEATURES)
-    outputs = an_object(manifest["outputs"], "outputs", ("count", "one_column"))
+    outputs = an_object(manifest["outputs"], "outputs", _OUTPUTS)
+    estimator._targets = tuple(a_list(outputs["names"], "outputs.names", a_text))
     n_features = a_count(features["count"], "features.count", 1)
     n_outputs = a_count(outputs["count"], "outputs.count", 1)
     if n_features > capacity or n_outputs > capacity:

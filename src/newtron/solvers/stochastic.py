@@ -152,7 +152,8 @@ class Stochastic(Solver):
         if np.isfinite(seen.score) and found.since_best < self._patience(state):
             return found
         if state.stalls + 1 >= self.max_stalls:
-            return replace(found, status=Status.EARLY_STOPPED, note="The held-out rows stopped improving.")
+            note = "The loss on an inner split of the training rows stopped improving."
+            return replace(found, status=Status.EARLY_STOPPED, note=note)
         return _restarted(replace(found, rate=_SLOWER * state.rate, since_best=0, stalls=state.stalls + 1))
 
     def _batch_size(self, state: StochasticState) -> int:
