@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from test_file_rows import everything, written
+from test_rows import moved
 
 import newtron
 from newtron import (
@@ -41,6 +42,7 @@ from newtron.rows.distributed import (
     merged,
     summed,
 )
+from newtron.rows.streamed import Cut
 from newtron.solvers import LBFGS, SOLVERS, Stochastic, auto
 from newtron.table import files, learn_schema, read_table
 
@@ -251,6 +253,51 @@ def test_a_dead_worker_changes_no_bit(hosts: Hosts, client: Client, tmp_path: Pa
     assert found.members_[0].params.tobytes() == expected.members_[0].params.tobytes()
     assert set(rows.parts.homes) != homes
     assert len(set(rows.parts.homes)) == 2  # the newcomer got its share
+
+
+def test_a_part_that_travelled_has_the_same_bits() -> None:
+    rng = np.random.default_rng(0)
+    X, y = np.asfortranarray(rng.normal(size=(200, 8))), rng.normal(size=200)
+    buffers: list[Any] = []
+    sent = pickle.dumps(HeldPart([Cut(0, lambda: X, y)], 0), protocol=5, buffer_callback=buffers.append)
+    assert len(buffers) == 2
+    for offset in range(64):
+        (cut,) = pickle.loads(sent, buffers=[moved(np.frombuffer(each.raw()), offset) for each in buffers]).cuts()
+        for received, original in ((cut.X(), X), (cut.y, y)):
+            assert received.flags.aligned
+            assert received.strides == original.strides
+            assert received.tobytes() == original.tobytes()
+
+
+@pytest.mark.parametrize("form", ["files", "dataframe"])
+def test_workers_that_die_at_any_moment_change_no_bit(form: str, hosts: Hosts, client: Client, tmp_path: Path) -> None:
+    import dask.dataframe as dd
+
+    frame, target = frame_of("perceptron classes", 4000)
+    data = written(frame, tmp_path / "d.parquet", 500) if form == "files" else dd.from_pandas(frame, npartitions=8)
+
+    def fit(callback: Any = None) -> bytes:
+        rows = ClusterRows(client, data, target, memory=MEMORY)
+        model = estimator("perceptron classes", solver="lbfgs", callback=callback).fit_rows(rows)
+        return bytes(model.coef_.tobytes() + np.array([row.value for row in model.solution_.trace]).tobytes())
+
+    expected, moments = fit(), np.random.default_rng(0).uniform(0.0, 0.05, 4)
+    for moment in moments.tolist():
+        while len(hosts.alive()) < 3:
+            hosts.start(1)
+        hosts.wait_for(3)
+        killed: list[threading.Timer] = []
+
+        def kill(progress: Any, moment: float = moment, killed: list[threading.Timer] = killed) -> None:
+            if progress.row.iteration == 2:
+                killed.append(threading.Timer(moment, hosts.alive()[0].kill))
+                killed[0].start()
+
+        assert fit(kill) == expected
+        killed[0].join()
+    while len(hosts.alive()) > 2:
+        hosts.alive()[0].kill()
+    hosts.wait_for(2)
 
 
 def test_a_worker_dies_in_the_middle_of_a_pass(hosts: Hosts, client: Client, tmp_path: Path) -> None:

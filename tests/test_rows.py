@@ -8,6 +8,8 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from newtron import Newton, PerceptronClassifier, minimize
+from newtron import NetworkRegressor, Newton, PerceptronClassifier, PerceptronRegressor, minimize
 from newtron.losses import loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
@@ -31,6 +33,17 @@ LABEL = (Y[:, :1] + RNG.normal(size=(N, 1)) > 0.0).astype(float)
 W = RNG.uniform(0.0, 3.0, N)
 CENTER, SCALE = X.mean(0), X.std(0)
 weights = pytest.mark.parametrize("weight", [None, W], ids=["plain", "weighted"])
+
+
+def moved(A: Any, offset: int) -> Any:
+    """The same array at an address that is so many bytes past a multiple of 64."""
+    raw = bytearray(A.nbytes + 128)
+    start = -np.frombuffer(raw, dtype=np.uint8).ctypes.data % 64 + offset
+    order = "F" if A.flags.f_contiguous and not A.flags.c_contiguous else "C"
+    copy = np.ndarray(A.shape, A.dtype, buffer=raw, offset=start, order=order)
+    copy[...] = A
+    assert copy.ctypes.data % 64 == offset
+    return copy
 
 
 def everything(chunk: Chunk) -> Any:
@@ -66,6 +79,55 @@ def test_a_sum_is_the_plain_computation(weight: Any, form: Any) -> None:
     assert len(cuts) > 3
     assert [cut.start for cut in cuts] == [0, *(cut.stop for cut in cuts[:-1])]
     assert rows.total_weight == pytest.approx(N if weight is None else W.sum())
+
+
+@pytest.mark.parametrize("hidden", [(), (4,)], ids=["perceptron", "network"])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_addresses_do_not_change_a_bit(dtype: Any, order: Any, hidden: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(2)
+    inputs = np.asarray(rng.normal(size=(2003, 8)), dtype=dtype, order=order)
+    y, weight = rng.normal(size=(2003, 2)).astype(dtype), rng.random(2003).astype(dtype)
+    network = Network((8, *hidden, 2))
+    params = rng.normal(size=network.n_params)
+    loss = loss_for("regression", None, 2)
+
+    def bits(at: Any) -> bytes:
+        rows = ArrayRows(at(inputs), at(y), at(weight))
+        found = TrainingObjective(network, loss, rows).evaluate(params, 2)
+        assert found.gradient is not None
+        assert found.hessian is not None
+        return bytes(np.float64(found.value).tobytes() + found.gradient.tobytes() + found.hessian.tobytes())
+
+    expected = bits(lambda A: A)
+    assert [offset for offset in range(64) if bits(partial(moved, offset=offset)) != expected] == []
+
+
+@pytest.mark.parametrize("model", [PerceptronRegressor(standardize=True), NetworkRegressor(hidden=(3,), max_iter=3)])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fits_and_predictions_do_not_depend_on_addresses(model: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    inputs, y, weight = rng.normal(size=(303, 8)) + 300.0, rng.normal(size=303), rng.random(303)
+    (tmp_path / "mapped").write_bytes(b"five." + inputs.tobytes())
+
+    def bits(X: Any, at: Any) -> bytes:
+        fitted = model.fit(X, at(y), at(weight))
+        return bytes(fitted.members_[0].params.tobytes() + fitted.predict(X).tobytes())
+
+    expected = bits(inputs, np.array)
+    assert bits(np.memmap(tmp_path / "mapped", np.float64, "r", 5, inputs.shape), np.array) == expected
+    assert bits(np.column_stack([np.ones(303), inputs])[:, 1:], np.array) == expected
+    offsets = (1, 4, 8, 12, 57)
+    assert [n for n in offsets if bits(moved(inputs, n), partial(moved, offset=n)) != expected] == []
+
+
+def test_sparse_rows_do_not_depend_on_addresses() -> None:
+    inputs = sp.random(500, 6, 0.3, format="csr", random_state=0)
+    y = np.random.default_rng(0).normal(size=500)
+    expected = PerceptronRegressor().fit(inputs, y).coef_
+    parts = (moved(inputs.data, 3), moved(inputs.indices, 2), moved(inputs.indptr, 1))
+    found = PerceptronRegressor().fit(sp.csr_matrix(parts, shape=inputs.shape), y).coef_
+    assert found.tobytes() == expected.tobytes()
 
 
 @weights

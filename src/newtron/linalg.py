@@ -19,6 +19,17 @@ def is_sparse(X: Matrix) -> bool:
     return not isinstance(X, np.ndarray)
 
 
+def aligned(A: Matrix) -> Matrix:
+    """A, or a copy where its numbers lie at addresses that are no multiple of their size, as in what was received over
+    a network or cut out of a file: NumPy and BLAS add such numbers in another order, which changes the last digits."""
+    if not is_sparse(A):
+        return A if A.flags.aligned else np.array(A, order="K")
+    parts = (A.data, A.indices, A.indptr)
+    if all(part.flags.aligned for part in parts):
+        return A
+    return type(A)(tuple(aligned(part) for part in parts), shape=A.shape, copy=False)
+
+
 def squared(X: Matrix) -> Matrix:
     """The squares of all cells, as sparse as X."""
     if not is_sparse(X):

@@ -27,7 +27,7 @@ from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Shape, Task, Trained, best_member, train_members, with_shares
 from newtron.inference.certificate import Certificate
 from newtron.inference.penalty_path import RULES
-from newtron.linalg import is_sparse
+from newtron.linalg import aligned, is_sparse
 from newtron.losses import Loss
 from newtron.parallel import one_blas_thread, thread_count
 from newtron.settings import check_count, check_flag, check_number, check_penalty
@@ -96,7 +96,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             self.n_features_in_ = X.shape[1]
             self.__dict__.pop("feature_names_in_", None)  # an array has no names
             return X, y
-        return validate_data(
+        X, y = validate_data(
             self,
             X,
             y,
@@ -104,11 +104,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             dtype=[np.float64, np.float32],
             **kwargs,
         )
+        return aligned(X), aligned(y)
 
     def _weights(self, X: Any, sample_weight: Any) -> Array | None:
         if sample_weight is None:
             return None
-        weight: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        weight: Array = aligned(_check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True))
         if not weight.any():
             raise InputError("sample_weight is zero for every row: at least one row must count.")
         if not 1e-100 < float(weight.max()) < 1e100:
@@ -367,13 +368,14 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         if is_plain_matrix(X) and X.shape[1] == known.get("n_features_in_") and "feature_names_in_" not in known:
             return X
         check_is_fitted(self)
-        return validate_data(
+        X = validate_data(
             self,
             X,
             accept_sparse="csr" if self._sparse else False,
             dtype=[np.float64, np.float32],
             reset=False,
         )
+        return aligned(X)
 
     def _blocks(self, X: Any) -> Iterator[slice]:
         for start in range(0, X.shape[0], _PREDICT_ROWS):

@@ -17,12 +17,14 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 def is_plain_matrix(X: Any) -> bool:
     """Is X an array (n, p) of finite float64 or float32 that validation would return unchanged?"""
-    return type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size > 0 and _surely_finite(X)
+    if not (type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size > 0):
+        return False
+    return X.flags.aligned and _surely_finite(X)
 
 
 def is_plain_target(y: Any, n_rows: int) -> bool:
     """Is y an array (n_rows,) of finite numbers that validation would return unchanged?"""
-    if not (type(y) is np.ndarray and y.shape == (n_rows,)):
+    if not (type(y) is np.ndarray and y.shape == (n_rows,) and y.flags.aligned):
         return False
     return y.dtype.kind in "biu" or (y.dtype in _FLOATS and _surely_finite(y))
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import is_sparse
+from newtron.linalg import aligned, is_sparse
 from newtron.parallel import ordered_map
 from newtron.rows.base import Chunk, Rows, drawn
 
@@ -60,6 +60,7 @@ class ArrayRows(Rows):
         threads: int = 1,
         chosen: NDArray[np.integer] | None = None,
     ) -> None:
+        X, y, weight = aligned(X), aligned(y), None if weight is None else aligned(weight)
         self.n_rows, self.n_features = X.shape if chosen is None else (len(chosen), X.shape[1])
         self.n_outputs = y.shape[1]
         self.dtype = X.dtype

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
+from newtron.linalg import aligned
 from newtron.rows.base import Chunk, Rows
 from newtron.rows.streamed import Cut, Outlook, ReadAhead, Source, StreamedRows, picked, placed
 
@@ -70,6 +71,11 @@ class HeldPart(Part):
     def __init__(self, cuts: Iterable[Cut], first: int) -> None:
         self.first = first
         self._cuts = [(cut.first, cut.X(), cut.y) for cut in cuts]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it arrives from another worker, where arrays lie at any address of what was received."""
+        self.first = state["first"]
+        self._cuts = [(first, aligned(X), aligned(y)) for first, X, y in state["_cuts"]]
 
     def cuts(self) -> Iterator[Cut]:
         for first, X, y in self._cuts:

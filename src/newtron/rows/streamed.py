@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import aligned
 from newtron.parallel import ordered_map
 from newtron.rows.arrays import ArrayRows
 from newtron.rows.base import Chunk, Rows, drawn
@@ -81,8 +82,8 @@ class Outlook:
 
     def chunk(self, cut: Cut, start: int) -> Chunk:
         """A cut as it is seen; start: how many rows were before it."""
-        Y, weight = self.targets(cut.y)
-        return Chunk(self.standardized(cut.X()), Y, weight, slice(start, start + len(cut.y)))
+        Y, weight = self.targets(aligned(cut.y))
+        return Chunk(self.standardized(aligned(cut.X())), Y, weight, slice(start, start + len(cut.y)))
 
     def standardized(self, X: Array) -> Array:
         more = None if self.further is None else self.further.apply(X)
