@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import io
 import json
 import os
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import newtron
+from newtron.cli import main
 from newtron.model_file import load_bundle
 from newtron.table import read_table
 from newtron.words import plus_minus
@@ -497,6 +499,73 @@ def test_classes_have_no_interval(place: Path) -> None:
     for wrong in ("90", "0", "1", "nan", "high"):
         run = newtron_run("predict", "m", "d", "--interval", wrong, cwd=place, code=2)
         assert f"'{wrong}' must be a probability between 0 and 1, such as 0.9" in run.stderr
+
+
+def records(form: str, path: Path, columns: dict[str, list[object]]) -> Path:
+    """A file of this kind with these columns; missing cells are written as nothing."""
+    table = pa.table(columns)
+    path = path.with_name(f"{path.name}.{form}")
+    if form == "parquet":
+        pq.write_table(table, path, row_group_size=5)
+    elif form in ("arrow", "feather"):
+        with pa.ipc.new_file(path, table.schema) as file:
+            file.write_table(table, max_chunksize=5)
+    else:
+        separator = {"tsv": "\t", "semicolon.csv": ";"}.get(form, ",")
+        lines = [
+            separator.join("" if cell is None else str(cell) for cell in row)
+            for row in zip(*columns.values(), strict=True)
+        ]
+        text = "\n".join([separator.join(columns), *lines]) + "\n"
+        path.write_bytes(gzip.compress(text.encode()) if form == "csv.gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("memory", ["1GB", "32MB"])
+@pytest.mark.parametrize("form", ["csv", "tsv", "semicolon.csv", "csv.gz", "parquet", "arrow", "feather"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_as_many_lines_come_out_as_records_went_in(
+    form: str, memory: str, width: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """Those with nothing in them too, at the beginning, in the middle and at the end."""
+    rng = np.random.default_rng(0)
+    X, full = rng.normal(size=(40, width)).round(3), [f"x{j}" for j in range(width)]
+    data = {name: X[:, j].tolist() for j, name in enumerate(full)}
+    trained = records("csv", tmp_path / "training", {**data, "y": (X @ np.arange(1, width + 1)).round(3).tolist()})
+    words = ["--target", "y", "--model", "perceptron", "--quiet", "--no-report", "--output", str(tmp_path / "m")]
+    assert main(["fit", str(trained), *words]) == 0
+    empty = {0, 5, 6, 14}
+    asked = records(
+        form, tmp_path / "new", {n: [None if i in empty else v[i] for i in range(15)] for n, v in data.items()}
+    )
+    if memory != "1GB":
+        monkeypatch.setattr("newtron.cli.predict.is_large", lambda path, memory: not form.endswith("gz"))
+    capsys.readouterr()
+    out = tmp_path / "out.csv"
+    assert main(["predict", str(tmp_path / "m"), str(asked), "--output", str(out), "--memory", memory]) == 0
+    told = capsys.readouterr().err
+    found = out.read_text().splitlines()[1:]
+    text_of_one_column = width == 1 and "sv" in form
+    expected = empty - {14} if text_of_one_column else empty  # at the end of a text, an empty line is no record
+    assert {i for i, line in enumerate(found) if line == '""'} == expected
+    assert len(found) == (14 if text_of_one_column else 15)
+    assert f"{len(expected)} rows have no value in any column that the model reads" in told
+    assert [float(line) for line in found if line != '""'] == pytest.approx(
+        [X[i] @ np.arange(1, width + 1) for i in range(15) if i not in empty], abs=1e-2
+    )
+
+
+def test_blank_lines_are_told_and_a_row_that_training_knew_is_predicted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, asked, out = tmp_path / "known.csv", tmp_path / "asked.csv", tmp_path / "out.csv"
+    known.write_text("x,y\n" + "".join(f"{i if i % 4 else ''},{2.5 * i if i % 4 else 7.5}\n" for i in range(40)))
+    words = ["--target", "y", "--model", "perceptron", "--quiet", "--no-report", "--output", str(tmp_path / "m")]
+    assert main(["fit", str(known), *words]) == 0
+    asked.write_text("x,z\n2,1\n\n,1\n,\n4,1\n\n")
+    assert main(["predict", str(tmp_path / "m"), str(asked), "--output", str(out)]) == 0
+    assert [float(line) for line in out.read_text().splitlines()[1:]] == pytest.approx([5.0, 7.5, 7.5, 10.0])
+    assert "2 blank lines left out" in capsys.readouterr().err
 
 
 def test_what_predict_had_to_fill_in(place: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import datetime
 import gzip
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from newtron.errors import InputError
 from newtron.table import Table, read_table
+from newtron.table.file_rows import opened
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -149,13 +151,46 @@ def test_markers_inside_words_are_words(tmp_path: Path) -> None:
     assert cells(read(tmp_path, "x,y\nNAN A,na\nNo,none\n")) == {"x": ["NAN A", "No"], "y": ["na", "none"]}
 
 
-def test_blank_rows_are_left_out_and_row_numbers_stay(tmp_path: Path) -> None:
+def test_blank_lines_are_left_out_and_row_numbers_stay(tmp_path: Path) -> None:
     table = read(tmp_path, "a,b\n1,2\n\n3,4\n,\n   \n5,6\n")
-    assert cells(table) == {"a": [1, 3, 5], "b": [2, 4, 6]}
-    assert [table.row_number(i) for i in range(3)] == [2, 4, 7]
-    assert "3 blank rows left out" in table.notes[0]
+    assert cells(table) == {"a": [1, 3, None, 5], "b": [2, 4, None, 6]}
+    assert [table.row_number(i) for i in range(4)] == [2, 4, 5, 7]
+    assert "2 blank lines left out" in table.notes[0]
     with pytest.raises(InputError, match="row 5,"):
         read(tmp_path, "a,b\n1,2\n\n3,4\ninf,5\n")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", ["", "\n", "\n\n"])
+def test_separators_alone_are_a_row_and_a_blank_line_is_none(tmp_path: Path, end: str, last: str) -> None:
+    for lines in itertools.product(["1,2", "", ",", '"",2', "NA,"], repeat=3):
+        text = "a,b\n" + "\n".join(lines) + last
+        expected = [number for number, line in enumerate(lines, start=2) if line]
+        if expected:
+            table = read(tmp_path, text.replace("\n", end))
+            assert [table.row_number(i) for i in range(table.n_rows)] == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("x\n1\n\n3\n", [1, None, 3]),
+        ("x\n1\n\n3\n\n\n", [1, None, 3]),
+        ('x\n\n""\n3\n""\n', [None, None, 3, None]),
+        ('x\n"a ""quoted"" word"\n\nb\n\n', ['a "quoted" word', None, "b"]),
+        ("x\n1\n  \nNA", [1, None, None]),
+    ],
+)
+def test_in_one_column_an_empty_line_is_an_empty_cell(tmp_path: Path, content: str, expected: list[Any]) -> None:
+    """As spreadsheets write it; those at the end of the file are no rows."""
+    assert cells(read(tmp_path, content)) == {"x": expected}
+    path = tmp_path / "one.csv"
+    path.write_text(content)
+    converted, files = opened(path, 10**8, str(tmp_path))
+    found = [table for _, table in files.tables(range(len(files.pieces)), ["x"], 100)]
+    assert [cell for table in found for cell in table.data["x"].to_pylist()] == expected
+    assert converted is not None
+    converted.folder.cleanup()
 
 
 def test_utf16_is_decoded_by_its_mark(tmp_path: Path) -> None:

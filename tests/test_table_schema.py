@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from newtron.errors import InputError
 from newtron.table import Column, Schema, Table, learn_schema, read_table
+from newtron.table.file_rows import FileRows
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -383,3 +385,22 @@ def test_adult() -> None:
     later = schema.encode(read_table(shared("adult/adult_test.csv")))
     assert later.X.shape == (16281, encoded.X.shape[1])
     assert (later.unseen, later.missing) == ({}, {})
+
+
+# --- many columns ---------------------------------------------------------------------------------
+
+
+def test_time_grows_with_the_columns_and_not_with_their_square(tmp_path: Path) -> None:
+    def seconds(p: int) -> float:
+        table = Table("t.csv", pa.table({f"c{j}": [0.5 * j, 1.0, j % 3] for j in range(p)}))
+        pq.write_table(table.data, tmp_path / "wide.parquet")
+        started = time.process_time()
+        schema = learn_schema(table, "c0")
+        learn_schema(table, "c0", like=schema, ignore=[f"c{j}" for j in range(1, p, 2)])
+        schema.encode(table)
+        Schema.from_json(schema.to_json())
+        FileRows(tmp_path / "wide.parquet", "c0").hold_out(0.4, 0)
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(4000) < 24.0 * min(seconds(500) for _ in range(2))  # of 8 times as many columns; 8² is 64

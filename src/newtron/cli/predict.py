@@ -10,15 +10,18 @@ import sys
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.cli.compare import METRICS, Score, score_model
 from newtron.cli.fit_files import is_large, memory_of
 from newtron.errors import InputError
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
 from newtron.table import Schema, Table, read_table
+from newtron.table.encode import nothing_known
 from newtron.words import clean, count, label, number, percent
 
 _BLOCK = 10_000  # rows of text made at a time
+_ROWS_SHOWN = 10
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,13 +41,16 @@ def run(options: argparse.Namespace) -> int:
     if is_large(options.data, memory := memory_of(options.memory)):
         return _in_pieces(options, bundle.estimator, schema, memory)
     table = read_table(options.data, encoding=options.encoding)
-    encoded = schema.encode(table)
-    for sentence in filled_in(schema, encoded.unseen, encoded.missing):
-        print(f"{clean(options.data)}: {clean(sentence)}", file=sys.stderr)
+    empty = nothing_known(schema, table)
+    known = table.take(np.flatnonzero(~empty)) if empty.any() else table
+    encoded = schema.encode(known)
+    told = [*filled_in(schema, encoded.unseen, encoded.missing), *_left_empty(table, np.flatnonzero(empty))]
+    for sentence in [*table.notes, *(f"{options.data}: {sentence}" for sentence in told)]:
+        print(clean(sentence), file=sys.stderr)
     header, columns = _predictions(bundle.estimator, encoded.X, options.interval)
 
     def write(file: BinaryIO) -> None:
-        _write_csv(file, header, columns, table.n_rows)
+        _write_csv(file, header, _with_empty(columns, empty), table.n_rows)
 
     if options.output is None:
         sys.stdout.flush()
@@ -52,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.buffer.flush()
     else:
         write_whole(options.output, write, devices=True)
-    _say_score(bundle.estimator, schema, table, encoded.X)
+    _say_score(bundle.estimator, schema, known, encoded.X)
     return 0
 
 
@@ -61,18 +67,23 @@ def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memo
     from newtron.table.file_rows import batch_rows, encode, opened
 
     converted, files = opened(options.data, memory, options.scratch, options.encoding)
+    known_names = set(files.schema.names)
     for column in schema.columns:
-        if column.name not in files.schema.names:
+        if column.name not in known_names:
             schema.encode(Table(files.name, files.schema.empty_table()))  # says which column is missing
     names = [column.name for column in schema.columns]
     most = batch_rows(min(2**24, memory // 64), len(schema.feature_names))
 
     def write(file: BinaryIO) -> None:
-        first = True
+        first, left = True, 0
         for _, table in files.tables(range(len(files.pieces)), names, most):
-            header, columns = _predictions(estimator, encode(schema, table), options.interval)
-            _write_csv(file, header if first else [], columns, table.n_rows)
-            first = False
+            empty = nothing_known(schema, table)
+            known = table.take(np.flatnonzero(~empty)) if empty.any() else table
+            header, columns = _predictions(estimator, encode(schema, known), options.interval)
+            _write_csv(file, header if first else [], _with_empty(columns, empty), table.n_rows)
+            first, left = False, left + int(empty.sum())
+        if left:
+            print(f"{clean(options.data)}: {_nothing(left)}", file=sys.stderr)
 
     if options.output is None:
         sys.stdout.flush()
@@ -109,6 +120,28 @@ def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -
     return found
 
 
+def _left_empty(table: Table, rows: NDArray[np.int64]) -> list[str]:
+    """A sentence on the rows of which nothing is predicted."""
+    if not len(rows):
+        return []
+    numbers = [f"{table.row_number(int(row)):,}" for row in rows[:_ROWS_SHOWN]]
+    more = f" and {len(rows) - _ROWS_SHOWN:,} more" if len(rows) > _ROWS_SHOWN else ""
+    return [f"{_nothing(len(rows))} {'Row' if len(rows) == 1 else 'Rows'} {', '.join(numbers)}{more}."]
+
+
+def _nothing(n: int) -> str:
+    rows, lines = ("row has", "its line is") if n == 1 else ("rows have", "their lines are")
+    return f"{n:,} {rows} no value in any column that the model reads: nothing is predicted and {lines} left empty."
+
+
+def _with_empty(columns: list[list[str]], empty: NDArray[np.bool_]) -> list[list[str]]:
+    """The columns with an empty cell in every row of which nothing is predicted."""
+    if not empty.any():
+        return columns
+    place = np.where(empty, -1, np.cumsum(~empty) - 1).tolist()
+    return [["" if at < 0 else column[at] for at in place] for column in columns]
+
+
 def _predictions(estimator: Any, X: Any, interval: float | None) -> tuple[list[str], list[list[str]]]:
     """Names and cells of the columns. Numbers have all their digits: reading them gives the same number."""
     with np.errstate(all="ignore"):
@@ -142,7 +175,7 @@ def _write_csv(file: BinaryIO, header: list[str], columns: list[list[str]], n_ro
 def _say_score(estimator: Any, schema: Schema, table: Table, X: Any) -> None:
     """Where the file has the target, how good the predictions are."""
     target = schema.target
-    if target.name not in table.names:
+    if target.name not in table:
         return
     try:
         y, kept = schema.encode_target(table)

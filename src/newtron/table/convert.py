@@ -22,7 +22,7 @@ import numpy as np
 
 from newtron.errors import InputError
 from newtron.table.cells import clean_text, parse_comma_numbers, parse_numbers
-from newtron.table.delimited import name_columns, ragged, skip_preamble
+from newtron.table.delimited import empty_lines, name_columns, ragged, skip_preamble
 from newtron.table.dialect import Dialect, detect_dialect
 from newtron.table.encoding import to_utf8
 
@@ -116,20 +116,18 @@ def _as_text(path: str, head: _Head, to: str, progress: Callable[[int, int], Any
                 delimiter=head.dialect.separator,
                 quote_char=head.dialect.quote,
                 newlines_in_values=True,
-                ignore_empty_lines=True,
+                ignore_empty_lines=len(head.names) > 1,
             ),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(head.names, pa.string()), strings_can_be_null=False
+                column_types=dict.fromkeys(head.names, pa.string()), **empty_lines(len(head.names))
             ),
         )
         rows = done = 0
-        for batch in reader:
+        for batch in reader if len(head.names) > 1 else _without_end(reader):
             cells = [clean_text(pa.chunked_array([column])) for column in batch.columns]
             kinds = [_kind(kind, column) for kind, column in zip(kinds, cells, strict=True)]
-            table = pa.table(cells, schema=schema)
-            blank = np.all([column.is_null().to_numpy() for column in cells], axis=0)
-            out.write_table(table.filter(pa.array(~blank)) if blank.any() else table)
-            rows += table.num_rows - int(blank.sum())
+            out.write_table(pa.table(cells, schema=schema))
+            rows += batch.num_rows
             if progress is not None:
                 # Of a cell Arrow keeps its letters and an offset of 4 bytes, the file its letters and a separator.
                 done += batch.nbytes - 3 * batch.num_rows * batch.num_columns
@@ -146,6 +144,22 @@ def _as_text(path: str, head: _Head, to: str, progress: Callable[[int, int], Any
     points = _FLOAT in kinds
     commas = head.dialect.separator == "," or points
     return [_TEXT if kind == _EMPTY or (kind == _COMMA and commas) else kind for kind in kinds]
+
+
+def _without_end(reader: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches of one column without the blank lines at the end of the file, which are no rows."""
+    import pyarrow as pa
+
+    blank = 0
+    for batch in reader:
+        filled = np.flatnonzero(batch.column(0).is_valid())
+        last = int(filled[-1]) + 1 if len(filled) else 0
+        if last and blank:
+            yield pa.record_batch([pa.nulls(blank, pa.string())], schema=batch.schema)
+            blank = 0
+        if last:
+            yield batch.slice(0, last)
+        blank += batch.num_rows - last
 
 
 class _Counted:

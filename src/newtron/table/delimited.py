@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,18 +38,15 @@ def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
     if not text.strip():
         raise InputError(f"{path}: the file is empty; give a table with a header row and data rows.")
     dialect = detect_dialect(text, separator)
-    cells = _read_fast(text, dialect)
-    if cells is None:
-        cells = _read_carefully(path, text, dialect, header_row)
+    cells, blank = _read_fast(text, dialect) or _read_carefully(path, text, dialect, header_row)
     header = [column[0].as_py().strip() for column in cells.columns]
     names, notes = name_columns(path, header)
     cells = cells.rename_columns(names)
     _check_cell_lengths(path, cells, header_row)
-    body = cells.slice(1)
-    kept = _rows_with_cells(body)
-    rows = None
-    if kept is not None:
-        notes.append(f"{path}: {count(body.num_rows - len(kept), 'blank row')} left out.")
+    body, rows = cells.slice(1), None
+    if blank.any():
+        notes.append(f"{path}: {count(int(blank.sum()), 'blank line')} left out.")
+        kept = np.flatnonzero(~blank[1:])
         body, rows = body.take(pa.array(kept)), kept + header_row + 1
     if not body.num_rows:
         raise InputError(f"{path}: there is a header but no data rows; add rows below the header.")
@@ -71,9 +68,11 @@ def skip_preamble(text: bytes) -> tuple[bytes, int, str | None]:
     return text, header_row, separator
 
 
-def _read_fast(text: bytes, dialect: Dialect) -> pa.Table | None:
-    """Every cell as text, the header as the first row; None where Arrow's reader is not the one to ask."""
+def _read_fast(text: bytes, dialect: Dialect) -> tuple[pa.Table, NDArray[np.bool_]] | None:
+    """Every cell as text, the header as the first row, and which rows are blank lines; None where Arrow's reader is not
+    the one to ask."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import csv as arrow_csv
 
     separator, quote = dialect.separator.encode(), dialect.quote.encode()
@@ -86,7 +85,7 @@ def _read_fast(text: bytes, dialect: Dialect) -> pa.Table | None:
         return None  # an odd number of marks: perhaps a quotation that never ends, which Arrow reads silently
     try:
         width = len(next(csv.reader(_lines(text, dialect), delimiter=dialect.separator, quotechar=dialect.quote)))
-        return arrow_csv.read_csv(
+        cells = arrow_csv.read_csv(
             pa.BufferReader(text),
             read_options=arrow_csv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK),
             parse_options=arrow_csv.ParseOptions(
@@ -97,12 +96,56 @@ def _read_fast(text: bytes, dialect: Dialect) -> pa.Table | None:
             ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types={f"f{position}": pa.string() for position in range(width)},
-                strings_can_be_null=False,
                 check_utf8=False,
+                **empty_lines(width),
             ),
         )
     except (pa.ArrowInvalid, csv.Error):
         return None  # the careful reader finds out which row is at fault
+    if width > 1:
+        blank = _blank_lines(text, quotes, cells)
+        return None if blank is None else (cells, blank)
+    empty = cells.column(0).is_null().to_numpy()
+    return cells.set_column(0, "f0", pc.fill_null(cells.column(0), "")), _at_the_end(empty)
+
+
+def _blank_lines(text: bytes, quotes: int, cells: pa.Table) -> NDArray[np.bool_] | None:
+    """Which rows are blank lines, and not separators with nothing between them, which Arrow reads alike; None where
+    only the careful reader knows."""
+    import pyarrow.compute as pc
+
+    empty = np.ones(cells.num_rows, dtype=bool)
+    for column in cells.columns:
+        empty &= pc.equal(column, "").to_numpy()
+        if not empty.any():
+            return empty
+    if not any(pair in text for pair in (b"\n\n", b"\n\r\n", b"\r\r")):
+        return np.zeros(cells.num_rows, dtype=bool)
+    letters = np.frombuffer(text, dtype=np.uint8)
+    ends = np.flatnonzero(letters == (10 if b"\n" in text else 13))
+    starts = np.concatenate([[0], ends + 1])
+    begins = letters[starts[starts < len(text)]]
+    # In quotation marks a line need not be a row.
+    return None if quotes or len(begins) != cells.num_rows else (begins == 10) | (begins == 13)
+
+
+def empty_lines(width: int) -> dict[str, Any]:
+    """Options by which Arrow tells an empty line from an empty cell in quotation marks, in a file of one column: the
+    first is null."""
+    return {
+        "null_values": [""],
+        "strings_can_be_null": width == 1,
+        "quoted_strings_can_be_null": False,
+    }
+
+
+def _at_the_end(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of the rows of one column those that are blank lines: between others, an empty line is how an empty cell is
+    written, by Excel say; at the end of the file it is nothing."""
+    filled = np.flatnonzero(~empty)
+    blank = np.ones(len(empty), dtype=bool)
+    blank[: filled[-1] + 1] = False
+    return blank
 
 
 def _lines(text: bytes, dialect: Dialect) -> Iterator[str]:
@@ -111,7 +154,8 @@ def _lines(text: bytes, dialect: Dialect) -> Iterator[str]:
         yield line.rstrip(" \r\n") + "\n" if dialect.separator == " " else line
 
 
-def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -> pa.Table:
+def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """As `_read_fast`."""
     import pyarrow as pa
 
     reader = csv.reader(
@@ -122,18 +166,21 @@ def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -
         strict=True,
     )
     rows: list[list[str]] = []
+    blank: list[bool] = []
     try:
         for row in reader:
             width = len(rows[0]) if rows else len(row)
-            if not "".join(row).strip() and len(row) != width:
-                row = [""] * width  # a blank line
+            blank.append(not "".join(row).strip() and len(row) != width)
+            if blank[-1]:
+                row = [""] * width
             if len(row) != width:
                 raise ragged(path, header_row + len(rows), len(row), width, dialect)
             rows.append(row)
     except csv.Error as error:
         raise _unreadable(path, header_row + len(rows), str(error), dialect) from None
     columns = [pa.chunked_array([pa.array(cells, pa.string())]) for cells in zip(*rows, strict=True)]
-    return pa.table(columns, names=[f"f{position}" for position in range(len(columns))])
+    cells = pa.table(columns, names=[f"f{position}" for position in range(len(columns))])
+    return cells, np.array(blank) if len(columns) > 1 else _at_the_end(np.array(blank))
 
 
 def ragged(path: str, row: int, found: int, expected: int, dialect: Dialect) -> InputError:
@@ -174,13 +221,14 @@ def name_columns(path: str, header: list[str]) -> tuple[list[str], list[str]]:
                 "add a row of column names at the top."
             )
         notes.append(f"{path}: the column names are numbers ({shown}, ...); the first row was taken as names.")
-    names = list(header)
+    names, taken = list(header), set(header)
     for position, name in enumerate(header, start=1):
         if name:
             continue
         given = f"column {position}"
-        while given in names:
+        while given in taken:
             given += "'"
+        taken.add(given)
         names[position - 1] = given
         notes.append(f"{path}: the column without a name is called {given!r}.")
     check_names(path, names)
@@ -212,19 +260,6 @@ def _check_cell_lengths(path: str, cells: pa.Table, header_row: int) -> None:
                 f"{path}, row {header_row + longest}, column {show(name)}: the cell has {lengths[longest]:,} "
                 f"characters, and {LONGEST_CELL:,} is the most; shorten it, or close an open quotation mark."
             )
-
-
-def _rows_with_cells(body: pa.Table) -> NDArray[np.int64] | None:
-    """The positions of rows that are not blank; None if no row is."""
-    import pyarrow.compute as pc
-
-    blank: NDArray[np.bool_] | None = None
-    for column in body.columns:
-        empty = pc.equal(column, "").to_numpy()
-        blank = empty if blank is None else blank & empty
-        if not blank.any():
-            return None
-    return None if blank is None else np.flatnonzero(~blank)
 
 
 def _type_columns(path: str, body: pa.Table, dialect: Dialect, notes: list[str]) -> list[pa.ChunkedArray]:

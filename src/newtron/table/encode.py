@@ -21,7 +21,7 @@ _CLASSES_SHOWN = 10
 
 def encode_features(schema: Schema, table: Table) -> Encoded:
     for column in schema.columns:
-        if column.name not in table.names:
+        if column.name not in table:
             raise InputError(
                 f"{table.path}: the column {column.name!r}, which the model needs, is missing; "
                 f"{suggest(column.name, table.names)}."
@@ -40,6 +40,19 @@ def encode_features(schema: Schema, table: Table) -> Encoded:
             missing[column.name] = n_missing
         start = stop
     return Encoded(X, unseen, missing)
+
+
+def nothing_known(schema: Schema, table: Table) -> NDArray[np.bool_]:
+    """Which rows have no value in any column of the schema, where no row of training was like that: nothing can be
+    predicted of them."""
+    found = np.ones(table.n_rows, dtype=bool)
+    if all(column.missing_seen for column in schema.columns):
+        return ~found
+    for column in schema.columns:
+        if not found.any():  # as a rule after the first column
+            break
+        found &= plain(table.column(column.name)).is_null().to_numpy(zero_copy_only=False)
+    return found
 
 
 def _fill_number(column: Column, table: Table, out: NDArray[np.float64]) -> tuple[int, int]:

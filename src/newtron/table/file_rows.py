@@ -188,8 +188,8 @@ def batch_rows(chunk_bytes: int, columns: int) -> int:
 def _learn(
     files: TableFiles, target: str, task: str | None, ignore: list[str], memory: int, progress: Progress | None
 ) -> Learnt:
-    names = files.schema.names
-    read = [name for name in names if name not in ignore or name == target]
+    names, left_out = files.schema.names, set(ignore) - {target}
+    read = [name for name in names if name not in left_out]
     most = batch_rows(min(CHUNK_BYTES, memory // CHUNKS), len(read))
 
     def told() -> Iterator[tuple[int, Table]]:

@@ -175,7 +175,8 @@ class TableFiles:
             for batch in opened.iter_batches(batch_size=most, row_groups=numbers, columns=columns):
                 yield pa.Table.from_batches([batch])
             return
-        wanted = [self.schema.names.index(name) for name in columns]
+        places = {name: place for place, name in enumerate(self.schema.names)}
+        wanted = [places[name] for name in columns]
         opened.seek(0)
         file = pa.ipc.open_file(opened, options=pa.ipc.IpcReadOptions(included_fields=wanted))
         for group in groups:
@@ -246,17 +247,21 @@ def _is_parquet(path: str) -> bool:
 
 def _check_same(first: str, expected: Any, path: str, found: Any) -> None:
     """Every file must have the columns of the first, by name and type."""
-    for name in expected.names:
-        if name not in found.names:
+    known, here_too = (
+        dict(zip(expected.names, expected.types, strict=True)),
+        dict(zip(found.names, found.types, strict=True)),
+    )
+    for name, there in known.items():
+        if name not in here_too:
             raise InputError(f"{path}: the column {name!r} of {first} is missing here; write all files alike.")
-        here, there = found.field(name).type, expected.field(name).type
+        here = here_too[name]
         if here != there:
             raise InputError(
                 f"{path}: the column {name!r} is of type {here} here and of type {there} in {first}; write all files "
                 "alike."
             )
-    for name in found.names:
-        if name not in expected.names:
+    for name in here_too:
+        if name not in known:
             raise InputError(f"{path}: there is a column {name!r} that {first} has not; write all files alike.")
 
 

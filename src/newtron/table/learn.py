@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,21 +70,23 @@ def learn_schema(
     InputError
         There is no such column, nothing to learn from, or nothing to learn.
     """
-    ignored = [ignore] if isinstance(ignore, str) else list(ignore)
+    ignored = {ignore: None} if isinstance(ignore, str) else dict.fromkeys(ignore)
     for name in ignored:
-        if name not in table.names:
+        if name not in table:
             raise InputError(f"{table.path}: there is no column {name!r} to ignore; {suggest(name, table.names)}.")
     learnt, kept, warnings = learn_target(table, target, task)
-    row_names = [name for name in table.names if _is_row_number(name, table)]
+    row_names = {name for name in table.names if _is_row_number(name, table)}
+    categories = {column.name for column in like.columns if column.kind == "category"} if like else set()
     rows = table if kept.all() else table.take(np.flatnonzero(kept))
     found: list[Column | tuple[str, str]] = []
     marks: set[bytes] = set()
     for name in table.names:
         if name == target or name in ignored:
             continue
-        category = any(column.name == name and column.kind == "category" for column in like.columns) if like else False
-        counts = name in row_names
-        column = Dropped("it only counts the rows") if counts else _learn_column(rows, name, marks, category)
+        if name in row_names:
+            column: Column | Dropped = Dropped("it only counts the rows")
+        else:
+            column = _learn_column(rows, name, marks, name in categories)
         if isinstance(column, Dropped):
             found.append((name, column.reason))
             continue
@@ -102,7 +104,7 @@ def schema_of(
     names: tuple[str, ...],
     target: Target,
     found: list[Column | tuple[str, str]],
-    ignored: list[str],
+    ignored: Collection[str],
     warnings: list[str],
     identifiers: Iterable[str] = (),
 ) -> Schema:

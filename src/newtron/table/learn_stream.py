@@ -248,7 +248,8 @@ class Gathered:
     number of the piece they are from and their place in it."""
 
     def __init__(self, names: Iterable[str], target: str, ignore: Iterable[str], pieces: int) -> None:
-        features = [name for name in names if name != target and name not in set(ignore)]
+        left_out = {target, *ignore}
+        features = [name for name in names if name not in left_out]
         self.facts = [_Facts(name) for name in features]
         self.row_numbers = [_RowNumbers(name) for name in features]
         self.target, self.of_target, self.target_type = target, _Values(), None
@@ -297,7 +298,7 @@ class Gathered:
             found.append(column)
             if column.indicator:
                 marks.add(facts.pattern)
-        schema = schema_of(path, tuple(names), target, found, list(ignore), warnings)
+        schema = schema_of(path, tuple(names), target, found, set(ignore), warnings)
         return Learnt(schema, self.sizes, self.class_counts(target), self.missing)
 
     def decided(self, path: str, task: str | None) -> tuple[Target, list[str]]:
@@ -318,10 +319,10 @@ def check_asked(path: str, names: Iterable[str], target: str, task: str | None, 
     """Is what is asked for there?"""
     if task not in (None, "regression", "classification"):
         raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
-    names = tuple(names)
-    ignored = list(ignore)
+    names, ignored = tuple(names), list(ignore)
+    known = set(names)
     for name in (target, *ignored):
-        if name not in names:
+        if name not in known:
             what = "to ignore; " if name != target else ""
             raise InputError(
                 f"{path}: there is no column {name!r}{' ' + what if what else '; '}{suggest(name, names)}."

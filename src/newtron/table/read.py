@@ -35,7 +35,9 @@ def read_table(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> Tabl
 
     The kind is told by the content. In text files the separator (comma, semicolon, tab, vertical bar,
     blanks), the quotation mark and decimal commas are found out; cells that are empty or hold a usual
-    marker such as NA, nan, null or ? are missing. Text is kept letter by letter. Parquet and Arrow files
+    marker such as NA, nan, null or ? are missing. A blank line is no row; separators with nothing between them are one.
+    In a file of one column a blank line is an empty cell, as spreadsheets write it, but for those at the end of the
+    file. Text is kept letter by letter. Parquet and Arrow files
     keep their types, and only nulls and NaN are missing there. `encoding` is for text files only.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,22 +35,29 @@ class Table:
     first_row: int = 2
     notes: tuple[str, ...] = ()
     rows: NDArray[np.int64] | None = None
+    # Asked for once: Arrow makes the list of all names anew each time.
+    names: tuple[str, ...] = field(init=False)
+    _positions: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.data.column_names))
+        object.__setattr__(self, "_positions", {name: position for position, name in enumerate(self.names)})
+
+    def __contains__(self, name: str) -> bool:
+        """Is there a column of this name?"""
+        return name in self._positions
 
     @property
     def n_rows(self) -> int:
         return int(self.data.num_rows)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.data.column_names)
-
     def column(self, name: str) -> pa.Array:
         """One column in one piece; an InputError that lists near names if there is none of that name."""
         import pyarrow as pa
 
-        if name not in self.data.column_names:
+        if name not in self._positions:
             raise InputError(f"{self.path}: there is no column {name!r}; {suggest(name, self.names)}.")
-        chunks = self.data.column(name)
+        chunks = self.data.column(self._positions[name])
         if chunks.type == pa.string() and chunks.nbytes > 2**31 - 1:
             # Offsets of 32 bits cannot reach over the joined pieces.
             chunks = chunks.cast(pa.large_string())
@@ -117,8 +124,7 @@ def check_finite(table: Table) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for name in table.names:
-        column = table.data.column(name)
+    for name, column in zip(table.names, table.data.columns, strict=True):
         if not pa.types.is_floating(column.type):
             continue
         infinite = pc.is_inf(column)
