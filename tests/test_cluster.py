@@ -16,6 +16,8 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 from test_file_rows import everything, written
@@ -253,6 +255,55 @@ def test_a_dead_worker_changes_no_bit(hosts: Hosts, client: Client, tmp_path: Pa
     assert found.members_[0].params.tobytes() == expected.members_[0].params.tobytes()
     assert set(rows.parts.homes) != homes
     assert len(set(rows.parts.homes)) == 2  # the newcomer got its share
+
+
+def test_categories_that_the_collection_does_not_know(client: Client, tmp_path: Path) -> None:
+    import dask.dataframe as dd
+
+    rng = np.random.default_rng(0)
+    cells = [rng.choice(kinds, 300) for kinds in (["a", "b"], ["c", "a"], ["b"])]  # each file has categories of its own
+    for number, cities in enumerate(cells):
+        table = {
+            "x": rng.normal(size=300),
+            "city": pa.array(cities).dictionary_encode(),
+            "rooms": pa.array(rng.integers(1, 5, 300)).dictionary_encode(),
+            "y": pa.array(rng.choice(["no", "yes"], 300)).dictionary_encode(),
+        }
+        pq.write_table(pa.table(table), tmp_path / f"{number}.parquet")
+    frame = dd.read_parquet(tmp_path)
+    assert str(frame.dtypes["city"]) == "category"
+    rows, files = ClusterRows(client, frame, "y", memory=MEMORY), FileRows(tmp_path, "y", memory=MEMORY)
+    assert rows.schema.feature_names == files.schema.feature_names == ("x", "city=a", "city=c", "rooms")
+    found, expected = (PerceptronClassifier(alpha=1.0).fit_rows(each) for each in (rows, files))
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-10)
+    assert found.summary().terms == expected.summary().terms == ("intercept", *rows.schema.feature_names)
+
+    def part(kind: type) -> pd.DataFrame:
+        return pd.DataFrame({"city": pd.Categorical([kind(n) for n in range(50)]), "y": np.arange(50.0)})
+
+    meta = pd.DataFrame({"city": pd.Categorical([], categories=["__UNKNOWN_CATEGORIES__"]), "y": np.zeros(0)})
+    two = dd.from_map(part, [int, str], meta=meta)
+    with pytest.raises(InputError, match=r"the categories of city are of several types, int64 and .*string; convert"):
+        ClusterRows(client, two, "y", memory=MEMORY)
+
+
+def test_classes_of_an_array_may_be_texts(client: Client) -> None:
+    import dask.array as da
+
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(300, 2))
+    y = np.where(inputs[:, 0] + rng.normal(size=300) > 0.0, "né", "yes")
+    expected = PerceptronClassifier().fit(inputs, y)
+    kinds: list[Any] = [y.dtype, object, np.dtypes.StringDType()]
+    for kind in kinds:
+        labels = da.from_array(y.astype(kind), chunks=100)
+        rows = ClusterRows(client, da.from_array(inputs, chunks=(100, 2)), labels, memory=MEMORY)
+        found = PerceptronClassifier().fit_rows(rows)
+        assert found.classes_.tolist() == ["né", "yes"]
+        np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-10)
+    mixed = da.from_array(np.array([1, "a"] * 150, dtype=object), chunks=100)
+    with pytest.raises(InputError, match="partition 0: its cells are not what the collection says of its columns"):
+        ClusterRows(client, da.from_array(inputs, chunks=(100, 2)), mixed, memory=MEMORY)
 
 
 def test_a_part_that_travelled_has_the_same_bits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
+import newtron
 from newtron import (
     FileRows,
     NetworkClassifier,
@@ -26,6 +28,7 @@ from newtron import (
     PerceptronClassifier,
     PerceptronRegressor,
 )
+from newtron.cli import main
 from newtron.errors import InputError
 from newtron.estimators import from_files, scaling
 from newtron.solvers import SOLVERS
@@ -189,6 +192,39 @@ def test_a_network_of_classes(tmp_path: Path) -> None:
     for one, other in zip(found.members_, expected.members_, strict=True):
         assert one.solution.value == pytest.approx(other.solution.value, rel=1e-13)
         np.testing.assert_allclose(one.params, other.params, rtol=1e-7, atol=1e-7)
+
+
+def test_columns_keep_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    table = pa.table({"x0": X[:, 0], "x1": X[:, 1], "y": 3.0 * X[:, 0] + rng.normal(size=400)})
+    pq.write_table(table, tmp_path / "names.parquet")
+    model = PerceptronRegressor().fit_rows(FileRows(tmp_path / "names.parquet", "y"))
+    model.save(tmp_path / "model")
+    loaded = newtron.load(tmp_path / "model")
+    for each in (model, loaded):
+        summary = each.summary()
+        assert summary.terms == ("intercept", "x0", "x1")
+        assert summary.estimates[summary.names.index("x0")] == pytest.approx(3.0, abs=0.2)
+        assert "x0" in str(each.explain(X[:1], [1.0]))
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "model").read_bytes()
+    assert main(["show", str(tmp_path / "model")]) == 0
+    assert re.search(r"^ *x0 +(2\.[89]|3\.[01])", capsys.readouterr().out, re.M)
+    # Of an array nothing is known, whatever was trained on before.
+    assert model.fit(X, X[:, 0]).summary().terms == ("intercept", "x1", "x2")
+
+
+def test_a_model_of_a_file_that_is_loaded_in_python_has_its_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 2))
+    pq.write_table(
+        pa.table({"x0": X[:, 0], "x1": X[:, 1], "y": X[:, 0] + rng.normal(size=100)}), tmp_path / "d.parquet"
+    )
+    model = str(tmp_path / "model")
+    command = ["fit", str(tmp_path / "d.parquet"), "--target", "y", "--model", "perceptron", "--output", model]
+    assert main([*command, "--no-report", "--quiet"]) == 0
+    assert newtron.load(model).summary().terms == ("intercept", "x0", "x1")
 
 
 def test_the_warning_points_at_the_call(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def count(n: int, thing: str, plural: str | None = None) -> str:
     return f"{n:,} {thing if n == 1 else plural or thing + 's'}"
 
 
+def column_names(names: Sequence[str] | None, n: int) -> tuple[str, ...]:
+    """Of n columns, as they are named; x1, x2, ... where they have no name."""
+    return tuple(name or f"x{j}" for j, name in enumerate(names or [""] * n, start=1))
+
+
+def target_names(names: Sequence[str], k: int) -> tuple[str, ...]:
+    """Of k targets, as they are named; target 1, target 2, ... where they have no names."""
+    return tuple(names) if len(names) == k else tuple(f"target {i}" for i in range(1, k + 1))
+
+
 def listed(names: Sequence[str], most: int = 12) -> str:
     """'a, b, c' or, of many, the first and how many more."""
     shown = ", ".join(clean(name) for name in names[:most])

@@ -12,7 +12,7 @@ from newtron.estimators.coefficients import feature_names, summary_of
 from newtron.inference.summary import Summary
 from newtron.inference.summary_text import facts, header, rows
 from newtron.model_file import Bundle
-from newtron.words import label, number
+from newtron.words import label, number, target_names
 
 _TERMS_SHOWN = 200
 _IN_JSON = (
@@ -112,7 +112,7 @@ def _outputs(estimator: Any, n_outputs: int) -> list[str]:
     """What each column of coefficients is of."""
     if n_outputs == 1:
         return ["estimate"]
-    return _classes(estimator) or [f"target {i + 1}" for i in range(n_outputs)]
+    return _classes(estimator) or list(target_names(getattr(estimator, "_targets", ()), n_outputs))
 
 
 def _estimates(bundle: Bundle) -> tuple[list[str], list[list[str]]]:

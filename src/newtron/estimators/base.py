@@ -92,6 +92,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     # --- fitting ---
 
     def _validated(self, X: Any, y: Any, **kwargs: Any) -> Any:
+        self.__dict__.pop("_rows_names", None)
         if is_plain_matrix(X) and is_plain_target(y, X.shape[0]):
             self.n_features_in_ = X.shape[1]
             self.__dict__.pop("feature_names_in_", None)  # an array has no names
@@ -206,9 +207,13 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self._column_names = None if names is None else tuple(map(str, names))
 
     def _names(self) -> tuple[str, ...] | None:
-        """The names of X's columns, where they are known."""
+        """The names of the columns that were trained on, where they are known: of a frame, of the rows of files, or as
+        they were told."""
         given = getattr(self, "feature_names_in_", None)
-        return getattr(self, "_column_names", None) if given is None else tuple(map(str, given))
+        if given is not None:
+            return tuple(map(str, given))
+        told: tuple[str, ...] | None = getattr(self, "_rows_names", None) or getattr(self, "_column_names", None)
+        return told if told is not None and len(told) == self.n_features_in_ else None
 
     @contextmanager
     def _kept(self, task: Task, path: str | os.PathLike[str] | None) -> Iterator[Task]:

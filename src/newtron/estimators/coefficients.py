@@ -22,6 +22,7 @@ from newtron.objective import TrainingObjective
 from newtron.parallel import thread_count
 from newtron.settings import check_choice, check_number
 from newtron.solvers import Status
+from newtron.words import column_names, target_names
 
 if TYPE_CHECKING:
     from newtron.estimators.perceptron import _Perceptron
@@ -268,8 +269,7 @@ def _baseline(model: Any, baseline: Any) -> int:
 
 def feature_names(model: Any) -> list[str]:
     """The names that the columns had in fit, or x1, x2, ..."""
-    given = getattr(model, "feature_names_in_", None)
-    return [f"x{i + 1}" for i in range(model.n_features_in_)] if given is None else [str(name) for name in given]
+    return list(column_names(model._names(), model.n_features_in_))
 
 
 def _is_separated(model: Any) -> bool:
@@ -293,7 +293,7 @@ def _fitted(
     regression = model._task == "regression"
     targets = getattr(model, "_targets", ()) if target is None else (target,)
     if regression:
-        outputs = list(targets) if len(targets) == W.shape[1] else [f"target {i + 1}" for i in range(W.shape[1])]
+        outputs = list(target_names(targets, W.shape[1]))
     else:
         outputs = [str(c) for c in model.classes_.tolist()] if classes is None else classes
     weighted = getattr(model, "class_weight", None) is not None and kind in FROM_THE_FIT

@@ -15,6 +15,7 @@ from newtron.explain import NOTATIONS, Answer, Bends, Derivation, Scales, Subjec
 from newtron.linalg import is_sparse
 from newtron.settings import check_choice, is_count
 from newtron.solvers import Solver
+from newtron.words import column_names, target_names
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator
@@ -145,7 +146,8 @@ def fed_names(scaling: Scaling, names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of all that a network is fed: the p columns ("" where they have none), and then the bent ones."""
     if scaling.bends is None:
         return names
-    return (*names, *(f"bent {names[j] or f'x{j + 1}'}" for j in scaling.bends.columns.tolist()))
+    called = column_names(names, len(names))
+    return (*names, *(f"bent {called[j]}" for j in scaling.bends.columns.tolist()))
 
 
 def _why_alpha(estimator: Any, member: Member) -> str:
@@ -160,14 +162,15 @@ def _why_alpha(estimator: Any, member: Member) -> str:
 
 
 def input_names(estimator: Any) -> tuple[str, ...]:
-    given = getattr(estimator, "feature_names_in_", None)
-    return ("",) * estimator.n_features_in_ if given is None else tuple(map(str, given))
+    """Empty where the columns have none: a derivation then has its symbols for them."""
+    given: tuple[str, ...] | None = estimator._names()
+    return ("",) * estimator.n_features_in_ if given is None else given
 
 
 def output_names(estimator: Any, k: int) -> tuple[str, ...]:
     if hasattr(estimator, "classes_"):
         return tuple(str(c).lower() if isinstance(c, bool) else str(c) for c in estimator.classes_.tolist())
-    return ("",) if k == 1 else tuple(f"target {c + 1}" for c in range(k))
+    return ("",) if k == 1 else target_names(getattr(estimator, "_targets", ()), k)
 
 
 def remarks(estimator: Any) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
         )
     estimator.n_features_in_ = rows.n_features
     estimator.__dict__.pop("feature_names_in_", None)
+    estimator._rows_names = rows.schema.feature_names
     estimator._one_column = True
     estimator._targets = (target.name,)
     seen: StreamedRows = rows

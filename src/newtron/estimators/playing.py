@@ -17,6 +17,7 @@ from newtron.play.notebook import widget
 from newtron.play.problem import MOST_LAYERS, MOST_UNITS, SOLVERS
 from newtron.play.session import ROWS, Session
 from newtron.solvers import GradientDescent, LevenbergMarquardt, Newton
+from newtron.words import column_names
 
 Array = NDArray[np.floating]
 
@@ -111,11 +112,11 @@ def _rows(estimator: Any, member: Member, X: Any, y: Any) -> tuple[Data, bool]:
     if len(inputs) > MOST_INPUTS:
         notes.append(f"Of {len(inputs)} inputs the {MOST_INPUTS} with the largest weights are used.")
         inputs = np.sort(np.argsort(-_weights(estimator, member, X), kind="stable")[:MOST_INPUTS])
-    names = estimator._names() or tuple(f"x{j + 1}" for j in range(X.shape[1]))
+    names = column_names(estimator._names(), X.shape[1])
     data = Data(
         X[np.ix_(numbers, inputs)],
         Y[numbers],
-        tuple(names[j] or f"x{j + 1}" for j in inputs),
+        tuple(names[j] for j in inputs),
         "y",
         () if regression else output_names(estimator, k),
         tuple(numbers.tolist()),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.linalg import Factor, factorize, is_sparse
 from newtron.objective import Evaluation, Objective
+from newtron.words import column_names
 
 Array = NDArray[np.floating]
 
@@ -79,7 +80,7 @@ class FirthObjective(Objective):
             yield inputs, self._Y[cut], self._weight[cut]
 
     def _refuse_dependent(self, gram: Array, names: tuple[str, ...] | None) -> None:
-        known = names or tuple(f"x{j + 1}" for j in range(self.n_columns - self._intercept))
+        known = column_names(names, self.n_columns - self._intercept)
         dependent = _dependent(gram, first=self._intercept)
         if dependent:
             told = ", ".join(known[j] for j in dependent)

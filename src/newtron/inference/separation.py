@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from newtron.inference.margins import Margins
 from newtron.parallel import interruptible
+from newtron.words import column_names
 
 Array = NDArray[np.floating]
 Index = NDArray[np.integer]
@@ -127,7 +128,7 @@ def find_separation(
     take a minute; Ctrl-C (KeyboardInterrupt) ends it at once.
     """
     margins = Margins(X, np.asarray(codes), n_classes, weight, intercept)
-    names = names or tuple(f"x{j + 1}" for j in range(margins.n_features))
+    names = column_names(names, margins.n_features)
     first = np.zeros(margins.n_params) if start is None else margins.from_user(*start)
     try:
         found = _Search(margins, first).run()

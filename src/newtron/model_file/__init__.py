@@ -125,6 +125,8 @@ def _read(file: BinaryIO) -> Bundle:
     schema = None if manifest["schema"] is None else Schema.from_json(manifest["schema"])
     if schema is not None:
         _check_schema(schema, estimator)
+        if estimator._names() is None:  # files written before models kept what their columns are called
+            estimator._rows_names = schema.feature_names
     return Bundle(estimator, schema, report, manifest["newtron"])
 
 

@@ -73,7 +73,7 @@ FIELDS = (
     "report",
 )
 _OUTPUTS = ("count", "one_column", "names")
-_FEATURES = ("count", "names", "bent", "relevance")
+_FEATURES = ("count", "names", "called", "bent", "relevance")
 _MEMBER = (
     "widths",
     "activation",
@@ -124,6 +124,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         members.append(_member_to_json(member, number, arrays))
     classes = getattr(estimator, "classes_", None)
     names = getattr(estimator, "feature_names_in_", None)
+    called = estimator._names() if names is None else None
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -133,6 +134,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         "features": {
             "count": int(estimator.n_features_in_),
             "names": None if names is None else [str(n) for n in names],
+            "called": None if called is None else list(called),
             "bent": None if scaling.bends is None else scaling.bends.columns.tolist(),
             "relevance": relevance_to_json(estimator),
         },
@@ -224,6 +226,8 @@ def check_format(manifest: Any) -> None:
     an_object(manifest, "", FIELDS)
     if isinstance(manifest["outputs"], dict):
         manifest["outputs"].setdefault("names", [])  # files written before targets had names
+    if isinstance(manifest["features"], dict):
+        manifest["features"].setdefault("called", None)
     a_text(manifest["newtron"], "newtron")
 
 
@@ -269,13 +273,19 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     relevance_from_json(estimator, features["relevance"], n_features)
     estimator.n_features_in_ = n_features
     if features["names"] is not None:
-        names = a_list(features["names"], "features.names", a_text)
-        if len(names) != n_features:
-            raise wrong("features.names", f"{n_features} names", names)
-        estimator.feature_names_in_ = np.array(names, dtype=object)
+        estimator.feature_names_in_ = np.array(_names(features, "names", n_features), dtype=object)
+    if features["called"] is not None:
+        estimator._rows_names = tuple(_names(features, "called", n_features))
     with np.errstate(all="ignore"):
         estimator._fitted()
     return estimator
+
+
+def _names(features: dict[str, Any], field: str, n_features: int) -> list[str]:
+    names = a_list(features[field], f"features.{field}", a_text)
+    if len(names) != n_features:
+        raise wrong(f"features.{field}", f"{n_features} names", names)
+    return names
 
 
 def _read_classes(estimator: Any, value: Any, n_outputs: int) -> None:

@@ -34,6 +34,7 @@ from newtron.table.files import TableFiles, is_text_file
 from newtron.table.learn_stream import Gathered, Learnt, check_asked
 from newtron.table.schema import Column, Schema
 from newtron.table.table import Table
+from newtron.words import column_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +43,8 @@ Array = NDArray[np.floating]
 
 # Parts of files: pieces next to each other, with at least this share of all rows.
 _MOST_PARTS = 4096
+# Kinds of NumPy's types that are taken from a dask.array: "O" are texts that NumPy keeps as objects.
+NUMBERS, TEXTS = "fiub", "UTO"
 PATIENCE = 30.0
 
 
@@ -204,12 +207,22 @@ class _Block(NamedTuple):
         import pyarrow as pa
 
         name = f"partition {self.number}"
-        if isinstance(self.cells, tuple):
-            table = _table_of_arrays(name, self.cells[0], self.cells[1], self.schema)
-        else:
-            table = pa.Table.from_pandas(self.cells, schema=self.schema, preserve_index=False)
+        try:
+            if isinstance(self.cells, tuple):
+                table = _table_of_arrays(name, self.cells[0], self.cells[1], self.schema)
+            else:
+                table = pa.Table.from_pandas(self.cells, schema=self.schema, preserve_index=False)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise InputError(
+                f"{name}: its cells are not what the collection says of its columns ({_told(error)}); convert them to "
+                "one type with astype first."
+            ) from None
         for start in range(0, table.num_rows, self.most):
             yield self.number, Table(name, table.slice(start, self.most), first_row=start + 1)
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(part) for part in error.args).rstrip(".")
 
 
 def _table_of_arrays(name: str, X: Any, y: Any, schema: pa.Schema) -> pa.Table:
@@ -220,7 +233,8 @@ def _table_of_arrays(name: str, X: Any, y: Any, schema: pa.Schema) -> pa.Table:
             raise InputError(f"{name}: its blocks are of {type(array).__name__}: give dense NumPy arrays.")
     if len(X) != len(y):
         raise InputError(f"{name}: X has {len(X):,} rows and y has {len(y):,}: give arrays of the same rows.")
-    columns = [*np.asfortranarray(X).T, y.ravel()]
+    y = y.ravel()
+    columns = [*np.asfortranarray(X).T, y if y.dtype.kind in NUMBERS else y.astype(object)]
     return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
 
 
@@ -228,7 +242,7 @@ def _collection(engine: DaskEngine, data: Any, target: Any, task: str | None, ig
     from dask import delayed
 
     is_array = hasattr(data, "chunks") and hasattr(data, "to_delayed")
-    lazy, schema, target = (_array_blocks if is_array else _frame_partitions)(data, target)
+    lazy, schema, target = _array_blocks(data, target) if is_array else _frame_partitions(engine, data, target)
     name = "the dask.array" if is_array else "the dask.dataframe"
     names = tuple(schema.names)
     check_asked(name, names, target, task, ignore)
@@ -247,7 +261,7 @@ def _collection(engine: DaskEngine, data: Any, target: Any, task: str | None, ig
     return _Laid(name, names, gathered.rows, learnt, parts, sizes, None)
 
 
-def _frame_partitions(data: Any, target: Any) -> tuple[list[Any], pa.Schema, Any]:
+def _frame_partitions(engine: DaskEngine, data: Any, target: Any) -> tuple[list[Any], pa.Schema, Any]:
     import pyarrow as pa
 
     if not (hasattr(data, "to_delayed") and hasattr(data, "_meta_nonempty") and hasattr(data, "columns")):
@@ -258,7 +272,39 @@ def _frame_partitions(data: Any, target: Any) -> tuple[list[Any], pa.Schema, Any
     if not all(isinstance(name, str) for name in data.columns):
         raise InputError("the dask.dataframe has columns whose names are no text: rename them.")
     schema = pa.Schema.from_pandas(data._meta_nonempty, preserve_index=False).remove_metadata()
-    return data.to_delayed(), schema, target
+    # What a category is called is all that is looked at, and each partition may have categories of its own.
+    known = {field.name: getattr(field.type, "value_type", field.type) for field in schema}
+    unknown = [name for name in known if _has_unknown_categories(data[name])]
+    if unknown:
+        from dask import delayed
+
+        looked = delayed(_categories, pure=False)
+        found = engine.total_of(_itself, [looked(part) for part in data[unknown].to_delayed()])
+        for name in unknown:
+            kinds = {kinds[name] for kinds in found} - {pa.null()}
+            if len(kinds) > 1:
+                told = " and ".join(sorted(map(str, kinds)))
+                raise InputError(
+                    f"the dask.dataframe: the categories of {name} are of several types, {told}; convert them to one "
+                    "with astype first."
+                )
+            known[name] = kinds.pop() if kinds else pa.null()
+    return data.to_delayed(), pa.schema(known.items()), target
+
+
+def _has_unknown_categories(column: Any) -> bool:
+    return str(column.dtype) == "category" and not (column.cat.known and len(column._meta.cat.categories))
+
+
+def _categories(frame: Any) -> list[dict[str, pa.DataType]]:
+    """Of which type the categories of each column are, in one partition."""
+    import pyarrow as pa
+
+    return [{name: pa.array(frame[name].cat.categories).type for name in frame.columns}]
+
+
+def _itself(found: Any, _: Any) -> Any:
+    return found
 
 
 def _array_blocks(X: Any, y: Any) -> tuple[list[Any], pa.Schema, str]:
@@ -267,9 +313,10 @@ def _array_blocks(X: Any, y: Any) -> tuple[list[Any], pa.Schema, str]:
 
     if X.ndim != 2 or not hasattr(y, "to_delayed") or getattr(y, "ndim", 0) != 1:
         raise InputError("a dask.array X must be (n, p), and its target a dask.array y (n,).")
-    for array in (X, y):
-        if array.dtype.kind not in "fiub":
-            raise InputError(f"the dask.array is of {array.dtype}: give numbers.")
+    if X.dtype.kind not in NUMBERS:
+        raise InputError(f"the dask.array X is of {X.dtype}: give numbers.")
+    if y.dtype.kind not in NUMBERS + TEXTS:
+        raise InputError(f"the dask.array y is of {y.dtype}: give numbers, or texts as classes.")
     X = X.rechunk({1: -1}) if len(X.chunks[1]) > 1 else X
     known = not np.isnan(np.array(X.chunks[0] + y.chunks[0], dtype=float)).any()
     if known and X.shape[0] != y.shape[0]:
@@ -278,8 +325,9 @@ def _array_blocks(X: Any, y: Any) -> tuple[list[Any], pa.Schema, str]:
         y = y.rechunk((X.chunks[0],))
     elif X.numblocks[0] != y.numblocks[0]:
         raise InputError("X and y have another number of blocks each, of unknown sizes: compute_chunk_sizes() first.")
-    names = [f"x{number}" for number in range(1, X.shape[1] + 1)]
-    fields = [*((name, pa.from_numpy_dtype(X.dtype)) for name in names), ("y", pa.from_numpy_dtype(y.dtype))]
+    names = column_names(None, X.shape[1])
+    kind = pa.from_numpy_dtype(y.dtype) if y.dtype.kind in NUMBERS else pa.large_string()
+    fields = [*((name, pa.from_numpy_dtype(X.dtype)) for name in names), ("y", kind)]
     pair = delayed(_pair, pure=False)
     blocks = [pair(a, b) for a, b in zip(X.to_delayed().ravel(), y.to_delayed().ravel(), strict=True)]
     return blocks, pa.schema(fields), "y"
