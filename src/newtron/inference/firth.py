@@ -22,6 +22,8 @@ Array = NDArray[np.floating]
 
 # Rows at a time.
 _BLOCK = 4096
+# Numbers that one block of the third derivatives may hold.
+_THIRDS = 4_000_000
 # Multiplications of one exact Hessian, and its parameters; beyond, the Fisher information takes its place as curvature.
 _WORK, _MATRIX = 2e10, 200
 # Equilibrated pivots below this belong to columns that depend on others.
@@ -129,7 +131,7 @@ class FirthObjective(Objective):
     @property
     def work(self) -> float:
         """Multiplications of one exact Hessian."""
-        return float(self.n_rows) * float(self.n_params) ** 3 * float(self.n_outputs) ** 2
+        return float(self.n_rows) * float(self.n_params) ** 3 + 2.0 * float(self.n_params) ** 4
 
     @property
     def exact_hessian_allowed(self) -> bool:
@@ -207,20 +209,16 @@ class FirthObjective(Objective):
         """tr(I^-1 ∂_r I I^-1 ∂_s I) for each pair of parameters: the Gram matrix of the derivatives of I, each seen in
         the coordinates in which I is the identity."""
         q, m, P = self.n_columns, self.n_outputs, self.n_params
-        # With I = LL' the derivative of I by parameter (j, c) becomes Σ w_i x_ij (∂V_i/∂z_c)_ab u_ia u_ib', where u_ia
-        # is L^-1, of its columns those of output a, times x_i.
-        half = (np.linalg.inv(np.triu(factor.cholesky).T) / factor.scale).reshape(P, q, m)
-        turned = np.zeros((q, m, P * P))
-        for inputs, _, weight in self._blocks(rows=max(16, _BLOCK * 100 // P**2)):
-            p = self._p(inputs, params)
-            u = np.stack([inputs @ half[:, :, a].T for a in range(m)])
-            third = _third(p) * weight[:, None, None, None]
-            for c in range(m):
-                for a in range(m):
-                    for b in range(m):
-                        outer = (u[a][:, :, None] * u[b][:, None, :]).reshape(len(inputs), -1)
-                        turned[:, c] += (inputs * third[:, c, a, b, None]).T @ outer
-        flat = turned.reshape(q * m, -1)
+        # Σ w_i x_ij x_ik x_il ∂V_i,ab/∂z_c of all j, k, l, a, b, c: one matrix product for each block of rows.
+        thirds = np.zeros((q * q, q * m**3))
+        for inputs, _, weight in self._blocks(rows=max(16, _THIRDS // (q * m**3 + q * q))):
+            third = (_third(self._p(inputs, params)) * weight[:, None, None, None]).reshape(len(inputs), 1, -1)
+            pairs = (inputs[:, :, None] * inputs[:, None, :]).reshape(len(inputs), -1)
+            thirds += pairs.T @ (inputs[:, :, None] * third).reshape(len(inputs), -1)
+        # ∂I of parameter (j, c) at the parameters (k, a) and (l, b).
+        derivatives = thirds.reshape(q, q, q, m, m, m).transpose(2, 5, 0, 3, 1, 4).reshape(P, P, P)
+        half = np.linalg.inv(np.triu(factor.cholesky).T) / factor.scale
+        flat = (half @ derivatives @ half.T).reshape(P, -1)
         return np.asarray(flat @ flat.T)
 
 
