@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from newtron import GradientDescent, InputError, PerceptronClassifier, load
-from newtron.inference import separation
+from newtron.inference import exact_margins, separation
 from newtron.inference.overlap import classes_overlap
 from newtron.inference.separation import find_separation
 from newtron.losses import loss_for
@@ -204,6 +205,108 @@ def test_margins_that_are_zero_but_for_rounding_are_made_so() -> None:
     exact = separation._without_small(margins, blurred)
     assert np.abs(margins.of(exact)[X[:, 0] == 0.0]).max() < 1e-15
     np.testing.assert_allclose(exact, blurred, atol=1e-9)
+
+
+# --- proofs at the edge of the arithmetic ---
+
+
+@pytest.mark.parametrize("half", [1e-2, 1e-6, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-14])
+def test_two_rows_that_overlap_by_very_little_are_never_called_separated(half: float) -> None:
+    """All rows but two are apart; the two overlap, however little, so there is a finite optimum."""
+    x = np.concatenate([np.linspace(-2.0, -0.1, 5), [half, -half], np.linspace(0.1, 2.0, 5)])
+    y = np.array([0] * 5 + [0, 1] + [1] * 5)
+    assert Fraction(x[y == 0].max()) > Fraction(x[y == 1].min())
+    assert not find_separation(x[:, None], y, 2).found
+    fitted = quietly(PerceptronClassifier(), x[:, None], y)
+    assert not fitted.separation_.found
+    if half >= 1e-12:
+        assert fitted.separation_.kind == "none"
+        assert fitted.solution_.converged
+    elif fitted.separation_.kind == "undecided":
+        assert "not decided" in fitted.solution_.sentence
+
+
+@pytest.mark.parametrize("half", [1e-2, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12])
+def test_classes_with_a_narrow_gap_are_separated(half: float) -> None:
+    rng = np.random.default_rng(0)
+    x, y = np.abs(rng.normal(size=50)) + half, np.array([0, 1] * 25)
+    x[:2] = half
+    fitted = quietly(PerceptronClassifier(), (x * (2 * y - 1))[:, None], y)
+    assert fitted.separation_.found
+    assert fitted.solution_.status is Status.UNBOUNDED
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("part", [1e-3, 1e-6, 1e-8, 1e-10, 1e-12])
+def test_the_small_difference_of_two_columns_separates(part: float, offset: float) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=60) + offset
+    X = np.column_stack([x, x + part * rng.normal(size=60), rng.normal(size=60)])
+    y = (X[:, 1] - X[:, 0] > 0).astype(int)  # exact: the columns are within a factor of two
+    found = find_separation(X, y, 2)
+    assert found.found or found.kind == "undecided"
+    assert found.found or part < 1e-11
+    fitted = quietly(PerceptronClassifier(), X, y)
+    assert fitted.separation_.kind != "none"
+    assert not fitted.solution_.converged
+    rows = np.append(np.arange(60), [3, 7, 11, 19, 23])  # five rows of both classes span all that moves
+    y = np.append(rng.integers(0, 2, 60), 1 - y[rows[60:]])
+    y[rows[60:]] = 1 - y[60:]
+    assert not find_separation(X[rows], y, 2).found
+    assert not quietly(PerceptronClassifier(), X[rows], y).separation_.found
+
+
+def test_signs_of_margins_are_exact() -> None:
+    rng = np.random.default_rng(4)
+    for case in range(40):
+        k, n, p = int(rng.choice([2, 3])), 30, int(rng.integers(1, 5))
+        X = np.round(rng.normal(size=(n, p)) * 8) / rng.choice([1.0, 10.0, 3.0]) + rng.choice([0.0, 1e9])
+        y = rng.integers(0, k, n)
+        margins = separation.Margins(X if case % 3 else sparse.csr_matrix(X), y, k)
+        params = np.round(rng.normal(size=margins.n_params) * 4) / 4
+        # On one row's own plane, but for the rounding of the intercept.
+        W = params.reshape(-1, margins.outputs)
+        dense = margins.inputs.toarray() if sparse.issparse(margins.inputs) else margins.inputs
+        W[-1] = -(dense[0, :p] @ W[:p])
+        told = exact_margins.signs(margins, params)
+        low = np.zeros((n, p)) if margins.low is None else margins.low
+        for at, sign in enumerate(told):
+            rows, own, other = (int(a[0]) for a in margins.ends(np.array([at])))
+            exact = sum(
+                (
+                    (Fraction(dense[rows, j]) + (Fraction(low[rows, j]) if j < p else 0))
+                    * (
+                        Fraction(W[j, 0]) * (1 if own == 1 else -1)
+                        if k == 2
+                        else Fraction(W[j, own]) - Fraction(W[j, other])
+                    )
+                    for j in range(p + 1)
+                ),
+                Fraction(0),
+            )
+            assert sign == (exact > 0) - (exact < 0)
+
+
+def test_a_direction_that_is_not_made_of_doubles_is_proved() -> None:
+    """Rows of both classes lie on 3 x1 = 7 x2, whose direction has the coefficient 3/7."""
+    t = np.array([1.0, 2.0, -1.0, 5.0, 3.0, -2.0])
+    X = np.column_stack([7.0 * t, 3.0 * t])
+    X = np.vstack([X, X[:2] + np.array([1.0, 0.0]), X[:2] - np.array([1.0, 0.0])])
+    y = np.array([0, 1, 0, 1, 0, 1, 1, 1, 0, 0])
+    found = find_separation(X, y, 2)
+    assert (found.kind, found.rows_apart, found.smallest_margin) == ("quasi-complete", 4, 0.0)
+    assert "exact arithmetic" in found.proof
+    check_direction(X, y, 2, found)
+    # One row beyond the plane, by a rounding error: nothing separates.
+    X[0, 0] = np.nextafter(X[0, 0], np.inf)
+    X = np.vstack([X, [[7.0, 3.0]]])
+    assert not find_separation(X, np.append(y, 1), 2).found
+
+
+def test_a_plane_through_a_value_that_both_classes_have() -> None:
+    x = np.array([0.1, 0.2, 0.3, 0.3, 0.7, 1.1])
+    found = find_separation(x[:, None], np.array([0, 0, 0, 1, 1, 1]), 2)
+    assert (found.kind, found.rows_apart) == ("quasi-complete", 4)
 
 
 # --- what counts ---

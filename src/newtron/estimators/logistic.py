@@ -30,6 +30,7 @@ from newtron.solvers.base import relative_gradient
 
 Array = NDArray[np.floating]
 
+_BY_GRADIENT = "the gradient at the end of the training proves it"
 # Ends that somebody else decided: they stay what they are, whatever the classes.
 _FROM_OUTSIDE = (Status.STOPPED, Status.INTERRUPTED, Status.EARLY_STOPPED)
 # Rows times columns times other classes that linear programs are asked about: seconds, and minutes at worst.
@@ -50,12 +51,16 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
         objective = objective_of(task, member.network, task.threads)
         usable = log_loss and bool(np.isfinite(solution.gradient).all())
         if usable and classes_overlap(objective, solution.params, solution.gradient):
-            proof = "the gradient at the end of the training proves it"
-            return _ended(task, objective, member, Separation("none", objective.rows.n_rows, proof=proof))
+            return _ended(task, objective, member, Separation("none", objective.rows.n_rows, proof=_BY_GRADIENT))
         if solution.status is Status.INTERRUPTED:
             return member, None
         try:
             found = _by_programs(task, member, names)
+            if found.kind == "undecided" and _fits_a_program(task) and solution.status is Status.UNBOUNDED:
+                # Rows that overlap by very little have an optimum far away, and its gradient proves it.
+                further = _resumed(task, objective, solution)
+                if classes_overlap(objective, further.params, further.gradient):
+                    return member_of(task, objective, further), replace(found, kind="none", proof=_BY_GRADIENT)
         except KeyboardInterrupt:
             proof = "the search for a plane between them was interrupted"
             found = Separation("undecided", objective.rows.n_rows, proof=proof)
@@ -63,13 +68,16 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
         return _ended(task, objective, member, found)
 
 
+def _fits_a_program(task: Task) -> bool:
+    return task.source is None and float(task.X.shape[0]) * task.X.shape[1] * max(1, task.Y.shape[1] - 1) <= _LARGEST
+
+
 def _by_programs(task: Task, member: Member, names: tuple[str, ...] | None) -> Separation:
     if task.source is not None:
         proof = f"a linear program needs the rows in memory, and these are {task.source.place}"
         return Separation("undecided", task.source.n_rows, proof=proof)
-    n, p = task.X.shape
-    others = max(1, task.Y.shape[1] - 1)
-    if float(n) * p * others > _LARGEST:
+    n, others = task.X.shape[0], max(1, task.Y.shape[1] - 1)
+    if not _fits_a_program(task):
         return Separation("undecided", n, proof="the data are too many for a linear program")
     layer = member.network.split(member.params)[0]
     scaling = task.scaling
@@ -89,6 +97,9 @@ def _ended(task: Task, objective: TrainingObjective, member: Member, found: Sepa
         return replace(member, solution=replace(solution, status=Status.UNBOUNDED, note=found.sentence)), found
     if found.kind == "none" and solution.status is Status.UNBOUNDED and task.loss.name == "log_loss":
         return member_of(task, objective, _resumed(task, objective, solution)), found
+    if found.kind == "undecided" and solution.status is Status.UNBOUNDED:
+        # The solver judged by the size of its steps; what that is worth is said with it.
+        return replace(member, solution=replace(solution, note=f"{solution.note} {found.finding}")), found
     return member, found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import is_sparse
+from newtron.linalg import is_sparse, two_product, two_sum
 
 Array = NDArray[np.floating]
 Index = NDArray[np.integer]
@@ -40,6 +40,8 @@ class Margins:
         self.others = n_classes - 1
         self.center: Array = np.zeros(self.n_features)
         self.scale: Array = np.ones(self.n_features)
+        # What centring rounds away, (n, p) in scaled columns; None where it rounds nothing away.
+        self.low: Array | None = None
         self.inputs = self._scaled(X)
         self.n_columns = self.n_features + intercept
         self.n_params = self.n_columns * self.outputs
@@ -70,14 +72,22 @@ class Margins:
             # About a value that the column has, so that whole numbers stay whole.
             middle = np.abs(X - X.mean(axis=0)).argmin(axis=0)
             self.center = X[middle, np.arange(X.shape[1])]
-            X -= self.center
+            X, low = two_sum(X, -self.center)
+            self.low = low if low.any() else None
         self.scale = _power_of_two(np.abs(X).max(axis=0, initial=0.0))
         X /= self.scale
+        if self.low is not None:
+            self.low /= self.scale
         return np.column_stack([X, np.ones(self.n_rows)]) if self.intercept else X
 
     def _other(self, rows: Index, number: Index) -> Index:
         """The number-th class that is not the row's own."""
         return np.asarray(number + (number >= self.codes[rows]))
+
+    def ends(self, which: Index) -> tuple[Index, Index, Index]:
+        """Of some margins the row, its own class and the other one."""
+        rows, number = np.divmod(which, self.others)
+        return rows, self.codes[rows], self._other(rows, number)
 
     def of(self, params: Array) -> Array:
         """(n, others) every margin, relative to the size of its row."""
@@ -93,20 +103,29 @@ class Margins:
         """(m, P) CSR: some margins, relative to the sizes of their rows, as the linear functions that they are."""
         from scipy import sparse
 
-        rows, number = np.divmod(which, self.others)
+        rows, own, other = self.ends(which)
         scaled = sparse.coo_matrix(self.inputs[rows])
         at, column, value = scaled.row, scaled.col.astype(np.int64), scaled.data / self.size[rows][scaled.row]
         shape = (len(which), self.n_params)
         if self.outputs == 1:
-            side = np.where(self.codes[rows] == 1, 1.0, -1.0)
+            side = np.where(own == 1, 1.0, -1.0)
             return sparse.csr_matrix((value * side[at], (at, column)), shape=shape)
         # Parameters lie column by column of X, and of each column class by class.
         first = column * self.outputs
-        ends = np.r_[first + self.codes[rows][at], first + self._other(rows, number)[at]]
+        ends = np.r_[first + own[at], first + other[at]]
         return sparse.csr_matrix((np.r_[value, -value], (np.r_[at, at], ends)), shape=shape)
 
     def span(self, which: Index) -> Array | None:
         """(P, rank) orthonormal: the parameters that some margins depend on, or None where that takes too long."""
+        spectrum = self.spectrum(which)
+        if spectrum is None:
+            return None
+        values, V = spectrum
+        return V[:, values > _FLAT * values.max(initial=0.0)]
+
+    def spectrum(self, which: Index) -> tuple[Array, Array] | None:
+        """Singular values, largest first, and right singular vectors (the columns of V, (P, P) or (P, m)) of the matrix
+        of some margins; None where that takes too long."""
         P = self.n_params
         if float(len(which)) * P * P > _WORK:
             return None
@@ -115,7 +134,45 @@ class Margins:
             block = self.matrix(which[start : start + _BLOCK]).toarray()
             R = np.asarray(np.linalg.qr(np.vstack([R, block]), mode="r"))
         _, values, V = np.linalg.svd(R, full_matrices=False)
-        return np.asarray(V[values > _FLAT * values.max(initial=0.0)].T)
+        return np.asarray(values), np.asarray(V.T)
+
+    def stays(self, V: Array, outputs: int | None = None) -> bool:
+        """Does no row that counts have a margin that moves, but by rounding, along any of these directions of the
+        parameters, the columns of V (q * outputs, m)? With one output V is taken for directions of the columns."""
+        outputs = self.outputs if outputs is None else outputs
+        if not V.shape[1]:
+            return True
+        of_columns = V.reshape(self.n_columns, -1)
+        center = np.append(np.abs(self.center) / self.scale, np.zeros(self.n_columns - self.n_features))
+        moved = np.asarray(self.inputs @ of_columns).reshape(self.n_rows, outputs, -1)
+        far = np.abs(moved[:, 0]) if outputs == 1 else 0.5 * np.ptp(moved, axis=1)
+        size = np.asarray(abs(self.inputs).max(axis=1).toarray() if is_sparse(self.inputs) else self.size)
+        most = (size.reshape(-1, 1) + center.max()) * np.linalg.norm(V, axis=0)
+        return bool((far <= still(self.n_columns) * most).all())
+
+    def orthogonal(self) -> tuple[Array, Array] | None:
+        """Z (n, q') and T (q, q') with Z = [X, 1] T in scaled columns, whose columns are nearly orthogonal and of equal
+        length, without those that move no row but by rounding; None where X is sparse or that takes too long.
+
+        Z is computed in double-double arithmetic, so that a small difference of large columns keeps its digits.
+        """
+        q = self.n_columns
+        if is_sparse(self.inputs) or float(self.n_rows) * q * q > _WORK / 100.0:
+            return None
+        _, values, V = np.linalg.svd(np.linalg.qr(self.inputs, mode="r"), full_matrices=False)
+        kept = values > q * np.finfo(np.float64).eps * values.max(initial=0.0)
+        if not self.stays(V[~kept].T, 1):
+            return None
+        T = np.asarray(V[kept].T / values[kept] * np.sqrt(self.n_rows))
+        high: Array = np.zeros((self.n_rows, T.shape[1]))
+        low: Array = np.zeros_like(high)
+        for j in range(q):
+            product, error = two_product(self.inputs[:, j, None], T[j])
+            if self.low is not None and j < self.n_features:
+                error += self.low[:, j, None] * T[j]
+            high, lost = two_sum(high, product)
+            low += lost + error
+        return np.asarray(high + low), T
 
     def to_user(self, params: Array) -> tuple[Array, Array]:
         """Parameters as coefficients (outputs, p) and intercepts (outputs,) of X as it was given."""
@@ -134,6 +191,12 @@ class Margins:
         if self.intercept:
             W = np.vstack([W, intercept + self.center @ coef.T])
         return np.asarray(W, dtype=np.float64).ravel()
+
+
+def still(n_columns: int) -> float:
+    """How far a row may move along a unit direction, relative to its largest value, and yet be said not to move: what
+    the rounding of the row's own values, of the direction and of the sum can make of nothing."""
+    return 4.0 * float(np.sqrt(n_columns)) * float(np.finfo(np.float64).eps)
 
 
 def _power_of_two(size: Array) -> Array:

@@ -13,11 +13,14 @@ with it, and nothing is proved.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.inference.margins import still
+from newtron.least_squares import Triangle
 from newtron.linalg import is_sparse
 from newtron.objective import TrainingObjective
 from newtron.rows import Chunk, Rows
@@ -28,9 +31,8 @@ Array = NDArray[np.floating]
 _MATRIX = 1000
 # Rows per parameter of the sample that is tried first.
 _SAMPLE = 20
-# Eigenvalues below this share of the largest may belong to directions that move no row, which is looked at; a movement
-# of less than the square root is none.
-_FLAT = 1e-12
+# Eigenvalues below this share of the largest are told better by the rows themselves than by their squares.
+_DOUBTFUL = 1e-12
 
 
 def classes_overlap(objective: TrainingObjective, params: Array, gradient: Array) -> bool:
@@ -49,46 +51,83 @@ def classes_overlap(objective: TrainingObjective, params: Array, gradient: Array
     sample = rows.sample(_SAMPLE * network.n_params, np.random.default_rng(0))
     for some in (sample, rows) if sample is not rows else (rows,):
         squares = _squared_gradients(objective, some, params, seen) * scale * scale[:, None]
-        values, V = np.linalg.eigh(squares)
-        doubtful = values <= _FLAT * values[-1]
-        if doubtful.all():
-            continue
-        if values[~doubtful][0] > 2.0 * length and _moves_nothing(objective, V[:, doubtful] * scale[:, None], seen):
+        values = np.linalg.eigvalsh(squares) if np.isfinite(squares).all() else np.full(len(scale), np.nan)
+        if values[0] > _DOUBTFUL * values[-1]:
+            if values[0] > 2.0 * length:
+                return True
+        elif values[-1] > 2.0 * length and _proved_by_rows(objective, some, params, scale, length):
             return True
     return False
 
 
+def _proved_by_rows(objective: TrainingObjective, some: Rows, params: Array, scale: Array, length: float) -> bool:
+    """The same from singular values, which have twice the digits of squares: for rows that are nearly on a plane, and
+    for columns that follow, or nearly follow, from others. Directions that move no row are left aside."""
+    seen = len(scale) * objective.network.n_outputs // objective.n_params
+    R = _triangle(objective, some, params, seen) * scale
+    if not np.isfinite(R).all():
+        return False
+    _, sizes, V = np.linalg.svd(R)
+    sizes = np.append(sizes, np.zeros(len(V) - len(sizes)))
+    rounding = still(len(scale) // seen) * sizes[0]
+    moving = sizes > rounding
+    if not moving.any() or (sizes[moving][-1] - rounding) ** 2 <= 2.0 * length:
+        return False
+    return _moves_nothing(objective, V[~moving].T * scale[:, None])
+
+
 def _squared_gradients(objective: TrainingObjective, rows: Rows, params: Array, seen: int) -> Array:
     """Σ g_i g_i' over the rows, of the parameters of the first outputs."""
-    cast = params.astype(rows.dtype, copy=False)
 
     def of_chunk(chunk: Chunk) -> Array:
-        q = objective.n_params // objective.network.n_outputs
-        total = np.zeros((q * seen, q * seen))
-        for block in objective.blocks(chunk):
-            z = objective.network.output(cast, block.X)
-            u = objective.loss.pointwise(block.y, z, 1).weighted(block.weight)[1]
-            assert u is not None
-            inputs = _inputs(objective, block.X)
-            per_row = (inputs[:, :, None] * u[:, None, :seen]).reshape(len(u), -1)
+        size = objective.n_params // objective.network.n_outputs * seen
+        total = np.zeros((size, size))
+        for per_row in _gradients(objective, chunk, params, seen, rows.dtype):
             total += per_row.T @ per_row
         return total
 
     return rows.sum(of_chunk)
 
 
-def _moves_nothing(objective: TrainingObjective, V: Array, seen: int) -> bool:
-    """Does no row that counts move along any of these directions, the columns of V?"""
+def _triangle(objective: TrainingObjective, rows: Rows, params: Array, seen: int) -> Array:
+    """R with R'R = Σ g_i g_i' over the rows, by QR factorizations that never form the squares."""
+
+    def of_chunk(chunk: Chunk) -> Triangle:
+        size = objective.n_params // objective.network.n_outputs * seen
+        total = Triangle(np.zeros((0, size)))
+        for per_row in _gradients(objective, chunk, params, seen, rows.dtype):
+            total += Triangle(per_row)
+        return total
+
+    return rows.sum(of_chunk).R
+
+
+def _gradients(
+    objective: TrainingObjective, chunk: Chunk, params: Array, seen: int, dtype: np.dtype[Any]
+) -> Iterator[Array]:
+    """The rows' own gradients, of the parameters of the first outputs, a block of rows at a time."""
+    cast = params.astype(dtype, copy=False)
+    for block in objective.blocks(chunk):
+        z = objective.network.output(cast, block.X)
+        u = objective.loss.pointwise(block.y, z, 1).weighted(block.weight)[1]
+        assert u is not None
+        yield (_inputs(objective, block.X)[:, :, None] * u[:, None, :seen]).reshape(len(u), -1)
+
+
+def _moves_nothing(objective: TrainingObjective, V: Array) -> bool:
+    """Does no row that counts move along any of these directions, the columns of V, but by rounding?"""
     if not V.shape[1]:
         return True
+    size = objective.scale.reshape(-1, objective.network.n_outputs)[:, 0] ** -1.0
+    share = still(len(size))
 
     def of_chunk(chunk: Chunk) -> Array:
         counted = slice(None) if chunk.weight is None else np.flatnonzero(chunk.weight > 0.0)
         moved = 0.0
         for block in objective.blocks(chunk._replace(X=chunk.X[counted], y=chunk.y[counted], weight=None)):
             inputs = _inputs(objective, block.X)
-            far = np.abs(inputs @ V.reshape(inputs.shape[1], -1)).max(axis=1, initial=0.0)
-            moved += float(np.count_nonzero(far > _FLAT**0.5 * np.abs(inputs).max(axis=1, initial=1.0)))
+            far = np.abs(inputs @ V.reshape(inputs.shape[1], -1)).max(axis=1)
+            moved += float(np.count_nonzero(far > share * np.abs(inputs * size).max(axis=1)))
         return np.array(moved)
 
     return not objective.rows.sum(of_chunk).any()

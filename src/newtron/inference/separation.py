@@ -4,10 +4,16 @@ A direction of the coefficients separates when no row's margins fall along it an
 for ever, and there is no finite optimum. Classes are completely separated when one direction raises the margins of all
 rows, quasi-completely when the best one leaves some as they are, and overlap when there is none (Albert & Anderson
 1984). The linear program "largest sum of margins, none negative, every parameter within [-1, 1]" is positive exactly
-where there is such a direction (Konis 2007). What it finds is checked on the data before it is told.
+where there is such a direction (Konis 2007). A linear program computes in floating point, so what it finds is only a
+candidate: `exact_margins` proves it on the rows as they are before it is told.
 
 Where there is none, a sum of the margins with positive weights is zero (Stiemke 1915), and a finite optimum is
 such a sum: its gradient. So a fit that has converged is nearly always its own proof, and costs no program at all.
+Otherwise a second program finds such weights, and they are checked with a bound on rounding.
+
+Columns that are nearly combinations of others hide a separation along their small difference from the first program.
+Where nothing is proved, the programs are tried again in orthogonal coordinates. What is proved neither way is
+"undecided".
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.inference.exact_margins import Proved, overlap_proved, proved
 from newtron.inference.margins import Margins
 from newtron.parallel import interruptible
 from newtron.words import column_names
@@ -54,8 +61,8 @@ class Separation:
     direction, intercept: (1, p) and (1,) for two classes, (K, p) and (K,) for more, in the units of X: along it no row
     gets worse and `rows_apart` rows get ever better. None where there is none.
     columns, names: numbers of the columns that the direction needs, and their names ("x1", "x2", ... where X has none).
-    smallest_margin: the smallest margin of any row along the direction, relative to the sizes of both: zero but for
-    rounding, or positive. 0 where there is no direction.
+    smallest_margin: the smallest margin of any row along the direction, relative to the sizes of both: 0 for a
+    quasi-complete separation and where there is no direction, else positive.
     proof: what it is known from.
     """
 
@@ -130,13 +137,62 @@ def find_separation(
     margins = Margins(X, np.asarray(codes), n_classes, weight, intercept)
     names = column_names(names, margins.n_features)
     first = np.zeros(margins.n_params) if start is None else margins.from_user(*start)
-    try:
-        found = _Search(margins, first).run()
-    except _UndecidedError as reason:
-        return Separation("undecided", margins.n_rows, proof=str(reason))
+    reason = ""
+    for coordinates in (_as_they_are, _orthogonal):
+        at = coordinates(margins)
+        if at is None:
+            continue
+        search = _Search(at.margins, first if at.back is None else np.zeros(at.margins.n_params))
+        try:
+            search.run()
+        except _UndecidedError as why:
+            reason = reason or str(why)
+        proof = _best(margins, [at.scaled(params) for params in search.candidates])
+        if proof is not None:
+            return _described(margins, proof, f"{search.proof}, checked in exact arithmetic{search.left}", names)
+        if overlap_proved(at.margins, search.which):
+            told = "weights from a linear program with which the margins of the rows cancel"
+            return Separation("none", margins.n_rows, proof=told)
+        reason = reason or "rounding hides on which side of a plane the nearest rows lie"
+    return Separation("undecided", margins.n_rows, proof=reason)
+
+
+class _Coordinates(NamedTuple):
+    """Margins as functions of other parameters than those of the scaled columns; back (q, q') turns a column of such
+    parameters into the scaled columns' own, and is None where they are these."""
+
+    margins: Margins
+    back: Array | None
+
+    def scaled(self, params: Array) -> Array:
+        """Parameters of these coordinates as parameters of the scaled columns."""
+        if self.back is None:
+            return params
+        coef, _ = self.margins.to_user(params)
+        return np.asarray(self.back @ coef.T).ravel()
+
+
+def _as_they_are(margins: Margins) -> _Coordinates:
+    return _Coordinates(margins, None)
+
+
+def _orthogonal(margins: Margins) -> _Coordinates | None:
+    """Combinations of the columns that are nearly orthogonal; None where that takes too long or X is sparse."""
+    found = margins.orthogonal()
     if found is None:
-        return Separation("none", margins.n_rows, proof="a linear program has no solution but zero")
-    return _described(margins, _sparsest(margins, found), names)
+        return None
+    Z, back = found
+    return _Coordinates(Margins(Z, margins.codes, margins.others + 1, None, False), back)
+
+
+def _best(margins: Margins, candidates: list[Array]) -> Proved | None:
+    """Of the directions that are proved the one that raises most margins, with few columns where that is as good."""
+    best: Proved | None = None
+    for params in candidates:
+        found = proved(margins, params)
+        if found is not None and (best is None or found.signs.sum(dtype=np.int64) > best.signs.sum(dtype=np.int64)):
+            best = found
+    return None if best is None else _sparsest(margins, best)
 
 
 class _UndecidedError(Exception):
@@ -144,11 +200,10 @@ class _UndecidedError(Exception):
 
 
 class _Found(NamedTuple):
-    """A direction in scaled columns, its margins, and the proof in words."""
+    """A direction in scaled columns, and its margins."""
 
     params: Array
     margins: Array
-    proof: str
 
 
 class _Search:
@@ -156,6 +211,10 @@ class _Search:
 
     def __init__(self, margins: Margins, first: Array) -> None:
         self._margins, self._first = margins, first
+        # Where the direction comes from, and what is not known of further rows where some are apart.
+        self.proof, self.left = "a direction found by a linear program", ""
+        self._found: _Found | None = None
+        self._tried: Array | None = None
         # Those of the least margin along a fit that runs away are the ones that may bind; and some from everywhere.
         at_once = int(_CELLS / (margins.cells / margins.n_margins))
         self._taken = np.ones(margins.n_margins, dtype=bool)
@@ -165,10 +224,11 @@ class _Search:
             self._taken[least] = True
             self._taken[np.linspace(0, margins.n_margins - 1, at_once // 4).astype(int)] = True
 
-    def run(self) -> _Found | None:
-        fit = self._of_the_fit()
-        if fit is not None:
-            return fit
+    def run(self) -> None:
+        self._found = self._of_the_fit()
+        if self._found is not None:
+            self.proof = "the fit puts every row on its right side"
+            return
         found: _Found | None = None
         total: Array | None = None
         while found is None or found.margins.min() <= _ZERO:
@@ -176,27 +236,39 @@ class _Search:
             try:
                 more = self._next(open_)
                 if more is None:
-                    return found
+                    return
                 total = more if total is None else total + more
-                found = self._checked(total)
+                found = self._found = self._checked(total)
             except _UndecidedError as reason:
                 if found is None:
                     raise
                 # That they are separated stands; only whether in still more rows was not decided.
-                return found._replace(proof=f"{found.proof}; of further rows nothing is proved: {reason}")
-        return found
+                self.left = f"; of further rows nothing is proved: {reason}"
+                return
+
+    @property
+    def candidates(self) -> list[Array]:
+        """The direction found, without the parameters that are rounding and with them, and the last program's own."""
+        found = [] if self._found is None else [self._found.params]
+        cleaned = [np.where(np.abs(params) <= 1e-9 * np.abs(params).max(), 0.0, params) for params in found]
+        return cleaned + found + ([] if self._tried is None else [self._tried])
+
+    @property
+    def which(self) -> Index:
+        """The margins that the programs have seen."""
+        return np.flatnonzero(self._taken)
 
     def _of_the_fit(self) -> _Found | None:
         """The fit itself, where it puts every row on its right side."""
-        found = self._measured(self._first, "the fit puts every row on its right side")
+        found = self._measured(self._first)
         return found if found is not None and found.margins.min() > 100.0 * np.finfo(float).eps else None
 
-    def _measured(self, params: Array, proof: str) -> _Found | None:
+    def _measured(self, params: Array) -> _Found | None:
         size = float(np.abs(params).max(initial=0.0))
         if not (np.isfinite(size) and size > 0.0):
             return None
         params = params / size
-        return _Found(params, self._margins.of(params), proof)
+        return _Found(params, self._margins.of(params))
 
     def _next(self, open_: NDArray[np.bool_]) -> Array | None:
         """A direction that raises an open margin and lowers none, or None where there is none."""
@@ -208,6 +280,7 @@ class _Search:
                 if not len(added):
                     return None
             else:
+                self._tried = params
                 exact, at = self._exact(params)
                 if np.abs(exact).max(initial=0.0) < _ZERO or not np.any(at[open_] > _ZERO):
                     raise _UndecidedError("the classes are separated, if at all, by less than can be told from zero")
@@ -251,7 +324,7 @@ class _Search:
         return outside[np.argsort(-moved[outside], kind="stable")][: max(1000, len(which) // 2)]
 
     def _checked(self, params: Array) -> _Found:
-        found = self._measured(params, "a direction found by a linear program and checked on every row")
+        found = self._measured(params)
         if found is None or found.margins.min() < -_VIOLATED:
             raise _UndecidedError("two directions that separate cancel in rounding")
         return found
@@ -298,28 +371,26 @@ def _without_small(margins: Margins, params: Array) -> Array:
     return params
 
 
-def _sparsest(margins: Margins, found: _Found) -> _Found:
+def _sparsest(margins: Margins, found: Proved) -> Proved:
     """A direction that raises the same margins with few columns: the least weighted sum of |coefficients| that raises
     each of them by 1, with the weights of columns that were little used raised again and again (Candès, Wakin & Boyd
     2008)."""
     if margins.cells > _CELLS:
         return found
     A = margins.matrix(np.arange(margins.n_margins))
-    raised = _raised(found.margins.ravel())
+    raised = found.signs > 0
     cost = np.ones(margins.n_columns)
     best, fewest = found, margins.n_columns + 1
     for _ in range(_SPARSER if margins.cells <= _QUICK else 1):
         params = _least_sum(A, raised, np.repeat(cost, margins.outputs), margins)
-        if params is None:
-            break
-        at = margins.of(params)
-        if not np.array_equal(_raised(at.ravel()), raised) or at.min() < -_VIOLATED:
+        proof = None if params is None else proved(margins, params)
+        if params is None or proof is None or not np.array_equal(proof.signs, found.signs):
             break
         used = np.abs(params.reshape(margins.n_columns, -1)).max(axis=1)
         some = int(np.count_nonzero(used[: margins.n_features]))
         if some >= fewest:
             break
-        best, fewest = _Found(params, at, found.proof), some
+        best, fewest = proof, some
         cost = 1.0 / (used / used.max() + 0.01)
     return best
 
@@ -355,14 +426,8 @@ def _least_sum(A: Any, raised: NDArray[np.bool_], cost: Array, margins: Margins)
     return params
 
 
-def _raised(margins: Array) -> NDArray[np.bool_]:
-    """Which margins a direction raises: all, or those that are not zero but for rounding."""
-    complete = bool(margins.min() > 100.0 * np.finfo(float).eps)
-    return np.ones(len(margins), dtype=bool) if complete else margins > 0.1 * _ZERO
-
-
-def _described(margins: Margins, found: _Found, names: tuple[str, ...]) -> Separation:
-    raised = _raised(found.margins.ravel())
+def _described(margins: Margins, found: Proved, proof: str, names: tuple[str, ...]) -> Separation:
+    raised = found.signs > 0
     apart = int(np.count_nonzero(raised.reshape(margins.n_rows, -1).any(axis=1)))
     coef, b = margins.to_user(found.params)
     W = found.params.reshape(-1, margins.outputs)[: margins.n_features]
@@ -377,6 +442,6 @@ def _described(margins: Margins, found: _Found, names: tuple[str, ...]) -> Separ
         tuple(names[j] for j in columns),
         coef,
         b,
-        float(found.margins.min()),
-        found.proof,
+        max(0.0, float(margins.of(found.params).min())) if raised.all() else 0.0,
+        proof,
     )

@@ -57,7 +57,7 @@ def flees(objective: TrainingObjective, params: Array, gradient: Array) -> str |
     if not lost and _rests(objective, params, gradient):
         return None
     return (
-        "Some coefficients grow for ever while the fit hardly changes: some rows are perfectly separated. Give "
+        "Some coefficients go on growing while the fit hardly changes, as where rows are perfectly separated. Give "
         "a penalty (alpha) for finite coefficients."
     )
 
