@@ -6,6 +6,7 @@ Numbers are formatted with "z", so that what rounds to zero is "0" and never "-0
 from __future__ import annotations
 
 import math
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -24,6 +25,11 @@ def number(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:z.4g}" if abs(value) < 1e4 or abs(value) >= 1e7 else f"{value:z,.0f}"
+
+
+def power(value: float) -> str:
+    """Two digits and a power of ten; a dash where there is no finite number."""
+    return f"{value:z.1e}" if math.isfinite(value) else "-"
 
 
 def percent(value: float) -> str:
@@ -68,6 +74,25 @@ def joined(words: Iterable[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def command(typed: Iterable[str]) -> str:
+    """A command as it can be copied to a shell: words in quotes where they need them, control characters as $'...'."""
+    return " ".join(map(_quoted, typed))
+
+
+def _quoted(word: str) -> str:
+    if clean(word) == word:
+        return shlex.quote(word)
+
+    def escaped(c: str) -> str:
+        if c in "\\'":
+            return "\\" + c
+        if unicodedata.category(c) not in _UNSHOWN:
+            return c
+        return "".join(f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape"))
+
+    return f"$'{''.join(map(escaped, word))}'"
 
 
 def capital(sentence: str) -> str:

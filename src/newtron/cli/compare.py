@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.model_file.fields import a_count, a_flag, a_list, a_number, a_text, an_object, wrong
-from newtron.words import number, percent, plus_minus
+from newtron.words import count, number, percent, plus_minus
 
 BASELINE = "baseline"
 METRICS = {
     "regression": (("rmse", "RMSE"), ("mae", "MAE"), ("r2", "R²")),
     "classification": (("log_loss", "log loss"), ("error_rate", "error rate"), ("accuracy", "accuracy")),
 }
+_QUANTITY = {"regression": "squared error", "classification": "log loss"}
 GUESS = {"regression": "mean alone", "classification": "class shares alone"}
 
 # A probability of zero for what then happens would be an infinite loss: it counts as this.
@@ -67,49 +68,76 @@ def score_model(estimator: Any, X: Vector, y: NDArray[Any]) -> Score:
 def score_guess(task: str, y_train: NDArray[Any], y: NDArray[Any]) -> Score:
     """What can be said without any column: the mean, or how frequent each class is."""
     if task == "regression":
-        return score_numbers(y, np.full(len(y), y_train.mean()))
+        with np.errstate(all="ignore"):
+            mean = y_train.mean()
+        return score_numbers(y, np.full(len(y), mean))
     shares = np.bincount(y_train) / len(y_train)
     return score_classes(y, np.tile(shares, (len(y), 1)))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which model is kept and why. gain: by how much the network's mean loss per row is lower, with the
-    standard error of that; both None where there was nothing to compare."""
+    """Which model is kept and why. gain: by how much the network's mean loss per row is lower, with the standard error
+    of that; both None where there was nothing to compare. warnings: those of `why` that a user must not miss. worse:
+    the models that predict no better than the simplest guess."""
 
     kept: str
     why: list[str]
     gain: float | None = None
     error: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    worse: list[str] = field(default_factory=list)
 
 
-def judge(task: str, scores: dict[str, Score]) -> Verdict:
+def judge(task: str, scores: dict[str, Score], remedies: dict[str, str] | None = None) -> Verdict:
     """The network is kept only if it is better by more than one standard error of the difference: what a row
-    more or less could turn round is no reason for the larger model."""
+    more or less could turn round is no reason for the larger model. remedies: what a user may do, by model, where it
+    predicts no better than the guess."""
     names = [name for name in scores if name != BASELINE]
-    if len(names) == 1:
-        return Verdict(names[0], _against_guess(task, scores, names[0]))
+    if not np.isfinite(scores[BASELINE].mean):
+        return Verdict(names[0], [_BEYOND], warnings=[_BEYOND])
+    kept, why, gain, error = _better(task, scores) if len(names) > 1 else (names[0], [], None, None)
+    worse, warnings, praise = [], [], []
+    for name in names:
+        better, sentence = _against_guess(task, scores, name)
+        if better is False:
+            worse.append(name)
+        if better is False or (better is None and name == kept):
+            warnings.append(f"{sentence} {(remedies or {}).get(name) or _NO_REMEDY}")
+        elif len(names) == 1:
+            praise.append(sentence)
+    return Verdict(kept, [*why, *praise, *warnings], gain, error, warnings, worse)
+
+
+_BEYOND = (
+    "Nothing was compared: squared errors of this target are beyond the range of numbers; divide the target by a "
+    "constant."
+)
+_NO_REMEDY = "The columns may say little about the target, or the rows are too few."
+
+
+def _better(task: str, scores: dict[str, Score]) -> tuple[str, list[str], float | None, float | None]:
+    """Which of the two models is kept, why, and by how much the network is better, with the error of that."""
     perceptron, network = scores["perceptron"], scores["network"]
-    quantity = "log loss" if task == "classification" else "squared error"
     finite = np.isfinite([perceptron.mean, network.mean])
     if not finite.all():
         kept = "network" if finite[1] else "perceptron"
         other = "perceptron" if kept == "network" else "network"
-        return Verdict(kept, [f"The {kept} is kept: the {other} predicts values that are not numbers."])
+        return kept, [f"The {kept} is kept: the {other} predicts values that are not numbers."], None, None
     gain, error = _paired(perceptron.losses, network.losses)
     by = f"{plus_minus(abs(gain), error)} per row (difference ± standard error)"
     kept = "network" if gain > error else "perceptron"
     if abs(gain) > error:
-        why = [f"The {kept} is kept: its {quantity} is lower by {by}."]
+        why = [f"The {kept} is kept: its {_QUANTITY[task]} is lower by {by}."]
     else:
-        why = [f"No clear difference in {quantity}, {by}, so the perceptron is kept as the simpler model."]
+        why = [f"No clear difference in {_QUANTITY[task]}, {by}, so the perceptron is kept as the simpler model."]
     if task == "classification":
         wrong = [percent(score.metrics["error_rate"]) for score in (perceptron, network)]
         why.append(
-            f"Log loss decides because it judges the probabilities and not only the most probable class; "
-            f"wrong are {wrong[0]} (perceptron) and {wrong[1]} (network)."
+            "Log loss decides because it judges the probabilities and not only the most probable class, which is wrong "
+            f"in {wrong[0]} of the rows (perceptron) and {wrong[1]} (network)."
         )
-    return Verdict(kept, why + _against_guess(task, scores, kept, praise=False), gain, error)
+    return kept, why, gain, error
 
 
 def _paired(first: Vector, second: Vector) -> tuple[float, float]:
@@ -117,16 +145,50 @@ def _paired(first: Vector, second: Vector) -> tuple[float, float]:
     return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
 
 
-def _against_guess(task: str, scores: dict[str, Score], name: str, praise: bool = True) -> list[str]:
+def _against_guess(task: str, scores: dict[str, Score], name: str) -> tuple[bool | None, str]:
+    """Is the model better than the guess (None: better, but not clearly), in a sentence?"""
+    quantity, guess = _QUANTITY[task], GUESS[task]
+    if not np.isfinite(scores[name].mean):
+        return False, f"The {name} predicts values that are not numbers, or too large for its {quantity} to be one."
     gain, error = _paired(scores[BASELINE].losses, scores[name].losses)
-    if not gain > error:
-        return [
-            f"The {name} does not clearly predict better than the {GUESS[task]}: the columns may say little "
-            "about the target, or the rows are too few."
-        ]
-    quantity = "log loss" if task == "classification" else "squared error"
-    sentence = f"The {name} predicts better than the {GUESS[task]}: its {quantity} is lower by "
-    return [f"{sentence}{plus_minus(gain, error)} per row (difference ± standard error)."] if praise else []
+    by = f"{plus_minus(abs(gain), error)} per row (difference ± standard error)."
+    if gain > error:
+        return True, f"The {name} predicts better than the {guess}: its {quantity} is lower by {by}"
+    how = "predicts worse" if -gain > error else "does not clearly predict better"
+    lower = "lower" if gain > 0.0 else "higher"
+    return None if gain > 0.0 else False, f"The {name} {how} than the {guess}: its {quantity} is {lower} by {by}"
+
+
+_CHOOSES = "--alpha evidence chooses a penalty from the data."
+
+
+def _is_free(estimator: Any) -> bool:
+    """Is this a perceptron without any penalty?"""
+    none = estimator.alpha == 0.0 and getattr(estimator, "penalty", "l2") != "firth"
+    return none and not hasattr(estimator, "hidden")
+
+
+def too_free(estimator: Any, n_rows: int) -> str:
+    """A sentence where nothing holds a perceptron back from following every row, else ""."""
+    p = estimator.n_features_in_
+    if not _is_free(estimator) or p < n_rows:
+        return ""
+    return (
+        f"The perceptron has {count(p, 'column')}, no fewer than its {count(n_rows, 'row')}, and no penalty: it can "
+        f"follow any target of these rows, and what it predicts for others may be far off. {_CHOOSES}"
+    )
+
+
+def remedy(estimator: Any, n_rows: int) -> str:
+    """What to do where this model predicts no better than the guess; "" where nothing is known to help."""
+    if _is_free(estimator):
+        return (
+            f"It was fitted without a penalty, with {count(estimator.n_features_in_, 'column')} (of a category, one "
+            f"for each level) and {count(n_rows, 'row')}: {_CHOOSES}"
+        )
+    if estimator.alpha == "evidence" or not hasattr(estimator, "hidden"):
+        return ""
+    return "--alpha evidence chooses the network's penalty by another rule, and --model perceptron fits no network."
 
 
 @dataclass(frozen=True)

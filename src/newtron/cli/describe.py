@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from newtron.table.schema import Column, Schema
 from newtron.table.table import Table
-from newtron.words import capital, clean, label, listed
+from newtron.words import capital, clean, count, label, listed
 
 _KINDS = (("number", "numbers"), ("yes/no", "yes/no"), ("category", "categories"), ("date", "dates"))
 _DROPPED_SHOWN = 10
@@ -17,15 +17,15 @@ def missing_cells(schema: Schema, table: Table) -> dict[str, int]:
     from newtron.table.cells import plain
 
     found = {column.name: plain(table.column(column.name)).null_count for column in schema.columns}
-    return {name: count for name, count in found.items() if count}
+    return {name: n for name, n in found.items() if n}
 
 
 def target_pair(schema: Schema) -> tuple[str, str]:
     target = schema.target
     if target.task == "regression":
         return "target", f"{clean(target.name)}: a number (regression)"
-    classes = listed([label(c) for c in target.classes])
-    return "target", f"{clean(target.name)}: {len(target.classes)} classes, {classes} (classification)"
+    classes = f"{count(len(target.classes), 'class', 'classes')}, {listed([label(c) for c in target.classes])}"
+    return "target", f"{clean(target.name)}: {classes} (classification)"
 
 
 def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> list[tuple[str, str]]:
@@ -41,23 +41,26 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
         if filled:
             pairs.append(("missing cells", f"marked or filled in with the mean: {listed(filled)}"))
     elif missing:
-        pairs.append(("missing cells", listed([f"{name} {count:,}" for name, count in missing.items()])))
+        pairs.append(("missing cells", listed([f"{name} {n:,}" for name, n in missing.items()])))
         kinds = {column.kind for column in schema.columns if column.name in missing}
         if kinds != {"category"}:
             pairs.append(("", "filled in with the mean, and a column of its own marks where"))
         if "category" in kinds:
             pairs.append(("", "in a category, a level of its own"))
-    for name, reason in schema.dropped[:_DROPPED_SHOWN]:
-        pairs.append(("not used", f"{clean(name)}: {reason}"))
-    if len(schema.dropped) > _DROPPED_SHOWN:
-        pairs.append(("not used", f"and {len(schema.dropped) - _DROPPED_SHOWN:,} more"))
+    reasons: dict[str, list[str]] = {}
+    for name, reason in schema.dropped:
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in list(reasons.items())[:_DROPPED_SHOWN]:
+        pairs.append(("not used", f"{'each of ' if len(names) > 1 else ''}{listed(names)}: {reason}"))
+    if more := sum(len(names) for names in list(reasons.values())[_DROPPED_SHOWN:]):
+        pairs.append(("not used", f"and {count(more, 'more column')}"))
     return pairs
 
 
 def _named(column: Column) -> str:
     if column.kind == "category":
         n_levels = len(column.levels) + len(column.pooled) + 1
-        return f"{column.name} ({n_levels} levels)"
+        return f"{column.name} ({count(n_levels, 'level')})"
     if column.kind == "yes/no":
         return f"{column.name} ({column.reference}, {column.levels[0]})"
     return column.name

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.compare import BASELINE, Report, Score, Verdict, judge, score_guess, score_model
+from newtron.cli.compare import BASELINE, Report, Score, Verdict, judge, remedy, score_guess, score_model, too_free
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
 from newtron.cli.split import FEWEST, hold_out
@@ -52,6 +53,11 @@ class Job:
     def final(self) -> Trained:
         return self.refit or self.trained[self.verdict.kept]
 
+    def judge(self) -> None:
+        """Which of the trained models is kept."""
+        found = {name: remedy(trained.estimator, len(self.training)) for name, trained in self.trained.items()}
+        self.verdict = judge(self.task, self.scores, found)
+
     def labels(self, positions: NDArray[np.int64]) -> NDArray[Any]:
         """The target as the estimators get it: numbers, or the classes themselves."""
         values: NDArray[Any] = self.y[positions]
@@ -77,8 +83,7 @@ class Job:
 
 def run(options: argparse.Namespace) -> int:
     """The whole command; returns the exit code."""
-    from newtron.cli.fit_screen import print_json, print_screen
-    from newtron.cli.report import check_report, report_path, write_report
+    from newtron.cli.report import check_report, report_path
 
     check_writable(options.output)
     if options.checkpoint is not None:
@@ -96,19 +101,52 @@ def run(options: argparse.Namespace) -> int:
         # From here to the rename Ctrl-C waits: it takes milliseconds.
         interrupts.writing = True
         save(job.final.estimator, options.output, schema=job.schema, report=job.report().to_json())
-        if report is not None and job.in_memory:
-            write_report(job, report)
-            job.written.append(report)
         if not job.interrupted:
             remove_checkpoints(options)
-    if options.json:
+        failed = _write_report(job, report) if report is not None and job.in_memory else ""
+    _tell(job, reporter)
+    if failed:
+        raise InputError(f"The model was written to {options.output}; the report could not be written: {failed}")
+    return 130 if job.interrupted else 0
+
+
+def _write_report(job: Job, path: str) -> str:
+    """Why there is no report, or "". The model is written already, and what is told must say so."""
+    from newtron.cli.report import write_report
+
+    try:
+        write_report(job, path)
+    except InputError as error:
+        return str(error)
+    except MemoryError:
+        return f"{path}: there is not enough memory for it; give --no-report."
+    job.written.append(path)
+    return ""
+
+
+def _tell(job: Job, reporter: Reporter) -> None:
+    """Print what came out. The model is written already, and where this fails that is said."""
+    options = job.options
+    try:
+        _print(job, reporter)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = f"The model was written to {options.output}, but the result could not be printed: {error.strerror}"
+        raise OSError(error.errno, why) from None
+
+
+def _print(job: Job, reporter: Reporter) -> None:
+    from newtron.cli.fit_screen import print_json, print_screen
+
+    if job.options.json:
         print_json(job)
-    elif options.quiet:
-        for note in job.notes:
+    elif job.options.quiet:
+        for note in [*job.notes, *job.verdict.warnings]:
             reporter.warn(note)
     else:
         print_screen(job)
-    return 130 if job.interrupted else 0
 
 
 def _job(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
@@ -176,7 +214,7 @@ def _train_all(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
         job.scores[BASELINE] = score_guess(job.task, job.y[job.training], y)
         for name, trained in job.trained.items():
             job.scores[name] = score_model(trained.estimator, X, y)
-        job.verdict = judge(job.task, job.scores)
+        job.judge()
     else:
         job.verdict = Verdict(names[0], [])
 
@@ -212,6 +250,9 @@ def _collect_notes(job: Job) -> None:
             solution = member.solution
             if not (solution.converged or solution.status.name in ("EARLY_STOPPED", "INTERRUPTED")):
                 found.append(f"The {trained.name}: {solution.sentence}")
+    if job.final.name == "perceptron" and not job.verdict.warnings:
+        n_rows = len(job.rows) if job.refit else len(job.training)
+        found += filter(None, [too_free(job.final.estimator, n_rows)])
     if job.interrupted:
         kept = "the training rows alone" if len(job.held_out) else "all rows"
         found.append(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from newtron.cli.compare import BASELINE, Verdict, judge, score_guess, score_model
+from newtron.cli.compare import BASELINE, Verdict, score_guess, score_model
 from newtron.cli.fit import Job
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
@@ -107,7 +107,7 @@ def job_on(rows: TableRows, how: str, options: argparse.Namespace, reporter: Rep
         job.scores[BASELINE] = score_guess(task, training.some_targets(_GUESSED_FROM), y)
         for name, trained in job.trained.items():
             job.scores[name] = score_model(trained.estimator, X.astype(np.float64, copy=False), y)
-        job.verdict = judge(task, job.scores)
+        job.judge()
     else:
         job.verdict = Verdict(next(iter(job.trained)), [])
     job.interrupted = interrupts.asked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from newtron.cli.describe import column_pairs, missing_cells, target_pair
 from newtron.cli.screen import Screen
 from newtron.cli.stages import Trained, ending, ends_facts, sentences, unsaid
 from newtron.solvers import Status
-from newtron.words import capital, count, seconds, strict
+from newtron.words import capital, command, count, seconds, strict
 
 if TYPE_CHECKING:
     from newtron.cli.fit import Job
@@ -60,8 +59,7 @@ def print_screen(job: Job) -> None:
     )
     for path in job.written:
         screen.line(f"Report:  {path}")
-    command = shlex.join(["newtron", "predict", job.options.output, table.path])
-    screen.line(f"Next:    {command}")
+    screen.line(f"Next:    {command(['newtron', 'predict', job.options.output, table.path])}")
 
 
 def _end_pairs(trained: Trained, name: str, said: list[str]) -> list[tuple[str, str]]:
@@ -116,10 +114,10 @@ def _facts(job: Job) -> dict[str, Any]:
             for column in job.whole.columns
         ],
         "dropped": [{"name": name, "reason": reason} for name, reason in job.whole.dropped],
-        "warnings": job.notes,
+        "warnings": [*job.notes, *job.verdict.warnings],
         "comparison": comparison,
         "models": {name: _model_facts(trained) for name, trained in job.trained.items()},
-        "verdict": {"kept": job.verdict.kept, "why": job.verdict.why},
+        "verdict": {"kept": job.verdict.kept, "why": job.verdict.why, "no_better_than_the_guess": job.verdict.worse},
         "refit": None if job.refit is None else _model_facts(job.refit),
         "output": job.options.output,
         "report": job.written[0] if job.written else None,

@@ -22,9 +22,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options as a namespace, `command` among them; without arguments the help, and `command` None."""
+    """The options as a namespace, among them `command` and `typed`, the words themselves; without arguments the help,
+    and `command` None."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.typed = ["newtron", *arguments]
     if options.command is None:
         parser.print_help(sys.stdout)
     return options

@@ -92,6 +92,6 @@ def _line(one: Importance, low: float, high: float, decimals: int) -> str:
         f'<path class=g d="M{at(0.0)} 0V{_HEIGHT}"/><path class="l c0" d="M{at(one.low)} {middle}H{at(one.high)}"/>'
         f'<path class="p c0" d="M{at(one.growth)} {middle}h0"/></svg>'
     )
-    shown = (number(v) if decimals == _TINY else f"{v:,.{decimals}f}" for v in (one.growth, one.low, one.high))
+    shown = (number(v) if decimals == _TINY else f"{v:z,.{decimals}f}" for v in (one.growth, one.low, one.high))
     cells = [clean(one.name), *shown]
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{drawn}</td></tr>"

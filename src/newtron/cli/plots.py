@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 _WIDTH, _HEIGHT = 460, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 14, 12, 46
 _TICKS = 5
+# What is larger is left out: differences of such numbers are infinite.
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def _range(values: Array, log: bool) -> tuple[float, float]:
 
 
 def plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_y: bool = False) -> str:
-    """One figure. Numbers that are not finite, or not positive on a logarithmic axis, are left out."""
+    """One figure. Numbers that are not finite, nearly so, or not positive on a logarithmic axis, are left out."""
     kept = [_finite(one, log_y) for one in series]
     kept = [one for one in kept if len(one.x)]
     if not kept:
@@ -94,7 +96,7 @@ def plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_
 
 def _finite(one: Series, log_y: bool) -> Series:
     x, y = np.asarray(one.x, dtype=np.float64), np.asarray(one.y, dtype=np.float64)
-    kept = np.isfinite(x) & np.isfinite(y) & ((y > 0.0) if log_y else True)
+    kept = (np.abs(x) < _LARGEST) & (np.abs(y) < _LARGEST) & ((y > 0.0) if log_y else True)
     return Series(x[kept], y[kept], one.kind, one.color, one.name)
 
 
@@ -115,8 +117,7 @@ def _grid(x_axis: _Axis, y_axis: _Axis, x_name: str, y_name: str) -> str:
 
 
 def _tick(value: float) -> str:
-    value += 0.0  # not -0
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+    return f"{value:z,.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:z.4g}"
 
 
 def _drawn(one: Series, x: Array, y: Array) -> str:

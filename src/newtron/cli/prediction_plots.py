@@ -13,7 +13,8 @@ from newtron.words import count, percent
 
 Array = NDArray[np.float64]
 
-_POINTS, _BINS = 1000, 10
+# Points that are drawn, how many at either end of what is drawn are always among them, and groups of probabilities.
+_POINTS, _EXTREME, _BINS = 1000, 20, 10
 
 
 def intervals(estimator: Any, X: Any) -> Array | None:
@@ -27,7 +28,7 @@ def intervals(estimator: Any, X: Any) -> Array | None:
 
 def numbers(predicted: Array, y: Array, ends: Array | None) -> str:
     """Observed and residual against predicted (n,). ends: (n, 2) of 90 % intervals, or None."""
-    shown = np.arange(len(y)) if len(y) <= _POINTS else np.random.default_rng(0).choice(len(y), _POINTS, replace=False)
+    shown = _drawn(predicted, y)
     p, came = predicted[shown], y[shown]
     even = np.array([min(p.min(), came.min()), max(p.max(), came.max())])
     series, title, said = [Series(p, came), Series(even, even, "rule", 2)], "Observed against predicted", ""
@@ -45,8 +46,24 @@ def numbers(predicted: Array, y: Array, ends: Array | None) -> str:
             [Series(p, came - p), Series(np.array([p.min(), p.max()]), np.zeros(2), "rule", 2)],
         ),
     ]
-    more = f"<p>{_POINTS:,} of {len(y):,} rows are drawn, chosen at random.</p>" if len(y) > _POINTS else ""
+    more = ""
+    if len(shown) < len(y):
+        more = (
+            f"<p>{len(shown):,} of {count(len(y), 'row')} are drawn: those with the most extreme values, predictions "
+            "and residuals, and others chosen at random.</p>"
+        )
     return f'<div class="figures">{"".join(figures)}</div>{said}{more}'
+
+
+def _drawn(predicted: Array, y: Array) -> NDArray[np.int64]:
+    """Which rows are drawn: of many, the extreme ones, which a sample would miss, and a sample of the others."""
+    if len(y) <= _POINTS:
+        return np.arange(len(y))
+    ends = [np.argsort(values, kind="stable") for values in (predicted, y, y - predicted)]
+    extreme = np.unique(np.concatenate([part for order in ends for part in (order[:_EXTREME], order[-_EXTREME:])]))
+    others = np.setdiff1d(np.arange(len(y)), extreme)
+    chosen = np.random.default_rng(0).choice(others, _POINTS - len(extreme), replace=False)
+    return np.sort(np.concatenate([extreme, chosen]))
 
 
 def reliability(sure: Array, hit: NDArray[np.bool_], what: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from newtron.cli.interrupt import Interrupts
-from newtron.words import clean, count, number, seconds
+from newtron.words import clean, count, number, power, seconds
 
 if TYPE_CHECKING:
     from newtron.solvers import Progress
@@ -81,17 +81,19 @@ class Reporter:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), header_style="cyan")
         table.title, table.title_justify, table.title_style = Text(title), "left", "bold"
         table.add_column("member" if members > 1 else "", justify="left", no_wrap=True)
-        for head in ("iteration", "objective", "gradient", "decrement", "time"):
+        penalised = any(row.penalty for row in rows.values())
+        for head in (*(["penalty"] if penalised else []), "iteration", "objective", "gradient", "decrement", "time"):
             table.add_column(head, justify="right", no_wrap=True)
         latest = sorted(rows)[-_MEMBERS_SHOWN:]
         for member in latest:
             row = rows[member].row
             table.add_row(
                 str(member + 1) if members > 1 else "",
+                *([number(rows[member].penalty)] if penalised else []),
                 f"{row.iteration:,}",
-                f"{row.value:.6g}",
-                f"{row.gradient_norm:.1e}",
-                number(row.decrement) if row.decrement != row.decrement else f"{row.decrement:.1e}",
+                f"{row.value:z.6g}",
+                power(row.gradient_norm),
+                power(row.decrement),
                 seconds(row.seconds),
             )
         if self._interrupts.asked:

@@ -7,7 +7,6 @@ calculus of one row. All text from the data is escaped; the page's own policy fo
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ from newtron.cli.stages import ENDS, Trained, ending
 from newtron.errors import InputError
 from newtron.estimators.training import best_member
 from newtron.model_file import Bundle, check_writable, write_whole
-from newtron.words import clean, count, label, number, percent
+from newtron.words import clean, command, count, label, number, percent
 
 if TYPE_CHECKING:
     from newtron.cli.fit import Job
@@ -69,7 +68,8 @@ def check_report(path: str, options: Any) -> None:
 
 def write_report(job: Job, path: str) -> None:
     """The file is whole or not there."""
-    page = _page(job).encode("utf-8", "backslashreplace")
+    with np.errstate(all="ignore"):  # numbers at the edge of the range are told as such where they matter
+        page = _page(job).encode("utf-8", "backslashreplace")
     write_whole(path, lambda file: file.write(page))
 
 
@@ -80,7 +80,7 @@ def _page(job: Job) -> str:
         _section("The data", _data(job)),
         _section("The models compared", _comparison(job)),
         _section("Predictions on held-out rows", _predictions(job)),
-        _section("Which columns matter", _importance(job) + _relevance(job)),
+        _section("Which columns matter", _rankings(job)),
         _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job)),
         _section("How training ended", _ends(job)),
         _section("To do it again", _again(job)),
@@ -168,6 +168,22 @@ def _judged(job: Job) -> tuple[Any, Array, NDArray[Any]]:
     return job.trained[job.verdict.kept].estimator, X, job.y[job.held_out]
 
 
+_TWO_RANKINGS = (
+    "Two rankings answer two questions, and may differ. The first: how much worse do predictions of held-out rows get "
+    "without a column? The second: how far does the network's prediction move with it, be that for better or worse?"
+)
+
+
+def _rankings(job: Job) -> str:
+    """By what predictions lose without a column, and of a network also by how far they move with it."""
+    importance, relevance = _importance(job), _relevance(job)
+    if importance:
+        importance = f"<h3>What predictions lose without a column</h3>{importance}"
+    if relevance:
+        relevance = f"<h3>How far predictions move with a column (relevance)</h3>{relevance}"
+    return (_paragraphs([_TWO_RANKINGS]) if importance and relevance else "") + importance + relevance
+
+
 def _importance(job: Job) -> str:
     """From a handful of rows nothing can be said."""
     if len(job.held_out) < 10:
@@ -194,13 +210,18 @@ def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
 
 # --- the model ---
 
+_UNITS = (
+    "Each is the change of the prediction (of log odds, for classes) for one unit more of its column. The units "
+    'differ, so the largest coefficient is not the most important column: that is told under "Which columns matter".'
+)
+
 
 def _model(job: Job) -> str:
     estimator = job.final.estimator
     if job.final.name == "perceptron":
         before, header, rows, after = coefficient_table(Bundle(estimator, job.schema))
         more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
-        first = _paragraphs(["In the units of the data.", *before])
+        first = _paragraphs([_UNITS, *before])
         return first + _table(header, rows[:_TERMS]) + _paragraphs([*more, *after])
     rows = [
         [
@@ -303,7 +324,7 @@ def _derivation(job: Job) -> str:
         )
     place = int(job.rows[0]) + 1
     other = str(place + 1 if place < job.table.n_rows else place)
-    again = shlex.join(["newtron", "explain", job.options.output, job.table.path, "--row", other])
+    again = command(["newtron", "explain", job.options.output, job.table.path, "--row", other])
     first = f"<p>Row {place:,} of the data. Another: <code>{escape(clean(again))}</code></p>"
     # Closed but for the first: a network's derivation is many times as long as the rest of the report.
     first_open, *others = render(derivation, style=False).split("<details open>")
@@ -312,22 +333,12 @@ def _derivation(job: Job) -> str:
 
 
 def _again(job: Job) -> str:
-    options = job.options
-    typed = ["newtron", "fit", options.data, "--target", options.target, "--seed", str(options.seed)]
-    typed += ["--model", options.model, "--holdout", f"{options.holdout:g}"]
-    if options.ignore:
-        typed += ["--ignore", *options.ignore]
-    if options.alpha is not None:
-        typed += ["--alpha", f"{options.alpha!r}"]
-    for shape in options.hidden or []:
-        typed += ["--hidden", ",".join(map(str, shape))]
-    typed += ["--activation", options.activation, "--starts", str(options.starts)]
     hidden = ("callback", "verbose", "n_jobs")
     settings = {name: value for name, value in job.final.estimator.get_params().items() if name not in hidden}
     pairs = [
-        ("command", shlex.join(typed)),
-        ("model file", options.output),
+        ("model file", job.options.output),
         ("settings", ", ".join(f"{name}={value!r}" for name, value in settings.items())),
         ("newtron", newtron.__version__),
     ]
-    return _pairs(pairs)
+    typed = f"<p><code>{escape(command(job.options.typed))}</code></p>"
+    return f"<p>As it was typed, with the seed {job.options.seed}:</p>{typed}{_pairs(pairs)}"

@@ -34,7 +34,7 @@ class Screen:
             from rich.console import Console
 
             console = Console(file=self.stream, markup=False, highlight=False, emoji=False)
-            console.width = min(console.width, _WIDEST)
+            console.width = max(_NARROWEST, min(console.width, _WIDEST))  # what is narrower breaks lines itself
             self._console = console
 
     @property

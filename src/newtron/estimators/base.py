@@ -32,6 +32,7 @@ from newtron.losses import Loss
 from newtron.parallel import one_blas_thread, thread_count
 from newtron.settings import check_count, check_flag, check_number, check_penalty
 from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
+from newtron.words import power
 
 if TYPE_CHECKING:
     from newtron.explain import Derivation
@@ -274,9 +275,10 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         def report(progress: Progress) -> Any:
             row = progress.row
             who = f"member {progress.member + 1}/{progress.members}  " if progress.members > 1 else ""
+            penalty = f"penalty {progress.penalty:.3g}  " if self.alpha else ""
             sys.stdout.write(
-                f"{who}iteration {row.iteration:4d}  objective {row.value:.8g}  gradient {row.gradient_norm:.1e}  "
-                f"decrement {row.decrement:.1e}  {row.seconds:.2f} s\n"
+                f"{who}{penalty}iteration {row.iteration:4d}  objective {row.value:z.8g}  gradient "
+                f"{power(row.gradient_norm)}  decrement {power(row.decrement)}  {row.seconds:.2f} s\n"
             )
             return self.callback(progress) if self.callback is not None else False
 

@@ -168,12 +168,13 @@ def train_members(task: Task) -> list[Trained]:
         if stop.is_set():
             return []
 
-        def after_step(progress: Progress) -> Any:
+        def after_step(objective: TrainingObjective, progress: Progress) -> Any:
             if stop.is_set():
                 raise KeyboardInterrupt
             if task.callback is None:
                 return False
-            return task.callback(replace(progress, member=number, members=len(jobs)))
+            penalty = float(objective.alpha.max(initial=0.0))
+            return task.callback(replace(progress, member=number, members=len(jobs), penalty=penalty))
 
         try:
             trained = _train(task, number, max(1, task.threads // side_by_side), after_step)
@@ -188,7 +189,9 @@ def train_members(task: Task) -> list[Trained]:
     return [trained for of_job in found for trained in of_job]
 
 
-def _train(task: Task, number: int, threads: int, callback: Callable[[Progress], Any]) -> list[Trained]:
+def _train(
+    task: Task, number: int, threads: int, callback: Callable[[TrainingObjective, Progress], Any]
+) -> list[Trained]:
     shape, start = task.jobs[number]
     network = Network((task.scaling.n_inputs, *shape, task.n_outputs), task.activation, task.intercept)
     objective = objective_of(task, network, threads)
@@ -202,7 +205,8 @@ def _train(task: Task, number: int, threads: int, callback: Callable[[Progress],
     def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
         tol, most = (max(task.tol, _ON_THE_WAY), task.steps or _STAGE) if on_the_way else (task.tol, task.max_iter)
         kept = task.kept(number, next(stages), solver, network.n_params)
-        return minimize(objective, params, solver, tol=tol, max_iter=most, callback=callback, **kept)
+        told = partial(callback, objective)
+        return minimize(objective, params, solver, tol=tol, max_iter=most, callback=told, **kept)
 
     if isinstance(task.alpha, str):
         if stopped or can_choose(objective, solver):

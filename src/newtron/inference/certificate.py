@@ -13,7 +13,7 @@ from typing import Any
 
 from newtron.inference.endpoint import METHODS, Curvature
 from newtron.solvers import Solution, Status
-from newtron.words import count
+from newtron.words import count, power
 
 # Ends whose objectives differ by no more than this share are one minimum: solvers tell no finer by values.
 _SAME = 1e-9
@@ -186,9 +186,9 @@ class Certificate:
 
     def _numbers(self) -> str:
         of = "Largest of the members: r" if self.used > 1 else "R"
-        parts = [f"{of}elative gradient {self.gradient_norm:.1e}"]
+        parts = [f"{of}elative gradient {power(self.gradient_norm)}"]
         if self.newton_decrement is not None:
-            parts.append(f"Newton decrement {self.newton_decrement:.1e}")
+            parts.append(f"Newton decrement {power(self.newton_decrement)}")
         if self.smallest_eigenvalue is not None and self.largest_eigenvalue is not None:
             seen = "curvature" if self.method == "exact" else "curvature seen"
             parts.append(

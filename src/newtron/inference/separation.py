@@ -52,7 +52,7 @@ CHOICES = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Separation:
     """Whether a plane separates the classes, with what proves it.
 
@@ -94,7 +94,8 @@ class Separation:
         if self.kind == "undecided":
             return f"Whether the classes are separated was not decided: {self.proof}."
         one = len(self.names) == 1
-        who = f"the column{'' if one else 's'} {_listed(self.names)}" if self.names else "the intercept alone"
+        names = tuple(f'"{name}"' if " " in name else name for name in self.names)
+        who = f"the column{'' if one else 's'} {_listed(names)}" if self.names else "the intercept alone"
         if self.kind == "complete":
             tell = "tells" if one or not self.names else "together tell"
             return f"The classes are completely separated: {who} {tell} the class of every row."
@@ -107,12 +108,17 @@ class Separation:
     def __str__(self) -> str:
         return self.sentence
 
+    def __repr__(self) -> str:
+        """What was found and from what it is known; the fields hold the numbers."""
+        proof = f" Proof: {self.proof}." if self.proof and self.kind != "undecided" else ""
+        return f"<Separation {self.kind!r}: {self.finding}{proof}>"
+
 
 def _listed(names: tuple[str, ...]) -> str:
     if len(names) == 1:
         return names[0]
     if len(names) > _NAMED:
-        return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"
+        return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1:,} more"
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 

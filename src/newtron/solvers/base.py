@@ -152,13 +152,15 @@ class Solver(ABC):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback is given after each iteration: the state, the last row of the trace, and of several members
-    trained side by side which one this is."""
+    """What a callback is given after each iteration: the state, the last row of the trace, of several members trained
+    side by side which one this is, and the strength of the penalty that it is trained with just now (of several, the
+    greatest): a search for the penalty trains a member several times, each from iteration 1."""
 
     state: State
     row: TraceRow = field(repr=False)
     member: int = 0
     members: int = 1
+    penalty: float = 0.0
 
 
 Callback = Callable[[Progress], Any]
@@ -341,7 +343,7 @@ class _Judge:
         enough *= state.params.size
         if np.isnan(state.decrement):
             return gradient_norm <= tol
-        rests = state.decrement * state.decrement <= enough
+        rests = state.decrement**2 <= enough
         # Without a scale of the objective's own the units of its gradient are unknown.
         return rests if self._objective.scale is None else rests and gradient_norm <= tol
 
@@ -387,6 +389,6 @@ def at_precision(objective: Objective, state: S) -> S:
     """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it."""
     floor = objective.epsilon**0.5
     small = objective.scale is not None and relative_gradient(objective, state.gradient) <= floor
-    spent = 0.5 * state.decrement * state.decrement <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
+    spent = 0.5 * state.decrement**2 <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
     spent = spent or not state.gradient.any()
     return replace(state, status=Status.PRECISION if small or spent else Status.STALLED)
