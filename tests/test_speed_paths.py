@@ -21,7 +21,7 @@ import newtron.estimators.plain as plain
 import newtron.estimators.tasks as tasks
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, least_squares
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
-from newtron.linalg import squared
+from newtron.linalg import as_csr, squared
 from newtron.objective import TrainingObjective
 from newtron.rows import ArrayRows
 from newtron.solvers import LBFGS
@@ -225,7 +225,7 @@ def test_a_plain_array_is_not_validated_again(monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("validated")
 
-    monkeypatch.setattr(base, "validate_data", refuse)
+    monkeypatch.setattr(base, "validated", refuse)
     assert np.array_equal(PerceptronRegressor().fit(X, Y).predict(X), fitted.predict(X))
     with pytest.raises(AssertionError, match="validated"):
         fitted.predict(X[:, :2])
@@ -355,14 +355,14 @@ def test_classes_are_those_of_a_sort(dtype: Any, spread: int) -> None:
         np.testing.assert_array_equal(codes, expected_codes)
 
 
-def test_squares_of_sparse_cells_that_stand_twice() -> None:
+def test_sparse_cells_that_stand_twice_are_one() -> None:
     twice = sp.csr_matrix((np.array([1.0, 2.0, -3.0, 4.0]), np.array([1, 1, 0, 2]), np.array([0, 2, 4])), shape=(2, 3))
     before = twice.data.copy()
     assert not twice.has_canonical_format
-    assert np.array_equal(squared(twice).toarray(), np.square(twice.toarray()))
+    assert np.array_equal(squared(as_csr(twice)).toarray(), np.square(twice.toarray()))
     assert np.array_equal(twice.data, before)
     once = sp.csr_array(np.array([[0.0, -2.0], [3.0, 0.0]]))
-    assert np.array_equal(squared(once).toarray(), [[0.0, 4.0], [9.0, 0.0]])
+    assert np.array_equal(squared(as_csr(once)).toarray(), [[0.0, 4.0], [9.0, 0.0]])
 
 
 @pytest.mark.parametrize("heavy", [False, True])

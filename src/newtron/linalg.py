@@ -21,22 +21,35 @@ def is_sparse(X: Matrix) -> bool:
 
 def aligned(A: Matrix) -> Matrix:
     """A, or a copy where its numbers lie at addresses that are no multiple of their size, as in what was received over
-    a network or cut out of a file: NumPy and BLAS add such numbers in another order, which changes the last digits."""
-    if not is_sparse(A):
-        return A if A.flags.aligned else np.array(A, order="K")
-    parts = (A.data, A.indices, A.indptr)
-    if all(part.flags.aligned for part in parts):
-        return A
-    return type(A)(tuple(aligned(part) for part in parts), shape=A.shape, copy=False)
+    a network or cut out of a file: NumPy and BLAS add such numbers in another order, which changes the last digits. What is sparse comes as `as_csr` gives it."""
+    if is_sparse(A):
+        return as_csr(A)
+    return A if A.flags.aligned else np.array(A, order="K")
+
+
+def as_csr(X: Matrix) -> Matrix:
+    """The same numbers as a scipy.sparse.csr_matrix of aligned arrays with one sorted entry for each place; X stays as
+    it is.
+
+    SciPy sorts and sums entries in place when an operation wants them so, in arrays that several matrices may share.
+    Here that is done once, on a copy; where nothing is to be done the arrays of X are used, and are only read.
+    Its arrays (csr_array) differ from its matrices in what slices and sums return, so that one kind is computed with.
+    """
+    from scipy.sparse import csr_matrix
+
+    X = X.tocsr()
+    parts = tuple(aligned(part) for part in (X.data, X.indices, X.indptr))
+    same = csr_matrix(parts, shape=X.shape, copy=False)
+    if not same.has_canonical_format:
+        same = same.copy()
+        same.sum_duplicates()
+    return same
 
 
 def squared(X: Matrix) -> Matrix:
-    """The squares of all cells, as sparse as X."""
+    """The squares of all cells, as sparse as X, which has one entry for each place."""
     if not is_sparse(X):
         return np.square(X)
-    if not X.has_canonical_format:  # two cells of one place are one number, their sum
-        X = X.copy()
-        X.sum_duplicates()
     return X.power(2)  # of the cells stored: several times quicker than X.multiply(X), which looks for common ones
 
 

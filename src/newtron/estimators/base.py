@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from newtron.errors import InputError
 from newtron.estimators.certified import certificate_of
 from newtron.estimators.mix import Plan, planned
 from newtron.estimators.notebook import account
-from newtron.estimators.plain import is_plain_matrix, is_plain_target
+from newtron.estimators.plain import is_plain_matrix, is_plain_target, validated
 from newtron.estimators.scaling import Scaling
 from newtron.estimators.training import Member, Shape, Task, Trained, best_member, train_members, with_shares
 from newtron.inference.certificate import Certificate
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-_PREDICT_ROWS = 8192
+_PREDICT_ROWS, _PREDICT_NUMBERS = 8192, 2**24
 # A product of fewer multiplications than this no BLAS shares among threads (OpenBLAS from 9,216 on), so none need be
 # held back: asking it to takes as long as the prediction of one row.
 _ALONE = 8192
@@ -98,15 +98,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             self.n_features_in_ = X.shape[1]
             self.__dict__.pop("feature_names_in_", None)  # an array has no names
             return X, y
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr" if self._sparse else False,
-            dtype=[np.float64, np.float32],
-            **kwargs,
-        )
-        return aligned(X), aligned(y)
+        return validated(self, X, y, **kwargs)
 
     def _weights(self, X: Any, sample_weight: Any) -> Array | None:
         if sample_weight is None:
@@ -375,18 +367,14 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         if is_plain_matrix(X) and X.shape[1] == known.get("n_features_in_") and "feature_names_in_" not in known:
             return X
         check_is_fitted(self)
-        X = validate_data(
-            self,
-            X,
-            accept_sparse="csr" if self._sparse else False,
-            dtype=[np.float64, np.float32],
-            reset=False,
-        )
-        return aligned(X)
+        return validated(self, X, reset=False)
 
     def _blocks(self, X: Any) -> Iterator[slice]:
-        for start in range(0, X.shape[0], _PREDICT_ROWS):
-            yield slice(start, start + _PREDICT_ROWS)
+        n = _PREDICT_ROWS
+        if is_sparse(X) and self.scaling_.x_center.any():  # each block becomes dense
+            n = max(1, min(n, _PREDICT_NUMBERS // X.shape[1]))
+        for start in range(0, X.shape[0], n):
+            yield slice(start, start + n)
 
     def _averaged(self, X: Any, finish: Callable[[Array], Array]) -> Array:
         """Average of finish(raw prediction) over the members by their shares, (n, k), in X's dtype."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import validate_data
 
 from newtron.errors import InputError
 from newtron.estimators.logistic import firth_objective, is_firth
+from newtron.estimators.plain import validated
 from newtron.estimators.training import Member, best_member, scaled_rows, shares_of
 from newtron.inference.agreement import agrees
 from newtron.inference.certificate import Certificate, certify, summarise, with_starts
@@ -103,8 +103,7 @@ def training_data(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[A
     """X, Y and weights as `fit` makes them, with the scaling and classes that the model has."""
     regression = estimator._task == "regression"
     kwargs = {"multi_output": True, "y_numeric": True} if regression else {}
-    sparse = "csr" if estimator._sparse else False
-    X, y = validate_data(estimator, X, y, accept_sparse=sparse, dtype=[np.float64, np.float32], reset=False, **kwargs)
+    X, y = validated(estimator, X, y, reset=False, **kwargs)
     weight = estimator._weights(X, sample_weight)
     if regression:
         Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from newtron.errors import InputError
+from newtron.estimators.class_weight import class_weights, totals
 from newtron.estimators.logistic import check_profile, coefficient_profile, firth_objective, is_firth
 from newtron.estimators.training import scaled_rows
 from newtron.inference.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
@@ -156,7 +156,7 @@ def _targets(model: Any, y: Any, X: Any, weight: Array | None) -> tuple[Array, A
         raise InputError(f"y must be one of the model's {len(classes)} classes for each of the {n:,} rows of X.")
     factor = None
     if model.class_weight is not None:
-        per_class = compute_class_weight(model.class_weight, classes=classes, y=labels, sample_weight=weight)
+        per_class = class_weights(model.class_weight, classes, totals(codes, weight, len(classes)))
         factor = per_class[codes].astype(X.dtype)
     if len(classes) == 2:
         return codes.astype(np.float64)[:, None], factor

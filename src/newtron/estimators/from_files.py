@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.class_weight import compute_class_weight
 
 from newtron.errors import InputError
+from newtron.estimators.class_weight import class_weights
 from newtron.estimators.logistic import is_firth
 from newtron.estimators.scaling import LOOKED_AT, Scaling
 from newtron.estimators.training import Shape, Task
@@ -53,15 +53,7 @@ def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
         estimator.classes_ = classes = np.array(target.classes)
         if estimator.class_weight is not None:
             counts = np.array(rows.class_counts)
-            # scikit-learn counts rows: one of each class, weighing as much as all of its class.
-            weight = compute_class_weight(
-                estimator.class_weight, classes=classes, y=classes, sample_weight=counts.astype(float)
-            )
-            if not (np.isfinite(weight).all() and (weight >= 0.0).all() and (weight * counts).any()):
-                raise InputError(
-                    f"class_weight={estimator.class_weight!r} must give finite weights, 0 or more, and not 0 to all "
-                    "classes."
-                )
+            weight = class_weights(estimator.class_weight, classes, counts)
             outlook, n_outputs = as_targets(rows.schema, weight)
             weights = float(weight @ counts), float(weight[weight > 0].min())
             seen = rows.seen(outlook, n_outputs, weights)

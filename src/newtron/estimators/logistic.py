@@ -218,9 +218,11 @@ def coefficient_profile(
     """
     w, b = fitted
     has_intercept = bool(len(b))
+    # A profile is an optimum for each of its points, with the full Hessian: it is asked of few columns.
+    X = np.asarray(X.toarray() if is_sparse(X) else X, dtype=np.float64)
     # The means of the columns are taken out: the coefficients are the same, and their curvature is better told apart.
-    center = np.zeros(len(w)) if is_sparse(X) or not has_intercept else X.mean(axis=0, dtype=np.float64)
-    centered = X if is_sparse(X) else X.astype(np.float64) - center
+    center = X.mean(axis=0) if has_intercept else np.zeros(len(w))
+    centered = X - center
 
     def of(X: Any, b: Array, which: list[int] | None) -> Profile:
         objective, total = _likelihood(X, y, weight, has_intercept, penalty)
@@ -254,15 +256,15 @@ class _Part(NamedTuple):
     estimable: NDArray[np.bool_]
 
 
-def _independent_part(centered: Any, center: Array, weight: Array | None, fitted: tuple[Array, Array]) -> _Part | None:
-    """What is left where columns that follow from others are left out; None where there are none, or X is sparse.
+def _independent_part(
+    centered: Array, center: Array, weight: Array | None, fitted: tuple[Array, Array]
+) -> _Part | None:
+    """What is left where columns that follow from others are left out; None where there are none.
 
     The likelihood depends on the columns by their span alone, so the profiles of what stays estimable are the same.
     """
     w, b = fitted
     p, intercept = len(w), bool(len(b))
-    if is_sparse(centered):
-        return None
     A = np.column_stack([centered, np.ones(len(centered))]) if intercept else centered
     R = square(upper(A if weight is None else A * np.sqrt(weight)[:, None]))
     norm = np.linalg.norm(R, axis=0)
@@ -294,7 +296,7 @@ def _likelihood(
     if penalty == "firth":
         firth = FirthObjective(X, Y, weight, intercept=intercept)
         return firth, firth.total_weight
-    rows = ArrayRows(X.astype(np.float64), Y, None if weight is None else weight.astype(np.float64))
+    rows = ArrayRows(X, Y, None if weight is None else weight.astype(np.float64))
     network = Network((X.shape[1], 1), "identity", intercept)
     return TrainingObjective(network, loss_for("classification", "log_loss", 1), rows), rows.total_weight
 

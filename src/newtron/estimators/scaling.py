@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import is_sparse, squared
+from newtron.linalg import is_sparse
 from newtron.rows import drawn
 
 Array = NDArray[np.floating]
@@ -133,8 +133,10 @@ class Scaling:
             return np.hstack([plain, self.bends.apply(X).astype(X.dtype)])
         if not self.changes_inputs:
             return X
-        if is_sparse(X):
+        if is_sparse(X) and not np.any(self.x_center):
             return X.multiply(1.0 / self.x_scale).tocsr()
+        if is_sparse(X):  # without their means few numbers are zero
+            X = X.toarray()
         scaled = X - self.x_center.astype(X.dtype)
         scaled /= self.x_scale.astype(X.dtype)
         return scaled
@@ -182,11 +184,21 @@ def _blocks(X: Array, weight: Array | None) -> Iterator[tuple[Array, Array]]:
 
 
 def _sparse_spread(X: Any, weight: Array | None) -> Array:
-    w = np.ones(X.shape[0]) if weight is None else weight
-    total = float(w.sum(dtype=np.float64))
-    mean = X.T @ w / total
-    variance = np.maximum(squared(X).T @ w / total - np.square(mean), 0.0)
-    spread = np.sqrt(variance)
-    spread[spread <= 1e-7 * np.abs(mean)] = 1.0
-    spread[spread == 0.0] = 1.0
+    """What `_moments` finds of the same matrix written out, from the entries of one that has one for each place."""
+    n, p = X.shape
+    w = np.ones(n) if weight is None else weight.astype(np.float64)
+    total = float(w.sum())
+    of_entry = np.repeat(w, np.diff(X.indptr))
+    entries = np.bincount(X.indices, minlength=p)
+    # The weight of the rows without an entry, whose deviation is the mean; exactly none where every row has one.
+    elsewhere = np.where(entries < n, np.maximum(total - np.bincount(X.indices, of_entry, p), 0.0), 0.0)
+    mean = np.bincount(X.indices, of_entry / total * X.data, p)
+    deviation = X.data - mean[X.indices]
+    largest = np.where(entries < n, np.abs(mean), 0.0)
+    np.maximum.at(largest, X.indices, np.abs(deviation))
+    constant = largest <= 10.0 * np.finfo(X.dtype).eps * np.abs(mean)
+    largest[constant] = 1.0
+    square = np.bincount(X.indices, of_entry * np.square(deviation / largest[X.indices]), p)
+    spread = largest * np.sqrt((square + elsewhere * np.square(mean / largest)) / total)
+    spread[constant | (spread == 0.0)] = 1.0
     return np.asarray(spread, dtype=np.float64)

@@ -8,12 +8,12 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
 from newtron.errors import InputError
 from newtron.estimators.base import NewtronEstimator
+from newtron.estimators.class_weight import class_weights, totals
 from newtron.estimators.relevance import relevance_of
 from newtron.estimators.training import Task
 from newtron.estimators.uncertainty import (
@@ -191,11 +191,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         """Targets (n, k) from the numbers of the classes, and the weights with those of the classes."""
         K = len(self.classes_)
         if self.class_weight is not None:
-            per_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight)
-            if not (np.isfinite(per_class).all() and (per_class >= 0.0).all() and per_class.any()):
-                raise InputError(
-                    f"class_weight={self.class_weight!r} must give finite weights, 0 or more, and not 0 to all classes."
-                )
+            per_class = class_weights(self.class_weight, self.classes_, totals(codes, weight, K))
             per_row = per_class[codes].astype(dtype)
             weight = per_row if weight is None else weight * per_row
             if not weight.any():

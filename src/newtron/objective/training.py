@@ -267,7 +267,7 @@ class TrainingObjective(Objective):
             X = chunk.X if chunk.weight is None else chunk.X[np.flatnonzero(chunk.weight)]
             if X.shape[0] == 0:
                 return np.zeros(X.shape[1])
-            return np.asarray(abs(X).max(axis=0).toarray()[0] if is_sparse(X) else abs(X).max(axis=0))
+            return np.asarray(np.ravel(abs(X).max(axis=0).toarray()) if is_sparse(X) else abs(X).max(axis=0))
 
         return np.asarray(self.rows.sum(of_chunk) > 0.0)
 

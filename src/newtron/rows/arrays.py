@@ -44,7 +44,8 @@ class _CSRSlices:
 class ArrayRows(Rows):
     """X (n, p) dense or CSR, y (n, k), weight (n,) or None, all of one floating dtype.
 
-    center, scale: (p,) or None; every chunk hands out (X - center) / scale. Only scale may be used with CSR.
+    center, scale: (p,) or None; every chunk hands out (X - center) / scale. A center leaves no zeros in a CSR matrix,
+    so that its chunks are dense then, one at a time.
     threads: how many threads share a sum; the result is the same to the bit for any number.
     chosen: which rows these are, in their order, without a copy of them; None is all.
     """
@@ -68,7 +69,10 @@ class ArrayRows(Rows):
         # Output by output, as the raw predictions are that it meets.
         self._y, self._weight = np.asfortranarray(y), weight
         self._X, self._center, self._scale, self._chosen = X, center, scale, chosen
-        size = X.data.nbytes if is_sparse(X) else X.nbytes
+        if is_sparse(X):
+            size = X.data.nbytes if center is None else X.shape[0] * X.shape[1] * X.dtype.itemsize
+        else:
+            size = X.nbytes
         if scale is not None and size <= _KEEP_STANDARDIZED:
             self._X, self._center, self._scale = self._standardized(X), None, None
         if weight is None:
@@ -78,13 +82,15 @@ class ArrayRows(Rows):
             self.total_weight = float(weight.sum(dtype=np.float64))
             self.min_weight = float(weight[weight > 0].min(initial=np.inf))
         self.chunk_rows = int(np.clip(-(-self.n_rows // _CHUNKS), _MIN_CHUNK, _MAX_CHUNK))
-        self._rows_of_X: Callable[[slice], Any] = _CSRSlices(self._X) if is_sparse(X) else self._X.__getitem__
+        self._rows_of_X: Callable[[slice], Any] = _CSRSlices(self._X) if is_sparse(self._X) else self._X.__getitem__
 
     def _standardized(self, X: Any) -> Any:
         if self._center is None and self._scale is None:
             return X
         if is_sparse(X):
-            return X if self._scale is None else X.multiply(1.0 / self._scale).tocsr()
+            if self._center is None and self._scale is not None:
+                return X.multiply(1.0 / self._scale).tocsr()
+            X = X.toarray()
         out = X - self._center.astype(X.dtype) if self._center is not None else X.copy()
         if self._scale is not None:
             out /= self._scale.astype(X.dtype)
