@@ -21,7 +21,8 @@ def is_sparse(X: Matrix) -> bool:
 
 def aligned(A: Matrix) -> Matrix:
     """A, or a copy where its numbers lie at addresses that are no multiple of their size, as in what was received over
-    a network or cut out of a file: NumPy and BLAS add such numbers in another order, which changes the last digits. What is sparse comes as `as_csr` gives it."""
+    a network or cut out of a file: NumPy and BLAS add such numbers in another order, which changes the last digits.
+    What is sparse comes as `as_csr` gives it."""
     if is_sparse(A):
         return as_csr(A)
     return A if A.flags.aligned else np.array(A, order="K")
