@@ -214,6 +214,41 @@ def test_class_weights_multiply_the_loss() -> None:
         np.testing.assert_allclose(found.covariance_matrix, inverse @ adjusted.T @ adjusted @ inverse, rtol=1e-8)
         assert not found.notes
     assert "class_weight" in model.summary().notes[0]
+    assert np.isnan([model.summary().log_likelihood, model.summary().aic, model.summary().bic]).all()
+
+
+def test_weights_that_do_not_count_rows_are_told(tmp_path: Path) -> None:
+    """One over a variance, of mean 1: classical errors are those of weighted least squares; one group for each row has
+    its HC1, where HC1 itself takes a weight for a number of rows; and no likelihood is claimed."""
+    y = TARGETS["regression"]
+    w = np.random.default_rng(3).uniform(0.5, 3.0, N)
+    w /= w.mean()
+    model = PerceptronRegressor().fit(X, y, sample_weight=w)
+    A = np.column_stack([np.ones(N), X])
+    inverse = np.linalg.inv(A.T @ (w[:, None] * A))
+    e = y - model.predict(X)
+    scores = A * (w * e)[:, None]
+    expected = {
+        "classical": inverse * (w @ np.square(e)) / (N - 4),
+        "cluster": N / (N - 4) * inverse @ scores.T @ scores @ inverse,
+    }
+    model.save(tmp_path / "m.newtron")
+    for kind, matrix in expected.items():
+        groups = np.arange(N) if kind == "cluster" else None
+        found = model.summary(X, y, sample_weight=w, groups=groups)
+        np.testing.assert_allclose(found.covariance_matrix, matrix, rtol=1e-9)
+        assert any("not whole numbers" in note for note in found.notes)
+        assert "log-likelihood -" not in str(found)
+    for text in (model.summary(), load(tmp_path / "m.newtron").summary()):
+        assert np.isnan([text.log_likelihood, text.aic, text.bic]).all()
+    robust = model.summary(X, y, sample_weight=w, covariance="HC1")
+    assert any("groups=numpy.arange(len(y))" in note for note in robust.notes)
+    classes = PerceptronClassifier().fit(X, TARGETS["two classes"], sample_weight=w).summary()
+    assert np.isnan(classes.log_likelihood)
+    assert any("not whole numbers" in note for note in classes.notes)
+    whole = PerceptronRegressor().fit(X, y, sample_weight=WEIGHTS).summary()
+    assert np.isfinite([whole.log_likelihood, whole.aic, whole.bic]).all()
+    assert whole.notes == ()
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.95, 0.999])

@@ -36,11 +36,32 @@ _WEIGHTED_CLASSES = (
     "for two rows; covariance='HC0', with the rows, does not."
 )
 
-
 _WEIGHTED_FIRTH = (
     "class_weight changes what is fitted: the likelihood is weighted by class, and this formula takes a weight of 2 "
     "for two rows."
 )
+_NOT_COUNTS = "The sample weights are not whole numbers, and these standard errors take a weight of 2 for two rows. "
+_NO_LIKELIHOOD = "There is no log-likelihood, AIC or BIC: it depends on what such weights mean."
+
+
+def _weights_that_do_not_count(kind: str) -> str:
+    """What a reader of a summary must know of sample weights that are not whole numbers."""
+    if kind in FROM_THE_FIT:
+        meaning = (
+            "They are right for weights that are one over a variance, if the weights add to the number of rows (divide "
+            "them by their mean), and wrong for the weights of a survey. "
+        )
+    elif kind == "cluster":
+        meaning = (
+            "The sums of the groups are right whatever the weights mean; the factor for small samples takes the total "
+            "weight for the number of rows (divide the weights by their mean). "
+        )
+    else:
+        meaning = (
+            "For weights that are one over a variance, and those of a survey, every row must be one term, whatever its "
+            "weight: take groups=numpy.arange(len(y)) in place of covariance. "
+        )
+    return _NOT_COUNTS + meaning + _NO_LIKELIHOOD
 
 
 class _Rows:
@@ -296,7 +317,12 @@ def _fitted(
         outputs = list(target_names(targets, W.shape[1]))
     else:
         outputs = [str(c) for c in model.classes_.tolist()] if classes is None else classes
-    weighted = getattr(model, "class_weight", None) is not None and kind in FROM_THE_FIT
+    weighted_classes = getattr(model, "class_weight", None) is not None
+    remarks: tuple[str, ...] = ()
+    if weighted_classes and kind in FROM_THE_FIT:
+        remarks = (_WEIGHTED_FIRTH if is_firth(model) else _WEIGHTED_CLASSES,)
+    elif not weighted_classes and not information.whole_weights:
+        remarks = (_weights_that_do_not_count(kind),)
     return Fitted(
         information=information,
         loss=model.loss_,
@@ -310,6 +336,7 @@ def _fitted(
         targets=tuple(targets),
         trouble="" if solution.converged else solution.sentence,
         determined=solution.status is not Status.UNBOUNDED and not _is_separated(model),
+        counted=information.whole_weights and not weighted_classes,
         firth=is_firth(model),
-        remarks=(_WEIGHTED_FIRTH if is_firth(model) else _WEIGHTED_CLASSES,) if weighted else (),
+        remarks=remarks,
     )

@@ -49,6 +49,7 @@ class Information:
     root: (m, m) upper triangle R. m = q for regression, where all targets share it; m = (K - 1) q for K classes, the
     first of which is the one that the others are seen against.
     penalty: (k, q) of each output's parameters. weight: total weight of the rows. n_rows: their number.
+    whole_weights: whether every weight is a whole number, so that it may be a number of rows.
     log_likelihood: at the fit, of a classification; nan for a regression.
     residual_products: (k, k) weighted sums of products of residuals, and target_squares (k,) of squares of the targets
     about their means (about 0 without an intercept), of a regression; empty for a classification.
@@ -58,6 +59,7 @@ class Information:
     penalty: Array
     weight: float
     n_rows: int
+    whole_weights: bool
     log_likelihood: float
     residual_products: Array
     target_squares: Array
@@ -161,15 +163,14 @@ def keep(objective: TrainingObjective, params: Array, value: float, *, asked: bo
         root = _root(objective, params, asked)
         if root is None or not (np.isfinite(root).all() and np.isfinite(params).all() and np.isfinite(value)):
             return None
+        weights = (rows.total_weight, rows.n_rows, rows.whole_weights)
         loss_sum = value * rows.total_weight - 0.5 * float(objective.alpha @ np.square(params))
         if loss.task == "classification":
-            return Information(root, penalty, rows.total_weight, rows.n_rows, -loss_sum, np.empty((0, 0)), np.empty(0))
+            return Information(root, penalty, *weights, -loss_sum, np.empty((0, 0)), np.empty(0))
         mean, variance = objective.target_moments
         about = variance if network.intercept else variance + np.square(mean)
         products = np.array([[max(0.0, 2.0 * loss_sum)]]) if k == 1 else _residual_products(objective, params)
-        return Information(
-            root, penalty, rows.total_weight, rows.n_rows, float("nan"), products, about * rows.total_weight
-        )
+        return Information(root, penalty, *weights, float("nan"), products, about * rows.total_weight)
 
 
 def _root(objective: TrainingObjective, params: Array, asked: bool) -> Array | None:

@@ -45,9 +45,9 @@ class Fitted:
     coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale (p,), y_scale (k,): of training.
     terms: (p,) names of the inputs. outputs: names of the targets or classes. targets: names of the targets, where they
     are known. trouble: a sentence where the fit is no optimum, else "". determined: False where it has none, so that no
-    standard error has a meaning. firth: the estimates are those of Firth's penalised likelihood. profile: of two
-    classes, in the order of coefficients, where intervals and tests are by the likelihood. remarks: what else a reader
-    must know.
+    standard error has a meaning. counted: does a weight of 2 mean two rows, so that there is a likelihood? firth: the
+    estimates are those of Firth's penalised likelihood. profile: of two classes, in the order of coefficients, where
+    intervals and tests are by the likelihood. remarks: what else a reader must know.
     """
 
     information: Information
@@ -62,6 +62,7 @@ class Fitted:
     targets: tuple[str, ...] = ()
     trouble: str = ""
     determined: bool = True
+    counted: bool = True
     firth: bool = False
     profile: Profile | None = None
     remarks: tuple[str, ...] = ()
@@ -98,7 +99,8 @@ class Summary:
     log_likelihood, aic, bic : float
         AIC = -2 log L + 2k, BIC = -2 log L + k log n, with k = effective_parameters and, for each target of a
         regression, 1 for the residual variance, whose maximum-likelihood estimate RSS/n is in log L. (So has R;
-        statsmodels and Stata leave that 1 out.) n is the total weight of the rows.
+        statsmodels and Stata leave that 1 out.) n is the total weight of the rows. nan with class weights, and with
+        sample weights that are not whole numbers: what the likelihood is depends on what such weights mean.
     penalised_log_likelihood : float or None
         Under Firth's penalty log L + ½ log det I, I the Fisher information in the units of the data: what the fit
         maximised. log L, AIC and BIC are without it.
@@ -309,6 +311,8 @@ def _criteria(fitted: Fitted, found: Bread) -> tuple[float, float, float]:
     """log L, AIC, BIC."""
     information = fitted.information
     n, k, count = information.weight, fitted.coefficients.shape[1], found.effective
+    if not fitted.counted:
+        return float("nan"), float("nan"), float("nan")
     log_likelihood = information.log_likelihood
     if fitted.loss.task == "regression":
         with np.errstate(divide="ignore"):

@@ -64,11 +64,9 @@ def facts(summary: Summary) -> list[str]:
         parameters = count(round(effective), "parameter")
     else:
         parameters = f"{effective:.4g} effective parameters"
-    lines = [
-        f"{n}, {parameters}; log-likelihood {summary.log_likelihood:z.6g}, AIC {summary.aic:z.6g}, "
-        f"BIC {summary.bic:z.6g}"
-    ]
-    if summary.penalised_log_likelihood is not None:
+    likelihood = f"log-likelihood {summary.log_likelihood:z.6g}, AIC {summary.aic:z.6g}, BIC {summary.bic:z.6g}"
+    lines = [f"{n}, {parameters}{'' if math.isnan(summary.log_likelihood) else f'; {likelihood}'}"]
+    if summary.penalised_log_likelihood is not None and not math.isnan(summary.penalised_log_likelihood):
         lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:z.6g}")
     if summary.residual_sd is not None and summary.r_squared is not None:
         sd, r2 = np.atleast_1d(summary.residual_sd), np.atleast_1d(summary.r_squared)

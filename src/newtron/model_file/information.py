@@ -13,6 +13,7 @@ from newtron.model_file.archive import Vector
 from newtron.model_file.fields import (
     DAMAGED,
     a_count,
+    a_flag,
     a_number,
     an_object,
     float_from_json,
@@ -21,7 +22,7 @@ from newtron.model_file.fields import (
 )
 from newtron.network import Network
 
-_FIELDS = ("n_rows", "weight", "log_likelihood")
+_FIELDS = ("n_rows", "weight", "whole_weights", "log_likelihood")
 
 
 def _name(number: int, part: str) -> str:
@@ -44,6 +45,7 @@ def information_to_json(kept: Information | None, number: int, arrays: dict[str,
     return {
         "n_rows": int(kept.n_rows),
         "weight": float(kept.weight),
+        "whole_weights": bool(kept.whole_weights),
         "log_likelihood": float_to_json(kept.log_likelihood),
     }
 
@@ -54,6 +56,8 @@ def information_from_json(
     if value is None:
         return None
     where = f"members[{number}].information"
+    if isinstance(value, dict) and "whole_weights" not in value:
+        value = {**value, "whole_weights": True}  # as files before this field took it
     an_object(value, where, _FIELDS)
     if not network.is_linear:
         raise wrong(where, "null for a network with hidden layers", value)
@@ -75,7 +79,8 @@ def information_from_json(
     if min(part.min(initial=0.0) for part in (penalty, np.diagonal(products), squares)) < 0.0:
         raise InputError(f"{name} holds squares that are negative; {DAMAGED}.")
     likelihood = float_from_json(value["log_likelihood"], f"{where}.log_likelihood")
-    return Information(root, penalty.reshape(k, q), weight, n_rows, likelihood, products, squares)
+    whole = a_flag(value["whole_weights"], f"{where}.whole_weights")
+    return Information(root, penalty.reshape(k, q), weight, n_rows, whole, likelihood, products, squares)
 
 
 def _finite(read: Callable[[str, int], Vector], name: str, length: int) -> Vector:

@@ -81,6 +81,7 @@ class ArrayRows(Rows):
             weight = weight if chosen is None else weight[chosen]
             self.total_weight = float(weight.sum(dtype=np.float64))
             self.min_weight = float(weight[weight > 0].min(initial=np.inf))
+            self.whole_weights = bool(np.array_equal(weight, np.rint(weight)))
         self.chunk_rows = int(np.clip(-(-self.n_rows // _CHUNKS), _MIN_CHUNK, _MAX_CHUNK))
         self._rows_of_X: Callable[[slice], Any] = _CSRSlices(self._X) if is_sparse(self._X) else self._X.__getitem__
 

@@ -50,6 +50,8 @@ class Rows(ABC):
     total_weight: float
     min_weight: float  # smallest positive weight
     dtype: np.dtype[Any]
+    # Is every weight a whole number, so that it may be a number of rows?
+    whole_weights: bool = True
     # Is what `sum` evaluates run in this process, so that it may keep something of each row here?
     here: ClassVar[bool] = True
     # Does every sum read the rows anew, from a disk or on other machines, so that few sums are worth much arithmetic?
