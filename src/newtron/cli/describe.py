@@ -48,7 +48,8 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
         if "category" in kinds:
             pairs.append(("", "in a category, a level of its own"))
     reasons: dict[str, list[str]] = {}
-    for name, reason in schema.dropped:
+    # First those where something can be done about it, which is said after a colon.
+    for name, reason in sorted(schema.dropped, key=lambda pair: ": " not in pair[1]):
         reasons.setdefault(reason, []).append(name)
     for reason, names in list(reasons.items())[:_DROPPED_SHOWN]:
         pairs.append(("not used", f"{'each of ' if len(names) > 1 else ''}{listed(names)}: {reason}"))

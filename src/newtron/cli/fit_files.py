@@ -92,7 +92,7 @@ def job_on(rows: TableRows, how: str, options: argparse.Namespace, reporter: Rep
     training, X, y = rows.hold_out(share, options.seed) if share else (rows, None, None)
     n_out = 0 if y is None else len(y)
     empty: Any = pa.table({name: pa.nulls(0) for name in rows.column_names})
-    table = FileTable(rows.name, empty, total=rows.total_rows, missing=rows.missing)
+    table = FileTable(rows.name, empty, notes=rows.notes, total=rows.total_rows, missing=rows.missing)
     numbers: Any = (range(rows.n_rows), range(training.n_rows), range(n_out))
     job = Job(options, table, schema, schema, numbers[0], np.empty(0), numbers[1], numbers[2], schema, in_memory=False)
     job.notes.append(f"{how}, and what the columns mean was learnt from all rows, those held out among them.")

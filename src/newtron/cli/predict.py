@@ -17,7 +17,9 @@ from newtron.cli.fit_files import is_large, memory_of
 from newtron.errors import InputError
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
 from newtron.table import Schema, Table, read_table
+from newtron.table.cells import plain
 from newtron.table.encode import nothing_known
+from newtron.table.learn import NEVER_THERE
 from newtron.words import clean, count, label, number, percent
 
 _BLOCK = 10_000  # rows of text made at a time
@@ -44,7 +46,11 @@ def run(options: argparse.Namespace) -> int:
     empty = nothing_known(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
     encoded = schema.encode(known)
-    told = [*filled_in(schema, encoded.unseen, encoded.missing), *_left_empty(table, np.flatnonzero(empty))]
+    told = [
+        *filled_in(schema, encoded.unseen, encoded.missing),
+        *_not_used(schema, table),
+        *_left_empty(table, np.flatnonzero(empty)),
+    ]
     for sentence in [*table.notes, *(f"{options.data}: {sentence}" for sentence in told)]:
         print(clean(sentence), file=sys.stderr)
     header, columns = _predictions(bundle.estimator, encoded.X, options.interval)
@@ -67,6 +73,8 @@ def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memo
     from newtron.table.file_rows import batch_rows, encode, opened
 
     converted, files = opened(options.data, memory, options.scratch, options.encoding)
+    for note in converted.notes if converted is not None else ():
+        print(clean(note), file=sys.stderr)
     known_names = set(files.schema.names)
     for column in schema.columns:
         if column.name not in known_names:
@@ -117,6 +125,17 @@ def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -
         found.append(
             f"column {name!r}: {count(n, 'missing cell')}, though training had none; filled in with the average."
         )
+    return found
+
+
+def _not_used(schema: Schema, table: Table) -> list[str]:
+    """Columns that were empty in training and are not here."""
+    found = []
+    for name in (name for name, reason in schema.dropped if reason == NEVER_THERE and name in table):
+        n = table.n_rows - plain(table.column(name)).null_count
+        if n:
+            cells = f"{count(n, 'cell')} here {'has' if n == 1 else 'have'} a value"
+            found.append(f"column {name!r}: it was empty in training and is not used, though {cells}.")
     return found
 
 

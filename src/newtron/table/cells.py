@@ -89,6 +89,13 @@ def is_number(array: pa.Array) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
+def is_whole(array: pa.Array) -> bool:
+    """Are the numbers stored as whole ones?"""
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(array.type))
+
+
 def is_date(array: pa.Array) -> bool:
     import pyarrow as pa
 

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from newtron.errors import InputError
-from newtron.table.cells import clean_text, parse_comma_numbers, parse_numbers
+from newtron.table.cells import parse_comma_numbers, parse_numbers
 from newtron.table.delimited import empty_lines, name_columns, ragged, skip_preamble
 from newtron.table.dialect import Dialect, detect_dialect
 from newtron.table.encoding import to_utf8
+from newtron.table.spelling import Spelling, Spelt, notes_on, with_marked_codes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,17 +45,20 @@ class Folder:
 
 
 class Converted(NamedTuple):
-    """The Arrow file, the folder that is removed with it, and how many lines of the text precede its first row."""
+    """The Arrow file, the folder that is removed with it, how many lines of the text precede its first row, and
+    sentences for the user."""
 
     path: str
     folder: Folder
     lines: int
+    notes: tuple[str, ...]
 
 
 class _Head(NamedTuple):
     names: list[str]
     lines: int
     dialect: Dialect
+    notes: list[str]
 
 
 def convert(
@@ -73,13 +77,13 @@ def convert(
     try:
         with _told(path, held.name, head.dialect):
             text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
-            kinds = _as_text(path, head, text, progress)
+            kinds, notes = _as_text(path, head, text, progress)
             _as_numbers(text, table, head.names, kinds)
             os.unlink(text)
     except BaseException:
         held.cleanup()
         raise
-    return Converted(table, held, head.lines)
+    return Converted(table, held, head.lines, (*head.notes, *notes))
 
 
 def _head(path: str, encoding: str) -> _Head:
@@ -94,38 +98,26 @@ def _head(path: str, encoding: str) -> _Head:
     dialect = detect_dialect(text, separator)
     lines = io.TextIOWrapper(io.BytesIO(text), "utf-8", newline="")
     reader = csv.reader(lines, delimiter=dialect.separator, quotechar=dialect.quote, skipinitialspace=True)
-    names, _ = name_columns(path, [cell.strip() for cell in next(reader)])
-    return _Head(names, header_row - 1 + reader.line_num, dialect)
+    names, notes = name_columns(path, [cell.strip() for cell in next(reader)])
+    return _Head(names, header_row - 1 + reader.line_num, dialect, notes)
 
 
-def _as_text(path: str, head: _Head, to: str, progress: Callable[[int, int], Any] | None) -> list[int]:
-    """All cells as text; returns what kind each column is."""
+def _as_text(
+    path: str, head: _Head, to: str, progress: Callable[[int, int], Any] | None
+) -> tuple[list[int], list[str]]:
+    """All cells as text; returns what kind each column is, and notes."""
     import pyarrow as pa
-    from pyarrow import csv as arrow_csv
 
     schema = pa.schema([(name, pa.string()) for name in head.names])
     kinds, total = [_EMPTY] * len(head.names), os.path.getsize(path)
+    spellings = [Spelling() for _ in head.names]
     with open(path, "rb") as raw, pa.ipc.new_file(to, schema) as out:
-        text = _Counted(raw, head.dialect.quote.encode())
-        reader = arrow_csv.open_csv(
-            pa.PythonFile(text, mode="r"),
-            read_options=arrow_csv.ReadOptions(
-                column_names=head.names, skip_rows=head.lines, block_size=_BLOCK, use_threads=False
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=head.dialect.separator,
-                quote_char=head.dialect.quote,
-                newlines_in_values=True,
-                ignore_empty_lines=len(head.names) > 1,
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(head.names, pa.string()), **empty_lines(len(head.names))
-            ),
-        )
+        text = _Watched(raw, head.dialect)
         rows = done = 0
-        for batch in reader if len(head.names) > 1 else _without_end(reader):
-            cells = [clean_text(pa.chunked_array([column])) for column in batch.columns]
-            kinds = [_kind(kind, column) for kind, column in zip(kinds, cells, strict=True)]
+        for batch in _batches(text, head):
+            columns = [pa.chunked_array([column]) for column in batch.columns]
+            cells = [spelling.cleaned(column) for spelling, column in zip(spellings, columns, strict=True)]
+            kinds = [_kind(*each) for each in zip(kinds, cells, spellings, strict=True)]
             out.write_table(pa.table(cells, schema=schema))
             rows += batch.num_rows
             if progress is not None:
@@ -143,7 +135,36 @@ def _as_text(path: str, head: _Head, to: str, progress: Callable[[int, int], Any
         progress(total, total)
     points = _FLOAT in kinds
     commas = head.dialect.separator == "," or points
-    return [_TEXT if kind == _EMPTY or (kind == _COMMA and commas) else kind for kind in kinds]
+    kinds = [_TEXT if kind == _EMPTY or (kind == _COMMA and commas) else kind for kind in kinds]
+    spelt = [
+        Spelt(name, spelling, kind != _TEXT, kind == _INT)
+        for name, spelling, kind in zip(head.names, spellings, kinds, strict=True)
+    ]
+    return kinds, notes_on(path, spelt)
+
+
+def _batches(text: _Watched, head: _Head) -> Iterator[pa.RecordBatch]:
+    """The rows, some at a time, all cells as text."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    single = len(head.names) == 1
+    reader = arrow_csv.open_csv(
+        pa.PythonFile(text, mode="r"),
+        read_options=arrow_csv.ReadOptions(
+            column_names=head.names, skip_rows=head.lines, block_size=_BLOCK, use_threads=False
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=head.dialect.separator,
+            quote_char=head.dialect.quote,
+            newlines_in_values=True,
+            ignore_empty_lines=not single,
+        ),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(head.names, pa.string()), **empty_lines(len(head.names))
+        ),
+    )
+    return _without_end(reader) if single else reader
 
 
 def _without_end(reader: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -162,32 +183,42 @@ def _without_end(reader: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         blank += batch.num_rows - last
 
 
-class _Counted:
-    """A file that counts its quotation marks: one that never closes swallows all that follows, silently."""
+class _Watched:
+    """A file that counts its quotation marks, because one that never closes swallows all that follows, silently; and
+    that marks codes in them."""
 
     closed = False
 
-    def __init__(self, file: BinaryIO, quote: bytes) -> None:
-        self._file, self._quote = file, quote
+    def __init__(self, file: BinaryIO, dialect: Dialect) -> None:
+        self._file, self._dialect = file, dialect
+        self._held = b""
         self.marks = 0
 
     def read(self, size: int = -1) -> bytes:
-        found = self._file.read(size)
-        self.marks += found.count(self._quote)
-        return found
+        """Whole lines, where they are shorter than size."""
+        found = self._file.read(size - len(self._held) if size > 0 else size)
+        self.marks += found.count(self._dialect.quote.encode())
+        text = self._held + found
+        end = text.rfind(b"\n") + 1 if found else 0
+        self._held = text[end:] if end else b""
+        return with_marked_codes(text[:end] if end else text, self._dialect)
 
     def close(self) -> None:
         self._file.close()
 
 
-def _kind(before: int, cells: pa.ChunkedArray) -> int:
+def _kind(before: int, cells: pa.ChunkedArray, spelling: Spelling) -> int:
     """The kind of a column's cells, with those before."""
     import pyarrow as pa
 
+    if spelling.coded:
+        return _TEXT
     if before == _TEXT or cells.null_count == len(cells):
         return before
     numbers = None if before == _COMMA else parse_numbers(cells)
     if numbers is not None:
+        if pa.types.is_integer(numbers.type):
+            spelling.look_for_zeros(cells)
         return max(before, _INT if pa.types.is_integer(numbers.type) else _FLOAT)
     # Whole numbers are numbers with decimal commas too; numbers with points are not.
     return _TEXT if before == _FLOAT or parse_comma_numbers(cells) is None else _COMMA

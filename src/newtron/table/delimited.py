@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
-from newtron.table.cells import clean_text, parse_comma_numbers, parse_numbers
+from newtron.table.cells import parse_comma_numbers, parse_numbers
 from newtron.table.dialect import Dialect, detect_dialect
 from newtron.table.encoding import to_utf8
+from newtron.table.spelling import Spelling, Spelt, notes_on, with_marked_codes, without_marks
 from newtron.table.table import Table, check_finite, check_names, show
 from newtron.words import count
 
@@ -38,8 +39,9 @@ def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
     if not text.strip():
         raise InputError(f"{path}: the file is empty; give a table with a header row and data rows.")
     dialect = detect_dialect(text, separator)
+    text = with_marked_codes(text, dialect)
     cells, blank = _read_fast(text, dialect) or _read_carefully(path, text, dialect, header_row)
-    header = [column[0].as_py().strip() for column in cells.columns]
+    header = [without_marks(column[0].as_py()).strip() for column in cells.columns]
     names, notes = name_columns(path, header)
     cells = cells.rename_columns(names)
     _check_cell_lengths(path, cells, header_row)
@@ -273,13 +275,17 @@ def _type_columns(path: str, body: pa.Table, dialect: Dialect, notes: list[str])
 
     columns: list[pa.ChunkedArray] = []
     points = False
-    for position in range(body.num_columns):
-        cells = clean_text(body.column(position))
-        numbers = None if cells.null_count == len(cells) else parse_numbers(cells)
+    spellings = [Spelling() for _ in range(body.num_columns)]
+    for position, spelling in enumerate(spellings):
+        cells = spelling.cleaned(body.column(position))
+        text = spelling.coded or cells.null_count == len(cells)
+        numbers = None if text else parse_numbers(cells)
+        if numbers is not None and pa.types.is_integer(numbers.type):
+            spelling.look_for_zeros(cells)
         points = points or (numbers is not None and pa.types.is_floating(numbers.type))
         columns.append(cells if numbers is None else numbers)
     for position, cells in enumerate(columns):
-        if not pa.types.is_string(cells.type) or cells.null_count == len(cells):
+        if not pa.types.is_string(cells.type) or cells.null_count == len(cells) or spellings[position].coded:
             continue
         numbers = parse_comma_numbers(cells)
         if numbers is None:
@@ -293,4 +299,11 @@ def _type_columns(path: str, body: pa.Table, dialect: Dialect, notes: list[str])
             f"{where}: numbers with commas such as {example} were read "
             "as text; write them with a decimal point and without thousands separators."
         )
+    notes += notes_on(
+        path,
+        [
+            Spelt(name, spelling, not pa.types.is_string(cells.type), pa.types.is_integer(cells.type))
+            for name, spelling, cells in zip(body.column_names, spellings, columns, strict=True)
+        ],
+    )
     return columns

@@ -19,13 +19,17 @@ _BLOCK_ROWS = 8192  # rows of a category written at a time, so that they stay in
 _CLASSES_SHOWN = 10
 
 
-def encode_features(schema: Schema, table: Table) -> Encoded:
+def _check_columns(schema: Schema, table: Table) -> None:
     for column in schema.columns:
         if column.name not in table:
             raise InputError(
                 f"{table.path}: the column {column.name!r}, which the model needs, is missing; "
                 f"{suggest(column.name, table.names)}."
             )
+
+
+def encode_features(schema: Schema, table: Table) -> Encoded:
+    _check_columns(schema, table)
     X = np.empty((table.n_rows, len(schema.feature_names)))
     unseen: dict[str, int] = {}
     missing: dict[str, int] = {}
@@ -44,7 +48,8 @@ def encode_features(schema: Schema, table: Table) -> Encoded:
 
 def nothing_known(schema: Schema, table: Table) -> NDArray[np.bool_]:
     """Which rows have no value in any column of the schema, where no row of training was like that: nothing can be
-    predicted of them."""
+    predicted of them. Raises InputError where a column is not there."""
+    _check_columns(schema, table)
     found = np.ones(table.n_rows, dtype=bool)
     if all(column.missing_seen for column in schema.columns):
         return ~found

@@ -92,6 +92,8 @@ class TableRows(StreamedRows):
     name: str
     column_names: tuple[str, ...]
     total_rows: int
+    # Sentences on how the files were read.
+    notes: tuple[str, ...] = ()
 
     def hold_out(self, share: float, seed: int) -> tuple[Self, Array, NDArray[Any]]:
         """The other rows, and X (m, p) and y (m,) of a random share of them, as many as memory holds; y are numbers or
@@ -159,6 +161,7 @@ class FileRows(TableRows):
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
         self.name, self.total_rows = self.files.name, self.files.n_rows
         self.column_names = tuple(self.files.schema.names)
+        self.notes = () if self._converted is None else self._converted.notes
         outlook, n_outputs = as_targets(self.schema)
         source = FileSource(self.files, self.schema, learnt.sizes, memory)
         super().__init__(source, outlook, n_outputs, threads=thread_count(n_jobs))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,24 +19,24 @@ from newtron.table.cells import (
     is_date,
     is_number,
     is_text,
+    is_whole,
     plain,
 )
+from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, show, suggest
-from newtron.table.target import almost_numbers, learn_target
+from newtron.table.target import learn_target
 from newtron.words import count
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_LEVELS = 100
+# Why a column without any value is not used.
+NEVER_THERE = "every cell is missing"
 _FEW_LEVELS = 20
 _LEVEL_SHARE = 0.05
 _RARE_SHARE = 0.0005
-_ROW_NAME = re.compile(
-    r"id|index|idx|rows?|row[ _.]?(names?|id|number)|obs|observation|no\.?|nr\.?|#|number|case|record"
-    r"|column \d+|unnamed: \d+|__index_level_0__"
-)
 
 
 @dataclass(frozen=True)
@@ -75,28 +74,26 @@ def learn_schema(
         if name not in table:
             raise InputError(f"{table.path}: there is no column {name!r} to ignore; {suggest(name, table.names)}.")
     learnt, kept, warnings = learn_target(table, target, task)
-    row_names = {name for name in table.names if _is_row_number(name, table)}
+    row_numbers = {name for name in table.names if _is_row_number(name, table)}
     categories = {column.name for column in like.columns if column.kind == "category"} if like else set()
     rows = table if kept.all() else table.take(np.flatnonzero(kept))
     found: list[Column | tuple[str, str]] = []
+    remarks: dict[str, list[str]] = {}
     marks: set[bytes] = set()
     for name in table.names:
         if name == target or name in ignored:
             continue
-        if name in row_names:
+        if name in row_numbers:
             column: Column | Dropped = Dropped("it only counts the rows")
         else:
-            column = _learn_column(rows, name, marks, name in categories)
+            column = _learn_column(rows, name, marks, name in categories, remarks)
         if isinstance(column, Dropped):
             found.append((name, column.reason))
             continue
         found.append(column)
         if column.indicator:
             marks.add(_missing_pattern(plain(rows.column(name))))
-    identifiers = {
-        c.name for c in found if isinstance(c, Column) and c.kind == "number" and _is_identifier(c.name, rows)
-    }
-    return schema_of(table.path, table.names, learnt, found, ignored, warnings, identifiers)
+    return schema_of(table.path, table.names, learnt, found, ignored, warnings, remarks)
 
 
 def schema_of(
@@ -106,18 +103,17 @@ def schema_of(
     found: list[Column | tuple[str, str]],
     ignored: Collection[str],
     warnings: list[str],
-    identifiers: Iterable[str] = (),
+    remarks: Mapping[str, list[str]],
 ) -> Schema:
-    """The schema from what each column was found to be: a column, or its name and why it is not used."""
+    """The schema from what each column was found to be: a column, or its name and why it is not used. remarks:
+    sentences on columns that are used."""
     columns = [column for column in found if isinstance(column, Column)]
     dropped = [pair for pair in found if not isinstance(pair, Column)]
     for each in found:
         if not isinstance(each, Column):
             warnings.append(f"the column {each[0]!r} is not used: {each[1]}.")
-        elif each.name in identifiers:
-            warnings.append(
-                f"the column {each.name!r} looks like an identifier but is used as a number; ignore it if so."
-            )
+        else:
+            warnings += remarks.get(each.name, [])
     if not columns:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
         raise InputError(
@@ -128,18 +124,20 @@ def schema_of(
     return Schema(tuple(_distinct_names(columns)), target, tuple(dropped), tuple(warnings))
 
 
-def _learn_column(table: Table, name: str, marks: set[bytes], category: bool) -> Column | Dropped:
+def _learn_column(
+    table: Table, name: str, marks: set[bytes], category: bool, remarks: dict[str, list[str]]
+) -> Column | Dropped:
     """The column, or why not. `marks` are the patterns of missing cells that earlier columns mark; `category`: text is
-    one, whatever it says."""
+    one, whatever it says; `remarks`: what is to be said of columns, to which this one's is added."""
     cells = plain(table.column(name))
     if cells.null_count == len(cells):
-        return Dropped("every cell is missing")
+        return Dropped(NEVER_THERE)
     # Two equal columns could not be told apart: rows that an earlier column marks need no second mark.
     indicator = cells.null_count > 0 and _missing_pattern(cells) not in marks
     if is_number(cells):
-        return _learn_cells(name, "number", cells, as_numbers(cells), indicator)
+        return _learn_cells(name, "number", cells, as_numbers(cells), indicator, remarks)
     if is_date(cells) or (is_text(cells) and not category and not isinstance(as_days(cells), int)):
-        return _learn_cells(name, "date", cells, as_days(cells), indicator)
+        return _learn_cells(name, "date", cells, as_days(cells), indicator, remarks)
     if not is_text(cells) and str(cells.type) != "bool":
         return Dropped(f"its cells are of type {cells.type}, which is neither number, text nor date")
     values, codes = distinct_cells(cells)
@@ -154,9 +152,18 @@ def _learn_column(table: Table, name: str, marks: set[bytes], category: bool) ->
         encoded = with_indicator(name, [f"{name}={words[1]}"], indicator)
         mean = float(np.nanmean(flags))
         return Column(name, "yes/no", encoded, mean, (words[1],), words[0], (), (), missing, indicator)
-    if reason := _too_many_levels(table, name, cells, len(texts)):
-        return Dropped(reason)
+    looks = TextLooks()
+    if is_text(cells):
+        looks.add(cells, table.row_number)
+    if reason := too_many_levels(len(cells), len(cells) - cells.null_count, len(texts)):
+        return Dropped(f"{reason}, and {looks.hint()}" if looks.hint() else reason)
+    remarks[name] = remarks_on_category(name, looks)
     return learn_category(name, texts, counts, indicator)
+
+
+def remarks_on_category(name: str, looks: TextLooks) -> list[str]:
+    hint = looks.hint(used=True)
+    return [f"the column {name!r} is used as categories; if it is meant otherwise: {hint}."] if hint else []
 
 
 def _missing_pattern(cells: pa.Array) -> bytes:
@@ -174,9 +181,14 @@ def _learn_cells(
     cells: pa.Array,
     values: NDArray[np.float64] | int,
     indicator: bool,
+    remarks: dict[str, list[str]],
 ) -> Column | Dropped:
     assert not isinstance(values, int), "the cells were found to be of this kind"
     present = values[~np.isnan(values)]
+    if kind == "number":
+        looks = NumberLooks(name)
+        looks.add(present, len(values) - len(present), is_whole(cells))
+        remarks[name] = looks.remarks()
     with np.errstate(over="ignore"):
         mean = float(np.mean(present))
     if not np.isfinite(mean):
@@ -205,12 +217,6 @@ def learn_values(
         return learn_category(name, [str(constant)], np.array([present, missing]), indicator)
     encoded = with_indicator(name, [name], indicator)
     return Column(name, kind, encoded, mean, missing_seen=missing > 0, indicator=indicator)
-
-
-def _too_many_levels(table: Table, name: str, cells: pa.Array, k: int) -> str:
-    reason = too_many_levels(len(cells), len(cells) - cells.null_count, k)
-    hint = almost_numbers(table, name, cells) if reason else ""
-    return f"{reason}, and {hint}" if hint else reason
 
 
 def too_many_levels(n: int, n_valid: int, k: int) -> str:
@@ -262,25 +268,14 @@ def _whole_numbers(table: Table, name: str) -> NDArray[np.int64] | None:
     return numbers
 
 
-def named_like_row_number(name: str) -> bool:
-    return _ROW_NAME.fullmatch(name.strip().casefold()) is not None
-
-
 def _is_row_number(name: str, table: Table) -> bool:
     """Named like a row number, or without a name, and exactly 0, 1, 2, ... or 1, 2, 3, ..."""
-    if not named_like_row_number(name):
+    if not named_like_identifier(name):
         return False
     numbers = _whole_numbers(table, name)
     if numbers is None or numbers[0] not in (0, 1):
         return False
     return bool(np.array_equal(numbers, np.arange(numbers[0], numbers[0] + len(numbers))))
-
-
-def _is_identifier(name: str, table: Table) -> bool:
-    if not (named_like_row_number(name) or name.casefold().endswith(("_id", " id"))):
-        return False
-    numbers = _whole_numbers(table, name)
-    return numbers is not None and len(np.unique(numbers)) == len(numbers)
 
 
 def _distinct_names(columns: list[Column]) -> list[Column]:

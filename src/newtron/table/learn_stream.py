@@ -15,19 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
-from newtron.table.cells import as_days, as_flags, as_numbers, flag_words, is_date, is_number, is_text, plain
+from newtron.table.cells import as_days, as_flags, as_numbers, flag_words, is_date, is_number, is_text, is_whole, plain
 from newtron.table.learn import (
+    NEVER_THERE,
     Dropped,
     learn_category,
     learn_values,
-    named_like_row_number,
+    remarks_on_category,
     schema_of,
     too_many_levels,
     with_indicator,
 )
+from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
 from newtron.table.schema import Column, Kind, Schema, Target
 from newtron.table.table import Table, check_finite, show, suggest
-from newtron.table.target import almost_all_numbers, check_target_kind, decide_target
+from newtron.table.target import check_target_kind, decide_target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +97,7 @@ class _Facts:
         self.dates = True  # every cell of a text column is one
         self.values = _Values()
         self.pattern = 0
-        self.others, self.first_other = 0, ""
+        self.text, self.numbers = TextLooks(), NumberLooks(name)
 
     def add(self, table: Table, place: bytes) -> None:
         """place: tells this table's rows from all others."""
@@ -110,7 +112,7 @@ class _Facts:
         if self.constant is None and cells.null_count < len(cells):
             self.constant = cells.drop_null()[0].as_py()
         if is_number(cells):
-            self._add_numbers(as_numbers(cells))
+            self._add_numbers(as_numbers(cells), cells)
         elif is_date(cells):
             self._add_numbers(as_days(cells))
         elif is_text(cells) or str(cells.type) == "bool":
@@ -132,25 +134,23 @@ class _Facts:
         self.dates &= other.dates
         self.values += other.values
         self._add_pattern(other.pattern)
-        self.first_other = self.first_other or other.first_other
-        self.others += other.others
+        self.text += other.text
+        self.numbers += other.numbers
         return self
 
     def _add_text(self, table: Table, cells: pa.Array) -> None:
         days = as_days(cells) if self.dates else 0
         self.dates = not isinstance(days, int)
         self._add_numbers(days)
-        found, index = almost_all_numbers(cells)
-        if found and not self.others:
-            self.first_other = (
-                f"row {table.row_number(index)} holds {show(cells[index].as_py())}, which is not a number"
-            )
-        self.others += found
+        self.text.add(cells, table.row_number)
 
-    def _add_numbers(self, values: NDArray[np.float64] | int) -> None:
+    def _add_numbers(self, values: NDArray[np.float64] | int, numbers: pa.Array | None = None) -> None:
+        """numbers: the cells, where these are numbers and not dates."""
         if isinstance(values, int):
             return
         present = values[~np.isnan(values)] if self.missing else values
+        if numbers is not None:
+            self.numbers.add(present, len(values) - len(present), is_whole(numbers))
         if len(present):
             self.low, self.high = min(self.low, float(present.min())), max(self.high, float(present.max()))
             self._add_total(float(np.sum(present * _SHRINK)))
@@ -165,7 +165,7 @@ class _Facts:
         """As `learn._learn_column`."""
         name, present = self.name, self.rows - self.missing
         if not present:
-            return Dropped("every cell is missing")
+            return Dropped(NEVER_THERE)
         indicator = self.missing > 0 and self.pattern not in marks
         kind: Kind | None = self._kind()
         if kind == "number" or kind == "date":
@@ -204,15 +204,21 @@ class _Facts:
         return "category" if is_text(empty) or str(self.type) == "bool" else None
 
     def _hint(self) -> str:
-        few = 0 < self.others <= 0.1 * (self.rows - self.missing)
-        return f", and {self.first_other}" if few else ""
+        hint = self.text.hint()
+        return f", and {hint}" if hint else ""
+
+    def remarks(self, column: Column) -> list[str]:
+        """Sentences on the column, as it is used."""
+        if column.kind == "number":
+            return self.numbers.remarks()
+        return remarks_on_category(self.name, self.text) if column.kind == "category" else []
 
 
 class _RowNumbers:
     """Does a column only count the rows?"""
 
     def __init__(self, name: str) -> None:
-        self.name, self._counts, self._first, self._seen = name, named_like_row_number(name), 0, 0
+        self.name, self._counts, self._first, self._seen = name, named_like_identifier(name), 0, 0
 
     @property
     def counts(self) -> bool:
@@ -289,6 +295,7 @@ class Gathered:
         """What `learn_schema` would say of the whole table. names: of all columns there."""
         target, warnings = self.decided(path, task)
         found: list[Column | tuple[str, str]] = []
+        remarks: dict[str, list[str]] = {}
         marks: set[int] = set()
         for facts, numbers in zip(self.facts, self.row_numbers, strict=True):
             column = Dropped("it only counts the rows") if numbers.counts else facts.learnt(marks)
@@ -296,9 +303,10 @@ class Gathered:
                 found.append((facts.name, column.reason))
                 continue
             found.append(column)
+            remarks[column.name] = facts.remarks(column)
             if column.indicator:
                 marks.add(facts.pattern)
-        schema = schema_of(path, tuple(names), target, found, set(ignore), warnings)
+        schema = schema_of(path, tuple(names), target, found, set(ignore), warnings, remarks)
         return Learnt(schema, self.sizes, self.class_counts(target), self.missing)
 
     def decided(self, path: str, task: str | None) -> tuple[Target, list[str]]:

@@ -17,9 +17,9 @@ from newtron.table.cells import (
     is_date,
     is_number,
     is_text,
-    parse_numbers,
     plain,
 )
+from newtron.table.looks import TextLooks
 from newtron.table.schema import ClassLabel, Target, Task
 from newtron.table.table import Table, show
 from newtron.words import count, joined
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 100
 _MOST_CODES = 10
 _ROWS_PER_CODE = 20
+_FEW_NUMBERS = 20
 
 
 def learn_target(table: Table, name: str, task: str | None) -> tuple[Target, NDArray[np.bool_], list[str]]:
@@ -62,17 +63,29 @@ def decide_target(
 ) -> tuple[Target, list[str]]:
     """The target and warnings, from its cells (or one of each), its different values and how often each occurs;
     `without`: rows that have none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     # A spelling such as 1.0 is the whole number 1: classes print as such.
     labels = [int(v) if isinstance(v, float) and v.is_integer() and abs(v) < 2**53 else v for v in values]
     n = int(sum(counts))
     chosen, why = _choose_task(name, cells, labels, n, task)
     warnings = []
+    hint = ""
+    if is_text(cells):
+        looks, texts = TextLooks(), pa.array(values, cells.type)
+        looks.add_values(texts, counts, lambda k: table.row_number(pc.index(cells, texts[k]).as_py()))
+        hint = looks.hint(used=True)
     if without:
         warnings.append(f"{count(without, 'row')} without a value of the target {name!r} left out.")
+    if task is None and is_number(cells):
+        warnings += _warn_of_other_task(name, chosen, labels)
     if chosen == "regression":
-        _check_regression(table, name, cells, labels)
+        _check_regression(table, name, cells, labels, hint)
         return Target(name, "regression", (), why), warnings
-    classes = _check_classes(table, name, cells, labels, n)
+    classes = _check_classes(table, name, cells, labels, n, hint)
+    if hint:
+        warnings.append(f"the target {name!r} is text and taken for classes, but {hint}.")
     warnings += _warn_of_twins(name, classes)
     rare = [show(v) for v, times in zip(labels, counts, strict=True) if times == 1]
     if rare:
@@ -117,12 +130,21 @@ def _choose_task(name: str, cells: pa.Array, values: list[Any], n: int, task: st
     return "regression", f"{name!r} has {count(k, 'different number')}: regression."
 
 
-def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any]) -> None:
+def _warn_of_other_task(name: str, task: Task, values: list[Any]) -> list[str]:
+    """Few whole numbers may be amounts or classes: which was taken is said."""
+    if not 2 < len(values) <= _FEW_NUMBERS or not all(isinstance(value, int) for value in values):
+        return []
+    holds = f"the target {name!r} holds {len(values)} different whole numbers, {min(values)} to {max(values)}"
+    if task == "classification":
+        return [f"{holds}, which are taken for classes; the task regression predicts the number instead."]
+    return [f"{holds}, and is predicted as a number; the task classification predicts which of them it is."]
+
+
+def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any], hint: str) -> None:
     where = f"{table.path}, target {name!r}"
     if is_text(cells):
-        hint = almost_numbers(table, name, cells)
         if hint:
-            raise InputError(f"{where}: most cells are numbers, but {hint}; correct it or leave it empty.")
+            raise InputError(f"{where}: {hint}.")
         raise InputError(
             f"{where}: it is text, such as {show(values[0])}, and regression needs numbers; "
             "ask for classification or choose another target."
@@ -134,7 +156,9 @@ def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any
         )
 
 
-def _check_classes(table: Table, name: str, cells: pa.Array, values: list[Any], n: int) -> tuple[ClassLabel, ...]:
+def _check_classes(
+    table: Table, name: str, cells: pa.Array, values: list[Any], n: int, hint: str
+) -> tuple[ClassLabel, ...]:
     where = f"{table.path}, target {name!r}"
     k = len(values)
     if k < 2:
@@ -143,36 +167,11 @@ def _check_classes(table: Table, name: str, cells: pa.Array, values: list[Any], 
             "choose another target or add rows of another class."
         )
     if k > MOST_CLASSES or (k > 2 and k > n / 2):
-        advice = almost_numbers(table, name, cells) if is_text(cells) else "use regression to predict the number"
-        raise InputError(
-            f"{where}: {k:,} classes in {count(n, 'row')} are too many to learn; "
-            f"{advice or 'choose another target, or join classes'}."
-        )
+        if hint:
+            raise InputError(f"{where}: {hint}.")
+        advice = "choose another target, or join classes" if is_text(cells) else "use regression to predict the number"
+        raise InputError(f"{where}: {k:,} classes in {count(n, 'row')} are too many to learn; {advice}.")
     return tuple(sorted(values))
-
-
-def almost_numbers(table: Table, name: str, cells: pa.Array) -> str:
-    """If nine in ten cells of a text column are numbers: a sentence naming the first that is not."""
-    n_valid = len(cells) - cells.null_count
-    n_other, index = almost_all_numbers(cells)
-    if not n_other or n_other > 0.1 * n_valid or parse_numbers_possible(cells):
-        return ""
-    return f"row {table.row_number(index)} holds {show(cells[index].as_py())}, which is not a number"
-
-
-def almost_all_numbers(cells: pa.Array) -> tuple[int, int]:
-    """How many cells of text are no numbers, and the first of them."""
-    import pyarrow.compute as pc
-
-    pattern = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-    numeric = pc.fill_null(pc.match_substring_regex(cells, pattern), True).to_numpy(zero_copy_only=False)
-    return int(np.count_nonzero(~numeric)), int(np.argmax(~numeric))
-
-
-def parse_numbers_possible(cells: pa.Array) -> bool:
-    import pyarrow as pa
-
-    return parse_numbers(pa.chunked_array([cells])) is not None
 
 
 def _warn_of_twins(name: str, classes: tuple[ClassLabel, ...]) -> list[str]:

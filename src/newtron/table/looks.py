@@ -1,0 +1,248 @@
+"""What cells look like without being it: text that is almost numbers or dates, numbers that are perhaps codes, dates or
+marks of missing cells. Nothing is changed by it; it is said, with what to do.
+
+What was found in parts of a column adds up, in the order of the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.table.table import show
+from newtron.words import count
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Of the cells with a value so many must be numbers, or almost numbers, for a column to be almost one of numbers.
+_MOST = 0.9
+_N = r"[+-]?(\d{1,3}([.,'’   ]\d{3})+([.,]\d+)?|\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?"
+_SIGN = r"([$€£¥₹]|USD|EUR|GBP|CHF|JPY|kr|zł)"
+_UNIT = (
+    r"(kg|g|mg|µg|lbs?|oz|km|m|cm|mm|µm|nm|mi|ft|in|yd|ml|l|dl|cl|gal|h|hrs?|mins?|secs?|s|ms|days?|weeks?|months?|"
+    r"years?|yrs?|kw|kwh|hp|hz|khz|mhz|ghz|kb|mb|gb|tb|°c|°f|mph|km/h|m/s|m²|m³|pts?|px)"
+)
+_MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+_TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?( ?(Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
+
+# The first that a cell matches counts. By RE2, Arrow's engine.
+_FORMS = {
+    "code": r"^0\d+$",
+    "number": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",
+    "iso": r"^\d{4}-\d{2}-\d{2}([ T].*)?$",
+    "date": rf"^(\d{{1,2}}[/.-]\d{{1,2}}[/.-]\d{{4}}|\d{{1,2}}/\d{{1,2}}/\d{{2}}|\d{{4}}[/.-]\d{{1,2}}[/.-]\d{{1,2}}"
+    rf"|\d{{1,2}}[ -]{_MONTH}[ ,-]+\d{{2,4}}|{_MONTH} +\d{{1,2}}(st|nd|rd|th)?,? +\d{{4}})([ T,]+{_TIME})?$",
+    "short date": r"^\d{1,2}[.-]\d{1,2}[.-]\d{2}$",
+    "limit": rf"^([<>≤≥~]|<=|>=)\s*{_N}$",
+    "percent": rf"^{_N}\s*%$",
+    "currency": rf"^[+-]?\s*({_SIGN}\s*{_N}|{_N}\s*{_SIGN})$",
+    "thousands": r"^[+-]?\d{1,3}([.,'’   ]\d{3})+([.,]\d+)?$",
+    "comma": r"^[+-]?(\d+,\d*|,\d+)$",
+    "unit": rf"^{_N}(\s*(?i:{_UNIT})|\s+[A-Za-zµ°²³/.]+)$",
+    "time": rf"^{_TIME}$",
+}
+# What a number with more to it is, and how to write it.
+_ALMOST = {
+    "limit": ("a limit and not a number", "write a number in its place, the limit say, or leave the cell empty"),
+    "percent": ("a number with a percent sign", "leave the sign out"),
+    "currency": ("a number with a currency", "write the number alone, with a decimal point"),
+    "thousands": ("a number with thousands separators", "write 1299.5 for 1,299.5 and for 1.299,5"),
+    "comma": ("a number with a comma", "write it with a decimal point"),
+    "unit": ("a number with a unit", "write the number alone"),
+    "time": ("a time of day", "write a number, such as hours"),
+}
+
+
+class TextLooks:
+    """Of a column of text: how many cells have which form, and the first of each."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.first: dict[str, str] = {}
+
+    def add(self, cells: pa.Array, row_number: Callable[[int], int]) -> None:
+        """cells: plain text. row_number: of a position in them."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        encoded = cells.dictionary_encode()
+        codes = pc.fill_null(encoded.indices.cast(pa.int64()), len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+        counts = np.bincount(codes, minlength=len(encoded.dictionary))
+        # A dictionary has its values in the order in which they come.
+        self.add_values(encoded.dictionary, counts, lambda k: row_number(int(np.argmax(codes == k))))
+
+    def add_values(self, values: pa.Array, counts: Any, row_number: Callable[[int], int]) -> None:
+        """values: different texts; counts: how often each occurs; row_number: of the first that is this value."""
+        import pyarrow.compute as pc
+
+        left, counts = np.arange(len(values)), np.asarray(counts)
+        for form, pattern in _FORMS.items():
+            if not len(left):
+                return
+            fits = pc.match_substring_regex(values.take(left), pattern).to_numpy(zero_copy_only=False)
+            self._count(form, left[fits], values, counts, row_number)
+            left = left[~fits]
+        self._count("other", left, values, counts, row_number)
+
+    def _count(
+        self, form: str, which: NDArray[np.int64], values: pa.Array, counts: Any, row_number: Callable[[int], int]
+    ) -> None:
+        if not len(which):
+            return
+        self.counts[form] = self.counts.get(form, 0) + int(counts[which].sum())
+        if form not in self.first:
+            k = int(which[0])
+            self.first[form] = f"row {row_number(k)} holds {show(values[k].as_py())}"
+
+    def __iadd__(self, other: TextLooks) -> TextLooks:
+        for form, times in other.counts.items():
+            self.counts[form] = self.counts.get(form, 0) + times
+            self.first.setdefault(form, other.first[form])
+        return self
+
+    def hint(self, used: bool = False) -> str:
+        """What keeps the cells from being numbers or dates, if that is little, and what to do; else nothing. used: as
+        categories, which short forms with dots and dashes, as part numbers have, are more likely meant to be."""
+        n = sum(self.counts.values())
+        numbers, dates = self.counts.get("number", 0), self.counts.get("iso", 0) + self.counts.get("date", 0)
+        if not used:
+            dates += self.counts.get("short date", 0)
+        if dates >= _MOST * n:
+            return self._hint_of_dates(n)
+        almost = {form: self.counts[form] for form in _ALMOST if form in self.counts}
+        found = numbers + sum(almost.values())
+        if "code" in self.counts or found < _MOST * n:
+            return ""
+        if not almost:
+            return self._hint_of_numbers(n, n - numbers)
+        form = max(almost, key=lambda name: almost[name])
+        what, cure = _ALMOST[form]
+        also = f", as {count(almost[form] - 1, 'cell')} more of {n:,} do" if almost[form] > 1 else ""
+        return f"{self.first[form]}, {what}{also}: {cure}"
+
+    def _hint_of_numbers(self, n: int, n_other: int) -> str:
+        if not n_other:
+            return f"all its {n:,} cells are numbers that are stored as text: store them as numbers"
+        first = next(self.first[form] for form in ("other", "date", "iso", "short date") if form in self.first)
+        also = f", and nor are {n_other - 1:,} cells more of {n:,}" if n_other > 1 else f", as the other {n - 1:,} are"
+        return f"{first}, which is not a number{also}: correct it or leave it empty"
+
+    def _hint_of_dates(self, n: int) -> str:
+        form = "date" if "date" in self.first else "short date"
+        if form in self.first:
+            of = self.counts[form]
+            also = f", as {count(of - 1, 'cell')} more of {n:,} do" if of > 1 else ""
+            return f"{self.first[form]}, perhaps a date{also}: dates are read as 2024-01-31, so write it like this"
+        if "other" in self.first:
+            return f"{self.first['other']}, which is not a date: correct it or leave it empty"
+        return "not all of its dates exist: correct them or leave them empty"
+
+
+# Numbers that are written where there is no value.
+_MARKS = np.array([sign * (10**digits - 1) for digits in range(1, 8) for sign in (-1, 1)], dtype=np.float64)
+_EARLIEST, _LATEST = 18000101, 22001231
+_IDENTIFIER = re.compile(
+    r"id|index|idx|rows?|row[ _.]?(names?|id|number)|obs|observation|no\.?|nr\.?|#|number|case|record|order|serial"
+    r"|pid|uid|uuid|guid|column \d+|unnamed: \d+|__index_level_0__"
+)
+
+
+def named_like_identifier(name: str) -> bool:
+    """'id', 'rownames', 'customer_id', 'PassengerId', or no name at all."""
+    word = name.strip()
+    return (
+        _IDENTIFIER.fullmatch(word.casefold()) is not None or re.search(r"[ _.-](?i:id)$|[a-z]I[Dd]$", word) is not None
+    )
+
+
+class NumberLooks:
+    """Of a column of numbers: are some of them marks of missing cells, or all of them identifiers or dates?"""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.named = named_like_identifier(name)
+        self.whole = self.dates = self.distinct = True
+        self.n, self.missing = 0, 0
+        self.low, self.high = np.inf, -np.inf  # of those that are no marks
+        self.least = np.inf
+        self.marks: dict[float, int] = {}
+
+    def add(self, present: NDArray[np.float64], missing: int, whole: bool) -> None:
+        """present: the values that there are, without NaN; missing: how many are not; whole: are they stored as whole
+        numbers?"""
+        self.missing += missing
+        self.whole &= whole
+        if not len(present):
+            return
+        low, high = float(present.min()), float(present.max())
+        self.n += len(present)
+        self.least = min(self.least, low)
+        self._add_whole(present, low, high)
+        if low in _MARKS or high in _MARKS:
+            is_mark = np.isin(present, _MARKS)
+            for value, times in zip(*np.unique(present[is_mark], return_counts=True), strict=True):
+                self.marks[float(value)] = self.marks.get(float(value), 0) + int(times)
+            present = present[~is_mark]
+            low, high = float(present.min(initial=np.inf)), float(present.max(initial=-np.inf))
+        self.low, self.high = min(self.low, low), max(self.high, high)
+
+    def _add_whole(self, present: NDArray[np.float64], low: float, high: float) -> None:
+        self.dates &= self.whole and low >= _EARLIEST and high <= _LATEST
+        if self.dates:
+            month, day = present // 100 % 100, present % 100
+            self.dates = bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
+        if self.named and self.whole and self.distinct:
+            self.distinct = len(np.unique(present)) == len(present)
+
+    def __iadd__(self, other: NumberLooks) -> NumberLooks:
+        self.whole &= other.whole
+        self.dates &= other.dates
+        self.distinct &= other.distinct
+        self.n += other.n
+        self.missing += other.missing
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.least = min(self.least, other.least)
+        for value, times in other.marks.items():
+            self.marks[value] = self.marks.get(value, 0) + times
+        return self
+
+    def remarks(self) -> list[str]:
+        """Sentences on the column, which is used as numbers."""
+        column, found = f"the column {self.name!r}", []
+        if self.whole and self.n and self.least >= 1e15:
+            found.append(
+                f"{column} holds numbers of 16 digits or more and looks like an identifier but is used as a number; "
+                "ignore it if so."
+            )
+        elif self._is_identifier():
+            found.append(f"{column} looks like an identifier but is used as a number; ignore it if so.")
+        if self.dates and self.n:
+            example = f"{self.least:.0f}"
+            found.append(
+                f"{column} holds whole numbers such as {example} that look like dates but is used as a number; dates "
+                f"are read as {example[:4]}-{example[4:6]}-{example[6:]}, so write them like this if they are."
+            )
+        for value, times in sorted(self.marks.items()):
+            if self._stands_out(value, times):
+                found.append(
+                    f"{column} holds {value:.0f} in {count(times, 'row')}, far from its other values ({self.low:g} to "
+                    f"{self.high:g}), and it is used as a number; where it means that there is no value, leave the "
+                    "cell empty."
+                )
+        return found
+
+    def _is_identifier(self) -> bool:
+        """Each a whole number of its own. In a stream, as far as can be told without keeping all of them."""
+        spread = max([self.high, *self.marks]) - min([self.low, *self.marks]) + 1.0
+        return self.named and self.whole and self.distinct and not self.missing and spread >= self.n > 1
+
+    def _stands_out(self, value: float, times: int) -> bool:
+        """Further from the others than these are from each other."""
+        width = self.high - self.low
+        gap = self.low - value if value < self.low else value - self.high
+        return 0.0 < width < gap and (times > 1 or value < -9.0) and (times > 2 or abs(value) > 9.0)
