@@ -176,7 +176,7 @@ def test_a_learning_rate_can_be_chosen() -> None:
     ("arguments", "words"),
     [
         ((X[0], "maybe"), "none of the classes"),
-        ((X[:2], ["yes"]), "1 classes for 2 rows"),
+        ((X[:2], ["yes"]), "1 class for 2 rows"),
         ((X[0][:2], "yes"), "features"),
         ((X[0], "yes", {"notation": "other"}), "notation='other'"),
         ((X[0], "yes", {"member": 2}), "member=2"),

@@ -3,6 +3,7 @@ failures, and commands that can be copied."""
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
@@ -12,18 +13,21 @@ import struct
 import subprocess
 import sys
 import termios
+import warnings
 from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from newtron import InputError, words
+from newtron import InputError, PerceptronClassifier, words
 from newtron.cli import main
 from newtron.cli.compare import judge, score_numbers
 from newtron.cli.prediction_plots import _drawn, numbers
+from newtron.estimators.notebook import account
 
 
 @pytest.fixture(autouse=True)
@@ -220,3 +224,101 @@ def test_extreme_rows_are_drawn_though_the_others_are_a_sample() -> None:
     assert {7, 11, 13} <= set(shown.tolist())
     assert len(shown) == len(set(shown.tolist())) == 1000
     assert "1,000 of 20,000 rows are drawn: those with the most extreme" in numbers(predicted, y, None)
+
+
+# --- text of the data that a terminal, a page or a spreadsheet would obey ---
+
+HOSTILE = "a\x1b[31m\x07\u202eb"
+
+
+def shown_raw(text: str) -> set[str]:
+    """Characters that act on what shows them."""
+    return set(text) & set("\x1b\x07\u202e\x9b")
+
+
+def test_control_characters_are_shown_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=80)
+    data = write(
+        "d.csv",
+        {
+            HOSTILE: x,
+            "t": [["u", "v\x1b"][i % 2] for i in range(80)],
+            "y": [["c", HOSTILE][int(v > 0)] for v in x + rng.normal(size=80)],
+        },
+    )
+    for model in ("perceptron", "network"):
+        said(capsys, "fit", data, "--target", "y", "--model", model, "--hidden", "2", "--starts", "1")
+        assert shown_raw(Path("report.html").read_text(encoding="utf-8")) == set()
+        for typed in (
+            ["show", "model.newtron"],
+            ["explain", "model.newtron", data],
+            ["predict", "model.newtron", data],
+        ):
+            out, err = said(capsys, *typed)
+            assert shown_raw(out + err) == set(), typed
+            assert "\\x1b[31m\\x07\\u202e" in out, typed
+    assert "written as escapes" in err
+
+
+def test_control_characters_in_a_notebook() -> None:
+    X = pd.DataFrame({HOSTILE: np.arange(20.0), "b": np.arange(20.0) % 3})
+    y = np.where(np.arange(20) % 4 < 2, HOSTILE, "z")
+    model = PerceptronClassifier(alpha=1.0).fit(X, y)
+    told = [model.summary()._repr_html_(), str(model.summary()), account(model)]
+    derived = model.explain(X.iloc[0], y[0])
+    told += [derived._repr_html_(), str(derived), derived.to_latex()]
+    for text in told:
+        assert shown_raw(text) == set()
+        assert "x1b" in text
+    separated = PerceptronClassifier(max_iter=5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        separated.fit(X, np.arange(20) > 9)
+    assert shown_raw(str(caught[0].message) + repr(separated.separation_)) == set()
+
+
+def test_labels_that_only_look_strange_stay_as_they_are() -> None:
+    for name in ("a\nb", "a\tb", "\u200fא", "👩\u200d🚀", "café"):
+        assert words.tamed(name) == name
+
+
+def test_classes_that_a_spreadsheet_would_compute(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=80)
+    formula = '=HYPERLINK("http://a.b","c")'
+    classes = np.array([formula, "-1", "plain"])[np.clip(np.round(x + rng.normal(size=80)) + 1, 0, 2).astype(int)]
+    data = write("d.csv", {"x": x, "y": classes.tolist()})
+    said(capsys, "fit", data, "--target", "y", "--model", "perceptron", "--no-report")
+    for more, written in ([], formula), (["--safe-for-spreadsheets"], "'" + formula):
+        _, err = said(capsys, "predict", "model.newtron", data, "--output", "p.csv", *more)
+        assert ("as a formula does" in err) == (not more)
+        with open("p.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        assert len(rows) == 81
+        assert {row[0] for row in rows[1:]} == {written, "-1", "plain"}
+        assert rows[0][0] == "prediction"
+
+
+@pytest.mark.parametrize("name", ["<1 km", "{a}", "<b>", "<", "{", "{}x"])
+def test_a_first_column_may_begin_like_markup(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("d.csv").write_text(f"{name},y\n" + "".join(f"{i},{i % 5}.5\n" for i in range(30)))
+    out, _ = said(capsys, "fit", "d.csv", "--target", "y", "--model", "perceptron", "--no-report")
+    assert f"numbers {name}" in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1}',
+        '{\n  "a": [1]\n}',
+        "<?xml version='1.0'?>\n<a/>",
+        "<!DOCTYPE html>\n",
+        "<table>\n<tr>",
+        "<html lang='en'>x",
+    ],
+)
+def test_markup_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("d.csv").write_text(text)
+    _, err = said(capsys, "fit", "d.csv", "--target", "y", code=2)
+    assert "this is JSON" in err or "this is HTML or XML" in err

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.explain.symbols import to_latex
 from newtron.settings import check_choice
+from newtron.words import clean
 
 Array = NDArray[np.floating]
 
@@ -215,5 +216,5 @@ class LossSurfaceDisplay:
 
 def _axis(symbol: str, name: str) -> str:
     """A symbol as matplotlib's mathematics, and what it belongs to; text from the data is no mathematics."""
-    escaped = name.replace("$", r"\$")
+    escaped = clean(name).replace("$", r"\$")
     return f"${to_latex(symbol)}$" + (f" ({escaped})" if name else "")

@@ -345,6 +345,13 @@ LOSSES: tuple[Loss, ...] = (
 DEFAULT_LOSS = {"regression": "squared_error", "classification": "log_loss"}
 
 
+def method_of(loss: Loss) -> str:
+    """What a perceptron with this loss is called elsewhere, in brackets; "" where it has no other name."""
+    if loss.task == "regression":
+        return " (linear regression)"
+    return " (logistic regression)" if loss.name == "log_loss" else ""
+
+
 def loss_for(task: str, name: str | None, n_outputs: int) -> Loss:
     """The loss of a task ("regression", "classification") by name (None: the task's own) and outputs."""
     name = DEFAULT_LOSS[task] if name is None else name

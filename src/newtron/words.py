@@ -6,18 +6,38 @@ Numbers are formatted with "z", so that what rounds to zero is "0" and never "-0
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
+from html import escape
 from typing import Any
 
+_TURNS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def clean(text: str) -> str:
     """Text from the data as it may be shown on a screen or a page: control characters, marks that turn the direction of
     writing and the like as escapes."""
+    if text.isprintable():  # nothing of what is escaped is
+        return text
     return "".join(c if unicodedata.category(c) not in _UNSHOWN else c.encode("unicode_escape").decode() for c in text)
+
+
+def in_html(text: str) -> str:
+    """Text from the data as it may stand in a page: as `clean`, and nothing in it is markup."""
+    return escape(clean(text))
+
+
+def tamed(text: str) -> str:
+    """Text from the data as a file may hold it: what a terminal or a viewer would obey (control characters other than
+    tab and the ends of lines, marks that turn the direction of writing) as escapes, and all else as it is."""
+    return "".join(c.encode("unicode_escape").decode() if _is_obeyed(c) else c for c in text)
+
+
+def _is_obeyed(c: str) -> bool:
+    return c in _TURNS or (unicodedata.category(c) == "Cc" and c not in "\t\n\r")
 
 
 def number(value: float | None) -> str:
@@ -47,6 +67,14 @@ def plus_minus(value: float, error: float) -> str:
 
 def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 100.0 else f"{value / 60.0:.1f} min"
+
+
+def size(n_bytes: float) -> str:
+    """As sizes are typed: 500MB, 1.5GB."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n_bytes >= unit:
+            return f"{n_bytes / unit:.4g}{name}"
+    return f"{n_bytes:.0f}B"
 
 
 def count(n: int, thing: str, plural: str | None = None) -> str:
@@ -93,6 +121,19 @@ def _quoted(word: str) -> str:
         return "".join(f"\\x{byte:02x}" for byte in c.encode("utf-8", "surrogateescape"))
 
     return f"$'{''.join(map(escaped, word))}'"
+
+
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.]) (?=[A-Z])")
+
+
+def unsaid(lines: Iterable[str], said: Iterable[str]) -> list[str]:
+    """Lines without the sentences of `said`, which stand on the same screen already; without those left empty."""
+    known = [sentence for text in said for sentence in _BETWEEN_SENTENCES.split(text)]
+    found = []
+    for line in lines:
+        parts = [s for s in _BETWEEN_SENTENCES.split(line) if not any(sentence in s for sentence in known)]
+        found += [" ".join(parts)] if parts else []
+    return found
 
 
 def capital(sentence: str) -> str:

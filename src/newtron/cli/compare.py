@@ -128,7 +128,8 @@ def _better(task: str, scores: dict[str, Score]) -> tuple[str, list[str], float 
     by = f"{plus_minus(abs(gain), error)} per row (difference ± standard error)"
     kept = "network" if gain > error else "perceptron"
     if abs(gain) > error:
-        why = [f"The {kept} is kept: its {_QUANTITY[task]} is lower by {by}."]
+        other = "perceptron" if kept == "network" else "network"
+        why = [f"The {kept} is kept: its {_QUANTITY[task]} on the held-out rows is lower than the {other}'s by {by}."]
     else:
         why = [f"No clear difference in {_QUANTITY[task]}, {by}, so the perceptron is kept as the simpler model."]
     if task == "classification":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.network import Layer
+from newtron.words import count, in_html
 
 Array = NDArray[np.floating]
 
@@ -18,10 +18,15 @@ _WIDTH, _STEP, _MARGIN, _NAMES = 640, 30, 24, 190
 
 
 def draw_network(
-    layers: Sequence[Layer], inputs: Sequence[str], outputs: Sequence[str], title: str = "The network"
+    layers: Sequence[Layer],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    title: str = "The network",
+    rank: Array | None = None,
 ) -> str:
-    """The figure, with a sentence on the units that are left out."""
-    shown = [_largest(np.abs(layers[0].W).sum(axis=1))]
+    """The figure, with a sentence on the units that are left out. rank: (inputs,) how much each matters; None: as its
+    weights are large."""
+    shown = [_largest(np.abs(layers[0].W).sum(axis=1) if rank is None else rank)]
     shown += [_largest(np.abs(layer.W).sum(axis=0)) for layer in layers]
     height = 2 * _MARGIN + _STEP * (max(map(len, shown)) - 1)
     x = np.linspace(_NAMES, _WIDTH - 0.75 * _NAMES, len(shown))
@@ -33,9 +38,11 @@ def draw_network(
     parts += [_name(outputs[c], x[-1] + 14, at, "start") for c, at in zip(shown[-1], y[-1], strict=True)]
     every = (layers[0].W.shape[0], *(layer.W.shape[1] for layer in layers))
     left = sum(every) - sum(map(len, shown))
-    more = f"<p>{left:,} of {sum(every):,} units, those with the smallest weights, are not drawn.</p>" if left else ""
+    least = "" if rank is None else "of the least relevant columns or "
+    which = f"{left:,} of {count(sum(every), 'unit')}, those {least}with the smallest weights"
+    more = f"<p>{which}, are not drawn.</p>" if left else ""
     return (
-        f'<figure><figcaption>{escape(title)}</figcaption><svg role="img" '
+        f'<figure><figcaption>{in_html(title)}</figcaption><svg role="img" '
         f'aria-label="network" viewBox="0 0 {_WIDTH} {height}">{"".join(parts)}</svg></figure>'
         f"<p>Lines are weights: thick ones are large, dashed ones negative.</p>{more}"
     )
@@ -65,4 +72,4 @@ def _lines(W: Array, x: Array, left: Array, right: Array) -> str:
 
 def _name(name: str, x: float, y: float, anchor: str) -> str:
     short = name if len(name) <= 24 else name[:23] + "…"
-    return f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}">{escape(short)}</text>'
+    return f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}">{in_html(short)}</text>'

@@ -19,6 +19,7 @@ from newtron.cli.stages import RESCUE_ALPHA, Columns, Trained, check_penalty, re
 from newtron.errors import InputError
 from newtron.model_file import check_writable, save
 from newtron.table import Schema, Table, learn_schema, read_table
+from newtron.words import capital, count
 
 
 @dataclass
@@ -177,8 +178,8 @@ def _prepare(options: argparse.Namespace) -> Job:
     if not len(held_out):
         if share < options.holdout:
             job.notes.append(
-                f"Only {len(rows)} rows have a value of the target, fewer than {FEWEST}: none were held "
-                "out, so nothing says how well the model predicts new rows."
+                f"Only {count(len(rows), 'row has', 'rows have')} a value of the target, fewer than {FEWEST}: "
+                "none were held out, so nothing says how well the model predicts new rows."
             )
         if options.model == "auto":
             job.notes.append(
@@ -202,7 +203,8 @@ def _train_all(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
     names = ["perceptron", "network"] if options.model == "auto" else [options.model]
     if not len(job.held_out):
         names = names[:1]
-    columns = Columns(job.schema.encode(job.table.take(job.rows[job.training])).X, job.schema.feature_names)
+    X = job.schema.encode(job.table.take(job.rows[job.training])).X
+    columns = Columns(X, job.schema.feature_names, job.whole.target.name)
     for name in names:
         if interrupts.asked:
             break
@@ -229,7 +231,8 @@ def _refit(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
     alpha = job.options.alpha
     if alpha is None and job.final.estimator.alpha == RESCUE_ALPHA and name == "perceptron":
         alpha = RESCUE_ALPHA  # as it was compared
-    columns = Columns(job.whole.encode(job.table.take(job.rows)).X, job.whole.feature_names)
+    X = job.whole.encode(job.table.take(job.rows)).X
+    columns = Columns(X, job.whole.feature_names, job.whole.target.name)
     labels = job.labels(np.arange(len(job.rows)))
     again = train(name, job.task, columns, labels, job.options, alpha, reporter, interrupts, f"{name} on all rows")
     job.interrupted = interrupts.asked
@@ -240,7 +243,6 @@ def _refit(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
 def _collect_notes(job: Job) -> None:
     """Everything a user should know, once."""
     from newtron.cli.describe import warnings_of
-    from newtron.words import capital
 
     found = [*map(str, job.table.notes), *warnings_of(job.whole), *job.notes]
     every = [*job.trained.values(), *([job.refit] if job.refit else [])]

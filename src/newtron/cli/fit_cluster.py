@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from newtron.cli.fit import Job
-from newtron.cli.fit_files import job_on
+from newtron.cli.fit_files import check_memory, job_on
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
 from newtron.errors import InputError
@@ -31,6 +31,7 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
     """As for files that are larger than memory. Where training stands is always kept: machines may fail."""
     if options.report is not None:
         raise InputError("--report: a report shows single rows, which are on the cluster: leave it out.")
+    check_memory(options)
     if options.checkpoint is None:
         options.checkpoint = f"{options.output}.checkpoint"
     with connected(options.cluster, options.threads, options.scratch) as client:

@@ -17,10 +17,10 @@ from newtron.cli.progress import Reporter
 from newtron.cli.split import FEWEST
 from newtron.cli.stages import RESCUE_ALPHA, Columns, check_penalty, train
 from newtron.errors import InputError
-from newtron.table.file_rows import FileRows, TableRows
+from newtron.table.file_rows import LEAST_MEMORY, FileRows, TableRows
 from newtron.table.files import TableFiles, is_streamable, is_text_file
 from newtron.table.table import Table
-from newtron.words import count, seconds
+from newtron.words import count, seconds, size
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,11 +63,23 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
             "--report: these files are read in pieces, and a report shows single rows of them; give more --memory, or "
             "leave it out."
         )
-    how = f"The cells take more than {options.memory / 1e9:g} GB: they were read in pieces for every pass"
+    if os.path.isfile(options.data):
+        how = f"The cells take more than {size(options.memory)} (--memory): they were read in pieces for every pass"
+    else:
+        how = "The files of a folder or a pattern are read in pieces for every pass, however small they are"
     return job_on(_file_rows(options, reporter), how, options, reporter, interrupts)
 
 
+def check_memory(options: argparse.Namespace) -> None:
+    """Reading in pieces needs some memory for the pieces."""
+    if options.memory < LEAST_MEMORY:
+        raise InputError(
+            f"--memory {size(options.memory)}: reading files in pieces takes more; give at least {size(LEAST_MEMORY)}."
+        )
+
+
 def _file_rows(options: argparse.Namespace, reporter: Reporter) -> FileRows:
+    check_memory(options)
     return FileRows(
         options.data,
         options.target,
@@ -98,7 +110,7 @@ def job_on(rows: TableRows, how: str, options: argparse.Namespace, reporter: Rep
     job.notes.append(f"{how}, and what the columns mean was learnt from all rows, those held out among them.")
     if not options.no_report:
         job.notes.append("No report was written: what it shows of single rows needs them in memory.")
-    columns = Columns(training, schema.feature_names)
+    columns = Columns(training, schema.feature_names, schema.target.name)
     names = ["perceptron", "network"] if options.model == "auto" and n_out else [options.model]
     for name in ["perceptron"] if names == ["auto"] else names:
         if not interrupts.asked:
@@ -120,7 +132,7 @@ def _refit(job: Job, rows: TableRows, reporter: Reporter, interrupts: Interrupts
     name, alpha = job.verdict.kept, job.options.alpha
     if alpha is None and job.final.estimator.alpha == RESCUE_ALPHA and name == "perceptron":
         alpha = RESCUE_ALPHA
-    columns = Columns(rows, rows.schema.feature_names)
+    columns = Columns(rows, rows.schema.feature_names, rows.schema.target.name)
     again = train(name, job.task, columns, None, job.options, alpha, reporter, interrupts, f"{name} on all rows")
     job.interrupted = interrupts.asked
     if not again.interrupted:

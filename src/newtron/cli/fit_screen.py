@@ -10,9 +10,9 @@ import newtron
 from newtron.cli.compare import metric_table
 from newtron.cli.describe import column_pairs, missing_cells, target_pair
 from newtron.cli.screen import Screen
-from newtron.cli.stages import Trained, ending, ends_facts, sentences, unsaid
+from newtron.cli.stages import Trained, ending, ends_facts, sentences
 from newtron.solvers import Status
-from newtron.words import capital, command, count, seconds, strict
+from newtron.words import capital, command, count, seconds, strict, unsaid
 
 if TYPE_CHECKING:
     from newtron.cli.fit import Job

@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--output", metavar="FILE", help="write here (default: standard output)")
     predict.add_argument(
+        "--safe-for-spreadsheets",
+        action="store_true",
+        help="write an apostrophe in front of classes that a spreadsheet would take for formulas",
+    )
+    predict.add_argument(
         "--memory",
         default="1GB",
         metavar="SIZE",

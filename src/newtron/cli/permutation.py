@@ -8,7 +8,6 @@ that tell the same each can stand in for the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from newtron.cli.compare import score_model
 from newtron.table.schema import Schema
-from newtron.words import clean, number
+from newtron.words import in_html, number
 
 Array = NDArray[np.float64]
 
@@ -93,5 +92,5 @@ def _line(one: Importance, low: float, high: float, decimals: int) -> str:
         f'<path class="p c0" d="M{at(one.growth)} {middle}h0"/></svg>'
     )
     shown = (number(v) if decimals == _TINY else f"{v:z,.{decimals}f}" for v in (one.growth, one.low, one.high))
-    cells = [clean(one.name), *shown]
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}<td>{drawn}</td></tr>"
+    cells = [one.name, *shown]
+    return f"<tr>{''.join(f'<td>{in_html(cell)}</td>' for cell in cells)}<td>{drawn}</td></tr>"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
+
+from newtron.words import in_html
 
 Array = NDArray[np.float64]
 
@@ -40,6 +41,7 @@ class _Axis:
     start: float
     stop: float
     log: bool = False
+    whole: bool = False
 
     def place(self, values: Array) -> Array:
         low, high = (np.log10(self.low), np.log10(self.high)) if self.log else (self.low, self.high)
@@ -52,6 +54,7 @@ class _Axis:
             found = 10.0 ** np.arange(low, high + 1, max(1, -(-(high - low) // _TICKS)))
         else:
             step = _round_step((self.high - self.low) / _TICKS)
+            step = max(step, 1.0) if self.whole else step
             found = np.arange(np.ceil(self.low / step - 1e-9), np.floor(self.high / step + 1e-9) + 1) * step
             return np.asarray(found)
         found = found[(found >= self.low) & (found <= self.high)]
@@ -73,23 +76,26 @@ def _range(values: Array, log: bool) -> tuple[float, float]:
     return low - room, high + room
 
 
-def plot(title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_y: bool = False) -> str:
-    """One figure. Numbers that are not finite, nearly so, or not positive on a logarithmic axis, are left out."""
+def plot(
+    title: str, x_name: str, y_name: str, series: Sequence[Series], *, log_y: bool = False, whole_x: bool = False
+) -> str:
+    """One figure. whole_x: x are whole numbers, and so are those on the axis. Numbers that are not finite, nearly
+    infinite, or not positive on a logarithmic axis, are left out."""
     kept = [_finite(one, log_y) for one in series]
     kept = [one for one in kept if len(one.x)]
     if not kept:
         return ""
     x_all, y_all = np.concatenate([one.x for one in kept]), np.concatenate([one.y for one in kept])
-    x_axis = _Axis(*_range(x_all, False), _LEFT, _WIDTH - _RIGHT)
+    x_axis = _Axis(*_range(x_all, False), _LEFT, _WIDTH - _RIGHT, whole=whole_x)
     y_axis = _Axis(*_range(y_all, log_y), _HEIGHT - _BOTTOM, _TOP, log_y)
     parts = [_grid(x_axis, y_axis, x_name, y_name)]
     for one in kept:
         parts.append(_drawn(one, x_axis.place(one.x), y_axis.place(one.y)))
     named = [one for one in kept if one.name]
-    legend = "".join(f'<span class="k c{one.color}">{escape(one.name)}</span>' for one in named)
+    legend = "".join(f'<span class="k c{one.color}">{in_html(one.name)}</span>' for one in named)
     return (
-        f"<figure><figcaption>{escape(title)}</figcaption>"
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+        f"<figure><figcaption>{in_html(title)}</figcaption>"
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{in_html(title)}">{"".join(parts)}</svg>'
         f"{f'<p class=legend>{legend}</p>' if len(named) > 1 else ''}</figure>"
     )
 
@@ -109,10 +115,10 @@ def _grid(x_axis: _Axis, y_axis: _Axis, x_name: str, y_name: str) -> str:
         parts.append(f'<path class=g d="M{_LEFT} {place:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{place + 4:.1f}" text-anchor="end">{_tick(tick)}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text class=a x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_name)}</text>')
+    parts.append(f'<text class=a x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{in_html(x_name)}</text>')
     half = (_TOP + bottom) / 2
     turn = f'transform="rotate(-90 13 {half})"'
-    parts.append(f'<text class=a x="13" y="{half}" text-anchor="middle" {turn}>{escape(y_name)}</text>')
+    parts.append(f'<text class=a x="13" y="{half}" text-anchor="middle" {turn}>{in_html(y_name)}</text>')
     return "".join(parts)
 
 

@@ -20,7 +20,7 @@ from newtron.table import Schema, Table, read_table
 from newtron.table.cells import plain
 from newtron.table.encode import nothing_known
 from newtron.table.learn import NEVER_THERE
-from newtron.words import clean, count, label, number, percent
+from newtron.words import clean, count, label, listed, number, percent, tamed
 
 _BLOCK = 10_000  # rows of text made at a time
 _ROWS_SHOWN = 10
@@ -53,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     for sentence in [*table.notes, *(f"{options.data}: {sentence}" for sentence in told)]:
         print(clean(sentence), file=sys.stderr)
-    header, columns = _predictions(bundle.estimator, encoded.X, options.interval)
+    classes = _written_classes(options, bundle.estimator)
+    header, columns = _predictions(bundle.estimator, encoded.X, options.interval, classes)
 
     def write(file: BinaryIO) -> None:
         _write_csv(file, header, _with_empty(columns, empty), table.n_rows)
@@ -80,6 +81,7 @@ def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memo
         if column.name not in known_names:
             schema.encode(Table(files.name, files.schema.empty_table()))  # says which column is missing
     names = [column.name for column in schema.columns]
+    classes = _written_classes(options, estimator)
     most = batch_rows(min(2**24, memory // 64), len(schema.feature_names))
 
     def write(file: BinaryIO) -> None:
@@ -87,7 +89,7 @@ def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memo
         for _, table in files.tables(range(len(files.pieces)), names, most):
             empty = nothing_known(schema, table)
             known = table.take(np.flatnonzero(~empty)) if empty.any() else table
-            header, columns = _predictions(estimator, encode(schema, known), options.interval)
+            header, columns = _predictions(estimator, encode(schema, known), options.interval, classes)
             _write_csv(file, header if first else [], _with_empty(columns, empty), table.n_rows)
             first, left = False, left + int(empty.sum())
         if left:
@@ -161,7 +163,44 @@ def _with_empty(columns: list[list[str]], empty: NDArray[np.bool_]) -> list[list
     return [["" if at < 0 else column[at] for at in place] for column in columns]
 
 
-def _predictions(estimator: Any, X: Any, interval: float | None) -> tuple[list[str], list[list[str]]]:
+def _written_classes(options: argparse.Namespace, estimator: Any) -> list[str]:
+    """The classes as they are written; what a user must know of them goes to standard error."""
+    known = [label(c) for c in estimator.classes_.tolist()] if hasattr(estimator, "classes_") else []
+    formulas = [name for name in known if _is_formula(name)]
+    if formulas and not options.safe_for_spreadsheets:
+        begins, them = ("class {} begins", "it") if len(formulas) == 1 else ("classes {} begin", "them")
+        print(
+            f"newtron: the {begins.format(listed([repr(name) for name in formulas], 3))} as a formula does, and a "
+            f"spreadsheet that opens these predictions would compute {them}; --safe-for-spreadsheets writes an "
+            f"apostrophe in front of {them}.",
+            file=sys.stderr,
+        )
+    if options.output is None and sys.stdout.isatty():
+        return [clean(name) for name in known]
+    obeyed = [name for name in known if tamed(name) != name]
+    if obeyed:
+        print(
+            f"newtron: control characters in the names of {count(len(obeyed), 'class', 'classes')}, such as "
+            f"{clean(obeyed[0])}, are written as escapes.",
+            file=sys.stderr,
+        )
+    return [f"'{tamed(name)}" if options.safe_for_spreadsheets and name in formulas else tamed(name) for name in known]
+
+
+def _is_formula(name: str) -> bool:
+    """Would a spreadsheet compute this cell? Plain numbers are no formulas."""
+    if not name.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r")):
+        return False
+    try:
+        float(name)
+    except ValueError:
+        return True
+    return False
+
+
+def _predictions(
+    estimator: Any, X: Any, interval: float | None, classes: list[str]
+) -> tuple[list[str], list[list[str]]]:
     """Names and cells of the columns. Numbers have all their digits: reading them gives the same number."""
     with np.errstate(all="ignore"):
         if not hasattr(estimator, "classes_"):
@@ -174,7 +213,6 @@ def _predictions(estimator: Any, X: Any, interval: float | None) -> tuple[list[s
                 columns = np.hstack([columns, ends[:, :, 0], ends[:, :, 1]])
             return names, [[repr(value) for value in column] for column in columns.T.tolist()]
         probabilities = estimator.predict_proba(X)
-    classes = [label(c) for c in estimator.classes_.tolist()]
     best = [classes[position] for position in probabilities.argmax(axis=1)]
     header = ["prediction", *(f"p({name})" for name in classes)]
     return header, [best, *([repr(value) for value in column] for column in probabilities.T.tolist())]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from newtron.words import percent
+from newtron.words import count, percent
 
 _SHOWN = 30
 EXPLANATION = (
@@ -24,7 +24,7 @@ def relevance_table(estimator: Any, names: list[str]) -> tuple[list[str], list[l
     order = np.argsort(-shares, kind="stable")
     rows = [[names[j], percent(float(shares[j]))] for j in order[:_SHOWN]]
     left = len(order) - len(rows)
-    more = [f"… and {left:,} more columns, which 'newtron show --json' lists."] if left else []
+    more = [f"… and {count(left, 'more column')}, which 'newtron show --json' lists."] if left else []
     return ["column", "relevance"], rows, [EXPLANATION, *more]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from newtron.cli.stages import ENDS, Trained, ending
 from newtron.errors import InputError
 from newtron.estimators.training import best_member
 from newtron.model_file import Bundle, check_writable, write_whole
-from newtron.words import clean, command, count, label, number, percent
+from newtron.words import clean, command, count, in_html, label, number, percent
 
 if TYPE_CHECKING:
     from newtron.cli.fit import Job
@@ -91,30 +90,30 @@ def _page(job: Job) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'{_MARK} {newtron.__version__}"><meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
-        f"<h1>{escape(title)}</h1>{_lead(job)}{''.join(sections)}</main></body></html>\n"
+        f"<title>{in_html(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<h1>{in_html(title)}</h1>{_lead(job)}{''.join(sections)}</main></body></html>\n"
     )
 
 
 def _section(title: str, body: str) -> str:
-    return f"<h2>{escape(title)}</h2>{body}" if body else ""
+    return f"<h2>{in_html(title)}</h2>{body}" if body else ""
 
 
 def _paragraphs(sentences: Iterable[str]) -> str:
-    return "".join(f"<p>{escape(clean(sentence))}</p>" for sentence in sentences)
+    return "".join(f"<p>{in_html(sentence)}</p>" for sentence in sentences)
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f"<dt>{escape(clean(name))}</dt><dd>{escape(clean(text))}</dd>" for name, text in pairs)
+    rows = "".join(f"<dt>{in_html(name)}</dt><dd>{in_html(text)}</dd>" for name, text in pairs)
     return f"<dl>{rows}</dl>" if rows else ""
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> str:
-    head = "".join(f"<th>{escape(clean(cell))}</th>" if cell else "<td></td>" for cell in header)
+    head = "".join(f"<th>{in_html(cell)}</th>" if cell else "<td></td>" for cell in header)
     lines = []
     for position, row in enumerate(rows):
         kept = ' class="kept"' if position == strong else ""
-        lines.append(f"<tr{kept}>{''.join(f'<td>{escape(clean(cell))}</td>' for cell in row)}</tr>")
+        lines.append(f"<tr{kept}>{''.join(f'<td>{in_html(cell)}</td>' for cell in row)}</tr>")
     scroll = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
     return f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
 
@@ -131,7 +130,7 @@ def _data(job: Job) -> str:
     size = f"{count(job.table.n_rows, 'row')}, {count(len(job.table.names), 'column')}"
     pairs = [("file", f"{job.table.path}: {size}"), target_pair(job.whole)]
     pairs += column_pairs(job.whole, missing_cells(job.whole, job.table))
-    notes = f"<p>Please note:</p><ul>{''.join(f'<li>{escape(clean(note))}</li>' for note in job.notes)}</ul>"
+    notes = f"<p>Please note:</p><ul>{''.join(f'<li>{in_html(note)}</li>' for note in job.notes)}</ul>"
     return _pairs(pairs) + (notes if job.notes else "")
 
 
@@ -289,7 +288,16 @@ def _drawing(job: Job) -> str:
         else "the lowest objective"
     )
     title = f"Network {place + 1}, that of {why}" if len(members) > 1 else "The network"
-    return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs], title)
+    rank = _relevance_of_inputs(job)
+    return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs], title, rank)
+
+
+def _relevance_of_inputs(job: Job) -> Array | None:
+    """Of each input as the network is fed it: that of its column, also where the column is bent; None: not known."""
+    shares, bends = getattr(job.final.estimator, "relevance_", None), job.final.estimator.scaling_.bends
+    if shares is None or not np.isfinite(shares).all():
+        return None
+    return np.asarray(shares if bends is None else np.concatenate([shares, shares[bends.columns]]))
 
 
 def _ends(job: Job) -> str:
@@ -308,8 +316,9 @@ def _traces(trained: Trained) -> str:
         values = np.array([row.value for row in trace])
         above.append(Series(steps, values - values.min(), "line"))
         slope.append(Series(steps, np.array([row.gradient_norm for row in trace]), "line", 1))
-    figures = plot("Objective above the lowest that was reached", "iteration", "difference", above, log_y=True)
-    return figures + plot("Gradient, relative to its scale", "iteration", "largest component", slope, log_y=True)
+    axes = {"log_y": True, "whole_x": True}
+    figures = plot("Objective above the lowest that was reached", "iteration", "difference", above, **axes)
+    return figures + plot("Gradient, relative to its scale", "iteration", "largest component", slope, **axes)
 
 
 def _derivation(job: Job) -> str:
@@ -325,7 +334,7 @@ def _derivation(job: Job) -> str:
     place = int(job.rows[0]) + 1
     other = str(place + 1 if place < job.table.n_rows else place)
     again = command(["newtron", "explain", job.options.output, job.table.path, "--row", other])
-    first = f"<p>Row {place:,} of the data. Another: <code>{escape(clean(again))}</code></p>"
+    first = f"<p>Row {place:,} of the data. Another: <code>{in_html(again)}</code></p>"
     # Closed but for the first: a network's derivation is many times as long as the rest of the report.
     first_open, *others = render(derivation, style=False).split("<details open>")
     steps = first_open + "".join(f"<details{' open' if n == 0 else ''}>{part}" for n, part in enumerate(others))
@@ -340,5 +349,5 @@ def _again(job: Job) -> str:
         ("settings", ", ".join(f"{name}={value!r}" for name, value in settings.items())),
         ("newtron", newtron.__version__),
     ]
-    typed = f"<p><code>{escape(command(job.options.typed))}</code></p>"
+    typed = f"<p><code>{in_html(command(job.options.typed))}</code></p>"
     return f"<p>As it was typed, with the seed {job.options.seed}:</p>{typed}{_pairs(pairs)}"

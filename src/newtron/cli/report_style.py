@@ -6,6 +6,7 @@ STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin:0 0 .3rem;overflow-wrap:anywhere}
 h2{font-size:1.2rem;margin:2rem 0 .5rem;border-bottom:1px solid color-mix(in srgb,currentColor 25%,transparent)}
+h3{font-size:1rem;margin:1.4rem 0 .3rem}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 main>.scroll th,main>.scroll td{padding:.2rem .8rem .2rem 0;text-align:right}

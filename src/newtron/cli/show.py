@@ -12,11 +12,12 @@ from newtron.cli.compare import Report, metric_table
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
-from newtron.cli.stages import ENDS, ending, sentences, unsaid
+from newtron.cli.stages import ENDS, ending, sentences
 from newtron.errors import InputError
+from newtron.losses import method_of
 from newtron.model_file import Bundle, load_bundle, separation_to_json, settings_to_json
 from newtron.table import Schema
-from newtron.words import count, label, listed, number, strict
+from newtron.words import count, label, listed, number, strict, unsaid
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +57,7 @@ def _is_perceptron(estimator: Any) -> bool:
 def _kind(estimator: Any) -> str:
     task = "regression" if estimator._task == "regression" else "classification"
     if _is_perceptron(estimator):
-        return f"a perceptron for {task}"
+        return f"a perceptron for {task}{method_of(estimator.loss_)}"
     n, used = len(estimator.members_), _used(estimator)
     if len(used) > 1:
         return f"an average of {len(used)} networks for {task}"
@@ -145,7 +146,7 @@ def _show_weights(screen: Screen, bundle: Bundle) -> None:
         screen.heading("Relevance of the columns")
         screen.table(head, shares)
         for sentence in after:
-            screen.line(sentence, indent=2)
+            screen.sentence(sentence, indent=2)
 
 
 def _show_ending(screen: Screen, estimator: Any) -> None:

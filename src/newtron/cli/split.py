@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
+from newtron.words import count
 
 # Of fewer rows nothing is held out: four rows judge no model, and the model needs them.
 FEWEST = 20
@@ -28,7 +29,7 @@ def hold_out(n: int, classes: NDArray[np.int64] | None, share: float, seed: int)
     held_out = np.sort(np.concatenate(chosen))
     if len(held_out) < 2 or n - len(held_out) < _FEWEST_TRAINING:
         raise InputError(
-            f"--holdout {share:g} of {n:,} rows holds out {len(held_out):,} and leaves "
+            f"--holdout {share:g} of {count(n, 'row')} holds out {len(held_out):,} and leaves "
             f"{n - len(held_out):,} to learn from; choose a share that gives at least 2 and "
             f"{_FEWEST_TRAINING}, or 0 to compare nothing."
         )

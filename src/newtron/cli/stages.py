@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -24,7 +23,6 @@ from newtron.estimators import (
     PerceptronClassifier,
     PerceptronRegressor,
 )
-from newtron.estimators.uncertainty import lacking
 from newtron.solvers import Solution, Status
 from newtron.words import count, joined, seconds
 
@@ -48,10 +46,11 @@ ENDS = {
 
 
 class Columns(NamedTuple):
-    """What a model is trained on: X (n, p), or rows of files, and what its columns are called."""
+    """What a model is trained on: X (n, p), or rows of files, what its columns are called, and what its target."""
 
     X: Any
     names: Sequence[str]
+    target: str
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,7 @@ def train(
             warned = _fit(estimator, columns, y, _checkpoint(options, f"{stage} with penalty"))
     # The number of threads is no property of the model, and the progress display ends here.
     estimator.set_params(n_jobs=None, callback=None)
-    missing = [] if interrupts.asked else [f"The {name}: {sentence}" for sentence in lacking(estimator)]
-    trained = Trained(name, estimator, perf_counter() - started, notes + warned + missing)
+    trained = Trained(name, estimator, perf_counter() - started, notes + warned)
     reporter.say(f"{stage}: {ending(estimator)}, {seconds(trained.seconds)}")
     return trained
 
@@ -162,6 +160,7 @@ def _fit(estimator: Any, columns: Columns, y: NDArray[Any] | None, checkpoint: s
             estimator.fit_rows(columns.X, checkpoint=checkpoint)
         else:
             estimator.fit(columns.X, y, checkpoint=checkpoint)
+    estimator._targets = (columns.target,)
     told = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
     return list(dict.fromkeys(text for text in told if "encountered in" not in text))
 
@@ -186,19 +185,6 @@ def sentences(estimator: Any) -> list[str]:
 
 def _of_those_that_predict(estimator: Any) -> list[Solution]:
     return [member.solution for member in estimator.members_ if member.share]
-
-
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.]) (?=[A-Z])")
-
-
-def unsaid(lines: Iterable[str], said: Iterable[str]) -> list[str]:
-    """Lines without the sentences of `said`, which stand on the same screen already; without those left empty."""
-    known = [sentence for text in said for sentence in _BETWEEN_SENTENCES.split(text)]
-    found = []
-    for line in lines:
-        parts = [s for s in _BETWEEN_SENTENCES.split(line) if not any(sentence in s for sentence in known)]
-        found += [" ".join(parts)] if parts else []
-    return found
 
 
 def ends_facts(trained: Trained) -> list[dict[str, Any]]:

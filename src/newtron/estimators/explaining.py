@@ -15,7 +15,7 @@ from newtron.explain import NOTATIONS, Answer, Bends, Derivation, Scales, Subjec
 from newtron.linalg import is_sparse
 from newtron.settings import check_choice, is_count
 from newtron.solvers import Solver
-from newtron.words import column_names, target_names
+from newtron.words import column_names, count, joined, target_names
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator
@@ -59,6 +59,7 @@ def explain(
         why_alpha=_why_alpha(estimator, chosen),
         answer=_answer(estimator, X[:1], place),
         remarks=remarks(estimator),
+        target=joined(known) if (known := getattr(estimator, "_targets", ())) else "",
     )
     return derive(subject, notation)
 
@@ -92,7 +93,9 @@ def targets_of(estimator: Any, y: Any, m: int, k: int) -> Array:
             raise InputError("y has a number that is missing or infinite: give the target of every row of x.")
         return Y
     if given.size != m:
-        raise InputError(f"y has {given.size} classes for {m} rows of x: give one class for each row.")
+        raise InputError(
+            f"y has {count(given.size, 'class', 'classes')} for {count(m, 'row')} of x: give one class for each row."
+        )
     classes = estimator.classes_.tolist()
     Y = np.zeros((m, k))
     for i, value in enumerate(given.ravel().tolist()):

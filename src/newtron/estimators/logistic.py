@@ -27,6 +27,7 @@ from newtron.parallel import one_blas_thread
 from newtron.rows import ArrayRows
 from newtron.solvers import SOLVERS, Newton, Solution, Solver, Status, Stochastic, minimize
 from newtron.solvers.base import relative_gradient
+from newtron.words import count
 
 Array = NDArray[np.floating]
 
@@ -190,7 +191,10 @@ def _firth_solver(solver: str | Solver, objective: FirthObjective) -> tuple[Solv
         return solver, "given by the user"
     if solver == "auto":
         curvature = "the exact Hessian" if objective.exact else "the Fisher information"
-        return Newton(), f"Firth's likelihood of {objective.n_params:,} parameters: Newton steps with {curvature}"
+        return (
+            Newton(),
+            f"Firth's likelihood of {count(objective.n_params, 'parameter')}: Newton steps with {curvature}",
+        )
     if solver in SOLVERS:
         return SOLVERS[solver](), "named by the user"
     known = ", ".join(repr(name) for name in ("auto", *SOLVERS) if name != Stochastic.name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from html import escape
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from newtron.words import in_html, unsaid
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator
@@ -25,18 +27,20 @@ def account(estimator: NewtronEstimator) -> str:
             warnings.simplefilter("ignore")
             if "members_" not in vars(estimator):
                 return ""
-            sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in estimator.certificate_.sentences())
-            return f'<div class="newtron-account">{sentences}{_coefficients(estimator)}</div>'
+            sentences = estimator.certificate_.sentences()
+            told = "".join(f"<p>{in_html(sentence)}</p>" for sentence in sentences)
+            return f'<div class="newtron-account">{told}{_coefficients(estimator, sentences)}</div>'
     except Exception:
         return ""
 
 
-def _coefficients(estimator: NewtronEstimator) -> str:
-    """A perceptron's summary, where it has one."""
+def _coefficients(estimator: NewtronEstimator, said: list[str]) -> str:
+    """A perceptron's summary, where it has one, without the sentences that stand above it already."""
     summary = getattr(estimator, "summary", None)
     if summary is None or estimator.members_[0].network.n_params > _MOST_TERMS:
         return ""
     try:
-        return str(summary()._repr_html_())
+        found = summary()
+        return str(replace(found, trouble=" ".join(unsaid([found.trouble], said)))._repr_html_())
     except ValueError:  # a fit whose coefficients have no standard errors says why when it is asked
         return ""

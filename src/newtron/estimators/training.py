@@ -272,8 +272,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, know
     end = measure(objective, solution)
     if solution.converged and end.on_plateau:
         solution = replace(solution, status=Status.PLATEAU)
-    ended = solution.status in (Status.INTERRUPTED, Status.STOPPED)
-    information = keep(objective, solution.params, solution.value, ended=ended)
+    information = keep(objective, solution.params, solution.value)
     posterior = None if network.is_linear else posterior_at(objective, solution.params)
     evidence = None if known is None else known.evidence
     if known is None:

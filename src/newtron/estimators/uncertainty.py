@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.estimators.from_files import in_memory
 from newtron.estimators.training import Member, Task, train_members
-from newtron.inference.information import MOST_PARAMETERS as MOST_OF_A_PERCEPTRON
-from newtron.inference.laplace import MOST_OF_A_LAYER, Posterior, posterior_of_perceptron
-from newtron.inference.laplace import known as parameters_known
+from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_of_perceptron
 from newtron.inference.mixture import Mixture
 from newtron.inference.predictive import RegressionPredictive, freedom, of_networks, of_perceptron
 from newtron.inference.temperature import class_variance, learn_temperature
@@ -94,11 +92,10 @@ def posteriors_of(members: list[Member], loss: Loss) -> tuple[Posterior, ...] | 
                     "likelihood or the end is not finite: solver='newton' keeps more."
                 )
             posterior = posterior_of_perceptron(member.network, member.params, member.information, loss)
-        elif parameters_known(member.network) is None:
-            layer = member.network.spans[-1]
+        elif member.network.n_params > MOST_PARAMETERS:
             return (
-                f"the output layer has {layer.stop - layer.start:,} parameters, and the factor of their curvature is "
-                f"kept for at most {MOST_OF_A_LAYER:,}: choose fewer units in the last hidden layer."
+                f"the network has {member.network.n_params:,} parameters, and the factor of their curvature is kept "
+                f"for at most {MOST_PARAMETERS:,}: choose fewer hidden units."
             )
         if posterior is None:
             return _NOT_FINITE
@@ -124,8 +121,7 @@ def learn_class_temperature(task: Task, members: list[Member]) -> float:
 
 def _flattered(task: Task, posteriors: tuple[Posterior, ...]) -> bool:
     n = len(task.Y) if task.weight is None else np.count_nonzero(task.weight)
-    # What the layers before the output have spent is not in their posterior, so the most that they may have is counted.
-    spent = max(p.network.n_params if p.is_partial else p.effective for p in posteriors) / task.Y.shape[1]
+    spent = max(posterior.effective for posterior in posteriors) / task.Y.shape[1]
     return bool(n >= _LEAST_ROWS and spent > _SPENT * n)
 
 
@@ -216,22 +212,3 @@ def variance_of_classes(estimator: Any, X: Any) -> Array:
 def per_output(mixtures: list[Mixture], of: Callable[[Mixture, int], Array]) -> Array:
     """(n, k) or (n, k, ...): something of each output's distribution."""
     return np.stack([of(mixture, output) for output, mixture in enumerate(mixtures)], axis=1)
-
-
-def lacking(estimator: Any) -> list[str]:
-    """What this fit has not, because it is large or ended where nothing can be said, in sentences that say how to get
-    it."""
-    members = [member for member in estimator.members_ if member.share > 0.0]
-    if all(member.network.is_linear for member in estimator.members_) and len(members) == 1:
-        member = members[0]
-        if member.information is not None or member.network.n_params <= MOST_OF_A_PERCEPTRON:
-            return []
-        return [
-            f"Standard errors of {member.network.n_params:,} parameters are not kept with the model (up to "
-            f"{MOST_OF_A_PERCEPTRON:,} are): in Python, summary(X, y) makes them from the rows."
-        ]
-    if estimator._task == "regression":
-        found = estimator.predictive_
-        return [f"This fit has no intervals: {found}"] if isinstance(found, str) else []
-    found = posteriors_of(members, estimator.loss_)
-    return [f"This fit does not tell how sure its probabilities are: {found}"] if isinstance(found, str) else []

@@ -15,6 +15,8 @@ from newtron.explain.point import Answer, Point, Subject
 from newtron.explain.rows import check, mean
 from newtron.explain.scaling import scaling
 from newtron.explain.update import LARGEST_HESSIAN, gradient_descent, own_solver
+from newtron.losses import method_of
+from newtron.words import count
 
 Array = NDArray[np.floating]
 
@@ -37,7 +39,9 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     loss = float(point.row.value.mean())
     kind = "perceptron" if point.depth == 1 else "network"
     task = "Regression" if subject.loss.task == "regression" else "Classification"
-    title = f"{task} with a {kind}: the calculus of {'one row' if point.m == 1 else f'{point.m:,} rows'}"
+    method = method_of(subject.loss) if point.depth == 1 else ""
+    of = f" for {subject.target}" if subject.target else ""
+    title = f"{task} with a {kind}{method}{of}: the calculus of {'one row' if point.m == 1 else f'{point.m:,} rows'}"
     found = Derivation(title, tuple(_summary(point)), sections, LECTURE, loss, point.gradient)
     return found.in_notation(notation)
 
@@ -61,7 +65,9 @@ def _summary(point: Point) -> list[str]:
     subject, network = point.subject, point.network
     shape = "-".join(map(str, network.widths))
     units = f", hidden units {network.activation}" if point.depth > 1 else ""
-    found = [f"Inputs to outputs {shape}{units}: {network.n_params:,} parameters. Loss ⟦{subject.loss.formula}⟧."]
+    found = [
+        f"Inputs to outputs {shape}{units}: {count(network.n_params, 'parameter')}. Loss ⟦{subject.loss.formula}⟧."
+    ]
     if subject.answer is not None and len(subject.answer.shares) > 1:
         found.append(_membership(subject.answer))
     if np.any(point.alpha):

@@ -6,8 +6,6 @@ font made for it loses hats and brackets.
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +13,7 @@ from newtron.explain.derivation import LAB, Derivation, Step, Table
 from newtron.explain.rounding import shown
 from newtron.explain.symbols import in_sentence, to_html
 from newtron.explain.tables import matrix, padded, shape_text, shown_table
+from newtron.words import in_html
 
 Array = NDArray[np.floating]
 
@@ -66,7 +65,7 @@ display:inline-block}
 def render(derivation: Derivation, *, style: bool = True) -> str:
     """The element <div class="nd">, with its style unless the page has it. All text from the data is escaped."""
     parts = [f"<style>{STYLE}</style>"] if style else []
-    parts.append(f"<h3>{escape(derivation.title)}</h3>")
+    parts.append(f"<h3>{in_html(derivation.title)}</h3>")
     parts += [f'<p class="nd-note">{_sentence(text)}</p>' for text in (*derivation.summary, derivation.rounding)]
     for section in derivation.told:
         steps = "".join(map(_step, section.steps))
@@ -75,7 +74,7 @@ def render(derivation: Derivation, *, style: bool = True) -> str:
 
 
 def _sentence(text: str) -> str:
-    return in_sentence(text, to_html, escape)
+    return in_sentence(text, to_html, in_html)
 
 
 def _step(step: Step) -> str:
@@ -125,7 +124,7 @@ def _table(table: Table, step: Step) -> str:
     for number, (symbol, name) in enumerate(found.lines):
         cells = [*(column[number] for column in columns), last[number]]
         label = f'<th class="nd-l" scope=row>{to_html(symbol)}</th>'
-        label += f'<td class="nd-l">{escape(name)}</td>' if named else ""
+        label += f'<td class="nd-l">{in_html(name)}</td>' if named else ""
         rows.append(label + "".join(f"<td{_faded(i in old)}>{cell}</td>" for i, cell in enumerate(cells)))
     span, foot = 1 + named + len(table.columns) - 1, []
     if found.more:

@@ -88,7 +88,7 @@ class Subject:
     X (m, n_inputs) and Y (m, k) in scaled units; as_given (m, p) and targets_given in the user's. inputs, outputs:
     names of what the network is fed, and of targets or classes (two classes: both of them). alpha: the penalty of
     training: a number for every weight, or one for each parameter (P,). why_alpha: how it was chosen, in words that
-    follow "α = 2"; "" where it was given. solver: whose step is shown.
+    follow "α = 2"; "" where it was given. solver: whose step is shown. target: its name, "" where it is not known.
     """
 
     network: Network
@@ -106,6 +106,7 @@ class Subject:
     why_alpha: str = ""
     answer: Answer | None = None
     remarks: tuple[str, ...] = ()
+    target: str = ""
 
 
 class Point:

@@ -5,10 +5,11 @@ The notation is Unicode with scripts in braces, `w_{12}^{[1]}`, and fractions as
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from newtron.words import clean, in_html
 
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUPERSCRIPT = {"2": "²", "3": "³", "-1": "⁻¹", "T": "ᵀ"}
@@ -172,11 +173,11 @@ def to_html(formula: str) -> str:
 
 def _html(node: _Node) -> str:
     if isinstance(node, _Run):
-        return html.escape(node.text)
+        return in_html(node.text)
     if isinstance(node, _Fraction):
         over, under = ("".join(map(_html, part)) for part in (node.over, node.under))
         return f'<span class="nd-f"><span>{over}</span><span>{under}</span></span>'
-    text = html.escape(node.text)
+    text = in_html(node.text)
     upright = not node.text[0].isalpha() or node.text in _FUNCTIONS or len(node.text) > 2 or node.text[0] in "Σ"
     found = text if upright else f"<var>{text}</var>"
     below = "" if node.below is None else f"<sub>{''.join(map(_html, node.below))}</sub>"
@@ -262,4 +263,4 @@ def escape_latex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
     special |= {c: f"\\{c}" for c in "&%$#_{}"}
     special |= {c: f"${found.strip()}$" for c, found in _LATEX.items() if not c.isascii()}
-    return "".join(special.get(c, c) for c in text)
+    return "".join(special.get(c, c) for c in clean(text))

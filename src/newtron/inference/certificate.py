@@ -192,8 +192,8 @@ class Certificate:
         if self.smallest_eigenvalue is not None and self.largest_eigenvalue is not None:
             seen = "curvature" if self.method == "exact" else "curvature seen"
             parts.append(
-                f"{seen} from {self.smallest_eigenvalue:z.2g} to {self.largest_eigenvalue:z.2g} (second derivatives of "
-                "the objective by the parameters as they were trained)"
+                f"{seen} from {_two(self.smallest_eigenvalue)} to {_two(self.largest_eigenvalue)} (second derivatives "
+                "of the objective by the parameters as they were trained)"
             )
         times = f"{count(self.n_iter, 'iteration')}, {count(self.evaluations, 'evaluation')}"
         return f"{', '.join(parts)}; {times}."
@@ -204,6 +204,11 @@ class Certificate:
         facts |= {"value": _finite(self.value), "gradient_norm": _finite(self.gradient_norm)}
         facts["members"] = [member.to_json() for member in self.members]
         return facts
+
+
+def _two(number: float) -> str:
+    """Two digits, without a power of ten where that is as short."""
+    return f"{number:z.2g}" if not 100.0 <= abs(number) < 1e5 else f"{float(f'{number:.2g}'):,.0f}"
 
 
 def _finite(number: float) -> float | None:

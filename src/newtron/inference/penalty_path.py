@@ -18,6 +18,7 @@ from newtron.inference.evidence import Evidence, evidence_at, evidence_penalty, 
 from newtron.inference.rows_left_out import LeftOut, leave_one_out, loo_penalty
 from newtron.objective import TrainingObjective
 from newtron.solvers import Solution, Status
+from newtron.words import count
 
 Array = NDArray[np.floating]
 # (alpha (P,), params, whether on the way) -> the optimum, or on the way a point near it.
@@ -156,9 +157,8 @@ def described(rule: str, end: Fitted) -> str:
     by = "the evidence" if rule == "evidence" else "the approximate leave-one-out loss"
     words = f"alpha={strength:.3g} by {by}"
     if end.evidence is not None:
-        words += (
-            f", under which the data determine {end.evidence.effective_parameters:.1f} of {end.alpha.size} parameters"
-        )
+        determined = f"{end.evidence.effective_parameters:.1f} of {count(end.alpha.size, 'parameter')}"
+        words += f", under which the data determine {determined}"
     return words
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from newtron.inference.exact_margins import Proved, overlap_proved, proved
 from newtron.inference.margins import Margins
 from newtron.parallel import interruptible
-from newtron.words import column_names
+from newtron.words import clean, column_names, count
 
 Array = NDArray[np.floating]
 Index = NDArray[np.integer]
@@ -94,7 +94,7 @@ class Separation:
         if self.kind == "undecided":
             return f"Whether the classes are separated was not decided: {self.proof}."
         one = len(self.names) == 1
-        names = tuple(f'"{name}"' if " " in name else name for name in self.names)
+        names = tuple(f'"{clean(name)}"' if " " in name else clean(name) for name in self.names)
         who = f"the column{'' if one else 's'} {_listed(names)}" if self.names else "the intercept alone"
         if self.kind == "complete":
             tell = "tells" if one or not self.names else "together tell"
@@ -102,7 +102,8 @@ class Separation:
         grow = "its coefficient grows" if one or not self.names else "their coefficients grow"
         return (
             f"Some rows are perfectly separated (quasi-complete separation): along {who}, {self.rows_apart:,} of "
-            f"{self.rows:,} rows fit ever better and none worse, so {grow} for ever."
+            f"{count(self.rows, 'row')} {'fits' if self.rows_apart == 1 else 'fit'} ever better and none worse, so "
+            f"{grow} for ever."
         )
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.inference.covariance import Bread, Scores
+from newtron.words import count
 
 if TYPE_CHECKING:
     from newtron.inference.summary import Fitted
@@ -66,7 +67,8 @@ def notes_on(
         digits = max(0, round(15.5 - np.log10(found.condition)))
         yield (
             f"Some columns are nearly combinations of others (condition {found.condition:.0e} in columns of equal "
-            f"norm): about {digits} digits of the standard errors are right, if the data themselves are that precise."
+            f"norm): about {count(digits, 'digit')} of the standard errors can be relied on, if the data are "
+            "that precise themselves."
         )
     counted = "" if fitted.information.weight == fitted.information.n_rows else ", each counted by its weight,"
     if spread is not None and np.isnan(spread).any():
@@ -85,8 +87,8 @@ def notes_on(
         )
     if sums is not None and 0 < sums.n_groups <= found.effective:
         yield (
-            f"The {sums.n_groups} groups are no more than the parameters: clustered errors of so few groups are "
-            "usually too small."
+            f"The {count(sums.n_groups, 'group is', 'groups are')} no more than the parameters: clustered errors of so "
+            "few groups are usually too small."
         )
     yield from fitted.remarks
     if fitted.firth and fitted.profile is None and fitted.determined:

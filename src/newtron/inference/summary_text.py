@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 import unicodedata
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from newtron.words import clean, count
+from newtron.words import clean, count, in_html
 
 if TYPE_CHECKING:
     from newtron.inference.summary import Summary
@@ -128,24 +127,24 @@ def as_html(summary: Summary) -> str:
     """The same as a table for a notebook; every name escaped."""
 
     def cells(tag: str, values: list[str], style: str = ' style="text-align:right"') -> str:
-        name, *rest = (html.escape(value) for value in values)
+        name, *rest = (in_html(value) for value in values)
         return f'<tr><th style="text-align:left">{name}</th>' + "".join(f"<{tag}{style}>{v}</{tag}>" for v in rest)
 
     head = header(summary)
-    parts = [f"<p><b>{html.escape(clean(summary.title))}</b></p>"]
+    parts = [f"<p><b>{in_html(summary.title)}</b></p>"]
     if summary.trouble:
-        parts.append(f"<p><b>{html.escape(clean(summary.trouble))}</b></p>")
-    parts += ["<p>", "<br>".join(html.escape(fact) for fact in facts(summary)), "</p>", "<table><thead>"]
+        parts.append(f"<p><b>{in_html(summary.trouble)}</b></p>")
+    parts += ["<p>", "<br>".join(in_html(fact) for fact in facts(summary)), "</p>", "<table><thead>"]
     parts += [cells("th", head), "</tr></thead><tbody>"]
     for heading, table in rows(summary):
         if heading is not None:
-            parts.append(f'<tr><th colspan="{len(head)}" style="text-align:left">{html.escape(heading)}</th></tr>')
+            parts.append(f'<tr><th colspan="{len(head)}" style="text-align:left">{in_html(heading)}</th></tr>')
         parts += [cells("td", row) + "</tr>" for row in table]
     parts.append("</tbody></table>")
     if summary.aliases:
-        items = "".join(f"<li>{html.escape(clean(alias))}</li>" for alias in summary.aliases)
+        items = "".join(f"<li>{in_html(alias)}</li>" for alias in summary.aliases)
         parts.append(f"<p>dependent columns:</p><ul>{items}</ul>")
-    parts += [f"<p>{html.escape(clean(note))}</p>" for note in summary.notes]
+    parts += [f"<p>{in_html(note)}</p>" for note in summary.notes]
     return "".join(parts)
 
 

@@ -11,6 +11,7 @@ from newtron.solvers.levenberg_marquardt import LevenbergMarquardt
 from newtron.solvers.newton import Newton
 from newtron.solvers.newton_cg import NewtonCG
 from newtron.solvers.stochastic import Stochastic
+from newtron.words import count
 
 SOLVERS: dict[str, type[Solver]] = {
     solver.name: solver for solver in (GradientDescent, Stochastic, Newton, LevenbergMarquardt, NewtonCG, LBFGS)
@@ -34,7 +35,7 @@ _PASS_WORK = 5e6
 def choose(objective: TrainingObjective) -> tuple[Solver, str]:
     """The solver for an objective by model, rows and parameters, and why."""
     P, n = objective.n_params, objective.rows.n_rows
-    size = f"{P:,} parameters and {n:,} rows"
+    size = f"{count(P, 'parameter')} and {count(n, 'row')}"
     summed = _SUMMED if objective.is_quadratic else _MATRIX  # which takes one pass, and else several
     if objective.is_convex and objective.rows.dear and summed < P <= _SAMPLED:
         return LBFGS(sample_below=P + 1), (

@@ -19,6 +19,8 @@ _BYTE_ORDER_MARKS = (  # the longer first: UTF-32's begins like UTF-16's
 
 def to_utf8(path: str, raw: bytes, encoding: str) -> bytes:
     """The text in UTF-8 without byte order mark. A mark in the file wins over `encoding`."""
+    if what := markup(raw):
+        raise InputError(f"{path}: this is {what}.")
     for mark, marked in _BYTE_ORDER_MARKS:
         if raw.startswith(mark):
             if marked == "utf-8":
@@ -46,6 +48,22 @@ def to_utf8(path: str, raw: bytes, encoding: str) -> bytes:
             "give a text file such as CSV, or name the encoding (--encoding utf-16)."
         )
     return text
+
+
+_JSON = re.compile(rb'\{\s*(?:"|\}\s*$|$)')
+_PAGE = re.compile(rb"<(?:\?xml|!doctype|!--|html[\s>])", re.IGNORECASE)
+_TAGS = re.compile(rb"</?[a-z][^<>]*>", re.IGNORECASE)
+
+
+def markup(raw: bytes) -> str:
+    """What a text is that holds no table, by its first lines, and what to do; "" for others. The first column of a
+    table may have a name such as "<1 km" or "{a}"."""
+    start = raw[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
+    if _JSON.match(start):
+        return "JSON; write the table as CSV"
+    lines = [line for line in map(bytes.strip, start.splitlines()) if line]
+    tags = bool(lines) and _TAGS.match(lines[0]) and lines[0].endswith(b">") and all(x[:1] == b"<" for x in lines[1:2])
+    return "HTML or XML; save the table as CSV" if tags or _PAGE.match(start) else ""
 
 
 def line_of(text: bytes, position: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from newtron.errors import InputError
+from newtron.table.encoding import markup
 from newtron.table.table import Table, check_names
 
 if TYPE_CHECKING:
@@ -220,7 +221,13 @@ def is_text_file(path: str) -> bool:
     except (OSError, ValueError):
         return False
     known = start.startswith((b"PAR1", b"ARROW1", b"PK", b"\x1f\x8b"))
-    return bool(start) and not known and b"\0" not in start and not start.lstrip().startswith((b"{", b"<", b"%PDF"))
+    return (
+        bool(start)
+        and not known
+        and b"\0" not in start
+        and not start.lstrip().startswith(b"%PDF")
+        and not markup(start)
+    )
 
 
 def is_streamable(path: str) -> bool:

@@ -24,8 +24,6 @@ _FOREIGN = (
     (b"SQLite format 3", "a SQLite database; export the table as CSV"),
     (b"\x89HDF", "an HDF5 file; export the table as CSV or Parquet"),
     (b"\x93NUMPY", "a NumPy array without column names; save it as CSV with a header"),
-    (b"{", "JSON; write the table as CSV"),
-    (b"<", "HTML or XML; save the table as CSV"),
     (b"%PDF", "a PDF document; copy the table into a CSV file"),
 )
 
