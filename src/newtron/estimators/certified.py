@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
-from newtron.estimators.logistic import firth_objective, is_firth
+from newtron.estimators.logistic import firth_objective, is_firth, separation_of
 from newtron.estimators.plain import validated
 from newtron.estimators.training import Member, best_member, scaled_rows, shares_of
 from newtron.inference.agreement import agrees
@@ -21,6 +21,7 @@ from newtron.inference.firth import FirthObjective
 from newtron.inference.firth_end import measure_firth
 from newtron.objective import TrainingObjective
 from newtron.parallel import thread_count
+from newtron.solvers import Status
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator
@@ -35,9 +36,10 @@ def certificate_of(estimator: NewtronEstimator) -> Certificate:
     separated = separation is not None and separation.found
     found: dict[int, Certificate] = {}
     # Objectives compare only between starts of one shape under one penalty.
-    kinds = [(member.hidden, float(member.alpha.max(initial=0.0))) for member in members]
-    for kind in dict.fromkeys(kinds):
-        numbers = [i for i, other in enumerate(kinds) if other == kind]
+    kinds: dict[Any, list[int]] = {}
+    for number, member in enumerate(members):
+        kinds.setdefault((member.hidden, float(member.alpha.max(initial=0.0))), []).append(number)
+    for numbers in kinds.values():
         own = [
             certify(m.solution, m.curvature, convex=_is_convex(estimator, m), separated=separated)
             for m in (members[i] for i in numbers)
@@ -58,7 +60,7 @@ def _recomputed(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Cer
     data = training_data(estimator, X, y, sample_weight)
     if data is None:  # classes that the model does not know: no objective at all
         return own, False, own
-    same = _is_consistent(estimator)
+    same = _is_consistent(estimator) and _separation_holds(estimator, *data)
     anew = []
     for member in estimator.members_:
         now = _measured(estimator, member, *data)
@@ -90,6 +92,23 @@ def objective_of(
         return firth_objective(X, Y, weight, estimator.scaling_, member.network.intercept)
     rows = scaled_rows(X, Y, weight, estimator.scaling_, thread_count(estimator.n_jobs))
     return TrainingObjective(member.network, estimator.loss_, rows).with_alpha(member.alpha)
+
+
+def _separation_holds(estimator: Any, X: Any, Y: Array, weight: Array | None) -> bool:
+    """Are the classes separated, or not, as the model says?"""
+    if not hasattr(estimator, "separation_") or is_firth(estimator) or estimator.loss_.name != "log_loss":
+        return True
+    kept, member = estimator.separation_, estimator.members_[0]
+    if estimator.alpha != 0.0:
+        return kept is None
+    if kept is None:
+        # Nobody asked, because the training was interrupted, or an older newtron trained it.
+        return member.end is None or member.solution.status is Status.INTERRUPTED
+    if kept.kind == "undecided":
+        return True
+    again = separation_of(member, X, Y, weight, estimator.scaling_)
+    same = again.kind == kept.kind and (not kept.found or again.rows_apart == kept.rows_apart)
+    return same or again.kind == "undecided"
 
 
 def _with(estimator: Any, members: list[Member]) -> Any:

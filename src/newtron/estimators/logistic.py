@@ -57,7 +57,8 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
             return member, None
         try:
             found = _by_programs(task, member, names)
-            if found.kind == "undecided" and _fits_a_program(task) and solution.status is Status.UNBOUNDED:
+            small = task.source is None and _fits_a_program(task.X, task.Y)
+            if found.kind == "undecided" and small and solution.status is Status.UNBOUNDED:
                 # Rows that overlap by very little have an optimum far away, and its gradient proves it.
                 further = _resumed(task, objective, solution)
                 if classes_overlap(objective, further.params, further.gradient):
@@ -69,25 +70,30 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
         return _ended(task, objective, member, found)
 
 
-def _fits_a_program(task: Task) -> bool:
-    return task.source is None and float(task.X.shape[0]) * task.X.shape[1] * max(1, task.Y.shape[1] - 1) <= _LARGEST
+def _fits_a_program(X: Any, Y: Array) -> bool:
+    return bool(float(X.shape[0]) * X.shape[1] * max(1, Y.shape[1] - 1) <= _LARGEST)
 
 
 def _by_programs(task: Task, member: Member, names: tuple[str, ...] | None) -> Separation:
     if task.source is not None:
         proof = f"a linear program needs the rows in memory, and these are {task.source.place}"
         return Separation("undecided", task.source.n_rows, proof=proof)
-    n, others = task.X.shape[0], max(1, task.Y.shape[1] - 1)
-    if not _fits_a_program(task):
+    return separation_of(member, task.X, task.Y, task.weight, task.scaling, names)
+
+
+def separation_of(
+    member: Member, X: Any, Y: Array, weight: Array | None, scaling: Scaling, names: tuple[str, ...] | None = None
+) -> Separation:
+    """Whether the classes of rows, X not yet scaled, are separated, looked for where a perceptron says."""
+    n, others = X.shape[0], max(1, Y.shape[1] - 1)
+    if not _fits_a_program(X, Y):
         return Separation("undecided", n, proof="the data are too many for a linear program")
     layer = member.network.split(member.params)[0]
-    scaling = task.scaling
     W = layer.W / scaling.x_scale[:, None]
     b = (np.zeros(W.shape[1]) if layer.b is None else layer.b) - scaling.x_center @ W
-    codes = task.Y.argmax(axis=1) if others > 1 else task.Y[:, 0].astype(np.int64)
-    return find_separation(
-        task.X, codes, others + 1, task.weight, intercept=task.intercept, names=names, start=(W.T, b)
-    )
+    codes = Y.argmax(axis=1) if others > 1 else Y[:, 0].astype(np.int64)
+    through = member.network.intercept
+    return find_separation(X, codes, others + 1, weight, intercept=through, names=names, start=(W.T, b))
 
 
 def _ended(task: Task, objective: TrainingObjective, member: Member, found: Separation) -> tuple[Member, Separation]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from newtron.inference.endpoint import Curvature, Endpoint
 from newtron.inference.gap import penalty_bound
-from newtron.inference.spectrum import LANCZOS_STEPS
+from newtron.inference.spectrum import EDGE, LANCZOS_STEPS
 from newtron.solvers import Solution, Status
 
 
@@ -18,12 +18,18 @@ def agrees(solution: Solution, kept: Curvature, now: Endpoint, tol: float) -> bo
 
     A value that is not finite cannot be confirmed.
     """
+    if kept.of not in ("", now.of):
+        return False
     finite = np.isfinite([now.value, solution.value, solution.gradient_norm]).all()
     if not (finite and np.isfinite(now.gradient).all() and solution.gradient.shape == now.gradient.shape):
         return False
     apart = 2.0 * now.rounding.gradient
     norm = float(np.max(apart / now.gradient_scale, initial=0.0))
-    same_point = (
+    # The norm that is stated is that of the gradient that is stated; of Firth's likelihood, whose last class is the
+    # reference, it may be smaller by the number of classes.
+    own = float(np.max(np.abs(solution.gradient) / now.gradient_scale, initial=0.0))
+    close = now.epsilon**0.5
+    same_point = own * (1.0 - close) / now.n_outputs <= solution.gradient_norm <= own * (1.0 + close) and (
         abs(now.value - solution.value) <= 2.0 * now.rounding.value
         and bool(np.all(np.abs(now.gradient - solution.gradient) <= apart))
         and abs(now.relative_gradient - solution.gradient_norm) <= norm
@@ -45,14 +51,14 @@ def _ends_there(solution: Solution, now: Endpoint, tol: float, norm: float) -> b
 
 def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
     found, spectrum = now.curvature, now.spectrum
-    if kept.method == "none" or spectrum is None or kept.method != found.method:
-        # Nothing was stated, or it was looked at in another way: only the bound is a claim that can be false.
-        return _still_proved(kept, found, 0.0, 0.0)
-    if kept.sign != found.sign:
-        # A smallest curvature at the edge of its rounding may fall to either side.
-        edge = math.isfinite(spectrum.error) and abs(spectrum.scaled_smallest) <= 3.0 * spectrum.error
-        if not edge:
-            return False
+    if kept.method == "none":
+        # Nothing was stated of the curvature, only a bound may be.
+        stated = kept.sign is not None or kept.flat or np.isfinite([kept.smallest, kept.largest, kept.decrement]).any()
+        return not stated and _still_proved(kept, found, 0.0, 0.0)
+    if spectrum is None or kept.method != found.method:
+        return _within(kept, now) and _still_proved(kept, found, 0.0, 0.0)
+    if not (_same_sign(kept, now) and _same_flat(kept, now)):
+        return False
     if spectrum.exact:
         ends = 2.0 * spectrum.error * float(np.square(now.scale).max())
         share = 2.0 * spectrum.error / abs(spectrum.scaled_smallest) if found.sign == 1 else math.inf
@@ -61,14 +67,49 @@ def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
         ends = least = 2.0 * LANCZOS_STEPS * spectrum.error  # each step may add its rounding
     if not (_near(kept.smallest, found.smallest, least) and _near(kept.largest, found.largest, ends)):
         return False
-    if not spectrum.exact or found.sign != 1:
-        return _still_proved(kept, found, 0.0, 0.0)
-    off = float(np.linalg.norm(now.rounding.gradient / now.scale)) / math.sqrt(spectrum.scaled_smallest)
+    fewest, most = spectrum.flat_range
+    if not spectrum.exact or fewest < most:
+        return _still_proved(kept, found, 0.0, 0.0)  # which directions the decrement is of is rounding, too
+    off = float(np.linalg.norm(now.rounding.gradient / now.scale)) / math.sqrt(spectrum.seen)
+    share = 2.0 * spectrum.error / spectrum.seen
     wide = 2.0 * off + min(share, 1.0) * found.decrement
     # Whatever the decrement was, the rounding of the gradient is a part of the bound.
     by_penalty = penalty_bound(np.zeros_like(now.gradient), now.rounding.gradient, now.penalty)
     least_bound = min(0.5 * off**2, math.inf if by_penalty is None else by_penalty)
     return _near(kept.decrement, found.decrement, wide) and _still_proved(kept, found, wide, least_bound)
+
+
+def _within(kept: Curvature, now: Endpoint) -> bool:
+    """Do values of Lanczos's method lie within the spectrum that is known by now? A negative one proves a saddle."""
+    spectrum = now.spectrum
+    if kept.method != "lanczos" or kept.flat or kept.sign not in (-1, None) or math.isfinite(kept.decrement):
+        return False
+    if spectrum is None or not spectrum.exact:
+        return True
+    slack = 1e-6 * max(abs(spectrum.smallest), abs(spectrum.largest))
+    inside = spectrum.smallest - slack <= kept.smallest and kept.largest <= spectrum.largest + slack
+    return inside and (kept.sign is None or spectrum.scaled_smallest <= -spectrum.error / EDGE)
+
+
+def _same_sign(kept: Curvature, now: Endpoint) -> bool:
+    found, spectrum = now.curvature, now.spectrum
+    if kept.sign == found.sign:
+        return True
+    if spectrum is None or kept.sign is None or found.sign is None or kept.sign * found.sign:
+        return False
+    # A smallest curvature at the edge of its rounding may fall to either side: to 0, or to its own.
+    low, error = spectrum.scaled_smallest, spectrum.error
+    edge = math.isfinite(error) and error / EDGE <= abs(low) <= EDGE * error
+    return bool(edge and (kept.sign or found.sign) == np.sign(low))
+
+
+def _same_flat(kept: Curvature, now: Endpoint) -> bool:
+    found, spectrum = now.curvature, now.spectrum
+    if spectrum is None or not spectrum.exact:
+        return kept.flat == found.flat
+    fewest, most = spectrum.flat_range
+    far = found.flat - spectrum.flat
+    return fewest <= kept.flat - far <= most
 
 
 def _near(a: float, b: float, slack: float) -> bool:

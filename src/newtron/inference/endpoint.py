@@ -6,6 +6,7 @@ out when somebody first asks, and only that is saved with a model.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,6 +51,7 @@ class Curvature:
     directions rounding hides it.
     loss_gap_bound: the objective here is proved to be at most this much above its minimum; no_bound says why
     there is none.
+    of: the fingerprint of the parameters and penalties whose end this is; empty where it is not known.
     """
 
     method: str = "none"
@@ -60,6 +62,14 @@ class Curvature:
     loss_gap_bound: float = float("nan")
     no_bound: str = NO_CURVATURE
     flat: int = 0
+    of: str = ""
+
+
+def fingerprint(params: Array, alpha: Array) -> str:
+    """Of parameters and the penalty on each, to the last bit: what derivatives cannot tell, a coefficient of 1e-17 that
+    is another, is told by this."""
+    held = np.concatenate([params, alpha]).astype("<f8", copy=False)
+    return hashlib.sha256(held.tobytes()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Endpoint:
 
     penalty: (P,) the curvature that the penalty adds to each parameter. unseen: (q,) the inputs of the output layer
     for which a common shift of all classes changes nothing. concordance: of a convex loss (`Loss.self_concordance`),
-    None where the objective is not convex. kinked: a unit has its kink within rounding of a row.
+    None where the objective is not convex. kinked: a unit has its kink within rounding of a row. of: see `Curvature`.
     """
 
     value: float
@@ -86,6 +96,7 @@ class Endpoint:
     concordance: float | None
     kinked: bool
     epsilon: float
+    of: str
 
     @cached_property
     def spectrum(self) -> Spectrum | None:
@@ -100,13 +111,14 @@ class Endpoint:
         bound, reason = self._bound()
         s = self.spectrum
         if s is None:
-            return Curvature(loss_gap_bound=bound, no_bound=reason)
+            return Curvature(loss_gap_bound=bound, no_bound=reason, of=self.of)
         sign, flat = s.sign, s.flat
         if self.concordance is None and s.far:
             # Curvature so weak that the gradient which is left leads far away along it proves no minimum here.
             sign, flat = 0, flat + s.far
         method = "exact" if s.exact else "lanczos" if np.isfinite(s.largest) else "none"
-        return Curvature(method, None if self.kinked else sign, s.smallest, s.largest, s.decrement, bound, reason, flat)
+        sign = None if self.kinked else sign
+        return Curvature(method, sign, s.smallest, s.largest, s.decrement, bound, reason, flat, self.of)
 
     @property
     def on_plateau(self) -> bool:
@@ -177,6 +189,7 @@ def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool 
             concordance=objective.loss.self_concordance if network.is_linear else None,
             kinked=facts.kinked,
             epsilon=objective.epsilon,
+            of=fingerprint(params, objective.alpha),
         )
     if len(gradient) > _KEPT:
         end.curvature  # noqa: B018  (works it out while the matrix is here)

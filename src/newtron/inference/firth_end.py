@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.inference.endpoint import FREE_WORK, SHARE_OF_TRAINING, Endpoint
+from newtron.inference.endpoint import FREE_WORK, SHARE_OF_TRAINING, Endpoint, fingerprint
 from newtron.inference.firth import FirthObjective
 from newtron.inference.rounding import FUNCTION_ERROR, SECOND_ORDER, Rounding
 from newtron.parallel import one_blas_thread
@@ -76,6 +76,7 @@ def measure_firth(objective: FirthObjective, solution: Solution, n_outputs: int,
             concordance=None,
             kinked=False,
             epsilon=objective.epsilon,
+            of=fingerprint(solution.params, np.zeros(len(solution.params))),
         )
 
 

@@ -19,6 +19,8 @@ Array = NDArray[np.floating]
 # LAPACK's symmetric eigenvalues are off by a modest multiple of P units of roundoff times the norm.
 _LAPACK = 10.0
 LANCZOS_STEPS = 40
+# A curvature within this factor of its rounding may be told as beyond it or not.
+EDGE = 3.0
 # Newton's step in scaled parameters, where 1 moves z by about 1, that leads far away from where it is taken.
 LONG_STEP = 0.1
 
@@ -32,6 +34,8 @@ class Spectrum:
     over the directions whose curvature is beyond rounding, nan where a curvature is negative. scaled_smallest: of the
     Hessian in scaled parameters; less `error`, a bound on its rounding, it is a proven lower bound where the Hessian
     was formed. far: in how many directions of a curvature beyond rounding Newton's step is long (`LONG_STEP`).
+    flat_range: what `flat` may become where rounding falls otherwise. seen: the smallest curvature beyond rounding, in
+    scaled parameters.
     """
 
     smallest: float
@@ -43,6 +47,8 @@ class Spectrum:
     exact: bool
     flat: int = 0
     far: int = 0
+    flat_range: tuple[int, int] = (0, 0)
+    seen: float = float("nan")
 
 
 def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Array | None:
@@ -97,8 +103,9 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     else:
         ends = np.linalg.eigvalsh(hessian)
         smallest, largest = float(ends[0]), float(ends[-1])
-    flat = int(np.sum(np.abs(values) <= error))
-    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far)
+    seen = float(np.min(values[values > error], initial=np.inf))
+    fewest, flat, most = (int(np.sum(np.abs(values) <= share * error)) for share in (1.0 / EDGE, 1.0, EDGE))
+    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far, (fewest, most), seen)
 
 
 def _unknown() -> Spectrum:

@@ -8,7 +8,7 @@ from typing import Any
 from newtron.inference.endpoint import METHODS, Curvature
 from newtron.model_file.fields import a_count, a_text, an_object, float_from_json, float_to_json, one_of, wrong
 
-_FIELDS = ("method", "sign", "smallest", "largest", "decrement", "loss_gap_bound", "no_bound", "flat")
+_FIELDS = ("method", "sign", "smallest", "largest", "decrement", "loss_gap_bound", "no_bound", "flat", "of")
 _LONGEST = 1000
 
 
@@ -24,6 +24,7 @@ def curvature_from_json(value: Any, where: str) -> Curvature | None:
     """None where nothing was kept, as in the files of the first versions."""
     if value is None:
         return None
+    value = {"of": "", **value} if isinstance(value, dict) else value  # earlier files know no fingerprint
     an_object(value, where, _FIELDS)
     sign = value["sign"]
     if sign is not None and (isinstance(sign, bool) or not isinstance(sign, int) or sign not in (-1, 0, 1)):
@@ -40,4 +41,7 @@ def curvature_from_json(value: Any, where: str) -> Curvature | None:
         raise wrong(f"{where}.no_bound", "a sentence where there is no bound, and else empty", reason)
     method = one_of(value["method"], f"{where}.method", METHODS)
     flat = a_count(value["flat"], f"{where}.flat")
-    return Curvature(method=method, sign=sign, no_bound=reason, flat=flat, **numbers)
+    of = a_text(value["of"], f"{where}.of")
+    if len(of) > _LONGEST:
+        raise wrong(f"{where}.of", "a fingerprint", of)
+    return Curvature(method=method, sign=sign, no_bound=reason, flat=flat, of=of, **numbers)
