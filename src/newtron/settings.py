@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import numbers
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
 from newtron.errors import InputError
 
 _SHOWN = 60
+# Writes no more of a long list or text than is shown.
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict = 4, 30, 30, 15
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 2 * _SHOWN
 
 
 def shown(value: Any) -> str:
     """A value as a message shows it: its repr, cut where it is long. Python writes no whole number of more than some
     thousand digits."""
     try:
-        text = repr(value)
+        text = _REPR.repr(value)
     except ValueError:
         return "a number of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

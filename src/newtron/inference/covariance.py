@@ -92,7 +92,8 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
             factors = {c: w * norm[column] / norm[c] for c, w in weights.items() if abs(w) > NO_PART}
             null[list(factors), number] = list(factors.values())
             null[column, number] = -1.0
-            if column < q:  # the same columns are dependent for every output
+            # The same columns are dependent for every output; of an intercept that no row sees nothing is to be said.
+            if column < q - intercept:
                 aliases.append(Alias(column, factors))
         seen = R @ Z if penalised else np.eye(len(kept))
         return Bread(Z, seen, null, tuple(aliases), condition)

@@ -35,6 +35,8 @@ MOST_PARAMETERS, _WORK = 500, 1e8
 # A Cholesky factor has lost the condition times the rounding of its matrix. The rounding to this power is little, 4e-10
 # for float64 and 7e-5 for float32; and this much is too much.
 _LITTLE, _USABLE = 0.6, 1e-3
+# The squares of numbers up to this are finite, and their sums.
+LARGEST = 1e150
 # A penalty that outweighs the rows by this much leaves too few digits of what they say.
 _OUTWEIGHED = 1e3
 # Numbers of B in a block of rows.
@@ -161,7 +163,7 @@ def keep(objective: TrainingObjective, params: Array, value: float, *, asked: bo
     penalty = objective.alpha.reshape(-1, k).T
     with one_blas_thread(), np.errstate(all="ignore"):
         root = _root(objective, params, asked)
-        if root is None or not (np.isfinite(root).all() and np.isfinite(params).all() and np.isfinite(value)):
+        if root is None or not (_usable(root) and np.isfinite(params).all() and np.isfinite(value)):
             return None
         weights = (rows.total_weight, rows.n_rows, rows.whole_weights)
         loss_sum = value * rows.total_weight - 0.5 * float(objective.alpha @ np.square(params))
@@ -171,6 +173,10 @@ def keep(objective: TrainingObjective, params: Array, value: float, *, asked: bo
         about = variance if network.intercept else variance + np.square(mean)
         products = np.array([[max(0.0, 2.0 * loss_sum)]]) if k == 1 else _residual_products(objective, params)
         return Information(root, penalty, *weights, float("nan"), products, about * rows.total_weight)
+
+
+def _usable(root: Array) -> bool:
+    return bool(np.max(np.abs(root), initial=0.0) <= LARGEST)  # False for nan
 
 
 def _root(objective: TrainingObjective, params: Array, asked: bool) -> Array | None:

@@ -20,6 +20,7 @@ from newtron.model_file.fields import DAMAGED, parse_json, wrong
 from newtron.model_file.manifest import array_names, check_format, from_manifest, to_manifest
 from newtron.model_file.separation import separation_to_json
 from newtron.model_file.settings import settings_to_json
+from newtron.model_file.whole import check_predictions
 from newtron.table.schema import Schema
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def _read(file: BinaryIO) -> Bundle:
         _check_schema(schema, estimator)
         if estimator._names() is None:  # files written before models kept what their columns are called
             estimator._rows_names = schema.feature_names
+    check_predictions(estimator)
     return Bundle(estimator, schema, report, manifest["newtron"])
 
 

@@ -22,7 +22,7 @@ from newtron.errors import InputError
 
 MANIFEST = "manifest.json"
 LARGEST_FILE = 1 << 30
-LARGEST_MANIFEST = 1 << 26
+LARGEST_MANIFEST = 1 << 25
 _LARGEST_DIRECTORY = 1 << 22
 _DATE = (1980, 1, 1, 0, 0, 0)
 _END = struct.Struct("<4s4H2LH")
@@ -114,14 +114,14 @@ class Archive:
 
     def expect(self, names: tuple[str, ...]) -> None:
         """The archive must hold these names, each once, and nothing else."""
-        known = set(names)
+        known, held = set(names), set(self.names)
         for name in self.names:
             if name not in known:
                 raise InputError(f"{name[:60]!r} in the archive does not belong in a model file; {_GIVE}.")
-        if len(set(self.names)) != len(self.names):
+        if len(held) != len(self.names):
             raise InputError(f"the archive holds a name twice; {_GIVE}.")
         for name in names:
-            if name not in self.names:
+            if name not in held:
                 raise InputError(f"{name!r} is missing in the archive; {_CUT}.")
 
     @property

@@ -4,29 +4,51 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from newtron.errors import InputError
+from newtron.settings import shown
 
 T = TypeVar("T")
 
 _SHOWN = 60
+# Objects and lists in one another, and all of them: each takes some hundred bytes of memory.
+_DEEPEST, _MOST_CONTAINERS = 40, 1 << 20
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS = bytes(letter for letter in range(256) if letter not in b"[]{}")
 DAMAGED = "the model file is damaged: save the model again"
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def parse_json(raw: bytes) -> Any:
     """JSON in UTF-8 without the literals NaN and Infinity, without a field given twice."""
+    if _too_much(raw) and _too_much(_TEXT.sub(b"", raw)):
+        raise InputError(
+            f"manifest.json has more than {_MOST_CONTAINERS:,} lists and objects, or more than {_DEEPEST} in one "
+            f"another, and that of a model has not; {DAMAGED}."
+        )
     try:
         value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_doubles)
-        # A half of a surrogate pair is valid JSON, but no text that could be printed.
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if rb"\u" in raw:
+            # A half of a surrogate pair is valid JSON, but no text that could be printed.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except InputError:
         raise
     except (ValueError, RecursionError):
         raise InputError(f"manifest.json is not JSON in UTF-8; {DAMAGED}.") from None
     return value
+
+
+def _too_much(raw: bytes) -> bool:
+    """Has a text more brackets, or more in one another, than a manifest? Those within quotes are counted too."""
+    brackets = np.frombuffer(raw.translate(None, _NO_BRACKETS), dtype=np.uint8)
+    opens = (brackets == ord("[")) | (brackets == ord("{"))
+    depth = np.cumsum(np.where(opens, 1, -1), dtype=np.int64).max(initial=0)
+    return bool(np.count_nonzero(opens) > _MOST_CONTAINERS or depth > _DEEPEST)
 
 
 def _no_constant(name: str) -> Any:
@@ -42,9 +64,7 @@ def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def wrong(where: str, expected: str, value: Any) -> InputError:
     """The error of a field that is not what it must be."""
-    shown = repr(value)
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
-    return InputError(f"{where} must be {expected}, but it is {shown}; {DAMAGED}.")
+    return InputError(f"{where} must be {expected}, but it is {shown(value)}; {DAMAGED}.")
 
 
 def an_object(value: Any, where: str, names: tuple[str, ...]) -> dict[str, Any]:

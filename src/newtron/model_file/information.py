@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from newtron.errors import InputError
-from newtron.inference.information import Information
+from newtron.inference.information import LARGEST, Information
 from newtron.model_file.archive import Vector
 from newtron.model_file.fields import (
     DAMAGED,
@@ -70,8 +70,12 @@ def information_from_json(
     m = q if regression else max(1, k - 1) * q
     if m * (m + 1) // 2 > capacity:
         raise wrong(where, "a triangle of as many numbers as are stored", m)
+    name = _name(number, "root")
+    triangle = _finite(read, name, m * (m + 1) // 2)
+    if np.abs(triangle).max(initial=0.0) > LARGEST:
+        raise InputError(f"{name} holds numbers too large to be squared; {DAMAGED}.")
     root = np.zeros((m, m))
-    root[np.triu_indices(m)] = _finite(read, _name(number, "root"), m * (m + 1) // 2)
+    root[np.triu_indices(m)] = triangle
     ends = np.cumsum([k * q, k * k * regression, k * regression])
     name = _name(number, "moments")
     penalty, products, squares = np.split(_finite(read, name, int(ends[-1])), ends[:2])

@@ -51,6 +51,7 @@ from newtron.model_file.settings import (
     solver_from_json,
     solver_to_json,
 )
+from newtron.model_file.whole import check_shares
 from newtron.network import Network
 from newtron.solvers import Solution, Status, TraceRow
 
@@ -93,6 +94,9 @@ _SOLUTION = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "ch
 _TRACE = ("iteration", "value", "gradient_norm", "decrement", "step_size")
 _SCALING = ("x_center", "x_scale", "y_center", "y_scale")
 _BENDS = ("center", "scale", "mean", "spread")
+
+# Of more members a prediction would take minutes.
+MOST_MEMBERS = 10_000
 
 Read = Callable[[str, int], Vector]
 
@@ -199,6 +203,8 @@ def _bend_name(part: str) -> str:
 def array_names(manifest: dict[str, Any]) -> tuple[str, ...]:
     """Every array that an archive with this manifest holds."""
     members = a_list(manifest["members"], "members", lambda member, _: member)
+    if len(members) > MOST_MEMBERS:
+        raise wrong("members", f"a list of at most {MOST_MEMBERS:,}", len(members))
     features = an_object(manifest["features"], "features", _FEATURES)
     bends = () if features["bent"] is None else tuple(map(_bend_name, _BENDS))
     parts = ("params", "gradient", "trace") if manifest["version"] == 1 else ("params", "alpha", "gradient", "trace")
@@ -240,8 +246,9 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     estimator._targets = tuple(a_list(outputs["names"], "outputs.names", a_text))
     n_features = a_count(features["count"], "features.count", 1)
     n_outputs = a_count(outputs["count"], "outputs.count", 1)
-    if n_features > capacity or n_outputs > capacity:
-        raise wrong("features.count" if n_features > capacity else "outputs.count", "as many as stored", n_features)
+    for name, number in (("features.count", n_features), ("outputs.count", n_outputs)):
+        if number > capacity:
+            raise wrong(name, "as many as stored", number)
     _read_classes(estimator, manifest["classes"], n_outputs)
     if not hasattr(estimator, "classes_"):
         estimator._one_column = a_flag(outputs["one_column"], "outputs.one_column")
@@ -265,6 +272,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     perceptron = not hasattr(estimator, "hidden")
     if not members or (perceptron and (len(members) > 1 or members[0].hidden)):
         raise InputError(f"members does not fit a {type(estimator).__name__}; {DAMAGED}.")
+    check_shares([member.share for member in members])
     estimator.members_ = members
     _read_separation(estimator, manifest["separation"], n_features, n_outputs)
     estimator.solution_ = members[best_member(members)].solution

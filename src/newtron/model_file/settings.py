@@ -7,6 +7,7 @@ import math
 import types
 from collections.abc import Callable
 from dataclasses import fields as dataclass_fields
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -129,7 +130,7 @@ def solver_from_json(value: Any, where: str) -> Solver:
     if isinstance(stored, dict):
         stored = {**_LATER.get(kind.name, {}), **stored}
     given = an_object(stored, f"{where}.settings", names)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     settings = {}
     for name in names:
         settings[name] = value_from_json(given[name], f"{where}.settings.{name}")
@@ -139,6 +140,9 @@ def solver_from_json(value: Any, where: str) -> Solver:
         return kind(**settings)
     except InputError as error:
         raise InputError(f"{where}.settings: {error} The model file is damaged.") from None
+
+
+_hints = lru_cache(maxsize=32)(get_type_hints)
 
 
 def _fits(value: Any, hint: Any) -> bool:

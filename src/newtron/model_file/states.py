@@ -16,7 +16,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.errors import InputError
 from newtron.model_file.fields import (
+    DAMAGED,
     a_count,
     a_flag,
     a_list,
@@ -98,9 +100,13 @@ def run_from_json(value: Any, where: str, kind: type[State], n_params: int, numb
     rows = numbers.take(given["trace"], f"{where}.trace")
     if rows.ndim != 2 or rows.shape != (state.iteration + 1, len(_TRACE)):
         raise wrong(f"{where}.trace", "one row for each iteration", list(rows.shape))
+    if not np.array_equal(rows[:, 0], np.arange(len(rows))):
+        raise InputError(f"{where}.trace does not count its iterations; {DAMAGED}.")
     if not isinstance(given["counts"], dict):
         raise wrong(f"{where}.counts", "an object", given["counts"])
     status = given["status"]
+    if status is None:
+        _check_goes_on(state, rows, where)
     return Run(
         state=state,
         trace=[TraceRow(int(row[0]), *row[1:]) for row in rows.tolist()],
@@ -111,6 +117,16 @@ def run_from_json(value: Any, where: str, kind: type[State], n_params: int, numb
         reason=a_text(given["reason"], f"{where}.reason"),
         status=None if status is None else Status[one_of(status, f"{where}.status", tuple(Status.__members__))],
     )
+
+
+def _check_goes_on(state: State, rows: NDArray[Any], where: str) -> None:
+    """Can a run be taken up from here? What ended may have ended where nothing is finite. A solver says "unknown" and
+    "without limit" by plain numbers; its arrays are where it stands."""
+    if not (math.isfinite(state.value) and np.isfinite(rows[:, 1:3]).all()):
+        raise InputError(f"{where} goes on from values that are not finite; {DAMAGED}.")
+    for name in _kept(type(state)):
+        if not all(np.isfinite(array).all() for array in _arrays(getattr(state, name))):
+            raise InputError(f"{where}.state.{name} holds numbers that are not finite; {DAMAGED}.")
 
 
 def _kept(kind: type[State]) -> Iterator[str]:
@@ -139,6 +155,15 @@ def _vectors(value: Any) -> Iterator[NDArray[Any]]:
     elif isinstance(value, tuple) and not any(isinstance(item, np.ndarray) for item in value):
         for item in value:
             yield from (array for array in item if isinstance(array, np.ndarray))
+
+
+def _arrays(value: Any) -> Iterator[Any]:
+    """All arrays in a value."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _arrays(item)
 
 
 def _to_json(value: Any, numbers: Numbers) -> Any:

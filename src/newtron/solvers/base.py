@@ -343,7 +343,7 @@ class _Judge:
         enough *= state.params.size
         if np.isnan(state.decrement):
             return gradient_norm <= tol
-        rests = state.decrement**2 <= enough
+        rests = state.decrement * state.decrement <= enough
         # Without a scale of the objective's own the units of its gradient are unknown.
         return rests if self._objective.scale is None else rests and gradient_norm <= tol
 
@@ -389,6 +389,6 @@ def at_precision(objective: Objective, state: S) -> S:
     """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it."""
     floor = objective.epsilon**0.5
     small = objective.scale is not None and relative_gradient(objective, state.gradient) <= floor
-    spent = 0.5 * state.decrement**2 <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
+    spent = 0.5 * state.decrement * state.decrement <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
     spent = spent or not state.gradient.any()
     return replace(state, status=Status.PRECISION if small or spent else Status.STALLED)

@@ -229,7 +229,7 @@ class _Region:
         length = float(np.linalg.norm(s))
         if length < radius and values[0] < -tiny:
             # The hard case, saddles among it: no gradient along the most negative direction. Go along it.
-            s[0] += np.copysign(np.sqrt(radius**2 - length**2), s[0])
+            s[0] += np.copysign(np.sqrt(radius * radius - length * length), s[0])
         return np.asarray((V @ s) / self._metric)
 
     @staticmethod
@@ -250,7 +250,7 @@ class _Region:
             else:
                 low = shift
             slope = float(np.sum(np.square(s) / (values + shift)))
-            shift += (length / radius - 1.0) * length**2 / slope if slope > 0.0 else high
+            shift += (length / radius - 1.0) * length * length / slope if slope > 0.0 else high
             if not low < shift < high:
                 shift = 0.5 * (low + high)
         return shift

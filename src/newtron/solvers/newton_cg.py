@@ -138,7 +138,7 @@ class NewtonCG(Solver):
         rz = float(residual @ z)
         if rz == 0.0:
             return _Direction(step, residual, True)
-        target = enough**2 * rz
+        target = enough * enough * rz
         direction = -z
         for _ in range(limit):
             product = objective.hvp(state.params, direction)
@@ -172,5 +172,5 @@ def _to_edge(step: Array, direction: Array, inverse: Array, radius: float) -> fl
     """The positive t with ‖step + t direction‖ = radius in the scaled norm."""
     a = float(direction @ (direction / inverse))
     b = float(step @ (direction / inverse))
-    c = float(step @ (step / inverse)) - radius**2
+    c = float(step @ (step / inverse)) - radius * radius
     return float((-b + np.sqrt(max(0.0, b * b - a * c))) / a)
