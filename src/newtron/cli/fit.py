@@ -19,6 +19,7 @@ from newtron.cli.stages import RESCUE_ALPHA, Columns, Trained, check_penalty, re
 from newtron.errors import InputError
 from newtron.model_file import check_writable, save
 from newtron.table import Schema, Table, learn_schema, read_table
+from newtron.table.equal_rows import copies
 from newtron.words import capital, count
 
 
@@ -173,8 +174,11 @@ def _prepare(options: argparse.Namespace) -> Job:
     rows = np.flatnonzero(kept)
     classes = y.astype(np.int64) if whole.target.task == "classification" else None
     share = options.holdout if len(rows) >= FEWEST else 0.0
-    training, held_out = hold_out(len(rows), classes, share, options.seed)
+    alike = copies(whole, table.take(rows)) if share else None
+    training, held_out = hold_out(len(rows), classes, share, options.seed, alike)
     job = Job(options, table, whole, whole, rows, y, training, held_out, whole)
+    if alike is not None:
+        job.notes.append(_on_copies(alike, y))
     if not len(held_out):
         if share < options.holdout:
             job.notes.append(
@@ -195,6 +199,18 @@ def _prepare(options: argparse.Namespace) -> Job:
     )
     job.compared = job.schema
     return job
+
+
+def _on_copies(alike: NDArray[np.int64], y: NDArray[Any]) -> str:
+    sizes = np.bincount(alike)
+    n, whole = len(alike), len(np.unique(np.rec.fromarrays([alike, y])))
+    n_copies = int((sizes[sizes > 1]).sum())
+    also = f"; {n - whole:,} are exact copies of another, target included" if whole < n else ""
+    return (
+        f"{n_copies:,} of {n:,} rows are equal to another in every column that is used{also}. Equal rows are on the "
+        "same side of the split, so that no model is judged on rows that it knows. Where they are copies by mistake, "
+        "take them out."
+    )
 
 
 def _train_all(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:

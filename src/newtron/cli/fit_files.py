@@ -108,6 +108,12 @@ def job_on(rows: TableRows, how: str, options: argparse.Namespace, reporter: Rep
     numbers: Any = (range(rows.n_rows), range(training.n_rows), range(n_out))
     job = Job(options, table, schema, schema, numbers[0], np.empty(0), numbers[1], numbers[2], schema, in_memory=False)
     job.notes.append(f"{how}, and what the columns mean was learnt from all rows, those held out among them.")
+    if training.copies_left_out:
+        job.notes.append(
+            f"{count(training.copies_left_out, 'row')} that are equal to held-out rows in every column were left out "
+            "of training while models were compared, so that none is judged on rows that it knows. Where rows are "
+            "copies by mistake, take them out."
+        )
     if not options.no_report:
         job.notes.append("No report was written: what it shows of single rows needs them in memory.")
     columns = Columns(training, schema.feature_names, schema.target.name)

@@ -161,7 +161,10 @@ class StreamedRows(Rows):
 
     def chosen(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Numbers in the source of n rows at random, in order."""
-        found = drawn(self.n_rows, n, rng)
+        return self.numbers_in_source(drawn(self.n_rows, n, rng))
+
+    def numbers_in_source(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of rows by their numbers among these."""
         before = self._excluded - np.arange(len(self._excluded))  # how many rows that stay precede each excluded one
         return found + np.searchsorted(before, found, side="right")
 

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.parallel import thread_count
+from newtron.rows import Chunk
 from newtron.rows.streamed import Cut, Outlook, Source, StreamedRows
 from newtron.settings import check_number
 from newtron.table.convert import Converted, convert
+from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.files import TableFiles, is_text_file
 from newtron.table.learn_stream import Learnt, learn_stream
 from newtron.table.schema import Column, Schema, Target
@@ -94,26 +96,48 @@ class TableRows(StreamedRows):
     total_rows: int
     # Sentences on how the files were read.
     notes: tuple[str, ...] = ()
+    # Rows that are in no part because they are equal to held-out ones.
+    copies_left_out = 0
 
     def hold_out(self, share: float, seed: int) -> tuple[Self, Array, NDArray[Any]]:
         """The other rows, and X (m, p) and y (m,) of a random share of them, as many as memory holds; y are numbers or
-        positions in the classes."""
+        positions in the classes. Where there are copies of rows, those of the held-out ones are in neither part:
+        `copies_left_out` of the others says how many."""
         most = self.source.memory // (32 * (self.n_features + 1))
         chosen = self.chosen(
             min(most, self.n_rows - 1, max(2, round(share * self.n_rows))), np.random.default_rng(seed)
         )
         X, y = self.gathered(chosen)
-        rest = self.without(chosen)
+        rest, gone = self.without(chosen), [y]
+        if are_copies(X):
+            numbers, codes = rest._equal_to(X)
+            if 0 < len(numbers) < rest.n_rows - 1:
+                rest, gone = rest.without(numbers), [y, codes]
+                rest.copies_left_out = len(numbers)
         if self.schema.target.task == "classification":
             y = y.astype(np.int64)
-            held = np.bincount(y, minlength=len(self.class_counts))
+            held = np.bincount(np.concatenate(gone).astype(np.int64), minlength=len(self.class_counts))
             rest.class_counts = tuple(int(n) for n in np.array(self.class_counts) - held)
         return rest, X, y
+
+    def _equal_to(self, X: Array) -> tuple[NDArray[np.int64], Array]:
+        """Numbers in the source and targets of the rows that are equal to one of X."""
+        found: list[tuple[NDArray[np.int64], Array]] = self.sum(partial(_rows_in, np.unique(row_hashes(X))))
+        return self.numbers_in_source(np.concatenate([n for n, _ in found])), np.concatenate([y for _, y in found])
 
     def some_targets(self, n: int) -> NDArray[Any]:
         """Targets of n rows or fewer: numbers, or positions in the classes."""
         _, y = self.gathered(self.chosen(min(n, self.n_rows), np.random.default_rng(0)))
         return y.astype(np.int64) if self.schema.target.task == "classification" else y
+
+
+def _rows_in(hashes: NDArray[np.uint64], chunk: Chunk) -> list[tuple[NDArray[np.int64], Array]]:
+    """Numbers and targets, as positions where they are classes, of the rows with these hashes."""
+    own = row_hashes(chunk.X)
+    places = np.searchsorted(hashes, own).clip(max=len(hashes) - 1)
+    which = np.flatnonzero(hashes[places] == own)
+    y = chunk.y[which]
+    return [(chunk.rows.start + which, y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1))]
 
 
 class FileRows(TableRows):

@@ -1,0 +1,74 @@
+"""Rows that are equal in every column that a model reads: a model judged on copies of rows that it was trained on is
+judged by its memory.
+
+Rows are compared by 64-bit hashes of their numbers, in one pass. Where columns have few values, equal rows are
+expected and no copies: independent rows fall together as often as the columns' values do by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.table.schema import Schema
+from newtron.table.table import Table
+
+Array = NDArray[np.floating]
+
+_NUMBERS = 2**22  # of a block that is looked at
+# With so many different rows, some can be held out together whatever they are; with fewer, only rows that are equal
+# this many times as often as chance has it are copies.
+_MANY, _TIMES = 100, 10.0
+
+
+def row_hashes(X: Array) -> NDArray[np.uint64]:
+    """(n,) of the rows of X (n, p): equal for equal rows, and else different but for one pair in 2^64."""
+    n, p = X.shape
+    found = np.zeros(n, dtype=np.uint64)
+    factors = np.random.default_rng(0).integers(2**63, size=p, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    step = max(1, _NUMBERS // max(1, p))
+    for start in range(0, n, step):
+        # Adding 0 makes -0 the same as 0. Shifts bring the leading digits down, products of 2^64 carry them up again
+        # (Steele, Lea & Flood 2014, the finaliser of SplitMix).
+        bits = (np.ascontiguousarray(X[start : start + step], dtype=np.float64) + 0.0).view(np.uint64)
+        bits ^= bits >> np.uint64(30)
+        bits *= np.uint64(0xBF58476D1CE4E5B9)
+        bits ^= bits >> np.uint64(27)
+        bits *= factors
+        bits ^= bits >> np.uint64(31)
+        found[start : start + step] = bits.sum(axis=1, dtype=np.uint64)
+    return found
+
+
+def copies(schema: Schema, table: Table) -> NDArray[np.int64] | None:
+    """(n,) for each row the number of the group of rows that it is equal to; None where no rows are copies."""
+    n, step = table.n_rows, max(1, _NUMBERS // len(schema.feature_names))
+    blocks = (np.arange(start, min(start + step, n)) for start in range(0, n, step))
+    hashes = np.concatenate([row_hashes(schema.encode(table.take(block)).X) for block in blocks])
+    _, first, groups, sizes = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
+    if len(sizes) == n:
+        return None
+    if len(sizes) < _MANY:
+        spans = np.cumsum([len(column.encoded) for column in schema.columns])[:-1]
+        columns = np.split(schema.encode(table.take(first)).X, spans, axis=1)
+        if not _are_copies(columns, sizes):
+            return None
+    return np.asarray(groups, dtype=np.int64)
+
+
+def are_copies(X: Array) -> bool:
+    """Are there rows in X (n, p), a sample, that are copies of others?"""
+    _, first, sizes = np.unique(row_hashes(X), return_index=True, return_counts=True)
+    return len(sizes) < len(X) and _are_copies(list(X[first].T[:, :, None]), sizes)
+
+
+def _are_copies(columns: Sequence[Array], sizes: NDArray[np.intp]) -> bool:
+    """Are rows equal more often than chance has it? columns: of the different rows; sizes: how often each occurs."""
+    n = float(sizes.sum())
+    by_chance = 0.5 * n * (n - 1.0)
+    for column in columns:
+        _, value = np.unique(row_hashes(column), return_inverse=True)
+        by_chance *= float(np.square(np.bincount(value, weights=sizes) / n).sum())
+    return float((sizes * (sizes - 1.0)).sum()) / 2.0 > _TIMES * by_chance
