@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from newtron.activations import Activation, activation_named
 from newtron.curvature import add_second_order, sandwich
 from newtron.linalg import is_sparse
+from newtron.parallel import cached_property
 
 Array = NDArray[np.floating]
 

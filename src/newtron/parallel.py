@@ -1,5 +1,8 @@
 """Threads over pieces of work, in an order that does not depend on how many threads there are.
 
+A process may be forked while one of its threads computes here (multiprocessing forks, and so do servers of web pages):
+in the child only the thread that forked goes on, and no lock, pool or count may wait for the others.
+
 BLAS is held to one thread while newtron computes: its own threads run over blocks of rows, and two layers of
 threads that fight for the same cores are many times slower than either.
 """
@@ -15,13 +18,34 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from newtron.errors import InputError
 from newtron.settings import is_count
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+if TYPE_CHECKING:
+    from functools import cached_property as cached_property  # (known to type checkers as a property)
+else:
+
+    class cached_property:  # noqa: N801  (used as a decorator, like that of functools)
+        """functools.cached_property without a lock, which Python 3.11 has for all instances of a class together: a
+        child forked while some thread held it would wait for ever, and threads wait for each other."""
+
+        def __init__(self, compute: Callable[[Any], Any]) -> None:
+            self._compute = compute
+            self.__doc__ = compute.__doc__
+
+        def __set_name__(self, owner: type, name: str) -> None:
+            self._name = name
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None:
+                return self
+            # Two threads may compute it at once; both go on with what came first.
+            return vars(instance).setdefault(self._name, self._compute(instance))
 
 
 def thread_count(n_jobs: int | None = None) -> int:
@@ -45,11 +69,6 @@ def thread_count(n_jobs: int | None = None) -> int:
 @lru_cache(maxsize=8)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="newtron")
-
-
-if hasattr(os, "register_at_fork"):
-    # The threads of a pool do not survive a fork; a child must make its own.
-    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def ordered_map(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
@@ -134,24 +153,41 @@ class _BlasThreads:
     """Counts who asks for single-threaded BLAS, so that the last to leave, on whatever thread, restores it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self._inside = 0
+        self._of_thread = threading.local()
         self._before: list[int] = []
 
     def enter(self) -> None:
-        with self._lock:
+        libraries = _blas_libraries()
+        with self.lock:
             if self._inside == 0:
-                self._before = [library.num_threads for library in _blas_libraries()]
-                for library in _blas_libraries():
+                self._before = [library.num_threads for library in libraries]
+                for library in libraries:
                     _set_threads(library, 1)
             self._inside += 1
+            self._of_thread.inside = self._mine + 1
 
     def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                for library, threads in zip(_blas_libraries(), self._before, strict=True):
-                    _set_threads(library, threads)
+        with self.lock:
+            self._of_thread.inside = self._mine - 1
+            self._left_with(self._inside - 1)
+
+    def forked(self) -> None:
+        """In the child of a fork, where no other thread will ever leave."""
+        self.lock = threading.RLock()
+        if self._inside:
+            self._left_with(self._mine)
+
+    @property
+    def _mine(self) -> int:
+        return int(getattr(self._of_thread, "inside", 0))
+
+    def _left_with(self, inside: int) -> None:
+        self._inside = inside
+        if inside == 0:
+            for library, threads in zip(_blas_libraries(), self._before, strict=True):
+                _set_threads(library, threads)
 
 
 @lru_cache(maxsize=1)
@@ -179,3 +215,19 @@ def one_blas_thread() -> Iterator[None]:
         yield
     finally:
         _blas_threads.leave()
+
+
+def _in_child() -> None:
+    global _waiting
+    _waiting = False
+    _pool.cache_clear()  # its threads did not come along
+    _blas_threads.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    # The count is not changed while the process is forked, so that a child finds it and BLAS in agreement.
+    os.register_at_fork(
+        before=lambda: _blas_threads.lock.acquire(),
+        after_in_parent=lambda: _blas_threads.lock.release(),
+        after_in_child=_in_child,
+    )

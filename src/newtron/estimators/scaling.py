@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.linalg import is_sparse
+from newtron.parallel import cached_property
 from newtron.rows import drawn
 
 Array = NDArray[np.floating]

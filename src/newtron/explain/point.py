@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from newtron.losses import Loss, Pointwise
 from newtron.network import LayerValues, Linearization, Network
 from newtron.objective import TrainingObjective
+from newtron.parallel import cached_property
 from newtron.rows import ArrayRows
 from newtron.solvers import Newton, Solver
 

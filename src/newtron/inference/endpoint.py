@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from newtron.inference.rounding import Rounding, rounding_of
 from newtron.inference.spectrum import LANCZOS_STEPS, LONG_STEP, Spectrum, exact_spectrum, lanczos, visible_basis
 from newtron.linalg import squared
 from newtron.objective import TrainingObjective
-from newtron.parallel import one_blas_thread
+from newtron.parallel import cached_property, one_blas_thread
 from newtron.rows import Chunk
 from newtron.solvers import Newton, Solution
 from newtron.solvers.base import relative_gradient

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from newtron.linalg import factorize, is_sparse
 from newtron.losses import Loss
 from newtron.network import Network
 from newtron.objective import TrainingObjective
-from newtron.parallel import one_blas_thread
+from newtron.parallel import cached_property, one_blas_thread
 
 Array = NDArray[np.floating]
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from newtron.network import Network, short_buffer
 from newtron.objective import linear
 from newtron.objective.base import Evaluation, LinePoint, Objective
 from newtron.objective.separation import flees, runs_away
+from newtron.parallel import cached_property
 from newtron.rows import Chunk, Rows
 
 Array = NDArray[np.floating]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from newtron.explain import Scales, Subject, parameter_names
 from newtron.losses import Loss, loss_for
 from newtron.network import Network
 from newtron.objective import TrainingObjective
+from newtron.parallel import cached_property
 from newtron.play.datasets import Data
 from newtron.rows import ArrayRows
 from newtron.settings import check_choice, check_count, check_flag, check_number, shown
