@@ -47,8 +47,13 @@ class Spectrum(NamedTuple):
     def of(cls, matrix: Array) -> Spectrum:
         if matrix.ndim == 1:
             return cls(matrix, None)
-        values, vectors = np.linalg.eigh(matrix)
-        return cls(np.maximum(values[::-1], 0.0), np.ascontiguousarray(vectors[:, ::-1]))
+        largest = float(np.abs(matrix).max(initial=0.0))
+        if not np.isfinite(largest):  # some LAPACKs answer with nan, and some with an error
+            return cls(np.full(len(matrix), np.nan, matrix.dtype), np.full_like(matrix, np.nan))
+        # By a power of 2, which changes no digit: beside numbers near the ends of the range LAPACK may find no end.
+        exponent = int(np.frexp(largest)[1])
+        values, vectors = np.linalg.eigh(np.ldexp(matrix, -exponent))
+        return cls(np.ldexp(np.maximum(values[::-1], 0.0), exponent), np.ascontiguousarray(vectors[:, ::-1]))
 
     @property
     def mean(self) -> float:
