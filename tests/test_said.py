@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from newtron import InputError, PerceptronClassifier, words
+from newtron import InputError, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, Stochastic, words
 from newtron.cli import main
 from newtron.cli.compare import judge, score_numbers
 from newtron.cli.prediction_plots import _drawn, numbers
@@ -322,3 +324,54 @@ def test_markup_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("d.csv").write_text(text)
     _, err = said(capsys, "fit", "d.csv", "--target", "y", code=2)
     assert "this is JSON" in err or "this is HTML or XML" in err
+
+
+# --- notes, notebooks and progress ---
+
+
+def test_a_folder_is_not_called_large_and_a_memory_is_judged_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    Path("visits").mkdir()
+    for part in range(2):
+        x = rng.normal(size=200)
+        table = pa.table({"x": x, "y": 2.0 * x + rng.normal(size=200)})
+        pq.write_table(table, f"visits/{part}.parquet")
+    fit = ("fit", "visits", "--target", "y", "--model", "perceptron")
+    out, _ = said(capsys, *fit, "--memory", "500MB")
+    assert "The files of a folder or a pattern are read in pieces for every pass, however small they are" in out
+    assert "take more than" not in out
+    _, err = said(capsys, *fit, "--memory", "5MB", code=2)
+    assert err == "newtron: --memory 5MB: reading files in pieces takes more; give at least 32MB."
+
+
+def test_separation_reads_as_a_sentence_and_is_told_once_in_a_notebook() -> None:
+    X = pd.DataFrame({"dose": np.arange(20.0), "total is missing": np.arange(20.0) % 3})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = PerceptronClassifier().fit(X, np.arange(20) > 9)
+    found = repr(model.separation_)
+    assert found.startswith("<Separation 'complete': The classes are completely separated: the column dose tells")
+    assert "array(" not in found
+    told = account(model)
+    assert told.count("completely separated") == 1
+    assert "Without finite estimates there are no standard errors." in told
+
+
+def test_verbose_says_which_penalty(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    y = X[:, 0] + rng.normal(size=40)
+    PerceptronRegressor(alpha="evidence", standardize=True, verbose=1).fit(X, y)
+    searched = capsys.readouterr().out.splitlines()
+    assert all(re.match(r"penalty \S+  iteration +1  objective", line) for line in searched)
+    assert len({line.split()[1] for line in searched}) > 1
+    NetworkRegressor(hidden=(2,), n_starts=2, alpha=0.5, verbose=1).fit(X, y)
+    assert re.match(r"member [12]/2  penalty 0.5  iteration", capsys.readouterr().out)
+
+
+def test_an_early_stop_speaks_of_the_training_rows() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    model = PerceptronRegressor(solver=Stochastic(patience=1), max_iter=400).fit(X, rng.normal(size=400))
+    assert "held-out" not in model.solution_.sentence
+    assert "inner split of the training rows" in model.solution_.sentence

@@ -27,7 +27,7 @@ from newtron.cli.stages import ENDS, Trained, ending
 from newtron.errors import InputError
 from newtron.estimators.training import best_member
 from newtron.model_file import Bundle, check_writable, write_whole
-from newtron.words import clean, command, count, in_html, label, number, percent
+from newtron.words import capital, clean, command, count, in_html, label, number, percent
 
 if TYPE_CHECKING:
     from newtron.cli.fit import Job
@@ -112,7 +112,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | N
     head = "".join(f"<th>{in_html(cell)}</th>" if cell else "<td></td>" for cell in header)
     lines = []
     for position, row in enumerate(rows):
-        kept = ' class="kept"' if position == strong else ""
+        # The model that is kept, or the class whose coefficients follow.
+        stands_out = position == strong or (len(row) > 1 and not any(row[1:]))
+        kept = ' class="kept"' if stands_out else ""
         lines.append(f"<tr{kept}>{''.join(f'<td>{in_html(cell)}</td>' for cell in row)}</tr>")
     scroll = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
     return f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
@@ -198,7 +200,7 @@ def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
         table = np.zeros((len(names), len(names)), dtype=int)
         np.add.at(table, (codes, p.argmax(axis=1)), 1)
         rows = [[name, *map(str, line)] for name, line in zip(names, table.tolist(), strict=True)]
-        found = "<p>What came (lines) and what was predicted (columns):</p>" + _table(["", *names], rows)
+        found = "<p>Classes that came (rows) and that were predicted (columns):</p>" + _table(["", *names], rows)
     hit, sure = (codes == 1, p[:, 1]) if len(names) == 2 else (p.argmax(axis=1) == codes, p.max(axis=1))
     what = f"probability of {names[1]}" if len(names) == 2 else "probability of the most probable class"
     figures = [reliability(sure, hit, what)]
@@ -220,7 +222,7 @@ def _model(job: Job) -> str:
     if job.final.name == "perceptron":
         before, header, rows, after = coefficient_table(Bundle(estimator, job.schema))
         more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
-        first = _paragraphs([_UNITS, *before])
+        first = _paragraphs([_UNITS, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
         return first + _table(header, rows[:_TERMS]) + _paragraphs([*more, *after])
     rows = [
         [
