@@ -164,13 +164,15 @@ _SINGULAR = 1e13
 
 
 def newton_decrement(H: Array, gradient: Array) -> float:
-    """sqrt(g'H^-1 g); nan where H is indefinite. A singular H gets a tiny ridge: directions in which nothing happens
-    (the common shift of all classes, the intercept of a unit that the penalty switched off) have no gradient and
-    so no part in it."""
+    """sqrt(g'H^-1 g); nan where H is indefinite, inf where the gradient has a part without any curvature. A singular H
+    gets a tiny ridge, in each parameter's own units: directions in which nothing happens (the common shift of all
+    classes, the intercept of a unit that the penalty switched off) have no gradient and so no part in it."""
     factor = factorize(H)
     if factor is None or factor.condition > _SINGULAR:
-        diagonal = np.maximum(np.diagonal(H), 0.0)
-        factor = factorize(H, 1e-10 * diagonal + 1e-12 * diagonal.max(initial=0.0))
+        flat = np.diagonal(H) == 0.0
+        if gradient[flat].any():
+            return float("inf")
+        factor = factorize(H, 1e-10 * np.diagonal(H) + flat)
     if factor is None:
         return float("nan")
     return float(max(0.0, float(gradient @ factor.solve(gradient))) ** 0.5)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import newton_decrement
 from newtron.objective import Objective
 from newtron.parallel import one_blas_thread
 from newtron.settings import check_count, check_number
@@ -130,6 +131,9 @@ class Solver(ABC):
     name: ClassVar[str]
     state_type: ClassVar[type[State]] = State
     default_max_iter: ClassVar[int] = 1000
+    # Is the decrement of its states that of the objective's own curvature? That of an approximation is no measure of an
+    # end: where it takes the curvature for greater than it is, any gradient looks small.
+    exact_decrement: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, objective: Objective, params: Array) -> State:
@@ -188,10 +192,15 @@ def relative_gradient(objective: Objective, gradient: Array) -> float:
     return float(np.max(np.abs(gradient) / objective.gradient_scale, initial=0.0))
 
 
+def scaled(objective: Objective, step: Array) -> Array:
+    """A step in units of the objective's scale (1 where there is none)."""
+    scale = objective.scale
+    return step if scale is None else step * scale
+
+
 def scaled_length(objective: Objective, step: Array) -> float:
     """Largest change that a step makes to the model, by its scale (1 where there is none)."""
-    scale = objective.scale
-    return float(np.max(np.abs(step if scale is None else step * scale), initial=0.0))
+    return float(np.max(np.abs(scaled(objective, step)), initial=0.0))
 
 
 def minimize(
@@ -263,13 +272,13 @@ class _Course:
         if resume is None:
             self.state = solver.init(objective, np.array(params, dtype=np.float64))
             self.trace = [self._row()]
-            self.judge = _Judge(objective, tol, self.state.value)
+            self.judge = _Judge(objective, tol, self.state.value, solver.exact_decrement)
             self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm)
             return
         self._started -= resume.seconds
         self.state = solver.restored(objective, resume.state)
         self.trace = resume.trace[: resume.rows]
-        self.judge = _Judge(objective, tol, self.trace[0].value, resume.asked, resume.reason)
+        self.judge = _Judge(objective, tol, self.trace[0].value, solver.exact_decrement, resume.asked, resume.reason)
         self.status = resume.status
         # What restoring took is no part of the run.
         objective.counts.clear()
@@ -286,7 +295,8 @@ class _Course:
         moved = self.state.iteration > before.iteration
         if moved:
             self.trace.append(self._row())
-        self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm)
+        gained = before.value - self.state.value if moved else None
+        self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm, gained)
         if self.status is Status.DIVERGED and moved:
             self.state = before
             self.trace.pop()
@@ -313,15 +323,23 @@ class _Judge:
     """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known."""
 
     def __init__(
-        self, objective: Objective, tol: float, first_value: float, asked: bool = False, reason: str = ""
+        self,
+        objective: Objective,
+        tol: float,
+        first_value: float,
+        exact_decrement: bool,
+        asked: bool = False,
+        reason: str = "",
     ) -> None:
         self._objective, self._tol, self._first_value = objective, tol, first_value
+        self._exact_decrement = exact_decrement
         self.asked, self.reason = asked, reason
 
-    def verdict(self, state: State, gradient_norm: float) -> Status | None:
+    def verdict(self, state: State, gradient_norm: float, gained: float | None = None) -> Status | None:
+        """gained: by how much the last step lowered the value; None where there was none."""
         if not (np.isfinite(state.value) and np.isfinite(state.gradient).all()):
             return Status.NOT_FINITE if state.iteration == 0 else Status.DIVERGED
-        ended = Status.CONVERGED if self._rests(state, gradient_norm) else state.status
+        ended = self._ended(state, gradient_norm, gained)
         if ended is None:
             self.reason = self._objective.runs_away(state.value) or ""
         small = gradient_norm <= self._tol or (ended is not None and ended.converged)
@@ -333,7 +351,19 @@ class _Judge:
             self.reason = self._objective.flees(state.params, state.gradient) or ""
         return Status.UNBOUNDED if self.reason else ended
 
-    def _rests(self, state: State, gradient_norm: float) -> bool:
+    def _ended(self, state: State, gradient_norm: float, gained: float | None) -> Status | None:
+        small = gradient_norm <= self._tol
+        if small and (state.status is Status.STALLED or self._rests(state, gained)):
+            return Status.CONVERGED
+        if self._objective.scale is None and self._exact_decrement and state.status is None:
+            # The gradient's units are unknown, and the tolerance may lie below its rounding.
+            expected = 0.5 * state.decrement * state.decrement / state.params.size
+            if expected <= min(self._tol**2, self._objective.epsilon) * abs(state.value):
+                return Status.PRECISION
+        return state.status
+
+    def _rests(self, state: State, gained: float | None) -> bool:
+        """Is there, where the gradient is small, nothing left to be gained?"""
         # The decrement is free of all units. It must be small beside the value that is left, or, where the fit is
         # perfect, beside what there was to begin with, as far as rounding lets it be seen.
         tol = self._tol
@@ -342,10 +372,11 @@ class _Judge:
         # The gradient is that of the worst parameter, the decrement adds up over all of them.
         enough *= state.params.size
         if np.isnan(state.decrement):
-            return gradient_norm <= tol
-        rests = state.decrement * state.decrement <= enough
-        # Without a scale of the objective's own the units of its gradient are unknown.
-        return rests if self._objective.scale is None else rests and gradient_norm <= tol
+            return True
+        if np.isinf(state.decrement):
+            # No minimum by the curvature there, which vanishes at some minima: a step that gains nothing tells.
+            return gained is not None and gained <= enough
+        return state.decrement * state.decrement <= enough
 
 
 def decrement_of(step: Array | None, gradient: Array) -> float:
@@ -377,18 +408,66 @@ def drowned(objective: Objective, state: State, predicted: float) -> bool:
     return predicted <= 10.0 * objective.epsilon * abs(state.value)
 
 
-def is_nearer(objective: Objective, moved: State, before: State) -> bool:
+def is_nearer(objective: Objective, moved: State, before: State, metric: Array | None = None) -> bool:
     """Is a point nearer to the optimum, where values no longer tell? By the decrement, which no change of units
-    touches, or else by the gradient."""
+    touches, or else by the gradient. metric: (P,) the curvature of each parameter, in whose units the gradient is
+    compared where the decrement is not one of the exact curvature."""
+    if metric is not None:
+        return bool(np.sum(np.square(moved.gradient) / metric) < np.sum(np.square(before.gradient) / metric))
     if np.isfinite(moved.decrement) and np.isfinite(before.decrement):
         return moved.decrement < before.decrement
     return relative_gradient(objective, moved.gradient) < relative_gradient(objective, before.gradient)
 
 
-def at_precision(objective: Objective, state: S) -> S:
-    """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it."""
-    floor = objective.epsilon**0.5
-    small = objective.scale is not None and relative_gradient(objective, state.gradient) <= floor
-    spent = 0.5 * state.decrement * state.decrement <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value)
-    spent = spent or not state.gradient.any()
-    return replace(state, status=Status.PRECISION if small or spent else Status.STALLED)
+# Hessians of so many parameters are formed to judge an end. A descent of this share of the value is lost among the
+# rounding of a few operations.
+_MATRIX, _HIDDEN = 1000, 100.0 * float(np.finfo(np.float64).eps)
+
+
+def at_precision(objective: Objective, state: S, *, exact: bool = False) -> S:
+    """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it.
+
+    exact: the state's decrement is that of the objective's own curvature (`Solver.exact_decrement`).
+    """
+    return replace(state, status=Status.PRECISION if _is_spent(objective, state, exact) else Status.STALLED)
+
+
+def _is_spent(objective: Objective, state: State, exact: bool) -> bool:
+    if not state.gradient.any():
+        return True
+    if objective.scale is None:
+        decrement = _decrement_at(objective, state, exact)
+        expected = 0.5 * decrement * decrement
+        return bool(expected <= _HIDDEN * abs(state.value)) or _at_the_floor(objective, state)
+    small = relative_gradient(objective, state.gradient) <= objective.epsilon**0.5
+    # Along columns that nearly depend on each other little gradient is left while a convex value may still fall.
+    if small and (exact or not objective.is_convex or objective.n_params > _MATRIX):
+        return True
+    decrement = _decrement_at(objective, state, exact)
+    expected = 0.5 * decrement * decrement
+    return bool(expected <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value))
+
+
+def _decrement_at(objective: Objective, state: State, exact: bool) -> float:
+    """That of the objective's own curvature; nan where this is indefinite or would be a large matrix."""
+    if exact:
+        return state.decrement
+    hessian = objective.evaluate(state.params, 2).hessian if objective.n_params <= _MATRIX else None
+    return float("nan") if hessian is None else newton_decrement(hessian, state.gradient)
+
+
+# Points beside an end whose gradients are looked at there, and how many times their difference is no more than that.
+_BESIDE, _FLOOR = 3, 10.0
+
+
+def _at_the_floor(objective: Objective, state: State) -> bool:
+    """Is the gradient of an objective without a scale no greater than what a change of the parameters in their last
+    digits makes of it? Then no doubles are nearer to a point where it vanishes."""
+    digit = np.spacing(np.abs(state.params))
+    noise = np.zeros_like(state.gradient)
+    rng = np.random.default_rng(0)
+    for _ in range(_BESIDE):
+        beside = objective.evaluate(state.params + rng.choice([-1.0, 1.0], digit.size) * digit, 1).gradient
+        assert beside is not None
+        noise = np.maximum(noise, np.abs(beside - state.gradient))
+    return bool(np.all(np.abs(state.gradient) <= _FLOOR * noise))

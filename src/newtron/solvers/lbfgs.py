@@ -19,7 +19,7 @@ from newtron.errors import InputError
 from newtron.linalg import Factor, factorize
 from newtron.objective import Objective
 from newtron.settings import check_count, check_number
-from newtron.solvers.base import DERIVED, Solver, State, at_precision, drowned, relative_gradient, scaled_length
+from newtron.solvers.base import DERIVED, Solver, State, at_precision, drowned, relative_gradient, scaled, scaled_length
 from newtron.solvers.line_search import wolfe
 
 Array = NDArray[np.floating]
@@ -38,20 +38,23 @@ _WARM_TOL, _WARM_STEPS = 3e-3, 10
 # cost. Pairs alone are tried first where on the sample they, still learning, left up to twice that: where columns are
 # as good as independent they need fewer passes, and where they are not a few steps show it.
 _NOISE = 4.0
-# Steps without a smaller gradient, once values no longer tell, that are the end.
-_PATIENCE = 3
+# Steps without a smaller gradient, once values no longer tell, that are the end; and so many without either, whatever
+# the model of the curvature expects.
+_PATIENCE, _FROZEN = 3, 10
 
 
 @dataclass(frozen=True)
 class LBFGSState(State):
     """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature, share: of the rows
     that it was made from, seen_at: the parameters where it was made, renewed_at: the decrement then, age: its steps.
-    best_gradient: the smallest yet, since_best: steps since."""
+    best_gradient: the smallest yet, since_best: steps since. frozen: steps since the gradient was smaller or the value
+    fell by more than its rounding."""
 
     pairs: Pairs = ()
     factor: Factor | None = field(default=None, metadata=DERIVED)
     best_gradient: float = float("inf")
     since_best: int = 0
+    frozen: int = 0
     age: int = 0
     share: float = 0.0
     seen_at: Array | None = None
@@ -85,7 +88,7 @@ class LBFGS(Solver):
             if sample is not objective and objective.is_convex:
                 params, pairs, factor = self._warm(sample, params)
             if not pairs:
-                factor, share = factor or _factor(_curvature(sample, params)), self.sample
+                factor, share = factor or _factor(sample, params), self.sample
         found = objective.evaluate(params, 1)
         assert found.gradient is not None
         seen_at = params if share else None
@@ -112,24 +115,25 @@ class LBFGS(Solver):
     def restored(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         if state.seen_at is None:
             return state
-        return replace(state, factor=_factor(_curvature(objective.sampled(state.share), state.seen_at)))
+        return replace(state, factor=_factor(objective.sampled(state.share), state.seen_at))
 
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         slow = not state.decrement <= _RATE**state.age * state.renewed_at
         share = min(1.0, _GROWTH * state.share or self.sample)
         if slow and self._samples(objective) and state.age >= max(_RENEW, share * objective.n_params / _PER_PASS):
-            factor = _factor(_curvature(objective.sampled(share), state.params))
+            factor = _factor(objective.sampled(share), state.params)
             state = replace(state, factor=factor, age=0, share=share, seen_at=state.params, renewed_at=state.decrement)
         direction = -self._times_inverse(objective, state, state.gradient)
         slope = float(direction @ state.gradient)
-        if state.since_best >= _PATIENCE and drowned(objective, state, -0.5 * slope):
+        gone = state.since_best >= _PATIENCE and drowned(objective, state, -0.5 * slope)
+        if gone or state.frozen >= _FROZEN:
             return at_precision(objective, state)
         if not slope < 0.0:
             if not state.pairs:
                 return at_precision(objective, state)
             return self.step(objective, replace(state, pairs=()))
         known = state.factor is not None or bool(state.pairs)
-        first = 1.0 if known else 1.0 / max(1e-300, float(np.linalg.norm(direction)))
+        first = 1.0 if known else 1.0 / max(1e-300, float(np.linalg.norm(scaled(objective, direction))))
         noise = 10.0 * objective.epsilon * abs(state.value)
         found = wolfe(objective.along(state.params, direction), state.value, slope, first, noise)
         if found is None:
@@ -145,14 +149,14 @@ class LBFGS(Solver):
             value, gradient = there.value, there.gradient
         assert gradient is not None
         change = gradient - state.gradient
-        pairs = state.pairs
-        if step @ change > 1e-14 * float(np.linalg.norm(step) * np.linalg.norm(change)):
-            pairs = (*pairs, (step, change))[-self.memory :]
+        pairs = _with_pair(objective, state.pairs, step, change)[-self.memory :]
         norm = relative_gradient(objective, gradient)
+        stays = norm >= state.best_gradient and state.value - value <= noise
         following = replace(
             state,
             best_gradient=min(norm, state.best_gradient),
             since_best=0 if norm < state.best_gradient else state.since_best + 1,
+            frozen=state.frozen + 1 if stays else 0,
             params=params,
             value=value,
             gradient=gradient,
@@ -190,16 +194,22 @@ class LBFGS(Solver):
         return q
 
 
-def _curvature(objective: Objective, params: Array) -> Array:
-    hessian = objective.evaluate(params, 2, gauss_newton=True).hessian
-    assert hessian is not None
-    return hessian
+def _with_pair(objective: Objective, pairs: Pairs, step: Array, change: Array) -> Pairs:
+    """The pairs with one more, where rounding leaves its curvature a sign."""
+    unit = np.ones_like(step) if objective.scale is None else objective.scale
+    if step @ change > 1e-14 * float(np.linalg.norm(step * unit) * np.linalg.norm(change / unit)):
+        return (*pairs, (step, change))
+    return pairs
 
 
-def _factor(curvature: Array) -> Factor | None:
-    """Its factor; directions that a sample does not see get a little curvature instead of none."""
+def _factor(objective: Objective, params: Array) -> Factor | None:
+    """Of the curvature at params. Directions that a sample does not see get a little curvature instead of none, in the
+    units of each column: a share of the largest of all would swamp those of small ones."""
+    curvature = objective.evaluate(params, 2, gauss_newton=True).hessian
+    assert curvature is not None
+    squared = np.square(objective.scale) if objective.scale is not None else np.ones(objective.n_params)
     diagonal = np.diagonal(curvature)
-    return factorize(curvature, 1e-8 * np.maximum(diagonal, 1e-8 * diagonal.max(initial=0.0)))
+    return factorize(curvature, 1e-8 * np.maximum(diagonal, 1e-8 * squared * (diagonal / squared).max(initial=0.0)))
 
 
 class _Followed(NamedTuple):

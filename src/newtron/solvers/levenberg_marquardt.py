@@ -86,6 +86,7 @@ class LevenbergMarquardt(Solver):
     name: ClassVar[str] = "levenberg-marquardt"
     state_type: ClassVar[type[State]] = LevenbergMarquardtState
     default_max_iter: ClassVar[int] = 5000
+    exact_decrement: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.damping is not None:
@@ -128,26 +129,31 @@ class LevenbergMarquardt(Solver):
         assert state.curvature is not None
         assert state.metric is not None
         damping, growth = state.damping, state.growth
+        may_see_exact = self.exact_after is not None and not (state.seen_exact or objective.is_convex)
         for attempt in range(_TRIES):
             factor = factorize(state.curvature, damping * state.metric) if attempt else state.factor
             if factor is not None:
                 step = -factor.solve(state.gradient)
                 predicted = 0.5 * float(step @ (damping * state.metric * step - state.gradient))
                 if not predicted > 0.0:
-                    return at_precision(objective, state)
+                    break
                 trial = state.params + step
                 value = objective.evaluate(trial, 0).value
                 worth = worth_taking(objective, state, predicted, value)
                 if worth is not False:
                     ratio = (state.value - value) / predicted if worth else 1.0
                     moved = self._moved(objective, state, trial, step, damping, ratio)
-                    if worth or is_nearer(objective, moved, state):
+                    if worth or is_nearer(objective, moved, state, state.metric if objective.scale is None else None):
                         return moved
                     if drowned(objective, state, predicted):
-                        return at_precision(objective, state)
-            damping = max(damping, 1e-12) * growth
+                        break
+            damping = max(damping, 1e-12 * _reach(state.curvature, state.metric)) * growth
             growth = min(2.0 * growth, 1e6)
-        return at_precision(objective, state)
+        if may_see_exact:
+            # Where residuals remain, and the more where their derivatives depend on each other, the curvature of
+            # Gauss-Newton is not the objective's.
+            return self.step(objective, _with_exact(objective, state))
+        return at_precision(objective, state, exact=True)
 
     def _moved(
         self,
@@ -169,7 +175,8 @@ class LevenbergMarquardt(Solver):
         fell = found.value <= _FALL * state.best_value
         metric = _metric(objective, found.hessian, state.floor, state.metric)
         # A floor keeps mu from vanishing where it could never grow back in time.
-        damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), 1e-15)
+        least = 1e-15 * _reach(found.hessian, metric)
+        damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), least)
         factor = factorize(found.hessian, damping * metric)
         return replace(
             state,
@@ -199,6 +206,21 @@ class LevenbergMarquardt(Solver):
         return {"status": Status.EARLY_STOPPED, "note": f"It was to take {self.stop_after} steps."}
 
 
+def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+    """The same point, seen with the exact Hessian."""
+    found = objective.evaluate(state.params, 2)
+    assert found.hessian is not None
+    factor = factorize(found.hessian, state.damping * np.asarray(state.metric))
+    return replace(
+        state,
+        curvature=found.hessian,
+        decrement=newton_decrement(found.hessian, state.gradient),
+        factor=factor,
+        exact=True,
+        seen_exact=True,
+    )
+
+
 def _decrement(found: Evaluation, factor: Factor | None) -> float:
     """sqrt(g'H^-1 g), or a lower bound of it that is far from any end."""
     assert found.gradient is not None
@@ -208,6 +230,12 @@ def _decrement(found: Evaluation, factor: Factor | None) -> float:
         if 0.5 * squared > _FAR * abs(found.value):
             return float(squared**0.5)
     return newton_decrement(found.hessian, found.gradient)
+
+
+def _reach(curvature: Array, metric: Array) -> float:
+    """What the largest curvature of a parameter is of its damping for mu = 1: less than 1 where all curvature has
+    fallen below the floor that an earlier one set."""
+    return min(1.0, float(np.max(np.abs(np.diagonal(curvature)) / metric, initial=0.0)))
 
 
 def _metric(objective: Objective, curvature: Array, floor: Array | None, before: Array | None = None) -> Array:

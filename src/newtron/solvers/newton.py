@@ -62,6 +62,7 @@ class Newton(Solver):
     name: ClassVar[str] = "newton"
     state_type: ClassVar[type[State]] = NewtonState
     default_max_iter: ClassVar[int] = 500
+    exact_decrement: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.radius not in (None, np.inf):
@@ -70,11 +71,15 @@ class Newton(Solver):
 
     def init(self, objective: Objective, params: Array) -> NewtonState:
         found = objective.evaluate(params, 2)
+        assert found.gradient is not None
+        assert found.hessian is not None
         radius = self.radius
         if radius is None:
             radius = np.inf if objective.is_linear else 1.0
-        assert found.gradient is not None
-        assert found.hessian is not None
+            if objective.scale is None:
+                # Where only the curvature has units: as long as Newton's step would be if parameters were independent.
+                metric = _metric(objective, found.hessian)
+                radius = max(1.0, float(np.linalg.norm(found.gradient / metric)))
         plain = newton_step(found.hessian, found.gradient)
         return NewtonState(
             params,
@@ -106,7 +111,7 @@ class Newton(Solver):
                 at_end = self._accept(objective, state, params - state.params, found)
                 return replace(at_end, params=params, decrement=0.0, status=Status.PRECISION, note=note)
         elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
-            return at_precision(objective, state)  # the one step is taken; what is left is rounding
+            return at_precision(objective, state, exact=True)  # the one step is taken; what is left is rounding
         if not self.damped:
             return self._undamped(objective, state)
         metric = _metric(objective, state.hessian)
@@ -118,7 +123,7 @@ class Newton(Solver):
             step = plain if direct and plain is not None else region.step(radius)
             predicted = -float(state.gradient @ step + 0.5 * step @ (state.hessian @ step))
             if predicted <= 0.0:
-                return at_precision(objective, state)
+                return at_precision(objective, state, exact=True)
             trial = state.params + step
             # A first trial is nearly always taken: then its derivatives come with its value.
             at_once = (attempt == 0 and state.sure) or objective.is_quadratic
@@ -131,10 +136,10 @@ class Newton(Solver):
                 if worth or is_nearer(objective, moved, state):
                     return moved
                 if drowned(objective, state, predicted):
-                    return at_precision(objective, state)
+                    return at_precision(objective, state, exact=True)
             length = float(np.linalg.norm(step * metric))
             radius = 0.25 * length
-        return at_precision(objective, state)
+        return at_precision(objective, state, exact=True)
 
     def _accept(
         self,

@@ -26,6 +26,7 @@ from newtron.solvers.base import (
     at_precision,
     drowned,
     relative_gradient,
+    scaled,
     scaled_length,
     worth_taking,
 )
@@ -120,7 +121,9 @@ class NewtonCG(Solver):
             diagonal = np.diagonal(curvature)
             # A sample of few rows sees directions without curvature where there is some.
             few = 0.1 / max(1.0, sample.rows_per_parameter)
-            factor = factorize(curvature, np.maximum(few * diagonal, 1e-8 * diagonal.max(initial=0.0)))
+            squared = np.square(objective.scale) if objective.scale is not None else np.ones(objective.n_params)
+            least = 1e-8 * squared * (diagonal / squared).max(initial=0.0)
+            factor = factorize(curvature, np.maximum(few * diagonal, least))
             if factor is not None:
                 return factor.solve
         inverse = np.ones(objective.n_params) if objective.scale is None else 1.0 / np.square(objective.scale)
@@ -165,7 +168,7 @@ class NewtonCG(Solver):
 
 
 def _length(objective: Objective, step: Array) -> float:
-    return float(np.linalg.norm(step if objective.scale is None else step * objective.scale))
+    return float(np.linalg.norm(scaled(objective, step)))
 
 
 def _to_edge(step: Array, direction: Array, inverse: Array, radius: float) -> float:
