@@ -98,6 +98,8 @@ def _same_sign(kept: Curvature, now: Endpoint) -> bool:
     if spectrum is None or kept.sign is None or found.sign is None or kept.sign * found.sign:
         return False
     # A smallest curvature at the edge of its rounding may fall to either side: to 0, or to its own.
+    if now.concordance is None and spectrum.far_range[0] == 0 < spectrum.far_range[1]:
+        return kept.sign in (0, 1) and found.sign in (0, 1)  # a step is long, or is not
     low, error = spectrum.scaled_smallest, spectrum.error
     edge = math.isfinite(error) and error / EDGE <= abs(low) <= EDGE * error
     return bool(edge and (kept.sign or found.sign) == np.sign(low))
@@ -107,9 +109,10 @@ def _same_flat(kept: Curvature, now: Endpoint) -> bool:
     found, spectrum = now.curvature, now.spectrum
     if spectrum is None or not spectrum.exact:
         return kept.flat == found.flat
-    fewest, most = spectrum.flat_range
-    far = found.flat - spectrum.flat
-    return fewest <= kept.flat - far <= most
+    (fewest, most), (shortest, longest) = spectrum.flat_range, spectrum.far_range
+    if now.concordance is not None:
+        return fewest <= kept.flat <= most
+    return fewest + shortest <= kept.flat <= most + longest
 
 
 def _near(a: float, b: float, slack: float) -> bool:

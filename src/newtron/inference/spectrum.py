@@ -34,8 +34,8 @@ class Spectrum:
     over the directions whose curvature is beyond rounding, nan where a curvature is negative. scaled_smallest: of the
     Hessian in scaled parameters; less `error`, a bound on its rounding, it is a proven lower bound where the Hessian
     was formed. far: in how many directions of a curvature beyond rounding Newton's step is long (`LONG_STEP`).
-    flat_range: what `flat` may become where rounding falls otherwise. seen: the smallest curvature beyond rounding, in
-    scaled parameters.
+    flat_range, far_range: what `flat` and `far` may become where rounding falls otherwise. seen: the smallest curvature
+    beyond rounding, in scaled parameters.
     """
 
     smallest: float
@@ -48,6 +48,7 @@ class Spectrum:
     flat: int = 0
     far: int = 0
     flat_range: tuple[int, int] = (0, 0)
+    far_range: tuple[int, int] = (0, 0)
     seen: float = float("nan")
 
 
@@ -90,10 +91,12 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     low, high = float(values[0]), float(values[-1])
     error = rounding + _LAPACK * len(values) * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))
     sign = 0 if abs(low) <= error else int(np.sign(low))
-    decrement, far = float("nan"), 0
+    decrement, far, far_range = float("nan"), 0, (0, 0)
     if sign >= 0:
         kept = values > error
-        far = int(np.sum(np.abs(V.T @ along)[kept] > LONG_STEP * values[kept]))
+        steps = np.abs(V.T @ along)[kept] / values[kept]
+        shortest, far, longest = (int(np.sum(steps > LONG_STEP * share)) for share in (EDGE, 1.0, 1.0 / EDGE))
+        far_range = shortest, longest
         decrement = float(np.linalg.norm((V.T @ along)[kept] / np.sqrt(values[kept])))
     if sign > 0:
         # The inverse in the parameters as they are: its largest eigenvalue keeps its digits whatever the units.
@@ -105,7 +108,7 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
         smallest, largest = float(ends[0]), float(ends[-1])
     seen = float(np.min(values[values > error], initial=np.inf))
     fewest, flat, most = (int(np.sum(np.abs(values) <= share * error)) for share in (1.0 / EDGE, 1.0, EDGE))
-    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far, (fewest, most), seen)
+    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far, (fewest, most), far_range, seen)
 
 
 def _unknown() -> Spectrum:
