@@ -370,6 +370,52 @@ def test_a_worker_dies_in_the_middle_of_a_pass(hosts: Hosts, client: Client, tmp
     assert marker.exists()
 
 
+def test_a_frozen_worker_is_given_up(hosts: Hosts, client: Client, tmp_path: Path, caplog: Any) -> None:
+    frame, target = frame_of("network regressor", 1200)
+    path = written(frame, tmp_path / "d.parquet", 100)
+    expected = estimator("network regressor", max_iter=9).fit_rows(ClusterRows(client, path, target, memory=MEMORY))
+    rows = ClusterRows(client, path, target, memory=MEMORY, patience=0.5)
+    frozen: list[subprocess.Popen[bytes]] = []
+
+    def freeze(progress: Any) -> None:
+        if progress.row.iteration == 3:
+            frozen.append(hosts.alive()[0])
+            frozen[0].send_signal(signal.SIGSTOP)
+
+    started = time.monotonic()
+    try:
+        found = estimator("network regressor", max_iter=9, callback=freeze).fit_rows(rows)
+        assert found.members_[0].params.tobytes() == expected.members_[0].params.tobytes()
+        assert time.monotonic() - started < 40.0
+        assert any("has said nothing for 5 seconds" in record.getMessage() for record in caplog.records)
+        # All of them: a sentence.
+        frozen += hosts.alive()
+        for worker in hosts.alive():
+            worker.send_signal(signal.SIGSTOP)
+        with pytest.raises(ClusterLostError, match="the cluster is lost"):
+            estimator("network regressor", max_iter=9).fit_rows(rows)
+    finally:
+        for worker in frozen:
+            worker.kill()
+            worker.wait(20)
+
+
+def test_a_partition_that_raises_is_named(client: Client) -> None:
+    import dask.dataframe as dd
+
+    def part(number: int) -> pd.DataFrame:
+        if number == 2:
+            raise RuntimeError("the tap\nis dry")
+        return pd.DataFrame({"x": np.arange(50.0) + number, "y": np.arange(50.0)})
+
+    meta = pd.DataFrame({"x": np.zeros(0), "y": np.zeros(0)})
+    for count in (4, 20):  # 20: sums are merged by the workers
+        with pytest.raises(
+            InputError, match="partition 2 of the collection cannot be made: RuntimeError: the tap is dry"
+        ):
+            ClusterRows(client, dd.from_map(part, list(range(count)), meta=meta), "y", memory=MEMORY)
+
+
 def test_without_workers_training_ends_in_a_sentence_and_goes_on_later(
     hosts: Hosts, client: Client, tmp_path: Path
 ) -> None:
@@ -614,7 +660,7 @@ def test_without_dask_a_sentence_names_the_extra(tmp_path: Path) -> None:
     words = [sys.executable, "-c", WITHOUT, "fit", str(path), "--target", "y", "--cluster"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == 'newtron: clusters need Dask: install it by pip install "newtron[dask]".\n'
+    assert done.stderr == 'newtron: clusters need Dask: pip install "dask[array,dataframe]" distributed.\n'
 
 
 def test_the_plan_on_the_page_is_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

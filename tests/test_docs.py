@@ -1,14 +1,18 @@
-"""The documentation is true: its Python runs, and its commands name options that exist."""
+"""The documentation is true: its Python and its commands run, and commands name options that exist."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,14 +71,126 @@ def help_text(*command: str) -> str:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_the_python_of_a_page_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_does_what_it_says(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python and its commands, in their order, in a folder with the examples: as a new user goes through it."""
     page = path.read_text(encoding="utf-8")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks(page, "python"):
-        # Blank lines before the block, so that a traceback names the line of the page.
-        exec(compile("\n" * (block.line - 1) + block.text, str(path), "exec"), namespace)
+    every = [(block.line, language, block) for language in ("python", "console") for block in blocks(page, language)]
+    with Shell(tmp_path) as shell:
+        for line, language, block in sorted(every):
+            if language == "console":
+                for command in typed(block):
+                    shell.run(command)
+            elif "__main__" in block.text:  # a program of its own, as the page says
+                (tmp_path / "program.py").write_text(block.text, encoding="utf-8")
+                shell.run("python program.py")
+            else:
+                # Blank lines before the block, so that a traceback names the line of the page.
+                exec(compile("\n" * (line - 1) + block.text, str(path), "exec"), namespace)
+
+
+def typed(block: Block) -> list[str]:
+    """What is typed at a prompt, command by command."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [command.strip() for line in lines if line.startswith("$ ") for command in line[2:].split("&&")]
+
+
+class Shell:
+    """A terminal in a folder, where `newtron`, `dask` and `python` are those of this interpreter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.started, self.told = folder, list[subprocess.Popen[bytes]](), folder / "scheduler.json"
+        tools = folder / "bin"
+        tools.mkdir()
+        for name, rest in (("newtron", "-m newtron"), ("dask", "-m dask"), ("python", "")):
+            (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {rest} "$@"\n', encoding="utf-8")
+            (tools / name).chmod(0o755)
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+    def __enter__(self) -> Shell:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self.started:
+            server.terminate()
+        for server in self.started:
+            server.wait(30)
+
+    def run(self, command: str) -> None:
+        words = shlex.split(command, comments=True)
+        if words[0] == "cd":  # into the source, with tools that a user need not have
+            assert (ROOT / words[1]).is_dir(), command
+        elif words[0] == "npm":
+            known = json.loads((ROOT / "web" / "package.json").read_text(encoding="utf-8"))["scripts"]
+            assert words[1] == "ci" or words[2] in known, command
+        elif "pip" in words:
+            installed(words)
+        elif words[0].startswith("scripts/"):  # takes an hour, and is of the repository
+            assert os.access(ROOT / words[0], os.X_OK), command
+            text = (ROOT / words[0]).read_text(encoding="utf-8")
+            program = re.search(r"benchmarks/\w+[.]py", text)
+            known = text if program is None else (ROOT / program[0]).read_text(encoding="utf-8")
+            assert all(f'"{word}"' in known for word in words if word.startswith("--")), command
+        elif words[:2] == ["newtron", "play"]:
+            self.play(words)
+        elif words[0] == "dask":
+            self.dask(words)
+        else:
+            words = [self.address() if word == "tcp://first:8786" else word for word in words]
+            words = [word.removeprefix("/shared/") for word in words]
+            done = subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+    def start(self, words: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
+        """A server and what it says."""
+        said = self.folder / f"server{len(self.started)}"
+        with said.open("wb") as log:
+            server = subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+        self.started.append(server)
+        return server, said
+
+    def play(self, words: list[str]) -> None:
+        """Until it says where it is, and Ctrl-C."""
+        server, said = self.start(words if "--no-browser" in words else [*words, "--no-browser"])
+        until = time.monotonic() + 60.0
+        while "http://127.0.0.1" not in said.read_text():
+            assert server.poll() is None, f"{words}: {said.read_text()}"
+            assert time.monotonic() < until, f"{words}: {said.read_text()}"
+            time.sleep(0.05)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) in (0, 130), said.read_text()
+
+    def dask(self, words: list[str]) -> None:
+        """A scheduler and a worker of it, on this machine instead of two."""
+        assert words[1] in ("scheduler", "worker"), words
+        if words[1] == "scheduler":
+            here = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", ":0"]
+            self.start([*words, *here, "--scheduler-file", str(self.told)])
+        else:
+            alone = {"tcp://first:8786": self.address(), "/fast/disk": str(self.folder / "disk"), "16": "1"}
+            self.start([alone.get(word, word) for word in words] + ["--dashboard-address", ":0"])
+
+    def address(self) -> str:
+        until = time.monotonic() + 60.0
+        while not self.told.exists():
+            assert time.monotonic() < until
+            assert self.started[0].poll() is None, "the scheduler has ended"
+            time.sleep(0.05)
+        return str(json.loads(self.told.read_text(encoding="utf-8"))["address"])
+
+
+def installed(words: list[str]) -> None:
+    """From a checkout, with extras that there are."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    what = words[words.index("install") + 1 :]
+    assert what
+    for word in what:
+        found = re.fullmatch(r"[.](\[([a-z,]+)\])?", word)
+        assert found, f"{' '.join(words)}: newtron is installed from its checkout, '.[extra]'"
+        assert {extra for extra in (found[2] or "").split(",") if extra} <= set(extras), words
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -28,7 +28,7 @@ from newtron import (
     PerceptronClassifier,
     PerceptronRegressor,
 )
-from newtron.cli import main
+from newtron.cli import main, progress
 from newtron.errors import InputError
 from newtron.estimators import from_files, scaling
 from newtron.solvers import SOLVERS
@@ -225,6 +225,24 @@ def test_a_model_of_a_file_that_is_loaded_in_python_has_its_names(tmp_path: Path
     command = ["fit", str(tmp_path / "d.parquet"), "--target", "y", "--model", "perceptron", "--output", model]
     assert main([*command, "--no-report", "--quiet"]) == 0
     assert newtron.load(model).summary().terms == ("intercept", "x0", "x1")
+
+
+def test_a_long_pass_says_where_it_is_and_a_resumed_training_that_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_LONG_PASS", 0.0)
+    path = written(everything(900)[["size", "small", "y"]], tmp_path / "folder")
+    run, model = str(tmp_path / "run"), str(tmp_path / "model")
+    command = ["fit", str(path), "--target", "y", "--model", "perceptron", "--output", model, "--checkpoint", run]
+    model_of = PerceptronRegressor(callback=lambda step: True)
+    rest = FileRows(path, "y").hold_out(0.2, 0)[0]
+    model_of.fit_rows(rest, checkpoint=f"{run}.perceptron")
+    assert main([*command, "--threads", "1"]) == 0
+    said = capsys.readouterr().err
+    assert f"perceptron: going on from where {run}.perceptron stands" in said
+    assert re.search(r"^perceptron: a pass over the rows: \d+ of \d+, [\d.]+ s left$", said, re.M)
+    # Passes after the last step, too: between it and the end of the stage.
+    assert re.search(r"perceptron on all rows: a pass .*\n(.*\n)*perceptron on all rows: \d+ iteration", said)
 
 
 def test_the_warning_points_at_the_call(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Displays on matplotlib, in the manner of scikit-learn's: `from_estimator`, then `plot(ax)`, `ax_` and `figure_`.
 
 scikit-learn's own `DecisionBoundaryDisplay` and `CalibrationDisplay` take newtron's estimators as they are. matplotlib
-is imported when something is drawn (extra newtron[plot]). The colours are those of Okabe and Ito, and cividis (Nuñez,
+is imported when something is drawn (extra plot). The colours are those of Okabe and Ito, and cividis (Nuñez,
 Anderton, Renslow 2018): they stay apart for readers who see no difference between red and green, and lines also differ
 in dashes and width.
 """
@@ -36,7 +36,7 @@ def _axes(name: str, ax: Any) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise ImportError(f"{name}.plot needs matplotlib: pip install 'newtron[plot]'.") from None
+        raise ImportError(f"{name}.plot needs matplotlib: pip install matplotlib.") from None
     return pyplot.subplots(layout="constrained")[1] if ax is None else ax
 
 

@@ -100,6 +100,7 @@ def job_on(rows: TableRows, how: str, options: argparse.Namespace, reporter: Rep
 
     schema, task = rows.schema, rows.schema.target.task
     check_penalty(options, task)
+    rows.watch = reporter.passing
     share = options.holdout if rows.n_rows >= FEWEST else 0.0
     training, X, y = rows.hold_out(share, options.seed) if share else (rows, None, None)
     n_out = 0 if y is None else len(y)

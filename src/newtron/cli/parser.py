@@ -176,7 +176,7 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
         const="",
         metavar="ADDRESS",
         help="sum over the rows on the Dask cluster with this scheduler, such as tcp://host:8786, or without an "
-        "address on one that is started on this machine; needs newtron[dask]",
+        "address on one that is started on this machine; needs the extra dask",
     )
     work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from newtron.cli.interrupt import Interrupts
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _PER_SECOND = 8
 _MEMBERS_SHOWN = 10
+# Seconds that a pass over the rows of files must have taken before it is spoken of, and between two lines about it.
+_LONG_PASS = 2.0
 
 
 class Reporter:
@@ -29,6 +32,7 @@ class Reporter:
         self._quiet = quiet
         self._stage = ""
         self._rows: dict[int, Progress] = {}
+        self._pass, self._done, self._began, self._told = "", 0, 0.0, 0.0
         self._console: Any = None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
@@ -51,10 +55,25 @@ class Reporter:
         self._interrupts.check()
         return False
 
+    def passing(self, done: int, total: int) -> None:
+        """Where a pass over the rows of files stands; there are passes after the last step, too."""
+        now = perf_counter()
+        if done <= self._done:
+            self._began = self._told = now
+        self._done = done
+        if now - self._began < _LONG_PASS or done >= total:
+            self._pass = ""
+            return
+        left = seconds((total - done) * (now - self._began) / done)
+        self._pass = f"a pass over the rows: {done:,} of {total:,}, {left} left"
+        if self._console is None and now - self._told >= _LONG_PASS:
+            self._told = now
+            self.say(f"{self._stage}: {self._pass}")
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """While this is open, the rows of this fit are shown."""
-        self._stage, self._rows = name, {}
+        self._stage, self._rows, self._pass, self._done = name, {}, "", 0
         if self._console is None:
             yield
             return
@@ -99,6 +118,7 @@ class Reporter:
         if self._interrupts.asked:
             table.caption = Text("stopping at the next step; Ctrl-C again ends at once", style="yellow")
         else:
-            table.caption = Text("Ctrl-C stops and keeps the best so far", style="dim")
+            where = f"{self._pass}; " if self._pass else ""
+            table.caption = Text(f"{where}Ctrl-C stops and keeps the best so far", style="dim")
         table.caption_justify = "left"
         return table

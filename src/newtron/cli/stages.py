@@ -85,7 +85,10 @@ def train(
     interrupts.keeping = True
     with reporter.stage(stage):
         estimator = _make(name, task, options, reporter, alpha)
-        warned = _fit(estimator, columns, y, _checkpoint(options, stage))
+        checkpoint = _checkpoint(options, stage)
+        if checkpoint is not None and os.path.exists(checkpoint):
+            reporter.say(f"{stage}: going on from where {checkpoint} stands")
+        warned = _fit(estimator, columns, y, checkpoint)
         unbounded = estimator.solution_.status is Status.UNBOUNDED
         if name == "perceptron" and unbounded and alpha is None and not interrupts.asked:
             found = getattr(estimator, "separation_", None)

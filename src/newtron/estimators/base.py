@@ -332,7 +332,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         of up to eight units, eight inputs, and no bent inputs as hidden="auto" has them). Of more than 1,000 rows a
         random sample is taken. Without rows it shows an example, since a fit keeps none.
 
-        Returns an `anywidget.AnyWidget`. Raises ImportError without the extra newtron[notebook], and InputError (a
+        Returns an `anywidget.AnyWidget`. Raises ImportError without the extra notebook (anywidget), and InputError (a
         ValueError) for rows that do not fit, several targets, or more classes than can be drawn.
         """
         from newtron.estimators.playing import play

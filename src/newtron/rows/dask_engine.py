@@ -8,6 +8,7 @@ sums until few are left; the function that they evaluate, the iterate within it,
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
 import platform
 import sys
@@ -29,6 +30,8 @@ from newtron.rows.distributed import ClusterLostError, Engine, Part, Sums, Work,
 # Sums that one task merges, or that are merged here; seconds between two looks at whether anybody is still there, and
 # seconds that a result may take to travel.
 _FAN_IN, _LOOK, _FETCH = 8, 0.5, 60.0
+# Workers say every half second or so that they are there. Seconds of silence, at least, before one is given up.
+_SILENT = 5.0
 # What is sent with every task; anything larger is a task of its own, whose result workers pass to each other.
 _SMALL_BYTES = 2**16
 # Of the memory of the workers, so much may hold rows; of a worker that names no limit, of so many bytes.
@@ -44,7 +47,7 @@ def dask_needed() -> Any:
     try:
         import distributed
     except ImportError:
-        raise InputError('clusters need Dask: install it by pip install "newtron[dask]".') from None
+        raise InputError('clusters need Dask: pip install "dask[array,dataframe]" distributed.') from None
     return distributed
 
 
@@ -63,13 +66,15 @@ class Placed:
 
 
 class DaskEngine(Engine):
-    """client: a `distributed.Client`. patience: seconds to wait for a worker while there is none."""
+    """client: a `distributed.Client`. patience: seconds to wait for a worker while there is none, and for one that says
+    nothing any more."""
 
     def __init__(self, client: Any, patience: float) -> None:
         distributed = dask_needed()
         if not isinstance(client, distributed.Client) or client.asynchronous:
             raise InputError(f"client={client!r} is no synchronous distributed.Client: give one.")
         self.client, self.patience = client, patience
+        self._listened = monotonic()
         with self._told():
             self._check_workers()
 
@@ -101,7 +106,12 @@ class DaskEngine(Engine):
     def _check_workers(self) -> None:
         here = _said(newtron.__version__, platform.python_version())
         self.workers()
-        for address, about in self.client.get_versions(packages=["newtron"])["workers"].items():
+        asked = self.client._get_versions
+        try:
+            versions = self.client.sync(asked, packages=["newtron"], callback_timeout=max(self.patience, _SILENT))
+        except TimeoutError:
+            self._lost(f"not all of its workers answered within {max(self.patience, _SILENT):g} seconds")
+        for address, about in versions["workers"].items():
             there = _said(about["packages"]["newtron"], about["host"]["python"])
             if there != here:
                 raise InputError(
@@ -151,7 +161,8 @@ class DaskEngine(Engine):
         """Parts that are Dask's delayed objects, made where Dask makes them."""
         with self._told():
             futures = self.client.compute(list(lazy))
-            self._await(lambda: self._all_done(futures))
+            with _named(futures):
+                self._await(lambda: self._all_done(futures))
         return Placed(futures, rows, self._where(futures), workers=self.workers())
 
     def broadcast(self, value: Any) -> Any:
@@ -218,7 +229,8 @@ class DaskEngine(Engine):
             tasks = self.client.compute(
                 [looked(payload, None, len(lazy), [number], [part]) for number, part in enumerate(lazy)]
             )
-            return self._merged(tasks)
+            with _named(tasks):
+                return self._merged(tasks)
 
     def _sent(self, work: Work) -> Any:
         import cloudpickle
@@ -268,6 +280,51 @@ class DaskEngine(Engine):
             alone = 0.0 if self._info() else alone + monotonic() - started
             if alone > self.patience:
                 self._lost(f"all workers are gone, and none came back within {self.patience:g} seconds")
+            self._give_up_silent_workers()
+
+    def _give_up_silent_workers(self) -> None:
+        """A worker may be there and yet be frozen, or its machine cut off: its connection is open, and what it was
+        given to do is never done. The scheduler then gives that to others."""
+        longest = max(self.patience, _SILENT)
+        if monotonic() - self._listened < min(longest, _SILENT) / 2.0:
+            return
+        self._listened = monotonic()
+
+        # Within, so that it travels as it is: a scheduler need not have newtron.
+        async def remove(dask_scheduler: Any = None) -> list[str]:
+            from distributed.metrics import time
+
+            now = time()
+            silent = [w.address for w in dask_scheduler.workers.values() if now - w.last_seen > longest]
+            for address in silent:
+                await dask_scheduler.remove_worker(address, stimulus_id=f"newtron-silent-worker-{now}")
+            return silent
+
+        ask = self.client._run_on_scheduler
+        try:
+            silent = self.client.sync(ask, remove, callback_timeout=longest)
+        except TimeoutError:
+            self._lost(f"its scheduler has not answered for {longest:g} seconds")
+        for address in silent:
+            logging.getLogger("newtron").warning(
+                "the worker %s has said nothing for %g seconds: its rows go to the others", address, longest
+            )
+
+
+@contextmanager
+def _named(futures: list[Any]) -> Any:
+    """What a partition of a collection raises, with its number. Futures: one for each partition, in order."""
+    killed = dask_needed().scheduler.KilledWorker
+    try:
+        yield
+    except (InputError, killed):
+        raise
+    except Exception as error:  # how its owner makes a partition may raise anything
+        failed = next((number for number, future in enumerate(futures) if future.status == "error"), None)
+        if failed is None:
+            raise
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"partition {failed} of the collection cannot be made: {told}") from error
 
 
 @contextmanager

@@ -100,6 +100,8 @@ class StreamedRows(Rows):
     dear = True
     place = "in files"  # for sentences
     dtype = np.dtype(np.float64)
+    # Called during a sum with the rows that were summed and the number of all.
+    watch: Callable[[int, int], Any] | None = None
 
     def __init__(
         self,
@@ -128,7 +130,13 @@ class StreamedRows(Rows):
                 return evaluate(self.outlook.chunk(*placed))
 
         with ReadAhead(self._placed(range(len(self.source.sizes)))) as cuts:
-            return reduce(operator.iadd, ordered_map(on_thread, cuts, min(self.threads, in_flight)))
+            return reduce(operator.iadd, ordered_map(on_thread, self._watched(cuts), min(self.threads, in_flight)))
+
+    def _watched(self, cuts: Iterator[tuple[Cut, int]]) -> Iterator[tuple[Cut, int]]:
+        for cut, start in cuts:
+            yield cut, start
+            if self.watch is not None:
+                self.watch(start + len(cut.y), self.n_rows)
 
     def _placed(self, pieces: Sequence[int]) -> Iterator[tuple[Cut, int]]:
         return placed(self.source.read(pieces), self._excluded, 0)

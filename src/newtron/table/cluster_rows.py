@@ -63,7 +63,7 @@ class ClusterRows(DistributedRows, TableRows):
 
     Attributes: schema, class_counts (rows of each class), missing (cells of each column), n_rows, n_features.
 
-    Raises InputError where the extra newtron[dask] is missing, the workers run another newtron, the data cannot be read
+    Raises InputError where the extra dask is missing, the workers run another newtron, the data cannot be read
     or nothing can be learnt from them; and ClusterLostError, which is one, where all workers are gone for too long.
     """
 
