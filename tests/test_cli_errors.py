@@ -216,10 +216,10 @@ def test_settings_that_do_not_fit_the_file(
 def test_the_place_of_the_model_is_checked_before_training(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import newtron.cli.fit as fit
+    from newtron.cli import fit, fit_files
 
     monkeypatch.setattr(fit, "train", lambda *_: pytest.fail("trained for nothing"))
-    monkeypatch.setattr(fit, "read_table", lambda *_, **__: pytest.fail("read for nothing"))
+    monkeypatch.setattr(fit_files, "read_table", lambda *_, **__: pytest.fail("read for nothing"))
     one_sentence(*call("fit", PENGUINS, "--target", "species", "--output", "none/m", capfd=capfd))
 
 

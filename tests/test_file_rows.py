@@ -33,6 +33,7 @@ from newtron.errors import InputError
 from newtron.estimators import from_files, scaling
 from newtron.solvers import SOLVERS
 from newtron.table import convert, files, learn_schema, read_table
+from newtron.table.data_file import at_hand
 from newtron.table.learn_stream import learn_stream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -418,7 +419,7 @@ def test_a_file_that_is_lost_in_the_middle(how: str, solver: str, tmp_path: Path
                 path.write_bytes(b"PAR1" + bytes(status.st_size - 4))
                 os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
-    sentence = {"deleted": "no longer", "replaced": "has changed while", "damaged": "damaged or cut short"}[how]
+    sentence = {"deleted": "no longer", "replaced": "has changed while", "damaged": "has changed while"}[how]
     model = PerceptronRegressor(solver=solver, callback=spoil)
     with pytest.raises(InputError, match=sentence) as caught:
         model.fit_rows(rows)
@@ -567,7 +568,7 @@ def test_text_is_converted_to_the_same_table(name: str, tmp_path: Path, monkeypa
     path = tmp_path / "d.csv"
     path.write_text(TEXTS[name], encoding="utf-8")
     told: list[tuple[int, int]] = []
-    found = convert.convert(str(path), str(tmp_path), progress=lambda *done: told.append(done))
+    found = convert.convert(at_hand(path), str(tmp_path), progress=lambda *done: told.append(done))
     with pa.OSFile(found.path) as file:
         table = pa.ipc.open_file(file).read_all()
     expected = read_table(path).data

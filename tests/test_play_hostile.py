@@ -146,7 +146,7 @@ def test_opened_files_are_given_up_for_later_ones() -> None:
 
 
 def test_opened_files_are_given_up_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_KEPT_BYTES", 40)
+    monkeypatch.setattr(session, "_KEPT_BYTES", 100)
     asking = Session()
     for name in ("a.csv", "b.csv", "c.csv"):
         assert asking.open(name, b"a,y\n1,2\n3,4\n5,7\n")["file"]["name"] == name

@@ -186,11 +186,11 @@ def test_in_one_column_an_empty_line_is_an_empty_cell(tmp_path: Path, content: s
     assert cells(read(tmp_path, content)) == {"x": expected}
     path = tmp_path / "one.csv"
     path.write_text(content)
-    converted, files = opened(path, 10**8, str(tmp_path))
+    files = opened(path, 10**8, str(tmp_path))
     found = [table for _, table in files.tables(range(len(files.pieces)), ["x"], 100)]
     assert [cell for table in found for cell in table.data["x"].to_pylist()] == expected
-    assert converted is not None
-    converted.folder.cleanup()
+    files.release()
+    assert sorted(os.listdir(tmp_path)) == ["one.csv", "t.csv"]
 
 
 def test_utf16_is_decoded_by_its_mark(tmp_path: Path) -> None:

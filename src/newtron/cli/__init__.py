@@ -6,13 +6,16 @@ exit code 2. Heavy packages are imported by the commands, so that help and misty
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from typing import Any, TextIO
 
 from newtron.cli.imports import spare_imports
+from newtron.cli.interrupt import end_when_told
 from newtron.cli.parser import parse
 from newtron.errors import InputError
 
@@ -24,18 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout is None or sys.stderr is None:  # closed by the shell, as in `>&-`
         nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    if arguments is None:  # the command itself, not a program that calls it
+        sys.stdout, sys.stderr = _whole(sys.stdout), _forgiving(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal or file that cannot show ± gets an escape in its place, not a crash.
             stream.reconfigure(errors="backslashreplace")
     try:
-        options = parse(sys.argv[1:] if arguments is None else list(arguments))
+        try:
+            options = parse(sys.argv[1:] if arguments is None else list(arguments))
+        finally:  # the help, if that was asked for
+            _finish(sys.stdout)
         if options.command is None:
             return 0
-        if arguments is None:  # the command itself, not a program that calls it
+        if arguments is None:
             spare_imports()
+            end_when_told()
         code = import_module(f"newtron.cli.{options.command}").run(options)
-        sys.stdout.flush()
+        _finish(sys.stdout)
         return int(code)
     except InputError as error:
         return _stop(str(error), BAD_INPUT)
@@ -50,6 +59,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _abandon_output()
         place = f"{error.filename}: " if error.filename else ""
         return _stop(f"{place}{error.strerror or error}; free space or choose another place.", BAD_INPUT)
+
+
+def _whole(stream: TextIO) -> TextIO:
+    """A stream that writes all that it is given: one without a buffer (PYTHONUNBUFFERED) leaves out, silently, what a
+    full disk does not take."""
+    raw = getattr(stream, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        return stream
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, line_buffering=True)
+
+
+class _Log(io.FileIO):
+    """A log that takes no more loses its lines, not the work that they are about."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+def _forgiving(stream: TextIO) -> TextIO:
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Log(stream.fileno(), "w", closefd=False)), stream.encoding, line_buffering=True
+    )
+
+
+def _finish(stream: TextIO) -> None:
+    """Have all of it written; a disk on the network may say only when a file is closed that it was full."""
+    stream.flush()
+    with suppress(io.UnsupportedOperation, AttributeError):
+        os.close(os.dup(stream.fileno()))
 
 
 def _abandon_output() -> None:

@@ -26,13 +26,13 @@ def run(options: argparse.Namespace) -> int:
     row = _chosen(table, options.row)
     encoded = schema.encode(row)
     for sentence in filled_in(schema, encoded.unseen, encoded.missing):
-        print(f"{clean(options.data)}: {clean(sentence)}", file=sys.stderr)
+        print(f"{clean(table.path)}: {clean(sentence)}", file=sys.stderr)
     derivation = _derive(bundle.estimator, schema, encoded.X, _target(bundle.estimator, schema, row), options)
     if options.json:
         sys.stdout.write(json.dumps(strict(derivation.to_dict()), ensure_ascii=False, allow_nan=False) + "\n")
         return 0
     screen = Screen()
-    screen.heading(f"{options.data}, row {options.row:,} of {count(table.n_rows, 'row')}")
+    screen.heading(f"{table.path}, row {options.row:,} of {count(table.n_rows, 'row')}")
     _print(screen, derivation)
     return 0
 

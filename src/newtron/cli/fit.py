@@ -18,7 +18,8 @@ from newtron.cli.split import FEWEST, hold_out
 from newtron.cli.stages import RESCUE_ALPHA, Columns, Trained, check_penalty, remove_checkpoints, train
 from newtron.errors import InputError
 from newtron.model_file import check_writable, save
-from newtron.table import Schema, Table, learn_schema, read_table
+from newtron.table import Schema, Table, learn_schema
+from newtron.table.data_file import at_hand
 from newtron.table.equal_rows import copies
 from newtron.words import capital, count
 
@@ -157,17 +158,18 @@ def _job(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts
     options.memory = fit_files.memory_of(options.memory)
     if options.cluster is not None:
         return fit_cluster.job_of(options, reporter, interrupts)
-    if fit_files.is_large(options.data, options.memory):
-        return fit_files.job_of(options, reporter, interrupts)
-    job = _prepare(options)
+    source = at_hand(options.data, options.scratch)
+    table = fit_files.table_of(source, options.encoding, options.memory)
+    if table is None:
+        return fit_files.job_of(options, source, reporter, interrupts)
+    job = _prepare(options, table)
     _train_all(job, reporter, interrupts)
     _refit(job, reporter, interrupts)
     return job
 
 
-def _prepare(options: argparse.Namespace) -> Job:
-    """Read, find the rows that have a target, and hold some of them out."""
-    table = read_table(options.data, encoding=options.encoding)
+def _prepare(options: argparse.Namespace, table: Table) -> Job:
+    """Find the rows that have a target, and hold some of them out."""
     whole = learn_schema(table, options.target, task=options.task, ignore=options.ignore)
     check_penalty(options, whole.target.task)
     y, kept = whole.encode_target(table)

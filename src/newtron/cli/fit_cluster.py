@@ -6,7 +6,6 @@ import argparse
 import logging
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from newtron.errors import InputError
 from newtron.parallel import thread_count
 from newtron.rows.dask_engine import dask_needed
 from newtron.rows.distributed import ClusterLostError
+from newtron.scratch import Folder
 from newtron.table.cluster_rows import ClusterRows
 from newtron.words import count
 
@@ -70,14 +70,15 @@ def connected(address: str, threads: int | None, scratch: str | None) -> Iterato
                     "tcp://host:8786."
                 ) from None
         else:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True))
+            held = Folder(scratch)
+            stack.callback(held.cleanup)
             with _inherited_deafness():
                 cluster = distributed.LocalCluster(
                     n_workers=thread_count(threads),
                     threads_per_worker=1,
                     dashboard_address=None,
                     scheduler_kwargs={"dashboard_address": ":0"},  # its port is taken even without a dashboard
-                    local_directory=folder,
+                    local_directory=held.name,
                     silence_logs=logging.CRITICAL,
                 )
             client = distributed.Client(stack.enter_context(cluster), set_as_default=False)

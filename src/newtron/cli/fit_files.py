@@ -17,8 +17,10 @@ from newtron.cli.progress import Reporter
 from newtron.cli.split import FEWEST
 from newtron.cli.stages import RESCUE_ALPHA, Columns, check_penalty, train
 from newtron.errors import InputError
+from newtron.table.data_file import DataFile, TooLargeError, most_text
 from newtron.table.file_rows import LEAST_MEMORY, FileRows, TableRows
 from newtron.table.files import TableFiles, is_streamable, is_text_file
+from newtron.table.read import read_table
 from newtron.table.table import Table
 from newtron.words import count, seconds, size
 
@@ -29,12 +31,32 @@ if TYPE_CHECKING:
 _GUESSED_FROM, _TOLD_EVERY = 100_000, 2.0
 
 
-def is_large(path: str, memory: int) -> bool:
-    """Must this be read in pieces: a folder, a pattern of names, or a file whose cells take more than the memory?"""
-    if not os.path.isfile(path) or not is_streamable(path):
-        return is_streamable(path) or (os.path.isfile(path) and os.path.getsize(path) > memory and is_text_file(path))
+def table_of(source: DataFile, encoding: str, memory: int) -> Table | None:
+    """The table in memory; None where it must be read in pieces: a folder, a pattern of names, or a file whose cells
+    take more than the memory. Some files say how much they hold only when they are unpacked."""
+    text = is_text_file(source)
+    in_pieces = text or is_streamable(source)
+    limit = most_text(source, memory) if text else memory
+    if in_pieces and _is_large(source, limit):
+        return None
     try:
-        return TableFiles(path, memory).cells_size > memory
+        return read_table(source, encoding=encoding, limit=limit)
+    except TooLargeError:
+        if in_pieces:
+            return None
+        raise InputError(
+            f"{source.name}: its content takes more than the memory, and only UTF-8 text, Parquet and Arrow files are "
+            "read in pieces; give more --memory, or convert it."
+        ) from None
+
+
+def _is_large(source: DataFile, limit: float) -> bool:
+    if not os.path.isfile(source.path):
+        return True
+    if not is_streamable(source):
+        return os.path.getsize(source.path) > limit
+    try:
+        return TableFiles(source.path, int(limit)).cells_size > limit
     except InputError:
         return False  # reading it says what is wrong
 
@@ -56,18 +78,18 @@ class FileTable(Table):
         return pa.nulls(self.missing.get(name, 0))
 
 
-def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
+def job_of(options: argparse.Namespace, source: DataFile, reporter: Reporter, interrupts: Interrupts) -> Job:
     """Learn the columns in one pass, hold rows out, train, compare, and train the better model on all rows."""
     if options.report is not None:
         raise InputError(
             "--report: these files are read in pieces, and a report shows single rows of them; give more --memory, or "
             "leave it out."
         )
-    if os.path.isfile(options.data):
+    if os.path.isfile(source.path):
         how = f"The cells take more than {size(options.memory)} (--memory): they were read in pieces for every pass"
     else:
         how = "The files of a folder or a pattern are read in pieces for every pass, however small they are"
-    return job_on(_file_rows(options, reporter), how, options, reporter, interrupts)
+    return job_on(_file_rows(options, source, reporter), how, options, reporter, interrupts)
 
 
 def check_memory(options: argparse.Namespace) -> None:
@@ -78,10 +100,10 @@ def check_memory(options: argparse.Namespace) -> None:
         )
 
 
-def _file_rows(options: argparse.Namespace, reporter: Reporter) -> FileRows:
+def _file_rows(options: argparse.Namespace, source: DataFile, reporter: Reporter) -> FileRows:
     check_memory(options)
     return FileRows(
-        options.data,
+        source,
         options.target,
         task=options.task,
         ignore=options.ignore,

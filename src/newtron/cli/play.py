@@ -60,5 +60,5 @@ def _open(options: argparse.Namespace) -> Session:
     table = read_table(options.data, encoding=options.encoding)
     target = options.target or table.names[-1]
     from_table(table, target, None)  # says at once what is wrong with it
-    session.add(Path(options.data).name, table, target, first=True)
+    session.add(Path(table.path).name, table, target, first=True)
     return session

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.compare import METRICS, Score, score_model
-from newtron.cli.fit_files import is_large, memory_of
+from newtron.cli.fit_files import memory_of, table_of
 from newtron.errors import InputError
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
-from newtron.table import Schema, Table, read_table
+from newtron.table import Schema, Table
 from newtron.table.cells import plain
+from newtron.table.data_file import DataFile, at_hand
 from newtron.table.encode import nothing_known
 from newtron.table.learn import NEVER_THERE
 from newtron.words import clean, count, label, listed, number, percent, tamed
@@ -40,9 +41,10 @@ def run(options: argparse.Namespace) -> int:
             f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
             "p(...) say how sure each prediction is."
         )
-    if is_large(options.data, memory := memory_of(options.memory)):
-        return _in_pieces(options, bundle.estimator, schema, memory)
-    table = read_table(options.data, encoding=options.encoding)
+    source, memory = at_hand(options.data, options.scratch), memory_of(options.memory)
+    table = table_of(source, options.encoding, memory)
+    if table is None:
+        return _in_pieces(options, source, bundle.estimator, schema, memory)
     empty = nothing_known(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
     encoded = schema.encode(known)
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         *_not_used(schema, table),
         *_left_empty(table, np.flatnonzero(empty)),
     ]
-    for sentence in [*table.notes, *(f"{options.data}: {sentence}" for sentence in told)]:
+    for sentence in [*table.notes, *(f"{source.name}: {sentence}" for sentence in told)]:
         print(clean(sentence), file=sys.stderr)
     classes = _written_classes(options, bundle.estimator)
     header, columns = _predictions(bundle.estimator, encoded.X, options.interval, classes)
@@ -69,12 +71,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memory: int) -> int:
+def _in_pieces(options: argparse.Namespace, source: DataFile, estimator: Any, schema: Schema, memory: int) -> int:
     """Predict files larger than memory: each piece is written before the next is read."""
     from newtron.table.file_rows import batch_rows, encode, opened
 
-    converted, files = opened(options.data, memory, options.scratch, options.encoding)
-    for note in converted.notes if converted is not None else ():
+    files = opened(source, memory, options.scratch, options.encoding)
+    for note in files.notes:
         print(clean(note), file=sys.stderr)
     known_names = set(files.schema.names)
     for column in schema.columns:
@@ -93,7 +95,7 @@ def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memo
             _write_csv(file, header if first else [], _with_empty(columns, empty), table.n_rows)
             first, left = False, left + int(empty.sum())
         if left:
-            print(f"{clean(options.data)}: {_nothing(left)}", file=sys.stderr)
+            print(f"{clean(source.name)}: {_nothing(left)}", file=sys.stderr)
 
     if options.output is None:
         sys.stdout.flush()
@@ -101,8 +103,7 @@ def _in_pieces(options: argparse.Namespace, estimator: Any, schema: Schema, memo
         sys.stdout.buffer.flush()
     else:
         write_whole(options.output, write, devices=True)
-    if converted is not None:
-        converted.folder.cleanup()
+    files.release()
     return 0
 
 

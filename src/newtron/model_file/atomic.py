@@ -11,6 +11,7 @@ from time import time
 from typing import BinaryIO
 
 from newtron.errors import InputError
+from newtron.scratch import gone, hold, is_abandoned, present
 
 _PART = ".part"
 
@@ -57,15 +58,34 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         with open(real, "wb") as device:
             write(device)
         return
+    remove_parts(real)
+    _replace(name, real, write)
+    _settle(os.path.dirname(real))
+
+
+# A part that nobody holds and that has not been touched for so many seconds was left by a process that is gone.
+_STALE = 60.0
+
+
+def rewrite(real: str, data: bytes) -> None:
+    """Replace a file by its next version, at any moment whole: for a file that is written over and over. `real` is what
+    `check_writable` returned. A process that is killed leaves the version before, and at most a part beside it."""
+    _replace(real, real, lambda file: file.write(data))
+
+
+def _replace(name: str, real: str, write: Callable[[BinaryIO], object]) -> None:
+    """name: what messages call the file."""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".newtron-", dir=os.path.dirname(real))
+        handle, temporary = tempfile.mkstemp(_PART, os.path.basename(real) + ".", os.path.dirname(real))
     except OSError as error:
         raise _cannot_write(name, error) from None
+    present(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
+            hold(handle)
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(handle)
         os.chmod(temporary, _mode(real))
         os.replace(temporary, real)
     except OSError as error:
@@ -73,42 +93,17 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
     finally:
         with suppress(OSError):
             os.unlink(temporary)  # gone already if all went well
-    _settle(os.path.dirname(real))
-
-
-# A part that has not been touched for so many seconds was left by a process that is gone.
-_STALE = 60.0
-
-
-def rewrite(real: str, data: bytes) -> None:
-    """Replace a file by its next version, at any moment whole: for a file that is written over and over. `real` is what
-    `check_writable` returned. A process that is killed leaves the version before, and at most a part beside it."""
-    try:
-        handle, temporary = tempfile.mkstemp(_PART, os.path.basename(real) + ".", os.path.dirname(real))
-    except OSError as error:
-        raise _cannot_write(real, error) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _mode(real))
-        os.replace(temporary, real)
-    except OSError as error:
-        raise _cannot_write(real, error) from None
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
+        gone(temporary)
 
 
 def remove_parts(real: str) -> None:
-    """Delete what processes that were killed in the middle of `rewrite` have left."""
+    """Delete what processes that were killed while they wrote this file have left."""
     name = os.path.basename(real) + "."
     with suppress(OSError), os.scandir(os.path.dirname(real)) as entries:
         for entry in entries:
             if entry.name.startswith(name) and entry.name.endswith(_PART):
                 with suppress(OSError):
-                    if entry.stat().st_mtime < time() - _STALE:
+                    if entry.stat().st_mtime < time() - _STALE and is_abandoned(entry.path):
                         os.unlink(entry.path)
 
 

@@ -9,13 +9,10 @@ from __future__ import annotations
 import json
 import math
 import sys
-import tempfile
 import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,22 +114,21 @@ class Session:
             return _answered(lambda: self._open(name, content))
 
     def _open(self, name: str, content: bytes) -> dict[str, Any]:
-        from newtron.table import read_table
+        from newtron.table.data_file import DataFile
+        from newtron.table.read import read_table
 
         if len(content) > MOST_FILE:
             return {"error": too_large("file", len(content), MOST_FILE)}
         if not content:
             return {"error": f"{name}: the file is empty; choose one with a header and rows."}
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "data"
-            path.write_bytes(content)
-            try:
-                table = read_table(path)
-            except InputError as error:
-                return {"error": str(error).replace(str(path), name)}
-        key = self.add(name, replace(table, path=name))
-        self._opened[key] = len(content)
-        while len(self._opened) > _KEPT_FILES or sum(self._opened.values()) > _KEPT_BYTES:
+        try:
+            # As many bytes at most once it is unpacked.
+            table = read_table(DataFile(name, name, content), limit=MOST_FILE)
+        except InputError as error:
+            return {"error": str(error)}
+        key = self.add(name, table)
+        self._opened[key] = max(len(content), table.data.nbytes)
+        while len(self._opened) > 1 and (len(self._opened) > _KEPT_FILES or sum(self._opened.values()) > _KEPT_BYTES):
             oldest = next(iter(self._opened))
             del self._opened[oldest], self._tables[oldest], self._targets[oldest]
         return {"kind": "open", "file": self.columns(key)}

@@ -18,6 +18,7 @@ from newtron.rows.dask_engine import DaskEngine, Placed
 from newtron.rows.distributed import DistributedRows, FarSource, HeldPart, Part, ReadPart
 from newtron.rows.streamed import Cut
 from newtron.settings import check_number
+from newtron.table.data_file import DataFile
 from newtron.table.file_rows import (
     CHUNK_BYTES,
     CHUNKS,
@@ -143,7 +144,7 @@ class _Files(Part):
 
 def _files(engine: DaskEngine, path: str, target: Any, task: str | None, ignore: list[str], memory: int) -> _Laid:
     path = os.path.abspath(path)  # a worker may run in another folder
-    if is_text_file(path):
+    if is_text_file(DataFile(path, path)):
         raise InputError(f"{path}: a text file cannot be read in parts by a cluster; write it as Parquet.")
     files = TableFiles(path, memory)
     names = tuple(files.schema.names)

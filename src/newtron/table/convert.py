@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import io
 import os
 import re
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -21,8 +19,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from newtron.errors import InputError
+from newtron.scratch import Folder
 from newtron.table.cells import parse_comma_numbers, parse_numbers
-from newtron.table.delimited import empty_lines, name_columns, ragged, skip_preamble
+from newtron.table.data_file import DataFile, told, unchanged, unpacked
+from newtron.table.delimited import empty_lines, name_columns, ragged, skip_preamble, unreadable
 from newtron.table.dialect import Dialect, detect_dialect
 from newtron.table.encoding import to_utf8
 from newtron.table.spelling import Spelling, Spelt, notes_on, with_marked_codes
@@ -34,14 +34,6 @@ _SAMPLE, _BLOCK = 1 << 22, 1 << 22
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 # What the cells of a column have been so far: each kind can become one to its right, and int and comma only text.
 _EMPTY, _INT, _FLOAT, _COMMA, _TEXT = range(5)
-
-
-class Folder:
-    """A folder of its own that is removed with all that is in it: by `cleanup`, or when nobody holds it any more."""
-
-    def __init__(self, parent: str | None) -> None:
-        self.name = tempfile.mkdtemp(prefix=".newtron-", dir=parent)
-        self.cleanup = weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
 
 
 class Converted(NamedTuple):
@@ -62,22 +54,30 @@ class _Head(NamedTuple):
 
 
 def convert(
-    path: str, folder: str | None = None, encoding: str = "utf-8", progress: Callable[[int, int], Any] | None = None
+    source: DataFile,
+    folder: str | None = None,
+    encoding: str = "utf-8",
+    progress: Callable[[int, int], Any] | None = None,
 ) -> Converted:
     """Convert a CSV file or its relatives. folder: where the Arrow file is written for as long as `Converted.folder`
-    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all.
+    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all. Where
+    the source is a copy itself, that is removed.
 
     Raises InputError where the text cannot be read as a table, naming the row, and where the folder is full.
     """
-    head = _head(path, encoding)
+    name = source.name
+    with told(name), source.open() as file:
+        head = _head(name, unpacked(file).read(_SAMPLE), encoding)
     try:
         held = Folder(folder)
     except OSError as error:
         raise InputError(f"{folder}: nothing can be written here ({error.strerror}); choose another folder.") from None
     try:
-        with _told(path, held.name, head.dialect):
+        with told(name), source.open() as file, unchanged(name, file), _told(name, held.name, head.dialect):
             text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
-            kinds, notes = _as_text(path, head, text, progress)
+            kinds, notes = _as_text(name, file, head, text, progress)
+            if source.folder is not None:
+                source.folder.cleanup()
             _as_numbers(text, table, head.names, kinds)
             os.unlink(text)
     except BaseException:
@@ -86,9 +86,7 @@ def convert(
     return Converted(table, held, head.lines, (*head.notes, *notes))
 
 
-def _head(path: str, encoding: str) -> _Head:
-    with _told(path, path), open(path, "rb") as file:
-        raw = file.read(_SAMPLE)
+def _head(path: str, raw: bytes, encoding: str) -> _Head:
     raw = raw[: raw.rfind(b"\n") + 1] or raw
     if encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
         raise InputError(f"{path}: a text file larger than memory is read in UTF-8 only; convert it, with iconv say.")
@@ -98,22 +96,25 @@ def _head(path: str, encoding: str) -> _Head:
     dialect = detect_dialect(text, separator)
     lines = io.TextIOWrapper(io.BytesIO(text), "utf-8", newline="")
     reader = csv.reader(lines, delimiter=dialect.separator, quotechar=dialect.quote, skipinitialspace=True)
-    names, notes = name_columns(path, [cell.strip() for cell in next(reader)])
+    try:
+        names, notes = name_columns(path, [cell.strip() for cell in next(reader)])
+    except csv.Error as error:
+        raise unreadable(path, header_row, str(error), dialect) from None
     return _Head(names, header_row - 1 + reader.line_num, dialect, notes)
 
 
 def _as_text(
-    path: str, head: _Head, to: str, progress: Callable[[int, int], Any] | None
+    path: str, file: BinaryIO, head: _Head, to: str, progress: Callable[[int, int], Any] | None
 ) -> tuple[list[int], list[str]]:
     """All cells as text; returns what kind each column is, and notes."""
     import pyarrow as pa
 
     schema = pa.schema([(name, pa.string()) for name in head.names])
-    kinds, total = [_EMPTY] * len(head.names), os.path.getsize(path)
+    kinds, total = [_EMPTY] * len(head.names), os.fstat(file.fileno()).st_size
     spellings = [Spelling() for _ in head.names]
-    with open(path, "rb") as raw, pa.ipc.new_file(to, schema) as out:
-        text = _Watched(raw, head.dialect)
-        rows = done = 0
+    with pa.ipc.new_file(to, schema) as out:
+        text = _Watched(file, head.dialect)
+        rows = 0
         for batch in _batches(text, head):
             columns = [pa.chunked_array([column]) for column in batch.columns]
             cells = [spelling.cleaned(column) for spelling, column in zip(spellings, columns, strict=True)]
@@ -121,9 +122,7 @@ def _as_text(
             out.write_table(pa.table(cells, schema=schema))
             rows += batch.num_rows
             if progress is not None:
-                # Of a cell Arrow keeps its letters and an offset of 4 bytes, the file its letters and a separator.
-                done += batch.nbytes - 3 * batch.num_rows * batch.num_columns
-                progress(min(done, total - 1), total)
+                progress(min(text.done, total - 1), total)
     if text.marks % 2:
         raise InputError(
             f"{path}: the number of quotation marks {head.dialect.quote} is odd, so one of them never closes; close "
@@ -184,19 +183,20 @@ def _without_end(reader: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 class _Watched:
-    """A file that counts its quotation marks, because one that never closes swallows all that follows, silently; and
-    that marks codes in them."""
+    """The text of a file, unpacked, that counts its quotation marks, because one that never closes swallows all that
+    follows, silently; and that marks codes in them. done: bytes of the file that are read."""
 
     closed = False
 
     def __init__(self, file: BinaryIO, dialect: Dialect) -> None:
-        self._file, self._dialect = file, dialect
+        self._file, self._text, self._dialect = file, unpacked(file), dialect
         self._held = b""
-        self.marks = 0
+        self.marks = self.done = 0
 
     def read(self, size: int = -1) -> bytes:
         """Whole lines, where they are shorter than size."""
-        found = self._file.read(size - len(self._held) if size > 0 else size)
+        found = self._text.read(size - len(self._held) if size > 0 else size)
+        self.done = self._file.tell()
         self.marks += found.count(self._dialect.quote.encode())
         text = self._held + found
         end = text.rfind(b"\n") + 1 if found else 0
@@ -204,7 +204,7 @@ class _Watched:
         return with_marked_codes(text[:end] if end else text, self._dialect)
 
     def close(self) -> None:
-        self._file.close()
+        """Whoever opened the file closes it."""
 
 
 def _kind(before: int, cells: pa.ChunkedArray, spelling: Spelling) -> int:
@@ -241,22 +241,24 @@ def _as_numbers(text: str, to: str, names: list[str], kinds: list[int]) -> None:
 
 
 @contextmanager
-def _told(path: str, folder: str, dialect: Dialect | None = None) -> Iterator[None]:
+def _told(path: str, folder: str, dialect: Dialect) -> Iterator[None]:
     """Whatever reading or writing runs into, as one sentence."""
     import pyarrow as pa
 
     try:
         yield
-    except (InputError, MemoryError):
+    except (InputError, MemoryError, gzip.BadGzipFile):
         raise
     except pa.ArrowInvalid as error:
         found = _RAGGED.search(str(error))
-        if found and dialect is not None:
+        if found:
             raise ragged(path, int(found[1]), int(found[3]), int(found[2]), dialect) from None
-        reason = "a cell is not UTF-8" if "UTF8" in str(error) else "a quotation mark perhaps never closes"
+        reason = "a quotation mark perhaps never closes"
+        if "UTF8" in str(error):
+            reason = "a cell is not UTF-8"
+        elif "straddling" in str(error):
+            reason = f"a row is longer than {_BLOCK / 1e6:.0f} MB, or {reason}"
         raise InputError(f"{path}: the text cannot be read as a table ({reason}); correct it.") from None
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the name and the folder.") from None
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         where = os.path.dirname(folder) or folder

@@ -179,7 +179,7 @@ def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -
                 raise ragged(path, header_row + len(rows), len(row), width, dialect)
             rows.append(row)
     except csv.Error as error:
-        raise _unreadable(path, header_row + len(rows), str(error), dialect) from None
+        raise unreadable(path, header_row + len(rows), str(error), dialect) from None
     columns = [pa.chunked_array([pa.array(cells, pa.string())]) for cells in zip(*rows, strict=True)]
     cells = pa.table(columns, names=[f"f{position}" for position in range(len(columns))])
     return cells, np.array(blank) if len(columns) > 1 else _at_the_end(np.array(blank))
@@ -200,7 +200,7 @@ def _cells(number: int) -> str:
     return f"{'is' if number == 1 else 'are'} {count(number, 'cell')}"
 
 
-def _unreadable(path: str, row: int, reason: str, dialect: Dialect) -> InputError:
+def unreadable(path: str, row: int, reason: str, dialect: Dialect) -> InputError:
     where = f"{path}, row {row}"
     if "field larger" in reason:
         return InputError(f"{where}: a cell is longer than {LONGEST_CELL:,} characters; shorten or delete it.")

@@ -16,7 +16,8 @@ from newtron.parallel import thread_count
 from newtron.rows import Chunk
 from newtron.rows.streamed import Cut, Outlook, Source, StreamedRows
 from newtron.settings import check_number
-from newtron.table.convert import Converted, convert
+from newtron.table.convert import convert
+from newtron.table.data_file import DataFile, at_hand
 from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.files import TableFiles, is_text_file
 from newtron.table.learn_stream import Learnt, learn_stream
@@ -66,18 +67,21 @@ class FileSource(Source):
 
 
 def opened(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | DataFile,
     memory: int,
     folder: str | None = None,
     encoding: str = "utf-8",
     converting: Progress | None = None,
-) -> tuple[Converted | None, TableFiles]:
-    """The files, and what must be kept alive with them: a text file is converted."""
-    name = os.fspath(path)
-    if not is_text_file(name):
-        return None, TableFiles(name, memory)
-    converted = convert(name, folder, encoding, converting)
-    return converted, TableFiles(converted.path, memory, (name, converted.lines))
+) -> TableFiles:
+    """The files, with the copies that they need: a text file is converted, what comes through a pipe is kept."""
+    source = at_hand(path, folder)
+    if not is_text_file(source):
+        held = () if source.folder is None else (source.folder,)
+        return TableFiles(source.path, memory, (source.name, 0) if held else None, held)
+    converted = convert(source, folder, encoding, converting)
+    return TableFiles(
+        converted.path, memory, (source.name, converted.lines), (converted.folder,), notes=converted.notes
+    )
 
 
 class TableRows(StreamedRows):
@@ -161,7 +165,7 @@ class FileRows(TableRows):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | DataFile,
         target: str,
         *,
         task: str | None = None,
@@ -174,18 +178,17 @@ class FileRows(TableRows):
         converting: Progress | None = None,
     ) -> None:
         memory = int(check_number("memory", memory, least=LEAST_MEMORY))
-        self._converted, self.files = opened(path, memory, folder, encoding, converting)
+        self.files = opened(path, memory, folder, encoding, converting)
         ignore = [ignore] if isinstance(ignore, str) else list(ignore)
         try:
             learnt = _learn(self.files, target, task, ignore, memory, progress)
         except BaseException:
-            if self._converted is not None:
-                self._converted.folder.cleanup()
+            self.files.release()
             raise
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
         self.name, self.total_rows = self.files.name, self.files.n_rows
         self.column_names = tuple(self.files.schema.names)
-        self.notes = () if self._converted is None else self._converted.notes
+        self.notes = self.files.notes
         outlook, n_outputs = as_targets(self.schema)
         source = FileSource(self.files, self.schema, learnt.sizes, memory)
         super().__init__(source, outlook, n_outputs, threads=thread_count(n_jobs))

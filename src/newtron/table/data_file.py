@@ -1,0 +1,217 @@
+"""A data file as it is opened: where its bytes are, what messages call it, and a sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shutil
+import stat
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from newtron.errors import InputError
+from newtron.scratch import Folder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STANDARD_INPUT = "-"
+GZIP = b"\x1f\x8b"
+KINDS = "CSV, Parquet or Arrow file"
+_PIECE = 1 << 22
+# What is read into memory at once may take one part of so many of it: turning it into numbers takes up to five times as
+# much as the cells do in the end.
+_SHARE = 6
+_START = 1 << 16
+
+
+class TooLargeError(InputError):
+    """Unpacked, a file is larger than what may be read into memory at once."""
+
+    def __init__(self, name: str, limit: float) -> None:
+        super().__init__(
+            f"{name}: its content takes more than {limit / 1e6:,.0f} MB, too much to be read into memory at once; give "
+            "a file with fewer rows."
+        )
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file, a folder or a pattern of names.
+
+    path: where the bytes are, unless they are `content`. name: what messages call it. folder: holds a copy that is
+    removed with this.
+    """
+
+    path: str
+    name: str
+    content: bytes | None = None
+    folder: Folder | None = None
+
+    def open(self) -> BinaryIO:
+        return open(self.path, "rb") if self.content is None else io.BytesIO(self.content)
+
+    def open_arrow(self) -> pa.NativeFile:
+        """As pyarrow reads it: never as a view of the file itself, which another program may change or cut short."""
+        import pyarrow as pa
+
+        return pa.OSFile(self.path) if self.content is None else pa.BufferReader(self.content)
+
+    def start(self, size: int) -> bytes:
+        """The first bytes, unpacked; nothing where they cannot be read."""
+        try:
+            with self.open() as file:
+                return unpacked(file).read(size)
+        except (OSError, ValueError, EOFError, zlib.error):
+            return b""
+
+    def read(self, limit: float) -> bytes:
+        """All bytes, unpacked. Raises TooLargeError where they are more than `limit`."""
+        with self.open() as file, unchanged(self.name, file):
+            text = unpacked(file)
+            if text is file:
+                if _size(file) > limit:
+                    raise TooLargeError(self.name, limit)
+                return file.read()
+            content = io.BytesIO()
+            while piece := text.read(_PIECE):
+                content.write(piece)
+                if content.tell() > limit:
+                    raise TooLargeError(self.name, limit)
+            return content.getvalue()
+
+
+def unpacked(file: BinaryIO) -> BinaryIO:
+    """The file itself, or what is packed in it by gzip, piece by piece."""
+    start = file.read(len(GZIP))
+    file.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")) if start == GZIP else file
+
+
+def at_hand(path: str | os.PathLike[str] | DataFile, folder: str | None = None) -> DataFile:
+    """The file, as it can be read more than once: what comes through a pipe, or by standard input (-), is copied to a
+    folder of its own for as long as the source is in use. folder: where that is made; None is the system's place for
+    temporary files."""
+    if isinstance(path, DataFile):
+        return path
+    name = os.fspath(path)
+    if name == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise InputError("standard input is closed; give a file, or send one through a pipe.")
+        return _copied(sys.stdin.buffer, "standard input", folder)
+    try:
+        mode = os.stat(name).st_mode
+    except OSError:
+        return DataFile(name, name)  # reading it says what is wrong, and a pattern is no name of a file
+    except ValueError:
+        raise InputError(f"{name!r}: this is not a file name; give the path of a {KINDS}.") from None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return DataFile(name, name)
+    with told(name), open(name, "rb") as file:
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty() or not file.read(1)):
+            raise InputError(f"{name}: this is a device; give the path of a {KINDS}.")
+        return _copied(file, name, folder)
+
+
+def _copied(file: BinaryIO, name: str, folder: str | None) -> DataFile:
+    try:
+        held = Folder(folder)
+        path = os.path.join(held.name, "input")
+        with open(path, "wb") as copy:
+            shutil.copyfileobj(file, copy, _PIECE)
+    except OSError as error:
+        where = folder or "the system's folder for temporary files"
+        raise InputError(
+            f"{name}: what it sends cannot be kept in {where} ({error.strerror or error}); free space there, or name "
+            "another folder with --scratch."
+        ) from None
+    return DataFile(path, name, folder=held)
+
+
+@contextmanager
+def unchanged(name: str, file: BinaryIO) -> Iterator[None]:
+    """Another program must not write what is being read."""
+    try:
+        handle = file.fileno()
+    except io.UnsupportedOperation:  # bytes in memory
+        yield
+        return
+    before = os.fstat(handle)
+    yield
+    after = os.fstat(handle)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise has_changed(name)
+
+
+def has_changed(name: str) -> InputError:
+    return InputError(f"{name}: the file has changed while it was read; begin again.")
+
+
+@contextmanager
+def told(name: str, what: str = "file") -> Iterator[None]:
+    """Whatever reading runs into, as one sentence: what a damaged file makes of a reader is not foreseeable."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{name}: there is no such file, or no longer; check the name and the folder.") from None
+    except IsADirectoryError:
+        raise InputError(f"{name}: this is a folder; give the path of a {KINDS} in it.") from None
+    except PermissionError:
+        if os.path.isdir(name):  # as Windows says it
+            raise InputError(f"{name}: this is a folder; give the path of a {KINDS} in it.") from None
+        raise InputError(f"{name}: there is no permission to read this file; change its access rights.") from None
+    except MemoryError:
+        raise InputError(
+            f"{name}: the {what} takes more memory than there is, or it is damaged; give one with fewer rows, or write "
+            "it again."
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise _damaged(name, "gzip data") from None
+    except OSError as error:
+        if error.errno is None:  # from pyarrow
+            raise _damaged(name, what) from None
+        raise InputError(f"{name}: the file cannot be read ({error.strerror}); check the path.") from None
+    except (pa.ArrowException, ArithmeticError, LookupError, NotImplementedError, struct.error, TypeError, ValueError):
+        raise _damaged(name, what) from None
+
+
+def _damaged(name: str, what: str) -> InputError:
+    return InputError(f"{name}: the {what} is damaged or cut short; write it again.")
+
+
+def most_text(source: DataFile, memory: float) -> float:
+    """Bytes of text whose cells take so much memory, by the beginning of the file: a number takes 8 bytes, however
+    short it is written."""
+    start = source.start(_START)
+    cells = start.count(b"\n") + max(start.count(separator) for separator in (b",", b";", b"\t", b"|", b" "))
+    return memory / max(1.0, 8.0 * cells / max(1, len(start)))
+
+
+def most_at_once() -> float:
+    """Bytes that cells may take that are read into memory at once, by the memory that there is."""
+    found = float(2**34)
+    try:
+        found = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        found = min(found, limit) if limit != resource.RLIM_INFINITY else found
+    except (AttributeError, ImportError, OSError, ValueError):
+        pass  # a system that does not say it
+    return found / _SHARE
+
+
+def _size(file: BinaryIO) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
