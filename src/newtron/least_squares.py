@@ -117,7 +117,7 @@ def _design(chunk: Chunk, intercept: bool) -> Array:
 
 
 def _column_scale(rows: Rows, intercept: bool) -> Array:
-    """One over each column's norm, rounded to a power of two so that scaling is exact."""
+    """One over each column's norm, rounded to a power of two, so that scaling rounds nothing."""
 
     def squares(chunk: Chunk) -> Array:
         A = _design(chunk, intercept)
@@ -131,13 +131,17 @@ def _column_scale(rows: Rows, intercept: bool) -> Array:
 
 
 class _Inverse:
-    """The pseudo-inverse of R, and its numerical rank."""
+    """The inverse of R, and its numerical rank. Where R is singular, R^-1 b is the solution that is shortest in columns
+    of exactly equal norm: norms to the nearest power of two would make it depend on the units of the columns, on the
+    weight that all rows share and on how often they are repeated."""
 
     def __init__(self, R: Array) -> None:
-        U, s, Vt = np.linalg.svd(R)
+        norm = np.linalg.norm(R, axis=0)
+        norm[norm == 0.0] = 1.0
+        U, s, Vt = np.linalg.svd(R / norm)
         self.rank = int(np.sum(s > s[0] * 10 * R.shape[1] * np.finfo(np.float64).eps))
         self._R = R if self.rank == R.shape[1] else None
-        self._U, self._s, self._V = U[:, : self.rank], s[: self.rank, None], Vt[: self.rank].T
+        self._U, self._s, self._V = U[:, : self.rank], s[: self.rank, None], Vt[: self.rank].T / norm[:, None]
 
     def times(self, b: Array) -> Array:
         return self._by_triangle(b, False) if self._R is not None else np.asarray(self._V @ ((self._U.T @ b) / self._s))
