@@ -10,6 +10,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from newtron import InputError, NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
+from newtron.linalg import eigh, eigvalsh, singular_values, svd
 from newtron.solvers import Status
 
 RNG = np.random.default_rng(0)
@@ -209,3 +210,36 @@ def test_networks_of_odd_data(make: Any, case: str) -> None:
     assert "nan" not in str(model.certificate_)
     if model.certificate_.converged:
         assert model.certificate_.verify(A, y)
+
+
+@pytest.mark.parametrize("of", [eigvalsh, singular_values, lambda A: eigh(A)[0], lambda A: svd(A)[1]])
+@pytest.mark.parametrize("size", [1, 2, 5, 30, 60])
+def test_eigenvalues_of_any_numbers(of: Any, size: int) -> None:
+    """LAPACK and NumPy's versions differ in what they do with them: some raise, some hand back nan."""
+    G = RNG.normal(size=(size, 2 * size))
+    G = G @ G.T
+    G /= np.abs(G).max()
+    plain = of(G)
+    for unit in (2.0**-1000, 2.0**1000):
+        np.testing.assert_allclose(of(G * unit), plain * unit, rtol=1e-12)
+    np.testing.assert_allclose(of(G * 2.0**-1060) / 2.0**-1060, plain, atol=1e-3)  # denormal: few digits
+    for bad in (np.nan, np.inf, -np.inf):
+        lost = G.copy()
+        lost[0, -1] = lost[-1, 0] = bad
+        assert np.isnan(of(lost)).all()
+        several = of(np.stack([G, lost])) if of in (eigvalsh, singular_values) else np.stack([plain, of(lost)])
+        np.testing.assert_allclose(several[0], plain, rtol=1e-12)
+        assert np.isnan(several[1]).all()
+    assert np.array_equal(of(np.zeros((size, size))), np.zeros(size))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+@pytest.mark.parametrize("Model", [PerceptronClassifier, PerceptronRegressor])
+def test_training_on_batches_of_numbers_near_the_ends_of_the_range(Model: Any, scale: float) -> None:
+    y = TWO if Model is PerceptronClassifier else NUMBERS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for units in (np.full(3, scale), np.array([scale, 1.0 / scale, 1.0])):
+            model = Model(solver="stochastic", max_iter=20).fit(X * units, y)
+            assert not model.certificate_.converged
+            assert np.isfinite(model.predict(X * units)).all()

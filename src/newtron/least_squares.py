@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import is_sparse, two_product, two_sum
+from newtron.linalg import is_sparse, svd, two_product, two_sum
 from newtron.rows import Chunk, Rows
 
 Array = NDArray[np.floating]
@@ -138,7 +138,7 @@ class _Inverse:
     def __init__(self, R: Array) -> None:
         norm = np.linalg.norm(R, axis=0)
         norm[norm == 0.0] = 1.0
-        U, s, Vt = np.linalg.svd(R / norm)
+        U, s, Vt = svd(R / norm)
         self.rank = int(np.sum(s > s[0] * 10 * R.shape[1] * np.finfo(np.float64).eps))
         self._R = R if self.rank == R.shape[1] else None
         self._U, self._s, self._V = U[:, : self.rank], s[: self.rank, None], Vt[: self.rank].T / norm[:, None]

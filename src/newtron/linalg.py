@@ -186,11 +186,8 @@ def newton_step(H: Array, gradient: Array) -> Array | None:
         return -factor.solve(gradient)
     scale = np.sqrt(np.maximum(np.diagonal(H), 0.0))
     scale[scale == 0.0] = 1.0
-    scaled = H / scale / scale[:, None]
-    if not np.isfinite(scaled).all():
-        return None
-    values, V = np.linalg.eigh(scaled)
-    if values[0] < -1e-10 * values[-1]:
+    values, V = eigh(H / scale / scale[:, None])
+    if not values[0] >= -1e-10 * values[-1]:
         return None
     kept = values > values[-1] / _SINGULAR
     along = V.T @ (gradient / scale)
@@ -198,6 +195,51 @@ def newton_step(H: Array, gradient: Array) -> Array | None:
     if np.linalg.norm(along[~kept]) > 1e-3 * np.linalg.norm(along):
         return None
     return np.asarray(-(V[:, kept] @ (along[kept] / values[kept])) / scale)
+
+
+# --- eigenvalues and singular values of whatever there is ---
+#
+# For inf and nan NumPy raises LinAlgError or hands back nan, as its version and the size of the matrix have it, and
+# numbers near the ends of the range overflow inside LAPACK. So a matrix is brought to size 1 by a power of two, which
+# changes no digit, and one that is not finite has nan for all its values and vectors.
+
+
+def eigh(H: Array) -> tuple[Array, Array]:
+    """Eigenvalues (..., P), ascending, and eigenvectors (..., P, P) of symmetric matrices (..., P, P)."""
+    ordinary, unit = _of_size_one(H)
+    values, V = np.linalg.eigh(ordinary)
+    return values * unit, np.where(np.isnan(unit)[..., None], np.nan, V)
+
+
+def eigvalsh(H: Array) -> Array:
+    """Eigenvalues (..., P), ascending, of symmetric matrices (..., P, P)."""
+    ordinary, unit = _of_size_one(H)
+    return np.asarray(np.linalg.eigvalsh(ordinary) * unit)
+
+
+def svd(A: Array) -> tuple[Array, Array, Array]:
+    """U (m, r), s (r,), descending, and V' (r, n) with A = U diag(s) V', r = min(m, n)."""
+    ordinary, unit = _of_size_one(A)
+    U, s, Vt = np.linalg.svd(ordinary, full_matrices=False)
+    lost = np.isnan(unit)[..., None]
+    return np.where(lost, np.nan, U), s * unit, np.where(lost, np.nan, Vt)
+
+
+def singular_values(A: Array) -> Array:
+    """(r,), descending."""
+    ordinary, unit = _of_size_one(A)
+    return np.asarray(np.linalg.svd(ordinary, compute_uv=False) * unit)
+
+
+def _of_size_one(A: Array) -> tuple[Array, Array]:
+    """Each matrix (..., m, n) over a power of two, and that number (..., 1): nan for one that is not finite, of which
+    zeros are left."""
+    size = np.abs(A).max(axis=(-2, -1), initial=0.0)[..., None]
+    known = np.isfinite(size)
+    exponent = np.frexp(np.where(known, size, 0.0))[1] - 1
+    with np.errstate(under="ignore"):
+        ordinary = np.ldexp(A if known.all() else np.where(known[..., None], A, 0.0), -exponent[..., None])
+    return ordinary, np.where(known, np.ldexp(np.ones_like(size), exponent), np.nan)
 
 
 # --- sums and products carried to about 32 digits (double-double; Dekker 1971, Ogita, Rump & Oishi 2005) ---

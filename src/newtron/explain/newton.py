@@ -9,6 +9,7 @@ from newtron.explain.derivation import Factor, Step, Table
 from newtron.explain.numbers import equation
 from newtron.explain.point import Point
 from newtron.explain.update import LARGEST_HESSIAN, _fall, take
+from newtron.linalg import eigh, eigvalsh
 from newtron.solvers import Newton
 from newtron.solvers.newton import NewtonState
 
@@ -35,7 +36,7 @@ def newton(point: Point) -> list[Step]:
     assert before.hessian is not None
     name = "J" if point.m > 1 else "L"
     steps = [*_one_variable(point, before, name), *_matrices(point, before, name)]
-    values, _ = np.linalg.eigh(before.hessian)
+    values, _ = eigh(before.hessian)
     steps.append(_eigenvalues(values))
     steps += _step(point, before, after, name, solver.damped)
     return steps
@@ -178,7 +179,7 @@ def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damp
 
 
 def _regular(H: Array) -> bool:
-    values = np.abs(np.linalg.eigvalsh(H))
+    values = np.abs(eigvalsh(H))
     return bool(values.min(initial=1.0) > _FLAT * values.max(initial=0.0))
 
 

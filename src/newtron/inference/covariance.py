@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from newtron.inference.information import Block, Information, Whitened, blocks, penalty_root, square
 from newtron.least_squares import upper
+from newtron.linalg import eigh, singular_values
 from newtron.losses import Loss
 from newtron.objective import TrainingObjective
 from newtron.parallel import one_blas_thread
@@ -85,7 +86,8 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
         triangle = upper(H[:, kept])
         Z = np.zeros((m, len(kept)))
         Z[kept] = _inverse(triangle) / norm[kept][:, None]
-        condition = float(np.linalg.cond(triangle)) if kept else 1.0
+        values = singular_values(triangle)
+        condition = float(values[0] / values[-1]) if kept else 1.0
         null = np.zeros((m, len(dependent)))
         aliases = []
         for number, (column, weights) in enumerate(dependent.items()):
@@ -114,7 +116,7 @@ def independent(H: Array, q: int, intercept: bool) -> tuple[list[int], dict[int,
     """
     m = H.shape[1]
     tolerance = 10 * m * float(np.finfo(np.float64).eps)
-    values = np.linalg.svd(H, compute_uv=False)
+    values = singular_values(H)
     if values[-1] > values[0] * tolerance:
         return list(range(m)), {}
     order = [c * q + j for c in range(m // q) for j in ((q - 1, *range(q - 1)) if intercept else range(q))]
@@ -240,7 +242,7 @@ def _row_scores(block: Block, found: Bread, kind: str) -> tuple[Array, int]:
         whole = int(alone.sum())
         e = e * np.where(alone, 0.0, _ADJUST[kind](np.where(alone, 1.0, left)))[:, None]
     elif kind in _ADJUST:
-        values, V = np.linalg.eigh(Q @ Q.transpose(0, 2, 1))
+        values, V = eigh(Q @ Q.transpose(0, 2, 1))
         left = 1.0 - values
         alone = left < _WHOLE
         whole = int(alone.any(axis=1).sum())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from newtron.inference.endpoint import FREE_WORK, SHARE_OF_TRAINING, Endpoint, fingerprint
 from newtron.inference.firth import FirthObjective
 from newtron.inference.rounding import FUNCTION_ERROR, SECOND_ORDER, Rounding
+from newtron.linalg import eigvalsh
 from newtron.parallel import one_blas_thread
 from newtron.solvers import Newton, Solution
 from newtron.solvers.base import relative_gradient
@@ -121,7 +122,7 @@ def _rounding(objective: FirthObjective, params: Array, radius: float, K: int) -
     moved = (q + 3.0) * u * radius * float(np.linalg.norm(objective.scale * params)) + FUNCTION_ERROR * u
     of_sum = P * (summing + 4.0 * u)
     unit = 1.0 / objective.scale
-    least = float(np.linalg.eigvalsh(information * unit * unit[:, None] / W)[0])
+    least = float(eigvalsh(information * unit * unit[:, None] / W)[0])
     # What moves z changes a row's variance by a share of itself; what is lost in sums is lost of all directions.
     share = min(moved + (of_sum + 10.0 * P**2 * u) / least, _TOO_FAR) if least > 0.0 else _TOO_FAR
     value = residual * off + summing * mean_loss + FUNCTION_ERROR * u * (1.0 + float(size.sum())) + 0.5 * P * share / W

@@ -22,7 +22,7 @@ from newtron.gauss_newton import jacobian
 from newtron.inference.evidence import determined_parameters
 from newtron.inference.information import Information, penalty_root, square
 from newtron.least_squares import upper
-from newtron.linalg import factorize, is_sparse
+from newtron.linalg import factorize, is_sparse, singular_values
 from newtron.losses import Loss
 from newtron.network import Network
 from newtron.objective import TrainingObjective
@@ -134,7 +134,7 @@ def _little(U: Array) -> Array:
     """What is added to the diagonal of U'U so that columns that depend on others have a factor, too; else zeros."""
     norm = np.linalg.norm(U, axis=0)
     norm[norm == 0.0] = 1.0
-    values = np.linalg.svd(U / norm, compute_uv=False)
+    values = singular_values(U / norm)
     return np.asarray(1e-14 * np.square(norm) * (values[-1] <= 1e-13 * values[0]))
 
 

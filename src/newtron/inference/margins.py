@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import is_sparse, two_product, two_sum
+from newtron.linalg import is_sparse, svd, two_product, two_sum
 
 Array = NDArray[np.floating]
 Index = NDArray[np.integer]
@@ -133,7 +133,7 @@ class Margins:
         for start in range(0, len(which), _BLOCK):
             block = self.matrix(which[start : start + _BLOCK]).toarray()
             R = np.asarray(np.linalg.qr(np.vstack([R, block]), mode="r"))
-        _, values, V = np.linalg.svd(R, full_matrices=False)
+        _, values, V = svd(R)
         return np.asarray(values), np.asarray(V.T)
 
     def stays(self, V: Array, outputs: int | None = None) -> bool:
@@ -159,7 +159,7 @@ class Margins:
         q = self.n_columns
         if is_sparse(self.inputs) or float(self.n_rows) * q * q > _WORK / 100.0:
             return None
-        _, values, V = np.linalg.svd(np.linalg.qr(self.inputs, mode="r"), full_matrices=False)
+        _, values, V = svd(np.linalg.qr(self.inputs, mode="r"))
         kept = values > q * np.finfo(np.float64).eps * values.max(initial=0.0)
         if not self.stays(V[~kept].T, 1):
             return None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from newtron.inference.margins import still
 from newtron.least_squares import Triangle
-from newtron.linalg import is_sparse
+from newtron.linalg import eigvalsh, is_sparse, svd
 from newtron.objective import TrainingObjective
 from newtron.rows import Chunk, Rows
 
@@ -51,7 +51,7 @@ def classes_overlap(objective: TrainingObjective, params: Array, gradient: Array
     sample = rows.sample(_SAMPLE * network.n_params, np.random.default_rng(0))
     for some in (sample, rows) if sample is not rows else (rows,):
         squares = _squared_gradients(objective, some, params, seen) * scale * scale[:, None]
-        values = np.linalg.eigvalsh(squares) if np.isfinite(squares).all() else np.full(len(scale), np.nan)
+        values = eigvalsh(squares)
         if values[0] > _DOUBTFUL * values[-1]:
             if values[0] > 2.0 * length:
                 return True
@@ -67,7 +67,7 @@ def _proved_by_rows(objective: TrainingObjective, some: Rows, params: Array, sca
     R = _triangle(objective, some, params, seen) * scale
     if not np.isfinite(R).all():
         return False
-    _, sizes, V = np.linalg.svd(R)
+    _, sizes, V = svd(R)
     sizes = np.append(sizes, np.zeros(len(V) - len(sizes)))
     rounding = still(len(scale) // seen) * sizes[0]
     moving = sizes > rounding

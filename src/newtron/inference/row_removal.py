@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import eigh
+
 Array = NDArray[np.floating]
 
 # A leverage nearer to 1 is 1: what is left of 1 - h has lost its digits to rounding.
@@ -50,10 +52,10 @@ def _by_leverages(V: Array, H: Array) -> Removal:
     """The same by the eigenvalues: V̄ = V + VR (I - R'VR)^-1 R'V with H = RR', symmetric whatever the leverages are."""
     finite = np.asarray(np.isfinite(V + H).all(axis=(1, 2)))
     V, H = (np.where(finite[:, None, None], M, 0.0) for M in (V, H))
-    values, Q = np.linalg.eigh(H)
+    values, Q = eigh(H)
     R = Q * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     VR = V @ R
-    leverages, Q = np.linalg.eigh(R.transpose(0, 2, 1) @ VR)
+    leverages, Q = eigh(R.transpose(0, 2, 1) @ VR)
     left = 1.0 - leverages
     turned = VR @ Q
     spread = V + (turned / np.maximum(left, _ALONE)[:, None, :]) @ turned.transpose(0, 2, 1)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import eigh, eigvalsh
+
 Array = NDArray[np.floating]
 
 # LAPACK's symmetric eigenvalues are off by a modest multiple of P units of roundoff times the norm.
@@ -87,7 +89,7 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
         hessian, back = basis.T @ hessian @ basis, np.square(basis).T @ unit  # one scale for all classes of an input
     if not np.isfinite(scaled).all():
         return _unknown()
-    values, V = np.linalg.eigh(0.5 * (scaled + scaled.T))
+    values, V = eigh(0.5 * (scaled + scaled.T))
     low, high = float(values[0]), float(values[-1])
     error = rounding + _LAPACK * len(values) * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))
     sign = 0 if abs(low) <= error else int(np.sign(low))
@@ -101,10 +103,10 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     if sign > 0:
         # The inverse in the parameters as they are: its largest eigenvalue keeps its digits whatever the units.
         inverse = (V / values) @ V.T * back * back[:, None]
-        smallest = 1.0 / float(np.linalg.eigvalsh(inverse)[-1])
-        largest = float(np.linalg.eigvalsh(hessian)[-1])
+        smallest = 1.0 / float(eigvalsh(inverse)[-1])
+        largest = float(eigvalsh(hessian)[-1])
     else:
-        ends = np.linalg.eigvalsh(hessian)
+        ends = eigvalsh(hessian)
         smallest, largest = float(ends[0]), float(ends[-1])
     seen = float(np.min(values[values > error], initial=np.inf))
     fewest, flat, most = (int(np.sum(np.abs(values) <= share * error)) for share in (1.0 / EDGE, 1.0, EDGE))
@@ -138,7 +140,7 @@ def lanczos(product: Callable[[Array], Array], basis_start: Array, rounding: flo
     T = np.diag(diagonal) + np.diag(beside[: m - 1], 1) + np.diag(beside[: m - 1], -1)
     if not np.isfinite(T).all():
         return _unknown()
-    values = np.linalg.eigvalsh(T)
+    values = eigvalsh(T)
     low, high = float(values[0]), float(values[-1])
     error = rounding * max(abs(low), abs(high))
     return Spectrum(low, high, -1 if low < -error else None, nan, nan, error, False)

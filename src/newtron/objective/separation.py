@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import eigh
+
 if TYPE_CHECKING:
     from newtron.objective.training import TrainingObjective
 
@@ -93,7 +95,7 @@ def _newton_like(objective: TrainingObjective, params: Array, gradient: Array) -
     if objective.n_params <= _MATRIX:
         hessian = objective.evaluate(params, 2).hessian
         assert hessian is not None
-        values, V = np.linalg.eigh(hessian * unit * unit[:, None])
+        values, V = eigh(hessian * unit * unit[:, None])
         along = V.T @ (gradient * unit)
         return np.asarray(unit * (V @ (-along / np.maximum(np.abs(values), 1e-300))))
     step, residual = np.zeros_like(params), gradient * unit

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import eigvalsh
 from newtron.objective import TrainingObjective
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
@@ -145,7 +146,7 @@ def bowl(
     first, second = (np.linspace(*w, size) for w in windows)
     moves = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2) - base[which]
     values = at.value + moves @ slope + 0.5 * np.einsum("ni,ij,nj->n", moves, bend, moves)
-    positive = bool(np.isfinite(bend).all()) and bool(np.linalg.eigvalsh(bend)[0] > 0.0)
+    positive = bool(np.isfinite(bend).all()) and bool(eigvalsh(bend)[0] > 0.0)
     lowest = base[which] - np.linalg.solve(bend, slope) if positive else None
     return {
         "pair": which,

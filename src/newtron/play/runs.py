@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import eigvalsh
 from newtron.play.problem import Method, Problem
 from newtron.solvers import Progress, Solution, State, minimize
 
@@ -66,9 +67,7 @@ def eigenvalues_at(problem: Problem, params: Array) -> Array:
     """Of the Hessian, largest first; nan where it is not finite."""
     hessian = problem.objective.evaluate(params, 2).hessian
     assert hessian is not None
-    if not np.isfinite(hessian).all():
-        return np.full(len(params), np.nan)
-    return np.linalg.eigvalsh(hessian)[::-1]
+    return eigvalsh(hessian)[::-1]
 
 
 def finite(values: Array) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import is_sparse
+from newtron.linalg import eigh, is_sparse
 from newtron.objective import TrainingObjective
 from newtron.rows import Chunk
 
@@ -134,6 +134,6 @@ def _roots(H: Array) -> Array:
     n, k, _ = H.shape
     if k == 1:
         return np.sqrt(np.maximum(H[:, 0, 0], 0.0))[None, :]
-    values, vectors = np.linalg.eigh(H)
+    values, vectors = eigh(H)
     root: Array = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     return root.transpose(1, 2, 0).reshape(k, k * n)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import weighted_gram_with_ones
+from newtron.linalg import eigh, weighted_gram_with_ones
 from newtron.network import Network
 from newtron.objective import TrainingObjective
 from newtron.rows import Chunk
@@ -47,13 +47,8 @@ class Spectrum(NamedTuple):
     def of(cls, matrix: Array) -> Spectrum:
         if matrix.ndim == 1:
             return cls(matrix, None)
-        largest = float(np.abs(matrix).max(initial=0.0))
-        if not np.isfinite(largest):  # some LAPACKs answer with nan, and some with an error
-            return cls(np.full(len(matrix), np.nan, matrix.dtype), np.full_like(matrix, np.nan))
-        # By a power of 2, which changes no digit: beside numbers near the ends of the range LAPACK may find no end.
-        exponent = int(np.frexp(largest)[1])
-        values, vectors = np.linalg.eigh(np.ldexp(matrix, -exponent))
-        return cls(np.ldexp(np.maximum(values[::-1], 0.0), exponent), np.ascontiguousarray(vectors[:, ::-1]))
+        values, vectors = eigh(matrix)
+        return cls(np.maximum(values[::-1], 0.0), np.ascontiguousarray(vectors[:, ::-1]))
 
     @property
     def mean(self) -> float:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import factorize, newton_step
+from newtron.linalg import eigh, factorize, newton_step
 from newtron.objective import Evaluation, Objective
 from newtron.settings import check_flag, check_number
 from newtron.solvers.base import (
@@ -213,7 +213,7 @@ class _Region:
         if self._eigen is None:
             assert self._state.hessian is not None
             scaled = self._state.hessian / self._metric / self._metric[:, None]
-            values, V = np.linalg.eigh(scaled)
+            values, V = eigh(scaled)
             self._eigen = values, V, V.T @ (self._state.gradient / self._metric)
         return self._eigen
 
