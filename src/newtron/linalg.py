@@ -6,7 +6,7 @@ scipy.linalg is imported inside functions, so that `import newtron` stays as qui
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,12 +178,24 @@ def newton_decrement(H: Array, gradient: Array) -> float:
     return float(max(0.0, float(gradient @ factor.solve(gradient))) ** 0.5)
 
 
-def newton_step(H: Array, gradient: Array) -> Array | None:
+class NewtonStep(NamedTuple):
+    """step (P,), or None; condition: of H in equilibrated columns, inf where it has no factor."""
+
+    step: Array | None
+    condition: float
+
+
+def newton_step(H: Array, gradient: Array) -> NewtonStep:
     """-H^-1 g; for a singular positive semidefinite H the shortest such step (in equilibrated units), so that
     directions in which nothing happens stay still; None where H is indefinite or the step would be endless."""
     factor = factorize(H)
-    if factor is not None and factor.condition < _SINGULAR:
-        return -factor.solve(gradient)
+    condition = float("inf") if factor is None else factor.condition
+    if factor is not None and condition < _SINGULAR:
+        return NewtonStep(-factor.solve(gradient), condition)
+    return NewtonStep(_step_of_singular(H, gradient), condition)
+
+
+def _step_of_singular(H: Array, gradient: Array) -> Array | None:
     scale = np.sqrt(np.maximum(np.diagonal(H), 0.0))
     scale[scale == 0.0] = 1.0
     values, V = eigh(H / scale / scale[:, None])
@@ -264,3 +276,40 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
     b_high = t - (t - b)
     b_low = b - b_high
     return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+def pair_sum(high: Array, low: Array) -> tuple[Array, Array]:
+    """Sum over the first axis of high + low, as a pair, in few passes.
+
+    Adding a power of two larger than the whole sum and taking it away again cuts all numbers of a sum at the same
+    digit, and what is above the cut adds up without any rounding (Rump, Ogita & Oishi 2008, ExtractVector). Cut
+    twice, what is left is below the last digit of the pair.
+    """
+    room = int(high.shape[0]).bit_length() + 1
+    cut = np.ldexp(1.0, np.frexp(np.abs(high).max(axis=0))[1] + room)
+    sums = []
+    for _ in range(2):
+        above = (high + cut) - cut
+        sums.append(above.sum(axis=0))
+        high = high - above
+        cut = np.ldexp(cut, room - 53)  # what is left is at most half a unit of the last digit of the cut
+    total, error = two_sum(sums[0], sums[1])
+    return two_sum(total, error + (high + low).sum(axis=0))
+
+
+# Numbers of A in one block of an exact product: it keeps some ten arrays of this size, which must stay in the cache of
+# one core.
+_EXACT_NUMBERS = 2**15
+
+
+def exact_product(A: Matrix, B: Array) -> Array:
+    """A B, (n, q) times (q, k), each entry as if computed with about 32 digits and rounded once."""
+    found = np.zeros((A.shape[0], B.shape[1]))
+    size = max(1, _EXACT_NUMBERS // max(1, A.shape[1]))
+    for start in range(0, A.shape[0] if A.shape[1] else 0, size):
+        rows = A[start : start + size]
+        turned = np.ascontiguousarray((rows.toarray() if is_sparse(rows) else rows).T, dtype=np.float64)
+        for c in range(B.shape[1]):
+            high, low = pair_sum(*two_product(turned, B[:, c, None]))
+            found[start : start + size, c] = high + low
+    return found

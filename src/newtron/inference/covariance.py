@@ -21,11 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.inference.information import Block, Information, Whitened, blocks, penalty_root, square
+from newtron.inference.information import Information, blocks, penalty_root, square
 from newtron.least_squares import upper
 from newtron.linalg import eigh, singular_values
 from newtron.losses import Loss
 from newtron.objective import TrainingObjective
+from newtron.objective.whitened import Block, Whitened
 from newtron.parallel import one_blas_thread
 from newtron.rows import Chunk
 

@@ -4,8 +4,7 @@ It is what a fit keeps of its rows, so that standard errors need no second look 
 the digits of the matrix; where the Hessian at the optimum is at hand and well conditioned, its Cholesky factor is as
 good and costs nothing.
 
-Rows in whitened form: with H = S'S a row's J'HJ is B'B, B = SJ, and its score J'(y - p) is B'e with the Pearson
-residuals e. Then every likelihood here is a weighted least-squares problem in B and e (McCullagh & Nelder 1989, ch. 2).
+Rows in whitened form (`objective.whitened`) make every likelihood here a weighted least-squares problem.
 
 The parameters of a softmax are known up to a common shift of all classes only. What is identified, and kept, is each
 class against the first: K - 1 outputs.
@@ -15,15 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.least_squares import Triangle, upper
-from newtron.linalg import factorize, is_sparse
-from newtron.losses import Loss, softmax
-from newtron.objective import TrainingObjective
+from newtron.linalg import factorize
+from newtron.losses import Loss
+from newtron.objective import TrainingObjective, whitened
+from newtron.objective.whitened import Block, Whitened, centred_root
 from newtron.parallel import one_blas_thread
 from newtron.rows import Chunk
 
@@ -39,8 +38,6 @@ _LITTLE, _USABLE = 0.6, 1e-3
 LARGEST = 1e150
 # A penalty that outweighs the rows by this much leaves too few digits of what they say.
 _OUTWEIGHED = 1e3
-# Numbers of B in a block of rows.
-_BLOCK_NUMBERS = 2**19
 
 
 @dataclass(frozen=True)
@@ -67,32 +64,6 @@ class Information:
     target_squares: Array
 
 
-class Whitened(NamedTuple):
-    """Rows as a least-squares problem: S (n, s, c) with H = S'S, and e (n, s), or (n, k) for a regression."""
-
-    S: Array
-    e: Array
-
-
-def whiten(loss: Loss, y: Array, z: Array) -> Whitened:
-    """y, z (n, k) in float64. c = 1 for a regression and for two classes, else K - 1."""
-    if loss.task == "regression":
-        return Whitened(np.ones((y.shape[0], 1, 1)), y - z)
-    if y.shape[1] == 1:
-        # p(1 - p) and (y - p)/sqrt(p(1 - p)) without the cancellation in 1 - p.
-        t = np.exp(-np.abs(z))
-        sign = 2.0 * y - 1.0
-        return Whitened((np.sqrt(t) / (1.0 + t))[:, :, None], sign * np.exp(-0.5 * sign * z))
-    # diag(p) - pp' = S'S with S = diag(sqrt p)(I - 1p'), of which the first class's column is not wanted.
-    p = np.maximum(softmax(z), 1e-300)
-    half = np.sqrt(p)
-    return Whitened(_centred_root(half, p)[:, :, 1:], (y - p) / half)
-
-
-def _centred_root(half: Array, p: Array) -> Array:
-    return np.asarray(half[..., :, None] * (np.eye(p.shape[-1]) - p[..., None, :]))
-
-
 def penalty_root(penalty: Array, loss: Loss) -> Array:
     """A matrix whose product with itself, root'root, is the penalty's Hessian in the parameters of `Information.root`.
 
@@ -104,51 +75,17 @@ def penalty_root(penalty: Array, loss: Loss) -> Array:
     K, q = penalty.shape
     total = penalty.sum(axis=0)
     share = penalty / np.where(total > 0.0, total, 1.0)
-    per_parameter = _centred_root(np.sqrt(penalty.T), share.T)[:, :, 1:]  # (q, K, K - 1)
+    per_parameter = centred_root(np.sqrt(penalty.T), share.T)[:, :, 1:]  # (q, K, K - 1)
     root = np.zeros((q, K, K - 1, q))
     root[np.arange(q), :, :, np.arange(q)] = per_parameter
     return root.reshape(q * K, (K - 1) * q)
 
 
-def design(chunk: Chunk, intercept: bool) -> Array:
-    """[X, 1] in float64."""
-    X = chunk.X.toarray() if is_sparse(chunk.X) else chunk.X
-    X = X.astype(np.float64, copy=False)
-    return np.column_stack([X, np.ones(X.shape[0])]) if intercept else X
-
-
-class Block(NamedTuple):
-    """Some rows: A = [X, 1] (n, q), their whitened form, their weights (n,), and which rows of all they are."""
-
-    A: Array
-    white: Whitened
-    weight: Array
-    rows: slice
-
-    @property
-    def B(self) -> Array:
-        """(n, s, c q): the rows of the least-squares problem."""
-        S, A = self.white.S, self.A
-        n, s, c = S.shape
-        if c == 1:
-            return S * A[:, None, :]
-        return (S[:, :, :, None] * A[:, None, None, :]).reshape(n, s, c * A.shape[1])
-
-
 def blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterator[Block]:
-    """A chunk's rows in whitened form at params, as many at a time as fit the cache of a core."""
-    network = objective.network
-    k = network.n_outputs
-    size = max(16, _BLOCK_NUMBERS // (network.n_params * k))
-    n = chunk.y.shape[0]
-    coefficients = params.reshape(-1, k)
-    for start in range(0, n, size):
-        cut = slice(start, min(start + size, n))
-        weight = np.ones(cut.stop - start) if chunk.weight is None else chunk.weight[cut].astype(np.float64)
-        A = design(Chunk(chunk.X[cut], chunk.y[cut], None, cut), network.intercept)
-        white = whiten(objective.loss, chunk.y[cut].astype(np.float64), A @ coefficients)
-        first = chunk.rows.start
-        yield Block(A, white, weight, slice(first + cut.start, first + cut.stop))
+    """A chunk's rows in whitened form at params, in the parameters of `Information.root`."""
+    for block in whitened.blocks(objective, params, chunk):
+        S = block.white.S
+        yield block if S.shape[2] == 1 else block._replace(white=Whitened(S[:, :, 1:], block.white.e))
 
 
 def keep(objective: TrainingObjective, params: Array, value: float, *, asked: bool = False) -> Information | None:

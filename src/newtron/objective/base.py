@@ -10,10 +10,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from newtron.objective.whitened import System
 
 Array = NDArray[np.floating]
 
@@ -50,6 +53,14 @@ class LinePoint(NamedTuple):
     gradient: Array | None = None
 
 
+class Minimiser(NamedTuple):
+    """params (P,). lost: by how much rounding them to doubles raised the value. note: what to know of them, or ""."""
+
+    params: Array
+    lost: float
+    note: str
+
+
 class Objective(ABC):
     """A smooth function of a flat vector of parameters.
 
@@ -63,6 +74,7 @@ class Objective(ABC):
     is_convex = False  # whatever the start, there is one optimum
     is_quadratic = False  # the Hessian is the same everywhere
     epsilon = float(np.finfo(np.float64).eps)  # relative rounding of a value
+    careful = False  # evaluate with more digits than a pass over rows has
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -108,10 +120,16 @@ class Objective(ABC):
         """(P,) the size of gradient that counts as 1 when convergence is judged."""
         return np.ones(self.n_params)
 
-    def solve_quadratic(self, condition: float) -> tuple[Array, str] | None:
-        """The minimiser to the last digits and a note on it, where the objective is a least-squares one and a
-        Hessian of this condition would lose too many; else None."""
+    def solve_quadratic(self, condition: float) -> Minimiser | None:
+        """The minimiser to the last digits, where the objective is a least-squares one and a Hessian of this condition
+        would lose too many; else None."""
         del condition
+        return None
+
+    def newton_system(self, params: Array, condition: float) -> System | None:
+        """Newton's step at params by the rows themselves, where a Hessian of this condition has lost digits that they
+        may have; None where it has not, or where there are no rows to ask."""
+        del params, condition
         return None
 
     def runs_away(self, value: float) -> str | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import exact_product
+from newtron.network import Linearization
 from newtron.objective.base import LinePoint
 from newtron.rows import Chunk
 
@@ -15,6 +17,18 @@ if TYPE_CHECKING:
     from newtron.objective.training import TrainingObjective
 
 Array = NDArray[np.floating]
+
+
+def careful(objective: TrainingObjective, params: Array, block: Chunk) -> Linearization:
+    """The network at params, its raw predictions right to their last digits: where columns nearly depend on each other
+    they are small differences of large products."""
+    network = objective.network
+    X = block.X.astype(np.float64)
+    layer = network.split(params)[0]
+    z = exact_product(X, layer.W)
+    if layer.b is not None:
+        z += layer.b
+    return Linearization(network, (layer,), (X,), z)
 
 
 def line(objective: TrainingObjective, params: Array, direction: Array) -> Callable[[float], LinePoint]:

@@ -20,8 +20,9 @@ from newtron.linalg import is_sparse, squared
 from newtron.losses import Loss
 from newtron.network import Network, short_buffer
 from newtron.objective import linear
-from newtron.objective.base import Evaluation, LinePoint, Objective
+from newtron.objective.base import Evaluation, LinePoint, Minimiser, Objective
 from newtron.objective.separation import flees, runs_away
+from newtron.objective.whitened import System, has_lost, newton_system
 from newtron.parallel import cached_property
 from newtron.rows import Chunk, Rows
 
@@ -79,6 +80,8 @@ class TrainingObjective(Objective):
         # Of least squares where QR solved it: the triangle of the weighted [X, 1].
         self.triangle: Array | None = None
         self.kept_curvature: tuple[Array, Array] | None = None  # of objective.linear
+        # Of a perceptron: evaluate at raw predictions that are right to their last digits.
+        self.careful = False
         self._last_hessian: tuple[Array, Array] | None = None  # with the parameters it was found at
         self._samples: dict[float, TrainingObjective] = {}
 
@@ -106,7 +109,7 @@ class TrainingObjective(Objective):
             yield Chunk(chunk.X[cut], chunk.y[cut], weight, cut)
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
-        cast = params.astype(self.rows.dtype, copy=False)
+        cast = params if self.careful else params.astype(self.rows.dtype, copy=False)
         # The first pass that reads X for derivatives finds the scale of its columns on the way.
         unknown = order > 0 and self._squares is None
         on_diagonal = self.is_quadratic and order > 1
@@ -165,16 +168,17 @@ class TrainingObjective(Objective):
         )
         with np.errstate(all="ignore"), short_buffer(order < 2):
             for block in self.blocks(chunk):
-                if order == 0:
+                if order == 0 and not self.careful:
                     z = self.network.output(params, block.X)
                     total.value += self.loss.pointwise(block.y, z, 0).weighted(block.weight)[0]
                     continue
-                at = self.network.linearize(params, block.X)
+                at = linear.careful(self, params, block) if self.careful else self.network.linearize(params, block.X)
                 row = self.loss.pointwise(block.y, at.output, order, gauss_newton)
                 value, gradient, hessian = row.weighted(block.weight)
                 total.value += value
+                if total.gradient is None:
+                    continue
                 assert gradient is not None
-                assert total.gradient is not None
                 total.gradient += at.vjp(gradient)
                 if total.squares is not None:
                     total.squares += _squares(block)
@@ -293,7 +297,7 @@ class TrainingObjective(Objective):
         mean = moment(lambda y: y)
         return mean, moment(lambda y: np.square(y - mean))
 
-    def solve_quadratic(self, condition: float) -> tuple[Array, str] | None:
+    def solve_quadratic(self, condition: float) -> Minimiser | None:
         if not self.is_quadratic:
             return None
         # The normal equations lose half the digits of their condition. Small data gets all digits in any case.
@@ -303,11 +307,16 @@ class TrainingObjective(Objective):
         alpha = self.alpha.reshape(q, -1)
         if (alpha != alpha[:, :1]).any():
             return None  # one factorisation serves all outputs only where their penalties are the same
-        B, rank, self.triangle = solve_least_squares(self.rows, self.network.intercept, alpha[:, 0])
-        if rank == q:
-            return B.ravel(), ""
+        B, rank, self.triangle, lost = solve_least_squares(self.rows, self.network.intercept, alpha[:, 0])
         counted = "columns, the intercept among them," if self.network.intercept else "columns"
-        return B.ravel(), f"Only {rank} of {q} {counted} are independent: of the many solutions this is a short one."
+        note = f"Only {rank} of {q} {counted} are independent: of the many solutions this is a short one."
+        return Minimiser(B.ravel(), lost / self.rows.total_weight, "" if rank == q else note)
+
+    def newton_system(self, params: Array, condition: float) -> System | None:
+        likelihood = self.is_linear and self.loss.convex
+        if not (likelihood and has_lost(condition, self.epsilon)):
+            return None
+        return newton_system(self, params)
 
     def farthest(self, params: Array) -> float:
         """Largest |z| over the rows, of the part that the loss sees."""
@@ -347,6 +356,7 @@ class TrainingObjective(Objective):
         other = copy(self)
         other.alpha, other.counts, other._samples = alpha, Counter(), {}
         other._last_hessian = other.triangle = None
+        other.careful = False
         return other
 
     # --- what training on batches needs ---

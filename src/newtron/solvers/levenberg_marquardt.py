@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from newtron.linalg import Factor, factorize, newton_decrement
 from newtron.objective import Evaluation, Objective
+from newtron.objective.whitened import System
 from newtron.settings import check_count, check_number
 from newtron.solvers.base import (
     DERIVED,
@@ -28,6 +29,7 @@ from newtron.solvers.base import (
     scaled_length,
     worth_taking,
 )
+from newtron.solvers.by_rows import NEAR, View, at_rounding, view
 
 Array = NDArray[np.floating]
 
@@ -39,6 +41,9 @@ _FAR = 1e-4
 # A value that still falls to this share of itself is not held up by residuals that remain: there Gauss-Newton takes
 # fewer and cheaper steps than the exact Hessian (tuned on zero-residual fits and on penalised ones to their optimum).
 _FALL = 0.9
+# A floor keeps mu from vanishing where it could never grow back in time. Where columns nearly depend on each other,
+# what tells them apart has far less curvature than that: each step is tried without damping first.
+_LEAST_DAMPING, _NO_DAMPING = 1e-15, 1e-60
 # First damping for an objective with a scale of its own (a network), and for one whose start may lie anywhere.
 _DAMPING_SCALED, _DAMPING_UNKNOWN = 1e-2, 1e4
 
@@ -52,6 +57,7 @@ class LevenbergMarquardtState(State):
     g'(H + mu D)^-1 g.
     best_gradient, best_value: the relative gradient that last was half the one before, and the value that last was
     `_FALL` of the one before. since: steps since either, or since the kind of curvature was last chosen.
+    system, columns: as in `by_rows`; the curvature where the Hessian of a perceptron has lost digits.
     """
 
     curvature: Array | None = field(default=None, metadata=DERIVED)
@@ -64,7 +70,9 @@ class LevenbergMarquardtState(State):
     best_value: float = float("inf")
     since: int = 0
     seen_exact: bool = False
-    factor: Factor | None = field(default=None, metadata=DERIVED)
+    factor: Factor | System | None = field(default=None, metadata=DERIVED)
+    system: System | None = field(default=None, metadata=DERIVED)
+    columns: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,33 +105,41 @@ class LevenbergMarquardt(Solver):
             check_count("stop_after", self.stop_after)
 
     def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
-        found = objective.evaluate(params, 2, gauss_newton=True)
+        objective.careful = False
+        found, columns, system = _seen(objective, params, objective.evaluate(params, 2, gauss_newton=True), "")
         assert found.gradient is not None
         assert found.hessian is not None
         damping = self.damping
         if damping is None:
             damping = _DAMPING_UNKNOWN if objective.scale is None else _DAMPING_SCALED
+        if system is not None:
+            damping = _NO_DAMPING
         first = np.maximum(np.diagonal(found.hessian), 0.0)
         floor = _FLOOR * np.square(1.0 + np.sqrt(first))
         metric = _metric(objective, found.hessian, floor)
-        factor = factorize(found.hessian, damping * metric)
+        factor = _factor(found.hessian, system, damping * metric)
         return LevenbergMarquardtState(
             params,
             found.value,
             found.gradient,
-            decrement=_decrement(found, factor),
+            decrement=_decrement(found, factor, system),
             curvature=found.hessian,
             metric=metric,
             floor=floor,
             damping=damping,
             factor=factor,
+            system=system,
+            columns=columns,
         )
 
     def restored(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-        curvature = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact).hessian
-        assert curvature is not None
+        objective.careful = state.columns == NEAR
+        found = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact)
+        found, _, system = _seen(objective, state.params, found, state.columns)
+        assert found.hessian is not None
         assert state.metric is not None
-        return replace(state, curvature=curvature, factor=factorize(curvature, state.damping * state.metric))
+        factor = _factor(found.hessian, system, state.damping * state.metric)
+        return replace(state, curvature=found.hessian, factor=factor, system=system)
 
     def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
         assert state.curvature is not None
@@ -131,22 +147,25 @@ class LevenbergMarquardt(Solver):
         damping, growth = state.damping, state.growth
         may_see_exact = self.exact_after is not None and not (state.seen_exact or objective.is_convex)
         for attempt in range(_TRIES):
-            factor = factorize(state.curvature, damping * state.metric) if attempt else state.factor
+            added = damping * state.metric
+            factor = _factor(state.curvature, state.system, added) if attempt else state.factor
             if factor is not None:
-                step = -factor.solve(state.gradient)
-                predicted = 0.5 * float(step @ (damping * state.metric * step - state.gradient))
+                step, predicted = _step(factor, state.gradient, added)
                 if not predicted > 0.0:
                     break
                 trial = state.params + step
+                last = state.system is not None and predicted <= state.system.rounding(trial)
                 value = objective.evaluate(trial, 0).value
                 worth = worth_taking(objective, state, predicted, value)
                 if worth is not False:
                     ratio = (state.value - value) / predicted if worth else 1.0
                     moved = self._moved(objective, state, trial, step, damping, ratio)
                     if worth or is_nearer(objective, moved, state, state.metric if objective.scale is None else None):
-                        return moved
+                        return at_rounding(moved) if last else moved
                     if drowned(objective, state, predicted):
                         break
+                if last:
+                    return at_rounding(state)
             damping = max(damping, 1e-12 * _reach(state.curvature, state.metric)) * growth
             growth = min(2.0 * growth, 1e6)
         if may_see_exact:
@@ -168,22 +187,24 @@ class LevenbergMarquardt(Solver):
         stuck = self.exact_after is not None and state.since >= self.exact_after
         exact = state.exact or stuck
         found = objective.evaluate(params, 2, gauss_newton=not exact)
+        found, columns, system = _seen(objective, params, found, state.columns)
         assert found.gradient is not None
         assert found.hessian is not None
         reached = relative_gradient(objective, found.gradient)
         halved = reached <= 0.5 * norm
         fell = found.value <= _FALL * state.best_value
         metric = _metric(objective, found.hessian, state.floor, state.metric)
-        # A floor keeps mu from vanishing where it could never grow back in time.
-        least = 1e-15 * _reach(found.hessian, metric)
+        least = _LEAST_DAMPING * _reach(found.hessian, metric)
         damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), least)
-        factor = factorize(found.hessian, damping * metric)
+        if system is not None:
+            damping = _NO_DAMPING
+        factor = _factor(found.hessian, system, damping * metric)
         return replace(
             state,
             params=params,
             value=found.value,
             gradient=found.gradient,
-            decrement=_decrement(found, factor),
+            decrement=_decrement(found, factor, system),
             curvature=found.hessian,
             metric=metric,
             iteration=state.iteration + 1,
@@ -196,6 +217,8 @@ class LevenbergMarquardt(Solver):
             best_value=found.value if fell or stuck else state.best_value,
             since=0 if halved or fell or stuck else state.since + 1,
             factor=factor,
+            system=system,
+            columns=columns,
             **self._end(state.iteration + 1),
         )
 
@@ -221,11 +244,36 @@ def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> Levenbe
     )
 
 
-def _decrement(found: Evaluation, factor: Factor | None) -> float:
+def _seen(objective: Objective, params: Array, found: Evaluation, columns: str) -> View:
+    """What was found, with the model by rows where the Hessian of a perceptron has lost digits."""
+    assert found.hessian is not None
+    if not objective.is_linear:
+        return View(found, columns, None)
+    factor = factorize(found.hessian)
+    return view(objective, params, found, np.inf if factor is None else factor.condition, columns)
+
+
+def _factor(curvature: Array, system: System | None, added: Array) -> Factor | System | None:
+    """Of the curvature with added (P,) on its diagonal."""
+    return factorize(curvature, added) if system is None else system.damped(added)
+
+
+def _step(factor: Factor | System, gradient: Array, added: Array) -> tuple[Array, float]:
+    """The damped step, and by how much the model without damping falls along it."""
+    if isinstance(factor, System):
+        step = factor.step()
+        return step, factor.decrease(step) + 0.5 * float(step @ (added * step))
+    step = -factor.solve(gradient)
+    return step, 0.5 * float(step @ (added * step - gradient))
+
+
+def _decrement(found: Evaluation, factor: Factor | System | None, system: System | None) -> float:
     """sqrt(g'H^-1 g), or a lower bound of it that is far from any end."""
+    if system is not None:
+        return system.decrement
     assert found.gradient is not None
     assert found.hessian is not None
-    if factor is not None:
+    if isinstance(factor, Factor):
         squared = float(found.gradient @ factor.solve(found.gradient))
         if 0.5 * squared > _FAR * abs(found.value):
             return float(squared**0.5)

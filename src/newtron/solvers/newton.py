@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from newtron.linalg import eigh, factorize, newton_step
 from newtron.objective import Evaluation, Objective
+from newtron.objective.whitened import System
 from newtron.settings import check_flag, check_number
 from newtron.solvers.base import (
     DERIVED,
@@ -29,20 +30,26 @@ from newtron.solvers.base import (
     scaled_length,
     worth_taking,
 )
+from newtron.solvers.by_rows import NEAR, at_rounding, view
 
 Array = NDArray[np.floating]
 
 _TRIES = 60
+# A least-squares fit that leaves less than this share of the value at the start is perfect but for rounding.
+_PERFECT = 1e-20
 
 
 @dataclass(frozen=True)
 class NewtonState(State):
     """hessian: at params. plain: the plain Newton step from there, None where the Hessian is indefinite. radius: of
     the trust region, in the norm of `metric`. sure: the last step was taken at its first try, so the next trial
-    is evaluated with its Hessian at once."""
+    is evaluated with its Hessian at once. columns: of a perceptron whose Hessian has lost digits, why: "near" ones, so
+    that steps come from `system` and the objective is careful, or only "dependent" ones; "" elsewhere."""
 
     hessian: Array | None = field(default=None, metadata=DERIVED)
     plain: Array | None = field(default=None, metadata=DERIVED)
+    system: System | None = field(default=None, metadata=DERIVED)
+    columns: str = ""
     radius: float = float("inf")
     sure: bool = True
 
@@ -70,6 +77,7 @@ class Newton(Solver):
         check_flag("damped", self.damped)
 
     def init(self, objective: Objective, params: Array) -> NewtonState:
+        objective.careful = False
         found = objective.evaluate(params, 2)
         assert found.gradient is not None
         assert found.hessian is not None
@@ -80,51 +88,47 @@ class Newton(Solver):
                 # Where only the curvature has units: as long as Newton's step would be if parameters were independent.
                 metric = _metric(objective, found.hessian)
                 radius = max(1.0, float(np.linalg.norm(found.gradient / metric)))
-        plain = newton_step(found.hessian, found.gradient)
-        return NewtonState(
-            params,
-            found.value,
-            found.gradient,
-            decrement=decrement_of(plain, found.gradient),
-            hessian=found.hessian,
-            plain=plain,
-            radius=radius,
-        )
+        return _seen(objective, NewtonState(params, found.value, found.gradient, radius=radius), found)
 
     def restored(self, objective: Objective, state: NewtonState) -> NewtonState:
-        hessian = objective.evaluate(state.params, 2).hessian
-        assert hessian is not None
+        objective.careful = state.columns == NEAR
+        found = objective.evaluate(state.params, 2)
+        assert found.hessian is not None
         if objective.is_quadratic and state.iteration:
-            factor = factorize(hessian)
+            factor = factorize(found.hessian)
             objective.solve_quadratic(factor.condition if factor else np.inf)  # which leaves its triangle behind
-        return replace(state, hessian=hessian, plain=newton_step(hessian, state.gradient))
+        return _seen(objective, state, replace(found, value=state.value, gradient=state.gradient))
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         assert state.hessian is not None
-        if state.iteration == 0:
+        if state.iteration == 0 and objective.is_quadratic:
             factor = factorize(state.hessian)
             exact = objective.solve_quadratic(factor.condition if factor else np.inf)
             if exact is not None:
-                params, note = exact
-                found = _with_hessian(objective, state, params)
+                found = _with_hessian(objective, state, exact.params)
                 # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
-                at_end = self._accept(objective, state, params - state.params, found)
-                return replace(at_end, params=params, decrement=0.0, status=Status.PRECISION, note=note)
+                at_end = self._accept(objective, state, exact.params, found)
+                at_end = replace(at_end, decrement=(2.0 * exact.lost) ** 0.5, note=exact.note)
+                return at_rounding(at_end, perfect=_PERFECT * abs(state.value))
         elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
             return at_precision(objective, state, exact=True)  # the one step is taken; what is left is rounding
         if not self.damped:
             return self._undamped(objective, state)
         metric = _metric(objective, state.hessian)
-        plain = state.plain
+        plain, system = state.plain, state.system
         region = _Region(state, metric)
         radius = state.radius
         for attempt in range(_TRIES):
             direct = plain is not None and np.linalg.norm(plain * metric) <= radius
             step = plain if direct and plain is not None else region.step(radius)
-            predicted = -float(state.gradient @ step + 0.5 * step @ (state.hessian @ step))
-            if predicted <= 0.0:
+            if system is None:
+                predicted = -float(state.gradient @ step + 0.5 * step @ (state.hessian @ step))
+            else:
+                predicted = system.decrease(step)
+            if not predicted > 0.0:
                 return at_precision(objective, state, exact=True)
             trial = state.params + step
+            last = system is not None and predicted <= system.rounding(trial)
             # A first trial is nearly always taken: then its derivatives come with its value.
             at_once = (attempt == 0 and state.sure) or objective.is_quadratic
             found = _with_hessian(objective, state, trial) if at_once else objective.evaluate(trial, 0)
@@ -132,11 +136,13 @@ class Newton(Solver):
             if worth is not False:
                 if found.hessian is None:
                     found = _with_hessian(objective, state, trial)
-                moved = self._accept(objective, state, step, found, predicted, radius, metric, sure=attempt == 0)
+                moved = self._accept(objective, state, trial, found, predicted, radius, metric, sure=attempt == 0)
                 if worth or is_nearer(objective, moved, state):
-                    return moved
+                    return at_rounding(moved) if last else moved
                 if drowned(objective, state, predicted):
                     return at_precision(objective, state, exact=True)
+            if last:
+                return at_rounding(state)
             length = float(np.linalg.norm(step * metric))
             radius = 0.25 * length
         return at_precision(objective, state, exact=True)
@@ -145,7 +151,7 @@ class Newton(Solver):
         self,
         objective: Objective,
         state: NewtonState,
-        step: Array,
+        params: Array,
         found: Evaluation,
         predicted: float = 0.0,
         radius: float = np.inf,
@@ -154,36 +160,56 @@ class Newton(Solver):
     ) -> NewtonState:
         assert found.gradient is not None
         ratio = (state.value - found.value) / predicted if predicted > 0.0 else 1.0
+        step = params - state.params
         length = float(np.linalg.norm(step * metric))
         if ratio < 0.25:
             radius = 0.25 * length
         elif ratio > 0.75 and length > 0.9 * radius:
             radius = 2.0 * radius
-        assert found.hessian is not None
-        plain = newton_step(found.hessian, found.gradient)
-        return replace(
+        moved = replace(
             state,
-            params=state.params + step,
-            value=found.value,
-            gradient=found.gradient,
-            decrement=decrement_of(plain, found.gradient),
-            hessian=found.hessian,
-            plain=plain,
+            params=params,
             iteration=state.iteration + 1,
             step_size=scaled_length(objective, step),
             radius=radius,
             sure=sure,
         )
+        return _seen(objective, moved, found)
 
     def _undamped(self, objective: Objective, state: NewtonState) -> NewtonState:
         try:
             step = -np.linalg.solve(np.asarray(state.hessian), state.gradient)
         except np.linalg.LinAlgError:
             return replace(state, status=Status.STALLED, note="The Hessian is singular.")
-        found = objective.evaluate(state.params + step, 2)
+        params = state.params + step
+        found = objective.evaluate(params, 2)
         if not np.isfinite(found.value):
             return replace(state, status=Status.DIVERGED)
-        return self._accept(objective, state, step, found)
+        return self._accept(objective, state, params, found)
+
+
+def _seen(objective: Objective, state: NewtonState, found: Evaluation) -> NewtonState:
+    """The state with what was found there, the plain step among it."""
+    assert found.hessian is not None
+    assert found.gradient is not None
+    plain, condition = newton_step(found.hessian, found.gradient)
+    system = None
+    if not objective.is_quadratic:
+        found, columns, system = view(objective, state.params, found, condition, state.columns)
+        state = replace(state, columns=columns)
+    assert found.gradient is not None
+    decrement = decrement_of(plain, found.gradient)
+    if system is not None:
+        plain, decrement = system.step(), system.decrement
+    return replace(
+        state,
+        value=found.value,
+        gradient=found.gradient,
+        hessian=found.hessian,
+        plain=plain,
+        system=system,
+        decrement=decrement,
+    )
 
 
 def _with_hessian(objective: Objective, state: NewtonState, params: Array) -> Evaluation:
@@ -212,6 +238,9 @@ class _Region:
     def _decomposed(self) -> tuple[Array, Array, Array]:
         if self._eigen is None:
             assert self._state.hessian is not None
+            if self._state.system is not None:
+                self._eigen = self._state.system.eigen(self._metric)
+                return self._eigen
             scaled = self._state.hessian / self._metric / self._metric[:, None]
             values, V = eigh(scaled)
             self._eigen = values, V, V.T @ (self._state.gradient / self._metric)
