@@ -229,10 +229,10 @@ def eigvalsh(H: Array) -> Array:
     return np.asarray(np.linalg.eigvalsh(ordinary) * unit)
 
 
-def svd(A: Array) -> tuple[Array, Array, Array]:
-    """U (m, r), s (r,), descending, and V' (r, n) with A = U diag(s) V', r = min(m, n)."""
+def svd(A: Array, full: bool = False) -> tuple[Array, Array, Array]:
+    """U (m, r), s (r,), descending, and V' (r, n) with A = U diag(s) V', r = min(m, n). full: all of U and V."""
     ordinary, unit = _of_size_one(A)
-    U, s, Vt = np.linalg.svd(ordinary, full_matrices=False)
+    U, s, Vt = np.linalg.svd(ordinary, full_matrices=full)
     lost = np.isnan(unit)[..., None]
     return np.where(lost, np.nan, U), s * unit, np.where(lost, np.nan, Vt)
 

@@ -67,7 +67,7 @@ def _proved_by_rows(objective: TrainingObjective, some: Rows, params: Array, sca
     R = _triangle(objective, some, params, seen) * scale
     if not np.isfinite(R).all():
         return False
-    _, sizes, V = svd(R)
+    _, sizes, V = svd(R, full=True)
     sizes = np.append(sizes, np.zeros(len(V) - len(sizes)))
     rounding = still(len(scale) // seen) * sizes[0]
     moving = sizes > rounding
