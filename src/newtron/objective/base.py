@@ -126,10 +126,10 @@ class Objective(ABC):
         del condition
         return None
 
-    def newton_system(self, params: Array, condition: float) -> System | None:
-        """Newton's step at params by the rows themselves, where a Hessian of this condition has lost digits that they
-        may have; None where it has not, or where there are no rows to ask."""
-        del params, condition
+    def newton_system(self, params: Array, hessian: Array, condition: float) -> System | None:
+        """Newton's step at params by the rows themselves, where the Hessian there has lost digits that they may have;
+        None where it has not, or where there are no rows to ask. condition: of it in equilibrated columns."""
+        del params, hessian, condition
         return None
 
     def runs_away(self, value: float) -> str | None:

@@ -22,7 +22,7 @@ from newtron.network import Network, short_buffer
 from newtron.objective import linear
 from newtron.objective.base import Evaluation, LinePoint, Minimiser, Objective
 from newtron.objective.separation import flees, runs_away
-from newtron.objective.whitened import System, has_lost, newton_system
+from newtron.objective.whitened import System, condition_seen, has_lost, newton_system
 from newtron.parallel import cached_property
 from newtron.rows import Chunk, Rows
 
@@ -312,11 +312,12 @@ class TrainingObjective(Objective):
         note = f"Only {rank} of {q} {counted} are independent: of the many solutions this is a short one."
         return Minimiser(B.ravel(), lost / self.rows.total_weight, "" if rank == q else note)
 
-    def newton_system(self, params: Array, condition: float) -> System | None:
-        likelihood = self.is_linear and self.loss.convex
-        if not (likelihood and has_lost(condition, self.epsilon)):
+    def newton_system(self, params: Array, hessian: Array, condition: float) -> System | None:
+        if not (self.is_linear and self.loss.convex):
             return None
-        return newton_system(self, params)
+        if has_lost(condition, self.epsilon):
+            condition = condition_seen(self, hessian, condition)
+        return newton_system(self, params) if has_lost(condition, self.epsilon) else None
 
     def farthest(self, params: Array) -> float:
         """Largest |z| over the rows, of the part that the loss sees."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.least_squares import Triangle, upper
-from newtron.linalg import exact_product, is_sparse, svd
+from newtron.linalg import exact_product, factorize, is_sparse, svd
 from newtron.losses import Loss, softmax
+from newtron.parallel import cached_property
 from newtron.rows import Chunk
 
 if TYPE_CHECKING:
@@ -193,14 +193,19 @@ def newton_system(objective: TrainingObjective, params: Array) -> System | None:
     k, P = objective.network.n_outputs, objective.n_params
 
     def of_chunk(chunk: Chunk) -> Triangle:
-        total = Triangle(np.zeros((0, P + 1)))
+        total: Triangle | None = None
         for block in blocks(objective, params, chunk):
             S = block.white.S
             if S.shape[2] < k:  # a regression's outputs, side by side
                 S = np.broadcast_to(np.eye(k), (len(S), k, k))
             root = np.sqrt(block.weight)[:, None, None, None]
             B = (root * S[:, :, None, :] * block.A[:, None, :, None]).reshape(-1, P)
-            total += Triangle(np.column_stack([B, (root[:, :, 0, 0] * block.white.e).ravel()]))
+            part = Triangle(upper(np.column_stack([B, (root[:, :, 0, 0] * block.white.e).ravel()])))
+            if total is None:
+                total = part
+            else:
+                total += part
+        assert total is not None
         return total
 
     with np.errstate(all="ignore"):
@@ -208,19 +213,42 @@ def newton_system(objective: TrainingObjective, params: Array) -> System | None:
         if not np.isfinite(merged.R).all():
             return None
         size = np.sqrt(objective.alpha)
-        merged += Triangle(np.column_stack([np.diag(size), -size * params]))
-        merged += Triangle(np.column_stack([_shifts(objective, merged.R), np.zeros(P // k)]))
-        found = System(merged.R[:P, :P], merged.R[:P, P], objective.rows.total_weight, objective.epsilon)
-    return found if np.isfinite(merged.R).all() and len(found.R) == P else None
+        rest = [
+            np.column_stack([np.diag(size), -size * params])[size > 0.0],
+            np.column_stack([_shifts(objective, merged.R), np.zeros(P // k)])[_unseen(objective)],
+            np.zeros((max(0, P - len(merged.R)), P + 1)),
+        ]
+        if any(map(len, rest)):
+            merged += Triangle(np.vstack(rest))
+    if not np.isfinite(merged.R).all():
+        return None
+    return System(merged.R[:P, :P], merged.R[:P, P], objective.rows.total_weight, objective.epsilon)
+
+
+def _unseen(objective: TrainingObjective) -> NDArray[np.bool_]:
+    """(q,) of which inputs a common shift of all classes changes nothing."""
+    penalised = objective.alpha.reshape(-1, objective.network.n_outputs).any(axis=1)
+    return np.asarray(np.logical_not(penalised) & (objective.loss.min_outputs > 1))
+
+
+def condition_seen(objective: TrainingObjective, hessian: Array, condition: float) -> float:
+    """Of the Hessian in equilibrated columns, from `condition` of all of it, in the directions that rows see."""
+    unseen = np.flatnonzero(_unseen(objective))
+    if not unseen.size:
+        return condition
+    k = objective.network.n_outputs
+    at = unseen[:, None] * k + np.arange(k)
+    fixed = hessian.copy()
+    fixed[at[:, :, None], at[:, None, :]] += (np.diagonal(hessian)[at].mean(axis=1) / k)[:, None, None]
+    factor = factorize(fixed)
+    return float("inf") if factor is None else factor.condition
 
 
 def _shifts(objective: TrainingObjective, R: Array) -> Array:
-    """Rows (q, P) that keep what no row sees, the common shift of all classes of an input without a penalty, at rest:
-    their sum, in the size of what the rows say of that input."""
-    q, k = len(objective.alpha) // objective.network.n_outputs, objective.network.n_outputs
+    """Rows (q, P) that keep the common shift of all classes at rest, where no row sees it: the sum over the classes, in
+    the size of what the rows say of that input."""
+    k = objective.network.n_outputs
+    q = objective.n_params // k
     rows = np.zeros((q, q, k))
-    if objective.loss.min_outputs > 1:
-        size = np.linalg.norm(R[:, :-1], axis=0).reshape(q, k).mean(axis=1)
-        free = ~objective.alpha.reshape(q, k).any(axis=1)
-        rows[range(q), range(q)] = np.where(free, size, 0.0)[:, None]
+    rows[range(q), range(q)] = np.linalg.norm(R[:, :-1], axis=0).reshape(q, k).mean(axis=1)[:, None]
     return rows.reshape(q, q * k)

@@ -35,13 +35,16 @@ def view(objective: Objective, params: Array, found: Evaluation, condition: floa
     """condition: of the Hessian in `found`, in equilibrated columns. columns: what was known so far."""
     if columns == DEPENDENT:
         return View(found, columns, None)
-    system = objective.newton_system(params, np.inf if columns == NEAR else condition)
+    assert found.hessian is not None
+    system = objective.newton_system(params, found.hessian, condition)
     if system is None or columns:
         return View(found, columns, system)
     if not system.near:
         return View(found, DEPENDENT, None)
     objective.careful = True
-    return View(objective.evaluate(params, 2), NEAR, objective.newton_system(params, np.inf))
+    found = objective.evaluate(params, 2)
+    assert found.hessian is not None
+    return View(found, NEAR, objective.newton_system(params, found.hessian, condition))
 
 
 S = TypeVar("S", bound=State)
