@@ -172,7 +172,7 @@ class LevenbergMarquardt(Solver):
             # Where residuals remain, and the more where their derivatives depend on each other, the curvature of
             # Gauss-Newton is not the objective's.
             return self.step(objective, _with_exact(objective, state))
-        return at_precision(objective, state, exact=True)
+        return at_precision(objective, state, exact=True) if state.system is None else at_rounding(state)
 
     def _moved(
         self,

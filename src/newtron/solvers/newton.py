@@ -126,7 +126,7 @@ class Newton(Solver):
             else:
                 predicted = system.decrease(step)
             if not predicted > 0.0:
-                return at_precision(objective, state, exact=True)
+                return _ended(objective, state)
             trial = state.params + step
             last = system is not None and predicted <= system.rounding(trial)
             # A first trial is nearly always taken: then its derivatives come with its value.
@@ -140,12 +140,12 @@ class Newton(Solver):
                 if worth or is_nearer(objective, moved, state):
                     return at_rounding(moved) if last else moved
                 if drowned(objective, state, predicted):
-                    return at_precision(objective, state, exact=True)
+                    return _ended(objective, state)
             if last:
                 return at_rounding(state)
             length = float(np.linalg.norm(step * metric))
             radius = 0.25 * length
-        return at_precision(objective, state, exact=True)
+        return _ended(objective, state)
 
     def _accept(
         self,
@@ -186,6 +186,11 @@ class Newton(Solver):
         if not np.isfinite(found.value):
             return replace(state, status=Status.DIVERGED)
         return self._accept(objective, state, params, found)
+
+
+def _ended(objective: Objective, state: NewtonState) -> NewtonState:
+    """No step is left."""
+    return at_precision(objective, state, exact=True) if state.system is None else at_rounding(state)
 
 
 def _seen(objective: Objective, state: NewtonState, found: Evaluation) -> NewtonState:
