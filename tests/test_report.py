@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import time
+import warnings
 from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from newtron.cli import main
+from newtron.cli.compare import score_model
 from newtron.cli.drawing import draw_network
 from newtron.cli.permutation import importances
 from newtron.cli.plots import Series, plot
+from newtron.estimators import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.model_file import load_bundle
 from newtron.network import Layer
-from newtron.table import read_table
+from newtron.table import Table, learn_schema, read_table
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 VOID = {"meta", "br"}
@@ -237,3 +242,62 @@ def test_the_column_that_matters_stands_out_and_noise_does_not(tmp_path: Path) -
 def test_one_point_is_drawn_as_one() -> None:
     drawn = plot("t", "x", "y", [Series(np.array([0.0]), np.array([3.0]), "line")], log_y=True)
     assert 'class="p c0"' in drawn
+
+
+@pytest.mark.parametrize("model", ["perceptron", "network"])
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_shuffled_columns_cost_what_depends_on_them_and_give_the_same(model: str, task: str) -> None:
+    """As predicting all again: with categories, marks of missing cells, bent copies, layers and temperatures."""
+    rng = np.random.default_rng(0)
+    n = 60
+    frame = {
+        "a": np.exp(rng.normal(size=n)),
+        "b": np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n)),
+        "c": rng.choice(["x", "y", "z"], n),
+    }
+    z = frame["a"] + (frame["c"] == "x") + rng.normal(size=n)
+    y = z if task == "regression" else np.array(["l", "m", "h"])[np.digitize(z, [1.0, 2.0])]
+    table = Table("t.csv", pa.table({**frame, "y": y}))
+    schema = learn_schema(table, "y")
+    X, (codes, _) = schema.encode(table).X, schema.encode_target(table)
+    kinds: Any = {
+        ("perceptron", "regression"): PerceptronRegressor(),
+        ("perceptron", "classification"): PerceptronClassifier(alpha=0.1, standardize=True),
+        ("network", "regression"): NetworkRegressor(hidden=[(3,), (3, 2)], n_starts=1, max_iter=20),
+        ("network", "classification"): NetworkClassifier(hidden=(3,), n_starts=2, max_iter=20),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator = kinds[model, task].fit(X, y)
+    told: list[tuple[int, int]] = []
+    found = {one.name: one for one in importances(estimator, schema, X, codes, lambda *done: told.append(done))}
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    draws, start = np.random.default_rng(0), 0
+    before = score_model(estimator, X, codes).losses
+    for column in schema.columns:
+        growth = np.zeros(n)
+        for _ in range(10):
+            shuffled = X.copy()
+            own = slice(start, start + len(column.encoded))
+            shuffled[:, own] = X[draws.permutation(n), own]
+            growth += (score_model(estimator, shuffled, codes).losses - before) / 10
+        start += len(column.encoded)
+        one = found[column.name]
+        assert one.growth == pytest.approx(growth.mean(), rel=1e-9, abs=1e-12)
+        assert one.high - one.low == pytest.approx(2 * 1.96 * growth.std(ddof=1) / np.sqrt(n), rel=1e-9)
+
+
+def test_a_report_of_many_columns_takes_time_by_their_number() -> None:
+    rng = np.random.default_rng(0)
+
+    def seconds(p: int) -> float:
+        X, names = rng.normal(size=(30, p)), [f"x{j}" for j in range(p)]
+        table = Table("t.csv", pa.table({**dict(zip(names, X.T, strict=True)), "y": X[:, 0]}))
+        schema = learn_schema(table, "y")
+        estimator = PerceptronRegressor().fit(X, X[:, 0])
+        started = time.process_time()
+        importances(estimator, schema, X, X[:, 0])
+        return time.process_time() - started
+
+    seconds(50)
+    assert seconds(1600) < 24.0 * min(seconds(200) for _ in range(2))  # of 8 times as many columns; 8² is 64

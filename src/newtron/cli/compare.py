@@ -60,9 +60,14 @@ def score_classes(codes: NDArray[np.int64], probabilities: Vector) -> Score:
 def score_model(estimator: Any, X: Vector, y: NDArray[Any]) -> Score:
     """y: numbers, or positions in the estimator's classes."""
     with np.errstate(all="ignore"):
-        if hasattr(estimator, "classes_"):
-            return score_classes(y, np.asarray(estimator.predict_proba(X), dtype=np.float64))
-        return score_numbers(y, np.asarray(estimator.predict(X), dtype=np.float64))
+        predicted = estimator.predict_proba(X) if hasattr(estimator, "classes_") else estimator.predict(X)
+        return score_predicted(estimator, np.asarray(predicted, dtype=np.float64), y)
+
+
+def score_predicted(estimator: Any, predicted: Vector, y: NDArray[Any]) -> Score:
+    """predicted: numbers, or probabilities of the estimator's classes."""
+    with np.errstate(all="ignore"):
+        return score_classes(y, predicted) if hasattr(estimator, "classes_") else score_numbers(y, predicted.ravel())
 
 
 def score_guess(task: str, y_train: NDArray[Any], y: NDArray[Any]) -> Score:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from newtron.cli.compare import BASELINE, Report, Score, Verdict, judge, remedy, score_guess, score_model, too_free
 from newtron.cli.interrupt import Interrupts
-from newtron.cli.progress import Reporter
+from newtron.cli.leaks import exact_sum, telling_columns
+from newtron.cli.progress import Reporter, Told
 from newtron.cli.split import FEWEST, hold_out
 from newtron.cli.stages import RESCUE_ALPHA, Columns, Trained, check_penalty, remove_checkpoints, train
 from newtron.errors import InputError
@@ -106,19 +107,19 @@ def run(options: argparse.Namespace) -> int:
         save(job.final.estimator, options.output, schema=job.schema, report=job.report().to_json())
         if not job.interrupted:
             remove_checkpoints(options)
-        failed = _write_report(job, report) if report is not None and job.in_memory else ""
+        failed = _write_report(job, report, reporter) if report is not None and job.in_memory else ""
     _tell(job, reporter)
     if failed:
         raise InputError(f"The model was written to {options.output}; the report could not be written: {failed}")
     return 130 if job.interrupted else 0
 
 
-def _write_report(job: Job, path: str) -> str:
+def _write_report(job: Job, path: str, reporter: Reporter) -> str:
     """Why there is no report, or "". The model is written already, and what is told must say so."""
     from newtron.cli.report import write_report
 
     try:
-        write_report(job, path)
+        write_report(job, path, Told(reporter, "the report: shuffling columns", "column", long=True))
     except InputError as error:
         return str(error)
     except MemoryError:
@@ -221,22 +222,44 @@ def _train_all(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:
     names = ["perceptron", "network"] if options.model == "auto" else [options.model]
     if not len(job.held_out):
         names = names[:1]
-    X = job.schema.encode(job.table.take(job.rows[job.training])).X
-    columns = Columns(X, job.schema.feature_names, job.whole.target.name)
+    known = job.schema.encode(job.table.take(job.rows[job.training])).X
+    columns = Columns(known, job.schema.feature_names, job.whole.target.name)
+    X, y = job.schema.encode(job.table.take(job.rows[job.held_out])).X, job.y[job.held_out]
+    note_telling_columns(job, known, job.y[job.training], reporter)
     for name in names:
         if interrupts.asked:
             break
         labels = job.labels(job.training)
         job.trained[name] = train(name, job.task, columns, labels, options, options.alpha, reporter, interrupts, name)
+        if len(job.held_out) and note_exact_sum(job, X, y, reporter):
+            break
     if len(job.held_out):
-        X = job.schema.encode(job.table.take(job.rows[job.held_out])).X
-        y = job.y[job.held_out]
         job.scores[BASELINE] = score_guess(job.task, job.y[job.training], y)
         for name, trained in job.trained.items():
             job.scores[name] = score_model(trained.estimator, X, y)
         job.judge()
     else:
         job.verdict = Verdict(names[0], [])
+
+
+def note_telling_columns(job: Job, X: Any, y: NDArray[Any], reporter: Reporter) -> None:
+    """Columns that tell the target alone, in rows X and y."""
+    for sentence in telling_columns(job.schema, X, y):
+        reporter.say(f"note: {sentence}")
+        job.notes.append(sentence)
+
+
+def note_exact_sum(job: Job, X: Any, y: Any, reporter: Reporter) -> bool:
+    """Is the perceptron that was trained exact on the held-out rows X and y, so that there is nothing left to learn?"""
+    first = job.trained.get("perceptron")
+    if first is None or first.interrupted or len(job.trained) > 1:
+        return False
+    skips = job.options.model == "auto"
+    sentence = exact_sum(first.estimator, job.schema, X, y, len(job.training), skips)
+    if sentence:
+        reporter.say(f"note: {sentence}")
+        job.notes.append(sentence)
+    return bool(sentence)
 
 
 def _refit(job: Job, reporter: Reporter, interrupts: Interrupts) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from newtron.cli.compare import BASELINE, Verdict, score_guess, score_model
-from newtron.cli.fit import Job
+from newtron.cli.fit import Job, note_exact_sum, note_telling_columns
 from newtron.cli.interrupt import Interrupts
-from newtron.cli.progress import Reporter
+from newtron.cli.progress import Reporter, Told
 from newtron.cli.split import FEWEST
 from newtron.cli.stages import RESCUE_ALPHA, Columns, check_penalty, train
 from newtron.errors import InputError
@@ -22,13 +21,13 @@ from newtron.table.file_rows import LEAST_MEMORY, FileRows, TableRows
 from newtron.table.files import TableFiles, is_streamable, is_text_file
 from newtron.table.read import read_table
 from newtron.table.table import Table
-from newtron.words import count, seconds, size
+from newtron.words import count, size
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows whose targets tell what can be said without any column; seconds between two lines of progress.
-_GUESSED_FROM, _TOLD_EVERY = 100_000, 2.0
+# Rows whose targets tell what can be said without any column.
+_GUESSED_FROM = 100_000
 
 
 def table_of(source: DataFile, encoding: str, memory: int) -> Table | None:
@@ -111,8 +110,8 @@ def _file_rows(options: argparse.Namespace, source: DataFile, reporter: Reporter
         folder=options.scratch,
         encoding=options.encoding,
         n_jobs=options.threads,
-        progress=_Told(reporter, "learning the columns", "row"),
-        converting=_Told(reporter, "converting the text", "byte"),
+        progress=Told(reporter, "learning the columns", "row"),
+        converting=Told(reporter, "converting the text", "byte"),
     )
 
 
@@ -141,9 +140,13 @@ def job_on(rows: TableRows, how: str, options: argparse.Namespace, reporter: Rep
         job.notes.append("No report was written: what it shows of single rows needs them in memory.")
     columns = Columns(training, schema.feature_names, schema.target.name)
     names = ["perceptron", "network"] if options.model == "auto" and n_out else [options.model]
+    if X is not None and y is not None:
+        note_telling_columns(job, X, y, reporter)
     for name in ["perceptron"] if names == ["auto"] else names:
         if not interrupts.asked:
             job.trained[name] = train(name, task, columns, None, options, options.alpha, reporter, interrupts, name)
+            if X is not None and note_exact_sum(job, X, y, reporter):
+                break
     if X is not None and y is not None:
         job.scores[BASELINE] = score_guess(task, training.some_targets(_GUESSED_FROM), y)
         for name, trained in job.trained.items():
@@ -166,25 +169,6 @@ def _refit(job: Job, rows: TableRows, reporter: Reporter, interrupts: Interrupts
     job.interrupted = interrupts.asked
     if not again.interrupted:
         job.refit = again
-
-
-class _Told:
-    """How far a pass is, its speed and the time left."""
-
-    def __init__(self, reporter: Reporter, what: str, unit: str) -> None:
-        self._reporter, self._what, self._unit = reporter, what, unit
-        self._started, self._next = -1.0, -1.0
-
-    def __call__(self, done: int, total: int) -> None:
-        now = perf_counter()
-        if self._started < 0.0:
-            self._started, self._next = now, now + _TOLD_EVERY
-        if now < self._next and done < total:
-            return
-        self._next = now + _TOLD_EVERY
-        speed = done / max(now - self._started, 1e-3)
-        left = f", {seconds((total - done) / speed)} left" if done < total else f" in {seconds(now - self._started)}"
-        self._reporter.say(f"{self._what}: {done:,} of {count(total, self._unit)}, {speed:,.0f} {self._unit}s/s{left}")
 
 
 def memory_of(text: str) -> int:

@@ -7,13 +7,15 @@ that tell the same each can stand in for the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.compare import score_model
+from newtron.cli.compare import score_model, score_predicted
+from newtron.estimators.columns_changed import ColumnsChanged
 from newtron.table.schema import Schema
 from newtron.words import in_html, number
 
@@ -37,24 +39,32 @@ class Importance:
     high: float
 
 
-def importances(estimator: Any, schema: Schema, X: Array, y: NDArray[Any]) -> list[Importance]:
+def importances(
+    estimator: Any,
+    schema: Schema,
+    X: Array,
+    y: NDArray[Any],
+    progress: Callable[[int, int], Any] | None = None,
+) -> list[Importance]:
     """The greatest first. X (n, features) of held-out rows, encoded by the schema; y (n,): numbers, or positions in
-    the estimator's classes. All columns of the matrix that come from one column of the file are shuffled together."""
+    the estimator's classes. All columns of the matrix that come from one column of the file are shuffled together.
+    progress: called with the columns done and the number of all."""
     rng = np.random.default_rng(0)
     kept = np.arange(len(y)) if len(y) <= _ROWS else rng.choice(len(y), _ROWS, replace=False)
     X, y = X[kept], y[kept]
     before = score_model(estimator, X, y).losses
+    changed, again = ColumnsChanged(estimator, X), np.tile(y, _SHUFFLES)
     found, start = [], 0
-    for column in schema.columns:
+    for done, column in enumerate(schema.columns, start=1):
         own = slice(start, start + len(column.encoded))
         start = own.stop
-        growth = np.zeros(len(y))
-        for _ in range(_SHUFFLES):
-            shuffled = X.copy()
-            shuffled[:, own] = X[rng.permutation(len(y)), own]
-            growth += (score_model(estimator, shuffled, y).losses - before) / _SHUFFLES
+        orders = np.stack([rng.permutation(len(y)) for _ in range(_SHUFFLES)])
+        losses = score_predicted(estimator, np.asarray(changed.predicted(own, orders), dtype=np.float64), again).losses
+        growth = losses.reshape(_SHUFFLES, -1).mean(axis=0) - before
         mean, half = float(growth.mean()), float(_SPREAD * growth.std(ddof=1) / np.sqrt(len(y)))
         found.append(Importance(column.name, mean, mean - half, mean + half))
+        if progress is not None:
+            progress(done, len(schema.columns))
     return sorted(found, key=lambda one: -one.growth)
 
 

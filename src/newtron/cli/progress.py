@@ -18,6 +18,8 @@ _PER_SECOND = 8
 _MEMBERS_SHOWN = 10
 # Seconds that a pass over the rows of files must have taken before it is spoken of, and between two lines about it.
 _LONG_PASS = 2.0
+# Seconds between two lines of progress.
+_TOLD_EVERY = 2.0
 
 
 class Reporter:
@@ -122,3 +124,22 @@ class Reporter:
             table.caption = Text(f"{where}Ctrl-C stops and keeps the best so far", style="dim")
         table.caption_justify = "left"
         return table
+
+
+class Told:
+    """How far a pass is, its speed and the time left. long: it is worth a word only if it takes long."""
+
+    def __init__(self, reporter: Reporter, what: str, unit: str, long: bool = False) -> None:
+        self._reporter, self._what, self._unit, self._long = reporter, what, unit, long
+        self._started, self._next = -1.0, -1.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = perf_counter()
+        if self._started < 0.0:
+            self._started, self._next = now, now + _TOLD_EVERY
+        if now < self._next and (done < total or (self._long and now - self._started < _TOLD_EVERY)):
+            return
+        self._next = now + _TOLD_EVERY
+        speed = done / max(now - self._started, 1e-3)
+        left = f", {seconds((total - done) / speed)} left" if done < total else f" in {seconds(now - self._started)}"
+        self._reporter.say(f"{self._what}: {done:,} of {count(total, self._unit)}, {speed:,.0f} {self._unit}s/s{left}")

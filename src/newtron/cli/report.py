@@ -7,7 +7,7 @@ calculus of one row. All text from the data is escaped; the page's own policy fo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,21 +65,21 @@ def check_report(path: str, options: Any) -> None:
                 )
 
 
-def write_report(job: Job, path: str) -> None:
-    """The file is whole or not there."""
+def write_report(job: Job, path: str, progress: Callable[[int, int], Any] | None = None) -> None:
+    """The file is whole or not there. progress: called with the columns shuffled and the number of all."""
     with np.errstate(all="ignore"):  # numbers at the edge of the range are told as such where they matter
-        page = _page(job).encode("utf-8", "backslashreplace")
+        page = _page(job, progress).encode("utf-8", "backslashreplace")
     write_whole(path, lambda file: file.write(page))
 
 
-def _page(job: Job) -> str:
+def _page(job: Job, progress: Callable[[int, int], Any] | None) -> str:
     target = job.whole.target
     title = f"{clean(target.name)} from {clean(job.table.path)}"
     sections = [
         _section("The data", _data(job)),
         _section("The models compared", _comparison(job)),
         _section("Predictions on held-out rows", _predictions(job)),
-        _section("Which columns matter", _rankings(job)),
+        _section("Which columns matter", _rankings(job, progress)),
         _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job)),
         _section("How training ended", _ends(job)),
         _section("To do it again", _again(job)),
@@ -175,9 +175,9 @@ _TWO_RANKINGS = (
 )
 
 
-def _rankings(job: Job) -> str:
+def _rankings(job: Job, progress: Callable[[int, int], Any] | None) -> str:
     """By what predictions lose without a column, and of a network also by how far they move with it."""
-    importance, relevance = _importance(job), _relevance(job)
+    importance, relevance = _importance(job, progress), _relevance(job)
     if importance:
         importance = f"<h3>What predictions lose without a column</h3>{importance}"
     if relevance:
@@ -185,12 +185,12 @@ def _rankings(job: Job) -> str:
     return (_paragraphs([_TWO_RANKINGS]) if importance and relevance else "") + importance + relevance
 
 
-def _importance(job: Job) -> str:
+def _importance(job: Job, progress: Callable[[int, int], Any] | None) -> str:
     """From a handful of rows nothing can be said."""
     if len(job.held_out) < 10:
         return ""
     estimator, X, y = _judged(job)
-    return importance_table(importances(estimator, job.compared, X, y), job.task)
+    return importance_table(importances(estimator, job.compared, X, y, progress), job.task)
 
 
 def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
