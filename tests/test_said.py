@@ -299,7 +299,7 @@ def test_classes_that_a_spreadsheet_would_compute(capsys: pytest.CaptureFixture[
             rows = list(csv.reader(file))
         assert len(rows) == 81
         assert {row[0] for row in rows[1:]} == {written, "-1", "plain"}
-        assert rows[0][0] == "prediction"
+        assert rows[0] == ["prediction", "p(-1)", f"p({formula})", "p(plain)"]
 
 
 @pytest.mark.parametrize("name", ["<1 km", "{a}", "<b>", "<", "{", "{}x"])

@@ -7,7 +7,7 @@ import csv
 import io
 import os
 import sys
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,8 +164,15 @@ def _with_empty(columns: list[list[str]], empty: NDArray[np.bool_]) -> list[list
     return [["" if at < 0 else column[at] for at in place] for column in columns]
 
 
-def _written_classes(options: argparse.Namespace, estimator: Any) -> list[str]:
-    """The classes as they are written; what a user must know of them goes to standard error."""
+class _Classes(NamedTuple):
+    """The classes as they are written: in cells, and in the names of the columns."""
+
+    cells: list[str]
+    names: list[str]
+
+
+def _written_classes(options: argparse.Namespace, estimator: Any) -> _Classes:
+    """What a user must know of the classes goes to standard error."""
     known = [label(c) for c in estimator.classes_.tolist()] if hasattr(estimator, "classes_") else []
     formulas = [name for name in known if _is_formula(name)]
     if formulas and not options.safe_for_spreadsheets:
@@ -176,8 +183,7 @@ def _written_classes(options: argparse.Namespace, estimator: Any) -> list[str]:
             f"apostrophe in front of {them}.",
             file=sys.stderr,
         )
-    if options.output is None and sys.stdout.isatty():
-        return [clean(name) for name in known]
+    shown = clean if options.output is None and sys.stdout.isatty() else tamed
     obeyed = [name for name in known if tamed(name) != name]
     if obeyed:
         print(
@@ -185,7 +191,9 @@ def _written_classes(options: argparse.Namespace, estimator: Any) -> list[str]:
             f"{clean(obeyed[0])}, are written as escapes.",
             file=sys.stderr,
         )
-    return [f"'{tamed(name)}" if options.safe_for_spreadsheets and name in formulas else tamed(name) for name in known]
+    safe = options.safe_for_spreadsheets
+    cells = [f"'{shown(name)}" if safe and name in formulas else shown(name) for name in known]
+    return _Classes(cells, [shown(name) for name in known])
 
 
 def _is_formula(name: str) -> bool:
@@ -200,7 +208,7 @@ def _is_formula(name: str) -> bool:
 
 
 def _predictions(
-    estimator: Any, X: Any, interval: float | None, classes: list[str]
+    estimator: Any, X: Any, interval: float | None, classes: _Classes
 ) -> tuple[list[str], list[list[str]]]:
     """Names and cells of the columns. Numbers have all their digits: reading them gives the same number."""
     with np.errstate(all="ignore"):
@@ -214,8 +222,8 @@ def _predictions(
                 columns = np.hstack([columns, ends[:, :, 0], ends[:, :, 1]])
             return names, [[repr(value) for value in column] for column in columns.T.tolist()]
         probabilities = estimator.predict_proba(X)
-    best = [classes[position] for position in probabilities.argmax(axis=1)]
-    header = ["prediction", *(f"p({name})" for name in classes)]
+    best = [classes.cells[position] for position in probabilities.argmax(axis=1)]
+    header = ["prediction", *(f"p({name})" for name in classes.names)]
     return header, [best, *([repr(value) for value in column] for column in probabilities.T.tolist())]
 
 
