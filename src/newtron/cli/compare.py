@@ -134,7 +134,8 @@ def _better(task: str, scores: dict[str, Score]) -> tuple[str, list[str], float 
     kept = "network" if gain > error else "perceptron"
     if abs(gain) > error:
         other = "perceptron" if kept == "network" else "network"
-        why = [f"The {kept} is kept: its {_QUANTITY[task]} on the held-out rows is lower than the {other}'s by {by}."]
+        than = f"than the {other}'s, on rows that neither was trained on"
+        why = [f"The {kept} is kept: its {_QUANTITY[task]} is lower by {by} {than}."]
     else:
         why = [f"No clear difference in {_QUANTITY[task]}, {by}, so the perceptron is kept as the simpler model."]
     if task == "classification":
