@@ -484,7 +484,9 @@ class Fits(Target):
         if found.loss_gap_bound is not None:
             lower = type(model)(**{**model.get_params(), "solver": "newton", "tol": 1e-13, "max_iter": 500}).fit(X, y)
             value = lower.solution_.value
-            if value < found.value - found.loss_gap_bound * (1.0 + 1e-9) - 1e-13 * abs(found.value):
+            # The bound is of the exact value; both values here are rounded, of classes to some units of a loss of 1.
+            rounding = 1e-12 * abs(found.value) + (1e-15 if hasattr(model, "classes_") else 0.0)
+            if value < found.value - found.loss_gap_bound * (1.0 + 1e-9) - rounding:
                 raise FindError(f"{found.value} is not within {found.loss_gap_bound} of the lowest value: {value}")
 
 
