@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from newtron import InputError, PerceptronClassifier
 from newtron.cli import main
 from newtron.model_file import load_bundle
 
@@ -310,3 +312,24 @@ def test_an_output_that_takes_nothing(redirection: str, model: Path, tmp_path: P
         assert "No space left" in run.stderr
     else:
         assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_what_the_library_says_is_told_as_it_is_typed_here(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{(-1) ** i * (i + 1)}e200,{i % 7},{'ab'[i % 3 == 0]}" for i in range(40)]
+    (here / "big.csv").write_text("\n".join(["mass,x,kind", *rows, ""]), encoding="utf-8")
+    fit = ("fit", "big.csv", "--target", "kind", "--model", "perceptron", "--no-report")
+    for more in ((), ("--memory", "33MB")):
+        sentence = one_sentence(*call(*fit, *more, capfd=capfd))
+        assert "big.csv: Column 'mass' has numbers whose squares are beyond the range of float64" in sentence
+        assert "multiply it by a constant." in sentence
+    rows = [f"{i},{2 * i},{'ab'[i % 3 == 0]}" for i in range(40)]
+    (here / "twice.csv").write_text("\n".join(["x,double,kind", *rows, ""]), encoding="utf-8")
+    fit = ("fit", "twice.csv", "--target", "kind", "--model", "perceptron", "--no-report")
+    assert "--penalty firth needs columns" in one_sentence(*call(*fit, "--penalty", "firth", capfd=capfd))
+    _, out, _ = call(*fit, "--alpha", "1", "--max-iter", "1", capfd=capfd)
+    assert "limit on iterations was reached; raise --max-iter." in " ".join(out.split())
+    with pytest.raises(InputError, match=r"^Column 0 of X .* constant or set standardize=True."):
+        PerceptronClassifier().fit(np.array([[1e200], [-1e200]]), [0, 1])
+    named = pd.DataFrame({"mass": [1e200, -1e200]})
+    with pytest.raises(InputError, match=r"^Column 'mass' has numbers"):
+        PerceptronClassifier().fit(named, [0, 1])

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Input that cannot be used: a file, a row, a column, a setting. The message is one whole sentence.
 
     The command line prints it on standard error and ends with exit code 2; the library raises it.
     """
+
+
+class ColumnError(InputError):
+    """Of one column of X, by its number where nothing else is known; who knows the names raises it again by `named`."""
+
+    def __init__(self, column: int, trouble: str, name: str | None = None) -> None:
+        called = f"{column} of X (counting from 0)" if name is None else repr(name)
+        super().__init__(f"Column {called} {trouble}")
+        self.column, self.trouble = column, trouble
+
+    def named(self, names: Sequence[str]) -> ColumnError:
+        return ColumnError(self.column, self.trouble, names[self.column])

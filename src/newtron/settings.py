@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from newtron.errors import InputError
+from newtron.words import setting
 
 _SHOWN = 60
 # Writes no more of a long list or text than is shown.
@@ -25,6 +26,11 @@ def shown(value: Any) -> str:
     except ValueError:
         return "a number of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _given(name: str, value: Any) -> str:
+    """A setting and its value, as they were given."""
+    return setting(name, shown(value)) or f"{name}={shown(value)}"
 
 
 def _is_finite(value: Any) -> bool:
@@ -45,7 +51,7 @@ def check_number(
             for word, limit in (("above", above), ("at least", least), ("below", below))
             if math.isfinite(limit)
         ]
-        raise InputError(f"{name}={shown(value)} must be a finite number{' ' if limits else ''}{' and '.join(limits)}.")
+        raise InputError(f"{_given(name, value)} must be a finite number{' ' if limits else ''}{' and '.join(limits)}.")
     return float(value)
 
 
@@ -55,14 +61,14 @@ def check_penalty(value: Any, rules: Iterable[str]) -> float | str:
         if value in tuple(rules):
             return value
         known = " or ".join(map(repr, rules))
-        raise InputError(f"alpha={shown(value)} must be a number, 0 or more, or {known}.")
+        raise InputError(f"{_given('alpha', value)} must be a number, 0 or more, or {known}.")
     return check_number("alpha", value, least=0.0)
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """A whole number, at least `least`."""
     if not is_count(value, least):
-        raise InputError(f"{name}={shown(value)} must be a whole number, {least} or more.")
+        raise InputError(f"{_given(name, value)} must be a whole number, {least} or more.")
     return int(value)
 
 
@@ -73,7 +79,7 @@ def is_count(value: Any, least: int = 1) -> bool:
 def check_flag(name: str, value: Any) -> bool:
     """True or False, NumPy's too."""
     if type(value).__name__ not in ("bool", "bool_"):
-        raise InputError(f"{name}={shown(value)} must be True or False.")
+        raise InputError(f"{_given(name, value)} must be True or False.")
     return bool(value)
 
 
@@ -81,5 +87,5 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """One of some names."""
     known = tuple(choices)
     if not (isinstance(value, str) and value in known):
-        raise InputError(f"{name}={shown(value)} is not known: choose one of {', '.join(map(repr, known))}.")
+        raise InputError(f"{_given(name, value)} is not known: choose one of {', '.join(map(repr, known))}.")
     return value

@@ -9,7 +9,8 @@ import math
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -102,6 +103,49 @@ def joined(words: Iterable[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+# What the settings of estimators and of files are on the command line, which has no others.
+_OPTIONS = {
+    "activation": "--activation",
+    "alpha": "--alpha",
+    "hidden": "--hidden",
+    "max_iter": "--max-iter",
+    "memory": "--memory",
+    "n_jobs": "--threads",
+    "n_starts": "--starts",
+    "penalty": "--penalty",
+    "random_state": "--seed",
+    "scratch": "--scratch",
+}
+_typing = False
+QUOTES = "'\""
+
+
+@contextmanager
+def as_typed() -> Iterator[None]:
+    """While inside, settings are told as they are typed on the command line: --alpha 1, and not alpha=1."""
+    global _typing
+    before, _typing = _typing, True
+    try:
+        yield
+    finally:
+        _typing = before
+
+
+def setting(name: str, value: str = "") -> str:
+    """A setting, or the setting to a value that is written as in Python, as whoever reads it would give it; "" where
+    the command line has none such."""
+    if not _typing:
+        return f"{name}={value}" if value else name
+    option = _OPTIONS.get(name, "")
+    return f"{option} {value.strip(QUOTES)}".strip() if option else ""
+
+
+def either(*ways: str) -> str:
+    """'a', 'a or b', 'a, b or c'; ways that are "" are left out."""
+    *first, last = [way for way in ways if way]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def command(typed: Iterable[str]) -> str:

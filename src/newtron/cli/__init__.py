@@ -18,6 +18,7 @@ from newtron.cli.imports import spare_imports
 from newtron.cli.interrupt import end_when_told
 from newtron.cli.parser import parse
 from newtron.errors import InputError
+from newtron.words import as_typed, clean
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments is None:
             spare_imports()
             end_when_told()
-        code = import_module(f"newtron.cli.{options.command}").run(options)
+        with as_typed():
+            code = import_module(f"newtron.cli.{options.command}").run(options)
         _finish(sys.stdout)
         return int(code)
     except InputError as error:
@@ -101,7 +103,5 @@ def _abandon_output() -> None:
 
 
 def _stop(sentence: str, code: int) -> int:
-    from newtron.words import clean
-
     print(f"newtron: {clean(sentence)}", file=sys.stderr)
     return code

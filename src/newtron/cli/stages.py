@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.progress import Reporter
-from newtron.errors import InputError
+from newtron.errors import ColumnError, InputError
 from newtron.estimators import (
     NetworkClassifier,
     NetworkRegressor,
@@ -88,7 +88,7 @@ def train(
         checkpoint = _checkpoint(options, stage)
         if checkpoint is not None and os.path.exists(checkpoint):
             reporter.say(f"{stage}: going on from where {checkpoint} stands")
-        warned = _fit(estimator, columns, y, checkpoint)
+        warned = _fit(estimator, columns, y, options.data, checkpoint)
         unbounded = estimator.solution_.status is Status.UNBOUNDED
         if name == "perceptron" and unbounded and alpha is None and not interrupts.asked:
             found = getattr(estimator, "separation_", None)
@@ -98,7 +98,7 @@ def train(
                 f"a penalty, --alpha {RESCUE_ALPHA:g}. The other choice is --penalty firth."
             )
             estimator = _make(name, task, options, reporter, RESCUE_ALPHA)
-            warned = _fit(estimator, columns, y, _checkpoint(options, f"{stage} with penalty"))
+            warned = _fit(estimator, columns, y, options.data, _checkpoint(options, f"{stage} with penalty"))
     # The number of threads is no property of the model, and the progress display ends here.
     estimator.set_params(n_jobs=None, callback=None)
     trained = Trained(name, estimator, perf_counter() - started, notes + warned)
@@ -154,15 +154,18 @@ def remove_checkpoints(options: Any) -> None:
                         os.unlink(path)
 
 
-def _fit(estimator: Any, columns: Columns, y: NDArray[Any] | None, checkpoint: str | None) -> list[str]:
-    """Fit; the warnings as sentences, but those of convergence, which `ending` tells better."""
+def _fit(estimator: Any, columns: Columns, y: NDArray[Any] | None, data: str, checkpoint: str | None) -> list[str]:
+    """Fit; the warnings as sentences, but those of convergence, which `ending` tells better. data: the file's name."""
     estimator.call_columns(columns.names)
     with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
         warnings.simplefilter("always")
-        if y is None:
-            estimator.fit_rows(columns.X, checkpoint=checkpoint)
-        else:
-            estimator.fit(columns.X, y, checkpoint=checkpoint)
+        try:
+            if y is None:
+                estimator.fit_rows(columns.X, checkpoint=checkpoint)
+            else:
+                estimator.fit(columns.X, y, checkpoint=checkpoint)
+        except ColumnError as error:
+            raise InputError(f"{data}: {error}") from None
     estimator._targets = (columns.target,)
     told = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
     return list(dict.fromkeys(text for text in told if "encountered in" not in text))

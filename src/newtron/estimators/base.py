@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from newtron.errors import InputError
+from newtron.errors import ColumnError, InputError
 from newtron.estimators.certified import certificate_of
 from newtron.estimators.mix import Plan, planned
 from newtron.estimators.notebook import account
@@ -186,8 +186,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self, task: Task, combine: str, n_rows: int, weight: Array | None, path: str | os.PathLike[str] | None
     ) -> None:
         # What is judged between the steps of solvers must not depend on who else is computing just then.
-        with one_blas_thread(), self._kept(task, path) as kept:
-            self.members_ = with_shares(self._members(kept), combine, n_rows, weight)
+        try:
+            with one_blas_thread(), self._kept(task, path) as kept:
+                self.members_ = with_shares(self._members(kept), combine, n_rows, weight)
+        except ColumnError as error:
+            names = self._names()
+            raise error if names is None else error.named(names) from None
         self.solution_ = self.members_[best_member(self.members_)].solution
         self.n_iter_ = max(1, *(member.solution.n_iter for member in self.members_))
         self.scaling_ = task.scaling

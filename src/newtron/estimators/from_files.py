@@ -17,6 +17,7 @@ from newtron.linalg import is_sparse
 from newtron.losses import Loss, loss_for
 from newtron.rows.base import Chunk
 from newtron.rows.streamed import Outlook, StreamedRows
+from newtron.words import setting
 
 Array = NDArray[np.floating]
 
@@ -36,7 +37,8 @@ def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
             "fit(X, y)."
         )
     if is_firth(estimator):
-        raise InputError('penalty="firth" needs all rows in memory: use fit(X, y), or a penalty by alpha.')
+        firth, alpha = setting("penalty", repr("firth")), setting("alpha")
+        raise InputError(f"{firth} needs all rows in memory: read them into memory, or give a penalty by {alpha}.")
     target = rows.schema.target
     if target.task != estimator._task:
         raise InputError(
@@ -66,8 +68,9 @@ def check_memory(alpha: Any, shapes: tuple[Shape, ...], rows: StreamedRows) -> N
     needed = _ROW_LEFT_OUT * rows.n_rows * rows.n_outputs
     if alpha == "loo" and () in shapes and needed > rows.source.memory:
         raise InputError(
-            f"alpha='loo' keeps some numbers of every row in memory, {needed / 1e6:,.0f} MB here, and memory is "
-            f"{rows.source.memory / 1e6:,.0f} MB: give alpha='evidence', a number, or more memory."
+            f"{setting('alpha', repr('loo'))} keeps some numbers of every row in memory, {needed / 1e6:,.0f} MB here, "
+            f"and {setting('memory')} is {rows.source.memory / 1e6:,.0f} MB: give {setting('alpha', repr('evidence'))} "
+            f"or a number, or more {setting('memory')}."
         )
 
 

@@ -19,6 +19,7 @@ from newtron.inference.temperature import class_variance, learn_temperature
 from newtron.losses import Loss
 from newtron.parallel import one_blas_thread
 from newtron.solvers import Status
+from newtron.words import either, setting
 
 Array = NDArray[np.floating]
 
@@ -50,7 +51,7 @@ def learn_predictive(task: Task, members: list[Member]) -> RegressionPredictive 
         if all_rows and _flattered(task, posteriors) and not ended:
             found = replace(found, stretch=_stretch(task, sharing))
     except np.linalg.LinAlgError:
-        return _NOT_FINITE
+        return _not_finite()
     return found
 
 
@@ -66,17 +67,20 @@ def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive
     return of_perceptron(posteriors[0], kept)
 
 
-_NOT_FINITE = (
-    "its curvature is not kept: the training ended where it is not finite (give a larger alpha, or set "
-    "standardize=True), or the file is of an older newtron (fit and save it again)."
-)
+def _not_finite() -> str:
+    standardize = setting("standardize", "True")
+    ways = either(f"give a larger {setting('alpha')}", standardize and f"set {standardize}")
+    return (
+        f"its curvature is not kept: the training ended where it is not finite ({ways}), or the file is of an older "
+        "newtron (fit and save it again)."
+    )
 
 
 def _nothing_left(weighted: bool) -> str:
     counted = "rows, each counted by its sample_weight," if weighted else "rows"
     return (
         f"there are no more {counted} than parameters that they determine, so nothing is left to see the noise by: "
-        "give more rows or a larger alpha."
+        f"give more rows or a larger {setting('alpha')}."
     )
 
 
@@ -98,7 +102,7 @@ def posteriors_of(members: list[Member], loss: Loss) -> tuple[Posterior, ...] | 
                 f"for at most {MOST_PARAMETERS:,}: choose fewer hidden units."
             )
         if posterior is None:
-            return _NOT_FINITE
+            return _not_finite()
         found.append(posterior)
     return tuple(found)
 

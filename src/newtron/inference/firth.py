@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.linalg import Factor, factorize, is_sparse
 from newtron.objective import Evaluation, Objective
-from newtron.words import column_names
+from newtron.words import column_names, setting
 
 Array = NDArray[np.floating]
 
@@ -88,8 +88,8 @@ class FirthObjective(Objective):
             told = ", ".join(known[j] for j in dependent)
             plural = len(dependent) > 1
             raise InputError(
-                f'penalty="firth" needs columns that do not depend on each other: leave out the column'
-                f"{'s' if plural else ''} {told}, which follow{'' if plural else 's'} from the others"
+                f"{setting('penalty', repr('firth'))} needs columns that do not depend on each other: leave out the "
+                f"column{'s' if plural else ''} {told}, which follow{'' if plural else 's'} from the others"
                 f"{' and the intercept' if self._intercept else ''}."
             )
 

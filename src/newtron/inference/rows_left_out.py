@@ -24,6 +24,7 @@ from newtron.network import Linearization
 from newtron.objective import TrainingObjective
 from newtron.rows import Chunk
 from newtron.solvers import Solution
+from newtron.words import setting
 
 Array = NDArray[np.floating]
 
@@ -167,7 +168,9 @@ def loo_and_slope(objective: TrainingObjective, params: Array, evidence: Evidenc
 
 def _hessian_change(change: Array | None) -> Array:
     if change is None:
-        raise InputError("alpha='loo' is not offered for this loss: take the task's own loss, or give alpha a number.")
+        raise InputError(
+            f"{setting('alpha', repr('loo'))} is not offered for this loss: take its own loss, or give alpha a number."
+        )
     return change
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.errors import ColumnError
 from newtron.least_squares import solve_least_squares
 from newtron.linalg import is_sparse, squared
 from newtron.losses import Loss
@@ -25,6 +25,7 @@ from newtron.objective.separation import flees, runs_away
 from newtron.objective.whitened import System, condition_seen, has_lost, newton_system
 from newtron.parallel import cached_property
 from newtron.rows import Chunk, Rows
+from newtron.words import either, setting
 
 Array = NDArray[np.floating]
 
@@ -245,9 +246,11 @@ class TrainingObjective(Objective):
         if not rms.all():
             lost |= (rms == 0.0) & self._has_numbers()
         if lost.any():
-            raise InputError(
-                f"Column {int(np.argmax(lost))} of X (counting from 0) has numbers whose squares are beyond the range "
-                f"of {self.rows.dtype}: multiply it by a constant, or set standardize=True."
+            standardize = setting("standardize", "True")
+            raise ColumnError(
+                int(np.argmax(lost)),
+                f"has numbers whose squares are beyond the range of {self.rows.dtype}: "
+                f"{either('multiply it by a constant', standardize and f'set {standardize}')}.",
             )
         zeros = rms == 0.0
         if not self.is_linear:

@@ -20,20 +20,21 @@ from newtron.linalg import newton_decrement
 from newtron.objective import Objective
 from newtron.parallel import one_blas_thread
 from newtron.settings import check_count, check_number
+from newtron.words import either, setting
 
 Array = NDArray[np.floating]
 
 
 class Status(enum.Enum):
-    """Why a solver stopped. Each member's value is its sentence; only two of them are convergence."""
+    """Why a solver stopped. Each member's value says it, its sentence what can be done, too; only two of them are
+    convergence."""
 
     CONVERGED = "Converged: the gradient is below the tolerance."
     PRECISION = "Converged to the precision of the arithmetic: rounding hides any further descent."
-    MAX_ITER = "Not converged: the limit on iterations was reached; raise max_iter or choose another solver."
+    MAX_ITER = "Not converged: the limit on iterations was reached."
     STALLED = "Not converged: no step lowers the objective any more, though the gradient is not small."
     PLATEAU = (
-        "Not converged: the training ended on a plateau, where the gradient vanishes only because all curvature does; "
-        "standardize the columns, give a penalty (alpha) or choose another solver."
+        "Not converged: the training ended on a plateau, where the gradient vanishes only because all curvature does."
     )
     UNBOUNDED = "Not converged: the objective has no minimum, it falls for ever as the coefficients grow."
     DIVERGED = "Not converged: the next step made the objective infinite; the last finite point is kept."
@@ -41,6 +42,16 @@ class Status(enum.Enum):
     EARLY_STOPPED = "Stopped by rule; this is not an optimum of the objective."
     STOPPED = "Not converged: stopped by the callback."
     INTERRUPTED = "Not converged: interrupted; the best point so far is kept."
+
+    @property
+    def sentence(self) -> str:
+        solver = setting("solver") and "choose another solver"
+        if self is Status.MAX_ITER:
+            return f"{self.value[:-1]}; {either('raise ' + setting('max_iter'), solver)}."
+        if self is Status.PLATEAU:
+            standardize, penalty = setting("standardize"), f"give a penalty ({setting('alpha')})"
+            return f"{self.value[:-1]}; {either(standardize and 'standardize the columns', penalty, solver)}."
+        return str(self.value)
 
     @property
     def converged(self) -> bool:
@@ -119,7 +130,7 @@ class Solution:
     @property
     def sentence(self) -> str:
         """Why it stopped, in words."""
-        return f"{self.status.value} {self.note}".strip()
+        return f"{self.status.sentence} {self.note}".strip()
 
 
 S = TypeVar("S", bound=State)
