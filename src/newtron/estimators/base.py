@@ -31,7 +31,7 @@ from newtron.linalg import aligned, is_sparse
 from newtron.losses import Loss
 from newtron.parallel import one_blas_thread, thread_count
 from newtron.settings import check_count, check_flag, check_number, check_penalty
-from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status, solves_directly
+from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
 from newtron.words import power
 
 if TYPE_CHECKING:
@@ -238,19 +238,17 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             with one_blas_thread():
                 return Scaling.learn(X, Y if regression else None, weight, Y.shape[1], center=self.fit_intercept)
         # Columns far from zero (times in seconds, say) differ from the intercept only in their last digits, and no
-        # curvature can tell them apart: the means are taken out and given back. Least squares that are solved directly
-        # have their own means against that, and gradient descent must stay what the textbook says.
-        takes = self.takes_means_out(regression, (X.shape[1] + 1) * Y.shape[1])
-        if takes and not is_sparse(X) and far_from_zero(X):
+        # curvature can tell them apart: the means are taken out, which loses no digit there, and given back. Gradient
+        # descent must stay what the textbook says.
+        if self.takes_means_out() and not is_sparse(X) and far_from_zero(X):
             with one_blas_thread():
                 return Scaling.centered(X, weight, Y.shape[1])
         return Scaling.none(X.shape[1], Y.shape[1])
 
-    def takes_means_out(self, regression: bool, n_params: int, dear: bool = False) -> bool:
-        """Where columns are far from zero. dear: the rows are read anew for every sum."""
+    def takes_means_out(self) -> bool:
+        """Where columns are far from zero."""
         by_hand = self.solver == "gradient-descent" or isinstance(self.solver, GradientDescent)
-        direct = regression and solves_directly(self.solver, n_params, dear)
-        return bool(self.fit_intercept) and not (by_hand or direct)
+        return bool(self.fit_intercept) and not by_hand
 
     def _shapes(self) -> tuple[Shape, ...] | None:
         """Of the members; None: the measured mix."""

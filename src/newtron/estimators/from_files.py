@@ -112,8 +112,7 @@ def scaling_of(estimator: Any, rows: StreamedRows, regression: bool) -> Scaling:
         shift = 1.0 if estimator.fit_intercept else 0.0
         return Scaling(shift * mean, spread, shift * y_mean, y_spread)
     plain = Scaling.none(rows.n_features, rows.n_outputs)
-    n_params = (rows.n_features + 1) * rows.n_outputs
-    if estimator.takes_means_out(regression, n_params, rows.dear) and far_from_zero(looked_at(rows).X):
+    if estimator.takes_means_out() and far_from_zero(looked_at(rows).X):
         return replace(plain, x_center=moments(rows, with_y=False)[0])
     return plain
 

@@ -1,6 +1,6 @@
 """Six solvers behind one loop."""
 
-from newtron.solvers.auto import SOLVERS, choose, solver_named, solves_directly
+from newtron.solvers.auto import SOLVERS, choose, solver_named
 from newtron.solvers.base import Progress, Run, Solution, Solver, State, Status, TraceRow, minimize
 from newtron.solvers.gradient_descent import GradientDescent
 from newtron.solvers.lbfgs import LBFGS
@@ -27,5 +27,4 @@ __all__ = [
     "choose",
     "minimize",
     "solver_named",
-    "solves_directly",
 ]

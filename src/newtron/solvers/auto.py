@@ -32,13 +32,6 @@ _GAUSS_NEWTON_WORK = 2.5e9
 _PASS_WORK = 5e6
 
 
-def solves_directly(solver: str | Solver, n_params: int, dear: bool) -> bool:
-    """Will a perceptron's least squares be solved in one step? dear: its rows are read anew for every sum."""
-    if solver == "auto":
-        return n_params <= (_SUMMED if dear else 5 * _MATRIX)
-    return solver == Newton.name or isinstance(solver, Newton)
-
-
 def choose(objective: TrainingObjective) -> tuple[Solver, str]:
     """The solver for an objective by model, rows and parameters, and why."""
     P, n = objective.n_params, objective.rows.n_rows

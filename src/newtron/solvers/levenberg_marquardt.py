@@ -287,15 +287,17 @@ def _reach(curvature: Array, metric: Array) -> float:
 
 
 def _metric(objective: Objective, curvature: Array, floor: Array | None, before: Array | None = None) -> Array:
-    """D: the squared scale times the mean curvature, or else each parameter's own curvature.
+    """D: the squared scale times the mean curvature, or else, as for a perceptron, each parameter's own curvature.
 
-    The latter fades slowly where the curvature vanishes, and never below a floor, so that a parameter that has just
-    lost its influence is not free to leave at once: with this all of NIST's nonlinear sets arrive from both starts
-    (tests/test_certified_solvers.py), far ones such as MGH17's among them.
+    Where there is no scale it fades slowly where the curvature vanishes, and never below a floor, so that a parameter
+    that has just lost its influence is not free to leave at once: with this all of NIST's nonlinear sets arrive from
+    both starts (tests/test_certified_solvers.py), far ones such as MGH17's among them.
     """
     diagonal: Array = np.maximum(np.diagonal(curvature), 0.0)
     if objective.scale is not None:
         squared = np.square(objective.scale)
+        if objective.is_linear:
+            return np.maximum(diagonal, 1e-7 * squared)
         return np.asarray(squared * float(np.mean(diagonal / squared) or 1.0))
     for least in (floor, None if before is None else _FADING * before):
         if least is not None:
