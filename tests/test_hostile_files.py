@@ -106,6 +106,16 @@ def test_text_that_is_not_utf8_in_the_middle_of_a_stream(kind: str, tmp_path: Pa
             read(path)
 
 
+@pytest.mark.parametrize("stamps", [[2**62, 2**62 + 5], [1_700_000_000_000_000_001, 1_700_000_000_000_000_001]])
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_dates_that_python_does_not_know(stamps: list[int], unit: str, tmp_path: Path) -> None:
+    path = tmp_path / "d.parquet"
+    day = pa.array(stamps * 50, pa.int64()).cast(pa.timestamp(unit))
+    pq.write_table(pa.table({"day": day, "x": np.arange(100.0), "y": np.arange(100.0) ** 2}), path)
+    assert newtron("fit", path, *FIT, cwd=tmp_path).returncode == 0
+    assert "x" in FileRows(path, "y", memory=32e6).schema.feature_names
+
+
 # --- change ---
 
 

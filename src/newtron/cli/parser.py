@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     predict.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
-    predict.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file")
+    predict.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file; - is standard input")
     predict.add_argument(
         "--interval",
         type=_coverage,
@@ -93,7 +93,9 @@ def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
         "on examples or on your own file.",
         allow_abbrev=False,
     )
-    play.add_argument("data", metavar="DATA", nargs="?", help="CSV, Parquet or Arrow file (default: an example)")
+    play.add_argument(
+        "data", metavar="DATA", nargs="?", help="CSV, Parquet or Arrow file; - is standard input (default: an example)"
+    )
     play.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
     play.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
     play.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -110,7 +112,9 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         "and write the better one, trained again on all rows.",
         allow_abbrev=False,
     )
-    fit.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file; a folder or pattern of such")
+    fit.add_argument(
+        "data", metavar="DATA", help="CSV, Parquet or Arrow file; a folder or pattern of such; - is standard input"
+    )
     fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     fit.add_argument("--output", default="model.newtron", metavar="FILE", help="model file (default: model.newtron)")
     fit.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns not to use")
@@ -200,7 +204,7 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         allow_abbrev=False,
     )
     explain.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
-    explain.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file with the target")
+    explain.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file with the target; - is standard input")
     explain.add_argument("--row", type=_count, default=1, metavar="N", help="row of data, the first is 1 (default: 1)")
     explain.add_argument(
         "--notation",

@@ -230,3 +230,17 @@ def _key(value: Any) -> Any:
     if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value, re.ASCII):
         return float(value)
     return value
+
+
+def value_of(cell: pa.Scalar) -> Any:
+    """A cell as Python knows it; as text where Python does not: dates with nanoseconds, or far away."""
+    import pyarrow as pa
+
+    try:
+        return cell.as_py()
+    except (OverflowError, ValueError):
+        pass
+    try:
+        return cell.cast(pa.string()).as_py()
+    except ValueError:
+        return str(cell.value)

@@ -21,6 +21,7 @@ from newtron.table.cells import (
     is_text,
     is_whole,
     plain,
+    value_of,
 )
 from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
 from newtron.table.schema import Column, Schema, Target
@@ -194,7 +195,7 @@ def _learn_cells(
     if not np.isfinite(mean):
         mean = float(np.sum(present / len(present)))
     summary = float(present.min()), float(present.max()), mean
-    constant = cells.drop_null()[0].as_py()
+    constant = value_of(cells.drop_null()[0])
     return learn_values(name, kind, summary, constant, len(present), len(values) - len(present), indicator)
 
 

@@ -15,7 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.errors import InputError
-from newtron.table.cells import as_days, as_flags, as_numbers, flag_words, is_date, is_number, is_text, is_whole, plain
+from newtron.table.cells import (
+    as_days,
+    as_flags,
+    as_numbers,
+    flag_words,
+    is_date,
+    is_number,
+    is_text,
+    is_whole,
+    plain,
+    value_of,
+)
 from newtron.table.learn import (
     NEVER_THERE,
     Dropped,
@@ -65,7 +76,7 @@ class _Values:
         if self.many or pa.types.is_null(cells.type):
             return
         for value, times in zip(*pc.value_counts(cells.drop_null()).flatten(), strict=True):
-            key = value.as_py()
+            key = value_of(value)
             if key not in self.counts:
                 if len(self.counts) == _MANY:
                     self.many = True
@@ -110,7 +121,7 @@ class _Facts:
             # Sums of hashes tell sets of places apart, whoever adds them in whatever order (Bellare & Micciancio 1997).
             self._add_pattern(int.from_bytes(hashlib.sha256(place + bits).digest(), "big"))
         if self.constant is None and cells.null_count < len(cells):
-            self.constant = cells.drop_null()[0].as_py()
+            self.constant = value_of(cells.drop_null()[0])
         if is_number(cells):
             self._add_numbers(as_numbers(cells), cells)
         elif is_date(cells):
