@@ -13,7 +13,7 @@ import pytest
 from newtron.cli import main
 from newtron.cli.split import hold_out
 from newtron.table import Table, learn_schema
-from newtron.table.equal_rows import are_copies, copies, row_hashes
+from newtron.table.equal_rows import are_copies, equal_groups, row_hashes
 from newtron.table.file_rows import FileRows
 
 Array = np.ndarray[Any, Any]
@@ -29,7 +29,9 @@ def thrice(n: int = 100, seed: int = 0) -> pd.DataFrame:
 
 def groups_of(frame: pd.DataFrame) -> Array | None:
     table = Table("t.csv", pa.Table.from_pandas(frame, preserve_index=False))
-    return copies(learn_schema(table, "y"), table)
+    groups, found = equal_groups(learn_schema(table, "y"), table)
+    assert not found or groups is not None
+    return groups if found else None
 
 
 def test_hashes_tell_rows_apart() -> None:

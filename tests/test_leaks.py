@@ -47,7 +47,7 @@ def test_a_sum_that_is_the_target_is_named_and_no_network_trained(
     more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if more[:1] == ["--memory"]:
-        monkeypatch.setattr("newtron.cli.fit_files.is_large", lambda path, memory: True)
+        monkeypatch.setattr("newtron.cli.fit_files._is_large", lambda *_: True)
     frame = frame_of()
     facts, told = fit(frame.assign(y=frame.b + frame.c), tmp_path, capsys, *more)
     assert list(facts["models"]) == ["perceptron"]

@@ -21,7 +21,7 @@ from newtron.errors import InputError
 from newtron.model_file import check_writable, save
 from newtron.table import Schema, Table, learn_schema
 from newtron.table.data_file import at_hand
-from newtron.table.equal_rows import copies
+from newtron.table.equal_rows import equal_groups
 from newtron.words import capital, count
 
 
@@ -177,10 +177,10 @@ def _prepare(options: argparse.Namespace, table: Table) -> Job:
     rows = np.flatnonzero(kept)
     classes = y.astype(np.int64) if whole.target.task == "classification" else None
     share = options.holdout if len(rows) >= FEWEST else 0.0
-    alike = copies(whole, table.take(rows)) if share else None
+    alike, are_copies = equal_groups(whole, table.take(rows)) if share else (None, False)
     training, held_out = hold_out(len(rows), classes, share, options.seed, alike)
     job = Job(options, table, whole, whole, rows, y, training, held_out, whole)
-    if alike is not None:
+    if alike is not None and are_copies:
         job.notes.append(_on_copies(alike, y))
     if not len(held_out):
         if share < options.holdout:
@@ -208,7 +208,8 @@ def _on_copies(alike: NDArray[np.int64], y: NDArray[Any]) -> str:
     sizes = np.bincount(alike)
     n, whole = len(alike), len(np.unique(np.rec.fromarrays([alike, y])))
     n_copies = int((sizes[sizes > 1]).sum())
-    also = f"; {n - whole:,} are exact copies of another, target included" if whole < n else ""
+    exact = "1 is an exact copy" if n - whole == 1 else f"{n - whole:,} are exact copies"
+    also = f"; {exact} of another, target included" if whole < n else ""
     return (
         f"{n_copies:,} of {n:,} rows are equal to another in every column that is used{also}. Equal rows are on the "
         "same side of the split, so that no model is judged on rows that it knows. Where they are copies by mistake, "

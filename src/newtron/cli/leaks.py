@@ -37,6 +37,8 @@ def telling_columns(schema: Schema, X: Array, y: NDArray[Any]) -> list[str]:
     if len(y) > _MOST_ROWS:
         some = np.linspace(0, len(y) - 1, _MOST_ROWS).astype(np.int64)
         X, y = X[some], y[some]
+    if len(schema.columns) == 1:
+        return []  # there is nothing else to predict from, which a user knows
     how = _r_squared if schema.target.task == "regression" else _accuracy
     found, start = [], 0
     with np.errstate(all="ignore"):

@@ -42,33 +42,34 @@ def row_hashes(X: Array) -> NDArray[np.uint64]:
     return found
 
 
-def copies(schema: Schema, table: Table) -> NDArray[np.int64] | None:
-    """(n,) for each row the number of the group of rows that it is equal to; None where no rows are copies."""
+def equal_groups(schema: Schema, table: Table) -> tuple[NDArray[np.int64] | None, bool]:
+    """(n,) for each row the number of the group of rows that it is equal to, and whether these are copies, more than
+    chance has; None where no rows are equal, or where all rows are of a few kinds by chance."""
     n, step = table.n_rows, max(1, _NUMBERS // len(schema.feature_names))
     blocks = (np.arange(start, min(start + step, n)) for start in range(0, n, step))
     hashes = np.concatenate([row_hashes(schema.encode(table.take(block)).X) for block in blocks])
     _, first, groups, sizes = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
     if len(sizes) == n:
-        return None
-    if len(sizes) < _MANY:
-        spans = np.cumsum([len(column.encoded) for column in schema.columns])[:-1]
-        columns = np.split(schema.encode(table.take(first)).X, spans, axis=1)
-        if not _are_copies(columns, sizes):
-            return None
-    return np.asarray(groups, dtype=np.int64)
+        return None, False
+    spans = np.cumsum([len(column.encoded) for column in schema.columns])[:-1]
+    some = slice(0, max(_MANY, step))  # in the order of their hashes, which is as good as chance
+    columns = np.split(schema.encode(table.take(first[some])).X, spans, axis=1)
+    found = _are_copies(columns, sizes, sizes[some])
+    return (None if not found and len(sizes) < _MANY else np.asarray(groups, dtype=np.int64)), found
 
 
 def are_copies(X: Array) -> bool:
     """Are there rows in X (n, p), a sample, that are copies of others?"""
     _, first, sizes = np.unique(row_hashes(X), return_index=True, return_counts=True)
-    return len(sizes) < len(X) and _are_copies(list(X[first].T[:, :, None]), sizes)
+    return len(sizes) < len(X) and _are_copies(list(X[first].T[:, :, None]), sizes, sizes)
 
 
-def _are_copies(columns: Sequence[Array], sizes: NDArray[np.intp]) -> bool:
-    """Are rows equal more often than chance has it? columns: of the different rows; sizes: how often each occurs."""
+def _are_copies(columns: Sequence[Array], sizes: NDArray[np.intp], some: NDArray[np.intp]) -> bool:
+    """Are rows equal more often than chance has it? sizes: how often each of the different rows occurs; columns and
+    some: of as many of these as are looked at, their columns and how often each occurs."""
     n = float(sizes.sum())
     by_chance = 0.5 * n * (n - 1.0)
     for column in columns:
         _, value = np.unique(row_hashes(column), return_inverse=True)
-        by_chance *= float(np.square(np.bincount(value, weights=sizes) / n).sum())
+        by_chance *= float(np.square(np.bincount(value, weights=some) / some.sum()).sum())
     return float((sizes * (sizes - 1.0)).sum()) / 2.0 > _TIMES * by_chance
