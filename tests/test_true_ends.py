@@ -9,7 +9,7 @@ import pytest
 from certified import NONLINEAR, starts
 from more_garbow_hillstrom import PROBLEMS, Problem
 from numpy.typing import NDArray
-from problems import FormulaObjective, nist
+from problems import FormulaObjective, Saddle, nist
 from scipy.optimize import least_squares
 
 from newtron import (
@@ -171,6 +171,17 @@ def test_lbfgs_gives_up_where_nothing_moves_any_more() -> None:
     solution = minimize(Kink(), np.array([1.0, 3.0]), LBFGS())
     assert not solution.converged
     assert sum(solution.counts.values()) < 5000
+
+
+def test_a_saddle_that_plain_newton_runs_into_is_not_called_an_end() -> None:
+    solution = minimize(Saddle(), np.array([0.5, 0.0]), Newton(damped=False))
+    assert not solution.converged
+    assert abs(solution.params).max() == 0.0
+
+
+def test_a_minimum_without_curvature_is_an_end() -> None:
+    (problem,) = (p for p in PROBLEMS if p.name == "Powell singular")
+    assert minimize(problem.objective(), np.array(problem.start), Newton()).status is Status.CONVERGED
 
 
 # --- columns of any scale and far from zero ---

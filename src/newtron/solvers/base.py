@@ -32,7 +32,7 @@ class Status(enum.Enum):
     CONVERGED = "Converged: the gradient is below the tolerance."
     PRECISION = "Converged to the precision of the arithmetic: rounding hides any further descent."
     MAX_ITER = "Not converged: the limit on iterations was reached."
-    STALLED = "Not converged: no step lowers the objective any more, though the gradient is not small."
+    STALLED = "Not converged: no step lowers the objective any more, but its gradient or curvature is not a minimum's."
     PLATEAU = (
         "Not converged: the training ended on a plateau, where the gradient vanishes only because all curvature does."
     )
@@ -364,7 +364,7 @@ class _Judge:
 
     def _ended(self, state: State, gradient_norm: float, gained: float | None) -> Status | None:
         small = gradient_norm <= self._tol
-        if small and (state.status is Status.STALLED or self._rests(state, gained)):
+        if small and self._rests(state, gained) and not self._curves_down(state):
             return Status.CONVERGED
         if self._objective.scale is None and self._exact_decrement and state.status is None:
             # The gradient's units are unknown, and the tolerance may lie below its rounding.
@@ -382,12 +382,24 @@ class _Judge:
         enough = max(tol**2 * abs(state.value), least * abs(self._first_value))
         # The gradient is that of the worst parameter, the decrement adds up over all of them.
         enough *= state.params.size
-        if np.isnan(state.decrement):
+        gave_up = state.status is Status.STALLED
+        if np.isnan(state.decrement) or (gave_up and (self._objective.scale is None or not self._exact_decrement)):
             return True
-        if np.isinf(state.decrement):
+        if np.isinf(state.decrement) and not gave_up:
             # No minimum by the curvature there, which vanishes at some minima: a step that gains nothing tells.
             return gained is not None and gained <= enough
-        return state.decrement * state.decrement <= enough
+        return gave_up if np.isinf(state.decrement) else state.decrement * state.decrement <= enough
+
+    def _curves_down(self, state: State) -> bool:
+        """Is a point that a solver with the exact curvature cannot leave a saddle, as the plain Newton step finds?"""
+        if not (self._exact_decrement and np.isinf(state.decrement)):
+            return False
+        hessian = self._objective.evaluate(state.params, 2).hessian
+        assert hessian is not None
+        unit = np.sqrt(np.abs(np.diagonal(hessian)))
+        unit[unit == 0.0] = 1.0
+        values = np.linalg.eigvalsh(hessian / unit / unit[:, None])
+        return bool(values[0] < -1e-8 * np.abs(values).max())
 
 
 def decrement_of(step: Array | None, gradient: Array) -> float:
