@@ -145,6 +145,16 @@ def test_opened_files_are_given_up_for_later_ones() -> None:
     assert "error" not in asking.ask(asked("run", setup__data=data | {"source": keys[0]}))
 
 
+@pytest.mark.parametrize("chosen", [{"target": "x" * 5000}, {"inputs": ["x" * 5000]}, {"inputs": ["\ud800"]}])
+def test_columns_that_a_file_has_not_are_answered_by_a_sentence(chosen: dict[str, Any]) -> None:
+    asking = Session()
+    key = asking.open("t.csv", b"a,y\n1,2\n3,4\n5,7\n")["file"]["key"]
+    answer = asking.ask(asked("run", setup__data={"source": key, **chosen}))
+    assert "column" in answer["error"]
+    assert len(answer["error"]) < 300
+    as_json(answer).encode("utf-8")
+
+
 def test_opened_files_are_given_up_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_KEPT_BYTES", 100)
     asking = Session()

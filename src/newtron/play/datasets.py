@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from newtron.errors import InputError
 from newtron.explain import Scales
-from newtron.settings import check_choice
+from newtron.settings import check_choice, shown
 from newtron.table import Table
 
 Array = NDArray[np.floating]
@@ -122,7 +122,8 @@ def from_table(table: Table, target: str, inputs: tuple[str, ...] | None, seed: 
     if inputs is not None:
         unknown = [name for name in inputs if name not in table.names or name == target]
         if unknown:
-            raise InputError(f"{table.path}: {unknown[0]!r} is not a column to predict {target!r} from: choose others.")
+            what = f"{shown(unknown[0])} is not a column to predict {shown(target)} from"
+            raise InputError(f"{table.path}: {what}: choose others.")
     ignored = () if inputs is None else [n for n in table.names if n != target and n not in inputs]
     schema = learn_schema(table, target, ignore=ignored)
     notes = [f"Note: {warning}" for warning in schema.warnings]

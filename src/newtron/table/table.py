@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from newtron.errors import InputError
+from newtron.settings import shown
 from newtron.words import joined
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Table:
         import pyarrow as pa
 
         if name not in self._positions:
-            raise InputError(f"{self.path}: there is no column {name!r}; {suggest(name, self.names)}.")
+            raise InputError(f"{self.path}: there is no column {shown(name)}; {suggest(name, self.names)}.")
         chunks = self.data.column(self._positions[name])
         if chunks.type == pa.string() and chunks.nbytes > 2**31 - 1:
             # Offsets of 32 bits cannot reach over the joined pieces.
