@@ -70,9 +70,18 @@ def _r_squared(column: Column, own: Array, y: Array) -> str:
         x, z, n = own[there, 0], y[there], int(there.sum())
         if n < 2 * _FEWEST:
             return ""
-        x, z = x - x.mean(), z - z.mean()
+        x, z = _from_mean(x), _from_mean(z)
+        if not (x.any() and z.any()):
+            return ""
         unexplained = 1.0 - float(x @ z) / float(x @ x) * (float(x @ z) / float(z @ z))
     return f"predicts the target (R² {max(0.0, 1.0 - unexplained):.6g})" if unexplained < 1.0 - _R2 else ""
+
+
+def _from_mean(values: Array) -> Array:
+    """Deviations as shares of the largest, so that no square overflows or vanishes."""
+    apart = values - values.mean()
+    largest = float(np.abs(apart).max(initial=0.0))
+    return np.asarray(apart / largest if largest else apart)
 
 
 def _accuracy(column: Column, own: Array, codes: NDArray[np.int64]) -> str:
