@@ -83,11 +83,11 @@ def train(
     started = perf_counter()
     notes: list[str] = []
     interrupts.keeping = True
+    checkpoint = _checkpoint(options, stage)
+    if checkpoint is not None and os.path.exists(checkpoint):
+        reporter.say(f"{stage}: going on from where {checkpoint} stands")
     with reporter.stage(stage):
         estimator = _make(name, task, options, reporter, alpha)
-        checkpoint = _checkpoint(options, stage)
-        if checkpoint is not None and os.path.exists(checkpoint):
-            reporter.say(f"{stage}: going on from where {checkpoint} stands")
         warned = _fit(estimator, columns, y, options.data, checkpoint)
         unbounded = estimator.solution_.status is Status.UNBOUNDED
         if name == "perceptron" and unbounded and alpha is None and not interrupts.asked:
