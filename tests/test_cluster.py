@@ -145,13 +145,16 @@ def estimator(kind: str, **settings: Any) -> Any:
     return make(**{"standardize": True, "alpha": 0.5, **settings})
 
 
-def from_memory(kind: str, frame: pd.DataFrame, target: str, tmp_path: Path, **settings: Any) -> Any:
+def arrays_of(frame: pd.DataFrame, target: str, tmp_path: Path) -> tuple[Any, Any]:
     table = read_table(written(frame, tmp_path / "whole.parquet", 10**6))
     schema = learn_schema(table, target)
     y, kept = schema.encode_target(table)
     X = schema.encode(table.take(np.flatnonzero(kept))).X
-    labels = y if kind.endswith("regressor") else np.array(schema.target.classes)[y]
-    return estimator(kind, **settings).fit(X, labels)
+    return X, y if schema.target.task == "regression" else np.array(schema.target.classes)[y]
+
+
+def from_memory(kind: str, frame: pd.DataFrame, target: str, tmp_path: Path, **settings: Any) -> Any:
+    return estimator(kind, **settings).fit(*arrays_of(frame, target, tmp_path))
 
 
 def check_same(found: Any, expected: Any) -> None:
@@ -754,6 +757,29 @@ def test_penalties_certificates_and_summaries_are_those_from_memory(kind: str, r
     assert found.certificate_.converged
     ours, theirs = (model.summary().standard_errors for model in (found, expected))
     np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["regressor", "binary", "classes"])
+@pytest.mark.parametrize("alpha", [0.0, 2.0])
+def test_every_formula_of_a_summary_is_that_from_memory(kind: str, alpha: float, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"alpha": alpha} if kind == "regressor" else {"alpha": alpha, "class_weight": "balanced"}
+    frame, target = frame_of(f"perceptron {kind}")
+    X, labels = arrays_of(frame, target, tmp_path)
+    expected = estimator(f"perceptron {kind}", **settings).fit(X, labels)
+    rows = in_process(written(frame, tmp_path / "d.parquet"), target, 4)
+    found = estimator(f"perceptron {kind}", **settings).fit_rows(rows)
+    groups = np.random.default_rng(0).integers(0, 9, len(labels))
+    for formula in ("classical" if alpha == 0.0 else "sandwich", "HC0", "HC1", "HC2", "HC3", "cluster"):
+        more: dict[str, Any] = {"covariance": formula, "groups": groups if formula == "cluster" else None}
+        ours, theirs = found.summary(rows, **more), expected.summary(X, labels, **more)
+        np.testing.assert_allclose(ours.covariance_matrix, theirs.covariance_matrix, rtol=1e-7, atol=1e-12)
+    with pytest.raises(InputError, match="a target of their own"):
+        found.summary(rows, labels)
+    if kind == "binary" and alpha == 0.0:
+        with pytest.raises(InputError, match="intervals='profile' need the rows in memory"):
+            PerceptronClassifier().fit_rows(rows).summary(rows, intervals="profile")
+    with pytest.raises(InputError, match="not the rows the model was trained on"):
+        found.summary(rows.without(np.array([3])))
 
 
 def test_columns_far_from_zero_and_classes_that_are_separated(tmp_path: Path) -> None:

@@ -148,6 +148,11 @@ PERCEPTRONS = [name for name in SOLVERS if name != "stochastic"]
 
 def pair(kind: str, form: str, tmp_path: Path, **settings: Any) -> tuple[Any, Any, FileRows]:
     """The same estimator trained from the file and from memory."""
+    return with_rows(kind, form, tmp_path, **settings)[:3]
+
+
+def with_rows(kind: str, form: str, tmp_path: Path, **settings: Any) -> tuple[Any, Any, FileRows, Any, Any]:
+    """As `pair`, with the rows in memory."""
     frame = everything(700)[["size", "small", "gap", "colour", "flag", "y", "kind", "answer"]]
     target = {"regressor": "y", "binary": "answer", "classes": "kind"}[kind.split()[-1]]
     frame = frame.drop(columns=[name for name in ("y", "kind", "answer") if name != target])
@@ -164,7 +169,7 @@ def pair(kind: str, form: str, tmp_path: Path, **settings: Any) -> tuple[Any, An
     y, kept = rows.schema.encode_target(table)
     X = rows.schema.encode(table.take(np.flatnonzero(kept))).X
     labels = np.array(rows.schema.target.classes)[y] if target != "y" else y
-    return make(**settings).fit_rows(rows), make(**settings).fit(X, labels), rows
+    return make(**settings).fit_rows(rows), make(**settings).fit(X, labels), rows, X, labels
 
 
 @pytest.mark.parametrize(
@@ -487,6 +492,25 @@ def test_penalties_certificates_and_summaries_are_those_from_memory(kind: str, r
     assert found.certificate_.converged
     ours, theirs = (model.summary().standard_errors for model in (found, expected))
     np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["regressor", "binary", "classes"])
+@pytest.mark.parametrize("alpha", [0.0, 2.0])
+def test_every_formula_of_a_summary_is_that_from_memory(kind: str, alpha: float, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"alpha": alpha} if kind == "regressor" else {"alpha": alpha, "class_weight": "balanced"}
+    found, expected, rows, X, labels = with_rows(f"perceptron {kind}", "folder", tmp_path, **settings)
+    groups = np.random.default_rng(0).integers(0, 9, len(labels))
+    for formula in ("classical" if alpha == 0.0 else "sandwich", "HC0", "HC1", "HC2", "HC3", "cluster"):
+        more: dict[str, Any] = {"covariance": formula, "groups": groups if formula == "cluster" else None}
+        ours, theirs = found.summary(rows, **more), expected.summary(X, labels, **more)
+        np.testing.assert_allclose(ours.covariance_matrix, theirs.covariance_matrix, rtol=1e-7, atol=1e-12)
+    with pytest.raises(InputError, match="a target of their own"):
+        found.summary(rows, labels)
+    if kind == "binary" and alpha == 0.0:
+        with pytest.raises(InputError, match="intervals='profile' need the rows in memory"):
+            PerceptronClassifier().fit_rows(rows).summary(rows, intervals="profile")
+    with pytest.raises(InputError, match="not the rows the model was trained on"):
+        found.summary(rows.without(np.array([3])))
 
 
 @pytest.mark.parametrize("class_weight", [None, {"low": 2.0}])

@@ -20,6 +20,7 @@ from certified import LINEAR, lre, needs_shared
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 
+import newtron.inference.endpoint as endpoint
 import newtron.inference.information as information
 from newtron import InputError, PerceptronClassifier, PerceptronRegressor, load
 
@@ -635,6 +636,21 @@ def test_a_large_fit_keeps_nothing_and_asks_for_the_rows(task: str, monkeypatch:
     found = model.summary(X, TARGETS[task])
     np.testing.assert_allclose(found.covariance_matrix, kept.covariance_matrix, rtol=1e-9, atol=1e-14)
     assert found.aic == pytest.approx(kept.aic, rel=1e-12)
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_a_fit_without_a_hessian_of_its_own_takes_a_pass_for_its_triangle(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = fitted(task).summary()
+    monkeypatch.setattr(information, "_WORK", 0.0)  # as of very many rows
+    monkeypatch.setattr(endpoint, "FREE_WORK", 0.0)
+    monkeypatch.setattr(endpoint, "SHARE_OF_TRAINING", 0.0)
+    with pytest.warns(ConvergenceWarning, match="stopped by the callback"):
+        stopped = fitted(task, solver="lbfgs", callback=lambda _: True)
+    assert stopped.members_[0].information is None or "classes" not in task
+    found = fitted(task, solver="lbfgs").summary()
+    np.testing.assert_allclose(found.standard_errors, expected.standard_errors, rtol=1e-6)
 
 
 def test_sparse_and_single_precision() -> None:

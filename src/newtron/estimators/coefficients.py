@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +13,17 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from newtron.errors import InputError
 from newtron.estimators.class_weight import class_weights, totals
+from newtron.estimators.from_files import is_rows, scaled, weighted
 from newtron.estimators.logistic import check_profile, coefficient_profile, firth_objective, is_firth
 from newtron.estimators.training import scaled_rows
 from newtron.inference.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
 from newtron.inference.firth_end import against_last, of_all_classes
-from newtron.inference.information import Information, keep
+from newtron.inference.information import Block, Information, keep
 from newtron.inference.profile import Profile
 from newtron.inference.summary import Fitted, Summary, summarize
 from newtron.objective import TrainingObjective
 from newtron.parallel import thread_count
+from newtron.rows import Rows
 from newtron.settings import check_choice, check_number
 from newtron.solvers import Status
 from newtron.words import column_names, target_names
@@ -65,24 +69,45 @@ def _weights_that_do_not_count(kind: str) -> str:
 
 
 class _Rows:
-    """The rows of a fit, given again: the objective over them, and the class weights among their weights."""
+    """The rows of a fit, given again: the objective over them, and what the class weights have made of their weights.
+
+    X: (n, p), or the rows of `fit_rows`. y, sample_weight: of an array."""
 
     def __init__(self, model: _Perceptron, X: Any, y: Any, sample_weight: Any) -> None:
+        member = model.members_[0]
+        self.class_factor: Callable[[Block], Array] | None = None
+        rows = self._of_files(model, X, y, sample_weight) if is_rows(X) else self._given(model, X, y, sample_weight)
+        known = member.information
+        alpha: Any = model.alpha if known is None else known.penalty.T.ravel()
+        self.objective = TrainingObjective(member.network, model.loss_, rows, alpha)
+        self._check(model)
+
+    def _given(self, model: _Perceptron, X: Any, y: Any, sample_weight: Any) -> Rows:
         X = model._for_prediction(X)
         if y is None:
             raise InputError("summary got X without y: give both, the rows the model was trained on.")
         weight = model._weights(X, sample_weight)
-        member = model.members_[0]
-        Y, self.class_factor = _targets(model, y, X, weight)
-        if self.class_factor is not None:
-            weight = self.class_factor if weight is None else weight * self.class_factor
-        scaled = model.scaling_.targets(Y).astype(X.dtype, copy=False)
-        rows = scaled_rows(X, scaled, weight, model.scaling_, thread_count(model.n_jobs))
-        known = member.information
-        alpha: Any = model.alpha if known is None else known.penalty.T.ravel()
-        self.objective = TrainingObjective(member.network, model.loss_, rows, alpha)
+        Y, factor = _targets(model, y, X, weight)
+        if factor is not None:
+            self.class_factor = partial(_of_block, factor)
+            weight = factor if weight is None else weight * factor
         self.X, self.Y, self.weight = X, Y, weight
-        self._check(model)
+        in_units = model.scaling_.targets(Y).astype(X.dtype, copy=False)
+        return scaled_rows(X, in_units, weight, model.scaling_, thread_count(model.n_jobs))
+
+    def _of_files(self, model: Any, rows: Any, y: Any, sample_weight: Any) -> Rows:
+        target = rows.schema.target
+        if y is not None or sample_weight is not None:
+            raise InputError("summary got rows with a target of their own: leave out y and sample_weight.")
+        classes = model.classes_.tolist() if hasattr(model, "classes_") else []
+        alike = (rows.n_features, target.task, list(target.classes))
+        if alike != (model.n_features_in_, model._task, classes):
+            raise InputError(
+                "These are not the rows the model was trained on: they have other columns, or another target."
+            )
+        if getattr(model, "class_weight", None) is not None:
+            self.class_factor = _weight_of_block  # rows of files have no other weights
+        return scaled(weighted(model, rows), model.scaling_, target.task == "regression")
 
     def _check(self, model: _Perceptron) -> None:
         """Are these the rows of the fit? Their number, weight and, where it ended at rest, the gradient say it."""
@@ -115,6 +140,14 @@ class _Rows:
         gradient = firth.evaluate(against_last(member.params, network.n_outputs), 1).gradient
         assert gradient is not None
         return of_all_classes(gradient, network.n_outputs)
+
+
+def _of_block(factor: Array, block: Block) -> Array:
+    return factor[block.rows]
+
+
+def _weight_of_block(block: Block) -> Array:
+    return block.weight
 
 
 def summary_of(
@@ -198,7 +231,7 @@ def _information(model: Any, rows: _Rows | None) -> Information:
     if rows is None:
         raise InputError(
             f"This fit of {member.network.n_params:,} parameters kept nothing to make standard errors of: call "
-            "summary(X, y) with the rows it was trained on."
+            "summary(X, y), or summary(rows) of files, with the rows it was trained on."
         )
     value = rows.objective.evaluate(member.params, 0).value
     found = keep(rows.objective, member.params, value, asked=True)
@@ -213,6 +246,8 @@ def _check_profiled(model: Any, X: Any, covariance: str | None, groups: Any) -> 
         raise InputError(
             "intervals='profile' are made from the rows: give summary the X and y that the model was trained on."
         )
+    if is_rows(X):
+        raise InputError("intervals='profile' need the rows in memory: give summary X and y, or take intervals='wald'.")
     if groups is not None or covariance in FROM_THE_ROWS:
         raise InputError(
             "intervals='profile' are those of the likelihood of independent rows: leave out covariance and groups, or "
@@ -258,7 +293,8 @@ def _kind(covariance: str | None, groups: Any, penalty: str, without_rows: bool)
         raise InputError("covariance='cluster' and groups=(n,) belong together: give both, or neither.")
     if kind not in FROM_THE_FIT and without_rows:
         raise InputError(
-            f"covariance={kind!r} is made from the rows: give summary the X and y that the model was trained on."
+            f"covariance={kind!r} is made from the rows: give summary the X and y that the model was trained on, or "
+            "the rows of files."
         )
     return kind
 

@@ -29,9 +29,7 @@ _LOOKED_AT, _STANDING_FOR_ALL = 1000, 20_000
 
 def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
     """The rows with the targets and weights that the estimator trains on; sets its classes_ and n_features_in_."""
-    from newtron.table.file_rows import TableRows, as_targets
-
-    if not isinstance(rows, TableRows):
+    if not is_rows(rows):
         raise InputError(
             f"rows={type(rows).__name__} cannot be trained on: give newtron.FileRows or newtron.ClusterRows, or use "
             "fit(X, y)."
@@ -50,16 +48,30 @@ def prepared(estimator: Any, rows: Any) -> tuple[StreamedRows, Loss]:
     estimator._rows_names = rows.schema.feature_names
     estimator._one_column = True
     estimator._targets = (target.name,)
-    seen: StreamedRows = rows
     if target.task == "classification":
-        estimator.classes_ = classes = np.array(target.classes)
-        if estimator.class_weight is not None:
-            counts = np.array(rows.class_counts)
-            weight = class_weights(estimator.class_weight, classes, counts)
-            outlook, n_outputs = as_targets(rows.schema, weight)
-            weights = float(weight @ counts), float(weight[weight > 0].min())
-            seen = rows.seen(outlook, n_outputs, weights)
+        estimator.classes_ = np.array(target.classes)
+    seen = weighted(estimator, rows)
     return seen, loss_for(target.task, estimator.loss, seen.n_outputs)
+
+
+def is_rows(X: Any) -> bool:
+    """Are these rows that `fit_rows` takes?"""
+    from newtron.table.file_rows import TableRows
+
+    return isinstance(X, TableRows)
+
+
+def weighted(estimator: Any, rows: Any) -> StreamedRows:
+    """The rows, each with the weight of its class."""
+    from newtron.table.file_rows import as_targets
+
+    seen: StreamedRows = rows
+    if getattr(estimator, "class_weight", None) is None:
+        return seen
+    classes, counts = estimator.classes_, np.array(rows.class_counts)
+    weight = class_weights(estimator.class_weight, classes, counts)
+    outlook, n_outputs = as_targets(rows.schema, weight)
+    return seen.seen(outlook, n_outputs, (float(weight @ counts), float(weight[weight > 0].min())))
 
 
 def check_memory(alpha: Any, shapes: tuple[Shape, ...], rows: StreamedRows) -> None:

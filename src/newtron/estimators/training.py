@@ -272,7 +272,8 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, know
     end = measure(objective, solution)
     if solution.converged and end.on_plateau:
         solution = replace(solution, status=Status.PLATEAU)
-    information = keep(objective, solution.params, solution.value)
+    ended = solution.status in (Status.INTERRUPTED, Status.STOPPED)
+    information = keep(objective, solution.params, solution.value, ended=ended)
     posterior = None if network.is_linear else posterior_at(objective, solution.params)
     evidence = None if known is None else known.evidence
     if known is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from newtron.errors import InputError
 from newtron.estimators.from_files import in_memory
 from newtron.estimators.training import Member, Task, train_members
+from newtron.inference.information import MOST_PARAMETERS as MOST_OF_A_PERCEPTRON
 from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_of_perceptron
 from newtron.inference.mixture import Mixture
 from newtron.inference.predictive import RegressionPredictive, freedom, of_networks, of_perceptron
@@ -216,3 +217,22 @@ def variance_of_classes(estimator: Any, X: Any) -> Array:
 def per_output(mixtures: list[Mixture], of: Callable[[Mixture, int], Array]) -> Array:
     """(n, k) or (n, k, ...): something of each output's distribution."""
     return np.stack([of(mixture, output) for output, mixture in enumerate(mixtures)], axis=1)
+
+
+def lacking(estimator: Any) -> list[str]:
+    """What this fit has not, because it is large or ended where nothing can be said, in sentences that say how to get
+    it."""
+    members = [member for member in estimator.members_ if member.share > 0.0]
+    if all(member.network.is_linear for member in estimator.members_) and len(members) == 1:
+        member = members[0]
+        if member.information is not None or member.network.n_params <= MOST_OF_A_PERCEPTRON:
+            return []
+        return [
+            f"Standard errors of {member.network.n_params:,} parameters are not kept with the model (up to "
+            f"{MOST_OF_A_PERCEPTRON:,} are): in Python, summary(X, y) makes them from the rows."
+        ]
+    if estimator._task == "regression":
+        found = estimator.predictive_
+        return [f"This fit has no intervals: {found}"] if isinstance(found, str) else []
+    found = posteriors_of(members, estimator.loss_)
+    return [f"This fit does not tell how sure its probabilities are: {found}"] if isinstance(found, str) else []

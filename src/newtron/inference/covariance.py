@@ -180,10 +180,10 @@ def scores(
     params: Array,
     found: Bread,
     kind: str,
-    factor: Array | None = None,
+    factor: Callable[[Block], Array] | None = None,
     groups: NDArray[np.integer] | None = None,
 ) -> Scores:
-    """One pass over the rows. A row of weight w is w rows. factor: (n,) by which the loss of each of them was
+    """One pass over the rows. A row of weight w is w rows. factor: of the rows of a block, by what the loss of each was
     multiplied in training (class weights), part of the weight. groups: (n,) numbers of the clusters, from 0."""
     k = objective.rows.n_outputs if objective.loss.task == "regression" else 1
     size, m = k * found.Z.shape[1], k * found.Z.shape[0]
@@ -195,7 +195,7 @@ def scores(
         for block in blocks(objective, params, chunk):
             total += _score_sum(block)
             if factor is not None:
-                block = _multiplied(block, factor[block.rows])
+                block = _multiplied(block, factor(block))
             u, n_whole = _row_scores(block, found, kind)
             whole += n_whole
             if groups is None:

@@ -28,8 +28,8 @@ from newtron.rows import Chunk
 
 Array = NDArray[np.floating]
 
-# A fit keeps a triangle of at most this many parameters (1 MB), and passes over its rows for it where that takes this
-# many multiplications (some ten milliseconds) at most.
+# A fit keeps a triangle of at most this many parameters (1 MB). Without a Hessian of its own it passes over its rows
+# once more; where its user has ended it, only if that takes so many multiplications (some ten milliseconds) at most.
 MOST_PARAMETERS, _WORK = 500, 1e8
 # A Cholesky factor has lost the condition times the rounding of its matrix. The rounding to this power is little, 4e-10
 # for float64 and 7e-5 for float32; and this much is too much.
@@ -88,9 +88,12 @@ def blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterato
         yield block if S.shape[2] == 1 else block._replace(white=Whitened(S[:, :, 1:], block.white.e))
 
 
-def keep(objective: TrainingObjective, params: Array, value: float, *, asked: bool = False) -> Information | None:
+def keep(
+    objective: TrainingObjective, params: Array, value: float, *, asked: bool = False, ended: bool = False
+) -> Information | None:
     """What a fit that ended at params, with the objective's value there, keeps. None where that has no meaning (a loss
-    that is no likelihood, numbers that are not finite) or, unless it was asked for, where it would cost too much."""
+    that is no likelihood, numbers that are not finite) or, unless it was asked for, where it would be large. ended: by
+    somebody who does not wait for another long pass."""
     network, loss, rows = objective.network, objective.loss, objective.rows
     if not network.is_linear or loss.name not in ("squared_error", "log_loss") or not loss.convex:
         return None
@@ -99,7 +102,8 @@ def keep(objective: TrainingObjective, params: Array, value: float, *, asked: bo
     k = network.n_outputs
     penalty = objective.alpha.reshape(-1, k).T
     with one_blas_thread(), np.errstate(all="ignore"):
-        root = _root(objective, params, asked)
+        P, n = objective.n_params, objective.rows.n_rows
+        root = _root(objective, params, allowed=not ended or n * P**2 <= _WORK)
         if root is None or not (_usable(root) and np.isfinite(params).all() and np.isfinite(value)):
             return None
         weights = (rows.total_weight, rows.n_rows, rows.whole_weights)
@@ -116,11 +120,9 @@ def _usable(root: Array) -> bool:
     return bool(np.max(np.abs(root), initial=0.0) <= LARGEST)  # False for nan
 
 
-def _root(objective: TrainingObjective, params: Array, asked: bool) -> Array | None:
+def _root(objective: TrainingObjective, params: Array, allowed: bool) -> Array | None:
     if objective.triangle is not None:
         return square(objective.triangle)
-    P, n = objective.n_params, objective.rows.n_rows
-    allowed = asked or n * P**2 <= _WORK
     hessian = objective.known_hessian(params)
     if hessian is None and allowed:
         hessian = objective.evaluate(params, 2).hessian
@@ -128,7 +130,7 @@ def _root(objective: TrainingObjective, params: Array, asked: bool) -> Array | N
         return None
     total, alpha = hessian * objective.rows.total_weight, objective.alpha
     outweighed = bool(np.any(alpha > _OUTWEIGHED * (np.diagonal(total) - alpha)))
-    total[np.diag_indices(P)] -= alpha
+    total[np.diag_indices_from(total)] -= alpha
     information = _identified(objective, total)
     factor = factorize(information)
     lost = np.inf if factor is None or outweighed else factor.condition * objective.epsilon
