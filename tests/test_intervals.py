@@ -380,10 +380,24 @@ def test_frames_and_float32(model: Any) -> None:
         assert mean.dtype == std.dtype == np.float32
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_network_of_more_than_a_thousand_parameters_covers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(5000, 40))
+    y = np.sin(2.0 * inputs[:, 0]) + inputs[:, 1] * inputs[:, 2] + 0.5 * rng.normal(size=5000)
+    model = NetworkRegressor(hidden=(50,), n_starts=1, alpha=1.0, solver="lbfgs", max_iter=40)
+    model.fit(inputs[:2000], y[:2000])
+    assert model.members_[0].network.n_params > 1000
+    model.save(tmp_path / "m")
+    for each in (model, load(tmp_path / "m")):
+        ends = each.predict_interval(inputs[2000:], 0.9)
+        assert 0.87 < np.mean((ends[:, 0] < y[2000:]) & (y[2000:] < ends[:, 1])) < 0.96
+
+
 # --- where there is none, and bad input ---
 
 ABSENT = [
-    (network(hidden=(200,), solver="lbfgs", max_iter=3), X, Y, "1,001 parameters, and the factor .* at most 1,000"),
+    (network(hidden=(2000,), solver="lbfgs", max_iter=3), X, Y, "2,001 parameters, and the factor .* at most 2,000"),
     (PerceptronRegressor(), X[:4], Y[:4], "no more rows than parameters"),
 ]
 

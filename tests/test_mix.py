@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from newtron import LBFGS, InputError, LevenbergMarquardt, NetworkClassifier, NetworkRegressor, load
 from newtron.estimators import mix
 from newtron.estimators.scaling import Scaling
+from newtron.inference import laplace
 from newtron.model_file.settings import solver_from_json, solver_to_json
+from newtron.network import Network
 
 
 def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> None:
@@ -26,6 +29,14 @@ def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> No
     assert planned_for(3001, task="classification")[:2] == (((), (20,), (10, 10)), 1)
     assert planned_for(3001, task="classification").steps is None
     assert planned_for(10**6).steps is None
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_no_default_is_too_large_for_intervals(task: str) -> None:
+    for n, p, k in product((50, 3000, 20_000, 10**6), (1, 5, 20, 100, 1000, 20_000), (1, 3, 26, 39)):
+        found = mix.measured_mix(task, Scaling.none(p, k), n, p, k, None)
+        for shape in found.shapes:
+            assert laplace.known(Network((found.scaling.n_inputs, *shape, k))) is not None
 
 
 def test_files_without_a_rule_to_stop_by_are_still_read() -> None:

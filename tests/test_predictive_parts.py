@@ -9,9 +9,10 @@ import pytest
 import scipy.stats
 
 from newtron.gauss_newton import jacobian
+from newtron.inference import laplace
 from newtron.inference.evidence import evidence_at
 from newtron.inference.information import keep
-from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_at, posterior_of_perceptron
+from newtron.inference.laplace import MOST_OF_A_LAYER, Posterior, posterior_at, posterior_of_perceptron
 from newtron.inference.leave_one_out import left_out, some_rows
 from newtron.inference.mixture import Mixture
 from newtron.inference.noise import _TScale, fit_scale
@@ -133,11 +134,38 @@ def test_columns_that_say_the_same_leave_the_rest_alone() -> None:
 
 
 def test_too_many_parameters_have_no_factor() -> None:
-    network = Network((MOST_PARAMETERS, 1))
-    objective = TrainingObjective(
-        network, loss_for("regression", None, 1), ArrayRows(np.ones((3, MOST_PARAMETERS)), np.ones((3, 1))), 1.0
-    )
+    network = Network((1, MOST_OF_A_LAYER, 1))
+    rows = ArrayRows(np.ones((3, 1)), np.ones((3, 1)))
+    objective = TrainingObjective(network, loss_for("regression", None, 1), rows, 1.0)
     assert posterior_at(objective, np.zeros(network.n_params)) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "k"), [("regression", 1), ("regression", 2), ("classification", 1), ("classification", 3)]
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_large_network_has_the_posterior_of_its_output_layer(
+    task: str, k: int, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The perceptron on the units of its last hidden layer."""
+    objective, X, _, _, params = problem(task, k, (4, 3), weighted, 0.3)
+    network = objective.network
+    monkeypatch.setattr(laplace, "MOST_PARAMETERS", 10)
+    found = posterior_at(objective, params)
+    assert found is not None
+    assert found.is_partial
+    span = network.spans[-1]
+    units = network.linearize(params, X).inputs[-1]
+    rows = ArrayRows(units, objective.rows._y, objective.rows._weight)
+    plain = TrainingObjective(Network((3, k)), objective.loss, rows, objective.alpha[span])
+    expected = posterior_at(plain, params[span])
+    assert expected is not None
+    assert found.triangle.size == (4 * k) * (4 * k + 1) // 2
+    np.testing.assert_allclose(found.triangle, expected.triangle, rtol=1e-9, atol=1e-12)
+    assert found.effective == pytest.approx(expected.effective, rel=1e-9)
+    for mine, its in zip(found.seen_from(X), expected.seen_from(units), strict=True):
+        np.testing.assert_allclose(mine[1], its[1], rtol=1e-12)
+        np.testing.assert_allclose(mine[2], its[2], rtol=1e-8, atol=1e-14)
 
 
 # --- leave one out ---

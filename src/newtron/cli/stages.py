@@ -23,6 +23,7 @@ from newtron.estimators import (
     PerceptronClassifier,
     PerceptronRegressor,
 )
+from newtron.estimators.uncertainty import lacking
 from newtron.solvers import Solution, Status
 from newtron.words import count, joined, seconds
 
@@ -101,7 +102,8 @@ def train(
             warned = _fit(estimator, columns, y, options.data, _checkpoint(options, f"{stage} with penalty"))
     # The number of threads is no property of the model, and the progress display ends here.
     estimator.set_params(n_jobs=None, callback=None)
-    trained = Trained(name, estimator, perf_counter() - started, notes + warned)
+    missing = [] if interrupts.asked else [f"The {name}: {sentence}" for sentence in lacking(estimator)]
+    trained = Trained(name, estimator, perf_counter() - started, notes + warned + missing)
     reporter.say(f"{stage}: {ending(estimator)}, {seconds(trained.seconds)}")
     return trained
 

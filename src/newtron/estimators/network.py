@@ -113,7 +113,7 @@ class NetworkRegressor(Regression, _Network):
     scaling_ : Scaling
     predictive_ : RegressionPredictive or str
         What `predict(return_std=True)`, `predict_interval`, `log_density` and `predict_uncertainty` are made from; or
-        the sentence why there is nothing (more than 1,000 parameters, say).
+        the sentence why there is nothing (more than 2,000 parameters in the output layer, say).
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes

@@ -13,7 +13,8 @@ from newtron.errors import InputError
 from newtron.estimators.from_files import in_memory
 from newtron.estimators.training import Member, Task, train_members
 from newtron.inference.information import MOST_PARAMETERS as MOST_OF_A_PERCEPTRON
-from newtron.inference.laplace import MOST_PARAMETERS, Posterior, posterior_of_perceptron
+from newtron.inference.laplace import MOST_OF_A_LAYER, Posterior, posterior_of_perceptron
+from newtron.inference.laplace import known as parameters_known
 from newtron.inference.mixture import Mixture
 from newtron.inference.predictive import RegressionPredictive, freedom, of_networks, of_perceptron
 from newtron.inference.temperature import class_variance, learn_temperature
@@ -97,10 +98,11 @@ def posteriors_of(members: list[Member], loss: Loss) -> tuple[Posterior, ...] | 
                     "likelihood or the end is not finite: solver='newton' keeps more."
                 )
             posterior = posterior_of_perceptron(member.network, member.params, member.information, loss)
-        elif member.network.n_params > MOST_PARAMETERS:
+        elif parameters_known(member.network) is None:
+            layer = member.network.spans[-1]
             return (
-                f"the network has {member.network.n_params:,} parameters, and the factor of their curvature is kept "
-                f"for at most {MOST_PARAMETERS:,}: choose fewer hidden units."
+                f"the output layer has {layer.stop - layer.start:,} parameters, and the factor of their curvature is "
+                f"kept for at most {MOST_OF_A_LAYER:,}: choose fewer units in the last hidden layer."
             )
         if posterior is None:
             return _not_finite()
@@ -126,7 +128,8 @@ def learn_class_temperature(task: Task, members: list[Member]) -> float:
 
 def _flattered(task: Task, posteriors: tuple[Posterior, ...]) -> bool:
     n = len(task.Y) if task.weight is None else np.count_nonzero(task.weight)
-    spent = max(posterior.effective for posterior in posteriors) / task.Y.shape[1]
+    # What the layers before the output have spent is not in their posterior, so the most that they may have is counted.
+    spent = max(p.network.n_params if p.is_partial else p.effective for p in posteriors) / task.Y.shape[1]
     return bool(n >= _LEAST_ROWS and spent > _SPENT * n)
 
 

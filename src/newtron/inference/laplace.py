@@ -5,6 +5,10 @@ Gauss-Newton matrix: the parameters are then as uncertain as a Gaussian with cov
 prediction z, linearised in them, as one with covariance noise * J A^-1 J'. For a perceptron with squared error that
 is exact, and the covariance is that of least squares or ridge regression.
 
+Of a network with many parameters the Gaussian is that of the output layer alone, given the layers before it: their
+units are then the inputs of a perceptron (the last-layer Laplace approximation; Kristiadi, Hein & Hennig 2020,
+Daxberger et al. 2021).
+
 Sources: MacKay 1992 (A practical Bayesian framework for backpropagation networks); Immer, Korzepa & Bauer 2021
 (Improving predictions of Bayesian neural nets via local linearization).
 """
@@ -24,14 +28,16 @@ from newtron.inference.information import Information, penalty_root, square
 from newtron.least_squares import upper
 from newtron.linalg import factorize, is_sparse, singular_values
 from newtron.losses import Loss
-from newtron.network import Network
+from newtron.network import Linearization, Network
 from newtron.objective import TrainingObjective
 from newtron.parallel import cached_property, one_blas_thread
+from newtron.rows import Chunk
 
 Array = NDArray[np.floating]
 
-# The factor of more parameters than this takes more than 4 MB of a model's file and of every copy of the model.
-MOST_PARAMETERS = 1000
+# The factor of more parameters than this takes more than 4 MB of a model's file and of every copy of the model; of
+# larger networks the output layer has one, up to 16 MB.
+MOST_PARAMETERS, MOST_OF_A_LAYER = 1000, 2000
 # Rows x outputs x parameters² of one curvature matrix: a second or so of one core. Of more rows a sample is taken.
 _CURVATURE_WORK = 2e10
 # Numbers of a Jacobian in memory at a time: about 4 MB.
@@ -42,10 +48,11 @@ _SINGULAR = 1e13
 
 @dataclass(frozen=True)
 class Posterior:
-    """How far the data and the penalty determine one member's parameters: A = U'U, U upper triangular.
+    """How far the data and the penalty determine one member's parameters, m of them (`known`): A = U'U, U upper
+    triangular.
 
-    triangle: the P (P + 1) / 2 numbers of U, row by row. effective: of a regression, the number of parameters that the
-    data determine, P - trace(diag(alpha) A^-1) (MacKay 1992).
+    triangle: the m (m + 1) / 2 numbers of U, row by row. effective: of a regression, the number of parameters that the
+    data determine, m - trace(diag(alpha) A^-1) (MacKay 1992).
     """
 
     network: Network
@@ -57,31 +64,42 @@ class Posterior:
         # Without the factor, which is twice the size of what it is made from.
         return Posterior, (self.network, self.params, self.triangle, self.effective)
 
+    @property
+    def is_partial(self) -> bool:
+        """Is it of the output layer alone?"""
+        return known(self.network) != slice(0, self.network.n_params)
+
+    @property
+    def size(self) -> int:
+        of = known(self.network)
+        assert of is not None
+        return int(of.stop - of.start)
+
     @cached_property
     def factor(self) -> Array:
-        """U (P, P)."""
-        U = np.zeros((self.network.n_params,) * 2)
-        U[np.triu_indices(self.network.n_params)] = self.triangle
+        """U (m, m)."""
+        U = np.zeros((self.size,) * 2)
+        U[np.triu_indices(self.size)] = self.triangle
         return U
 
     @property
     def work(self) -> float:
         """Operations for one row that is seen from here."""
-        return float(self.network.n_params**2 * self.network.n_outputs)
+        return float(self.size**2 * self.network.n_outputs)
 
     def seen_from(self, X: Any) -> Iterator[tuple[slice, Array, Array]]:
         """For blocks of rows of X (n, p): which rows, z (m, k) and J A^-1 J' (m, k, k), all in float64."""
         from scipy.linalg.lapack import dtrtrs
 
-        P, k = self.network.n_params, self.network.n_outputs
-        size = max(64, _PIECE // (P * k))
+        m, k = self.size, self.network.n_outputs
+        size = max(64, _PIECE // (m * k))
         for start in range(0, X.shape[0], size):
             rows = slice(start, min(start + size, X.shape[0]))
             block = X[rows].toarray() if is_sparse(X) else X[rows]
             at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
-            J = jacobian(at)
+            J = jacobian(output_layer(at) if self.is_partial else at)
             # U' V = J, and J A^-1 J' = V'V. LAPACK works in column order, where U' is what U is here.
-            V = dtrtrs(self.factor.T, J.reshape(P, -1), lower=1)[0].reshape(P, k, -1)
+            V = dtrtrs(self.factor.T, J.reshape(m, -1), lower=1)[0].reshape(m, k, -1)
             if k == 1:
                 yield rows, at.output, np.einsum("pcm,pcm->m", V, V)[:, None, None]
             else:
@@ -89,22 +107,63 @@ class Posterior:
                 yield rows, at.output, turned @ turned.transpose(0, 2, 1)
 
 
+def known(network: Network) -> slice | None:
+    """The parameters that a posterior is of: all, or those of the output layer; None where these are too many, too."""
+    P, output = network.n_params, network.spans[-1]
+    if network.is_linear or P <= MOST_PARAMETERS:
+        return slice(0, P)
+    return output if output.stop - output.start <= MOST_OF_A_LAYER else None
+
+
+def output_layer(at: Linearization) -> Linearization:
+    """The output layer seen from the same rows: a perceptron on the units of the layer before."""
+    own = _output_network(at.network)
+    return Linearization(own, at.weights[-1:], at.inputs[-1:], at.output)
+
+
+def _output_network(network: Network) -> Network:
+    return Network(network.widths[-2:], network.activation, network.intercept)
+
+
 def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | None:
-    """The posterior around params, the end of training: one pass over the rows, P²(n + P/3) operations.
+    """The posterior around params, the end of training: one pass over the rows, m²(n + m/3) operations.
 
     None where there are more parameters than a factor is kept for, or where there is nothing finite to factor.
     """
-    P = objective.n_params
-    if P > MOST_PARAMETERS or not np.isfinite(params).all():
+    network, of = objective.network, known(objective.network)
+    if of is None or not np.isfinite(params).all():
         return None
-    work = objective.rows.n_rows * objective.network.n_outputs * P**2
+    work = objective.rows.n_rows * network.n_outputs * (of.stop - of.start) ** 2
     with one_blas_thread(), np.errstate(all="ignore"):
         sampled = objective.sampled(_CURVATURE_WORK / max(work, 1))
-        hessian = sampled.evaluate(params, 2, gauss_newton=True).hessian
-        assert hessian is not None
-        A = hessian * objective.rows.total_weight
-        _fix_what_no_row_sees(objective.network, objective.loss, objective.alpha, A)
-        return _factored(objective.network, params, A, objective.alpha)
+        if of.stop - of.start < network.n_params:
+            A = _curvature_of_output(sampled, params) * (objective.rows.total_weight / sampled.rows.total_weight)
+            A[np.diag_indices_from(A)] += objective.alpha[of]
+            seen = _output_network(network)
+        else:
+            hessian = sampled.evaluate(params, 2, gauss_newton=True).hessian
+            assert hessian is not None
+            A, seen = hessian * objective.rows.total_weight, network
+        _fix_what_no_row_sees(seen, objective.loss, objective.alpha[of], A)
+        return _factored(network, params, A, objective.alpha[of])
+
+
+def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
+    """Sum over the rows of J'HJ in the output layer's parameters (m, m), without the penalty."""
+    network, loss = objective.network, objective.loss
+    cast = params.astype(objective.rows.dtype, copy=False)
+    m = network.spans[-1].stop - network.spans[-1].start
+
+    def of_chunk(chunk: Chunk) -> Array:
+        total = np.zeros((m, m))
+        for block in objective.blocks(chunk):
+            at = output_layer(network.linearize(cast, block.X))
+            hessian = loss.pointwise(block.y, at.output, 2, gauss_newton=True).weighted(block.weight)[2]
+            assert hessian is not None
+            at.sandwich(hessian, total)
+        return total
+
+    return objective.rows.sum(of_chunk)
 
 
 def posterior_of_perceptron(network: Network, params: Array, kept: Information, loss: Loss) -> Posterior | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from newtron.errors import InputError
 from newtron.estimators.uncertainty import posteriors_of
-from newtron.inference.laplace import MOST_PARAMETERS, Posterior
+from newtron.inference.laplace import Posterior, known
 from newtron.inference.noise import ScaleModel
 from newtron.inference.predictive import RegressionPredictive
 from newtron.model_file.archive import Vector
@@ -44,12 +44,13 @@ def posterior_from_json(
 ) -> Posterior | None:
     if value is None:
         return None
-    P, where = network.n_params, f"members[{number}].effective"
+    of, where = known(network), f"members[{number}].effective"
     effective = a_number(value, where)
-    if network.is_linear or P > MOST_PARAMETERS or abs(effective) > P:
-        raise wrong(where, f"a number of parameters up to {min(P, MOST_PARAMETERS)}, or null", value)
-    triangle = read(_name(number), P * (P + 1) // 2)
-    diagonal = np.cumsum([0, *range(P, 1, -1)])
+    m = 0 if of is None or network.is_linear else of.stop - of.start
+    if not m or abs(effective) > m:
+        raise wrong(where, f"a number of parameters up to {m}, or null", value)
+    triangle = read(_name(number), m * (m + 1) // 2)
+    diagonal = np.cumsum([0, *range(m, 1, -1)])
     if not np.isfinite(triangle).all() or not triangle[diagonal].all():
         raise InputError(f"{_name(number)} holds numbers that are no factor of a curvature; {DAMAGED}.")
     return Posterior(network, params, triangle, effective)
