@@ -23,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 import newtron.inference.endpoint as endpoint
 import newtron.inference.information as information
 from newtron import InputError, PerceptronClassifier, PerceptronRegressor, load
+from newtron.estimators.uncertainty import lacking
 
 Array = np.ndarray[Any, Any]
 
@@ -636,6 +637,16 @@ def test_a_large_fit_keeps_nothing_and_asks_for_the_rows(task: str, monkeypatch:
     found = model.summary(X, TARGETS[task])
     np.testing.assert_allclose(found.covariance_matrix, kept.covariance_matrix, rtol=1e-9, atol=1e-14)
     assert found.aic == pytest.approx(kept.aic, rel=1e-12)
+
+
+def test_what_a_large_fit_has_not_is_said() -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(520, 500))
+    model = PerceptronClassifier(alpha=10.0).fit(wide, wide[:, 0] > 0.0)
+    (sentence,) = lacking(model)
+    assert sentence.startswith("Standard errors of 501 parameters are not kept")
+    assert "summary(X, y)" in sentence
+    assert lacking(PerceptronClassifier(alpha=10.0).fit(wide[:, :9], wide[:, 0] > 0.0)) == []
 
 
 @pytest.mark.parametrize("task", TARGETS)

@@ -305,6 +305,8 @@ class DaskEngine(Engine):
             silent = self.client.sync(ask, remove, callback_timeout=longest)
         except TimeoutError:
             self._lost(f"its scheduler has not answered for {longest:g} seconds")
+        except OSError:  # it is gone, and the client is about to see it
+            return
         for address in silent:
             logging.getLogger("newtron").warning(
                 "the worker %s has said nothing for %g seconds: its rows go to the others", address, longest
