@@ -18,10 +18,11 @@ from newtron.estimators.logistic import check_profile, coefficient_profile, firt
 from newtron.estimators.training import scaled_rows
 from newtron.inference.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
 from newtron.inference.firth_end import against_last, of_all_classes
-from newtron.inference.information import Block, Information, keep
+from newtron.inference.information import Information, keep
 from newtron.inference.profile import Profile
 from newtron.inference.summary import Fitted, Summary, summarize
 from newtron.objective import TrainingObjective
+from newtron.objective.whitened import Block
 from newtron.parallel import thread_count
 from newtron.rows import Rows
 from newtron.settings import check_choice, check_number
