@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from newtron import PerceptronClassifier, PerceptronRegressor
+from newtron.solvers import Status
 
 # --- the shortest of many solutions ---
 
@@ -144,6 +145,22 @@ def test_coefficients_whose_rounding_hides_the_optimum_are_not_called_converged(
     with pytest.warns(ConvergenceWarning, match="rounding their coefficients hides"):
         model = PerceptronRegressor(solver="newton").fit(X, y)
     assert not model.certificate_.converged
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+@pytest.mark.parametrize("gap", GAPS)
+def test_what_cannot_tell_columns_apart_is_not_called_converged(gap, solver):
+    X, apart, noise = near(gap, 60)
+    for Model, y in (
+        (PerceptronClassifier, labels(apart, noise, 2)),
+        (PerceptronRegressor, apart[:, 0] + 2.0 * apart[:, 2] + 0.3 * noise),
+    ):
+        lowest = Model(solver="newton").fit(X, y).solution_.value
+        end = Model(solver=solver, max_iter=100).fit(X, y).solution_
+        assert end.value < lowest * (1.0 + 1e-6) or not end.converged
+        if end.status is Status.STALLED and end.value > lowest * (1.0 + 1e-6):
+            assert "solver='newton' does" in end.sentence
 
 
 def test_exactly_dependent_columns_need_no_look_at_the_rows():

@@ -20,6 +20,7 @@ from newtron.linalg import newton_decrement
 from newtron.objective import Objective
 from newtron.parallel import one_blas_thread
 from newtron.settings import check_count, check_number
+from newtron.solvers.by_rows import LITTLE, hidden_descent
 from newtron.words import either, setting
 
 Array = NDArray[np.floating]
@@ -308,6 +309,8 @@ class _Course:
             self.trace.append(self._row())
         gained = before.value - self.state.value if moved else None
         self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm, gained)
+        if self.judge.note:
+            self.state = replace(self.state, note=self.judge.note)
         if self.status is Status.DIVERGED and moved:
             self.state = before
             self.trace.pop()
@@ -331,7 +334,8 @@ def _limit(solver: Solver, tol: float, max_iter: int | None) -> int:
 
 
 class _Judge:
-    """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known."""
+    """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known. note:
+    what else there is to say of the end."""
 
     def __init__(
         self,
@@ -344,7 +348,7 @@ class _Judge:
     ) -> None:
         self._objective, self._tol, self._first_value = objective, tol, first_value
         self._exact_decrement = exact_decrement
-        self.asked, self.reason = asked, reason
+        self.asked, self.reason, self.note = asked, reason, ""
 
     def verdict(self, state: State, gradient_norm: float, gained: float | None = None) -> Status | None:
         """gained: by how much the last step lowered the value; None where there was none."""
@@ -365,7 +369,10 @@ class _Judge:
     def _ended(self, state: State, gradient_norm: float, gained: float | None) -> Status | None:
         small = gradient_norm <= self._tol
         if small and self._rests(state, gained) and not self._curves_down(state):
-            return Status.CONVERGED
+            if not _is_hidden(self._objective, state, self._exact_decrement):
+                return Status.CONVERGED
+            self.note = _HIDDEN_DESCENT
+            return Status.STALLED
         if self._objective.scale is None and self._exact_decrement and state.status is None:
             # The gradient's units are unknown, and the tolerance may lie below its rounding.
             expected = 0.5 * state.decrement * state.decrement / state.params.size
@@ -442,6 +449,19 @@ def is_nearer(objective: Objective, moved: State, before: State, metric: Array |
     return relative_gradient(objective, moved.gradient) < relative_gradient(objective, before.gradient)
 
 
+def at_rounding(state: S, perfect: float = 0.0) -> S:
+    """The end where no doubles are nearer to the optimum: columns depend on each other so closely that rounding their
+    coefficients costs what is left to be gained. perfect: so little of the value is nothing, either."""
+    if 0.5 * state.decrement * state.decrement <= max(LITTLE * abs(state.value), perfect):
+        return replace(state, status=Status.PRECISION)
+    note = "Columns depend on each other so closely that rounding their coefficients hides the lowest value."
+    return replace(state, status=Status.STALLED, note=f"{note} {state.note}".strip())
+
+
+_HIDDEN_DESCENT = (
+    "Columns nearly depend on each other, and their gradient and curvature no longer tell them apart: "
+    "solver='newton' does; or combine the columns, or give a penalty (alpha)."
+)
 # Hessians of so many parameters are formed to judge an end. A descent of this share of the value is lost among the
 # rounding of a few operations.
 _MATRIX, _HIDDEN = 1000, 100.0 * float(np.finfo(np.float64).eps)
@@ -452,6 +472,8 @@ def at_precision(objective: Objective, state: S, *, exact: bool = False) -> S:
 
     exact: the state's decrement is that of the objective's own curvature (`Solver.exact_decrement`).
     """
+    if _is_hidden(objective, state, exact):
+        return replace(state, status=Status.STALLED, note=_HIDDEN_DESCENT)
     return replace(state, status=Status.PRECISION if _is_spent(objective, state, exact) else Status.STALLED)
 
 
@@ -469,6 +491,13 @@ def _is_spent(objective: Objective, state: State, exact: bool) -> bool:
     decrement = _decrement_at(objective, state, exact)
     expected = 0.5 * decrement * decrement
     return bool(expected <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value))
+
+
+def _is_hidden(objective: Objective, state: State, exact: bool) -> bool:
+    """May the value still fall, though neither the gradient nor the Hessian shows it?"""
+    if exact or not objective.is_convex or objective.n_params > _MATRIX:
+        return False
+    return hidden_descent(objective, state.params) > max(LITTLE, 10.0 * objective.epsilon) * abs(state.value)
 
 
 def _decrement_at(objective: Objective, state: State, exact: bool) -> float:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.linalg import factorize
 from newtron.objective import Evaluation, Objective
 from newtron.objective.whitened import System
-from newtron.solvers.base import State, Status
 
 Array = NDArray[np.floating]
-
-# The rounding of the parameters may raise the value of a converged end by this share of it.
-_LITTLE = 2e-7
 
 # What is known of the columns: some nearly depend on each other, so that the objective is careful and steps come from a
 # `System`; or some exactly do and no others nearly, for which the Hessian is enough. "": nothing yet.
@@ -47,13 +43,22 @@ def view(objective: Objective, params: Array, found: Evaluation, condition: floa
     return View(found, NEAR, objective.newton_system(params, found.hessian, condition))
 
 
-S = TypeVar("S", bound=State)
+# Rounding the parameters may raise the value of a converged end by this share of it. A sample whose columns are told
+# apart by its Hessian (this share of the rows, and no fewer than make one) spares the look at all rows.
+LITTLE, _SAMPLE = 2e-7, 0.05
 
 
-def at_rounding(state: S, perfect: float = 0.0) -> S:
-    """The end where no doubles are nearer to the optimum: columns depend on each other so closely that rounding their
-    coefficients costs what is left to be gained. perfect: so little of the value is nothing, either."""
-    if 0.5 * state.decrement**2 <= max(_LITTLE * abs(state.value), perfect):
-        return replace(state, status=Status.PRECISION)
-    note = "Columns depend on each other so closely that rounding their coefficients hides the lowest value."
-    return replace(state, status=Status.STALLED, note=f"{note} {state.note}".strip())
+def hidden_descent(objective: Objective, params: Array) -> float:
+    """By how much the value of a perceptron may still fall where no gradient or Hessian shows it, since columns nearly
+    depend on each other: 0 where they are told apart."""
+    sample = objective.sampled(_SAMPLE)
+    found, system = 0.0, None
+    for some in (sample, objective) if sample is not objective else (objective,):
+        hessian = some.evaluate(params, 2).hessian
+        assert hessian is not None
+        factor = factorize(hessian)
+        system = some.newton_system(params, hessian, np.inf if factor is None else factor.condition)
+        if system is None or not system.near:
+            return 0.0
+        found = 0.5 * system.decrement**2
+    return found

@@ -23,13 +23,14 @@ from newtron.solvers.base import (
     State,
     Status,
     at_precision,
+    at_rounding,
     drowned,
     is_nearer,
     relative_gradient,
     scaled_length,
     worth_taking,
 )
-from newtron.solvers.by_rows import NEAR, View, at_rounding, view
+from newtron.solvers.by_rows import NEAR, View, view
 
 Array = NDArray[np.floating]
 

@@ -24,13 +24,14 @@ from newtron.solvers.base import (
     State,
     Status,
     at_precision,
+    at_rounding,
     decrement_of,
     drowned,
     is_nearer,
     scaled_length,
     worth_taking,
 )
-from newtron.solvers.by_rows import NEAR, at_rounding, view
+from newtron.solvers.by_rows import NEAR, view
 
 Array = NDArray[np.floating]
 
