@@ -243,3 +243,16 @@ def test_training_on_batches_of_numbers_near_the_ends_of_the_range(Model: Any, s
             model = Model(solver="stochastic", max_iter=20).fit(X * units, y)
             assert not model.certificate_.converged
             assert np.isfinite(model.predict(X * units)).all()
+
+
+@pytest.mark.parametrize("solver", ["auto", "levenberg-marquardt", "lbfgs"])
+@pytest.mark.parametrize(("dtype", "size"), [(np.float64, 1e-200), (np.float64, 1e-155), (np.float32, 1e-25)])
+def test_targets_whose_squares_vanish_are_verified(dtype: Any, size: float, solver: str) -> None:
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        A = rng.normal(size=(20, 2)).astype(dtype)
+        y = (size * rng.normal(size=20)).astype(dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = PerceptronRegressor(solver=solver).fit(A, y)
+        assert model.certificate_.verify(A, y)

@@ -59,7 +59,8 @@ def rounding_of(
     k = len(z.size)
     regression = objective.loss.task == "regression"
     penalty = 0.5 * float(objective.alpha @ np.square(params)) / objective.rows.total_weight
-    mean_loss = max(0.0, value - penalty)
+    # Squares below the smallest ordinary number lose their digits, or all of them.
+    mean_loss = max(float(np.finfo(objective.rows.dtype).tiny), value - penalty)
     # Root mean square of the loss's gradient, over all outputs: exact for squared errors, and for the others by
     # Pinsker's inequality, ½‖p - y‖² <= loss.
     residual = np.sqrt(2.0 * mean_loss) if regression else min(np.sqrt(k), np.sqrt(2.0 * mean_loss))
