@@ -234,12 +234,14 @@ def test_a_run_that_could_not_go_on_is_refused(case: str) -> None:
             run_from_json(run, "run", solver.state_type, n_params, Numbers(numbers))
 
 
-@pytest.mark.parametrize("name", ["decrement", "radius"])
-def test_a_run_goes_on_from_numbers_of_any_size(name: str) -> None:
-    """The squares of these are beyond the range of floating point."""
+@pytest.mark.parametrize(
+    ("name", "number"), [("decrement", 1e308), ("radius", 1e308), ("radius", 0.0), ("radius", -1.0), ("radius", "nan")]
+)
+def test_a_run_goes_on_from_numbers_of_any_size(name: str, number: float | str) -> None:
+    """The squares of some are beyond the range of floating point, and of some there is no step."""
     solver = Newton()
     run, numbers, n_params = run_of(solver)
-    run["state"][name] = {"float": 1e308}
+    run["state"][name] = {"float": number}
     resumed = run_from_json(run, "run", solver.state_type, n_params, Numbers(numbers))
     objective, start = tanh_network(0.1)
     assert np.isfinite(minimize(objective, start, solver, max_iter=30, resume=resumed).value)

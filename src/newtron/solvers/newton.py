@@ -35,6 +35,9 @@ from newtron.solvers.by_rows import NEAR, view
 
 Array = NDArray[np.floating]
 
+# A radius whose square is beyond the range of floating point is none.
+_NO_LIMIT = 1e150
+
 _TRIES = 60
 # A least-squares fit that leaves less than this share of the value at the start is perfect but for rounding.
 _PERFECT = 1e-20
@@ -262,7 +265,7 @@ class _Region:
             s = np.where(flat, 0.0, -g / np.where(flat, 1.0, values))
             if np.linalg.norm(s) <= radius and np.abs(g[flat]).max(initial=0.0) <= 1e-12 * np.abs(g).max():
                 return np.asarray((V @ s) / self._metric)
-        if not np.isfinite(radius):
+        if not 0.0 < radius < _NO_LIMIT:
             radius = max(1.0, float(np.linalg.norm(self._state.params * self._metric)))
         shift = self._shift(values, g, radius, max(0.0, -values[0]), tiny)
         s = -g / (values + shift)
