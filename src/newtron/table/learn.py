@@ -157,9 +157,15 @@ def _learn_column(
     if is_text(cells):
         looks.add(cells, table.row_number)
     if reason := too_many_levels(len(cells), len(cells) - cells.null_count, len(texts)):
-        return Dropped(f"{reason}, and {looks.hint()}" if looks.hint() else reason)
+        return Dropped(reason + advice_on_levels(looks))
     remarks[name] = remarks_on_category(name, looks)
     return learn_category(name, texts, counts, indicator)
+
+
+def advice_on_levels(looks: TextLooks) -> str:
+    """What to do about too many different values, as the end of a sentence."""
+    hint = looks.hint()
+    return f", and {hint}" if hint else ": to use it, join rare values into one"
 
 
 def remarks_on_category(name: str, looks: TextLooks) -> list[str]:

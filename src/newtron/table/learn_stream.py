@@ -30,6 +30,7 @@ from newtron.table.cells import (
 from newtron.table.learn import (
     NEVER_THERE,
     Dropped,
+    advice_on_levels,
     learn_category,
     learn_values,
     remarks_on_category,
@@ -187,7 +188,7 @@ class _Facts:
         if kind is None:
             return Dropped(f"its cells are of type {self.type}, which is neither number, text nor date")
         if self.values.many:
-            return Dropped(f"it is text with more than {_MANY:,} different values{self._hint()}")
+            return Dropped(f"it is text with more than {_MANY:,} different values{advice_on_levels(self.text)}")
         texts = [str(value).lower() if isinstance(value, bool) else value for value in self.values.counts]
         counts = np.array([*self.values.counts.values(), self.missing])
         if len(texts) == 1 and not indicator:
@@ -201,7 +202,7 @@ class _Facts:
             encoded = with_indicator(name, [f"{name}={words[1]}"], indicator)
             return Column(name, "yes/no", encoded, mean, (words[1],), words[0], (), (), self.missing > 0, indicator)
         if reason := too_many_levels(self.rows, present, len(texts)):
-            return Dropped(reason + self._hint())
+            return Dropped(reason + advice_on_levels(self.text))
         return learn_category(name, texts, counts, indicator)
 
     def _kind(self) -> Kind | None:
@@ -213,10 +214,6 @@ class _Facts:
         if is_date(empty) or (is_text(empty) and self.dates):
             return "date"
         return "category" if is_text(empty) or str(self.type) == "bool" else None
-
-    def _hint(self) -> str:
-        hint = self.text.hint()
-        return f", and {hint}" if hint else ""
 
     def remarks(self, column: Column) -> list[str]:
         """Sentences on the column, as it is used."""
