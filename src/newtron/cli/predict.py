@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import sys
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
 from newtron.table import Schema, Table
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, at_hand
-from newtron.table.encode import nothing_known
+from newtron.table.encode import check_columns, nothing_known
 from newtron.table.learn import NEVER_THERE
 from newtron.words import clean, count, label, listed, number, percent, tamed
 
@@ -75,13 +76,11 @@ def _in_pieces(options: argparse.Namespace, source: DataFile, estimator: Any, sc
     """Predict files larger than memory: each piece is written before the next is read."""
     from newtron.table.file_rows import batch_rows, encode, opened
 
-    files = opened(source, memory, options.scratch, options.encoding)
+    check = partial(check_columns, schema, source.name)
+    files = opened(source, memory, options.scratch, options.encoding, check=check)
+    check(files.schema.names)
     for note in files.notes:
         print(clean(note), file=sys.stderr)
-    known_names = set(files.schema.names)
-    for column in schema.columns:
-        if column.name not in known_names:
-            schema.encode(Table(files.name, files.schema.empty_table()))  # says which column is missing
     names = [column.name for column in schema.columns]
     classes = _written_classes(options, estimator)
     most = batch_rows(min(2**24, memory // 64), len(schema.feature_names))

@@ -58,16 +58,20 @@ def convert(
     folder: str | None = None,
     encoding: str = "utf-8",
     progress: Callable[[int, int], Any] | None = None,
+    check: Callable[[list[str]], Any] | None = None,
 ) -> Converted:
     """Convert a CSV file or its relatives. folder: where the Arrow file is written for as long as `Converted.folder`
-    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all. Where
-    the source is a copy itself, that is removed.
+    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all.
+    check: called with the columns' names before anything is converted. Where the source is a copy itself, that is
+    removed.
 
     Raises InputError where the text cannot be read as a table, naming the row, and where the folder is full.
     """
     name = source.name
     with told(name), source.open() as file:
         head = _head(name, unpacked(file).read(_SAMPLE), encoding)
+    if check is not None:
+        check(head.names)
     try:
         held = Folder(folder)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,17 +20,18 @@ _BLOCK_ROWS = 8192  # rows of a category written at a time, so that they stay in
 _CLASSES_SHOWN = 10
 
 
-def _check_columns(schema: Schema, table: Table) -> None:
+def check_columns(schema: Schema, path: str, names: Sequence[str]) -> None:
+    """Are all columns there that the schema reads?"""
+    known = set(names)
     for column in schema.columns:
-        if column.name not in table:
+        if column.name not in known:
             raise InputError(
-                f"{table.path}: the column {column.name!r}, which the model needs, is missing; "
-                f"{suggest(column.name, table.names)}."
+                f"{path}: the column {column.name!r}, which the model needs, is missing; {suggest(column.name, names)}."
             )
 
 
 def encode_features(schema: Schema, table: Table) -> Encoded:
-    _check_columns(schema, table)
+    check_columns(schema, table.path, table.names)
     X = np.empty((table.n_rows, len(schema.feature_names)))
     unseen: dict[str, int] = {}
     missing: dict[str, int] = {}
@@ -49,7 +51,7 @@ def encode_features(schema: Schema, table: Table) -> Encoded:
 def nothing_known(schema: Schema, table: Table) -> NDArray[np.bool_]:
     """Which rows have no value in any column of the schema, where no row of training was like that: nothing can be
     predicted of them. Raises InputError where a column is not there."""
-    _check_columns(schema, table)
+    check_columns(schema, table.path, table.names)
     found = np.ones(table.n_rows, dtype=bool)
     if all(column.missing_seen for column in schema.columns):
         return ~found

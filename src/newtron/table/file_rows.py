@@ -20,7 +20,7 @@ from newtron.table.convert import convert
 from newtron.table.data_file import DataFile, at_hand
 from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.files import TableFiles, is_text_file
-from newtron.table.learn_stream import Learnt, learn_stream
+from newtron.table.learn_stream import Learnt, check_asked, learn_stream
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, check_finite
 
@@ -72,13 +72,16 @@ def opened(
     folder: str | None = None,
     encoding: str = "utf-8",
     converting: Progress | None = None,
+    check: Callable[[list[str]], Any] | None = None,
 ) -> TableFiles:
-    """The files, with the copies that they need: a text file is converted, what comes through a pipe is kept."""
+    """The files, with the copies that they need: a text file is converted, what comes through a pipe is kept.
+
+    check: called with the columns' names before a text is converted, which takes long."""
     source = at_hand(path, folder)
     if not is_text_file(source):
         held = () if source.folder is None else (source.folder,)
         return TableFiles(source.path, memory, (source.name, 0) if held else None, held)
-    converted = convert(source, folder, encoding, converting)
+    converted = convert(source, folder, encoding, converting, check)
     return TableFiles(
         converted.path, memory, (source.name, converted.lines), (converted.folder,), notes=converted.notes
     )
@@ -178,8 +181,10 @@ class FileRows(TableRows):
         converting: Progress | None = None,
     ) -> None:
         memory = int(check_number("memory", memory, least=LEAST_MEMORY))
-        self.files = opened(path, memory, folder, encoding, converting)
         ignore = [ignore] if isinstance(ignore, str) else list(ignore)
+        name = path.name if isinstance(path, DataFile) else os.fspath(path)
+        check = partial(check_asked, name, target=target, task=task, ignore=ignore)
+        self.files = opened(path, memory, folder, encoding, converting, check)
         try:
             learnt = _learn(self.files, target, task, ignore, memory, progress)
         except BaseException:
