@@ -568,7 +568,7 @@ def test_separated_classes_in_files(tmp_path: Path) -> None:
 def test_what_needs_all_rows_in_memory_is_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": np.arange(550_000.0), "y": np.resize(["a", "b", "a"], 550_000)})
     rows = FileRows(written(frame, tmp_path / "d.parquet", 50_000), "y", memory=MEMORY)
-    with pytest.raises(InputError, match='penalty="firth" needs all rows in memory'):
+    with pytest.raises(InputError, match="penalty='firth' needs all rows in memory"):
         PerceptronClassifier(penalty="firth").fit_rows(rows)
     with pytest.raises(InputError, match="alpha='loo' keeps some numbers of every row in memory, 35 MB here"):
         PerceptronClassifier(alpha="loo").fit_rows(rows)
