@@ -23,6 +23,7 @@ from newtron import (
 )
 from newtron.objective import Evaluation, Objective
 from newtron.solvers import Solution, Solver, Status
+from newtron.solvers.base import State, worth_taking
 
 Array = NDArray[np.float64]
 
@@ -232,3 +233,23 @@ def test_time_stamps_in_nanoseconds() -> None:
     reference = PerceptronClassifier(solver="newton").fit(np.column_stack([t, a]), c)
     assert model.solution_.converged
     np.testing.assert_allclose(model.predict_proba(X), reference.predict_proba(np.column_stack([t, a])), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_common_shift_of_classes_is_no_descent_without_end(seed: int) -> None:
+    """A penalty beside which one column is tiny: rounding alone is left of the gradient along the shift of all
+    intercepts, which no row sees."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 2))
+    c = np.argmax(np.outer(X[:, 0], [0.0, 1.0, -1.0]) + rng.gumbel(size=(60, 3)), axis=1)
+    model = PerceptronClassifier(alpha=1e27, solver="newton").fit(X * [1e13, 1e-12], c)
+    assert model.solution_.converged, model.solution_.sentence
+
+
+def test_what_rounding_may_have_gained_is_judged_by_gradients() -> None:
+    objective = Saddle()
+    at = State(np.zeros(2), 1.0, np.zeros(2))
+    assert worth_taking(objective, at, predicted=1e-3, trial_value=1.0 - 1e-3)
+    assert worth_taking(objective, at, predicted=1e-20, trial_value=1.0 - 1e-3)
+    assert worth_taking(objective, at, predicted=1e-12, trial_value=1.0 - 1e-12)
+    assert worth_taking(objective, at, predicted=1e-20, trial_value=1.0 - 1e-12) is None

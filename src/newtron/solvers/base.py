@@ -423,13 +423,15 @@ def worth_taking(objective: Objective, state: State, predicted: float, trial_val
     """Does a trial step lower the objective as it should? None where rounding leaves that undecided.
 
     predicted: the decrease that the solver's model expects (positive). Accepts a decrease of at least 1e-4 of
-    it (Armijo). Where even the expected decrease drowns in the rounding of the value, only gradients can tell.
+    it (Armijo). Where even the expected decrease drowns in the rounding of the value, only gradients can tell, unless
+    the value falls by more than rounding could make of it.
     """
     if not np.isfinite(trial_value):
         return False
-    if state.value - trial_value >= 1e-4 * predicted:
-        return True
     unsure = max(_UNSURE, 10.0 * objective.epsilon) * max(abs(state.value), abs(trial_value))
+    gained = state.value - trial_value
+    if gained >= 1e-4 * predicted and (gained > unsure or not drowned(objective, state, predicted)):
+        return True
     return None if predicted <= unsure and trial_value <= state.value + unsure else False
 
 
@@ -501,8 +503,11 @@ def _is_hidden(objective: Objective, state: State, exact: bool) -> bool:
 
 
 def _decrement_at(objective: Objective, state: State, exact: bool) -> float:
-    """That of the objective's own curvature; nan where this is indefinite or would be a large matrix."""
-    if exact:
+    """That of the objective's own curvature; nan where this is indefinite or would be a large matrix.
+
+    exact: the state has it, unless rounding in the gradient of a convex objective looks like a descent without end
+    along a direction of no curvature (the common shift of all classes)."""
+    if exact and (np.isfinite(state.decrement) or not objective.is_convex):
         return state.decrement
     hessian = objective.evaluate(state.params, 2).hessian if objective.n_params <= _MATRIX else None
     return float("nan") if hessian is None else newton_decrement(hessian, state.gradient)
