@@ -238,6 +238,31 @@ def test_weights_frames_sparse_rows_and_float32() -> None:
     assert model.certificate_.loss_gap_bound is not None
 
 
+@pytest.mark.parametrize("seed", [3, 6, 8, 11])
+def test_rounding_of_a_bound_by_the_penalty_is_no_other_model(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(80, 2))
+    c = np.argmax(np.outer(inputs[:, 0], [0.0, 1.0, -1.0]) + rng.gumbel(size=(80, 3)), axis=1)
+    inputs *= [3e9, 1e-5]
+    model = PerceptronClassifier(alpha=1e-6, solver="newton", fit_intercept=False).fit(inputs, c)
+    assert model.solution_.converged
+    assert model.certificate_.verify(inputs, c)
+    assert not model.certificate_.verify(inputs, (c + (np.arange(80) == 7)) % 3)
+
+
+def test_curvature_near_its_rounding_and_a_bound_are_verified() -> None:
+    rng = np.random.default_rng(9)
+    inputs = rng.normal(size=(25, 2))
+    c = np.argmax(np.outer(inputs[:, 0], [0.0, 1.0, -1.0]) + rng.gumbel(size=(25, 3)), axis=1)
+    c[:3] = 0, 1, 2
+    weight = 10.0 ** rng.uniform(-4.0, 4.0, size=25)
+    inputs *= [1e-9, 1e-10]
+    model = PerceptronClassifier(alpha=1e-6, solver="levenberg-marquardt").fit(inputs, c, sample_weight=weight)
+    assert model.certificate_.converged
+    assert model.certificate_.verify(inputs, c, weight)
+    assert not model.certificate_.verify(inputs, c, weight * np.where(np.arange(25) == np.argmax(weight), 1.1, 1.0))
+
+
 def test_a_file_of_the_command_line_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from newtron.cli import main
     from newtron.table import read_table

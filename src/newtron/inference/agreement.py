@@ -67,16 +67,24 @@ def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
         ends = least = 2.0 * LANCZOS_STEPS * spectrum.error  # each step may add its rounding
     if not (_near(kept.smallest, found.smallest, least) and _near(kept.largest, found.largest, ends)):
         return False
-    fewest, most = spectrum.flat_range
-    if not spectrum.exact or fewest < most:
-        return _still_proved(kept, found, 0.0, 0.0)  # which directions the decrement is of is rounding, too
+    if not spectrum.exact:
+        return _still_proved(kept, found, 0.0, 0.0)
     off = float(np.linalg.norm(now.rounding.gradient / now.scale)) / math.sqrt(spectrum.seen)
     share = 2.0 * spectrum.error / spectrum.seen
-    wide = 2.0 * off + min(share, 1.0) * found.decrement
-    # Whatever the decrement was, the rounding of the gradient is a part of the bound.
+    wide = 2.0 * off + min(share, 1.0) * float(np.nan_to_num(found.decrement))
+    # Whatever the decrement was, the rounding of the gradient is a part of the bound. Of one by the penalty it may move
+    # the root by as much on either side.
     by_penalty = penalty_bound(np.zeros_like(now.gradient), now.rounding.gradient, now.penalty)
     least_bound = min(0.5 * off**2, math.inf if by_penalty is None else by_penalty)
-    return _near(kept.decrement, found.decrement, wide) and _still_proved(kept, found, wide, least_bound)
+    lower = wide
+    if by_penalty is not None:
+        proved = penalty_bound(now.gradient, now.rounding.gradient, now.penalty)
+        assert proved is not None
+        lower = max(wide, math.sqrt(found.loss_gap_bound) - math.sqrt(proved) + 2.0 * math.sqrt(by_penalty))
+    fewest, most = spectrum.flat_range
+    # Where rounding decides which directions are flat, it decides which of them the decrement is of, too.
+    same_decrement = fewest < most or _near(kept.decrement, found.decrement, wide)
+    return same_decrement and _still_proved(kept, found, lower, least_bound)
 
 
 def _within(kept: Curvature, now: Endpoint) -> bool:
@@ -120,7 +128,7 @@ def _near(a: float, b: float, slack: float) -> bool:
 
 
 def _still_proved(kept: Curvature, found: Curvature, wide: float, least: float) -> bool:
-    """Is the bound that was stated at least the one that is proved now? wide: what rounding may do to its root.
+    """Is the bound that was stated at least the one that is proved now? wide: by what rounding may lower its root.
     least: a part of it that is the same in any rounding."""
     if math.isnan(kept.loss_gap_bound):
         return True
