@@ -52,8 +52,12 @@ _FAR, _LOOKED_AT = 100.0, 1000
 def far_from_zero(X: Array) -> bool:
     looked = X[:: max(1, X.shape[0] // _LOOKED_AT)].astype(np.float64, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
-        spread = looked.std(axis=0)
-        return bool(np.any((np.abs(looked.mean(axis=0)) > _FAR * spread) & (spread > 0.0)))
+        # By products with a row of ones, several times quicker than mean and std; of a constant column exactly 0.
+        share = np.full(len(looked), 1.0 / len(looked))
+        beyond = looked - looked[0]
+        mean = share @ beyond
+        spread = np.sqrt(share @ np.square(beyond - mean))
+        return bool(np.any((np.abs(looked[0] + mean) > _FAR * spread) & (spread > 0.0)))
 
 
 def _seed(random_state: Any) -> int:
