@@ -303,6 +303,20 @@ def test_a_direction_that_is_not_made_of_doubles_is_proved() -> None:
     assert not find_separation(X, np.append(y, 1), 2).found
 
 
+@pytest.mark.parametrize("n_classes", [3, 4, 5])
+def test_one_of_many_classes_that_has_one_value_only_is_proved(n_classes: int) -> None:
+    # Class 0 has no rain; all others have some days without. Thousands of margins are exactly zero along the direction.
+    rng = np.random.default_rng(2)
+    n = 1200
+    y = np.arange(n) % n_classes
+    rain = np.round(rng.exponential(5.0, n), 1) * (rng.random(n) < 0.5) * (y > 0)
+    X = np.column_stack([rain, np.round(rng.normal(14.0, 5.0, (n, 3)), 1)])
+    found = find_separation(X, y, n_classes)
+    assert found.kind == "quasi-complete"
+    assert found.columns == (0,)
+    assert found.rows_apart == int((rain > 0.0).sum())
+
+
 def test_a_plane_through_a_value_that_both_classes_have() -> None:
     x = np.array([0.1, 0.2, 0.3, 0.3, 0.7, 1.1])
     found = find_separation(x[:, None], np.array([0, 0, 0, 1, 1, 1]), 2)

@@ -98,7 +98,7 @@ class Separation:
         who = f"the column{'' if one else 's'} {_listed(names)}" if self.names else "the intercept alone"
         if self.kind == "complete":
             tell = "tells" if one or not self.names else "together tell"
-            return f"The classes are completely separated: {who} {tell} the class of every row."
+            return f"The classes are completely separated: {who} {tell} the class of each of {count(self.rows, 'row')}."
         grow = "its coefficient grows" if one or not self.names else "their coefficients grow"
         return (
             f"Some rows are perfectly separated (quasi-complete separation): along {who}, {self.rows_apart:,} of "
@@ -255,10 +255,21 @@ class _Search:
 
     @property
     def candidates(self) -> list[Array]:
-        """The direction found, without the parameters that are rounding and with them, and the last program's own."""
+        """The direction found, without what moves no margin and without the parameters that are rounding, then with
+        these, and as it is; and the last program's own."""
         found = [] if self._found is None else [self._found.params]
-        cleaned = [np.where(np.abs(params) <= 1e-9 * np.abs(params).max(), 0.0, params) for params in found]
+        found = [self._between_classes(params) for params in found] + found
+        cleaned = [np.where(np.abs(params) <= 1e-9 * np.abs(params).max(), 0.0, params) for params in found[:1]]
         return cleaned + found + ([] if self._tried is None else [self._tried])
+
+    def _between_classes(self, params: Array) -> Array:
+        """The same direction with zeros where classes agree: of more than two classes only differences count, and the
+        fewer parameters a direction has, the fewer there are to compute exactly."""
+        W = params.reshape(-1, self._margins.outputs)
+        if self._margins.outputs == 1:
+            return params
+        middle = np.sort(W, axis=1)[:, (self._margins.outputs - 1) // 2]
+        return np.asarray((W - middle[:, None]).ravel())
 
     @property
     def which(self) -> Index:
