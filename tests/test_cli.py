@@ -270,12 +270,12 @@ def test_separated_classes_get_a_penalty_and_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i / 7},{'ab'[i > 19]}\n" for i in range(40)))
     run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", cwd=tmp_path)
     said = " ".join(run.stdout.split())
-    assert "it was fitted with a penalty, --alpha 1" in said
-    assert "the column x tells the class of every row" in said
+    assert "The perceptron was fitted with a penalty, --alpha 1" in said
+    assert "the column x tells the class of each of" in said
     assert newtron.load(tmp_path / "model.newtron").alpha == 1.0
     run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", "--alpha", "0", cwd=tmp_path)
     said = " ".join(run.stdout.split())
-    assert "it was fitted with a penalty" not in said
+    assert "was fitted with a penalty" not in said
     assert "has no minimum" in said
     assert newtron.load(tmp_path / "model.newtron").alpha == 0.0
 

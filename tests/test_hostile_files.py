@@ -254,6 +254,8 @@ def test_binary_files_through_a_pipe(kind: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 301
+    done = newtron(shell=f"cat d | $N fit - {' '.join(FIT)} --no-report", cwd=tmp_path)
+    assert "Next:    newtron predict model.newtron -\n" in done.stdout
 
 
 @LINUX

@@ -64,6 +64,13 @@ def test_weights_signs_and_a_constant_are_written(tmp_path: Path, capsys: pytest
     assert any(note.startswith("2.5 × a - c + 7 is y: ") for note in facts["warnings"])
 
 
+def test_one_column_that_is_the_target_has_one_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = frame_of()
+    facts, _ = fit(frame.assign(y=frame.a), tmp_path, capsys)
+    (note,) = [note for note in facts["warnings"] if "--ignore a" in note]
+    assert note.startswith("a is y: ")
+
+
 def test_a_perceptron_of_more_columns_than_rows_is_not_exact(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

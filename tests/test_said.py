@@ -87,7 +87,7 @@ def test_every_model_that_is_worse_than_the_guess_is_named() -> None:
 
 def test_an_unpenalised_perceptron_that_is_worse_gets_the_hint(capsys: pytest.CaptureFixture[str]) -> None:
     fit = ("fit", write("d.csv", noise(p=45)), "--target", "y", "--model", "perceptron")
-    hint = "fitted without a penalty, with 45 columns"
+    hint = "fitted without a penalty, with 45 coefficients from 48 rows"
     out, _ = said(capsys, *fit)
     assert "The perceptron predicts worse than the mean alone" in out
     assert hint in out
@@ -106,6 +106,19 @@ def test_more_columns_than_rows_are_told_even_where_nothing_is_held_out(capsys: 
     sentence = "The perceptron has 40 columns, no fewer than its 30 rows, and no penalty"
     assert sentence in said(capsys, *fit)[0]
     assert sentence not in said(capsys, *fit, "--alpha", "evidence")[0]
+
+
+def test_a_penalty_is_advised_only_where_rows_are_few_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = said(capsys, "fit", write("d.csv", noise()), "--target", "y", "--model", "perceptron")
+    assert "does not clearly predict better" in out or "predicts worse" in out
+    assert "--alpha evidence" not in out
+
+
+def test_separated_classes_are_told_of_the_rows_that_were_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {"x": np.arange(60.0), "z": np.arange(60) % 7 * 1.5, "y": np.repeat(["a", "b"], 30)}
+    out, _ = said(capsys, "fit", write("d.csv", columns), "--target", "y", "--model", "perceptron")
+    assert "the column x tells the class of each of 48 rows." in " ".join(out.split())
+    assert "The perceptron was fitted with a penalty, --alpha 1, which keeps" in " ".join(out.split())
 
 
 # --- what is too large, too narrow or too late ---

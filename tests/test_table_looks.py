@@ -39,9 +39,12 @@ DATES = [(1 + i % 28, 1 + i % 12, 1990 + i % 30) for i in range(N)]
     [
         (
             [*NUMBERS[:-9], *["<1.0"] * 9],
-            ["row 53 holds '<1.0'", "limit", "as 8 cells more of 60 do", "leave the cell empty"],
+            ["row 53 holds '<1.0'", "limit", "as do 8 more of its 60 cells", "leave the cell empty"],
         ),
-        ([f"{v} kg" for v in NUMBERS], ["row 2 holds '10.00 kg'", "a number with a unit", "59 cells more"]),
+        (
+            [f"{v} kg" for v in NUMBERS],
+            ["row 2 holds '10.00 kg'", "a number with a unit", "as do 59 more of its 60 cells"],
+        ),
         ([f"{v}kg" for v in NUMBERS], ["a number with a unit"]),
         ([f"{v} %" for v in NUMBERS], ["a percent sign", "leave the sign out"]),
         ([f"${1000 + 37 * i:,}.00" for i in range(N)], ["'$1,000.00'", "a currency", "the number alone"]),
@@ -61,7 +64,7 @@ DATES = [(1 + i % 28, 1 + i % 12, 1990 + i % 30) for i in range(N)]
         ([*(f"{y}-{m:02}-{d:02}" for d, m, y in DATES[1:]), "soon"], ["row 61 holds 'soon', which is not a date"]),
         (
             [*NUMBERS[:-3], "high", "x", "high"],
-            ["row 59 holds 'high', which is not a number", "nor are 2 cells more of 60"],
+            ["row 59 holds 'high', which is not a number", "nor are 2 more of its 60 cells"],
         ),
         (NUMBERS, ["60 cells are numbers that are stored as text"]),
     ],
@@ -100,7 +103,7 @@ def test_other_text_is_no_almost_number(cells: list[str]) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"task": "regression"}, {"task": "classification"}])
 def test_a_target_that_is_almost_numbers_says_which_cell(settings: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=r"target 'y': row 53 holds '<1.0', a limit .* as 8 cells more of 60 do"):
+    with pytest.raises(InputError, match=r"target 'y': row 53 holds '<1.0', a limit .* as do 8 more of its 60 cells"):
         learnt(list(range(N)), [*NUMBERS[:-9], *["<1.0"] * 9], **settings)
 
 
@@ -172,10 +175,11 @@ def test_an_order_of_rows_is_left_out_and_an_identifier_noted() -> None:
 
 def test_few_whole_numbers_as_target_say_what_they_were_taken_for() -> None:
     stars = [1 + i % 5 for i in range(200)]
-    assert "taken for classes; the task regression" in learnt(list(range(200)), stars).warnings[0]
+    assert "taken for classes; task='regression'" in learnt(list(range(200)), stars).warnings[0]
     claims = [min(i % 13, 11) // 2 * 2 for i in range(200)]
-    assert "is predicted as a number; the task classification" in learnt(list(range(200)), claims).warnings[0]
+    assert "is predicted as a number; task='classification'" in learnt(list(range(200)), claims).warnings[0]
     assert learnt(list(range(200)), stars, task="classification").warnings == ()
+    assert learnt(list(range(60)), [15 * i % 17 for i in range(60)]).warnings == ()  # numbers that hardly recur
 
 
 # --- what is lost when text is read ---

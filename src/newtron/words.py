@@ -117,6 +117,7 @@ _OPTIONS = {
     "penalty": "--penalty",
     "random_state": "--seed",
     "scratch": "--scratch",
+    "task": "--task",
 }
 _typing = False
 QUOTES = "'\""

@@ -166,6 +166,8 @@ def _against_guess(task: str, scores: dict[str, Score], name: str) -> tuple[bool
     return None if gain > 0.0 else False, f"The {name} {how} than the {guess}: its {quantity} is {lower} by {by}"
 
 
+# Rows for each coefficient below which a penalty is advised.
+_ROWS_EACH = 10
 _CHOOSES = "--alpha evidence chooses a penalty from the data."
 
 
@@ -189,9 +191,11 @@ def too_free(estimator: Any, n_rows: int) -> str:
 def remedy(estimator: Any, n_rows: int) -> str:
     """What to do where this model predicts no better than the guess; "" where nothing is known to help."""
     if _is_free(estimator):
+        p = int(np.size(estimator.coef_))
+        if n_rows >= _ROWS_EACH * p:
+            return ""
         return (
-            f"It was fitted without a penalty, with {count(estimator.n_features_in_, 'column')} (of a category, one "
-            f"for each level) and {count(n_rows, 'row')}: {_CHOOSES}"
+            f"It was fitted without a penalty, with {count(p, 'coefficient')} from {count(n_rows, 'row')}: {_CHOOSES}"
         )
     if estimator.alpha == "evidence" or not hasattr(estimator, "hidden"):
         return ""

@@ -43,7 +43,7 @@ def _chosen(table: Table, number: int) -> Table:
         raise InputError(f"{table.path}: there are no rows of data to explain.")
     if number > table.n_rows:
         has = count(table.n_rows, "row")
-        raise InputError(f"--row {number:,}: {table.path} has {has} of data; give a number from 1 to {table.n_rows:,}.")
+        raise InputError(f"--row {number}: {table.path} has {has} of data; give a number from 1 to {table.n_rows:,}.")
     return table.take([number - 1])
 
 

@@ -259,7 +259,9 @@ def note_exact_sum(job: Job, X: Any, y: Any, reporter: Reporter) -> bool:
     sentence = exact_sum(first.estimator, job.schema, X, y, len(job.training), skips)
     if sentence:
         reporter.say(f"note: {sentence}")
-        job.notes.append(sentence)
+        # Where one column alone is the target, this says all of it.
+        left_out = sentence.rpartition(" leave ")[2]
+        job.notes = [*(note for note in job.notes if note.rpartition(" leave ")[2] != left_out), sentence]
     return bool(sentence)
 
 

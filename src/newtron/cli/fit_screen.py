@@ -59,7 +59,7 @@ def print_screen(job: Job) -> None:
     )
     for path in job.written:
         screen.line(f"Report:  {path}")
-    screen.line(f"Next:    {command(['newtron', 'predict', job.options.output, table.path])}")
+    screen.line(f"Next:    {command(['newtron', 'predict', job.options.output, job.options.data])}")
 
 
 def _end_pairs(trained: Trained, name: str, said: list[str]) -> list[tuple[str, str]]:

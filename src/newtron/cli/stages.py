@@ -93,10 +93,11 @@ def train(
         unbounded = estimator.solution_.status is Status.UNBOUNDED
         if name == "perceptron" and unbounded and alpha is None and not interrupts.asked:
             found = getattr(estimator, "separation_", None)
-            why = found.finding if found is not None and found.found else "The classes are separated."
+            growing = "Without a penalty the perceptron's coefficients go on growing."
+            known = found.finding if found is not None and found.found else growing
             notes.append(
-                f"{why} Without a penalty the perceptron's coefficients would grow for ever; it was fitted with "
-                f"a penalty, --alpha {RESCUE_ALPHA:g}. The other choice is --penalty firth."
+                f"{known} The perceptron was fitted with a penalty, --alpha {RESCUE_ALPHA:g}, which keeps its "
+                "coefficients finite. The other choice is --penalty firth."
             )
             estimator = _make(name, task, options, reporter, RESCUE_ALPHA)
             warned = _fit(estimator, columns, y, options.data, _checkpoint(options, f"{stage} with penalty"))

@@ -122,21 +122,23 @@ class TextLooks:
             return self._hint_of_numbers(n, n - numbers)
         form = max(almost, key=lambda name: almost[name])
         what, cure = _ALMOST[form]
-        also = f", as {count(almost[form] - 1, 'cell')} more of {n:,} do" if almost[form] > 1 else ""
+        also = f", as {_do(almost[form] - 1)} more of its {count(n, 'cell')}" if almost[form] > 1 else ""
         return f"{self.first[form]}, {what}{also}: {cure}"
 
     def _hint_of_numbers(self, n: int, n_other: int) -> str:
         if not n_other:
             return f"all its {n:,} cells are numbers that are stored as text: store them as numbers"
         first = next(self.first[form] for form in ("other", "date", "iso", "short date") if form in self.first)
-        also = f", and nor are {n_other - 1:,} cells more of {n:,}" if n_other > 1 else f", as the other {n - 1:,} are"
+        also = f", as the other {n - 1:,} are"
+        if n_other > 1:
+            also = f", nor {'is' if n_other == 2 else 'are'} {n_other - 1:,} more of its {count(n, 'cell')}"
         return f"{first}, which is not a number{also}: correct it or leave it empty"
 
     def _hint_of_dates(self, n: int) -> str:
         form = "date" if "date" in self.first else "short date"
         if form in self.first:
             of = self.counts[form]
-            also = f", as {count(of - 1, 'cell')} more of {n:,} do" if of > 1 else ""
+            also = f", as {_do(of - 1)} more of its {count(n, 'cell')}" if of > 1 else ""
             return f"{self.first[form]}, perhaps a date{also}: dates are read as 2024-01-31, so write it like this"
         if "other" in self.first:
             return f"{self.first['other']}, which is not a date: correct it or leave it empty"
@@ -150,6 +152,10 @@ _IDENTIFIER = re.compile(
     r"id|index|idx|rows?|row[ _.]?(names?|id|number)|obs|observation|no\.?|nr\.?|#|number|case|record|order|serial"
     r"|pid|uid|uuid|guid|column \d+|unnamed: \d+|__index_level_0__"
 )
+
+
+def _do(n: int) -> str:
+    return f"{'does' if n == 1 else 'do'} {n:,}"
 
 
 def named_like_identifier(name: str) -> bool:

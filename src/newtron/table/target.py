@@ -22,7 +22,7 @@ from newtron.table.cells import (
 from newtron.table.looks import TextLooks
 from newtron.table.schema import ClassLabel, Target, Task
 from newtron.table.table import Table, show
-from newtron.words import count, joined
+from newtron.words import count, joined, setting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 100
 _MOST_CODES = 10
 _ROWS_PER_CODE = 20
-_FEW_NUMBERS = 20
+_FEW_NUMBERS, _ROWS_PER_NUMBER = 20, 5
 
 
 def learn_target(table: Table, name: str, task: str | None) -> tuple[Target, NDArray[np.bool_], list[str]]:
@@ -79,7 +79,7 @@ def decide_target(
     if without:
         warnings.append(f"{count(without, 'row')} without a value of the target {name!r} left out.")
     if task is None and is_number(cells):
-        warnings += _warn_of_other_task(name, chosen, labels)
+        warnings += _warn_of_other_task(name, chosen, labels, n)
     if chosen == "regression":
         _check_regression(table, name, cells, labels, hint)
         return Target(name, "regression", (), why), warnings
@@ -130,14 +130,17 @@ def _choose_task(name: str, cells: pa.Array, values: list[Any], n: int, task: st
     return "regression", f"{name!r} has {count(k, 'different number')}: regression."
 
 
-def _warn_of_other_task(name: str, task: Task, values: list[Any]) -> list[str]:
-    """Few whole numbers may be amounts or classes: which was taken is said."""
-    if not 2 < len(values) <= _FEW_NUMBERS or not all(isinstance(value, int) for value in values):
+def _warn_of_other_task(name: str, task: Task, values: list[Any], n: int) -> list[str]:
+    """Few whole numbers, each in several rows, may be amounts or classes: which was taken is said."""
+    k = len(values)
+    if not 2 < k <= min(_FEW_NUMBERS, n // _ROWS_PER_NUMBER) or not all(isinstance(value, int) for value in values):
         return []
-    holds = f"the target {name!r} holds {len(values)} different whole numbers, {min(values)} to {max(values)}"
+    holds = f"the target {name!r} holds {k} different whole numbers, {min(values)} to {max(values)}"
     if task == "classification":
-        return [f"{holds}, which are taken for classes; the task regression predicts the number instead."]
-    return [f"{holds}, and is predicted as a number; the task classification predicts which of them it is."]
+        other = setting("task", repr("regression"))
+        return [f"{holds}, which are taken for classes; {other} predicts the number instead."]
+    other = setting("task", repr("classification"))
+    return [f"{holds}, and is predicted as a number; {other} predicts which of them it is."]
 
 
 def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any], hint: str) -> None:
