@@ -21,7 +21,7 @@ import newtron.estimators.plain as plain
 import newtron.estimators.tasks as tasks
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, least_squares
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
-from newtron.linalg import as_csr, pair_sum, squared
+from newtron.linalg import as_csr, exact_product, pair_sum, squared
 from newtron.objective import TrainingObjective
 from newtron.rows import ArrayRows
 from newtron.solvers import LBFGS
@@ -394,3 +394,15 @@ def test_curvature_of_a_sample_is_made_where_pairs_are_slow_and_only_there(
         )
     else:
         assert made == [LBFGS().sample] * 2  # the rows of the warm start, which the judge of the end asks, too
+
+
+def test_careful_predictions_are_right_to_their_last_digits_where_the_intercept_cancels_them() -> None:
+    rng = np.random.default_rng(0)
+    X = 1e8 + rng.normal(size=(50, 2))
+    W, b = np.array([[1.2345678], [-0.3]]), np.array([-0.9345678e8])
+    parts = [[Fraction(x) * Fraction(w) for x, w in zip(row, W[:, 0].tolist(), strict=True)] for row in X.tolist()]
+    exact = [[float(sum(part) + Fraction(b[0]))] for part in parts]
+    np.testing.assert_array_equal(exact_product(X, W, b), exact)
+    np.testing.assert_array_equal(exact_product(sp.csr_array(X), W, b), exact)
+    alone = exact_product(np.zeros((3, 0)), np.zeros((0, 2)), np.array([1.0, 2.0]))
+    np.testing.assert_array_equal(alone, [[1.0, 2.0]] * 3)

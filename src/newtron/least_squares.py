@@ -78,7 +78,7 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> LeastSquar
     q, k = scale.size, rows.n_outputs
 
     def triangle(chunk: Chunk) -> Triangle:
-        A = np.hstack([_design(chunk, intercept) * scale, chunk.y])
+        A = np.hstack([design(chunk, intercept) * scale, chunk.y])
         if chunk.weight is not None:
             A *= np.sqrt(chunk.weight.astype(np.float64))[:, None]
         return Triangle(upper(A))
@@ -113,7 +113,8 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> LeastSquar
     return LeastSquares(high, inverse.rank, root, lost)
 
 
-def _design(chunk: Chunk, intercept: bool) -> Array:
+def design(chunk: Chunk, intercept: bool) -> Array:
+    """[X, 1] in float64."""
     X = chunk.X.toarray() if is_sparse(chunk.X) else chunk.X
     X = X.astype(np.float64, copy=False)
     return np.column_stack([X, np.ones(X.shape[0])]) if intercept else X
@@ -123,7 +124,7 @@ def _column_scale(rows: Rows, intercept: bool) -> Array:
     """One over each column's norm, rounded to a power of two, so that scaling rounds nothing."""
 
     def squares(chunk: Chunk) -> Array:
-        A = _design(chunk, intercept)
+        A = design(chunk, intercept)
         weight = np.ones(A.shape[0]) if chunk.weight is None else chunk.weight
         largest: Array = weight @ np.square(A)
         return largest
@@ -177,7 +178,7 @@ def _block_gradient(chunk: Chunk, cut: slice, intercept: bool, high: Array, low:
     """What some rows add to A'W(y - AB)."""
     weight = None if chunk.weight is None else chunk.weight[cut].astype(np.float64)
     # Column by column, as sums over columns and over rows both go through its memory in order.
-    A = np.asfortranarray(_design(Chunk(chunk.X[cut], chunk.y[cut], weight, cut), intercept))
+    A = np.asfortranarray(design(Chunk(chunk.X[cut], chunk.y[cut], weight, cut), intercept))
     y = chunk.y[cut].astype(np.float64)
     columns = [_residual_products(A, y[:, c], weight, high[:, c], low[:, c]) for c in range(high.shape[1])]
     return _Pair(np.stack([c[0] for c in columns], axis=1), np.stack([c[1] for c in columns], axis=1))

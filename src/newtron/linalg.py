@@ -302,14 +302,18 @@ def pair_sum(high: Array, low: Array) -> tuple[Array, Array]:
 _EXACT_NUMBERS = 2**15
 
 
-def exact_product(A: Matrix, B: Array) -> Array:
-    """A B, (n, q) times (q, k), each entry as if computed with about 32 digits and rounded once."""
-    found = np.zeros((A.shape[0], B.shape[1]))
+def exact_product(A: Matrix, B: Array, b: Array | None = None) -> Array:
+    """A B + b, (n, q) times (q, k) and (k,), each entry as if computed with about 32 digits and rounded once."""
+    found = np.zeros((A.shape[0], B.shape[1])) if b is None else np.tile(b, (A.shape[0], 1))
     size = max(1, _EXACT_NUMBERS // max(1, A.shape[1]))
     for start in range(0, A.shape[0] if A.shape[1] else 0, size):
         rows = A[start : start + size]
         turned = np.ascontiguousarray((rows.toarray() if is_sparse(rows) else rows).T, dtype=np.float64)
         for c in range(B.shape[1]):
-            high, low = pair_sum(*two_product(turned, B[:, c, None]))
+            high, low = two_product(turned, B[:, c, None])
+            if b is not None:
+                high = np.vstack([high, np.full(high.shape[1], b[c])])
+                low = np.vstack([low, np.zeros(low.shape[1])])
+            high, low = pair_sum(high, low)
             found[start : start + size, c] = high + low
     return found

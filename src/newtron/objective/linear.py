@@ -25,10 +25,7 @@ def careful(objective: TrainingObjective, params: Array, block: Chunk) -> Linear
     network = objective.network
     X = block.X.astype(np.float64)
     layer = network.split(params)[0]
-    z = exact_product(X, layer.W)
-    if layer.b is not None:
-        z += layer.b
-    return Linearization(network, (layer,), (X,), z)
+    return Linearization(network, (layer,), (X,), exact_product(X, layer.W, layer.b))
 
 
 def line(objective: TrainingObjective, params: Array, direction: Array) -> Callable[[float], LinePoint]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.least_squares import Triangle, upper
-from newtron.linalg import exact_product, factorize, is_sparse, svd
+from newtron.least_squares import Triangle, design, upper
+from newtron.linalg import exact_product, factorize, svd
 from newtron.losses import Loss, softmax
 from newtron.parallel import cached_property
 from newtron.rows import Chunk
@@ -59,13 +59,6 @@ def whiten(loss: Loss, y: Array, z: Array) -> Whitened:
 def centred_root(half: Array, p: Array) -> Array:
     """diag(half)(I - 1p'), (..., k, k)."""
     return np.asarray(half[..., :, None] * (np.eye(p.shape[-1]) - p[..., None, :]))
-
-
-def design(chunk: Chunk, intercept: bool) -> Array:
-    """[X, 1] in float64."""
-    X = chunk.X.toarray() if is_sparse(chunk.X) else chunk.X
-    X = X.astype(np.float64, copy=False)
-    return np.column_stack([X, np.ones(X.shape[0])]) if intercept else X
 
 
 class Block(NamedTuple):
