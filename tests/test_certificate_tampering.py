@@ -225,3 +225,20 @@ def test_what_nobody_touched_holds(first: int, tmp_path: Path) -> None:
         assert model.certificate_.verify(X[order], y[order], turned), seed
         model.save(tmp_path / "m")
         assert load(tmp_path / "m").certificate_.verify(X, y, weight), seed
+
+
+def test_a_saturated_network_holds() -> None:
+    """Its slopes are moved by the rounding of raw values far from zero, and its largest curvature with them."""
+    rng = np.random.default_rng(418)
+    rng.integers(6, 60), rng.integers(1, 5)
+    X = rng.normal(size=(34, 2)) * 10.0 ** rng.uniform(-3, 3, size=2) + rng.choice([0, 0, 10.0])
+    rng.random(), rng.random()
+    z = (X - X.mean(axis=0)) @ rng.normal(size=2) / X.std(axis=0).max()
+    z += rng.normal(size=34) * rng.choice([0, 0.1, 1, 3])
+    y = np.digitize(z, np.quantile(z, [0.33, 0.66]))
+    rng.random(), rng.uniform(), rng.random(), rng.random(), rng.choice(4), rng.random()
+    weight = rng.integers(0, 3, size=34).astype(float)
+    model = fitted(NetworkClassifier(hidden=(2,), n_starts=2, alpha=0.0, max_iter=60), X, y, weight)
+    order = rng.permutation(34)
+    assert model.certificate_.verify(X, y, weight)
+    assert model.certificate_.verify(X[order], y[order], weight[order])

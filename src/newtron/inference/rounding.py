@@ -80,7 +80,9 @@ def rounding_of(
     else:
         depth = sum(objective.network.widths) + 10.0 * len(layers)
         size = 0.0 if hessian is None else _scaled_norm(hessian, objective.scale)
-        curvature = 4.0 * (summing + depth * u) * size
+        # Slopes and bends move by at most a few times what the raw values of their units, and the prediction, do.
+        moved = sum(float(at.error.max(initial=0.0)) for at in (*inputs[1:], z))
+        curvature = 4.0 * (summing + depth * u + 2.0 * moved) * size
     return Rounding(SECOND_ORDER * of_value, SECOND_ORDER * gradient, SECOND_ORDER * curvature)
 
 
