@@ -114,6 +114,13 @@ def test_a_penalty_is_advised_only_where_rows_are_few_for_it(capsys: pytest.Capt
     assert "--alpha evidence" not in out
 
 
+@pytest.mark.parametrize("n", [30, 60])
+def test_the_report_names_no_section_that_it_has_not(n: int, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "fit", write("d.csv", noise(n)), "--target", "y", "--model", "perceptron")
+    report = Path("report.html").read_text(encoding="utf-8")
+    assert ("<h2>Which columns matter</h2>" in report) == ("under &quot;Which columns matter" in report) == (n == 60)
+
+
 def test_separated_classes_are_told_of_the_rows_that_were_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
     columns = {"x": np.arange(60.0), "z": np.arange(60) % 7 * 1.5, "y": np.repeat(["a", "b"], 30)}
     out, _ = said(capsys, "fit", write("d.csv", columns), "--target", "y", "--model", "perceptron")

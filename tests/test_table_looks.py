@@ -182,6 +182,14 @@ def test_few_whole_numbers_as_target_say_what_they_were_taken_for() -> None:
     assert learnt(list(range(60)), [15 * i % 17 for i in range(60)]).warnings == ()  # numbers that hardly recur
 
 
+def test_values_that_recur_may_be_joined_and_names_may_not() -> None:
+    streets = [f"street {'abcdefgh'[i % 8]}{'klmnopqr'[i // 8 % 8]}" for i in range(600)]
+    (reason,) = dict(learnt([f"person {i}" for i in range(600)], list(range(600))).dropped).values()
+    assert reason == "it is text with 600 different values in 600 rows"
+    (reason,) = dict(learnt(streets, list(range(600))).dropped).values()
+    assert reason.endswith("different values in 600 rows: to use it, join rare values into one")
+
+
 # --- what is lost when text is read ---
 
 CODES = 'code,x,y\n"00123",1,2\n00045,2,3.5\n"7",3,4\n'

@@ -75,12 +75,13 @@ def write_report(job: Job, path: str, progress: Callable[[int, int], Any] | None
 def _page(job: Job, progress: Callable[[int, int], Any] | None) -> str:
     target = job.whole.target
     title = f"{clean(target.name)} from {clean(job.table.path)}"
+    rankings = _rankings(job, progress)
     sections = [
         _section("The data", _data(job)),
         _section("The models compared", _comparison(job)),
         _section("Predictions on held-out rows", _predictions(job)),
-        _section("Which columns matter", _rankings(job, progress)),
-        _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job)),
+        _section("Which columns matter", rankings),
+        _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job, bool(rankings))),
         _section("How training ended", _ends(job)),
         _section("To do it again", _again(job)),
         _section("The calculus of one row", _derivation(job)),
@@ -213,16 +214,17 @@ def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
 
 _UNITS = (
     "Each is the change of the prediction (of log odds, for classes) for one unit more of its column. The units "
-    'differ, so the largest coefficient is not the most important column: that is told under "Which columns matter".'
+    "differ, so the largest coefficient is not the most important column"
 )
 
 
-def _model(job: Job) -> str:
+def _model(job: Job, ranked: bool) -> str:
     estimator = job.final.estimator
     if job.final.name == "perceptron":
         before, header, rows, after = coefficient_table(Bundle(estimator, job.schema))
         more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
-        first = _paragraphs([_UNITS, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
+        units = f'{_UNITS}: that is told under "Which columns matter".' if ranked else f"{_UNITS}."
+        first = _paragraphs([units, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
         return first + _table(header, rows[:_TERMS]) + _paragraphs([*more, *after])
     rows = [
         [

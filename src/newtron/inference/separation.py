@@ -42,8 +42,9 @@ _ROUNDS = 60
 # Simplex iterations: what a program of _CELLS needs many times over.
 _ITERATIONS = 200_000
 _NAMED = 6
-# Programs to find few columns; one where they have more numbers than the second.
-_SPARSER, _QUICK = 5, 1e5
+# Programs to find few columns; one where they have more numbers than the second, none (it takes many seconds to leave
+# out few of many columns) where they have more than the third.
+_SPARSER, _QUICK, _SLOW = 5, 1e5, 1e6
 
 KINDS = ("none", "quasi-complete", "complete", "undecided")
 CHOICES = (
@@ -393,7 +394,7 @@ def _sparsest(margins: Margins, found: Proved) -> Proved:
     """A direction that raises the same margins with few columns: the least weighted sum of |coefficients| that raises
     each of them by 1, with the weights of columns that were little used raised again and again (Candès, Wakin & Boyd
     2008)."""
-    if margins.cells > _CELLS:
+    if margins.cells > min(_SLOW, _CELLS):
         return found
     A = margins.matrix(np.arange(margins.n_margins))
     raised = found.signs > 0

@@ -157,15 +157,17 @@ def _learn_column(
     if is_text(cells):
         looks.add(cells, table.row_number)
     if reason := too_many_levels(len(cells), len(cells) - cells.null_count, len(texts)):
-        return Dropped(reason + advice_on_levels(looks))
+        return Dropped(reason + advice_on_levels(looks, len(cells) - cells.null_count, len(texts)))
     remarks[name] = remarks_on_category(name, looks)
     return learn_category(name, texts, counts, indicator)
 
 
-def advice_on_levels(looks: TextLooks) -> str:
-    """What to do about too many different values, as the end of a sentence."""
-    hint = looks.hint()
-    return f", and {hint}" if hint else ": to use it, join rare values into one"
+def advice_on_levels(looks: TextLooks, n_valid: int, k: int) -> str:
+    """What to do about too many different values, k in n_valid cells, as the end of a sentence. Values that hardly
+    recur are names, which nothing can be learnt from."""
+    if hint := looks.hint():
+        return f", and {hint}"
+    return ": to use it, join rare values into one" if k <= n_valid / 2 else ""
 
 
 def remarks_on_category(name: str, looks: TextLooks) -> list[str]:

@@ -188,7 +188,9 @@ class _Facts:
         if kind is None:
             return Dropped(f"its cells are of type {self.type}, which is neither number, text nor date")
         if self.values.many:
-            return Dropped(f"it is text with more than {_MANY:,} different values{advice_on_levels(self.text)}")
+            return Dropped(
+                f"it is text with more than {_MANY:,} different values{advice_on_levels(self.text, present, _MANY)}"
+            )
         texts = [str(value).lower() if isinstance(value, bool) else value for value in self.values.counts]
         counts = np.array([*self.values.counts.values(), self.missing])
         if len(texts) == 1 and not indicator:
@@ -202,7 +204,7 @@ class _Facts:
             encoded = with_indicator(name, [f"{name}={words[1]}"], indicator)
             return Column(name, "yes/no", encoded, mean, (words[1],), words[0], (), (), self.missing > 0, indicator)
         if reason := too_many_levels(self.rows, present, len(texts)):
-            return Dropped(reason + advice_on_levels(self.text))
+            return Dropped(reason + advice_on_levels(self.text, present, len(texts)))
         return learn_category(name, texts, counts, indicator)
 
     def _kind(self) -> Kind | None:
