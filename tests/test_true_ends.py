@@ -253,3 +253,16 @@ def test_what_rounding_may_have_gained_is_judged_by_gradients() -> None:
     assert worth_taking(objective, at, predicted=1e-20, trial_value=1.0 - 1e-3)
     assert worth_taking(objective, at, predicted=1e-12, trial_value=1.0 - 1e-12)
     assert worth_taking(objective, at, predicted=1e-20, trial_value=1.0 - 1e-12) is None
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton", "levenberg-marquardt"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_slight_penalty_on_the_common_shift_of_classes_amplifies_no_rounding(solver: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(80, 3))
+    c = np.argmax(np.outer(X[:, 0], [0.0, 1.0, -1.0]) + rng.gumbel(size=(80, 3)), axis=1)
+    units = np.array([1e13, 1e8, 1e7])
+    model = PerceptronClassifier(solver=solver, alpha=1.0).fit(X * units, c)
+    assert model.solution_.converged, model.solution_.sentence
+    assert model.solution_.n_iter < 30
+    assert model.certificate_.value == pytest.approx(PerceptronClassifier().fit(X, c).certificate_.value, rel=1e-11)

@@ -31,6 +31,9 @@ _BLOCK_NUMBERS = 2**19
 # The Hessian in equilibrated columns has lost this power of its rounding, 1e-11 for float64, where its condition is
 # the inverse of it.
 _LOST = 0.7
+# A penalty of at most this share of the rows' curvature holds the common shift of all classes too loosely to be solved
+# for beside them.
+_SLIGHT = 1e-8
 _DIGIT = float(np.finfo(np.float64).eps)
 
 
@@ -206,9 +209,10 @@ def newton_system(objective: TrainingObjective, params: Array) -> System | None:
         if not np.isfinite(merged.R).all():
             return None
         size = np.sqrt(objective.alpha)
+        norm = np.linalg.norm(merged.R[:, :-1], axis=0).reshape(-1, k).mean(axis=1)
         rest = [
             np.column_stack([np.diag(size), -size * params])[size > 0.0],
-            np.column_stack([_shifts(objective, merged.R), np.zeros(P // k)])[_unseen(objective)],
+            np.column_stack([_shifts(norm, k), np.zeros(P // k)])[_unseen(objective, np.square(norm))],
             np.zeros((max(0, P - len(merged.R)), P + 1)),
         ]
         if any(map(len, rest)):
@@ -218,18 +222,20 @@ def newton_system(objective: TrainingObjective, params: Array) -> System | None:
     return System(merged.R[:P, :P], merged.R[:P, P], objective.rows.total_weight, objective.epsilon)
 
 
-def _unseen(objective: TrainingObjective) -> NDArray[np.bool_]:
-    """(q,) of which inputs a common shift of all classes changes nothing."""
-    penalised = objective.alpha.reshape(-1, objective.network.n_outputs).any(axis=1)
-    return np.asarray(np.logical_not(penalised) & (objective.loss.min_outputs > 1))
+def _unseen(objective: TrainingObjective, curvature: Array) -> NDArray[np.bool_]:
+    """(q,) of which inputs a common shift of all classes changes nothing, or nothing beside the rounding of what the
+    rows say: no row sees it, and a penalty keeps it where it starts, at 0. curvature: (q,) of the rows."""
+    penalty = objective.alpha.reshape(-1, objective.network.n_outputs).max(axis=1)
+    return np.asarray((penalty <= _SLIGHT * curvature) & (objective.loss.min_outputs > 1))
 
 
 def condition_seen(objective: TrainingObjective, hessian: Array, condition: float) -> float:
     """Of the Hessian in equilibrated columns, from `condition` of all of it, in the directions that rows see."""
-    unseen = np.flatnonzero(_unseen(objective))
+    k = objective.network.n_outputs
+    of_rows = np.diagonal(hessian) * objective.rows.total_weight - objective.alpha
+    unseen = np.flatnonzero(_unseen(objective, np.maximum(of_rows.reshape(-1, k).mean(axis=1), 0.0)))
     if not unseen.size:
         return condition
-    k = objective.network.n_outputs
     at = unseen[:, None] * k + np.arange(k)
     fixed = hessian.copy()
     fixed[at[:, :, None], at[:, None, :]] += (np.diagonal(hessian)[at].mean(axis=1) / k)[:, None, None]
@@ -237,11 +243,10 @@ def condition_seen(objective: TrainingObjective, hessian: Array, condition: floa
     return float("inf") if factor is None else factor.condition
 
 
-def _shifts(objective: TrainingObjective, R: Array) -> Array:
-    """Rows (q, P) that keep the common shift of all classes at rest, where no row sees it: the sum over the classes, in
-    the size of what the rows say of that input."""
-    k = objective.network.n_outputs
-    q = objective.n_params // k
+def _shifts(norm: Array, k: int) -> Array:
+    """Rows (q, P) that keep the common shift of all k classes at rest, where no row sees it: the sum over the classes,
+    in the size of what the rows say of that input, norm (q,)."""
+    q = len(norm)
     rows = np.zeros((q, q, k))
-    rows[range(q), range(q)] = np.linalg.norm(R[:, :-1], axis=0).reshape(q, k).mean(axis=1)[:, None]
+    rows[range(q), range(q)] = norm[:, None]
     return rows.reshape(q, q * k)
