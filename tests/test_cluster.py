@@ -663,7 +663,8 @@ def test_without_dask_a_sentence_names_the_extra(tmp_path: Path) -> None:
     words = [sys.executable, "-c", WITHOUT, "fit", str(path), "--target", "y", "--cluster"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == 'newtron: clusters need Dask: pip install "dask[array,dataframe]" distributed.\n'
+    needed = 'clusters need Dask, newtron\'s extra "dask": pip install "dask[array,dataframe]" distributed.'
+    assert done.stderr == f"newtron: {needed}\n"
 
 
 def test_the_plan_on_the_page_is_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -824,7 +825,7 @@ def test_solvers_that_need_single_rows_are_refused(tmp_path: Path) -> None:
         rows.batches(10, np.random.default_rng(0))
     frame, target = frame_of("perceptron binary")
     rows = in_process(written(frame, tmp_path / "e.parquet"), target, 2)
-    with pytest.raises(InputError, match='penalty="firth" needs all rows in memory'):
+    with pytest.raises(InputError, match="penalty='firth' needs all rows in memory"):
         PerceptronClassifier(penalty="firth").fit_rows(rows)
 
 

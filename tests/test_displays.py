@@ -190,7 +190,7 @@ def test_without_matplotlib_the_extra_is_named(network: NetworkRegressor, monkey
         return honest(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", refusing)
-    with pytest.raises(ImportError, match=r"pip install 'newtron\[plot\]'"):
+    with pytest.raises(ImportError, match='extra "plot": pip install matplotlib'):
         ConvergenceDisplay.from_estimator(network)
 
 

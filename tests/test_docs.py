@@ -131,8 +131,9 @@ class Shell:
         elif words[0].startswith("scripts/"):  # takes an hour, and is of the repository
             assert os.access(ROOT / words[0], os.X_OK), command
             text = (ROOT / words[0]).read_text(encoding="utf-8")
-            program = re.search(r"benchmarks/\w+[.]py", text)
-            known = text if program is None else (ROOT / program[0]).read_text(encoding="utf-8")
+            program = re.search(r"benchmarks/\w+[.]py|-m fuzzing", text)
+            told = {"-m fuzzing": "tests/fuzzing/__main__.py"}
+            known = text if program is None else (ROOT / told.get(program[0], program[0])).read_text(encoding="utf-8")
             assert all(f'"{word}"' in known for word in words if word.startswith("--")), command
         elif words[:2] == ["newtron", "play"]:
             self.play(words)

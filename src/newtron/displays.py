@@ -36,7 +36,7 @@ def _axes(name: str, ax: Any) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise ImportError(f"{name}.plot needs matplotlib: pip install matplotlib.") from None
+        raise ImportError(f'{name}.plot needs matplotlib, newtron\'s extra "plot": pip install matplotlib.') from None
     return pyplot.subplots(layout="constrained")[1] if ax is None else ax
 
 

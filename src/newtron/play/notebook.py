@@ -22,7 +22,9 @@ def widget(session: Session) -> Any:
     try:
         from anywidget import AnyWidget
     except ImportError:
-        raise ImportError("The page in a notebook needs anywidget: pip install anywidget.") from None
+        raise ImportError(
+            'The page in a notebook needs anywidget, newtron\'s extra "notebook": pip install anywidget.'
+        ) from None
     page = type("NewtronPage", (AnyWidget,), {"_esm": built(MODULE), "_css": built(STYLE)})()
     page.on_msg(lambda sender, content, buffers: _answer_aside(session, sender, content, buffers))
     return page

@@ -47,7 +47,9 @@ def dask_needed() -> Any:
     try:
         import distributed
     except ImportError:
-        raise InputError('clusters need Dask: pip install "dask[array,dataframe]" distributed.') from None
+        raise InputError(
+            'clusters need Dask, newtron\'s extra "dask": pip install "dask[array,dataframe]" distributed.'
+        ) from None
     return distributed
 
 
