@@ -77,7 +77,7 @@ def convert(
     except OSError as error:
         raise InputError(f"{folder}: nothing can be written here ({error.strerror}); choose another folder.") from None
     try:
-        with told(name), source.open() as file, unchanged(name, file), _told(name, held.name, head.dialect):
+        with told(name), source.open() as file, unchanged(source), _told(name, held.name, head.dialect):
             text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
             kinds, notes = _as_text(name, file, head, text, progress)
             if source.folder is not None:

@@ -73,7 +73,7 @@ class DataFile:
 
     def read(self, limit: float) -> bytes:
         """All bytes, unpacked. Raises TooLargeError where they are more than `limit`."""
-        with self.open() as file, unchanged(self.name, file):
+        with self.open() as file, unchanged(self):
             text = unpacked(file)
             if text is file:
                 if _size(file) > limit:
@@ -135,18 +135,16 @@ def _copied(file: BinaryIO, name: str, folder: str | None) -> DataFile:
 
 
 @contextmanager
-def unchanged(name: str, file: BinaryIO) -> Iterator[None]:
+def unchanged(source: DataFile) -> Iterator[None]:
     """Another program must not write what is being read."""
-    try:
-        handle = file.fileno()
-    except io.UnsupportedOperation:  # bytes in memory
+    if source.content is not None:
         yield
         return
-    before = os.fstat(handle)
+    before = os.stat(source.path)
     yield
-    after = os.fstat(handle)
+    after = os.stat(source.path)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise has_changed(name)
+        raise has_changed(source.name)
 
 
 def has_changed(name: str) -> InputError:

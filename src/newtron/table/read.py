@@ -64,7 +64,7 @@ def _read_arrow(source: DataFile, start: bytes, limit: float) -> Table:
 
     kind = "Parquet" if start.startswith(b"PAR1") else "Arrow"
     batches: list[pa.RecordBatch] = []
-    with told(source.name, f"{kind} file"), source.open_arrow() as file, unchanged(source.name, file):
+    with told(source.name, f"{kind} file"), source.open_arrow() as file, unchanged(source):
         schema, found = _parquet(file) if kind == "Parquet" else _ipc(file, start.startswith(b"ARROW1"))
         check_names(source.name, schema.names)
         taken = 0
