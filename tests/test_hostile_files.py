@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +314,9 @@ def test_nothing_is_left_of_a_process_that_is_ended(end: str, code: int, tmp_pat
     path.write_text("a,b,y\n" + "".join(f"{i},{i % 7},{i % 10}.5\n" for i in range(2_000_000)))
     words = ("fit", path, *FIT, "--memory", "33MB", "--scratch", scratch)
     command = [sys.executable, "-m", "newtron", *map(str, words)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    # Under nohup SIGHUP is ignored, which a child inherits and newtron respects.
+    heard = partial(signal.signal, getattr(signal, end), signal.SIG_DFL) if end != "SIGKILL" else None
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not any(file.stat().st_size > 1000 for file in scratch.glob("*/text.arrow")):
         assert time.monotonic() < deadline
