@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         PerceptronRegressor(alpha=0.5, standardize=True, solver="newton-cg"),
         NetworkRegressor(n_starts=1),  # the default in half the time
         # Compared to seven digits, which is closer than the ends of the default tolerance are.
-        NetworkClassifier(n_starts=1, tol=1e-10),
+        NetworkClassifier(n_starts=1, tol=1e-12),
         NetworkClassifier(hidden=[(3,), (4, 3)], activation="sigmoid", n_starts=1),
     ]
 )
