@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 
 class ColumnError(InputError):
-    """Of one column of X, by its number where nothing else is known; who knows the names raises it again by `named`."""
+    """Bad input in one column of X, told by its number; whoever knows the names raises it again by `named`."""
 
     def __init__(self, column: int, trouble: str, name: str | None = None) -> None:
         called = f"{column} of X (counting from 0)" if name is None else repr(name)

@@ -20,7 +20,7 @@ Array = NDArray[np.floating]
 
 
 class ColumnsChanged:
-    """Of an estimator and rows X (n, p), float64 and valid for it."""
+    """Starts from an estimator and rows X (n, p), in float64 and valid for it."""
 
     def __init__(self, estimator: Any, X: Array) -> None:
         self._estimator = estimator

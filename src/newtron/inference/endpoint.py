@@ -65,8 +65,8 @@ class Curvature:
 
 
 def fingerprint(params: Array, alpha: Array) -> str:
-    """Of parameters and the penalty on each, to the last bit: what derivatives cannot tell, a coefficient of 1e-17 that
-    is another, is told by this."""
+    """Identifies the parameters and the penalty on each to the last bit, so that a changed coefficient is noticed even
+    where it is too small for any derivative, such as 1e-17."""
     held = np.concatenate([params, alpha]).astype("<f8", copy=False)
     return hashlib.sha256(held.tobytes()).hexdigest()[:32]
 

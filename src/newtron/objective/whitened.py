@@ -230,7 +230,7 @@ def _unseen(objective: TrainingObjective, curvature: Array) -> NDArray[np.bool_]
 
 
 def condition_seen(objective: TrainingObjective, hessian: Array, condition: float) -> float:
-    """Of the Hessian in equilibrated columns, from `condition` of all of it, in the directions that rows see."""
+    """Condition of the Hessian in equilibrated columns, in the directions that rows see; `condition` is that of all."""
     k = objective.network.n_outputs
     of_rows = np.diagonal(hessian) * objective.rows.total_weight - objective.alpha
     unseen = np.flatnonzero(_unseen(objective, np.maximum(of_rows.reshape(-1, k).mean(axis=1), 0.0)))

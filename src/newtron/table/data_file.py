@@ -153,7 +153,7 @@ def has_changed(name: str) -> InputError:
 
 @contextmanager
 def told(name: str, what: str = "file") -> Iterator[None]:
-    """Whatever reading runs into, as one sentence: what a damaged file makes of a reader is not foreseeable."""
+    """Turns any error of a reader into one sentence, since what a damaged file makes of a reader is not foreseeable."""
     import pyarrow as pa
 
     try:
