@@ -33,11 +33,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from newtron import ClusterRows, PerceptronClassifier
-from newtron.losses import loss_for
-from newtron.network import Network
-from newtron.objective import TrainingObjective
-from newtron.parallel import one_blas_thread
-from newtron.rows import ArrayRows
+from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
 
 _GROUP = 65_536
 

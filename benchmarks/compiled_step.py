@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron import LevenbergMarquardt, minimize
-from newtron.losses import SquaredError
-from newtron.network import Network
-from newtron.objective import TrainingObjective
-from newtron.rows import ArrayRows
+from newtron.engine.maths.losses import SquaredError
+from newtron.engine.maths.network import Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
 
 try:
     from numba import njit

@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from newtron import FileRows
-from newtron.losses import loss_for
-from newtron.network import Network
-from newtron.objective import TrainingObjective
-from newtron.parallel import one_blas_thread
+from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.objective import TrainingObjective
 
 _GROUP = 131_072
 

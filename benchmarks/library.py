@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_info
 
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-import certified  # noqa: E402  (the tests know where the certified and shared data are)
-from problems import FormulaObjective  # noqa: E402
+from support import certified  # noqa: E402  (the tests know where the certified and shared data are)
+from support.problems import FormulaObjective  # noqa: E402
 
 import newtron  # noqa: E402
 

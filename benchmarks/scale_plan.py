@@ -56,12 +56,12 @@ def least(work: Callable[[], object], seconds: float = 5.0) -> float:
 
 def measured() -> Costs:
     from newtron import ClusterRows
-    from newtron.losses import loss_for
-    from newtron.network import Network
-    from newtron.objective import TrainingObjective
-    from newtron.parallel import one_blas_thread
-    from newtron.rows import ArrayRows, Chunk
-    from newtron.rows.distributed import Sums, merged
+    from newtron.cluster.sums import Sums, merged
+    from newtron.engine.base.threads import one_blas_thread
+    from newtron.engine.maths.losses import loss_for
+    from newtron.engine.maths.network import Network
+    from newtron.engine.objective import TrainingObjective
+    from newtron.engine.rows import ArrayRows, Chunk
 
     rng = np.random.default_rng(0)
     X = np.asfortranarray(rng.normal(size=(_ROWS, _COLUMNS)))

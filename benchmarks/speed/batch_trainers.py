@@ -19,11 +19,11 @@ Trainer = Callable[[Layers, int, EpochWatch], None]  # (start, seed of the batch
 
 def _newtron(X: Array, Y: Array, recipe: Recipe) -> Trainer:
     from newtron import Stochastic, minimize
-    from newtron.losses import loss_for
-    from newtron.network import Network
-    from newtron.objective import TrainingObjective
-    from newtron.parallel import thread_count
-    from newtron.rows import ArrayRows
+    from newtron.engine.base.threads import thread_count
+    from newtron.engine.maths.losses import loss_for
+    from newtron.engine.maths.network import Network
+    from newtron.engine.objective import TrainingObjective
+    from newtron.engine.rows import ArrayRows
 
     loss = loss_for("regression" if Y.shape[1] == 1 else "classification", None, Y.shape[1])
 

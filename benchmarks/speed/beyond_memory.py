@@ -91,10 +91,10 @@ def write(path: Path, X: np.ndarray, y: np.ndarray, group: int) -> None:
 
 
 def passing(rows: Any, order: int) -> Callable[[], Any]:
-    from newtron.losses import loss_for
-    from newtron.network import Network
-    from newtron.objective import TrainingObjective
-    from newtron.parallel import one_blas_thread
+    from newtron.engine.base.threads import one_blas_thread
+    from newtron.engine.maths.losses import loss_for
+    from newtron.engine.maths.network import Network
+    from newtron.engine.objective import TrainingObjective
 
     objective = TrainingObjective(Network((COLUMNS, 1)), loss_for("classification", None, 1), rows)
     params = np.full(COLUMNS + 1, 0.01)
@@ -132,7 +132,7 @@ def of_files(settings: dict[str, Any], contender: str) -> Callable[[], Any]:
 
 
 def of_cluster(settings: dict[str, Any], contender: str) -> Callable[[], Any]:
-    from newtron.rows import ArrayRows
+    from newtron.engine.rows import ArrayRows
 
     workers = settings["workers"]
     X, y = columns(workers * settings["n"], "float64")

@@ -137,11 +137,11 @@ def mean_square(X: Array, Y: Array, weights: Layers) -> float:
 
 
 def newtron(X: Array, Y: Array, weights: Layers) -> Any:
-    from newtron.losses import loss_for
-    from newtron.network import Network
-    from newtron.objective import TrainingObjective
-    from newtron.parallel import one_blas_thread, thread_count
-    from newtron.rows import ArrayRows
+    from newtron.engine.base.threads import one_blas_thread, thread_count
+    from newtron.engine.maths.losses import loss_for
+    from newtron.engine.maths.network import Network
+    from newtron.engine.objective import TrainingObjective
+    from newtron.engine.rows import ArrayRows
 
     task = "regression" if Y.shape[1] == 1 else "classification"
     network = Network((X.shape[1], weights[0][0].shape[1], Y.shape[1]), "tanh", True)

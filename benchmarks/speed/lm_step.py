@@ -53,11 +53,11 @@ class Benchmarks(Family):
 
 def iterations(n: int, p: int, hidden: int) -> Round:
     from newtron import LevenbergMarquardt, minimize
-    from newtron.losses import SquaredError
-    from newtron.network import Network
-    from newtron.objective import TrainingObjective
-    from newtron.parallel import thread_count
-    from newtron.rows import ArrayRows
+    from newtron.engine.base.threads import thread_count
+    from newtron.engine.maths.losses import SquaredError
+    from newtron.engine.maths.network import Network
+    from newtron.engine.objective import TrainingObjective
+    from newtron.engine.rows import ArrayRows
 
     rng = np.random.default_rng(0)
     network = Network((p, hidden, 1), "tanh", True)

@@ -29,12 +29,12 @@ class _EnoughError(Exception):
 
 def _newtron(X: Array, y: Array, hidden: int) -> Trainer:
     from newtron import minimize
-    from newtron.losses import SquaredError
-    from newtron.network import Network
-    from newtron.objective import TrainingObjective
-    from newtron.parallel import thread_count
-    from newtron.rows import ArrayRows
-    from newtron.solvers.auto import solver_named
+    from newtron.engine.base.threads import thread_count
+    from newtron.engine.maths.losses import SquaredError
+    from newtron.engine.maths.network import Network
+    from newtron.engine.objective import TrainingObjective
+    from newtron.engine.rows import ArrayRows
+    from newtron.engine.solvers.auto import solver_named
 
     network = Network((X.shape[1], hidden, 1), "tanh", True)
 

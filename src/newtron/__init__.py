@@ -6,16 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from newtron.displays import ConvergenceDisplay, LossSurfaceDisplay
-    from newtron.errors import InputError
-    from newtron.estimators import (
-        NetworkClassifier,
-        NetworkRegressor,
-        PerceptronClassifier,
-        PerceptronRegressor,
-    )
-    from newtron.model_file import load
-    from newtron.solvers import (
+    from newtron.cluster.rows import ClusterRows
+    from newtron.engine.base.errors import InputError
+    from newtron.engine.solvers import (
         LBFGS,
         GradientDescent,
         LevenbergMarquardt,
@@ -24,29 +17,36 @@ if TYPE_CHECKING:
         Stochastic,
         minimize,
     )
-    from newtron.table.cluster_rows import ClusterRows
-    from newtron.table.file_rows import FileRows
+    from newtron.estimators import (
+        NetworkClassifier,
+        NetworkRegressor,
+        PerceptronClassifier,
+        PerceptronRegressor,
+    )
+    from newtron.estimators.displays import ConvergenceDisplay, LossSurfaceDisplay
+    from newtron.model_file import load
+    from newtron.table.large.file_rows import FileRows
 
 __version__ = "0.1.0"
 
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
 _HOMES = {
-    "ClusterRows": "newtron.table.cluster_rows",
-    "ConvergenceDisplay": "newtron.displays",
-    "LossSurfaceDisplay": "newtron.displays",
-    "FileRows": "newtron.table.file_rows",
-    "InputError": "newtron.errors",
+    "ClusterRows": "newtron.cluster.rows",
+    "ConvergenceDisplay": "newtron.estimators.displays",
+    "LossSurfaceDisplay": "newtron.estimators.displays",
+    "FileRows": "newtron.table.large.file_rows",
+    "InputError": "newtron.engine.base.errors",
     "NetworkClassifier": "newtron.estimators",
     "NetworkRegressor": "newtron.estimators",
     "PerceptronClassifier": "newtron.estimators",
     "PerceptronRegressor": "newtron.estimators",
-    "GradientDescent": "newtron.solvers",
-    "LBFGS": "newtron.solvers",
-    "LevenbergMarquardt": "newtron.solvers",
-    "Newton": "newtron.solvers",
-    "NewtonCG": "newtron.solvers",
-    "Stochastic": "newtron.solvers",
-    "minimize": "newtron.solvers",
+    "GradientDescent": "newtron.engine.solvers",
+    "LBFGS": "newtron.engine.solvers",
+    "LevenbergMarquardt": "newtron.engine.solvers",
+    "Newton": "newtron.engine.solvers",
+    "NewtonCG": "newtron.engine.solvers",
+    "Stochastic": "newtron.engine.solvers",
+    "minimize": "newtron.engine.solvers",
     "load": "newtron.model_file",
 }
 

@@ -17,10 +17,12 @@ from typing import Any, TextIO
 from newtron.cli.imports import spare_imports
 from newtron.cli.interrupt import end_when_told
 from newtron.cli.parser import parse
-from newtron.errors import InputError
-from newtron.words import as_typed, clean
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import as_typed, clean
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+# Where a command lives, if not in the module of its name.
+_MODULES = {"fit": "newtron.cli.fit.run"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             spare_imports()
             end_when_told()
         with as_typed():
-            code = import_module(f"newtron.cli.{options.command}").run(options)
+            code = import_module(_MODULES.get(options.command, f"newtron.cli.{options.command}")).run(options)
         _finish(sys.stdout)
         return int(code)
     except InputError as error:

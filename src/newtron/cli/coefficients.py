@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from newtron.cli.screen import Screen
-from newtron.errors import InputError
-from newtron.estimators.coefficients import feature_names, summary_of
-from newtron.inference.summary import Summary
-from newtron.inference.summary_text import facts, header, rows
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import label, number, target_names
+from newtron.inference.coefficients.summary import Summary
+from newtron.inference.coefficients.summary_text import facts, header, rows
+from newtron.model.summary import feature_names, summary_of
 from newtron.model_file import Bundle
-from newtron.words import label, number, target_names
 
 _TERMS_SHOWN = 200
 _IN_JSON = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from newtron.engine.base.words import capital, clean, count, label, listed
 from newtron.table.schema import Column, Schema
 from newtron.table.table import Table
-from newtron.words import capital, clean, count, label, listed
 
 _KINDS = (("number", "numbers"), ("yes/no", "yes/no"), ("category", "categories"), ("date", "dates"))
 _DROPPED_SHOWN = 10

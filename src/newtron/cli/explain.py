@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from newtron.cli.predict import filled_in, needed_schema
 from newtron.cli.screen import Screen
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import clean, count, strict
 from newtron.model_file import load_bundle
 from newtron.table import Schema, Table, read_table
-from newtron.words import clean, count, strict
 
 if TYPE_CHECKING:
     from newtron.explain import Derivation
@@ -57,7 +57,7 @@ def _target(estimator: Any, schema: Schema, row: Table) -> Any:
 
 
 def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: argparse.Namespace) -> Derivation:
-    from newtron.estimators.explaining import explain
+    from newtron.model.explanation import explain
 
     try:
         return explain(estimator, X, y, notation=options.notation, member=options.member, names=schema.feature_names)
@@ -71,7 +71,7 @@ def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: argparse.Na
 
 
 def _print(screen: Screen, derivation: Derivation) -> None:
-    from newtron.explain.text import render
+    from newtron.explain.show.text import render
 
     for text, style in render(derivation, screen.width):
         if text:

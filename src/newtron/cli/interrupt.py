@@ -10,8 +10,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
-from newtron.parallel import is_waiting
-from newtron.scratch import remove_all
+from newtron.engine.base.scratch import remove_all
+from newtron.engine.base.threads import is_waiting
 
 _FIRST = b"newtron: stopping at the next step; Ctrl-C again ends at once and writes nothing.\n"
 _SECOND = b"\nnewtron: ended at once; nothing was written.\n"

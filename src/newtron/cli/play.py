@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
 
 if TYPE_CHECKING:
     from newtron.play.session import Session

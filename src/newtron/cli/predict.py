@@ -13,16 +13,16 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.compare import METRICS, Score, score_model
-from newtron.cli.fit_files import memory_of, table_of
-from newtron.errors import InputError
+from newtron.cli.fit.compare import METRICS, Score, score_model
+from newtron.cli.fit.files import memory_of, table_of
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import clean, count, label, listed, number, percent, tamed
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
 from newtron.table import Schema, Table
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, at_hand
 from newtron.table.encode import check_columns, nothing_known
 from newtron.table.learn import NEVER_THERE
-from newtron.words import clean, count, label, listed, number, percent, tamed
 
 _BLOCK = 10_000  # rows of text made at a time
 _ROWS_SHOWN = 10
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _in_pieces(options: argparse.Namespace, source: DataFile, estimator: Any, schema: Schema, memory: int) -> int:
     """Predict files larger than memory: each piece is written before the next is read."""
-    from newtron.table.file_rows import batch_rows, encode, opened
+    from newtron.table.large.file_rows import batch_rows, encode, opened
 
     check = partial(check_columns, schema, source.name)
     files = opened(source, memory, options.scratch, options.encoding, check=check)

@@ -9,10 +9,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from newtron.cli.interrupt import Interrupts
-from newtron.words import clean, count, number, power, seconds
+from newtron.engine.base.words import clean, count, number, power, seconds
 
 if TYPE_CHECKING:
-    from newtron.solvers import Progress
+    from newtron.engine.solvers import Progress
 
 _PER_SECOND = 8
 _MEMBERS_SHOWN = 10

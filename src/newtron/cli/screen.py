@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from newtron.words import clean
+from newtron.engine.base.words import clean
 
 _WIDEST = 100
 _NARROWEST = 40

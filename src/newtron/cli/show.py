@@ -8,16 +8,16 @@ import sys
 from typing import Any
 
 from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
-from newtron.cli.compare import Report, metric_table
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
-from newtron.cli.relevance import relevance_facts, relevance_table
+from newtron.cli.fit.compare import Report, metric_table
+from newtron.cli.fit.train import ENDS, ending, sentences
+from newtron.cli.report.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
-from newtron.cli.stages import ENDS, ending, sentences
-from newtron.errors import InputError
-from newtron.losses import method_of
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import count, label, listed, number, strict, unsaid
+from newtron.engine.maths.losses import method_of
 from newtron.model_file import Bundle, load_bundle, separation_to_json, settings_to_json
 from newtron.table import Schema
-from newtron.words import count, label, listed, number, strict, unsaid
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,26 +18,26 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from newtron.errors import ColumnError, InputError
-from newtron.estimators.certified import certificate_of
-from newtron.estimators.mix import Plan, planned
+from newtron.engine.base.checks import check_count, check_flag, check_number, check_penalty
+from newtron.engine.base.errors import ColumnError, InputError
+from newtron.engine.base.linalg import aligned, is_sparse
+from newtron.engine.base.threads import one_blas_thread, thread_count
+from newtron.engine.base.words import power
+from newtron.engine.maths.losses import Loss
+from newtron.engine.solvers import GradientDescent, Progress, Solution, Solver, Status
 from newtron.estimators.notebook import account
 from newtron.estimators.plain import is_plain_matrix, is_plain_target, validated
-from newtron.estimators.scaling import Scaling
-from newtron.estimators.training import Member, Shape, Task, Trained, best_member, train_members, with_shares
-from newtron.inference.certificate import Certificate
-from newtron.inference.penalty_path import RULES
-from newtron.linalg import aligned, is_sparse
-from newtron.losses import Loss
-from newtron.parallel import one_blas_thread, thread_count
-from newtron.settings import check_count, check_flag, check_number, check_penalty
-from newtron.solvers import GradientDescent, Progress, Solution, Solver, Status
-from newtron.words import power
+from newtron.inference.certificate.certificate import Certificate
+from newtron.inference.penalties.penalty_path import RULES
+from newtron.model.certified import certificate_of
+from newtron.training.members import Member, Shape, Task, Trained, best_member, train_members, with_shares
+from newtron.training.mix import Plan, planned
+from newtron.training.scaling import Scaling
 
 if TYPE_CHECKING:
+    from newtron.engine.rows.streamed import StreamedRows
     from newtron.explain import Derivation
-    from newtron.rows.streamed import StreamedRows
-    from newtron.table.file_rows import TableRows
+    from newtron.table.large.file_rows import TableRows
 
 Array = NDArray[np.floating]
 
@@ -139,7 +139,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         arrays of `rows.schema.feature_names`. Raises InputError as `fit` does, where a setting needs the rows in
         memory, and where a file cannot be read any more.
         """
-        from newtron.estimators.from_files import bent, check_memory, prepared, scaled, scaling_of, weights_of
+        from newtron.training.from_rows import bent, check_memory, prepared, scaled, scaling_of, weights_of
 
         shapes = self._shapes()
         self._check_settings()
@@ -222,7 +222,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         if path is None:
             yield task
             return
-        from newtron.estimators.resuming import with_checkpoint
+        from newtron.training.resuming import with_checkpoint
 
         task, checkpoint = with_checkpoint(task, self, path)
         try:
@@ -324,7 +324,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         Returns a `newtron.explain.Derivation`: it prints as text, shows as HTML in a notebook, and has `to_dict`,
         `to_latex` and `to_html`. Raises InputError (a ValueError) for rows, targets or settings that do not fit.
         """
-        from newtron.estimators.explaining import explain
+        from newtron.model.explanation import explain
 
         return explain(self, x, y, notation=notation, member=member, solver=solver)
 
@@ -341,7 +341,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         Returns an `anywidget.AnyWidget`. Raises ImportError without the extra notebook (anywidget), and InputError (a
         ValueError) for rows that do not fit, several targets, or more classes than can be drawn.
         """
-        from newtron.estimators.playing import play
+        from newtron.play.of_model import play
 
         return play(self, X, y)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from newtron.activations import activation_named
-from newtron.errors import InputError
+from newtron.engine.base.checks import check_choice, check_count, is_count
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.activations import activation_named
+from newtron.engine.solvers import Progress, Solver
 from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.tasks import Classification, Regression
-from newtron.estimators.training import Shape
-from newtron.settings import check_choice, check_count, is_count
-from newtron.solvers import Progress, Solver
+from newtron.training.members import Shape
 
 Hidden = str | tuple[int, ...] | list[tuple[int, ...]]
 

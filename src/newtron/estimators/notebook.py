@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from newtron.words import in_html, unsaid
+from newtron.engine.base.words import in_html, unsaid
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
+from newtron.engine.solvers import Progress, Solver
 from newtron.estimators.base import NewtronEstimator
-from newtron.estimators.coefficients import summary_of
-from newtron.estimators.logistic import check_penalty, check_profile, coefficient_profile, firth_member, judged
 from newtron.estimators.tasks import Classification, Regression
-from newtron.estimators.training import Task, Trained
-from newtron.inference.separation import Separation
-from newtron.inference.summary import Summary
-from newtron.solvers import Progress, Solver
+from newtron.inference.coefficients.summary import Summary
+from newtron.inference.separation.separation import Separation
+from newtron.model.summary import summary_of
+from newtron.training.logistic import check_penalty, check_profile, coefficient_profile, firth_member, judged
+from newtron.training.members import Task, Trained
 
 Array = NDArray[np.floating]
 

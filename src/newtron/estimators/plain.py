@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from newtron.linalg import aligned, as_csr
+from newtron.engine.base.linalg import aligned, as_csr
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 

@@ -11,12 +11,17 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d
 
-from newtron.errors import InputError
+from newtron.engine.base.checks import check_number
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.losses import loss_for
 from newtron.estimators.base import NewtronEstimator
-from newtron.estimators.class_weight import class_weights, totals
-from newtron.estimators.relevance import relevance_of
-from newtron.estimators.training import Task
-from newtron.estimators.uncertainty import (
+from newtron.inference.predictive.mixture import Mixture
+from newtron.inference.predictive.predictive import RegressionPredictive, Uncertainty
+from newtron.inference.predictive.temperature import every_class, tempered
+from newtron.training.class_weight import class_weights, totals
+from newtron.training.members import Task
+from newtron.training.relevance import relevance_of
+from newtron.training.uncertainty import (
     distributions,
     known,
     learn_class_temperature,
@@ -25,11 +30,6 @@ from newtron.estimators.uncertainty import (
     predictive_of_perceptron,
     variance_of_classes,
 )
-from newtron.inference.mixture import Mixture
-from newtron.inference.predictive import RegressionPredictive, Uncertainty
-from newtron.inference.temperature import every_class, tempered
-from newtron.losses import loss_for
-from newtron.settings import check_number
 
 Array = NDArray[np.floating]
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.explain import lab, lecture
-from newtron.explain.answer import answer
-from newtron.explain.backward import backward
+from newtron.engine.base.words import count
+from newtron.engine.maths.losses import method_of
 from newtron.explain.derivation import LECTURE, Derivation, Section, Step
-from newtron.explain.newton import newton
-from newtron.explain.penalty import strength
 from newtron.explain.point import Answer, Point, Subject
-from newtron.explain.rows import check, mean
-from newtron.explain.scaling import scaling
-from newtron.explain.update import LARGEST_HESSIAN, gradient_descent, own_solver
-from newtron.losses import method_of
-from newtron.words import count
+from newtron.explain.tell import lab, lecture
+from newtron.explain.tell.answer import answer
+from newtron.explain.tell.backward import backward
+from newtron.explain.tell.newton import newton
+from newtron.explain.tell.penalty import strength
+from newtron.explain.tell.rows import check, mean
+from newtron.explain.tell.scaling import scaling
+from newtron.explain.tell.update import LARGEST_HESSIAN, gradient_descent, own_solver
 
 Array = NDArray[np.floating]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.settings import check_choice
+from newtron.engine.base.checks import check_choice
 
 Array = NDArray[np.floating]
 
@@ -201,19 +201,19 @@ class Derivation:
 
     def to_text(self, width: int = 100) -> str:
         """Plain text of lines no longer than `width` where the numbers allow."""
-        from newtron.explain.text import render
+        from newtron.explain.show.text import render
 
         return "\n".join(text for text, _ in render(self, width))
 
     def to_latex(self) -> str:
         """LaTeX with amsmath, to be pasted into a document."""
-        from newtron.explain.latex import render
+        from newtron.explain.show.latex import render
 
         return render(self)
 
     def to_html(self) -> str:
         """One HTML element with its own style, nothing loaded from anywhere, all text escaped."""
-        from newtron.explain.html import render
+        from newtron.explain.show.html import render
 
         return render(self)
 

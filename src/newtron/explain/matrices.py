@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.activations import ACTIVATIONS
-from newtron.losses import sigmoid, softmax
+from newtron.engine.maths.activations import ACTIVATIONS
+from newtron.engine.maths.losses import sigmoid, softmax
 
 Array = NDArray[np.floating]
 Operation = Callable[[Sequence[Array]], Array]

@@ -8,12 +8,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.losses import Loss, Pointwise
-from newtron.network import LayerValues, Linearization, Network
-from newtron.objective import TrainingObjective
-from newtron.parallel import cached_property
-from newtron.rows import ArrayRows
-from newtron.solvers import Newton, Solver
+from newtron.engine.base.threads import cached_property
+from newtron.engine.maths.losses import Loss, Pointwise
+from newtron.engine.maths.network import LayerValues, Linearization, Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
+from newtron.engine.solvers import Newton, Solver
 
 Array = NDArray[np.floating]
 

@@ -13,10 +13,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from newtron.errors import InputError
+from newtron.engine.base.codec import DAMAGED, parse_json, wrong
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.whole_files import check_writable, write_whole
 from newtron.model_file.archive import LARGEST_FILE, LARGEST_MANIFEST, MANIFEST, Archive, open_file, pack
-from newtron.model_file.atomic import check_writable, write_whole
-from newtron.model_file.fields import DAMAGED, parse_json, wrong
 from newtron.model_file.manifest import array_names, check_format, from_manifest, to_manifest
 from newtron.model_file.separation import separation_to_json
 from newtron.model_file.settings import settings_to_json

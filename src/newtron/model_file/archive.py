@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
 
 MANIFEST = "manifest.json"
 LARGEST_FILE = 1 << 30

@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import newtron
-from newtron.errors import InputError
-from newtron.linalg import is_sparse
+from newtron.engine.base.codec import a_count, a_text, an_object, one_of, parse_json, wrong
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.linalg import is_sparse
+from newtron.engine.base.threads import ordered_map
+from newtron.engine.base.whole_files import check_writable, remove_parts, rewrite
+from newtron.engine.solvers import Run, State
 from newtron.model_file.archive import MANIFEST, Archive, Vector, open_file, pack
-from newtron.model_file.atomic import check_writable, remove_parts, rewrite
-from newtron.model_file.fields import a_count, a_text, an_object, one_of, parse_json, wrong
 from newtron.model_file.states import Numbers, run_from_json, run_to_json
-from newtron.parallel import ordered_map
-from newtron.solvers import Run, State
 
 FORMAT, VERSION = "newtron-checkpoint", 1
 _FIELDS = ("format", "version", "newtron", "settings", "seed", "data", "members")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from newtron.inference.endpoint import METHODS, Curvature
-from newtron.model_file.fields import a_count, a_text, an_object, float_from_json, float_to_json, one_of, wrong
+from newtron.engine.base.codec import a_count, a_text, an_object, float_from_json, float_to_json, one_of, wrong
+from newtron.inference.certificate.endpoint import METHODS, Curvature
 
 _FIELDS = ("method", "sign", "smallest", "largest", "decrement", "loss_gap_bound", "no_bound", "flat", "of")
 _LONGEST = 1000

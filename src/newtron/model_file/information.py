@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from newtron.errors import InputError
-from newtron.inference.information import LARGEST, Information
-from newtron.model_file.archive import Vector
-from newtron.model_file.fields import (
+from newtron.engine.base.codec import (
     DAMAGED,
     a_count,
     a_flag,
@@ -20,7 +17,10 @@ from newtron.model_file.fields import (
     float_to_json,
     wrong,
 )
-from newtron.network import Network
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.network import Network
+from newtron.inference.coefficients.information import LARGEST, Information
+from newtron.model_file.archive import Vector
 
 _FIELDS = ("n_rows", "weight", "whole_weights", "log_likelihood")
 

@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 
 import newtron
-from newtron.activations import activation_named
-from newtron.errors import InputError
-from newtron.estimators.scaling import Bends, Scaling
-from newtron.estimators.training import Member, best_member
-from newtron.losses import loss_for
-from newtron.model_file.archive import Vector
-from newtron.model_file.ends import curvature_from_json, curvature_to_json
-from newtron.model_file.fields import (
+from newtron.engine.base.codec import (
     DAMAGED,
     a_count,
     a_flag,
@@ -30,6 +23,13 @@ from newtron.model_file.fields import (
     one_of,
     wrong,
 )
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.activations import activation_named
+from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.solvers import Solution, Status, TraceRow
+from newtron.model_file.archive import Vector
+from newtron.model_file.ends import curvature_from_json, curvature_to_json
 from newtron.model_file.first_version import complete_first_version
 from newtron.model_file.information import information_from_json, information_names, information_to_json
 from newtron.model_file.predictive import (
@@ -52,8 +52,8 @@ from newtron.model_file.settings import (
     solver_to_json,
 )
 from newtron.model_file.whole import check_shares
-from newtron.network import Network
-from newtron.solvers import Solution, Status, TraceRow
+from newtron.training.members import Member, best_member
+from newtron.training.scaling import Bends, Scaling
 
 FORMAT, VERSION = "newtron-model", 2
 

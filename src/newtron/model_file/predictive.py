@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from newtron.errors import InputError
-from newtron.estimators.uncertainty import posteriors_of
-from newtron.inference.laplace import Posterior, known
-from newtron.inference.noise import ScaleModel
-from newtron.inference.predictive import RegressionPredictive
+from newtron.engine.base.codec import DAMAGED, a_list, a_number, an_object, wrong
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.network import Network
+from newtron.inference.posterior import Posterior, known
+from newtron.inference.predictive.noise import ScaleModel
+from newtron.inference.predictive.predictive import RegressionPredictive
 from newtron.model_file.archive import Vector
-from newtron.model_file.fields import DAMAGED, a_list, a_number, an_object, wrong
-from newtron.network import Network
+from newtron.training.uncertainty import posteriors_of
 
 _SCALE = ("dof", "intercept", "slopes", "center", "spread", "low", "high")
 _VECTORS = _SCALE[2:]

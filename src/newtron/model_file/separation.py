@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
-from newtron.inference.separation import KINDS, Separation
-from newtron.model_file.fields import DAMAGED, a_count, a_list, a_number, a_text, an_object, one_of, wrong
+from newtron.engine.base.codec import DAMAGED, a_count, a_list, a_number, a_text, an_object, one_of, wrong
+from newtron.engine.base.errors import InputError
+from newtron.inference.separation.separation import KINDS, Separation
 
 _FIELDS = (
     "kind",

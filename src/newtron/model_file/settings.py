@@ -14,14 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
-from newtron.estimators import (
-    NetworkClassifier,
-    NetworkRegressor,
-    PerceptronClassifier,
-    PerceptronRegressor,
-)
-from newtron.model_file.fields import (
+from newtron.engine.base.codec import (
     DAMAGED,
     a_list,
     a_text,
@@ -31,7 +24,14 @@ from newtron.model_file.fields import (
     one_of,
     wrong,
 )
-from newtron.solvers import SOLVERS, Solver
+from newtron.engine.base.errors import InputError
+from newtron.engine.solvers import SOLVERS, Solver
+from newtron.estimators import (
+    NetworkClassifier,
+    NetworkRegressor,
+    PerceptronClassifier,
+    PerceptronRegressor,
+)
 
 ESTIMATORS: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (PerceptronRegressor, PerceptronClassifier, NetworkRegressor, NetworkClassifier)

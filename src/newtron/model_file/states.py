@@ -16,8 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
-from newtron.model_file.fields import (
+from newtron.engine.base.codec import (
     DAMAGED,
     a_count,
     a_flag,
@@ -29,7 +28,8 @@ from newtron.model_file.fields import (
     one_of,
     wrong,
 )
-from newtron.solvers import Run, State, Status, TraceRow
+from newtron.engine.base.errors import InputError
+from newtron.engine.solvers import Run, State, Status, TraceRow
 
 Vector = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.checks import check_choice, shown
+from newtron.engine.base.errors import InputError
 from newtron.explain import Scales
-from newtron.settings import check_choice, shown
 from newtron.table import Table
 
 Array = NDArray[np.floating]

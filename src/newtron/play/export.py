@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
 
 MODULE, STYLE = "page.js", "page.css"
 _MOST_BYTES = 16 * 2**20

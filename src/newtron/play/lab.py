@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.explain.symbols import to_latex
+from newtron.explain.show.symbols import to_latex
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
 

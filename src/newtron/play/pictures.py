@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import eigvalsh
-from newtron.objective import TrainingObjective
+from newtron.engine.base.linalg import eigvalsh
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
-from newtron.rows import ArrayRows
 
 Array = NDArray[np.floating]
 

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.activations import ACTIVATIONS
-from newtron.errors import InputError
+from newtron.engine.base.checks import check_choice, check_count, check_flag, check_number, shown
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.threads import cached_property
+from newtron.engine.maths.activations import ACTIVATIONS
+from newtron.engine.maths.losses import Loss, loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
+from newtron.engine.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
 from newtron.explain import Scales, Subject, parameter_names
-from newtron.losses import Loss, loss_for
-from newtron.network import Network
-from newtron.objective import TrainingObjective
-from newtron.parallel import cached_property
 from newtron.play.datasets import Data
-from newtron.rows import ArrayRows
-from newtron.settings import check_choice, check_count, check_flag, check_number, shown
-from newtron.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
 
 Array = NDArray[np.floating]
 

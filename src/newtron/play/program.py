@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.solvers import Solver
 from newtron.play.problem import Problem
-from newtron.solvers import Solver
 
 Array = NDArray[np.floating]
 
@@ -17,11 +17,11 @@ MOST_ROWS = 200
 
 _TEXT = """import numpy as np
 
-from newtron.losses import loss_for
-from newtron.network import Network
-from newtron.objective import TrainingObjective
-from newtron.rows import ArrayRows
-from newtron.solvers import {solver_name}, minimize
+from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
+from newtron.engine.solvers import {solver_name}, minimize
 
 # The rows as training sees them{scaled}.
 X = np.array({X})

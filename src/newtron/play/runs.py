@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.linalg import eigvalsh
+from newtron.engine.base.linalg import eigvalsh
+from newtron.engine.solvers import Progress, Solution, State, minimize
 from newtron.play.problem import Method, Problem
-from newtron.solvers import Progress, Solution, State, minimize
 
 Array = NDArray[np.floating]
 

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.checks import check_choice, check_count, check_number, shown
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.threads import one_blas_thread
 from newtron.explain import NOTATIONS
-from newtron.parallel import one_blas_thread
 from newtron.play import pictures
 from newtron.play.datasets import EXAMPLES, Data, example, from_table
 from newtron.play.export import page
@@ -28,7 +29,6 @@ from newtron.play.problem import Problem, mapping, method_from, problem_from
 from newtron.play.program import program
 from newtron.play.runs import finite, run, to_json
 from newtron.play.story import latex, story, symbol
-from newtron.settings import check_choice, check_count, check_number, shown
 from newtron.table import Table
 
 Array = NDArray[np.floating]

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.solvers import Solver
 from newtron.explain import Derivation, Section, Step, Table, derive
-from newtron.explain.numbers import equation
-from newtron.explain.rounding import shown
-from newtron.explain.symbols import to_latex, to_text
+from newtron.explain.show.numbers import equation
+from newtron.explain.show.rounding import shown
+from newtron.explain.show.symbols import to_latex, to_text
 from newtron.play.lab import lab_chains, mean_partials
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
-from newtron.solvers import Solver
 
 Array = NDArray[np.floating]
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from newtron.errors import InputError
-from newtron.scratch import Folder
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.scratch import Folder
 
 if TYPE_CHECKING:
     import pyarrow as pa

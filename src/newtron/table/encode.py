@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
 from newtron.table.cells import as_days, as_flags, as_numbers, distinct_cells, match_levels, plain
 from newtron.table.schema import Column, Encoded, Schema, Target
 from newtron.table.table import Table, show, suggest

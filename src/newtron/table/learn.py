@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import count
 from newtron.table.cells import (
     as_days,
     as_flags,
@@ -27,7 +28,6 @@ from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, show, suggest
 from newtron.table.target import learn_target
-from newtron.words import count
 
 if TYPE_CHECKING:
     import pyarrow as pa

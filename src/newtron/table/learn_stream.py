@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
 from newtron.table.cells import (
     as_days,
     as_flags,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.words import count
 from newtron.table.table import show
-from newtron.words import count
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
 from newtron.table.data_file import DataFile, TooLargeError, at_hand, most_at_once, most_text, told, unchanged
-from newtron.table.delimited import read_delimited
 from newtron.table.table import Table, check_finite, check_names
+from newtron.table.text.delimited import read_delimited
 
 if TYPE_CHECKING:
     import pyarrow as pa

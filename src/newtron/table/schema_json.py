@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
 from newtron.table.schema import ClassLabel, Column, Schema, Target
 
 VERSION = 1

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from newtron.engine.base.words import count
 from newtron.table.cells import clean_text
-from newtron.table.dialect import Dialect
-from newtron.words import count
+from newtron.table.text.dialect import Dialect
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from newtron.errors import InputError
-from newtron.settings import shown
-from newtron.words import joined
+from newtron.engine.base.checks import shown
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import joined
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.errors import InputError
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import count, joined, setting
 from newtron.table.cells import (
     as_days,
     distinct_cells,
@@ -22,7 +23,6 @@ from newtron.table.cells import (
 from newtron.table.looks import TextLooks
 from newtron.table.schema import ClassLabel, Target, Task
 from newtron.table.table import Table, show
-from newtron.words import count, joined, setting
 
 if TYPE_CHECKING:
     import pyarrow as pa

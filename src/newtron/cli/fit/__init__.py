@@ -1,0 +1,1 @@
+"""`newtron fit`: its stages, and what it says."""

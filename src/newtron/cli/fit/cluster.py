@@ -1,0 +1,99 @@
+"""`newtron fit --cluster`: the rows on a Dask cluster, one that is there or one that is started on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from newtron.cli.fit.files import check_memory, job_on
+from newtron.cli.fit.run import Job
+from newtron.cli.interrupt import Interrupts
+from newtron.cli.progress import Reporter
+from newtron.cluster.dask import dask_needed
+from newtron.cluster.rows import ClusterRows
+from newtron.cluster.sums import ClusterLostError
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.scratch import Folder
+from newtron.engine.base.threads import thread_count
+from newtron.engine.base.words import count
+
+# Seconds until a scheduler must have answered.
+_ANSWER = 10.0
+
+
+def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
+    """As for files that are larger than memory. Where training stands is always kept: machines may fail."""
+    if options.report is not None:
+        raise InputError("--report: a report shows single rows, which are on the cluster: leave it out.")
+    check_memory(options)
+    if options.checkpoint is None:
+        options.checkpoint = f"{options.output}.checkpoint"
+    with connected(options.cluster, options.threads, options.scratch) as client:
+        try:
+            rows = ClusterRows(
+                client, options.data, options.target, task=options.task, ignore=options.ignore, memory=options.memory
+            )
+            workers = rows.workers()
+            reporter.say(
+                f"cluster: {count(len(workers), 'worker')}, {count(sum(workers.values()), 'thread')}, "
+                f"{count(rows.n_rows, 'row')} in {count(len(rows.source.sizes), 'part')}"
+            )
+            how = f"The rows were summed on a cluster of {count(len(workers), 'worker')}"
+            return job_on(rows, how, options, reporter, interrupts)
+        except ClusterLostError as lost:
+            then = f"start workers and give the same command again, which goes on from {options.checkpoint}.*"
+            raise ClusterLostError(lost.why, then) from None
+
+
+@contextmanager
+def connected(address: str, threads: int | None, scratch: str | None) -> Iterator[Any]:
+    """A client of the scheduler at this address; without one, of workers with one thread each on this machine."""
+    distributed = dask_needed()
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in a sentence
+    with ExitStack() as stack:
+        if address:
+            from distributed.comm import get_address_host_port
+
+            try:
+                # First by hand: a client that nobody answered complains once more when it is thrown away.
+                socket.create_connection(get_address_host_port(address), timeout=_ANSWER).close()
+                client = distributed.Client(address, timeout=_ANSWER, set_as_default=False)
+            except (OSError, ValueError, TimeoutError):
+                raise InputError(
+                    f"--cluster {address}: no Dask scheduler answers there; give the address that it printed, such as "
+                    "tcp://host:8786."
+                ) from None
+        else:
+            held = Folder(scratch)
+            stack.callback(held.cleanup)
+            with _inherited_deafness():
+                cluster = distributed.LocalCluster(
+                    n_workers=thread_count(threads),
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    scheduler_kwargs={"dashboard_address": ":0"},  # its port is taken even without a dashboard
+                    local_directory=held.name,
+                    silence_logs=logging.CRITICAL,
+                )
+            client = distributed.Client(stack.enter_context(cluster), set_as_default=False)
+        yield stack.enter_context(client)
+
+
+@contextmanager
+def _inherited_deafness() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal, and the workers must go on until training has ended: what ignores it
+    when it is started does so for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

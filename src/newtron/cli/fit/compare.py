@@ -1,0 +1,276 @@
+"""Models against each other and against the simplest guess, on rows that none of them was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.codec import a_count, a_flag, a_list, a_number, a_text, an_object, wrong
+from newtron.engine.base.words import count, number, percent, plus_minus
+
+BASELINE = "baseline"
+METRICS = {
+    "regression": (("rmse", "RMSE"), ("mae", "MAE"), ("r2", "R²")),
+    "classification": (("log_loss", "log loss"), ("error_rate", "error rate"), ("accuracy", "accuracy")),
+}
+_QUANTITY = {"regression": "squared error", "classification": "log loss"}
+GUESS = {"regression": "mean alone", "classification": "class shares alone"}
+
+# A probability of zero for what then happens would be an infinite loss: it counts as this.
+_LEAST = 1e-15
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics of a model and, to compare two, the loss of each row."""
+
+    metrics: dict[str, float]
+    losses: Vector
+
+    @property
+    def mean(self) -> float:
+        """The mean loss; infinite where any prediction is not a number."""
+        value = float(np.mean(self.losses))
+        return value if np.isfinite(value) else float("inf")
+
+
+def score_numbers(y: Vector, predicted: Vector) -> Score:
+    """Regression: the loss of a row is its squared error."""
+    with np.errstate(all="ignore"):
+        errors = y - predicted
+        squares = np.square(errors)
+        spread = float(np.mean(np.square(y - y.mean())))
+        r2 = 1.0 - float(squares.mean()) / spread if spread > 0.0 else float("nan")
+        return Score({"rmse": float(np.sqrt(squares.mean())), "mae": float(np.abs(errors).mean()), "r2": r2}, squares)
+
+
+def score_classes(codes: NDArray[np.int64], probabilities: Vector) -> Score:
+    """Classification: the loss of a row is -log of the probability of its class."""
+    own = probabilities[np.arange(len(codes)), codes]
+    losses = -np.log(np.maximum(own, _LEAST))
+    wrong = float(np.mean(probabilities.argmax(axis=1) != codes))
+    return Score({"log_loss": float(losses.mean()), "error_rate": wrong, "accuracy": 1.0 - wrong}, losses)
+
+
+def score_model(estimator: Any, X: Vector, y: NDArray[Any]) -> Score:
+    """y: numbers, or positions in the estimator's classes."""
+    with np.errstate(all="ignore"):
+        predicted = estimator.predict_proba(X) if hasattr(estimator, "classes_") else estimator.predict(X)
+        return score_predicted(estimator, np.asarray(predicted, dtype=np.float64), y)
+
+
+def score_predicted(estimator: Any, predicted: Vector, y: NDArray[Any]) -> Score:
+    """predicted: numbers, or probabilities of the estimator's classes."""
+    with np.errstate(all="ignore"):
+        return score_classes(y, predicted) if hasattr(estimator, "classes_") else score_numbers(y, predicted.ravel())
+
+
+def score_guess(task: str, y_train: NDArray[Any], y: NDArray[Any]) -> Score:
+    """What can be said without any column: the mean, or how frequent each class is."""
+    if task == "regression":
+        with np.errstate(all="ignore"):
+            mean = y_train.mean()
+        return score_numbers(y, np.full(len(y), mean))
+    shares = np.bincount(y_train) / len(y_train)
+    return score_classes(y, np.tile(shares, (len(y), 1)))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which model is kept and why. gain: by how much the network's mean loss per row is lower, with the standard error
+    of that; both None where there was nothing to compare. warnings: those of `why` that a user must not miss. worse:
+    the models that predict no better than the simplest guess."""
+
+    kept: str
+    why: list[str]
+    gain: float | None = None
+    error: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    worse: list[str] = field(default_factory=list)
+
+
+def judge(task: str, scores: dict[str, Score], remedies: dict[str, str] | None = None) -> Verdict:
+    """The network is kept only if it is better by more than one standard error of the difference: what a row
+    more or less could turn round is no reason for the larger model. remedies: what a user may do, by model, where it
+    predicts no better than the guess."""
+    names = [name for name in scores if name != BASELINE]
+    if not np.isfinite(scores[BASELINE].mean):
+        return Verdict(names[0], [_BEYOND], warnings=[_BEYOND])
+    kept, why, gain, error = _better(task, scores) if len(names) > 1 else (names[0], [], None, None)
+    worse, warnings, praise = [], [], []
+    for name in names:
+        better, sentence = _against_guess(task, scores, name)
+        if better is False:
+            worse.append(name)
+        if better is False or (better is None and name == kept):
+            warnings.append(f"{sentence} {(remedies or {}).get(name) or _NO_REMEDY}")
+        elif len(names) == 1:
+            praise.append(sentence)
+    return Verdict(kept, [*why, *praise, *warnings], gain, error, warnings, worse)
+
+
+_BEYOND = (
+    "Nothing was compared: squared errors of this target are beyond the range of numbers; divide the target by a "
+    "constant."
+)
+_NO_REMEDY = "The columns may say little about the target, or the rows are too few."
+
+
+def _better(task: str, scores: dict[str, Score]) -> tuple[str, list[str], float | None, float | None]:
+    """Which of the two models is kept, why, and by how much the network is better, with the error of that."""
+    perceptron, network = scores["perceptron"], scores["network"]
+    finite = np.isfinite([perceptron.mean, network.mean])
+    if not finite.all():
+        kept = "network" if finite[1] else "perceptron"
+        other = "perceptron" if kept == "network" else "network"
+        return kept, [f"The {kept} is kept: the {other} predicts values that are not numbers."], None, None
+    gain, error = _paired(perceptron.losses, network.losses)
+    by = f"{plus_minus(abs(gain), error)} per row (difference ± standard error)"
+    kept = "network" if gain > error else "perceptron"
+    if abs(gain) > error:
+        other = "perceptron" if kept == "network" else "network"
+        than = f"than the {other}'s, on rows that neither was trained on"
+        why = [f"The {kept} is kept: its {_QUANTITY[task]} is lower by {by} {than}."]
+    else:
+        why = [f"No clear difference in {_QUANTITY[task]}, {by}, so the perceptron is kept as the simpler model."]
+    if task == "classification":
+        wrong = [percent(score.metrics["error_rate"]) for score in (perceptron, network)]
+        why.append(
+            "Log loss decides because it judges the probabilities and not only the most probable class, which is wrong "
+            f"in {wrong[0]} of the rows (perceptron) and {wrong[1]} (network)."
+        )
+    return kept, why, gain, error
+
+
+def _paired(first: Vector, second: Vector) -> tuple[float, float]:
+    differences = first - second
+    return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
+
+
+def _against_guess(task: str, scores: dict[str, Score], name: str) -> tuple[bool | None, str]:
+    """Is the model better than the guess (None: better, but not clearly), in a sentence?"""
+    quantity, guess = _QUANTITY[task], GUESS[task]
+    if not np.isfinite(scores[name].mean):
+        return False, f"The {name} predicts values that are not numbers, or too large for its {quantity} to be one."
+    gain, error = _paired(scores[BASELINE].losses, scores[name].losses)
+    by = f"{plus_minus(abs(gain), error)} per row (difference ± standard error)."
+    if gain > error:
+        return True, f"The {name} predicts better than the {guess}: its {quantity} is lower by {by}"
+    how = "predicts worse" if -gain > error else "does not clearly predict better"
+    lower = "lower" if gain > 0.0 else "higher"
+    return None if gain > 0.0 else False, f"The {name} {how} than the {guess}: its {quantity} is {lower} by {by}"
+
+
+# Rows for each coefficient below which a penalty is advised.
+_ROWS_EACH = 10
+_CHOOSES = "--alpha evidence chooses a penalty from the data."
+
+
+def _is_free(estimator: Any) -> bool:
+    """Is this a perceptron without any penalty?"""
+    none = estimator.alpha == 0.0 and getattr(estimator, "penalty", "l2") != "firth"
+    return none and not hasattr(estimator, "hidden")
+
+
+def too_free(estimator: Any, n_rows: int) -> str:
+    """A sentence where nothing holds a perceptron back from following every row, else ""."""
+    p = estimator.n_features_in_
+    if not _is_free(estimator) or p < n_rows:
+        return ""
+    return (
+        f"The perceptron has {count(p, 'column')}, no fewer than its {count(n_rows, 'row')}, and no penalty: it can "
+        f"follow any target of these rows, and what it predicts for others may be far off. {_CHOOSES}"
+    )
+
+
+def remedy(estimator: Any, n_rows: int) -> str:
+    """What to do where this model predicts no better than the guess; "" where nothing is known to help."""
+    if _is_free(estimator):
+        p = int(np.size(estimator.coef_))
+        if n_rows >= _ROWS_EACH * p:
+            return ""
+        return (
+            f"It was fitted without a penalty, with {count(p, 'coefficient')} from {count(n_rows, 'row')}: {_CHOOSES}"
+        )
+    if estimator.alpha == "evidence" or not hasattr(estimator, "hidden"):
+        return ""
+    return "--alpha evidence chooses the network's penalty by another rule, and --model perceptron fits no network."
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `fit` found out, as it is stored beside the model. Nothing in it depends on the machine."""
+
+    rows: int
+    columns: int
+    trained_rows: int
+    held_out_rows: int
+    seed: int
+    refit: bool
+    kept: str
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    gain: float | None = None
+    error: float | None = None
+    why: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        found = dict(vars(self))
+        found["metrics"] = {
+            name: {key: value if np.isfinite(value) else None for key, value in metrics.items()}
+            for name, metrics in self.metrics.items()
+        }
+        for name in ("gain", "error"):
+            if found[name] is not None and not np.isfinite(found[name]):
+                found[name] = None
+        return found
+
+    @staticmethod
+    def from_json(value: Any, task: str) -> Report:
+        """The report of a model file; an InputError names the field that is not as it must be."""
+        an_object(value, "report", tuple(Report.__dataclass_fields__))
+        metrics = {}
+        if not isinstance(value["metrics"], dict):
+            raise wrong("report.metrics", "an object", value["metrics"])
+        keys = tuple(key for key, _ in METRICS[task])
+        for name in (BASELINE, "perceptron", "network"):
+            if name in value["metrics"]:
+                where = f"report.metrics.{name}"
+                row = an_object(value["metrics"][name], where, keys)
+                metrics[name] = {key: _number_or_nan(row[key], f"{where}.{key}") for key in keys}
+        whole = ("rows", "columns", "trained_rows", "held_out_rows", "seed")
+        return Report(
+            **{name: a_count(value[name], f"report.{name}") for name in whole},
+            refit=a_flag(value["refit"], "report.refit"),
+            kept=a_text(value["kept"], "report.kept"),
+            metrics=metrics,
+            gain=None if value["gain"] is None else a_number(value["gain"], "report.gain"),
+            error=None if value["error"] is None else a_number(value["error"], "report.error"),
+            why=a_list(value["why"], "report.why", a_text),
+            notes=a_list(value["notes"], "report.notes", a_text),
+        )
+
+
+def _number_or_nan(value: Any, where: str) -> float:
+    return float("nan") if value is None else a_number(value, where)
+
+
+def metric_table(
+    task: str, metrics: dict[str, dict[str, float]], kept: str
+) -> tuple[list[str], list[list[str]], int | None]:
+    """Header, rows and the row of the model that is kept."""
+    shown = {name: (GUESS[task] if name == BASELINE else name) for name in metrics}
+    header = ["", *(title for _, title in METRICS[task])]
+    rows = []
+    for name, values in metrics.items():
+        cells = [
+            percent(values[key]) if key in ("error_rate", "accuracy") else number(values[key])
+            for key, _ in METRICS[task]
+        ]
+        rows.append([shown[name], *cells])
+    return header, rows, list(metrics).index(kept) if kept in metrics else None

@@ -1,0 +1,168 @@
+"""Columns that are the target in another form: one that tells it alone, or a sum of columns that is it.
+
+Such columns are often made from the target, or measured after it, and then tell nothing about rows of which it is not
+known yet. They are named before training goes on.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.words import clean, count, percent
+from newtron.table.equal_rows import row_hashes
+from newtron.table.schema import Column, Schema
+
+Array = NDArray[np.floating]
+
+# One column tells the target alone: from this R² on, or with at most this share of classes wrong.
+_R2, _WRONG = 0.999, 0.001
+# Of the rows outside the largest class, at most this share may be wrong, and so many there must be; rows for each
+# level.
+_MISSED, _FEWEST, _ROWS_A_LEVEL = 0.05, 5, 5
+_MOST_ROWS, _MOST_VALUES = 100_000, 20
+# A perceptron is exact: 1 - R² of held-out rows, and what a column adds or a rounded coefficient may take away, as a
+# share of the target's spread.
+_EXACT, _NOTHING = 1e-10, 1e-6
+_NAMED = 6
+
+
+def telling_columns(schema: Schema, X: Array, y: NDArray[Any]) -> list[str]:
+    """A sentence on each column that tells the target alone. X (n, features) as the schema encodes them; y: numbers,
+    or positions in the classes."""
+    if len(y) > _MOST_ROWS:
+        some = np.linspace(0, len(y) - 1, _MOST_ROWS).astype(np.int64)
+        X, y = X[some], y[some]
+    if len(schema.columns) == 1:
+        return []  # there is nothing else to predict from, which a user knows
+    how = _r_squared if schema.target.task == "regression" else _accuracy
+    found, start = [], 0
+    with np.errstate(all="ignore"):
+        for column in schema.columns:
+            told = how(column, X[:, start : start + len(column.encoded)], y)
+            start += len(column.encoded)
+            if told:
+                found.append(
+                    f"{clean(column.name)!r} alone {told}. If it is not known before {clean(schema.target.name)!r} is, "
+                    f"leave it out (--ignore {shlex.quote(column.name)})."
+                )
+    return found
+
+
+def _there(column: Column, own: Array) -> NDArray[np.bool_]:
+    """Which rows have a value."""
+    return own[:, -1] == 0.0 if column.indicator else np.ones(len(own), dtype=bool)
+
+
+def _r_squared(column: Column, own: Array, y: Array) -> str:
+    if column.kind == "category":
+        _, group, sizes = np.unique(row_hashes(own), return_inverse=True, return_counts=True)
+        spread = y - y.mean()
+        left = spread - (np.bincount(group, spread) / sizes)[group]
+        n, k = len(y), len(sizes)
+        unexplained = float(left @ left) / float(spread @ spread) * (n - 1) / max(n - k, 1e-9)
+    else:
+        there = _there(column, own)
+        x, z, n = own[there, 0], y[there], int(there.sum())
+        if n < 2 * _FEWEST:
+            return ""
+        x, z = _from_mean(x), _from_mean(z)
+        if not (x.any() and z.any()):
+            return ""
+        unexplained = 1.0 - float(x @ z) / float(x @ x) * (float(x @ z) / float(z @ z))
+    return f"predicts the target (R² {max(0.0, 1.0 - unexplained):.6g})" if unexplained < 1.0 - _R2 else ""
+
+
+def _from_mean(values: Array) -> Array:
+    """Deviations as shares of the largest, so that no square overflows or vanishes."""
+    apart = values - values.mean()
+    largest = float(np.abs(apart).max(initial=0.0))
+    return np.asarray(apart / largest if largest else apart)
+
+
+def _accuracy(column: Column, own: Array, codes: NDArray[np.int64]) -> str:
+    there = _there(column, own) if column.kind != "category" else np.ones(len(own), dtype=bool)
+    codes, n = codes[there], int(there.sum())
+    counts = np.bincount(codes, minlength=2)
+    others = n - int(counts.max(initial=0))
+    if others < _FEWEST:
+        return ""
+    if column.kind == "category":
+        wrong = _wrong_by_value(row_hashes(own), codes)
+    else:
+        x = own[there, 0]
+        wrong = min(_wrong_by_value(x, codes), _wrong_by_threshold(x, codes) if len(counts) == 2 else n)
+    if wrong > _WRONG * n or wrong > _MISSED * others:
+        return ""
+    return f"tells the class of {percent(1.0 - wrong / n)} of {count(n, 'row')}"
+
+
+def _wrong_by_value(values: NDArray[Any], codes: NDArray[np.int64]) -> int:
+    """Rows that are not of the most frequent class of their value."""
+    distinct, group = np.unique(values, return_inverse=True)
+    if len(distinct) > max(_MOST_VALUES, len(codes) // (10 * _ROWS_A_LEVEL)) or len(codes) < _ROWS_A_LEVEL * len(
+        distinct
+    ):
+        return len(codes)
+    table = np.zeros((len(distinct), int(codes.max()) + 1), dtype=np.int64)
+    np.add.at(table, (group, codes), 1)
+    return len(codes) - int(table.max(axis=1).sum())
+
+
+def _wrong_by_threshold(x: Array, codes: NDArray[np.int64]) -> int:
+    """Rows on the wrong side of the best threshold between two classes."""
+    order = np.argsort(x, kind="stable")
+    x, ones = x[order], np.cumsum(codes[order])
+    ends = np.flatnonzero(x[1:] > x[:-1])
+    if not len(ends):
+        return len(codes)
+    below, total, n = ones[ends], int(ones[-1]), len(codes)
+    zeros_above = (n - 1 - ends) - (total - below)
+    wrong = below + zeros_above  # where class 0 is below
+    return int(min(wrong.min(), (n - wrong).min()))
+
+
+def exact_sum(estimator: Any, schema: Schema, X: Array, y: NDArray[Any], n_rows: int, skips: bool) -> str:
+    """What the target is, where a perceptron predicts rows that it was not trained on, X and y, to the last digits;
+    else "". n_rows: that it was trained on; skips: this spares a network."""
+    if schema.target.task != "regression" or n_rows <= X.shape[1] + 1:
+        return ""
+    with np.errstate(all="ignore"):
+        error, spread = y - np.asarray(estimator.predict(X), dtype=np.float64), float(np.std(y))
+        if not float(np.mean(np.square(error))) <= _EXACT * spread**2:
+            return ""
+        weights, intercept = np.ravel(estimator.coef_), float(np.ravel(estimator.intercept_)[0])
+        matter = np.flatnonzero(np.abs(weights) * X.std(axis=0) > _NOTHING * spread)
+        terms = [(float(f"{weights[j]:.6g}"), schema.feature_names[j], X[:, j]) for j in matter]
+        constant = float(f"{intercept:.6g}") if abs(intercept) > _NOTHING * spread else 0.0
+        again = constant + sum(weight * x for weight, _, x in terms)
+        plain = 0 < len(terms) <= _NAMED and float(np.abs(y - again).max()) <= _NOTHING * spread
+    what = _formula([(w, name) for w, name, _ in terms], constant) if plain else f"a sum of {len(terms):,} columns"
+    used = _columns_of(schema, matter)
+    ignore = f" (--ignore {' '.join(map(shlex.quote, used))})" if len(used) <= _NAMED else ""
+    these, them = ("this column is", "it") if len(used) == 1 else ("these columns are", "them")
+    spared = ", so no network is trained" if skips else ""
+    return (
+        f"{what} is {clean(schema.target.name)}: a perceptron predicts held-out rows to the last digits{spared}. If "
+        f"{these} not known before {clean(schema.target.name)!r} is, leave {them} out{ignore}."
+    )
+
+
+def _formula(terms: Iterable[tuple[float, str]], constant: float) -> str:
+    """casual + registered; 2.5 x - y + 3."""
+    found = ""
+    for weight, name in terms:
+        size = "" if abs(weight) == 1.0 else f"{abs(weight):g} × "
+        sign = (" + " if weight > 0.0 else " - ") if found else ("" if weight > 0.0 else "-")
+        found += f"{sign}{size}{clean(name)}"
+    return found + (f" {'+' if constant > 0.0 else '-'} {abs(constant):g}" if constant else "")
+
+
+def _columns_of(schema: Schema, features: Sequence[int] | NDArray[np.int64]) -> list[str]:
+    """The columns of the file that these features are made of."""
+    owners = np.repeat(np.arange(len(schema.columns)), [len(column.encoded) for column in schema.columns])
+    return [schema.columns[i].name for i in np.unique(owners[np.asarray(features, dtype=np.int64)])]

@@ -1,0 +1,357 @@
+"""The report that `newtron fit` writes: one HTML file that loads nothing and runs nothing.
+
+What the data was, how the models compared, predictions beside what came, coefficients, how training ended, and the
+calculus of one row. All text from the data is escaped; the page's own policy forbids whatever would be loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import newtron
+from newtron.cli.coefficients import coefficient_table
+from newtron.cli.describe import column_pairs, missing_cells, target_pair
+from newtron.cli.fit.compare import metric_table
+from newtron.cli.fit.train import ENDS, Trained, ending
+from newtron.cli.report.drawing import draw_network
+from newtron.cli.report.permutation import importance_table, importances
+from newtron.cli.report.plots import Series, plot
+from newtron.cli.report.prediction_plots import intervals, numbers, reliability, roc
+from newtron.cli.report.relevance import relevance_table
+from newtron.cli.report.style import STYLE
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent
+from newtron.model_file import Bundle, check_writable, write_whole
+from newtron.training.members import best_member
+
+if TYPE_CHECKING:
+    from newtron.cli.fit.run import Job
+
+Array = NDArray[np.float64]
+
+_MARK = '<meta name="generator" content="newtron'
+_TERMS, _CLASSES = 60, 12
+
+
+def report_path(options: Any) -> str | None:
+    """Where the report goes: where it is asked for, or beside the model under its name; None for nowhere."""
+    if options.no_report:
+        return None
+    if options.report is not None:
+        return str(options.report)
+    folder, name = os.path.split(options.output)
+    stem = "report" if name == "model.newtron" else os.path.splitext(name)[0]
+    return os.path.join(folder, f"{stem}.html")
+
+
+def check_report(path: str, options: Any) -> None:
+    """Before long work: can the report be written, and does it take the place of nothing but a report?"""
+    check_writable(path)
+    for other in (options.output, options.data):
+        same = os.path.realpath(path) == os.path.realpath(other)
+        if same or (os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)):
+            raise InputError(f"{path}: this is {other} itself; give the report another name with --report.")
+    if options.report is None and os.path.exists(path):
+        with open(path, "rb") as file:
+            if _MARK.encode() not in file.read(2000):
+                raise InputError(
+                    f"{path}: this file is no report of newtron and is not replaced; name another with --report, or "
+                    "give --no-report."
+                )
+
+
+def write_report(job: Job, path: str, progress: Callable[[int, int], Any] | None = None) -> None:
+    """The file is whole or not there. progress: called with the columns shuffled and the number of all."""
+    with np.errstate(all="ignore"):  # numbers at the edge of the range are told as such where they matter
+        page = _page(job, progress).encode("utf-8", "backslashreplace")
+    write_whole(path, lambda file: file.write(page))
+
+
+def _page(job: Job, progress: Callable[[int, int], Any] | None) -> str:
+    target = job.whole.target
+    title = f"{clean(target.name)} from {clean(job.table.path)}"
+    rankings = _rankings(job, progress)
+    sections = [
+        _section("The data", _data(job)),
+        _section("The models compared", _comparison(job)),
+        _section("Predictions on held-out rows", _predictions(job)),
+        _section("Which columns matter", rankings),
+        _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job, bool(rankings))),
+        _section("How training ended", _ends(job)),
+        _section("To do it again", _again(job)),
+        _section("The calculus of one row", _derivation(job)),
+    ]
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'{_MARK} {newtron.__version__}"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{in_html(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<h1>{in_html(title)}</h1>{_lead(job)}{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<h2>{in_html(title)}</h2>{body}" if body else ""
+
+
+def _paragraphs(sentences: Iterable[str]) -> str:
+    return "".join(f"<p>{in_html(sentence)}</p>" for sentence in sentences)
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    rows = "".join(f"<dt>{in_html(name)}</dt><dd>{in_html(text)}</dd>" for name, text in pairs)
+    return f"<dl>{rows}</dl>" if rows else ""
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> str:
+    head = "".join(f"<th>{in_html(cell)}</th>" if cell else "<td></td>" for cell in header)
+    lines = []
+    for position, row in enumerate(rows):
+        # The model that is kept, or the class whose coefficients follow.
+        stands_out = position == strong or (len(row) > 1 and not any(row[1:]))
+        kept = ' class="kept"' if stands_out else ""
+        lines.append(f"<tr{kept}>{''.join(f'<td>{in_html(cell)}</td>' for cell in row)}</tr>")
+    scroll = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
+    return f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+
+
+def _lead(job: Job) -> str:
+    rows = count(len(job.rows), "row")
+    found = [f"The {job.final.name} is kept, {'trained again on all' if job.refit else 'trained on'} {rows}."]
+    if job.verdict.why:
+        found = [*job.verdict.why[:1], *([f"It was trained again on all {rows}."] if job.refit else [])]
+    return _paragraphs(found)
+
+
+def _data(job: Job) -> str:
+    size = f"{count(job.table.n_rows, 'row')}, {count(len(job.table.names), 'column')}"
+    pairs = [("file", f"{job.table.path}: {size}"), target_pair(job.whole)]
+    pairs += column_pairs(job.whole, missing_cells(job.whole, job.table))
+    notes = f"<p>Please note:</p><ul>{''.join(f'<li>{in_html(note)}</li>' for note in job.notes)}</ul>"
+    return _pairs(pairs) + (notes if job.notes else "")
+
+
+def _comparison(job: Job) -> str:
+    if not job.scores:
+        return "<p>No rows were held out, so nothing says how well the model predicts new rows.</p>"
+    metrics = {name: score.metrics for name, score in job.scores.items()}
+    held = f"On {count(len(job.held_out), 'row')} held out (seed {job.options.seed}); trained on {len(job.training):,}."
+    return (
+        _paragraphs([held])
+        + _table(*metric_table(job.task, metrics, job.verdict.kept))
+        + _paragraphs(job.verdict.why[1:])
+    )
+
+
+# --- predictions beside what came ---
+
+
+def _predictions(job: Job) -> str:
+    """Of the model that was compared, which has not seen these rows."""
+    if not len(job.held_out):
+        return ""
+    estimator, X, y = _judged(job)
+    with np.errstate(all="ignore"):
+        if job.task == "regression":
+            predicted = np.asarray(estimator.predict(X), dtype=np.float64)
+            return numbers(predicted, np.asarray(y, dtype=np.float64), intervals(estimator, X))
+        return _classes(estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64), y)
+
+
+def _judged(job: Job) -> tuple[Any, Array, NDArray[Any]]:
+    """The model that was compared, and the held-out rows as it is fed them."""
+    X = job.compared.encode(job.table.take(job.rows[job.held_out])).X
+    return job.trained[job.verdict.kept].estimator, X, job.y[job.held_out]
+
+
+_TWO_RANKINGS = (
+    "Two rankings answer two questions, and may differ. The first: how much worse do predictions of held-out rows get "
+    "without a column? The second: how far does the network's prediction move with it, be that for better or worse?"
+)
+
+
+def _rankings(job: Job, progress: Callable[[int, int], Any] | None) -> str:
+    """By what predictions lose without a column, and of a network also by how far they move with it."""
+    importance, relevance = _importance(job, progress), _relevance(job)
+    if importance:
+        importance = f"<h3>What predictions lose without a column</h3>{importance}"
+    if relevance:
+        relevance = f"<h3>How far predictions move with a column (relevance)</h3>{relevance}"
+    return (_paragraphs([_TWO_RANKINGS]) if importance and relevance else "") + importance + relevance
+
+
+def _importance(job: Job, progress: Callable[[int, int], Any] | None) -> str:
+    """From a handful of rows nothing can be said."""
+    if len(job.held_out) < 10:
+        return ""
+    estimator, X, y = _judged(job)
+    return importance_table(importances(estimator, job.compared, X, y, progress), job.task)
+
+
+def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
+    names = [label(c) for c in estimator.classes_.tolist()]
+    found = ""
+    if len(names) <= _CLASSES:
+        table = np.zeros((len(names), len(names)), dtype=int)
+        np.add.at(table, (codes, p.argmax(axis=1)), 1)
+        rows = [[name, *map(str, line)] for name, line in zip(names, table.tolist(), strict=True)]
+        found = "<p>Classes that came (rows) and that were predicted (columns):</p>" + _table(["", *names], rows)
+    hit, sure = (codes == 1, p[:, 1]) if len(names) == 2 else (p.argmax(axis=1) == codes, p.max(axis=1))
+    what = f"probability of {names[1]}" if len(names) == 2 else "probability of the most probable class"
+    figures = [reliability(sure, hit, what)]
+    if len(names) == 2 and 0 < int(hit.sum()) < len(hit):
+        figures.append(roc(sure, hit))
+    return found + f'<div class="figures">{"".join(figures)}</div>'
+
+
+# --- the model ---
+
+_UNITS = (
+    "Each is the change of the prediction (of log odds, for classes) for one unit more of its column. The units "
+    "differ, so the largest coefficient is not the most important column"
+)
+
+
+def _model(job: Job, ranked: bool) -> str:
+    estimator = job.final.estimator
+    if job.final.name == "perceptron":
+        before, header, rows, after = coefficient_table(Bundle(estimator, job.schema))
+        more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
+        units = f'{_UNITS}: that is told under "Which columns matter".' if ranked else f"{_UNITS}."
+        first = _paragraphs([units, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
+        return first + _table(header, rows[:_TERMS]) + _paragraphs([*more, *after])
+    rows = [
+        [
+            str(place),
+            "-".join(map(str, member.network.widths)),
+            percent(member.share),
+            number(member.alpha.max(initial=0.0)),
+            number(member.effective_parameters) if np.isfinite(member.effective_parameters) else "",
+            f"{member.solution.n_iter:,}",
+            number(member.solution.value),
+            ENDS[member.solution.status],
+        ]
+        for place, member in enumerate(estimator.members_, start=1)
+    ]
+    header = ["network", "shape", "share", "penalty", "effective parameters", "iterations", "objective", "end"]
+    if not any(row[4] for row in rows):
+        header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
+    return _paragraphs(_averaged(estimator)) + _table(header, rows) + _drawing(job)
+
+
+def _relevance(job: Job) -> str:
+    known = relevance_table(job.final.estimator, list(job.schema.feature_names))
+    if known is None:
+        return ""
+    header, rows, after = known
+    return _table(header, rows) + _paragraphs(after)
+
+
+def _averaged(estimator: Any) -> list[str]:
+    """What is averaged, and what each network is fed."""
+    members, bends = estimator.members_, estimator.scaling_.bends
+    one = len(members) == 1
+    found = [
+        f"{'One network' if one else 'The prediction averages these networks by their shares'}, hidden units "
+        f"{estimator.activation}, shape from inputs to outputs."
+    ]
+    if not one and any(not member.hidden for member in members):
+        found[0] += " The one without hidden units is a perceptron."
+    if bends is not None:
+        found.append(
+            f"The inputs are the {count(len(estimator.scaling_.x_center), 'column')} as numbers, and "
+            f"{len(bends.columns):,} of them once more, bent by asinh around the median to draw in long tails."
+        )
+    if isinstance(estimator.alpha, str):
+        found.append(f"Each network's penalty was chosen from the data (alpha={estimator.alpha!r}), where it could be.")
+    return found
+
+
+def _drawing(job: Job) -> str:
+    from newtron.model.explanation import fed_names
+
+    members = job.final.estimator.members_
+    place = best_member(members)
+    best = members[place]
+    target = job.whole.target
+    classes = [label(c) for c in target.classes]
+    outputs = [target.name] if job.task == "regression" else classes[1:] if len(classes) == 2 else classes
+    names = [clean(name) for name in fed_names(job.final.estimator.scaling_, job.schema.feature_names)]
+    alone = sum(member.share == best.share for member in members) == 1
+    why = (
+        "the greatest share"
+        if alone
+        else "the greatest evidence"
+        if best.log_evidence > -np.inf
+        else "the lowest objective"
+    )
+    title = f"Network {place + 1}, that of {why}" if len(members) > 1 else "The network"
+    rank = _relevance_of_inputs(job)
+    return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs], title, rank)
+
+
+def _relevance_of_inputs(job: Job) -> Array | None:
+    """Of each input as the network is fed it: that of its column, also where the column is bent; None: not known."""
+    shares, bends = getattr(job.final.estimator, "relevance_", None), job.final.estimator.scaling_.bends
+    if shares is None or not np.isfinite(shares).all():
+        return None
+    return np.asarray(shares if bends is None else np.concatenate([shares, shares[bends.columns]]))
+
+
+def _ends(job: Job) -> str:
+    estimator = job.final.estimator
+    certificate = getattr(estimator, "certificate_", None)
+    words = certificate.sentences() if certificate is not None else [ending(estimator)]
+    return _paragraphs(words) + f'<div class="figures">{_traces(job.final)}</div>'
+
+
+def _traces(trained: Trained) -> str:
+    """The objective above the lowest value reached, and the gradient, by iteration; a line for each member."""
+    above, slope = [], []
+    for member in trained.estimator.members_:
+        trace = member.solution.trace
+        steps = np.array([row.iteration for row in trace], dtype=np.float64)
+        values = np.array([row.value for row in trace])
+        above.append(Series(steps, values - values.min(), "line"))
+        slope.append(Series(steps, np.array([row.gradient_norm for row in trace]), "line", 1))
+    axes = {"log_y": True, "whole_x": True}
+    figures = plot("Objective above the lowest that was reached", "iteration", "difference", above, **axes)
+    return figures + plot("Gradient, relative to its scale", "iteration", "largest component", slope, **axes)
+
+
+def _derivation(job: Job) -> str:
+    from newtron.explain.show.html import STYLE, render
+    from newtron.model.explanation import explain
+
+    row = job.table.take(job.rows[:1])
+    schema = job.schema
+    with np.errstate(all="ignore"):
+        derivation = explain(
+            job.final.estimator, schema.encode(row).X, job.labels(np.arange(1)), names=schema.feature_names
+        )
+    place = int(job.rows[0]) + 1
+    other = str(place + 1 if place < job.table.n_rows else place)
+    again = command(["newtron", "explain", job.options.output, job.table.path, "--row", other])
+    first = f"<p>Row {place:,} of the data. Another: <code>{in_html(again)}</code></p>"
+    # Closed but for the first: a network's derivation is many times as long as the rest of the report.
+    first_open, *others = render(derivation, style=False).split("<details open>")
+    steps = first_open + "".join(f"<details{' open' if n == 0 else ''}>{part}" for n, part in enumerate(others))
+    return f"{first}<style>{STYLE}</style>{steps}"
+
+
+def _again(job: Job) -> str:
+    hidden = ("callback", "verbose", "n_jobs")
+    settings = {name: value for name, value in job.final.estimator.get_params().items() if name not in hidden}
+    pairs = [
+        ("model file", job.options.output),
+        ("settings", ", ".join(f"{name}={value!r}" for name, value in settings.items())),
+        ("newtron", newtron.__version__),
+    ]
+    typed = f"<p><code>{in_html(command(job.options.typed))}</code></p>"
+    return f"<p>As it was typed, with the seed {job.options.seed}:</p>{typed}{_pairs(pairs)}"

@@ -1,0 +1,106 @@
+"""Which columns a model's predictions rest on: by how much its loss on held-out rows grows when a column is shuffled.
+
+The permutation importance of Breiman, "Random Forests", Machine Learning 45 (2001), section 10, with an interval over
+the rows. It asks the fitted model, whatever its shape, in the units of its loss; it is not about cause, and of columns
+that tell the same each can stand in for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.cli.fit.compare import score_model, score_predicted
+from newtron.engine.base.words import in_html, number
+from newtron.model.columns_changed import ColumnsChanged
+from newtron.table.schema import Schema
+
+Array = NDArray[np.float64]
+
+_SHUFFLES, _ROWS, _SHOWN = 10, 2000, 40
+# The 95 % interval of a mean over many rows.
+_SPREAD = 1.96
+_WIDTH, _HEIGHT = 240, 16
+# From so many decimals on, powers of ten.
+_TINY = 9
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Of one column: the mean growth of a row's loss when it is shuffled, and the ends of its 95 % interval."""
+
+    name: str
+    growth: float
+    low: float
+    high: float
+
+
+def importances(
+    estimator: Any,
+    schema: Schema,
+    X: Array,
+    y: NDArray[Any],
+    progress: Callable[[int, int], Any] | None = None,
+) -> list[Importance]:
+    """The greatest first. X (n, features) of held-out rows, encoded by the schema; y (n,): numbers, or positions in
+    the estimator's classes. All columns of the matrix that come from one column of the file are shuffled together.
+    progress: called with the columns done and the number of all."""
+    rng = np.random.default_rng(0)
+    kept = np.arange(len(y)) if len(y) <= _ROWS else rng.choice(len(y), _ROWS, replace=False)
+    X, y = X[kept], y[kept]
+    before = score_model(estimator, X, y).losses
+    changed, again = ColumnsChanged(estimator, X), np.tile(y, _SHUFFLES)
+    found, start = [], 0
+    for done, column in enumerate(schema.columns, start=1):
+        own = slice(start, start + len(column.encoded))
+        start = own.stop
+        orders = np.stack([rng.permutation(len(y)) for _ in range(_SHUFFLES)])
+        losses = score_predicted(estimator, np.asarray(changed.predicted(own, orders), dtype=np.float64), again).losses
+        growth = losses.reshape(_SHUFFLES, -1).mean(axis=0) - before
+        mean, half = float(growth.mean()), float(_SPREAD * growth.std(ddof=1) / np.sqrt(len(y)))
+        found.append(Importance(column.name, mean, mean - half, mean + half))
+        if progress is not None:
+            progress(done, len(schema.columns))
+    return sorted(found, key=lambda one: -one.growth)
+
+
+def importance_table(found: list[Importance], task: str) -> str:
+    """HTML: a line for each column, its growth, its interval in numbers and drawn."""
+    found = [one for one in found if np.isfinite([one.low, one.high]).all()]
+    if not found:
+        return ""
+    quantity = "squared error" if task == "regression" else "log loss"
+    more = len(found) - _SHOWN
+    shown = found[:_SHOWN]
+    low, high = min(0.0, *(one.low for one in shown)), max(one.high for one in shown)
+    head = "".join(f"<th>{name}</th>" for name in ("column", "grows by", "95 % from", "to", "drawn"))
+    # As many decimals for all as show four digits of the largest, so that sizes can be compared at a glance.
+    largest = max(abs(low), abs(high))
+    decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, _TINY)) if largest > 0.0 else 0
+    lines = "".join(_line(one, low, max(high, low + 1e-300), decimals) for one in shown)
+    return (
+        f"<p>By how much the {quantity} of a held-out row grows when the values of a column are shuffled among the "
+        "rows. Of columns that tell the same, each can stand in for the other, and both seem to matter little.</p>"
+        '<div class="scroll" tabindex="0" role="group" aria-label="Which columns matter"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+        + (f"<p>… and {more:,} more, which matter less.</p>" if more > 0 else "")
+    )
+
+
+def _line(one: Importance, low: float, high: float, decimals: int) -> str:
+    def at(value: float) -> str:
+        return f"{4 + (_WIDTH - 8) * (value - low) / (high - low):.1f}"
+
+    middle = _HEIGHT / 2
+    drawn = (
+        f'<svg class="interval" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-hidden="true">'
+        f'<path class=g d="M{at(0.0)} 0V{_HEIGHT}"/><path class="l c0" d="M{at(one.low)} {middle}H{at(one.high)}"/>'
+        f'<path class="p c0" d="M{at(one.growth)} {middle}h0"/></svg>'
+    )
+    shown = (number(v) if decimals == _TINY else f"{v:z,.{decimals}f}" for v in (one.growth, one.low, one.high))
+    cells = [one.name, *shown]
+    return f"<tr>{''.join(f'<td>{in_html(cell)}</td>' for cell in cells)}<td>{drawn}</td></tr>"

@@ -1,0 +1,1 @@
+"""All that knows Dask: rows on the workers of a cluster."""

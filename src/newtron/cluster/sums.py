@@ -1,0 +1,258 @@
+"""Rows that lie with the workers of a cluster: sums are made there, and only what they come to travels.
+
+What a worker does with its rows is a function that is sent to it; what comes back adds up. Sums of parts are merged in
+a fixed binary tree over the numbers of the parts, so they have the same bits whoever summed which parts, with however
+many threads, and after any worker was lost. Only the engine (`newtron.cluster.dask`) knows what a cluster is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any, NoReturn, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.linalg import aligned
+from newtron.engine.rows.rows import Chunk, Rows
+from newtron.engine.rows.streamed import Cut, Outlook, ReadAhead, Source, StreamedRows, picked, placed
+
+Array = NDArray[np.floating]
+S = TypeVar("S")
+
+# What a function that is sent to a worker may ask its rows for.
+_SIZES = ("n_rows", "n_features", "n_outputs", "total_weight", "min_weight", "dtype")
+
+
+class ClusterLostError(InputError):
+    """The workers or the scheduler are gone, and with them what could go on. why: as far as it is known."""
+
+    def __init__(
+        self, why: str, then: str = "start workers and begin again, with a checkpoint to go on where training stood"
+    ) -> None:
+        super().__init__(f"{why}; {then}.")
+        self.why = why
+
+
+# --- what workers hold and do ---
+
+
+class Part(ABC):
+    """Some consecutive rows as a worker has them. first: number of their first one in the whole."""
+
+    first: int
+
+    @abstractmethod
+    def cuts(self) -> Iterator[Cut]:
+        """All of them, in order."""
+
+
+@dataclass(frozen=True)
+class ReadPart(Part):
+    """Pieces of a source, read again for every pass."""
+
+    source: Source
+    pieces: tuple[int, ...]
+    first: int
+
+    def cuts(self) -> Iterator[Cut]:
+        with ReadAhead(self.source.read(self.pieces)) as cuts:
+            yield from cuts
+
+
+class HeldPart(Part):
+    """Rows in the worker's memory."""
+
+    def __init__(self, cuts: Iterable[Cut], first: int) -> None:
+        self.first = first
+        self._cuts = [(cut.first, cut.X(), cut.y) for cut in cuts]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """As it arrives from another worker, where arrays lie at any address of what was received."""
+        self.first = state["first"]
+        self._cuts = [(first, aligned(X), aligned(y)) for first, X, y in state["_cuts"]]
+
+    def cuts(self) -> Iterator[Cut]:
+        for first, X, y in self._cuts:
+            yield Cut(first, partial(_itself, X), y)
+
+    def __sizeof__(self) -> int:
+        """Bytes, for the cluster's own book-keeping."""
+        return sum(X.nbytes + y.nbytes for _, X, y in self._cuts) + object.__sizeof__(self)
+
+
+def _itself(X: Array) -> Array:
+    return X
+
+
+class Sums:
+    """Sums over parts, as nodes of a binary tree over the numbers of `n` parts; node (level, index) is the sum of the
+    parts from index * 2**level on, 2**level of them or as many as there are."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.nodes: dict[tuple[int, int], Any] = {}
+
+    def put(self, level: int, index: int, value: Any) -> None:
+        """Add a node, and join it with its sibling as long as that is there. value may be changed."""
+        while 1 << level < self.n:
+            sibling = index ^ 1
+            if sibling << level < self.n:  # else there is none, and the node is its parent as it is
+                if (level, sibling) not in self.nodes:
+                    break
+                other = self.nodes.pop((level, sibling))
+                value = added(value, other) if sibling > index else added(other, value)
+            level, index = level + 1, index // 2
+        self.nodes[level, index] = value
+
+    @property
+    def total(self) -> Any:
+        """The sum of all parts."""
+        (total,) = self.nodes.values()
+        return total
+
+
+def added(left: Any, right: Any) -> Any:
+    """left + right, in the place of left; None adds nothing."""
+    if left is None or right is None:
+        return right if left is None else left
+    left += right
+    return left
+
+
+def merged(sums: Sequence[Sums]) -> Sums:
+    """Sums of several parts of a tree as one. What was given stays as it is: a cluster may need it again."""
+    total = Sums(sums[0].n)
+    for each in sums:
+        for (level, index), value in each.nodes.items():
+            total.put(level, index, deepcopy(value))
+    return total
+
+
+# What a worker does with a part; with what all of them were given beside it.
+Work = Callable[[Part, Any], Any]
+
+
+def summed(work: Work, shared: Any, numbered: Iterable[tuple[int, Part]], n: int) -> Sums:
+    """Sums of work over some of n parts, by their numbers."""
+    sums = Sums(n)
+    with np.errstate(all="ignore"):
+        for number, part in numbered:
+            sums.put(0, number, work(part, shared))
+    return sums
+
+
+def _evaluated(evaluate: Callable[[Chunk], Any], outlook: Outlook, part: Part, excluded: NDArray[np.int64]) -> Any:
+    start = part.first - int(np.searchsorted(excluded, part.first))
+    seen = (evaluate(outlook.chunk(*cut)) for cut in placed(part.cuts(), excluded, start))
+    return reduce(added, seen, None)
+
+
+def _picked(part: Part, numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
+    return picked(part.cuts(), numbers)
+
+
+# --- where they are asked from ---
+
+
+class Engine(ABC):
+    """What sums work over parts, wherever they are."""
+
+    @abstractmethod
+    def broadcast(self, value: Any) -> Any:
+        """A value for all workers, as `total` takes it to be shared."""
+
+    @abstractmethod
+    def total(self, work: Work, parts: Any, shared: Any = None) -> Any:
+        """The sum of work(part, shared) over all parts, merged in the tree of their numbers. parts: as the engine
+        placed them. shared: small, or broadcast.
+
+        Raises ClusterLostError where nobody is left to do it, and whatever InputError work raises."""
+
+
+class FarSource(Source):
+    """What is known here of rows that lie elsewhere. content: what tells them from others."""
+
+    def __init__(
+        self, sizes: NDArray[np.int64], n_features: int, memory: int, chunk_bytes: int, content: Callable[[], str]
+    ) -> None:
+        self.sizes, self.n_features, self.memory, self.chunk_bytes = sizes, n_features, memory, chunk_bytes
+        self._content = content
+
+    def read(self, pieces: Sequence[int]) -> Iterator[Cut]:
+        raise NotImplementedError("these rows are read by the workers of a cluster")
+
+    def digest(self) -> str:
+        return self._content()
+
+
+class DistributedRows(StreamedRows):
+    """Rows that an engine sums where they lie. parts: as the engine placed them, one for each piece of the source."""
+
+    here = False
+    place = "on a cluster"
+
+    engine: Engine
+    parts: Any
+
+    def __init__(self, engine: Engine, parts: Any, source: FarSource, outlook: Outlook, n_outputs: int) -> None:
+        super().__init__(source, outlook, n_outputs, threads=1)
+        self.engine, self.parts = engine, parts
+        self._left_out: Any = self._excluded
+
+    def sum(self, evaluate: Callable[[Chunk], S]) -> S:
+        total: S = self.engine.total(partial(_evaluated, evaluate, self.outlook), self.parts, self._left_out)
+        return total
+
+    def without(self, numbers: NDArray[np.int64], weights: tuple[float, float] | None = None) -> Self:
+        rest = super().without(numbers, weights)
+        rest._left_out = self.engine.broadcast(rest._excluded)
+        return rest
+
+    def gathered(self, numbers: NDArray[np.int64]) -> tuple[Array, Array]:
+        found = self.engine.total(_picked, self.parts, self.engine.broadcast(numbers))
+        return np.ascontiguousarray(np.concatenate([X for X, _ in found])), np.concatenate([y for _, y in found])
+
+    def batches(self, size: int, rng: np.random.Generator) -> NoReturn:
+        raise InputError("rows on a cluster give sums and no batches: choose another solver than 'stochastic'.")
+
+    def on_threads(self, threads: int) -> Self:
+        return self
+
+    def __reduce__(self) -> Any:
+        """What is sent along with a function that asks these rows for their sizes: nothing but those."""
+        return _elsewhere, ({name: getattr(self, name) for name in _SIZES},)
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+
+class _Elsewhere(Rows):
+    """The sizes of rows that are not here."""
+
+    here = False
+
+    def sum(self, evaluate: Callable[[Chunk], S]) -> S:
+        raise NotImplementedError("only the client of a cluster can sum over all of its rows")
+
+    def split(self, fraction: float, most: int, rng: np.random.Generator) -> NoReturn:
+        raise NotImplementedError
+
+    def sample(self, n: int, rng: np.random.Generator) -> NoReturn:
+        raise NotImplementedError
+
+    def batches(self, size: int, rng: np.random.Generator) -> NoReturn:
+        raise NotImplementedError
+
+
+def _elsewhere(known: dict[str, Any]) -> _Elsewhere:
+    rows = _Elsewhere()
+    vars(rows).update(known)
+    return rows

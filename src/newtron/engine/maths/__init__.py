@@ -1,0 +1,1 @@
+"""The mathematics of one network: activations, losses, the chain rule, curvature."""

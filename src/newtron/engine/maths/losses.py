@@ -1,0 +1,365 @@
+"""Losses of one row, as functions of the raw prediction z, with their first and second derivatives.
+
+A loss never sees X: the network makes z from X, and the chain rule joins the two in `objective`.
+All arrays have one shape: y, z and gradient (n, k), hessian (n, k, k), value (n,).
+
+To add one: write its formulas as a class and its line in `LOSSES`; the tests find it there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths import chain_rules
+
+Array = NDArray[np.floating]
+
+
+class Pointwise(NamedTuple):
+    """Loss per row at z, and as many derivatives as were asked for."""
+
+    value: Array
+    gradient: Array | None = None
+    hessian: Array | None = None
+
+    def weighted(self, weight: Array | None) -> tuple[float, Array | None, Array | None]:
+        """Sum of the values in float64, and the derivatives times the rows' weights (n,)."""
+        if weight is None:
+            return float(self.value.sum(dtype=np.float64)), self.gradient, self.hessian
+        gradient = None if self.gradient is None else self.gradient * weight[:, None]
+        hessian = None if self.hessian is None else self.hessian * weight[:, None, None]
+        return float(np.sum(self.value * weight, dtype=np.float64)), gradient, hessian
+
+
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z)), exact to the last digits on both tails."""
+    t = np.exp(-np.abs(z))
+    return np.asarray(np.where(z >= 0, 1.0, t) / (1.0 + t))
+
+
+def softmax(z: Array) -> Array:
+    """exp(z_c) / sum over c of exp(z_c), over the last axis."""
+    p: Array = np.exp(z - z.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return p
+
+
+def _diagonal(d: Array) -> Array:
+    """(n, k) -> (n, k, k) with d on the diagonals."""
+    n, k = d.shape
+    if k == 1:
+        return d[:, :, None]
+    full = np.zeros((n, k, k), dtype=d.dtype)
+    full[:, np.arange(k), np.arange(k)] = d
+    return full
+
+
+def _softmax_slope(p: Array) -> Array:
+    """diag(p) - pp', (n, k, k)."""
+    return np.asarray(_diagonal(p) - p[:, :, None] * p[:, None, :])
+
+
+def _times_log(y: Array, p: Array) -> Array:
+    """y log p, 0 where y is."""
+    with np.errstate(divide="ignore"):
+        return y * np.log(p, out=np.zeros_like(p), where=y != 0.0)
+
+
+def _over(y: Array, p: Array) -> Array:
+    """y / p, 0 where y is."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.divide(y, p, out=np.zeros_like(p), where=y != 0.0)
+
+
+class Loss(ABC):
+    """A loss and its link. Instances hold no state."""
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    convex: ClassVar[bool] = True
+    quadratic: ClassVar[bool] = False
+    task: ClassVar[str]
+    chain_rule: ClassVar[chain_rules.ChainRule]
+    min_outputs: ClassVar[int] = 1
+    # A classifying loss below this proves that the row's own class is the most probable one; 0: no such proof.
+    separated_below: ClassVar[float] = 0.0
+    # c such that along any line |loss'''| <= c ‖dz‖ loss'' (self-concordance; Bach 2010): how fast the curvature can
+    # change. None where there is no such c.
+    self_concordance: ClassVar[float | None] = None
+
+    @abstractmethod
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        """Value, and with order 1 and 2 the gradient and Hessian with respect to z.
+
+        gauss_newton: the positive semidefinite part of the Hessian; the same thing for a convex loss.
+        """
+
+    def hessian_change(self, z: Array, dz: Array) -> Array | None:
+        """How the Hessian with respect to z changes when z moves along dz: (n, k, k). None where it is not worked
+        out."""
+        del z, dz
+        return None
+
+    @abstractmethod
+    def inverse_link(self, z: Array) -> Array:
+        """The mean (regression) or the probabilities (classification) that z stands for, (n, k)."""
+
+    @abstractmethod
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        """∂L/∂ŷ (n, k) from ŷ: the first factor of the gradient, of which training uses the product alone; infinite
+        where ŷ is 0 for what came."""
+
+    def mean_by_z(self, z: Array) -> Array:
+        """∂ŷ_d/∂z_c, (n, k, k): the second factor. Symmetric for every link here."""
+        return _diagonal(np.ones_like(z))
+
+    def terms(self, y: Array, mean: Array) -> Array:
+        """What each output adds to the value, from ŷ itself, (n, k); training computes the value from z, where
+        nothing overflows."""
+        return np.asarray(0.5 * np.square(y - mean))
+
+    def visible(self, z: Array) -> Array:
+        """The part of z that the loss can see: a common shift of all classes, say, changes no probability."""
+        return z
+
+    def gradient_scale(self, mean: Array, spread: Array) -> float:
+        """Typical size of a row's gradient before training, from the targets' mean and standard deviation (k,):
+        what `tol` is relative to. 1 where the targets are probabilities."""
+        del mean, spread
+        return 1.0
+
+
+class SquaredError(Loss):
+    """½ ‖y - z‖². The ½ cancels the 2 of the square, so that the derivative is z - y."""
+
+    name = "squared_error"
+    formula = "½ (y - ŷ)²"
+    quadratic = True
+    self_concordance = 0.0
+    task = "regression"
+    chain_rule = chain_rules.SQUARED_ERROR
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        r = z - y
+        value = 0.5 * np.einsum("ij,ij->i", r, r)
+        if order == 0:
+            return Pointwise(value)
+        n, k = r.shape
+        hessian = np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k)) if order > 1 else None
+        return Pointwise(value, r, hessian)
+
+    def hessian_change(self, z: Array, dz: Array) -> Array:
+        return np.zeros((*z.shape, z.shape[1]))
+
+    def inverse_link(self, z: Array) -> Array:
+        return z
+
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        return mean - y
+
+    def gradient_scale(self, mean: Array, spread: Array) -> float:
+        size = float(np.abs(mean).max(initial=0.0))
+        # A constant target has no spread; then its size is the only scale there is.
+        typical = float(np.sqrt(np.square(spread).sum()))
+        return typical if typical > np.finfo(np.float64).eps * size else size or 1.0
+
+
+class LogLoss(Loss):
+    """-y log p - (1 - y) log(1 - p) with p = σ(z); y is 0 or 1 (several outputs: their sum)."""
+
+    name = "log_loss"
+    formula = "-y log ŷ - (1 - y) log(1 - ŷ)"
+    task = "classification"
+    self_concordance = 1.0
+    chain_rule = chain_rules.LOG_LOSS
+    separated_below = float(np.log(2.0))
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        # log(1 + exp(z)) - y z, with the exponential never above 1.
+        t = np.exp(-np.abs(z))
+        value = (np.maximum(z, 0.0) + np.log1p(t) - y * z).sum(axis=1)
+        if order == 0:
+            return Pointwise(value)
+        p = np.where(z >= 0, 1.0, t) / (1.0 + t)
+        gradient = p - y
+        if order == 1:
+            return Pointwise(value, gradient)
+        return Pointwise(value, gradient, _diagonal(t / np.square(1.0 + t)))
+
+    def hessian_change(self, z: Array, dz: Array) -> Array:
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p) * (1.0 - 2.0 * p) * dz)
+
+    def inverse_link(self, z: Array) -> Array:
+        return sigmoid(z)
+
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        return _over(1.0 - y, 1.0 - mean) - _over(y, mean)
+
+    def mean_by_z(self, z: Array) -> Array:
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p))
+
+    def terms(self, y: Array, mean: Array) -> Array:
+        return -_times_log(y, mean) - _times_log(1.0 - y, 1.0 - mean)
+
+
+class SoftmaxLogLoss(Loss):
+    """-Σ_c y_c log p_c with p = softmax(z); y is one-hot."""
+
+    name = "log_loss"
+    formula = "-Σ_c y_c log ŷ_c"
+    task = "classification"
+    self_concordance = float(np.sqrt(2.0))
+    chain_rule = chain_rules.SOFTMAX_LOG_LOSS
+    separated_below = float(np.log(2.0))
+    min_outputs = 2
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        shifted = z - z.max(axis=1, keepdims=True)
+        p = np.exp(shifted)
+        total = p.sum(axis=1, keepdims=True)
+        value = np.log(total[:, 0]) - np.einsum("ij,ij->i", y, shifted)
+        if order == 0:
+            return Pointwise(value)
+        p /= total
+        gradient = p - y
+        if order == 1:
+            return Pointwise(value, gradient)
+        hessian = _diagonal(p)
+        hessian -= p[:, :, None] * p[:, None, :]
+        return Pointwise(value, gradient, hessian)
+
+    def hessian_change(self, z: Array, dz: Array) -> Array:
+        p = softmax(z)
+        dp = p * (dz - np.einsum("ij,ij->i", p, dz)[:, None])
+        mixed = dp[:, :, None] * p[:, None, :]
+        return np.asarray(_diagonal(dp) - mixed - mixed.transpose(0, 2, 1))
+
+    def visible(self, z: Array) -> Array:
+        return np.asarray(z - z.mean(axis=1, keepdims=True))
+
+    def inverse_link(self, z: Array) -> Array:
+        return softmax(z)
+
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        return -_over(y, mean)
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _softmax_slope(softmax(z))
+
+    def terms(self, y: Array, mean: Array) -> Array:
+        return -_times_log(y, mean)
+
+
+class SigmoidSquaredError(Loss):
+    """½ (y - σ(z))². Not convex: a row that is wrong and sure of it has almost no slope."""
+
+    name = "squared_error"
+    formula = "½ (y - ŷ)²"
+    convex = False
+    task = "classification"
+    chain_rule = chain_rules.SIGMOID_SQUARED_ERROR
+    separated_below = 0.125
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        p = sigmoid(z)
+        r = p - y
+        value = 0.5 * np.einsum("ij,ij->i", r, r)
+        if order == 0:
+            return Pointwise(value)
+        slope = p * (1.0 - p)
+        gradient = r * slope
+        if order == 1:
+            return Pointwise(value, gradient)
+        hessian = np.square(slope)
+        if not gauss_newton:
+            hessian += gradient * (1.0 - 2.0 * p)
+        return Pointwise(value, gradient, _diagonal(hessian))
+
+    def inverse_link(self, z: Array) -> Array:
+        return sigmoid(z)
+
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        return mean - y
+
+    def mean_by_z(self, z: Array) -> Array:
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p))
+
+
+class SoftmaxSquaredError(Loss):
+    """½ ‖y - softmax(z)‖² (the Brier score, halved); y is one-hot. Not convex."""
+
+    name = "squared_error"
+    formula = "½ Σ_c (y_c - ŷ_c)²"
+    convex = False
+    task = "classification"
+    chain_rule = chain_rules.SOFTMAX_SQUARED_ERROR
+    separated_below = 0.125
+    min_outputs = 2
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+        p = softmax(z)
+        r = p - y
+        value = 0.5 * np.einsum("ij,ij->i", r, r)
+        if order == 0:
+            return Pointwise(value)
+        # With S = diag(p) - pp' the derivative of the softmax, the gradient is S r.
+        gradient = p * (r - np.einsum("ij,ij->i", p, r)[:, None])
+        if order == 1:
+            return Pointwise(value, gradient)
+        slope = _softmax_slope(p)
+        hessian = slope @ slope
+        if not gauss_newton:
+            q = gradient
+            hessian += _diagonal(q) - q[:, :, None] * p[:, None, :] - p[:, :, None] * q[:, None, :]
+        return Pointwise(value, gradient, hessian)
+
+    def visible(self, z: Array) -> Array:
+        return np.asarray(z - z.mean(axis=1, keepdims=True))
+
+    def inverse_link(self, z: Array) -> Array:
+        return softmax(z)
+
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        return mean - y
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _softmax_slope(softmax(z))
+
+
+LOSSES: tuple[Loss, ...] = (
+    SquaredError(),
+    LogLoss(),
+    SoftmaxLogLoss(),
+    SigmoidSquaredError(),
+    SoftmaxSquaredError(),
+)
+
+DEFAULT_LOSS = {"regression": "squared_error", "classification": "log_loss"}
+
+
+def method_of(loss: Loss) -> str:
+    """What a perceptron with this loss is called elsewhere, in brackets; "" where it has no other name."""
+    if loss.task == "regression":
+        return " (linear regression)"
+    return " (logistic regression)" if loss.name == "log_loss" else ""
+
+
+def loss_for(task: str, name: str | None, n_outputs: int) -> Loss:
+    """The loss of a task ("regression", "classification") by name (None: the task's own) and outputs."""
+    name = DEFAULT_LOSS[task] if name is None else name
+    fitting = [loss for loss in LOSSES if loss.task == task and loss.name == name]
+    if not fitting:
+        known = dict.fromkeys(loss.name for loss in LOSSES if loss.task == task)
+        raise InputError(
+            f"loss={name!r} is not known for {task}: choose one of {', '.join(map(repr, known))}, or None."
+        )
+    # Two or more classes with one output each want the loss that is made for several outputs.
+    return max((loss for loss in fitting if loss.min_outputs <= n_outputs), key=lambda loss: loss.min_outputs)

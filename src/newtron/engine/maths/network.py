@@ -1,0 +1,295 @@
+"""The network: layers z^[l] = W^[l]' a^[l-1] + b^[l], a^[l] = f(z^[l]), and every derivative of its output.
+
+A perceptron is a network with no hidden layer; there is no second code path. All parameters are one flat
+vector: for each layer W^[l] (inputs x units, row by row), then b^[l].
+
+`Linearization` is the network seen from one point: the values of the forward pass and what follows from them by
+the chain rule. Sources: Rumelhart, Hinton & Williams 1986 (backpropagation), Pearlmutter 1994 (Hessian-vector
+products), Schraudolph 2002 (Gauss-Newton products); the exact Hessian is derived in docs/mathematics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import is_sparse
+from newtron.engine.base.threads import cached_property
+from newtron.engine.maths.activations import Activation, activation_named
+from newtron.engine.maths.curvature import add_second_order, sandwich
+
+Array = NDArray[np.floating]
+
+# Numbers in NumPy's buffer during a pass; any length well below a block's rows does.
+_BUFFER = 256
+
+
+class Layer(NamedTuple):
+    """Weights W (inputs, units) and intercepts b (units,) of one layer; b is None without intercepts."""
+
+    W: Array
+    b: Array | None
+
+
+class LayerValues(NamedTuple):
+    """One layer at one point: z, a = f(z), slope = f'(z), each (n, units)."""
+
+    z: Array
+    a: Array
+    slope: Array
+
+
+@dataclass(frozen=True)
+class Network:
+    """widths: inputs, units of each hidden layer, outputs. The output layer is linear; the loss has the link."""
+
+    widths: tuple[int, ...]
+    activation: str = "tanh"
+    intercept: bool = True
+
+    def __post_init__(self) -> None:
+        activation_named(self.activation)
+
+    @property
+    def f(self) -> Activation:
+        return activation_named(self.activation)
+
+    @property
+    def n_outputs(self) -> int:
+        return self.widths[-1]
+
+    @property
+    def is_linear(self) -> bool:
+        """True for a perceptron: the raw prediction is linear in the parameters."""
+        return len(self.widths) == 2
+
+    @cached_property
+    def spans(self) -> tuple[slice, ...]:
+        """Where each layer's parameters lie in the flat vector."""
+        ends = np.cumsum([0] + [(i + self.intercept) * o for i, o in self._shapes()])
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+
+    def _shapes(self) -> Iterator[tuple[int, int]]:
+        return pairwise(self.widths)
+
+    @property
+    def n_params(self) -> int:
+        return int(self.spans[-1].stop)
+
+    def split(self, params: Array) -> tuple[Layer, ...]:
+        """The flat vector as (W, b) of each layer; views, not copies."""
+        layers = []
+        for span, (inputs, units) in zip(self.spans, self._shapes(), strict=True):
+            block = params[span].reshape(inputs + self.intercept, units)
+            layers.append(Layer(block[:inputs], block[inputs] if self.intercept else None))
+        return tuple(layers)
+
+    @cached_property
+    def is_weight(self) -> NDArray[np.bool_]:
+        """(P,) True for weights, False for intercepts: the penalty leaves intercepts alone."""
+        mask = np.ones(self.n_params, dtype=bool)
+        if self.intercept:
+            for span, units in zip(self.spans, self.widths[1:], strict=True):
+                mask[span.stop - units : span.stop] = False
+        return mask
+
+    def start(self, rng: np.random.Generator, output: Array) -> Array:
+        """Random parameters: weights N(0, gain² / inputs), hidden intercepts U(-1, 1), output intercepts given.
+
+        A perceptron starts at zero weights: its objective has one basin, and a learner can follow from there.
+        """
+        params = np.zeros(self.n_params)
+        layers = self.split(params)
+        for number, layer in enumerate(layers, start=1):
+            last = number == len(layers)
+            if not self.is_linear:
+                gain = 1.0 if last else self.f.gain
+                layer.W[:] = rng.normal(0.0, gain / np.sqrt(max(1, layer.W.shape[0])), layer.W.shape)
+            if layer.b is not None:
+                layer.b[:] = output if last else rng.uniform(-1.0, 1.0, layer.b.shape)
+        return params
+
+    def output(self, params: Array, X: Any) -> Array:
+        """The raw prediction z (n, k) alone: a forward pass that keeps nothing."""
+        return self._forward(self.split(params), X, keep=None)
+
+    def linearize(self, params: Array, X: Any) -> Linearization:
+        """The network at `params` seen from X: forward pass kept for the derivatives."""
+        layers = self.split(params)
+        inputs: list[Any] = [X]
+        z = self._forward(layers, X, keep=inputs)
+        return Linearization(self, layers, tuple(inputs), z)
+
+    def _forward(self, layers: tuple[Layer, ...], X: Any, keep: list[Any] | None) -> Array:
+        a = X
+        for layer in layers[:-1]:
+            a = _affine(a, layer)
+            self.f.apply(a)
+            if keep is not None:
+                keep.append(a)
+        return _affine(a, layers[-1])
+
+
+def _affine(a: Any, layer: Layer) -> Array:
+    """a W + b, stored unit by unit."""
+    if is_sparse(a):
+        z: Array = np.asarray(a @ layer.W)
+    else:
+        z = np.matmul(a, layer.W, out=_by_unit(a.shape[0], layer.W.shape[1], a.dtype))
+    if layer.b is not None:
+        z += layer.b
+    return z
+
+
+def _pull_back(delta: Array, W: Array) -> Array:
+    """delta W', stored unit by unit."""
+    out = _by_unit(delta.shape[0], W.shape[0], delta.dtype)
+    if W.shape[1] == 1:
+        # An outer product: NumPy hands no such matmul to BLAS, and its own loop for it is many times slower.
+        return np.multiply(delta, W.T, out=out)
+    return np.matmul(delta, W.T, out=out)
+
+
+@contextmanager
+def short_buffer(wanted: bool = True) -> Iterator[None]:
+    """A pass forward and backward runs faster inside.
+
+    Where a ufunc repeats an operand along rows shorter than NumPy's buffer (8192 numbers), NumPy first copies it into
+    that buffer; with a buffer shorter than the rows of a block it adds intercepts in half the time or less. What
+    broadcasts along few units, as Jacobians do, is slower with it: not for curvature.
+    """
+    if not wanted:
+        yield
+        return
+    before = np.setbufsize(_BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
+
+
+def _by_unit(n: int, units: int, dtype: Any) -> Array:
+    """An empty (n, units) array in which the rows of one unit are neighbours (its transpose is contiguous).
+
+    Layers have few units and blocks many rows: what is done to one unit, or to one row of all units, is then one long
+    loop instead of many short ones, and the sums over classes in a softmax are sums of long vectors.
+    """
+    return np.empty((units, n), dtype=dtype).T
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """A network at one point (params, X).
+
+    inputs: what each layer is fed: X, a^[1], a^[2], ...
+    output: the raw prediction z (n, k).
+    """
+
+    network: Network
+    weights: tuple[Layer, ...]
+    inputs: tuple[Any, ...]
+    output: Array
+
+    @cached_property
+    def slopes(self) -> tuple[Array, ...]:
+        """f'(z^[l]) of each hidden layer."""
+        return tuple(self.network.f.slope(a) for a in self.inputs[1:])
+
+    @property
+    def layers(self) -> tuple[LayerValues, ...]:
+        """z, a and slope of every layer, to be looked at; the output layer is its own activation."""
+        found = []
+        for layer, below, a, slope in zip(
+            self.weights[:-1], self.inputs[:-1], self.inputs[1:], self.slopes, strict=True
+        ):
+            found.append(LayerValues(_affine(below, layer), a, slope))
+        found.append(LayerValues(self.output, self.output, np.ones_like(self.output)))
+        return tuple(found)
+
+    def deltas(self, u: Array) -> list[Array]:
+        """Backpropagation: the derivative of sum(u * z) with respect to each layer's z^[l], each (n, units).
+
+        delta^[L] = u and delta^[l] = (delta^[l+1] W^[l+1]') * f'(z^[l]).
+        """
+        found = [u]
+        for layer, slope in zip(reversed(self.weights[1:]), reversed(self.slopes), strict=True):
+            delta = _pull_back(found[-1], layer.W)
+            delta *= slope
+            found.append(delta)
+        found.reverse()
+        return found
+
+    def vjp(self, u: Array) -> Array:
+        """J'u, the derivative of sum(u * z) with respect to all parameters: (n, k) -> (P,)."""
+        gradient = np.empty(self.network.n_params, dtype=u.dtype)
+        layers = self.network.split(gradient)
+        ones = np.ones(u.shape[0], dtype=u.dtype)
+        # With one output and one hidden layer, delta^[1] = (u f') diag(w), where w are the output's weights: they
+        # scale the sums over rows just as well as every row, and one pass over the layer is saved.
+        late = u.shape[1] == 1 and len(layers) == 2
+        deltas = [self.slopes[0] * u, u] if late else self.deltas(u)
+        for layer, below, delta in zip(layers, self.inputs, deltas, strict=True):
+            # Neither X as it comes nor a delta unit by unit is transposed in memory this way: BLAS is quickest then.
+            layer.W[:] = (delta.T @ below).T
+            if layer.b is not None:
+                np.dot(ones, delta, out=layer.b)
+        if late:
+            for part in layers[0]:
+                if part is not None:
+                    part *= self.weights[1].W[:, 0]
+        return gradient
+
+    def _tangents(self, v: Array) -> tuple[list[Array], tuple[Layer, ...]]:
+        """dz^[l] of every layer when the parameters move along v, and v as layers."""
+        moves = self.network.split(v)
+        tangents: list[Array] = []
+        for number, (layer, move, below) in enumerate(zip(self.weights, moves, self.inputs, strict=True)):
+            dz = _affine(below, move)
+            if number:
+                dz += (tangents[-1] * self.slopes[number - 1]) @ layer.W
+            tangents.append(dz)
+        return tangents, moves
+
+    def jvp(self, v: Array) -> Array:
+        """J v, the change of z when the parameters move along v: (P,) -> (n, k)."""
+        return self._tangents(v)[0][-1]
+
+    def hvp(self, u: Array, v: Array) -> Array:
+        """sum over rows and outputs of u times the second derivative of z, times v: (P,).
+
+        Zero for a perceptron. Backpropagation differentiated along v (Pearlmutter 1994).
+        """
+        result = np.zeros(self.network.n_params, dtype=u.dtype)
+        if self.network.is_linear:
+            return result
+        tangents, moves = self._tangents(v)
+        deltas = self.deltas(u)
+        rows = self.network.split(result)
+        ddelta = np.zeros_like(u)
+        for number in range(len(rows) - 1, -1, -1):
+            if number < len(rows) - 1:
+                above, move = self.weights[number + 1], moves[number + 1]
+                a = self.inputs[number + 1]
+                ddelta = (ddelta @ above.W.T + deltas[number + 1] @ move.W.T) * self.slopes[number]
+                ddelta += (deltas[number + 1] @ above.W.T) * (self.network.f.bend(a) * tangents[number])
+            gradient = self.inputs[number].T @ ddelta
+            if number:
+                gradient += (self.slopes[number - 1] * tangents[number - 1]).T @ deltas[number]
+            rows[number].W[:] = gradient
+            if rows[number].b is not None:
+                rows[number].b[:] = ddelta.sum(axis=0)  # type: ignore[index]
+        return result
+
+    def sandwich(self, H: Array, out: Array) -> None:
+        """Add J'HJ to out (P, P), for H (n, k, k): the Gauss-Newton matrix. J is never larger than a block."""
+        sandwich(self, H, out)
+
+    def second_order(self, u: Array, out: Array) -> None:
+        """Add sum(u * second derivative of z) to out (P, P): what J'HJ lacks of the exact Hessian."""
+        add_second_order(self, u, out)

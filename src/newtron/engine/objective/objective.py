@@ -1,0 +1,149 @@
+"""What a solver sees.
+
+A solver asks an `Objective` for a value and derivatives at a point and knows nothing else, so it can be handed
+any smooth function.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from newtron.engine.objective.whitened import System
+
+Array = NDArray[np.floating]
+
+
+@dataclass
+class Evaluation:
+    """Value, gradient (P,) and curvature (P, P) at a point, as far as they were asked for; they add up.
+
+    squares: (p,) sums of squares of the columns of X, where a pass was asked to find them on its way.
+    """
+
+    value: float
+    gradient: Array | None = None
+    hessian: Array | None = None
+    squares: Array | None = None
+
+    def __iadd__(self, other: Evaluation) -> Evaluation:
+        self.value += other.value
+        for mine, its in (
+            (self.gradient, other.gradient),
+            (self.hessian, other.hessian),
+            (self.squares, other.squares),
+        ):
+            if mine is not None and its is not None:
+                mine += its
+        return self
+
+
+class LinePoint(NamedTuple):
+    """The function on a line: its value and slope at t, and the whole gradient where that came for free."""
+
+    value: float
+    slope: float
+    gradient: Array | None = None
+
+
+class Minimiser(NamedTuple):
+    """params (P,). lost: by how much rounding them to doubles raised the value. note: what to know of them, or ""."""
+
+    params: Array
+    lost: float
+    note: str
+
+
+class Objective(ABC):
+    """A smooth function of a flat vector of parameters.
+
+    Only `n_params` and `_evaluate` must be given; the rest follows from them, and a subclass that can do
+    better does. `counts` says how often each kind of evaluation was asked for.
+    """
+
+    n_params: int
+    rows_per_parameter = 0.0  # how well a sum over rows determines the parameters
+    is_linear = False  # the raw prediction is linear in the parameters
+    is_convex = False  # whatever the start, there is one optimum
+    is_quadratic = False  # the Hessian is the same everywhere
+    epsilon = float(np.finfo(np.float64).eps)  # relative rounding of a value
+    careful = False  # evaluate with more digits than a pass over rows has
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    @abstractmethod
+    def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
+        """Value; with order 1 the gradient; with order 2 the Hessian, or its Gauss-Newton part."""
+
+    def evaluate(self, params: Array, order: int, gauss_newton: bool = False) -> Evaluation:
+        """Value and derivatives up to `order` (0, 1, 2). gauss_newton: curvature without second derivatives of
+        the model, which is positive semidefinite. A value that overflows is inf or nan, without a warning."""
+        self.counts[("value", "gradient", "hessian")[order]] += 1
+        with np.errstate(all="ignore"):
+            return self._evaluate(params, order, gauss_newton)
+
+    def hvp(self, params: Array, v: Array) -> Array:
+        """Hessian at params times v."""
+        self.counts["hessian_product"] += 1
+        return self._hvp(params, v)
+
+    def _hvp(self, params: Array, v: Array) -> Array:
+        hessian = self._evaluate(params, 2, False).hessian
+        assert hessian is not None
+        return hessian @ v
+
+    def along(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
+        """t -> value and slope of the function on the line params + t * direction."""
+
+        def on_line(t: float) -> LinePoint:
+            found = self.evaluate(params + t * direction, 1)
+            assert found.gradient is not None
+            return LinePoint(found.value, float(found.gradient @ direction), found.gradient)
+
+        return on_line
+
+    @property
+    def scale(self) -> Array | None:
+        """(P,) how far the model moves per unit of each parameter; None where only the curvature can tell."""
+        return None
+
+    @property
+    def gradient_scale(self) -> Array:
+        """(P,) the size of gradient that counts as 1 when convergence is judged."""
+        return np.ones(self.n_params)
+
+    def solve_quadratic(self, condition: float) -> Minimiser | None:
+        """The minimiser to the last digits, where the objective is a least-squares one and a Hessian of this condition
+        would lose too many; else None."""
+        del condition
+        return None
+
+    def newton_system(self, params: Array, hessian: Array, condition: float) -> System | None:
+        """Newton's step at params by the rows themselves, where the Hessian there has lost digits that they may have;
+        None where it has not, or where there are no rows to ask. condition: of it in equilibrated columns."""
+        del params, hessian, condition
+        return None
+
+    def runs_away(self, value: float) -> str | None:
+        """A reason why the function has no minimum, if its value here proves it."""
+        del value
+        return None
+
+    def flees(self, params: Array, gradient: Array) -> str | None:
+        """A reason why a point with a small gradient is nevertheless no minimum but a place on the way to
+        infinity; None where it is at rest."""
+        del params, gradient
+        return None
+
+    def sampled(self, fraction: float) -> Objective:
+        """The same function from a sample of its rows, for cheap curvature; itself where there are none."""
+        del fraction
+        return self

@@ -1,0 +1,108 @@
+"""What a perceptron's objective need not compute twice: z is linear in the parameters, and J is the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import exact_product
+from newtron.engine.maths.network import Linearization
+from newtron.engine.objective.objective import LinePoint
+from newtron.engine.rows import Chunk
+
+if TYPE_CHECKING:
+    from newtron.engine.objective.training import TrainingObjective
+
+Array = NDArray[np.floating]
+
+
+def careful(objective: TrainingObjective, params: Array, block: Chunk) -> Linearization:
+    """The network at params, its raw predictions right to their last digits: where columns nearly depend on each other
+    they are small differences of large products."""
+    network = objective.network
+    X = block.X.astype(np.float64)
+    layer = network.split(params)[0]
+    return Linearization(network, (layer,), (X,), exact_product(X, layer.W, layer.b))
+
+
+def line(objective: TrainingObjective, params: Array, direction: Array) -> Callable[[float], LinePoint]:
+    """t -> value and slope at params + t * direction: z and its change are kept, and each t costs only the losses."""
+    rows = objective.rows
+    z = np.empty((rows.n_rows, rows.n_outputs), dtype=rows.dtype)
+    dz = np.empty_like(z)
+    cast, move = params.astype(rows.dtype), direction.astype(rows.dtype)
+
+    def keep(chunk: Chunk) -> float:
+        for block in objective.blocks(chunk):
+            z[chunk.rows][block.rows] = objective.network.output(cast, block.X)
+            dz[chunk.rows][block.rows] = objective.network.output(move, block.X)
+        return 0.0
+
+    objective.counts["gradient"] += 1
+    rows.sum(keep)
+    # The penalty on the line is a parabola.
+    still, mixed, moving = (0.5 * float(a @ (objective.alpha * b)) for a, b in _pairs(params, direction))
+
+    def on_line(t: float) -> LinePoint:
+        def of_chunk(chunk: Chunk) -> Array:
+            there = z[chunk.rows] + rows.dtype.type(t) * dz[chunk.rows]
+            value, gradient, _ = objective.loss.pointwise(chunk.y, there, 1).weighted(chunk.weight)
+            assert gradient is not None
+            return np.array([value, float(np.vdot(gradient, dz[chunk.rows]))])
+
+        with np.errstate(all="ignore"):
+            value, slope = rows.sum(of_chunk)
+        value += still + t * (2.0 * mixed + t * moving)
+        slope += 2.0 * (mixed + t * moving)
+        return LinePoint(float(value) / rows.total_weight, float(slope) / rows.total_weight)
+
+    return on_line
+
+
+def hessian_product(objective: TrainingObjective, params: Array, v: Array) -> Array:
+    """The Hessian at params times v, for one output or squared errors."""
+    rows = objective.rows
+    direction = v.astype(rows.dtype)
+    known = None if objective.is_quadratic else _row_curvature(objective, params)
+
+    def of_chunk(chunk: Chunk) -> Array:
+        total = np.zeros(objective.n_params)
+        for block in objective.blocks(chunk):
+            at = objective.network.linearize(direction, block.X)  # its output is J v
+            u = at.output
+            if known is not None:
+                u = u * known[chunk.rows][block.rows]
+            elif block.weight is not None:
+                u = u * block.weight[:, None]
+            total += at.vjp(u)
+        return total
+
+    return np.asarray((rows.sum(of_chunk) + objective.alpha * v) / rows.total_weight)
+
+
+def _row_curvature(objective: TrainingObjective, params: Array) -> Array:
+    """(n, 1) weighted second derivatives of the loss at params, kept for the many products at the same place."""
+    if objective.kept_curvature is not None and np.array_equal(objective.kept_curvature[0], params):
+        return objective.kept_curvature[1]
+    rows = objective.rows
+    curvature = np.empty((rows.n_rows, 1), dtype=rows.dtype)
+    cast = params.astype(rows.dtype)
+
+    def keep(chunk: Chunk) -> float:
+        for block in objective.blocks(chunk):
+            z = objective.network.output(cast, block.X)
+            hessian = objective.loss.pointwise(block.y, z, 2).weighted(block.weight)[2]
+            assert hessian is not None
+            curvature[chunk.rows][block.rows] = hessian[:, :, 0]
+        return 0.0
+
+    rows.sum(keep)
+    objective.kept_curvature = (params.copy(), curvature)
+    return curvature
+
+
+def _pairs(a: Array, b: Array) -> tuple[tuple[Array, Array], ...]:
+    return (a, a), (a, b), (b, b)

@@ -1,0 +1,318 @@
+"""Rows that are read again for every sum: files larger than memory.
+
+A thread of its own reads ahead while others compute. What is in memory at a time are a few chunks, whatever there is to
+be read; the cuts of the chunks depend on the source alone, so sums have the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+import operator
+import queue
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import aligned
+from newtron.engine.base.threads import ordered_map
+from newtron.engine.rows.arrays import ArrayRows
+from newtron.engine.rows.rows import Chunk, Rows, drawn
+
+Array = NDArray[np.floating]
+S = TypeVar("S")
+T = TypeVar("T")
+
+_AHEAD = 2  # chunks that are read before they are asked for
+
+
+class Cut(NamedTuple):
+    """Some rows as they are read; first: the number of their first one in the source. X (m, p) is made when called, by
+    the thread that needs it: who reads has enough to do."""
+
+    first: int
+    X: Callable[[], Array]
+    y: Array  # (m,), a number or the position of a class
+
+
+class Source(ABC):
+    """Where rows are read from: pieces of storage, each read in one or more cuts.
+
+    sizes: (pieces,) rows of each piece. n_features: columns of X. memory: bytes that reading and
+    computing may take. chunk_bytes: of a cut of X, at most.
+    """
+
+    sizes: NDArray[np.int64]
+    n_features: int
+    memory: int
+    chunk_bytes: int
+
+    @abstractmethod
+    def read(self, pieces: Sequence[int]) -> Iterator[Cut]:
+        """These pieces in this order, each in one cut or more."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """What tells these rows from others without reading them all."""
+
+
+class Further(Protocol):
+    """Further inputs, (n, q) made of X (n, p) as it is read; columns (q,): what of."""
+
+    @property
+    def columns(self) -> NDArray[np.intp]: ...
+
+    def apply(self, X: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """How what is read becomes what a solver sees: (X - center) / scale, with further inputs behind them, and targets
+    of y with the rows' weights."""
+
+    targets: Callable[[Array], tuple[Array, Array | None]]
+    center: Array | None = None
+    scale: Array | None = None
+    further: Further | None = None
+
+    def chunk(self, cut: Cut, start: int) -> Chunk:
+        """A cut as it is seen; start: how many rows were before it."""
+        Y, weight = self.targets(aligned(cut.y))
+        return Chunk(self.standardized(aligned(cut.X())), Y, weight, slice(start, start + len(cut.y)))
+
+    def standardized(self, X: Array) -> Array:
+        more = None if self.further is None else self.further.apply(X)
+        if self.center is not None:
+            X = X - self.center
+        if self.scale is not None:
+            X = X / self.scale
+        return X if more is None else np.hstack([X, more])
+
+
+class StreamedRows(Rows):
+    """Rows of a source. excluded: numbers of rows that are left out, in order."""
+
+    dear = True
+    place = "in files"  # for sentences
+    dtype = np.dtype(np.float64)
+    # Called during a sum with the rows that were summed and the number of all.
+    watch: Callable[[int, int], Any] | None = None
+
+    def __init__(
+        self,
+        source: Source,
+        outlook: Outlook,
+        n_outputs: int,
+        *,
+        threads: int = 1,
+        weights: tuple[float, float] | None = None,
+        excluded: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.source, self.outlook, self.threads = source, outlook, threads
+        self._excluded = np.empty(0, dtype=np.int64) if excluded is None else excluded
+        self.n_rows = int(source.sizes.sum()) - len(self._excluded)
+        self.n_features, self.n_outputs = source.n_features, n_outputs
+        self.total_weight, self.min_weight = weights or (float(self.n_rows), 1.0)
+        # Numbers of the first row of each piece in the whole.
+        self._starts = np.concatenate([[0], np.cumsum(source.sizes)])
+
+    def sum(self, evaluate: Callable[[Chunk], S]) -> S:
+        # Of each chunk there are its cells as read, its numbers and, under work, the numbers standardised.
+        in_flight = max(1, self.source.memory // (8 * self.source.chunk_bytes))
+
+        def on_thread(placed: tuple[Cut, int]) -> S:
+            with np.errstate(all="ignore"):
+                return evaluate(self.outlook.chunk(*placed))
+
+        with ReadAhead(self._placed(range(len(self.source.sizes)))) as cuts:
+            return reduce(operator.iadd, ordered_map(on_thread, self._watched(cuts), min(self.threads, in_flight)))
+
+    def _watched(self, cuts: Iterator[tuple[Cut, int]]) -> Iterator[tuple[Cut, int]]:
+        for cut, start in cuts:
+            yield cut, start
+            if self.watch is not None:
+                self.watch(start + len(cut.y), self.n_rows)
+
+    def _placed(self, pieces: Sequence[int]) -> Iterator[tuple[Cut, int]]:
+        return placed(self.source.read(pieces), self._excluded, 0)
+
+    # --- parts ---
+
+    def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
+        held_out = min(most, self.n_rows - 1, max(1, round(fraction * self.n_rows)))
+        chosen = self.chosen(held_out, rng)
+        held = self._in_memory(chosen)
+        weights = None
+        if self.total_weight != self.n_rows:
+            weights = self.total_weight - held.total_weight, self.min_weight
+        return self.without(chosen, weights), held
+
+    def without(self, numbers: NDArray[np.int64], weights: tuple[float, float] | None = None) -> Self:
+        """These rows but for some, by their numbers in the source."""
+        rest = copy(self)
+        rest._excluded = np.union1d(self._excluded, numbers)
+        rest.n_rows = int(self.source.sizes.sum()) - len(rest._excluded)
+        rest.total_weight, rest.min_weight = weights or (float(rest.n_rows), 1.0)
+        return rest
+
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+        """As many rows as asked for, or as may stay in memory."""
+        if n >= self.n_rows:
+            return self
+        n = max(1, min(n, self.source.memory // (32 * (self.n_features + self.n_outputs))))
+        return self._in_memory(self.chosen(n, rng))
+
+    def chosen(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Numbers in the source of n rows at random, in order."""
+        return self.numbers_in_source(drawn(self.n_rows, n, rng))
+
+    def numbers_in_source(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of rows by their numbers among these."""
+        before = self._excluded - np.arange(len(self._excluded))  # how many rows that stay precede each excluded one
+        return found + np.searchsorted(before, found, side="right")
+
+    def gathered(self, numbers: NDArray[np.int64]) -> tuple[Array, Array]:
+        """X and y as they are read, of rows by their numbers in the source."""
+        pieces = np.unique(np.searchsorted(self._starts, numbers, side="right") - 1).tolist()
+        with ReadAhead(self.source.read(pieces)) as cuts:
+            parts = picked(cuts, numbers)
+        X, y = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        return np.ascontiguousarray(X), y
+
+    def _in_memory(self, numbers: NDArray[np.int64]) -> ArrayRows:
+        X, y = self.gathered(numbers)
+        Y, weight = self.outlook.targets(y)
+        return ArrayRows(self.outlook.standardized(X), Y, weight, threads=self.threads)
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
+        """Pieces of storage in random order, and rows in random order among as many pieces as memory holds."""
+        order = rng.permutation(len(self.source.sizes)).tolist()
+        room = max(size, self.source.memory // (32 * (self.n_features + self.n_outputs)))
+        with ReadAhead(self._placed(order)) as cuts:
+            for window in _windows((self.outlook.chunk(*placed) for placed in cuts), room):
+                shuffled = rng.permutation(window.y.shape[0])
+                for which in np.array_split(shuffled, max(1, round(len(shuffled) / size))):
+                    weight = None if window.weight is None else window.weight[which]
+                    yield Chunk(window.X.take(which, axis=0), window.y[which], weight, slice(0, 0))
+
+    # --- the same rows, seen otherwise ---
+
+    def seen(self, outlook: Outlook, n_outputs: int, weights: tuple[float, float] | None = None) -> Self:
+        """These rows with other targets, weights or units."""
+        found = copy(self)
+        found.outlook, found.n_outputs = outlook, n_outputs
+        found.n_features = self.source.n_features + (0 if outlook.further is None else len(outlook.further.columns))
+        found.total_weight, found.min_weight = weights or (float(self.n_rows), 1.0)
+        return found
+
+    def standardized(self, center: Array | None, scale: Array | None, further: Further | None = None) -> Self:
+        outlook = replace(self.outlook, center=center, scale=scale, further=further)
+        return self.seen(outlook, self.n_outputs, (self.total_weight, self.min_weight))
+
+    def on_threads(self, threads: int) -> Self:
+        found = copy(self)
+        found.threads = threads
+        return found
+
+
+def placed(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iterator[tuple[Cut, int]]:
+    """Cuts without the rows that are excluded, each with the number of rows that were before it; start: of the first
+    one."""
+    for cut in cuts:
+        low, high = np.searchsorted(excluded, (cut.first, cut.first + len(cut.y)))
+        if high - low == len(cut.y):
+            continue
+        if high > low:
+            kept = np.ones(len(cut.y), dtype=bool)
+            kept[excluded[low:high] - cut.first] = False
+            cut = Cut(cut.first, partial(_some_rows, cut.X, kept), cut.y[kept])
+        yield cut, start
+        start += len(cut.y)
+
+
+def picked(cuts: Iterable[Cut], numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
+    """X and y of the rows that have these numbers in the source."""
+    found = []
+    for cut in cuts:
+        low, high = np.searchsorted(numbers, (cut.first, cut.first + len(cut.y)))
+        if high > low:
+            which = numbers[low:high] - cut.first
+            found.append((cut.X()[which], cut.y[which]))
+    return found
+
+
+def _some_rows(X: Callable[[], Array], kept: NDArray[np.bool_]) -> Array:
+    return X()[kept]
+
+
+def _windows(chunks: Iterator[Chunk], room: int) -> Iterator[Chunk]:
+    """Chunks joined to about `room` rows."""
+    held: list[Chunk] = []
+    for chunk in chunks:
+        if held and sum(len(c.y) for c in held) + len(chunk.y) > room:
+            yield _joined(held)
+            held = []
+        held.append(chunk)
+    if held:
+        yield _joined(held)
+
+
+def _joined(chunks: list[Chunk]) -> Chunk:
+    weight = None if chunks[0].weight is None else np.concatenate([c.weight for c in chunks if c.weight is not None])
+    X = np.empty((sum(len(c.y) for c in chunks), chunks[0].X.shape[1]))  # row by row, for batches take rows
+    start = 0
+    for chunk in chunks:
+        X[start : start + len(chunk.y)] = chunk.X
+        start += len(chunk.y)
+    return Chunk(X, np.concatenate([c.y for c in chunks]), weight, slice(0, len(X)))
+
+
+class ReadAhead(Iterator[T]):
+    """Items of an iterator that a thread of its own draws, a few ahead of who asks for them."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._ready: queue.Queue[tuple[bool, Any]] = queue.Queue(_AHEAD)
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="newtron-reader", daemon=True)
+
+    def __enter__(self) -> ReadAhead[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        while self._thread.is_alive():
+            try:  # a thread that waits for room must wake up to see that nobody asks any more
+                self._ready.get(timeout=0.01)
+            except queue.Empty:
+                continue
+        self._thread.join()
+
+    def _draw(self) -> None:
+        try:
+            with np.errstate(all="ignore"):
+                for item in self._items:
+                    self._ready.put((True, item))
+                    if self._left.is_set():
+                        return
+            self._ready.put((False, None))
+        except BaseException as error:
+            self._ready.put((False, error))
+        finally:
+            if isinstance(self._items, Generator):
+                self._items.close()  # files that it holds open
+
+    def __next__(self) -> T:
+        more, item = self._ready.get()
+        if not more:
+            self._ready.put((False, None))  # whoever asks again is told the same
+            if item is not None:
+                raise item
+            raise StopIteration
+        return item  # type: ignore[no-any-return]

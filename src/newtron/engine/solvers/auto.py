@@ -1,0 +1,99 @@
+"""Which solver for which problem: the rule behind solver="auto", and its reason in words."""
+
+from __future__ import annotations
+
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import count
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.solvers.gradient_descent import GradientDescent
+from newtron.engine.solvers.lbfgs import LBFGS
+from newtron.engine.solvers.levenberg_marquardt import LevenbergMarquardt
+from newtron.engine.solvers.loop import Solver
+from newtron.engine.solvers.newton import Newton
+from newtron.engine.solvers.newton_cg import NewtonCG
+from newtron.engine.solvers.stochastic import Stochastic
+
+SOLVERS: dict[str, type[Solver]] = {
+    solver.name: solver for solver in (GradientDescent, Stochastic, Newton, LevenbergMarquardt, NewtonCG, LBFGS)
+}
+
+# A matrix of curvature of this many parameters takes 8 MB and 0.1 s to factor.
+_MATRIX = 1000
+# Where the rows are read anew for every sum: parameters up to which a Hessian is summed over all of them (32 MB that
+# travel), and up to which one is formed from a sample of them (200 MB here). With that of a sample L-BFGS takes some 20
+# passes whatever the columns, where conjugate gradients with the same matrix take 80 to 360 products (150 columns of
+# condition 1e6, 20 to 1.5 rows of the sample for each).
+_SUMMED, _SAMPLED = 2 * _MATRIX, 5 * _MATRIX
+# Rows x parameters² of one exact Hessian of a perceptron: below, Newton's steps cost less than the Python around them.
+_HESSIAN_WORK = 5e6
+# Rows x outputs x parameters² of one Gauss-Newton matrix: a second or so of one core.
+_GAUSS_NEWTON_WORK = 2.5e9
+# Rows x parameters of one pass, of which L-BFGS takes some thousands for a network: a few seconds in all.
+_PASS_WORK = 5e6
+
+
+def choose(objective: TrainingObjective) -> tuple[Solver, str]:
+    """The solver for an objective by model, rows and parameters, and why."""
+    P, n = objective.n_params, objective.rows.n_rows
+    size = f"{count(P, 'parameter')} and {count(n, 'row')}"
+    summed = _SUMMED if objective.is_quadratic else _MATRIX  # which takes one pass, and else several
+    if objective.is_convex and objective.rows.dear and summed < P <= _SAMPLED:
+        return LBFGS(sample_below=P + 1), (
+            f"a perceptron with {size} that are read again for every pass: L-BFGS, since on the curvature of a sample "
+            "it needs few passes"
+        )
+    if objective.is_linear and objective.loss.quadratic:
+        if P <= 5 * _MATRIX:
+            return Newton(), f"a quadratic objective in {P:,} parameters: one Newton step solves it"
+        return (
+            NewtonCG(),
+            f"a quadratic objective in {P:,} parameters: too many for a matrix, so by conjugate gradients",
+        )
+    if objective.is_linear:
+        # A loss that is not convex wants the negative curvature that only the exact Hessian shows.
+        work = _HESSIAN_WORK if objective.is_convex else 20 * _GAUSS_NEWTON_WORK
+        if P <= _MATRIX and n * P**2 <= work:
+            return (
+                Newton(),
+                f"a perceptron with {size}: the exact Hessian is cheap and a few steps are enough",
+            )
+        sampled = LBFGS().sample_below > P
+        reason = "on the curvature of a sample it needs few passes" if sampled else "it needs no matrix"
+        return LBFGS(), f"a perceptron with {size}: L-BFGS, since {reason}"
+    if P <= _MATRIX and n * objective.network.n_outputs * P**2 <= _GAUSS_NEWTON_WORK:
+        return (
+            LevenbergMarquardt(),
+            f"a network with {size}: small enough for Gauss-Newton curvature at every step",
+        )
+    if n * P <= _PASS_WORK:
+        return LBFGS(), f"a network with {size}: too large for a matrix of curvature at every step"
+    if not objective.rows.here:
+        return LBFGS(), f"a network with {size} on a cluster, which gives sums and no batches: L-BFGS needs only those"
+    return Stochastic(), (
+        f"a network with {size}: so large that the many passes to an optimum would take long, so it is trained on "
+        "batches and stopped when an inner split of the training rows stops improving; solver='lbfgs' goes to the "
+        "optimum"
+    )
+
+
+def solver_named(solver: str | Solver, objective: TrainingObjective) -> tuple[Solver, str]:
+    """A solver from a name, "auto" or a solver object, and why it was chosen."""
+    if isinstance(solver, Solver):
+        return _checked(solver, objective), "given by the user"
+    if solver == "auto":
+        return choose(objective)
+    if isinstance(solver, str) and solver in SOLVERS:
+        return _checked(SOLVERS[solver](), objective), "named by the user"
+    known = ", ".join(repr(name) for name in ("auto", *SOLVERS))
+    raise InputError(f"solver={solver!r} is not known: choose one of {known}, or a solver object.")
+
+
+def _checked(solver: Solver, objective: TrainingObjective) -> Solver:
+    """Not one that draws rows where rows give only sums."""
+    if isinstance(solver, Stochastic) and not objective.rows.here:
+        others = ", ".join(repr(name) for name in SOLVERS if name != Stochastic.name)
+        raise InputError(
+            f"solver='stochastic' draws batches of single rows, and rows on a cluster give only sums: choose one of "
+            f"{others}."
+        )
+    return solver

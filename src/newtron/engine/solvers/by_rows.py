@@ -1,0 +1,64 @@
+"""The quadratic model by the rows themselves, where a perceptron's Hessian has lost what tells columns apart."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import factorize
+from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective.whitened import System
+
+Array = NDArray[np.floating]
+
+# What is known of the columns: some nearly depend on each other, so that the objective is careful and steps come from a
+# `System`; or some exactly do and no others nearly, for which the Hessian is enough. "": nothing yet.
+NEAR, DEPENDENT = "near", "dependent"
+
+
+class View(NamedTuple):
+    """What was evaluated at a point, anew where the objective has become careful. system: the quadratic model there,
+    None where the Hessian is as good."""
+
+    found: Evaluation
+    columns: str
+    system: System | None
+
+
+def view(objective: Objective, params: Array, found: Evaluation, condition: float, columns: str) -> View:
+    """condition: of the Hessian in `found`, in equilibrated columns. columns: what was known so far."""
+    if columns == DEPENDENT:
+        return View(found, columns, None)
+    assert found.hessian is not None
+    system = objective.newton_system(params, found.hessian, condition)
+    if system is None or columns:
+        return View(found, columns, system)
+    if not system.near:
+        return View(found, DEPENDENT, None)
+    objective.careful = True
+    found = objective.evaluate(params, 2)
+    assert found.hessian is not None
+    return View(found, NEAR, objective.newton_system(params, found.hessian, condition))
+
+
+# Rounding the parameters may raise the value of a converged end by this share of it. A sample whose columns are told
+# apart by its Hessian (this share of the rows, and no fewer than make one) spares the look at all rows.
+LITTLE, _SAMPLE = 2e-7, 0.05
+
+
+def hidden_descent(objective: Objective, params: Array) -> float:
+    """By how much the value of a perceptron may still fall where no gradient or Hessian shows it, since columns nearly
+    depend on each other: 0 where they are told apart."""
+    sample = objective.sampled(_SAMPLE)
+    found, system = 0.0, None
+    for some in (sample, objective) if sample is not objective else (objective,):
+        hessian = some.evaluate(params, 2).hessian
+        assert hessian is not None
+        factor = factorize(hessian)
+        system = some.newton_system(params, hessian, np.inf if factor is None else factor.condition)
+        if system is None or not system.near:
+            return 0.0
+        found = 0.5 * system.decrement**2
+    return found

@@ -1,0 +1,103 @@
+"""Gradient descent: a fixed learning rate as in the textbooks, with momentum if wished, or a line search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.checks import check_number
+from newtron.engine.base.errors import InputError
+from newtron.engine.objective import Objective
+from newtron.engine.solvers.line_search import wolfe
+from newtron.engine.solvers.loop import Solver, State, Status, at_precision, scaled_length
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class GradientDescentState(State):
+    """velocity: the last move, for momentum. next_step: first trial of the next line search."""
+
+    velocity: Array | None = None
+    next_step: float = 0.0
+
+
+@dataclass(frozen=True)
+class GradientDescent(Solver):
+    """params <- params - learning_rate * gradient, of the mean loss.
+
+    learning_rate: a fixed rate; None searches along the gradient for a step that satisfies the Wolfe conditions,
+    first trying the step of Barzilai & Borwein 1988.
+    momentum: share of the last move that is added to the next (Polyak 1964); only with a fixed rate.
+    """
+
+    learning_rate: float | None = None
+    momentum: float = 0.0
+
+    name: ClassVar[str] = "gradient-descent"
+    state_type: ClassVar[type[State]] = GradientDescentState
+    default_max_iter: ClassVar[int] = 10_000
+
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None:
+            check_number("learning_rate", self.learning_rate, above=0.0)
+        check_number("momentum", self.momentum, least=0.0, below=1.0)
+        if self.momentum and self.learning_rate is None:
+            raise InputError("momentum needs a fixed learning_rate: give one, or leave momentum at 0.")
+
+    def init(self, objective: Objective, params: Array) -> GradientDescentState:
+        found = objective.evaluate(params, 1)
+        assert found.gradient is not None
+        return GradientDescentState(params, found.value, found.gradient, velocity=np.zeros_like(params))
+
+    def step(self, objective: Objective, state: GradientDescentState) -> State:
+        if self.learning_rate is None:
+            return self._searched(objective, state)
+        assert state.velocity is not None
+        velocity = self.momentum * state.velocity - self.learning_rate * state.gradient
+        params = state.params + velocity
+        found = objective.evaluate(params, 1)
+        assert found.gradient is not None
+        if not (np.isfinite(found.value) and np.isfinite(found.gradient).all()):
+            note = f"A learning_rate below {self.learning_rate:g} may help."
+            return replace(state, status=Status.DIVERGED, note=note)
+        return replace(
+            state,
+            params=params,
+            value=found.value,
+            gradient=found.gradient,
+            velocity=velocity,
+            iteration=state.iteration + 1,
+            step_size=scaled_length(objective, velocity),
+        )
+
+    def _searched(self, objective: Objective, state: GradientDescentState) -> State:
+        direction = -state.gradient
+        squared = float(state.gradient @ state.gradient)
+        first = state.next_step or 1.0 / max(1e-300, float(np.sqrt(squared)))
+        noise = 10.0 * objective.epsilon * abs(state.value)
+        found = wolfe(objective.along(state.params, direction), state.value, -squared, first, noise)
+        if found is None:
+            return at_precision(objective, state)
+        t, point = found
+        params = state.params + t * direction
+        if point.gradient is None:
+            there = objective.evaluate(params, 1)
+            assert there.gradient is not None
+            point = point._replace(value=there.value, gradient=there.gradient)
+        assert point.gradient is not None
+        change = point.gradient - state.gradient
+        # Barzilai-Borwein: the step that would have been right for the curvature just seen.
+        bend = t * float(direction @ change)
+        return replace(
+            state,
+            params=params,
+            value=point.value,
+            gradient=point.gradient,
+            iteration=state.iteration + 1,
+            step_size=scaled_length(objective, t * direction),
+            next_step=t * t * squared / bend if bend > 0.0 else 2.0 * t,
+        )

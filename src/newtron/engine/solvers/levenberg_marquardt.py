@@ -1,0 +1,306 @@
+"""Levenberg-Marquardt: Gauss-Newton curvature plus a damping that falls when the model predicts well.
+
+(J'HJ + penalty + mu D) step = -g, D the squared scale of the parameters. The damping follows Nielsen (1999): it
+falls smoothly with the ratio of actual to predicted decrease and grows faster with every failure in a row.
+Sources: Levenberg 1944; Marquardt 1963; Moré 1978 (scaling by the largest curvature seen).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.checks import check_count, check_number
+from newtron.engine.base.linalg import Factor, factorize, newton_decrement
+from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective.whitened import System
+from newtron.engine.solvers.by_rows import NEAR, View, view
+from newtron.engine.solvers.loop import (
+    DERIVED,
+    Solver,
+    State,
+    Status,
+    at_precision,
+    at_rounding,
+    drowned,
+    is_nearer,
+    relative_gradient,
+    scaled_length,
+    worth_taking,
+)
+
+Array = NDArray[np.floating]
+
+_TRIES = 60
+_FADING, _FLOOR = 0.5, 1e-7
+# While the damped step expects to lower the value by more than this share of it, the decrement is not computed: it is
+# larger still, and too large for an end with any tol up to 4e-4 (1,000 parameters; 1e-3 with 200).
+_FAR = 1e-4
+# A value that still falls to this share of itself is not held up by residuals that remain: there Gauss-Newton takes
+# fewer and cheaper steps than the exact Hessian (tuned on zero-residual fits and on penalised ones to their optimum).
+_FALL = 0.9
+# A floor keeps mu from vanishing where it could never grow back in time. Where columns nearly depend on each other,
+# what tells them apart has far less curvature than that: each step is tried without damping first.
+_LEAST_DAMPING, _NO_DAMPING = 1e-15, 1e-60
+# First damping for an objective with a scale of its own (a network), and for one whose start may lie anywhere.
+_DAMPING_SCALED, _DAMPING_UNKNOWN = 1e-2, 1e4
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardtState(State):
+    """curvature: at params, the exact Hessian where `seen_exact`; the next will be where `exact`.
+    metric: (P,) diagonal D, floor: what it is never below.
+    damping: mu, growth: its next factor. factor: of the curvature with that damping, for the next step.
+    decrement: while the damped curvature puts it far above what could end a run, that lower bound of it,
+    g'(H + mu D)^-1 g.
+    best_gradient, best_value: the relative gradient that last was half the one before, and the value that last was
+    `_FALL` of the one before. since: steps since either, or since the kind of curvature was last chosen.
+    system, columns: as in `by_rows`; the curvature where the Hessian of a perceptron has lost digits.
+    """
+
+    curvature: Array | None = field(default=None, metadata=DERIVED)
+    metric: Array | None = None
+    floor: Array | None = None
+    damping: float = 0.0
+    growth: float = 2.0
+    exact: bool = False
+    best_gradient: float = float("inf")
+    best_value: float = float("inf")
+    since: int = 0
+    seen_exact: bool = False
+    factor: Factor | System | None = field(default=None, metadata=DERIVED)
+    system: System | None = field(default=None, metadata=DERIVED)
+    columns: str = ""
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt(Solver):
+    """damping: the first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known
+    scale; 10,000 for any other objective, whose first steps had better be short.
+    exact_after: Gauss-Newton converges only linearly where residuals remain. After this many steps that neither halved
+    the gradient nor lowered the value by a tenth the exact Hessian takes the place of its Gauss-Newton part, until the
+    value falls so fast again. The damping is the same and grows until the sum is positive definite; the end is then as
+    quick as Newton's. None: never.
+    stop_after: so many steps are the last by rule, for a network whose predictions no longer gain from the long rest of
+    the way to an optimum; it is then not called converged. None: no rule.
+    """
+
+    damping: float | None = None
+    exact_after: int | None = 10
+    stop_after: int | None = None
+
+    name: ClassVar[str] = "levenberg-marquardt"
+    state_type: ClassVar[type[State]] = LevenbergMarquardtState
+    default_max_iter: ClassVar[int] = 5000
+    exact_decrement: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.damping is not None:
+            check_number("damping", self.damping, above=0.0)
+        if self.exact_after is not None:
+            check_count("exact_after", self.exact_after, least=0)
+        if self.stop_after is not None:
+            check_count("stop_after", self.stop_after)
+
+    def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
+        objective.careful = False
+        found, columns, system = _seen(objective, params, objective.evaluate(params, 2, gauss_newton=True), "")
+        assert found.gradient is not None
+        assert found.hessian is not None
+        damping = self.damping
+        if damping is None:
+            damping = _DAMPING_UNKNOWN if objective.scale is None else _DAMPING_SCALED
+        if system is not None:
+            damping = _NO_DAMPING
+        first = np.maximum(np.diagonal(found.hessian), 0.0)
+        floor = _FLOOR * np.square(1.0 + np.sqrt(first))
+        metric = _metric(objective, found.hessian, floor)
+        factor = _factor(found.hessian, system, damping * metric)
+        return LevenbergMarquardtState(
+            params,
+            found.value,
+            found.gradient,
+            decrement=_decrement(found, factor, system),
+            curvature=found.hessian,
+            metric=metric,
+            floor=floor,
+            damping=damping,
+            factor=factor,
+            system=system,
+            columns=columns,
+        )
+
+    def restored(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        objective.careful = state.columns == NEAR
+        found = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact)
+        found, _, system = _seen(objective, state.params, found, state.columns)
+        assert found.hessian is not None
+        assert state.metric is not None
+        factor = _factor(found.hessian, system, state.damping * state.metric)
+        return replace(state, curvature=found.hessian, factor=factor, system=system)
+
+    def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
+        assert state.curvature is not None
+        assert state.metric is not None
+        damping, growth = state.damping, state.growth
+        may_see_exact = self.exact_after is not None and not (state.seen_exact or objective.is_convex)
+        for attempt in range(_TRIES):
+            added = damping * state.metric
+            factor = _factor(state.curvature, state.system, added) if attempt else state.factor
+            if factor is not None:
+                step, predicted = _step(factor, state.gradient, added)
+                if not predicted > 0.0:
+                    break
+                trial = state.params + step
+                last = state.system is not None and predicted <= state.system.rounding(trial)
+                value = objective.evaluate(trial, 0).value
+                worth = worth_taking(objective, state, predicted, value)
+                if worth is not False:
+                    ratio = (state.value - value) / predicted if worth else 1.0
+                    moved = self._moved(objective, state, trial, step, damping, ratio)
+                    if worth or is_nearer(objective, moved, state, state.metric if objective.scale is None else None):
+                        return at_rounding(moved) if last else moved
+                    if drowned(objective, state, predicted):
+                        break
+                if last:
+                    return at_rounding(state)
+            damping = max(damping, 1e-12 * _reach(state.curvature, state.metric)) * growth
+            growth = min(2.0 * growth, 1e6)
+        if may_see_exact:
+            # Where residuals remain, and the more where their derivatives depend on each other, the curvature of
+            # Gauss-Newton is not the objective's.
+            return self.step(objective, _with_exact(objective, state))
+        return at_precision(objective, state, exact=True) if state.system is None else at_rounding(state)
+
+    def _moved(
+        self,
+        objective: Objective,
+        state: LevenbergMarquardtState,
+        params: Array,
+        step: Array,
+        damping: float,
+        ratio: float,
+    ) -> LevenbergMarquardtState:
+        norm = state.best_gradient
+        stuck = self.exact_after is not None and state.since >= self.exact_after
+        exact = state.exact or stuck
+        found = objective.evaluate(params, 2, gauss_newton=not exact)
+        found, columns, system = _seen(objective, params, found, state.columns)
+        assert found.gradient is not None
+        assert found.hessian is not None
+        reached = relative_gradient(objective, found.gradient)
+        halved = reached <= 0.5 * norm
+        fell = found.value <= _FALL * state.best_value
+        metric = _metric(objective, found.hessian, state.floor, state.metric)
+        least = _LEAST_DAMPING * _reach(found.hessian, metric)
+        damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), least)
+        if system is not None:
+            damping = _NO_DAMPING
+        factor = _factor(found.hessian, system, damping * metric)
+        return replace(
+            state,
+            params=params,
+            value=found.value,
+            gradient=found.gradient,
+            decrement=_decrement(found, factor, system),
+            curvature=found.hessian,
+            metric=metric,
+            iteration=state.iteration + 1,
+            step_size=scaled_length(objective, step),
+            damping=damping,
+            growth=2.0,
+            exact=exact and not fell,
+            seen_exact=exact,
+            best_gradient=reached if halved else norm,
+            best_value=found.value if fell or stuck else state.best_value,
+            since=0 if halved or fell or stuck else state.since + 1,
+            factor=factor,
+            system=system,
+            columns=columns,
+            **self._end(state.iteration + 1),
+        )
+
+    def _end(self, iteration: int) -> dict[str, Any]:
+        """What a state says of its end, by the rule."""
+        if self.stop_after is None or iteration < self.stop_after:
+            return {}
+        return {"status": Status.EARLY_STOPPED, "note": f"It was to take {self.stop_after} steps."}
+
+
+def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+    """The same point, seen with the exact Hessian."""
+    found = objective.evaluate(state.params, 2)
+    assert found.hessian is not None
+    factor = factorize(found.hessian, state.damping * np.asarray(state.metric))
+    return replace(
+        state,
+        curvature=found.hessian,
+        decrement=newton_decrement(found.hessian, state.gradient),
+        factor=factor,
+        exact=True,
+        seen_exact=True,
+    )
+
+
+def _seen(objective: Objective, params: Array, found: Evaluation, columns: str) -> View:
+    """What was found, with the model by rows where the Hessian of a perceptron has lost digits."""
+    assert found.hessian is not None
+    if not objective.is_linear:
+        return View(found, columns, None)
+    factor = factorize(found.hessian)
+    return view(objective, params, found, np.inf if factor is None else factor.condition, columns)
+
+
+def _factor(curvature: Array, system: System | None, added: Array) -> Factor | System | None:
+    """Of the curvature with added (P,) on its diagonal."""
+    return factorize(curvature, added) if system is None else system.damped(added)
+
+
+def _step(factor: Factor | System, gradient: Array, added: Array) -> tuple[Array, float]:
+    """The damped step, and by how much the model without damping falls along it."""
+    if isinstance(factor, System):
+        step = factor.step()
+        return step, factor.decrease(step) + 0.5 * float(step @ (added * step))
+    step = -factor.solve(gradient)
+    return step, 0.5 * float(step @ (added * step - gradient))
+
+
+def _decrement(found: Evaluation, factor: Factor | System | None, system: System | None) -> float:
+    """sqrt(g'H^-1 g), or a lower bound of it that is far from any end."""
+    if system is not None:
+        return system.decrement
+    assert found.gradient is not None
+    assert found.hessian is not None
+    if isinstance(factor, Factor):
+        squared = float(found.gradient @ factor.solve(found.gradient))
+        if 0.5 * squared > _FAR * abs(found.value):
+            return float(squared**0.5)
+    return newton_decrement(found.hessian, found.gradient)
+
+
+def _reach(curvature: Array, metric: Array) -> float:
+    """What the largest curvature of a parameter is of its damping for mu = 1: less than 1 where all curvature has
+    fallen below the floor that an earlier one set."""
+    return min(1.0, float(np.max(np.abs(np.diagonal(curvature)) / metric, initial=0.0)))
+
+
+def _metric(objective: Objective, curvature: Array, floor: Array | None, before: Array | None = None) -> Array:
+    """D: the squared scale times the mean curvature, or else, as for a perceptron, each parameter's own curvature.
+
+    Where there is no scale it fades slowly where the curvature vanishes, and never below a floor, so that a parameter
+    that has just lost its influence is not free to leave at once: with this all of NIST's nonlinear sets arrive from
+    both starts (tests/project/test_certified_solvers.py), far ones such as MGH17's among them.
+    """
+    diagonal: Array = np.maximum(np.diagonal(curvature), 0.0)
+    if objective.scale is not None:
+        squared = np.square(objective.scale)
+        if objective.is_linear:
+            return np.maximum(diagonal, 1e-7 * squared)
+        return np.asarray(squared * float(np.mean(diagonal / squared) or 1.0))
+    for least in (floor, None if before is None else _FADING * before):
+        if least is not None:
+            diagonal = np.maximum(diagonal, least)
+    return diagonal

@@ -1,0 +1,299 @@
+"""Newton's method with the exact Hessian.
+
+Where the Hessian is positive definite and the step lies inside the trust region it is the plain Newton step:
+one step solves a least-squares perceptron. Elsewhere the trust-region problem is solved exactly from an
+eigendecomposition (Moré & Sorensen 1983; Nocedal & Wright, ch. 4), so negative curvature is followed downhill
+and a step that fails only shrinks the region.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.checks import check_flag, check_number
+from newtron.engine.base.linalg import eigh, factorize, newton_step
+from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective.whitened import System
+from newtron.engine.solvers.by_rows import NEAR, view
+from newtron.engine.solvers.loop import (
+    DERIVED,
+    Solver,
+    State,
+    Status,
+    at_precision,
+    at_rounding,
+    decrement_of,
+    drowned,
+    is_nearer,
+    scaled_length,
+    worth_taking,
+)
+
+Array = NDArray[np.floating]
+
+# A radius whose square is beyond the range of floating point is none.
+_NO_LIMIT = 1e150
+
+_TRIES = 60
+# A least-squares fit that leaves less than this share of the value at the start is perfect but for rounding.
+_PERFECT = 1e-20
+
+
+@dataclass(frozen=True)
+class NewtonState(State):
+    """hessian: at params. plain: the plain Newton step from there, None where the Hessian is indefinite. radius: of
+    the trust region, in the norm of `metric`. sure: the last step was taken at its first try, so the next trial
+    is evaluated with its Hessian at once. columns: of a perceptron whose Hessian has lost digits, why: "near" ones, so
+    that steps come from `system` and the objective is careful, or only "dependent" ones; "" elsewhere."""
+
+    hessian: Array | None = field(default=None, metadata=DERIVED)
+    plain: Array | None = field(default=None, metadata=DERIVED)
+    system: System | None = field(default=None, metadata=DERIVED)
+    columns: str = ""
+    radius: float = float("inf")
+    sure: bool = True
+
+
+@dataclass(frozen=True)
+class Newton(Solver):
+    """Exact Newton steps in a trust region.
+
+    radius: the first trust region, inf for none (None: none for a perceptron, whose Hessian is positive semidefinite
+    under a convex loss; 1 for a network). damped=False takes every plain step -H^-1 g as it is, to show why nobody
+    should: it may diverge or run to a saddle.
+    """
+
+    radius: float | None = None
+    damped: bool = True
+
+    name: ClassVar[str] = "newton"
+    state_type: ClassVar[type[State]] = NewtonState
+    default_max_iter: ClassVar[int] = 500
+    exact_decrement: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.radius not in (None, np.inf):
+            check_number("radius", self.radius, above=0.0)
+        check_flag("damped", self.damped)
+
+    def init(self, objective: Objective, params: Array) -> NewtonState:
+        objective.careful = False
+        found = objective.evaluate(params, 2)
+        assert found.gradient is not None
+        assert found.hessian is not None
+        radius = self.radius
+        if radius is None:
+            radius = np.inf if objective.is_linear else 1.0
+            if objective.scale is None:
+                # Where only the curvature has units: as long as Newton's step would be if parameters were independent.
+                metric = _metric(objective, found.hessian)
+                radius = max(1.0, float(np.linalg.norm(found.gradient / metric)))
+        return _seen(objective, NewtonState(params, found.value, found.gradient, radius=radius), found)
+
+    def restored(self, objective: Objective, state: NewtonState) -> NewtonState:
+        objective.careful = state.columns == NEAR
+        found = objective.evaluate(state.params, 2)
+        assert found.hessian is not None
+        if objective.is_quadratic and state.iteration:
+            factor = factorize(found.hessian)
+            objective.solve_quadratic(factor.condition if factor else np.inf)  # which leaves its triangle behind
+        return _seen(objective, state, replace(found, value=state.value, gradient=state.gradient))
+
+    def step(self, objective: Objective, state: NewtonState) -> NewtonState:
+        assert state.hessian is not None
+        if state.iteration == 0 and objective.is_quadratic:
+            factor = factorize(state.hessian)
+            exact = objective.solve_quadratic(factor.condition if factor else np.inf)
+            if exact is not None:
+                found = _with_hessian(objective, state, exact.params)
+                # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
+                at_end = self._accept(objective, state, exact.params, found)
+                at_end = replace(at_end, decrement=(2.0 * exact.lost) ** 0.5, note=exact.note)
+                return at_rounding(at_end, perfect=_PERFECT * abs(state.value))
+        elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
+            return at_precision(objective, state, exact=True)  # the one step is taken; what is left is rounding
+        if not self.damped:
+            return self._undamped(objective, state)
+        metric = _metric(objective, state.hessian)
+        plain, system = state.plain, state.system
+        region = _Region(state, metric)
+        radius = state.radius
+        for attempt in range(_TRIES):
+            direct = plain is not None and np.linalg.norm(plain * metric) <= radius
+            step = plain if direct and plain is not None else region.step(radius)
+            if system is None:
+                predicted = -float(state.gradient @ step + 0.5 * step @ (state.hessian @ step))
+            else:
+                predicted = system.decrease(step)
+            if not predicted > 0.0:
+                return _ended(objective, state)
+            trial = state.params + step
+            last = system is not None and predicted <= system.rounding(trial)
+            # A first trial is nearly always taken: then its derivatives come with its value.
+            at_once = (attempt == 0 and state.sure) or objective.is_quadratic
+            found = _with_hessian(objective, state, trial) if at_once else objective.evaluate(trial, 0)
+            worth = worth_taking(objective, state, predicted, found.value)
+            if worth is not False:
+                if found.hessian is None:
+                    found = _with_hessian(objective, state, trial)
+                moved = self._accept(objective, state, trial, found, predicted, radius, metric, sure=attempt == 0)
+                if worth or is_nearer(objective, moved, state):
+                    return at_rounding(moved) if last else moved
+                if drowned(objective, state, predicted):
+                    return _ended(objective, state)
+            if last:
+                return at_rounding(state)
+            length = float(np.linalg.norm(step * metric))
+            radius = 0.25 * length
+        return _ended(objective, state)
+
+    def _accept(
+        self,
+        objective: Objective,
+        state: NewtonState,
+        params: Array,
+        found: Evaluation,
+        predicted: float = 0.0,
+        radius: float = np.inf,
+        metric: Array | float = 1.0,
+        sure: bool = True,
+    ) -> NewtonState:
+        assert found.gradient is not None
+        ratio = (state.value - found.value) / predicted if predicted > 0.0 else 1.0
+        step = params - state.params
+        length = float(np.linalg.norm(step * metric))
+        if ratio < 0.25:
+            radius = 0.25 * length
+        elif ratio > 0.75 and length > 0.9 * radius:
+            radius = 2.0 * radius
+        moved = replace(
+            state,
+            params=params,
+            iteration=state.iteration + 1,
+            step_size=scaled_length(objective, step),
+            radius=radius,
+            sure=sure,
+        )
+        return _seen(objective, moved, found)
+
+    def _undamped(self, objective: Objective, state: NewtonState) -> NewtonState:
+        try:
+            step = -np.linalg.solve(np.asarray(state.hessian), state.gradient)
+        except np.linalg.LinAlgError:
+            return replace(state, status=Status.STALLED, note="The Hessian is singular.")
+        params = state.params + step
+        found = objective.evaluate(params, 2)
+        if not np.isfinite(found.value):
+            return replace(state, status=Status.DIVERGED)
+        return self._accept(objective, state, params, found)
+
+
+def _ended(objective: Objective, state: NewtonState) -> NewtonState:
+    """No step is left."""
+    return at_precision(objective, state, exact=True) if state.system is None else at_rounding(state)
+
+
+def _seen(objective: Objective, state: NewtonState, found: Evaluation) -> NewtonState:
+    """The state with what was found there, the plain step among it."""
+    assert found.hessian is not None
+    assert found.gradient is not None
+    plain, condition = newton_step(found.hessian, found.gradient)
+    system = None
+    if not objective.is_quadratic:
+        found, columns, system = view(objective, state.params, found, condition, state.columns)
+        state = replace(state, columns=columns)
+    assert found.gradient is not None
+    decrement = decrement_of(plain, found.gradient)
+    if system is not None:
+        plain, decrement = system.step(), system.decrement
+    return replace(
+        state,
+        value=found.value,
+        gradient=found.gradient,
+        hessian=found.hessian,
+        plain=plain,
+        system=system,
+        decrement=decrement,
+    )
+
+
+def _with_hessian(objective: Objective, state: NewtonState, params: Array) -> Evaluation:
+    """Everything at params; the Hessian of a quadratic objective is known."""
+    if not objective.is_quadratic:
+        return objective.evaluate(params, 2)
+    return replace(objective.evaluate(params, 1), hessian=state.hessian)
+
+
+def _metric(objective: Objective, hessian: Array) -> Array:
+    """(P,) lengths are measured as ‖metric * step‖: what makes the region the same in any units."""
+    if objective.scale is not None and not objective.is_linear:
+        return objective.scale
+    diagonal = np.sqrt(np.abs(np.diagonal(hessian)))
+    largest = float(diagonal.max(initial=0.0)) or 1.0
+    return np.maximum(diagonal, 1e-8 * largest)
+
+
+class _Region:
+    """The trust-region problem min g's + ½ s'Hs, ‖metric s‖ <= radius, for any radius from one eigh."""
+
+    def __init__(self, state: NewtonState, metric: Array) -> None:
+        self._state, self._metric = state, metric
+        self._eigen: tuple[Array, Array, Array] | None = None
+
+    def _decomposed(self) -> tuple[Array, Array, Array]:
+        if self._eigen is None:
+            assert self._state.hessian is not None
+            if self._state.system is not None:
+                self._eigen = self._state.system.eigen(self._metric)
+                return self._eigen
+            scaled = self._state.hessian / self._metric / self._metric[:, None]
+            values, V = eigh(scaled)
+            self._eigen = values, V, V.T @ (self._state.gradient / self._metric)
+        return self._eigen
+
+    def step(self, radius: float) -> Array:
+        values, V, g = self._decomposed()
+        largest = float(np.abs(values).max(initial=0.0)) or 1.0
+        tiny = len(values) * np.finfo(np.float64).eps * largest
+        if values[0] > -tiny:
+            # Positive semidefinite: the minimiser itself, shortest where directions are flat.
+            flat = values <= tiny
+            s = np.where(flat, 0.0, -g / np.where(flat, 1.0, values))
+            if np.linalg.norm(s) <= radius and np.abs(g[flat]).max(initial=0.0) <= 1e-12 * np.abs(g).max():
+                return np.asarray((V @ s) / self._metric)
+        if not 0.0 < radius < _NO_LIMIT:
+            radius = max(1.0, float(np.linalg.norm(self._state.params * self._metric)))
+        shift = self._shift(values, g, radius, max(0.0, -values[0]), tiny)
+        s = -g / (values + shift)
+        length = float(np.linalg.norm(s))
+        if length < radius and values[0] < -tiny:
+            # The hard case, saddles among it: no gradient along the most negative direction. Go along it.
+            s[0] += np.copysign(np.sqrt(radius * radius - length * length), s[0])
+        return np.asarray((V @ s) / self._metric)
+
+    @staticmethod
+    def _shift(values: Array, g: Array, radius: float, lowest: float, tiny: float) -> float:
+        """lambda >= -smallest eigenvalue with ‖(H + lambda)^-1 g‖ = radius, by Newton on 1/‖s‖ kept in a bracket."""
+        low = lowest + max(tiny, 1e-14)
+        high = max(low * 2.0, lowest + float(np.linalg.norm(g)) / radius + tiny)
+        shift = low
+        for _ in range(100):
+            s = g / (values + shift)
+            length = float(np.linalg.norm(s))
+            if length < radius:
+                high = shift
+                if shift == low or length > (1.0 - 1e-3) * radius:
+                    break
+            elif length <= (1.0 + 1e-3) * radius:
+                break
+            else:
+                low = shift
+            slope = float(np.sum(np.square(s) / (values + shift)))
+            shift += (length / radius - 1.0) * length * length / slope if slope > 0.0 else high
+            if not low < shift < high:
+                shift = 0.5 * (low + high)
+        return shift

@@ -1,0 +1,259 @@
+"""Mini-batches: K-FAC, Adam or SGD with momentum, with early stopping on rows held out from the training itself.
+
+No learning rate need be guessed: the rate is kept while the held-out loss falls; when it stalls the rate drops
+to 0.3 of itself and training goes on from the best point; after some stalls it ends there. What is scored is an
+average of the parameters on the way that favours the later ones, which is less noisy than the last of them (Polyak &
+Juditsky 1992; the weights are those of Shamir & Zhang 2013).
+Sources: `kfac`; Kingma & Ba 2015 (Adam); Polyak 1964 (momentum).
+
+An early stop is not an optimum and is never called one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.checks import check_choice, check_count, check_number
+from newtron.engine.base.errors import InputError
+from newtron.engine.objective import Objective, TrainingObjective
+from newtron.engine.solvers.batch_pass import BatchPass
+from newtron.engine.solvers.kfac import KFAC, Spectrum, factor_shapes, input_spectrum
+from newtron.engine.solvers.loop import DERIVED, Solver, State, Status, relative_gradient, scaled_length
+
+Array = NDArray[np.floating]
+
+_DECAY, _DECAY_SQUARED, _TINY = 0.9, 0.999, 1e-8
+# First rates of the methods. K-FAC's momentum is shorter than that of the others, for its steps are larger.
+_RATES, _KFAC_DECAY = {"kfac": 0.3, "adam": 0.01, "momentum": 0.1}, 0.8
+# Steps between two estimates of K-FAC's factors: then they take less than a tenth of the time.
+_RENEWED_EVERY = 20
+# The average weighs the t-th step by about t to this power: of any number of steps it is the last third that counts.
+_RECENT = 4
+# Rows of the smallest batches by default, of the largest, and how many batches there should be.
+_FEWEST, _MOST, _BATCHES = 32, 800, 60
+# Epochs of few batches that are waited for at most before the rate falls.
+_MOST_PATIENT = 5
+# What the rate is multiplied by after a stall, and what share of the held-out loss an epoch must gain to be none.
+_SLOWER, _GAIN = 0.3, 1e-4
+# A relative gradient on the held-out rows as small as this may be the end: it is looked at on all rows.
+_SMALL = 1e-3
+
+
+@dataclass(frozen=True)
+class StochasticState(State):
+    """params is the best point on the held-out rows; iterate is where training stands. One iteration is an epoch.
+
+    value, gradient: of the held-out rows and the penalty, an estimate of the objective's that costs no further pass;
+    `Stochastic.finish` replaces them by those of all rows. average: over `averaged` steps since the last stall.
+    factors, estimates, inputs: what K-FAC remembers of the curvature.
+    """
+
+    training: TrainingObjective | None = field(default=None, metadata=DERIVED)
+    held_out: TrainingObjective | None = field(default=None, metadata=DERIVED)
+    iterate: Array | None = None
+    average: Array | None = None
+    moment: Array | None = None
+    squared_moment: Array | None = None
+    inputs: Spectrum | None = field(default=None, metadata=DERIVED)
+    factors: tuple[Array, ...] = ()
+    estimates: int = 0
+    averaged: int = 0
+    updates: int = 0
+    rate: float = 0.0
+    best: float = float("inf")
+    since_best: int = 0
+    stalls: int = 0
+
+
+@dataclass(frozen=True)
+class Stochastic(Solver):
+    """One iteration is one epoch.
+
+    method: "kfac", "adam" or "momentum". learning_rate: the first rate; None is 0.3 for K-FAC, 0.01 for Adam, 0.1 for
+    momentum. batch_size: None is a sixtieth of the rows, between 32 and 800.
+    validation: share of the rows held out (at most 20,000 rows). patience: epochs without improvement that are a
+    stall; None is one epoch, or up to five where an epoch has few batches. max_stalls: stalls that end the training.
+    seed: of the split and the batches.
+    """
+
+    method: Literal["kfac", "adam", "momentum"] = "kfac"
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    validation: float = 0.1
+    patience: int | None = None
+    max_stalls: int = 5
+    seed: int = 0
+
+    name: ClassVar[str] = "stochastic"
+    state_type: ClassVar[type[State]] = StochasticState
+    default_max_iter: ClassVar[int] = 1000
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, tuple(_RATES))
+        if self.learning_rate is not None:
+            check_number("learning_rate", self.learning_rate, above=0.0)
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
+        check_number("validation", self.validation, above=0.0, below=1.0)
+        if self.patience is not None:
+            check_count("patience", self.patience)
+        check_count("max_stalls", self.max_stalls)
+        check_count("seed", self.seed, least=0)
+
+    def init(self, objective: Objective, params: Array) -> StochasticState:
+        if not isinstance(objective, TrainingObjective) or objective.rows.n_rows < 2:
+            raise InputError("solver 'stochastic' draws batches and holds rows out: it needs two rows or more.")
+        at_start = self._with_parts(
+            objective, StochasticState(params, 0.0, params, rate=self.learning_rate or _RATES[self.method])
+        )
+        seen = _seen(objective, at_start, params)
+        return _restarted(replace(at_start, value=seen.value, gradient=seen.gradient, best=seen.score))
+
+    def restored(self, objective: Objective, state: StochasticState) -> StochasticState:
+        assert isinstance(objective, TrainingObjective)
+        shapes = factor_shapes(objective.network)
+        if state.factors and [factor.shape for factor in state.factors] != shapes:
+            raise InputError("The curvature that was kept is not that of this network's layers.")
+        return self._with_parts(objective, state)
+
+    def _with_parts(self, objective: TrainingObjective, state: StochasticState) -> StochasticState:
+        """With what follows from the rows and the seed: the parts of the rows, and the curvature of the inputs."""
+        training, held_out = objective.split(self.validation, 20_000, np.random.default_rng(self.seed))
+        if not (training.rows.total_weight > 0.0 and held_out.rows.total_weight > 0.0):
+            raise InputError(
+                "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
+            )
+        inputs = input_spectrum(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None
+        return replace(state, training=training, held_out=held_out, inputs=inputs)
+
+    def step(self, objective: Objective, state: StochasticState) -> State:
+        assert isinstance(objective, TrainingObjective)
+        trained = self._epoch(objective, state)
+        assert trained.average is not None
+        average = trained.average.astype(np.float64)
+        seen = _seen(objective, trained, average)
+        better = bool(np.isfinite(seen.score) and seen.score < state.best)
+        gained = better and state.best - seen.score > _GAIN * abs(state.best)
+        found = replace(trained, since_best=0 if gained else state.since_best + 1, step_size=0.0)
+        if better:
+            found = replace(
+                found,
+                params=average,
+                value=seen.value,
+                gradient=seen.gradient,
+                best=seen.score,
+                step_size=scaled_length(objective, average - state.params),
+            )
+        if np.isfinite(seen.score) and found.since_best < self._patience(state):
+            return found
+        if state.stalls + 1 >= self.max_stalls:
+            note = "The loss on an inner split of the training rows stopped improving."
+            return replace(found, status=Status.EARLY_STOPPED, note=note)
+        return _restarted(replace(found, rate=_SLOWER * state.rate, since_best=0, stalls=state.stalls + 1))
+
+    def _batch_size(self, state: StochasticState) -> int:
+        assert state.training is not None
+        return self.batch_size or int(np.clip(state.training.rows.n_rows // _BATCHES, _FEWEST, _MOST))
+
+    def _patience(self, state: StochasticState) -> int:
+        assert state.training is not None
+        # An epoch of a few batches moves little: several of them are one trial.
+        trial = math.ceil(_BATCHES * self._batch_size(state) / state.training.rows.n_rows)
+        return self.patience or min(trial, _MOST_PATIENT)
+
+    def finish(self, objective: Objective, state: State) -> State:
+        found = objective.evaluate(state.params, 1)
+        assert found.gradient is not None
+        return replace(state, value=found.value, gradient=found.gradient)
+
+    def _epoch(self, objective: TrainingObjective, state: StochasticState) -> StochasticState:
+        """One pass over the training rows."""
+        training = state.training
+        assert training is not None
+        assert state.iterate is not None
+        assert state.average is not None
+        assert state.moment is not None
+        assert state.squared_moment is not None
+        params, average = state.iterate.copy(), state.average.copy()
+        moment, squared = state.moment.copy(), state.squared_moment.copy()
+        batch_pass, curvature = BatchPass(training), None
+        if state.inputs is not None:
+            unit = float((objective.gradient_scale / objective.scale)[0])
+            curvature = KFAC(batch_pass, state.inputs, state.factors, state.estimates, unit)
+        # The generator is made anew from seed and epoch, so that a resumed run draws the same batches.
+        rng = np.random.default_rng([self.seed, state.iteration + 1])
+        updates, averaged = state.updates, state.averaged
+        for number, batch in enumerate(training.rows.batches(self._batch_size(state), rng)):
+            gradient = batch_pass.gradient(params, batch)
+            updates += 1
+            if self.method == "adam":
+                moment += (1.0 - _DECAY) * (gradient - moment)
+                squared += (1.0 - _DECAY_SQUARED) * (np.square(gradient) - squared)
+                root = np.sqrt(squared / (1.0 - _DECAY_SQUARED**updates))
+                params -= state.rate * (moment / (1.0 - _DECAY**updates)) / (root + _TINY)
+            elif curvature is not None:
+                if number % _RENEWED_EVERY == 0:
+                    curvature.estimate(params, batch)
+                moment *= _KFAC_DECAY
+                moment -= curvature.step(gradient, state.rate)
+                params += moment
+            else:
+                moment *= _DECAY
+                moment -= state.rate * gradient
+                params += moment
+            averaged += 1
+            average += (params - average) * ((_RECENT + 1) / (_RECENT + averaged))
+        return replace(
+            state,
+            iteration=state.iteration + 1,
+            iterate=params,
+            average=average,
+            moment=moment,
+            squared_moment=squared,
+            factors=() if curvature is None else curvature.factors,
+            estimates=0 if curvature is None else curvature.estimates,
+            averaged=averaged,
+            updates=updates,
+        )
+
+
+def _restarted(state: StochasticState) -> StochasticState:
+    """Training at the best point, with nothing of the way there but the curvature."""
+    assert state.training is not None
+    start = state.params.astype(state.training.rows.dtype)
+    return replace(
+        state,
+        iterate=start,
+        average=start,
+        moment=np.zeros_like(start),
+        squared_moment=np.zeros_like(start),
+        averaged=0,
+        updates=0,
+    )
+
+
+class _Seen(NamedTuple):
+    """A point as the held-out rows see it: their loss, and with the penalty the objective and its gradient."""
+
+    score: float
+    value: float
+    gradient: Array
+
+
+def _seen(objective: TrainingObjective, state: StochasticState, params: Array) -> _Seen:
+    assert state.held_out is not None
+    found = state.held_out.evaluate(params, 1)
+    assert found.gradient is not None
+    penalty = objective.alpha * params / objective.rows.total_weight
+    value, gradient = found.value + 0.5 * float(penalty @ params), found.gradient + penalty
+    # Few rows could pretend an end: before one is declared, all rows are asked.
+    if relative_gradient(objective, gradient) < _SMALL or objective.runs_away(value) is not None:
+        exact = objective.evaluate(params, 1)
+        assert exact.gradient is not None
+        return _Seen(found.value, exact.value, exact.gradient)
+    return _Seen(found.value, value, gradient)

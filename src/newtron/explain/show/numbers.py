@@ -1,0 +1,51 @@
+"""Lines of numbers: formulas with the numbers in them, rounded so that they are true as they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from newtron.engine.maths.chain_rules import ChainRule
+from newtron.explain.show.rounding import RELATIONS, agreeing, agrees, product
+
+
+def enclosed(text: str) -> str:
+    """A negative number in parentheses, as after a sign or beside a product."""
+    return f"({text})" if text.startswith("-") else text
+
+
+def equation(template: str, parts: Sequence[float], result: float, relation: str) -> str:
+    """The template with the parts in the places of <0>, <1>, ..., and the result: "½ (3 - 2.5)² = 0.125".
+
+    Negative parts get parentheses, but where a bracket opens before them. Where no number of digits makes it true,
+    because the result was computed in a way that loses fewer, there is none: "".
+    """
+    texts, found = agreeing(parts, result, RELATIONS[relation])
+    if not agrees(texts, found, RELATIONS[relation]):
+        return ""
+
+    def place(match: re.Match[str]) -> str:
+        text, before, after = texts[int(match[1])], template[: match.start()], template[match.end() :]
+        bare = before in ("", "{") or (before.endswith("(") and not before.endswith("log("))
+        if after[:1] in ("²", "^"):
+            return f"({text})" if "e" in text else enclosed(text)
+        return text if bare else enclosed(text)
+
+    return f"{re.sub('<([0-9]+)>', place, template)} = {found}"
+
+
+def products(parts: Sequence[float], result: float) -> str:
+    """ "(-0.27) × 2 = -0.54"."""
+    texts, found = agreeing(parts, result, product)
+    return f"{' × '.join(map(enclosed, texts))} = {found}"
+
+
+def at_target(rule: ChainRule, y: float, value: str) -> tuple[str, str]:
+    """The formulas of the loss and of ∂L/∂ŷ, without the term that falls away where y is 0 or 1."""
+    short = {0.0: rule.at_zero, 1.0: rule.at_one}.get(y)
+    return (value, rule.by_mean) if short is None else short
+
+
+def filled(formula: str, y: str, mean: str) -> str:
+    """A formula of y and ŷ as a template: these names replaced by others."""
+    return re.sub("[yŷ]", lambda match: y if match[0] == "y" else mean, formula)

@@ -1,0 +1,122 @@
+"""Which lines of a long table are shown, and its numbers as text: the same for terminal, notebook and LaTeX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.explain.derivation import Table
+from newtron.explain.show.rounding import ALL_DIGITS, ARITY, FACTOR_DIGITS, RELATIONS, RESULT_DIGITS, agreeing, shown
+
+Array = NDArray[np.floating]
+
+# Lines of a table, and lines and columns of a matrix, that are shown at most.
+MOST_LINES, MOST_ENTRIES = 12, 6
+MATRIX_DIGITS = 6
+# A sum this small beside its terms is rounding.
+_NOTHING = 1e-12
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """Cells as text. more: a sentence on the lines left out, or "". rest: what those add up to, for a table with a
+    total; total: the sum, as text."""
+
+    lines: tuple[tuple[str, str], ...]
+    cells: tuple[tuple[str, ...], ...]
+    more: str = ""
+    rest: str = ""
+    total: str = ""
+
+
+def shown_table(table: Table, total: float | None) -> ShownTable:
+    """The lines with the largest results, in their order, with as few digits as leave the table true."""
+    results = table.values[:, -1]
+    ranked = table.values[:, table.rank]
+    chosen = _largest(ranked)
+    left = np.setdiff1d(np.arange(len(results)), chosen)
+    rest = float(results[left].sum()) if len(left) else None
+    digits, total_text = RESULT_DIGITS, ""
+    if table.total and total is not None:
+        digits, total_text = _digits_of_sum([*results[chosen], *([] if rest is None else [rest])], total)
+    cells = tuple(_cells(table, table.values[i], digits) for i in chosen)
+    more = ""
+    if len(left):
+        more = f"… and {len(left):,} more"
+        if table.total:
+            more += ", which add up to"
+        else:
+            more += (
+                f", none with ⟦{table.columns[table.rank]}⟧ above {shown(float(np.abs(ranked[left]).max()), 3)} in size"
+            )
+    rest_text = shown(rest, digits) if rest is not None and table.total else ""
+    return ShownTable(tuple(table.lines[i] for i in chosen), cells, more, rest_text, total_text)
+
+
+def _largest(results: Array) -> list[int]:
+    if len(results) <= MOST_LINES:
+        return list(range(len(results)))
+    order = np.argsort(-np.abs(results), kind="stable")[: MOST_LINES - 2]
+    return sorted(order.tolist())
+
+
+def _digits_of_sum(terms: list[float], total: float) -> tuple[int, str]:
+    """Digits with which the terms as shown add up to the total as shown."""
+    if abs(total) <= _NOTHING * float(np.sum(np.abs(terms))):
+        return RESULT_DIGITS + 1, "0 but for rounding" if total else "0"
+    target = shown(total)
+    for digits in range(RESULT_DIGITS, ALL_DIGITS + 1):
+        if shown(sum(float(shown(term, digits)) for term in terms)) == target:
+            return digits, target
+    return RESULT_DIGITS + 1, f"{target} but for rounding"
+
+
+def _cells(table: Table, values: Array, digits: int) -> tuple[str, ...]:
+    *parts, result = values.tolist()
+    if table.relation:
+        own = len(parts) - ARITY.get(table.relation, len(parts))
+        texts, last = agreeing(parts[own:], result, RELATIONS[table.relation], digits)
+        return (*(shown(part, FACTOR_DIGITS) for part in parts[:own]), *texts, last)
+    return tuple(shown(value, digits) for value in values.tolist())
+
+
+def matrix(values: Array, most: int = MOST_ENTRIES) -> list[list[str]]:
+    """A matrix or vector (as one line) as text, with "…" where lines, or columns above `most`, are left out."""
+    array = np.atleast_2d(values)
+    rows, columns = array.shape
+    found = [
+        [shown(value, MATRIX_DIGITS) for value in line[:most].tolist()] + (["…"] if columns > most else [])
+        for line in array[:MOST_ENTRIES]
+    ]
+    if rows > MOST_ENTRIES:
+        found.append(["…"] * len(found[0]))
+    return found
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """ "3 × 2"; a vector is "2", a number "1"."""
+    return " × ".join(f"{n:,}" for n in shape) or "1"
+
+
+def halves(cell: str) -> tuple[str, str]:
+    """A number at its decimal point; a sentence as it is."""
+    if " " in cell:
+        return "", cell
+    for place, character in enumerate(cell):
+        if character in ".e":
+            return cell[:place], cell[place:]
+    return cell, ""
+
+
+def padded(cells: list[str]) -> list[str]:
+    """Cells that align at their decimal points where they are set to the right in digits of one width: what a number
+    lacks behind the point is filled with spaces as wide as a digit (U+2007) and as a point (U+2008)."""
+    behind = [halves(cell)[1] for cell in cells]
+    wide = max((len(text) for text in behind if " " not in text), default=0)
+    point = "\u2008" if wide else ""
+    return [
+        cell if " " in text or cell == "…" else cell + ("" if text else point) + "\u2007" * (wide - (len(text) or 1))
+        for cell, text in zip(cells, behind, strict=True)
+    ]

@@ -1,0 +1,129 @@
+"""The answer: ŷ in the units of the target, the class, and what the average over the members makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.explain.derivation import Factor, Step, Table
+from newtron.explain.point import Answer, Point
+from newtron.explain.show.numbers import equation
+from newtron.explain.show.rounding import shown
+from newtron.explain.tell.lecture import spelled
+
+Array = NDArray[np.floating]
+
+
+def answer(point: Point) -> list[Step]:
+    """Of the network explained, then of the model."""
+    subject, scales = point.subject, point.subject.scales
+    steps = []
+    if scales.changes_targets:
+        back = point.mean[0] * scales.y_scale + scales.y_center
+        values = np.column_stack([point.mean[0], scales.y_scale, scales.y_center, back])
+        lines = tuple((point.names.mean(c), point.names.output(c)) for c in range(point.k))
+        table = Table(("ŷ", "spread", "mean", "prediction"), lines, values, "restored")
+        sentence = "Back in the units of the target."
+        steps.append(Step("answer.units", "prediction", "ŷ · spread + mean", sentence, back, table=table))
+    if subject.loss.task == "classification":
+        steps.append(_class(point))
+    model = subject.answer
+    if model is not None and (model.members > 1 or model.share < 1.0 or model.temperature != 1.0):
+        steps += _averages(point, model)
+        steps += _tempered(point, model) if model.temperature != 1.0 else [_own(point, model)]
+    return steps
+
+
+def _class(point: Point) -> Step:
+    outputs, mean = point.subject.outputs, point.mean[0]
+    if point.k > 1:
+        best = int(np.argmax(mean))
+        sentence = f"The most probable class is {outputs[best]}, with probability {shown(mean[best])}."
+        return Step("answer.class", point.names.mean(best), "", sentence, np.asarray(mean[best]))
+    p = float(mean[0])
+    numbers = equation("1 - <0>", [p], 1.0 - p, "rest")
+    name = outputs[int(p > 0.5)]
+    sentence = (
+        f"The probability of {outputs[1]} is {shown(p)}; that of {outputs[0]} is what is left. More probable: {name}."
+    )
+    factors = (Factor("ŷ", np.asarray(p), True),)
+    return Step("answer.class", "1 - ŷ", "", sentence, np.asarray(1.0 - p), factors, "rest", numbers)
+
+
+def _averages(point: Point, model: Answer) -> list[Step]:
+    """Each output's mean over the members, by their shares; nothing where one member has all."""
+    if model.members < 2:
+        return []
+    used = np.flatnonzero(model.shares)
+    shares, each = model.shares[used], model.each[used]
+    regression = point.subject.loss.task == "regression"
+    said, steps = "prediction" if regression else "probability", []
+    total = shares @ each
+    chosen = spelled(total)
+    for c in chosen:
+        values = np.column_stack([shares, each[:, c], shares * each[:, c]])
+        lines = tuple(
+            (f"({i + 1})", "-".join(map(str, model.shapes[i])) + (" (this one)" if i + 1 == model.member else ""))
+            for i in used
+        )
+        table = Table(("share", said, f"share · {said}"), lines, values, "product", total=True)
+        name = point.names.output(c)
+        sentence = f"Likewise for {name}."
+        if c == chosen[0]:
+            whose = f" for {name}" if name else ""
+            sentence = f"The model averages what its networks say{whose}, each by its share.{_unused(model)}"
+        formula = f"Σ_i share_i · {said}_i"
+        steps.append(
+            Step(f"answer.members.{c + 1}", "average", formula, sentence, np.asarray(values[:, -1].sum()), table=table)
+        )
+    return steps
+
+
+def _unused(model: Answer) -> str:
+    left = len(model.shares) - model.members
+    return f" The other {f'{left:,} have' if left > 1 else 'one has'} a share of 0." if left else ""
+
+
+def _own(point: Point, model: Answer) -> Step:
+    """The model's answer as it gives it."""
+    whose = "The model's own answer"
+    if model.members == 1:
+        whose += f" is that of member {np.argmax(model.shares) + 1} alone"
+    if point.subject.loss.task == "regression":
+        what, sentence = "prediction", f"{whose}, in the units of the target."
+    else:
+        best = int(np.argmax(model.averaged))
+        told = f"{point.subject.outputs[best]}, with probability {shown(model.averaged[best])}"
+        what, sentence = "probability", f"{whose}: {told}."
+    if len(model.averaged) == 1:
+        return Step("answer.average", "answer", "", sentence, np.asarray(model.averaged[0]))
+    lines = tuple(("", name) for name in point.subject.outputs)
+    table = Table((what,), lines, model.averaged[:, None])
+    return Step("answer.average", "answer", "", sentence, model.averaged, table=table)
+
+
+def _tempered(point: Point, model: Answer) -> list[Step]:
+    """Probabilities to the power 1/T, and these divided by their sum."""
+    chosen = model.shares > 0.0
+    p = model.shares[chosen] @ model.each[chosen]
+    p = np.array([1.0 - p[0], p[0]]) if len(p) == 1 else p
+    powers = p ** (1.0 / model.temperature)
+    classes = point.subject.outputs
+    average = "average" if model.members > 1 else "probability"
+    lines = tuple(("", name) for name in classes)
+    values = np.column_stack([p, np.full(len(p), model.temperature), powers])
+    table = Table((average, "T", f"{average}^{{1/T}}"), lines, values, "tempered", reused=(0,))
+    less = "less" if model.temperature > 1.0 else "more"
+    sentence = (
+        f"Each probability to the power 1/T. The temperature T = {shown(model.temperature)} makes them {less} sure: it "
+        "is the one under which rows left out of training were most probable."
+    )
+    first = Step("answer.powers", "power", f"{average}^{{1/T}}", sentence, powers, table=table)
+    best = int(np.argmax(model.averaged))
+    values = np.column_stack([powers, np.full(len(p), powers.sum()), model.averaged])
+    table = Table(("power", "sum", "answer"), lines, values, "share", reused=(0,))
+    sentence = (
+        "Divided by their sum, they add up to 1 again. The model's own answer: "
+        f"{classes[best]}, with probability {shown(model.averaged[best])}."
+    )
+    return [first, Step("answer.average", "answer", "{power}/{sum}", sentence, model.averaged, table=table)]

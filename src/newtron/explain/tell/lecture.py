@@ -1,0 +1,165 @@
+"""The steps as a lecture writes them, one number at a time: forward and loss. Of the first row."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.explain.derivation import LECTURE, Factor, Step, Table
+from newtron.explain.point import Point
+from newtron.explain.show.numbers import at_target, equation, filled
+
+Array = NDArray[np.floating]
+
+# Units and classes whose sums are spelled out; all of them up to the first number, else the most influential.
+_ALL, _SOME = 4, 2
+
+_FROM_Z = "Here ŷ is 0 or 1 but for rounding: training computes the loss from z, where no digit is lost."
+
+
+def spelled(size: Array) -> list[int]:
+    """Positions that are told one by one, in order: all of few, else those of the largest size."""
+    if len(size) <= _ALL:
+        return list(range(len(size)))
+    return sorted(np.argsort(-np.abs(size), kind="stable")[:_SOME].tolist())
+
+
+# --- forward ---
+
+
+def forward(point: Point) -> list[Step]:
+    """z of every layer as a sum over what comes from below, a = f(z), ŷ from the last z."""
+    steps: list[Step] = []
+    for layer in range(1, point.depth + 1):
+        last = layer == point.depth
+        influence = point.layers[layer - 1].z[0] if last else _influence(point, layer)
+        units = spelled(influence)
+        steps += [_sum_of_unit(point, layer, k, first=k == units[0]) for k in units]
+        if not last:
+            steps.append(_activation(point, layer))
+        elif len(units) < point.k:
+            steps.append(_column(point, f"forward.{layer}.all", point.names.z(layer, "c"), point.layers[-1].z[0]))
+    if not point.identity:
+        steps.append(_link(point))
+    return steps
+
+
+def _influence(point: Point, layer: int) -> Array:
+    """How far each hidden unit moves what is above it."""
+    above = point.at.weights[layer].W
+    return np.asarray(point.layers[layer - 1].a[0] * np.linalg.norm(above, axis=1))
+
+
+def _sum_of_unit(point: Point, layer: int, k: int, first: bool) -> Step:
+    names, (W, b) = point.names, point.at.weights[layer - 1]
+    below = point.below(layer)
+    letter = point.names.letters(layer)[0]
+    lines = [(names.w(layer, j, k), point.subject.inputs[j] if layer == 1 else "") for j in range(len(below))]
+    rows = [[w, x, w * x] for x, w in zip(below, W[:, k], strict=True)]
+    x, w = names.below(layer, letter), names.w(layer, letter, k)
+    formula = f"Σ_{letter} {w} {x}" if len(below) > 1 else f"{w} {x}"
+    if b is not None:
+        lines.append((names.b(layer, k), "intercept"))
+        rows.append([b[k], 1.0, b[k]])
+        formula += f" + {names.b(layer, k)}"
+    symbol = names.z(layer, k)
+    z = point.layers[layer - 1].z[0, k]
+    where = "The output" if layer == point.depth else f"Unit {k + 1} of layer {layer}"
+    of = f" for {name}" if layer == point.depth and point.k > 1 and (name := names.output(k)) else ""
+    sentence = f"{where}{of} adds up its inputs, each times its weight{', and its intercept' if b is not None else ''}."
+    if not first:
+        sentence = ""
+    table = Table((w, x, f"{w} {x}"), tuple(lines), np.array(rows), relation="product", total=True)
+    return Step(f"forward.{layer}.{k + 1}", symbol, formula, sentence, np.asarray(z), table=table, notation=LECTURE)
+
+
+def _activation(point: Point, layer: int) -> Step:
+    names, f = point.names, point.network.f
+    values = point.layers[layer - 1]
+    letter = names.letters(layer)[1]
+    z, a = names.z(layer, letter), names.a(layer, letter)
+    lines = tuple((names.a(layer, k), "") for k in range(values.a.shape[1]))
+    table = Table((z, a), lines, np.column_stack([values.z[0], values.a[0]]), relation=f.name)
+    return Step(
+        f"forward.{layer}.a",
+        a,
+        f"f({z}), f(z) = {f.formula}",
+        f"Each unit bends its sum with the activation {f.name}; without a bend, layers would collapse into one.",
+        values.a[0],
+        table=table,
+        notation=LECTURE,
+    )
+
+
+def _column(point: Point, key: str, symbol: str, values: Array) -> Step:
+    names = point.names
+    lines = tuple((names.z(point.depth, c), names.output(c)) for c in range(point.k))
+    return Step(
+        key, symbol, "", "All outputs:", values, table=Table((symbol,), lines, values[:, None]), notation=LECTURE
+    )
+
+
+def _link(point: Point) -> Step:
+    names, rule = point.names, point.loss.chain_rule
+    z, mean = point.at.output[0], point.mean[0]
+    last = names.z(point.depth, "c")
+    formula = rule.link.split(" = ", 1)[1].replace("z_c", "@").replace("z_d", names.z(point.depth, "d"))
+    formula = formula.replace("z", "@").replace("@", last) if point.k == 1 else formula.replace("@", last)
+    if point.k == 1:
+        sentence = "The sigmoid turns the raw prediction into a probability between 0 and 1"
+        if names.output(0):
+            sentence += f", that of {names.output(0)}"
+        numbers = equation("{1}/{1 + e^{-<0>}}", [z[0]], mean[0], "logistic")
+        return Step(
+            "forward.mean",
+            names.mean(0),
+            formula,
+            f"{sentence}.",
+            mean[0],
+            (Factor(last, z[0], True),),
+            "logistic",
+            numbers,
+            notation=LECTURE,
+        )
+    raised = np.exp(z - z.max())
+    lines = tuple((names.mean(c), names.output(c)) for c in range(point.k))
+    table = Table(
+        (last, f"e^{{{last} - M}}", "Σ_d", names.mean("c")),
+        lines,
+        np.column_stack([z, raised, np.full(point.k, raised.sum()), mean]),
+        relation="share",
+    )
+    sentence = (
+        "Softmax turns the raw predictions into probabilities that add to 1. M is the largest of them: taken away from "
+        "all it changes no probability, and nothing overflows."
+    )
+    return Step("forward.mean", names.mean("c"), formula, sentence, mean, table=table, notation=LECTURE)
+
+
+# --- loss ---
+
+
+def loss(point: Point) -> list[Step]:
+    """How wrong the row is, and why it is measured so."""
+    names, y, mean = point.names, point.subject.Y[0], point.mean[0]
+    why, formula = point.loss.chain_rule.why, point.loss.formula
+    value, relation = np.asarray(point.row.value[0]), f"loss of {type(point.loss).__name__}"
+    outputs = point.subject.outputs
+    if point.loss.task == "classification" and point.k == 1:
+        why = f"{why} y is 1 for {outputs[1]} and 0 for {outputs[0]}."
+    if point.k == 1:
+        own = at_target(point.loss.chain_rule, float(y[0]), formula)[0]
+        numbers = equation(filled(own, "<0>", "<1>"), [y[0], mean[0]], float(value), relation)
+        if not numbers:
+            return [Step("loss.value", "L", formula, f"{why} {_FROM_Z}", value)]
+        factors = (Factor("y", y[0]), Factor("ŷ", mean[0], reused=True))
+        return [Step("loss.value", "L", formula, why, value, factors, relation, numbers)]
+    if point.identity:
+        formula = "½ Σ_c (y_c - ŷ_c)²"
+    lines = tuple((names.mean(c), names.output(c)) for c in range(point.k))
+    terms = point.loss.terms(y[None], mean[None])[0]
+    if not abs(terms.sum() - value) <= 1e-6 * abs(value):
+        return [Step("loss.value", "L", formula, f"{why} {_FROM_Z}", value)]
+    values = np.column_stack([y, mean, terms])
+    table = Table((names.y("c"), names.mean("c"), "L_c"), lines, values, relation, total=True, reused=(1,))
+    return [Step("loss.value", "L", formula, why, value, table=table)]

@@ -1,0 +1,199 @@
+"""Newton's method where the model stands: slope and bend in one variable, gradient and Hessian in several, the step."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import eigh, eigvalsh
+from newtron.engine.solvers import Newton
+from newtron.engine.solvers.newton import NewtonState
+from newtron.explain.derivation import Factor, Step, Table
+from newtron.explain.point import Point
+from newtron.explain.show.numbers import equation
+from newtron.explain.tell.update import LARGEST_HESSIAN, _fall, take
+
+Array = NDArray[np.floating]
+
+# An eigenvalue below this share of the largest is flat: rounding alone makes it that large.
+_FLAT = 1e-12
+
+
+def newton(point: Point) -> list[Step]:
+    """f′ and f″ along one parameter, then g, H, eigenvalues and the step of the solver."""
+    P = point.network.n_params
+    if P > LARGEST_HESSIAN:
+        sentence = (
+            f"The Hessian of {P:,} parameters has {P * P:,} entries: too many to look at. newtron's Newton-CG and "
+            "L-BFGS do without the matrix."
+        )
+        return [Step("newton.size", "H", "", sentence)]
+    own = point.subject.solver
+    solver = own if isinstance(own, Newton) else Newton()
+    before, after = take(point, solver)
+    assert isinstance(before, NewtonState)
+    assert isinstance(after, NewtonState)
+    assert before.hessian is not None
+    name = "J" if point.m > 1 else "L"
+    steps = [*_one_variable(point, before, name), *_matrices(point, before, name)]
+    values, _ = eigh(before.hessian)
+    steps.append(_eigenvalues(values))
+    steps += _step(point, before, after, name, solver.damped)
+    return steps
+
+
+def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
+    """Along the parameter with the largest slope, the others held."""
+    assert state.hessian is not None
+    j = int(np.argmax(np.abs(state.gradient)))
+    slope, bend, w = state.gradient[j], state.hessian[j, j], state.params[j]
+    symbol, column = point.names.parameters[j]
+    called = f" ({column})" if column else ""
+    first = Step(
+        "newton.slope",
+        f"f′({symbol})",
+        f"∂{name}/∂{symbol}",
+        f"In one variable first: the parameter with the steepest slope{called}, all others held. f is the value as a "
+        "function of it alone.",
+        np.asarray(slope),
+    )
+    second = Step(
+        "newton.bend",
+        f"f″({symbol})",
+        f"{{∂²{name}}}/{{∂({symbol})²}}",
+        "How fast the slope changes.",
+        np.asarray(bend),
+    )
+    if not bend > 0.0:
+        third = Step(
+            "newton.jump",
+            f"new {symbol}",
+            "",
+            "There is no jump: where f″ is not positive, the parabola through this point has no lowest point.",
+        )
+        return [first, second, third]
+    found = w - slope / bend
+    factors = (
+        Factor(symbol, np.asarray(w)),
+        Factor("f′", np.asarray(slope), True),
+        Factor("f″", np.asarray(bend), True),
+    )
+    third = Step(
+        "newton.jump",
+        f"new {symbol}",
+        f"{symbol} - {{f′}}/{{f″}}",
+        "Newton's method puts a parabola with this value, slope and bend in the place of f and jumps to its lowest "
+        "point. Gradient descent knows the slope alone and needs a rate.",
+        np.asarray(found),
+        factors,
+        "newton",
+        equation("<0> - {<1>}/{<2>}", [w, slope, bend], found, "newton"),
+    )
+    return [first, second, third]
+
+
+def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
+    assert state.hessian is not None
+    g = Table((f"∂{name}/∂w",), point.names.parameters, state.gradient[:, None])
+    extra = " The penalty adds each parameter's α/m to the diagonal." if np.any(point.objective.alpha) else ""
+    linear = point.network.is_linear
+    made = (
+        "z is linear in the parameters, so every entry is a product of two inputs times the bend of the loss."
+        if linear
+        else "Two parts: ⟦J^{T} H J⟧ from first derivatives of the network (Gauss-Newton), and ∂L/∂z times its second "
+        "derivatives."
+    )
+    return [
+        Step(
+            "newton.gradient", "g", f"∇{name}", "In several variables the slopes are a vector.", state.gradient, table=g
+        ),
+        Step("newton.hessian", "H", f"∇²{name}", f"The bends are a matrix, symmetric. {made}{extra}", state.hessian),
+    ]
+
+
+def _eigenvalues(values: Array) -> Step:
+    largest = float(np.abs(values).max(initial=0.0))
+    flat = int(np.sum(np.abs(values) <= _FLAT * largest))
+    negative = int(np.sum(values < -_FLAT * largest))
+    n = len(values)
+    if negative:
+        sentence = (
+            f"{negative} of {n} are negative: along their directions the value bends down. This is no place for a "
+            "plain Newton step, which would climb there; a trust region follows them downhill instead."
+        )
+    elif flat:
+        sentence = (
+            f"{flat} of {n} are zero but for rounding: along their directions nothing bends, as always where there are "
+            "fewer independent rows than parameters. H has no inverse: of the many steps that reach the bottom of the "
+            "parabola a short one is taken."
+        )
+    else:
+        ratio = float(values[-1] / values[0])
+        sentence = (
+            f"All {n} are positive: a bowl, with one lowest point. The largest is {ratio:.4g} times the smallest: "
+            "the condition number, in proportion to which gradient descent needs steps, and Newton's method does not."
+        )
+    lines = tuple((f"λ_{{{i + 1}}}", "") for i in range(n))
+    descending = values[::-1]
+    table = Table(("λ",), lines, descending[:, None])
+    sentence = f"The eigenvalues of H are its bends along directions that do not mix. {sentence}"
+    return Step("newton.eigenvalues", "H v", "λ v", sentence, descending, table=table)
+
+
+def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damped: bool) -> list[Step]:
+    assert before.hessian is not None
+    step = after.params - before.params
+    if after.iteration == before.iteration:
+        why = after.status.value if after.status else ""
+        return [Step("newton.step", "s", "0", f"The solver takes no step from here. {why} {after.note}".rstrip(), step)]
+    values = np.column_stack([before.params, step, after.params])
+    table = Table(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
+    left = before.hessian @ step + before.gradient
+    plain = float(np.abs(left).max()) <= 1e-6 * max(float(np.abs(before.gradient).max()), 1e-300)
+    if plain:
+        sentence = "It solves H s = -g: the lowest point of the parabola in all variables at once."
+        formula = "-H^{-1} g" if _regular(before.hessian) else "-H^{+} g"
+    else:
+        formula = "-(H + μ D)^{-1} g"
+        sentence = (
+            "The plain step -H⁻¹g is not taken here: H has directions without bend or the step would leave the region "
+            "in which the parabola can be trusted. A damping μ on the scales D makes the sum positive definite and the "
+            "step as long as the region, along the most negative bend at a saddle."
+        )
+    steps = [Step("newton.step", "s", formula, sentence, step, table=table)]
+    fall = _fall("newton.value", name, before, after)
+    words = _after(point, after, damped)
+    steps.append(
+        Step(
+            fall.key,
+            fall.symbol,
+            fall.formula,
+            f"{fall.sentence} {words}",
+            fall.value,
+            fall.factors,
+            fall.operation,
+            fall.numbers,
+        )
+    )
+    return steps
+
+
+def _regular(H: Array) -> bool:
+    values = np.abs(eigvalsh(H))
+    return bool(values.min(initial=1.0) > _FLAT * values.max(initial=0.0))
+
+
+def _after(point: Point, after: NewtonState, damped: bool) -> str:
+    left = float(np.abs(after.gradient).max(initial=0.0))
+    if point.objective.is_quadratic:
+        return (
+            "Least squares is a parabola itself, so its lowest point is found in one step: the largest partial "
+            f"derivative that is left is {left:.1e}."
+        )
+    if not damped:
+        return "This solver takes every plain step as it is: it may climb or overshoot, which damping would mend."
+    return (
+        f"The value is no parabola, so steps are repeated; the largest partial derivative is now {left:.4g}. A step "
+        "that would not lower the value is shortened: that is the damping, without which Newton's method may overshoot "
+        "or run to a saddle."
+    )

@@ -1,0 +1,123 @@
+"""What is done with the gradient: the step of gradient descent, of Newton's method, and of the model's own solver.
+
+Every step is made by the solver itself, on the objective of the rows that are explained: the numbers shown are read
+from its states.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton, Solver, State, Stochastic
+from newtron.explain.derivation import Factor, Step, Table
+from newtron.explain.point import Point
+from newtron.explain.show.numbers import equation
+
+Array = NDArray[np.floating]
+
+# The rate that is shown where the solver has none, if the value falls with it; columns in large units need less.
+EXAMPLE_RATE, SMALLEST_RATE = 0.1, 1e-18
+# A Hessian of more parameters than this is not decomposed to be looked at.
+LARGEST_HESSIAN = 500
+
+
+def take(point: Point, solver: Solver) -> tuple[State, State]:
+    """The solver's state at the parameters, and after one step; the same where it stays."""
+    with np.errstate(all="ignore"):
+        before = solver.init(point.objective, point.params)
+        return before, solver.step(point.objective, before)
+
+
+# --- gradient descent ---
+
+
+def gradient_descent(point: Point) -> list[Step]:
+    """params - rate · gradient."""
+    own = point.subject.solver
+    given = own.learning_rate if isinstance(own, GradientDescent) else None
+    rate = EXAMPLE_RATE if given is None else given
+    before, after = take(point, GradientDescent(learning_rate=rate))
+    while given is None and not after.value <= before.value and rate > SMALLEST_RATE:
+        rate /= 10.0
+        before, after = take(point, GradientDescent(learning_rate=rate))
+    whose = "the solver's own learning rate"
+    if given is None:
+        whose = (
+            "as an example" if rate == EXAMPLE_RATE else "the largest of 0.1, 0.01, … with which the value falls here"
+        )
+    sentence = f"Downhill: against the gradient, with η = {rate:g}, {whose}."
+    if after.iteration == before.iteration:
+        sentence += f" The solver refuses this step: {after.status.value if after.status else ''} {after.note}".rstrip()
+    name = "J" if point.m > 1 else "L"
+    values = np.column_stack([before.params, np.full_like(before.params, rate), before.gradient, after.params])
+    relation = "update" if after.iteration > before.iteration else ""
+    table = Table(("w", "η", f"∂{name}/∂w", "new w"), point.names.parameters, values, relation, reused=(2,), rank=2)
+    steps = [Step("update.step", "new w", f"w - η ∂{name}/∂w", sentence, after.params, table=table)]
+    steps.append(_fall("update.value", name, before, after))
+    return steps
+
+
+def _fall(key: str, name: str, before: State, after: State) -> Step:
+    """The objective before and after a step."""
+    change = after.value - before.value
+    sentence = (
+        "The value falls."
+        if change < 0.0
+        else "The value does not move."
+        if change == 0.0
+        else "The value rises: the step is too long."
+    )
+    factors = (Factor(name, np.asarray(before.value)), Factor("change", np.asarray(change)))
+    numbers = equation("<0> + <1>", [before.value, change], after.value, "addition")
+    return Step(key, f"new {name}", f"{name} + change", sentence, np.asarray(after.value), factors, "addition", numbers)
+
+
+# --- the model's own solver ---
+
+
+def own_solver(point: Point) -> list[Step]:
+    """The step that the model's solver takes from here, where it is neither of the two that are shown anyway."""
+    solver = point.subject.solver
+    fixed = isinstance(solver, GradientDescent) and solver.learning_rate is not None and not solver.momentum
+    if fixed or isinstance(solver, Newton | Stochastic):
+        return []
+    if isinstance(solver, LevenbergMarquardt) and point.network.n_params > LARGEST_HESSIAN:
+        return []
+    before, after = take(point, solver)
+    step = after.params - before.params
+    name = "J" if point.m > 1 else "L"
+    if after.iteration == before.iteration:
+        why = after.status.value if after.status else ""
+        return [Step("solver.step", "s", "0", f"{solver.name} takes no step from here. {why}", step)]
+    values = np.column_stack([before.params, step, after.params])
+    table = Table(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
+    formula, sentence = _words(solver, before, step)
+    steps = [Step("solver.step", "s", formula, sentence, step, table=table)]
+    steps.append(_fall("solver.value", name, before, after))
+    return steps
+
+
+def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
+    if isinstance(solver, LevenbergMarquardt):
+        damping = _damping(before, step)
+        return (
+            "-(J^{T} H J + μ D)^{-1} g",
+            f"Levenberg-Marquardt: curvature from first derivatives alone (J of the network, H of the loss), and a "
+            f"damping μ = {damping:.6g} on the scale D of the parameters. A large μ makes the step short and turns it "
+            "towards the gradient; it falls while the model of the value predicts well.",
+        )
+    if isinstance(solver, GradientDescent):
+        squared = float(before.gradient @ before.gradient)
+        rate = -float(step @ before.gradient) / squared if squared else 0.0
+        return "-η g", f"Gradient descent with a line search: it found η = {rate:.6g} (Wolfe conditions)."
+    if solver.name == "lbfgs":
+        return "-B g", "L-BFGS: B stands for the inverse Hessian, built from the gradients of the steps before."
+    return "≈ -H^{-1} g", "Newton-CG: the step by conjugate gradients on products with the Hessian, without the matrix."
+
+
+def _damping(before: State, step: Array) -> float:
+    """μ from (C + μ D) s = -g, which the step solves: the solver may have raised it on the way."""
+    curvature, metric = before.curvature, before.metric  # type: ignore[attr-defined]
+    scaled = metric * step
+    return -float(scaled @ (before.gradient + curvature @ step)) / float(scaled @ scaled)

@@ -1,0 +1,1 @@
+"""How good an end is: measured, bounded and said."""

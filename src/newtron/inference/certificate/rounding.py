@@ -1,0 +1,151 @@
+"""How far rounding can have moved a value, a gradient and a Hessian: bounds from the columns' sizes alone.
+
+First-order forward error analysis (Higham 2002, *Accuracy and Stability of Numerical Algorithms*, ch. 3), carried
+through the network with root mean squares over the rows in place of the rows: by Minkowski's and the Cauchy-Schwarz
+inequality a sum over rows of products is at most the product of the root mean squares, so no pass over the data is
+needed. Every sum is charged its worst case, the number of its terms times the unit roundoff.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.maths.network import Layer
+from newtron.engine.objective import TrainingObjective
+
+Array = NDArray[np.floating]
+
+# Errors of exp, log and tanh in units of the roundoff: NumPy's own tests allow four units in the last place.
+FUNCTION_ERROR = 8.0
+# The analysis is of first order; what it leaves out is smaller than what it finds.
+SECOND_ORDER = 2.0
+# Activations that stay within -1 and 1.
+_BOUNDED = ("tanh", "sigmoid")
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Bounds of rounding errors, of the objective as it is computed.
+
+    value: absolute. gradient: (P,), absolute. curvature: spectral norm of the Hessian's error, in parameters scaled
+    by `Objective.scale`; for a network with hidden layers an estimate that is meant to be generous, not a bound.
+    """
+
+    value: float
+    gradient: Array
+    curvature: float
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Root mean squares over the rows of what enters each layer, and of its rounding error, (units,) each."""
+
+    size: Array
+    error: Array
+
+
+def rounding_of(
+    objective: TrainingObjective, params: Array, value: float, radius: float, longest: int, hessian: Array | None
+) -> Rounding:
+    """Bounds at a point. radius: largest norm of a row, its columns scaled, with the 1 of the intercept. longest:
+    rows of the longest block that is summed at once."""
+    u = 0.5 * objective.epsilon
+    layers = objective.network.split(params)
+    summing = _summing(objective, longest)
+    inputs, z = _forward(objective, layers, u)
+    k = len(z.size)
+    regression = objective.loss.task == "regression"
+    penalty = 0.5 * float(objective.alpha @ np.square(params)) / objective.rows.total_weight
+    # Squares below the smallest ordinary number lose their digits, or all of them.
+    mean_loss = max(float(np.finfo(objective.rows.dtype).tiny), value - penalty)
+    # Root mean square of the loss's gradient, over all outputs: exact for squared errors, and for the others by
+    # Pinsker's inequality, ½‖p - y‖² <= loss.
+    residual = np.sqrt(2.0 * mean_loss) if regression else min(np.sqrt(k), np.sqrt(2.0 * mean_loss))
+    wrong = float(np.linalg.norm(z.error)) + u * (residual if regression else FUNCTION_ERROR)
+    gradient = _backward(objective, layers, inputs, (residual, wrong), summing, u)
+    gradient += 2.0 * np.finfo(np.float64).eps * objective.alpha * np.abs(params) / objective.rows.total_weight
+    rough = (k + 2.0) * u * mean_loss if regression else FUNCTION_ERROR * u * (1.0 + float(z.size.sum()))
+    of_value = residual * float(np.linalg.norm(z.error)) + summing * mean_loss + rough + 4.0 * u * penalty
+    scaled = float(np.linalg.norm(objective.scale * params))
+    if objective.is_linear:
+        # The scaled columns have mean square 1, so the trace of their Gram matrix is their number; the loss's own
+        # Hessian moves at most as far as z.
+        q = objective.n_params // k
+        moved = 0.0 if objective.is_quadratic else (q + 3.0) * u * radius * scaled + FUNCTION_ERROR * u
+        added = float(np.max(objective.alpha / np.square(objective.scale), initial=0.0)) / objective.rows.total_weight
+        curvature = k * q * (summing + 4.0 * u + moved) + 4.0 * float(np.finfo(np.float64).eps) * added
+    else:
+        depth = sum(objective.network.widths) + 10.0 * len(layers)
+        size = 0.0 if hessian is None else _scaled_norm(hessian, objective.scale)
+        # Slopes and bends move by at most a few times what the raw values of their units, and the prediction, do.
+        moved = sum(float(at.error.max(initial=0.0)) for at in (*inputs[1:], z))
+        curvature = 4.0 * (summing + depth * u + 2.0 * moved) * size
+    return Rounding(SECOND_ORDER * of_value, SECOND_ORDER * gradient, SECOND_ORDER * curvature)
+
+
+def _scaled_norm(hessian: Array, scale: Array) -> float:
+    unit = 1.0 / scale
+    return float(np.linalg.norm(hessian * unit * unit[:, None]))
+
+
+def _summing(objective: TrainingObjective, longest: int) -> float:
+    """Relative error of a sum over rows: within a block in the rows' dtype, over blocks in float64."""
+    u = 0.5 * objective.epsilon
+    blocks = 2.0 * objective.rows.n_rows / max(1, longest) + 4.0
+    return longest * u / (1.0 - longest * u) + blocks * float(np.finfo(np.float64).eps)
+
+
+def _forward(objective: TrainingObjective, layers: tuple[Layer, ...], u: float) -> tuple[list[_Sizes], _Sizes]:
+    """What enters each layer, and the raw prediction."""
+    network = objective.network
+    p = network.widths[0]
+    at = _Sizes(network.split(objective.scale)[0].W[:, 0], np.zeros(p))
+    zero = np.zeros((1, p))
+    found = []
+    for number, layer in enumerate(layers):
+        found.append(at)
+        W = np.abs(layer.W)
+        size = at.size @ W + (0.0 if layer.b is None else np.abs(layer.b))
+        error = (W.shape[0] + 3.0) * u * size + at.error @ W
+        at = _Sizes(size, error)
+        if number < len(layers) - 1:
+            zero = np.zeros((1, 1))
+            network.f.apply(zero)
+            a = abs(float(zero[0, 0])) + size  # no activation is steeper than 1
+            a = np.minimum(a, 1.0) if network.activation in _BOUNDED else a
+            at = _Sizes(a, error + FUNCTION_ERROR * u * a)
+    return found, at
+
+
+def _backward(
+    objective: TrainingObjective,
+    layers: tuple[Layer, ...],
+    inputs: list[_Sizes],
+    output: tuple[float, float],
+    summing: float,
+    u: float,
+) -> Array:
+    """(P,) error of the gradient by backpropagation of sizes and errors. output: root mean square of the loss's
+    gradient in any one output, and of its error."""
+    rows, network = objective.rows, objective.network
+    found = np.zeros(network.n_params)
+    # No single row is larger than this many root mean squares.
+    largest = (rows.total_weight / rows.min_weight) ** 0.5
+    k = network.n_outputs
+    delta, error = np.full(k, output[0]), np.full(k, output[1])
+    for number in range(len(layers) - 1, -1, -1):
+        below, out = inputs[number], network.split(found)[number]
+        own = error + (summing + 4.0 * u) * delta
+        out.W[:] = np.outer(below.size, own) + np.outer(below.error, delta)
+        if out.b is not None:
+            out.b[:] = own
+        if number:
+            W = np.abs(layers[number].W)
+            steep = largest * below.error + FUNCTION_ERROR * u  # the slope moves at most as far as z
+            back = delta @ W.T
+            error = error @ W.T + (W.shape[1] + 3.0) * u * back + back * steep
+            delta = back
+    return found

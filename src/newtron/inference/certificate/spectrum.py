@@ -1,0 +1,146 @@
+"""The extreme curvatures at a point, and the Newton decrement: from the Hessian where it was formed, by Lanczos where
+it is only known by its products.
+
+Lanczos (1950; Parlett 1998, *The Symmetric Eigenvalue Problem*, ch. 13) finds values between the smallest and the
+largest eigenvalue and close to both. A negative one proves a saddle; a positive one proves nothing of those it has not
+seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import eigh, eigvalsh
+
+Array = NDArray[np.floating]
+
+# LAPACK's symmetric eigenvalues are off by a modest multiple of P units of roundoff times the norm.
+_LAPACK = 10.0
+LANCZOS_STEPS = 40
+# A curvature within this factor of its rounding may be told as beyond it or not.
+EDGE = 3.0
+# Newton's step in scaled parameters, where 1 moves z by about 1, that leads far away from where it is taken.
+LONG_STEP = 0.1
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Curvature in the directions that the loss can see.
+
+    smallest, largest: eigenvalues of the Hessian, in the parameters as they are. sign: of the smallest, 0 where
+    rounding hides it, None where it is not known; flat: in how many directions it does. decrement: sqrt(g'H^-1 g)
+    over the directions whose curvature is beyond rounding, nan where a curvature is negative. scaled_smallest: of the
+    Hessian in scaled parameters; less `error`, a bound on its rounding, it is a proven lower bound where the Hessian
+    was formed. far: in how many directions of a curvature beyond rounding Newton's step is long (`LONG_STEP`).
+    flat_range, far_range: what `flat` and `far` may become where rounding falls otherwise. seen: the smallest curvature
+    beyond rounding, in scaled parameters.
+    """
+
+    smallest: float
+    largest: float
+    sign: int | None
+    decrement: float
+    scaled_smallest: float
+    error: float
+    exact: bool
+    flat: int = 0
+    far: int = 0
+    flat_range: tuple[int, int] = (0, 0)
+    far_range: tuple[int, int] = (0, 0)
+    seen: float = float("nan")
+
+
+def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Array | None:
+    """(P, P - r) orthonormal basis of all directions but the shifts that the loss cannot see; None where it sees all.
+
+    unseen: (q,) for each input of the output layer, whether a common shift of the weights of all classes changes
+    nothing. The output layer's parameters come last.
+    """
+    if not unseen.any():
+        return None
+    k, q = n_outputs, len(unseen)
+    first = n_params - q * k
+    # Helmert's contrasts: orthonormal, and orthogonal to the vector of ones.
+    contrasts = np.zeros((k, k - 1))
+    for c in range(1, k):
+        contrasts[:c, c - 1], contrasts[c, c - 1] = 1.0, -float(c)
+    contrasts /= np.linalg.norm(contrasts, axis=0)
+    basis = np.zeros((n_params, n_params - int(unseen.sum())))
+    basis[:first, :first] = np.eye(first)
+    column = first
+    for j in range(q):
+        block = contrasts if unseen[j] else np.eye(k)
+        basis[first + j * k : first + (j + 1) * k, column : column + block.shape[1]] = block
+        column += block.shape[1]
+    return basis
+
+
+def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array | None, rounding: float) -> Spectrum:
+    """From the Hessian (P, P). rounding: bound on its own error, in scaled parameters (`Rounding.curvature`)."""
+    unit = 1.0 / scale
+    scaled, along = hessian * unit * unit[:, None], gradient * unit
+    back = unit
+    if basis is not None:
+        scaled, along = basis.T @ scaled @ basis, basis.T @ along
+        hessian, back = basis.T @ hessian @ basis, np.square(basis).T @ unit  # one scale for all classes of an input
+    if not np.isfinite(scaled).all():
+        return _unknown()
+    values, V = eigh(0.5 * (scaled + scaled.T))
+    low, high = float(values[0]), float(values[-1])
+    error = rounding + _LAPACK * len(values) * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))
+    sign = 0 if abs(low) <= error else int(np.sign(low))
+    decrement, far, far_range = float("nan"), 0, (0, 0)
+    if sign >= 0:
+        kept = values > error
+        steps = np.abs(V.T @ along)[kept] / values[kept]
+        shortest, far, longest = (int(np.sum(steps > LONG_STEP * share)) for share in (EDGE, 1.0, 1.0 / EDGE))
+        far_range = shortest, longest
+        decrement = float(np.linalg.norm((V.T @ along)[kept] / np.sqrt(values[kept])))
+    if sign > 0:
+        # The inverse in the parameters as they are: its largest eigenvalue keeps its digits whatever the units.
+        inverse = (V / values) @ V.T * back * back[:, None]
+        smallest = 1.0 / float(eigvalsh(inverse)[-1])
+        largest = float(eigvalsh(hessian)[-1])
+    else:
+        ends = eigvalsh(hessian)
+        smallest, largest = float(ends[0]), float(ends[-1])
+    seen = float(np.min(values[values > error], initial=np.inf))
+    fewest, flat, most = (int(np.sum(np.abs(values) <= share * error)) for share in (1.0 / EDGE, 1.0, EDGE))
+    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far, (fewest, most), far_range, seen)
+
+
+def _unknown() -> Spectrum:
+    nan = float("nan")
+    return Spectrum(nan, nan, None, nan, nan, nan, False)
+
+
+def lanczos(product: Callable[[Array], Array], basis_start: Array, rounding: float, steps: int) -> Spectrum:
+    """From products with the Hessian. basis_start: (P,) where to start, any vector with a part in every direction.
+    rounding: relative error of a product."""
+    nan = float("nan")
+    v = basis_start / np.linalg.norm(basis_start)
+    kept, diagonal, beside = [v], [], []
+    for _ in range(min(steps, len(v))):
+        w = np.asarray(product(v), dtype=np.float64)
+        diagonal.append(float(v @ w))
+        Q = np.array(kept)
+        for _twice in range(2):  # once loses the orthogonality that the method rests on
+            w = w - Q.T @ (Q @ w)
+        size = float(np.linalg.norm(w))
+        if not size > 1e-12 * max(map(abs, diagonal)):
+            break
+        v = w / size
+        kept.append(v)
+        beside.append(size)
+    m = len(diagonal)
+    T = np.diag(diagonal) + np.diag(beside[: m - 1], 1) + np.diag(beside[: m - 1], -1)
+    if not np.isfinite(T).all():
+        return _unknown()
+    values = eigvalsh(T)
+    low, high = float(values[0]), float(values[-1])
+    error = rounding * max(abs(low), abs(high))
+    return Spectrum(low, high, -1 if low < -error else None, nan, nan, error, False)

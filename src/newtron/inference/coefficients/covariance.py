@@ -1,0 +1,267 @@
+"""Covariance of a perceptron's estimates: classical, robust, clustered, and under a penalty.
+
+With R'R = I, the information in the rows, and the penalty's Hessian S, all of them are Z M Z' where ZZ' = (I + S)^-1.
+Z comes from a QR decomposition of R on the root of S, never from the inverse of a matrix. M is
+
+- classical, posterior, fisher (under Firth's penalty): 1, times the residual variance for a regression (Laplace's
+  approximation under a penalty)
+- sandwich, under a penalty: Z'IZ, the variance of the penalised estimate if the model is right (Gray 1992)
+- HC0 to HC3: sum of u u' over the rows, u = Z'B'e the row's score, its residuals as they are (White 1980), times
+  n/(n - p), over the root of 1 - leverage, or over 1 - leverage (MacKinnon & White 1985; for several outputs the
+  leverage is a matrix: Bell & McCaffrey 2002)
+- cluster: sum of U U' over the groups, U the sum of the group's scores, times G/(G - 1) (n - 1)/(n - p)
+  (Liang & Zeger 1986; the factor is Stata's for regress)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import eigh, singular_values
+from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.maths.losses import Loss
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.objective.least_squares import upper
+from newtron.engine.objective.whitened import Block, Whitened
+from newtron.engine.rows import Chunk
+from newtron.inference.coefficients.information import Information, blocks, penalty_root, square
+
+Array = NDArray[np.floating]
+
+FROM_THE_FIT = ("classical", "posterior", "sandwich", "fisher")
+FROM_THE_ROWS = ("HC0", "HC1", "HC2", "HC3", "cluster")
+COVARIANCES = (*FROM_THE_FIT, *FROM_THE_ROWS)
+
+# A column has no part in a combination of columns where its weight, in columns of equal norm, is below this.
+NO_PART = 1e-8
+# A leverage this near to 1 is 1: the row is fitted exactly, whatever its target.
+_WHOLE = 1e-10
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A column that is a combination of others, so that its own coefficient has no meaning.
+
+    column: its position, the intercept's last. combination: positions to factors; in the units of training.
+    """
+
+    column: int
+    combination: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Bread:
+    """Z (m, r) with ZZ' = (I + S)^-1 over the independent columns, r of them; rows of other columns are zero.
+
+    seen: RZ, the identity without a penalty. null: (m, d) directions in which the parameters may move without any row
+    seeing it. condition: of the independent columns, scaled to equal norms. effective: tr((I + S)^-1 I), the parameters
+    that the rows and not the penalty decide; r without one.
+    """
+
+    Z: Array
+    seen: Array
+    null: Array
+    aliases: tuple[Alias, ...]
+    condition: float
+
+    @property
+    def effective(self) -> float:
+        return float(np.sum(np.square(self.seen)))
+
+
+def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
+    """(I + S)^-1 as a product."""
+    R = information.root
+    m, q = R.shape[1], information.penalty.shape[1]
+    with one_blas_thread():
+        penalised = bool(information.penalty.any())
+        H = square(upper(np.vstack([R, penalty_root(information.penalty, loss)]))) if penalised else R
+        norm = np.linalg.norm(H, axis=0)
+        norm[norm == 0.0] = 1.0
+        H = H / norm
+        kept, dependent = independent(H, q, intercept)
+        triangle = upper(H[:, kept])
+        Z = np.zeros((m, len(kept)))
+        Z[kept] = _inverse(triangle) / norm[kept][:, None]
+        values = singular_values(triangle)
+        condition = float(values[0] / values[-1]) if kept else 1.0
+        null = np.zeros((m, len(dependent)))
+        aliases = []
+        for number, (column, weights) in enumerate(dependent.items()):
+            factors = {c: w * norm[column] / norm[c] for c, w in weights.items() if abs(w) > NO_PART}
+            null[list(factors), number] = list(factors.values())
+            null[column, number] = -1.0
+            # The same columns are dependent for every output; of an intercept that no row sees nothing is to be said.
+            if column < q - intercept:
+                aliases.append(Alias(column, factors))
+        seen = R @ Z if penalised else np.eye(len(kept))
+        return Bread(Z, seen, null, tuple(aliases), condition)
+
+
+def _inverse(R: Array) -> Array:
+    from scipy.linalg.lapack import dtrtri
+
+    inverse: Array = dtrtri(R)[0] if R.size else R
+    return np.triu(inverse)
+
+
+def independent(H: Array, q: int, intercept: bool) -> tuple[list[int], dict[int, dict[int, float]]]:
+    """Which columns of H (norms 1) are independent, and the others as combinations of those.
+
+    Earlier columns come first, and an intercept before all: a column is called dependent on what stands before it. The
+    rank is that of `least_squares`.
+    """
+    m = H.shape[1]
+    tolerance = 10 * m * float(np.finfo(np.float64).eps)
+    values = singular_values(H)
+    if values[-1] > values[0] * tolerance:
+        return list(range(m)), {}
+    order = [c * q + j for c in range(m // q) for j in ((q - 1, *range(q - 1)) if intercept else range(q))]
+    Q = np.empty((H.shape[0], m))
+    kept: list[int] = []
+    dependent: list[int] = []
+    for column in order:
+        rest = H[:, column].copy()
+        for _ in range(2):  # twice is enough (Kahan & Parlett)
+            known = Q[:, : len(kept)]
+            rest -= known @ (known.T @ rest)
+        length = float(np.linalg.norm(rest))
+        if length > tolerance * max(1.0, float(values[0])):
+            Q[:, len(kept)] = rest / length
+            kept.append(column)
+        else:
+            dependent.append(column)
+    weights = np.linalg.lstsq(H[:, kept], H[:, dependent], rcond=None)[0]
+    return kept, {column: dict(zip(kept, weights[:, d].tolist(), strict=True)) for d, column in enumerate(dependent)}
+
+
+def residual_covariance(information: Information, effective: float) -> Array:
+    """(k, k) of a regression's residuals, with the rows less the effective parameters; nan where none are left."""
+    left = information.weight - effective
+    return np.asarray(information.residual_products / left if left > 1e-9 * information.weight else np.nan)
+
+
+def from_fit(kind: str, found: Bread, residuals: Array | None) -> Array:
+    """Covariance (M, M) of all parameters, those of one target after the other. residuals: (k, k) or None."""
+    root = found.Z @ found.seen.T if kind == "sandwich" else found.Z
+    of_one = root @ root.T
+    return of_one if residuals is None else np.kron(np.atleast_2d(residuals), of_one)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the rows say about the spread of the scores: the meat (M, M) in the coordinates of Z, how many groups it is
+    a sum over, how many rows had leverage 1, and the scores' sum in the parameters' own coordinates (M,)."""
+
+    meat: Array
+    n_groups: int
+    whole: int
+    total: Array
+
+
+class _Sums:
+    """Arrays that add."""
+
+    def __init__(self, *arrays: Array) -> None:
+        self.arrays = arrays
+
+    def __iadd__(self, other: _Sums) -> _Sums:
+        for mine, its in zip(self.arrays, other.arrays, strict=True):
+            mine += its
+        return self
+
+
+def scores(
+    objective: TrainingObjective,
+    params: Array,
+    found: Bread,
+    kind: str,
+    factor: Callable[[Block], Array] | None = None,
+    groups: NDArray[np.integer] | None = None,
+) -> Scores:
+    """One pass over the rows. A row of weight w is w rows. factor: of the rows of a block, by what the loss of each was
+    multiplied in training (class weights), part of the weight. groups: (n,) numbers of the clusters, from 0."""
+    k = objective.rows.n_outputs if objective.loss.task == "regression" else 1
+    size, m = k * found.Z.shape[1], k * found.Z.shape[0]
+    n_groups = 0 if groups is None else int(groups.max()) + 1
+
+    def of_chunk(chunk: Chunk) -> _Sums:
+        meat, by_group = np.zeros((size, size)), np.zeros((n_groups, size))
+        whole, total = np.zeros(1), np.zeros(m)
+        for block in blocks(objective, params, chunk):
+            total += _score_sum(block)
+            if factor is not None:
+                block = _multiplied(block, factor(block))
+            u, n_whole = _row_scores(block, found, kind)
+            whole += n_whole
+            if groups is None:
+                meat += u.T @ (block.weight[:, None] * u)
+            else:
+                np.add.at(by_group, groups[block.rows], block.weight[:, None] * u)
+        return _Sums(meat, by_group, whole, total)
+
+    with one_blas_thread():
+        sums = objective.rows.sum(of_chunk)
+    meat, by_group, whole, total = sums.arrays
+    return Scores(meat if groups is None else by_group.T @ by_group, n_groups, int(whole[0]), total)
+
+
+def _multiplied(block: Block, factor: Array) -> Block:
+    """The same rows with the factor on their loss taken out of the weight and put into B and e."""
+    root = np.sqrt(factor)
+    S, e = block.white
+    weight = np.divide(block.weight, factor, out=np.zeros_like(block.weight), where=factor > 0.0)
+    return block._replace(white=Whitened(S * root[:, None, None], e * root[:, None]), weight=weight)
+
+
+def _score_sum(block: Block) -> Array:
+    """Sum of the rows' scores, in the parameters' own coordinates."""
+    e = block.white.e * block.weight[:, None]
+    if block.white.S.shape[1] == 1:
+        S = block.white.S[:, :, 0]
+        return np.asarray((S * e).T @ block.A).ravel()
+    return np.asarray(np.einsum("ns,nsm->m", e, block.B))
+
+
+_ADJUST: dict[str, Callable[[Array], Array]] = {
+    "HC2": lambda left: 1.0 / np.sqrt(left),
+    "HC3": lambda left: 1.0 / left,
+}
+
+
+def _row_scores(block: Block, found: Bread, kind: str) -> tuple[Array, int]:
+    """(n, size): every row's score in the coordinates of Z, and how many rows have leverage 1."""
+    e, whole = block.white.e, 0
+    Q = block.B @ found.Z
+    if kind in _ADJUST and Q.shape[1] == 1:
+        left = 1.0 - np.einsum("nsr,nsr->n", Q, Q)
+        alone = left < _WHOLE
+        whole = int(alone.sum())
+        e = e * np.where(alone, 0.0, _ADJUST[kind](np.where(alone, 1.0, left)))[:, None]
+    elif kind in _ADJUST:
+        values, V = eigh(Q @ Q.transpose(0, 2, 1))
+        left = 1.0 - values
+        alone = left < _WHOLE
+        whole = int(alone.any(axis=1).sum())
+        scale = np.where(alone, 0.0, _ADJUST[kind](np.where(alone, 1.0, left)))
+        e = np.einsum("nij,nj,nkj,nk->ni", V, scale, V, e, optimize=True)
+    if Q.shape[1] == 1:
+        return (e[:, :, None] * Q).reshape(e.shape[0], -1), whole
+    return np.asarray(np.einsum("nsr,ns->nr", Q, e)), whole
+
+
+def from_rows(kind: str, found: Bread, sums: Scores, total_weight: float) -> Array:
+    """Covariance (M, M) by the sandwich, with its kind's small-sample factor; nan where no rows are left for that."""
+    n, p, G = total_weight, found.effective, sums.n_groups
+    factor = 1.0
+    if kind in ("HC1", "cluster"):
+        factor = n / (n - p) if n > p else np.nan
+    if kind == "cluster":
+        factor *= G / (G - 1.0) * (n - 1.0) / n
+    k = sums.total.size // found.Z.shape[0]
+    Z = np.kron(np.eye(k), found.Z)
+    return np.asarray(factor * (Z @ sums.meat @ Z.T))

@@ -1,0 +1,1 @@
+"""Penalties chosen from the data: by evidence and by leaving rows out."""

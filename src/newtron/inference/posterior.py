@@ -1,0 +1,238 @@
+"""The linearised Laplace approximation: a Gaussian around a member's optimum, seen through its Jacobian.
+
+Near the optimum the sum of the losses plus the penalty is a parabola with curvature A = J'HJ + diag(alpha), the
+Gauss-Newton matrix: the parameters are then as uncertain as a Gaussian with covariance noise * A^-1, and the raw
+prediction z, linearised in them, as one with covariance noise * J A^-1 J'. For a perceptron with squared error that
+is exact, and the covariance is that of least squares or ridge regression.
+
+Of a network with many parameters the Gaussian is that of the output layer alone, given the layers before it: their
+units are then the inputs of a perceptron (the last-layer Laplace approximation; Kristiadi, Hein & Hennig 2020,
+Daxberger et al. 2021).
+
+Sources: MacKay 1992 (A practical Bayesian framework for backpropagation networks); Immer, Korzepa & Bauer 2021
+(Improving predictions of Bayesian neural nets via local linearization).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import factorize, is_sparse, singular_values
+from newtron.engine.base.threads import cached_property, one_blas_thread
+from newtron.engine.maths.gauss_newton import jacobian
+from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.network import Linearization, Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.objective.least_squares import upper
+from newtron.engine.rows import Chunk
+from newtron.inference.coefficients.information import Information, penalty_root, square
+from newtron.inference.penalties.evidence import determined_parameters
+
+Array = NDArray[np.floating]
+
+# The factor of more parameters than this takes more than 4 MB of a model's file and of every copy of the model; of
+# larger networks the output layer has one, up to 16 MB.
+MOST_PARAMETERS, MOST_OF_A_LAYER = 1000, 2000
+# Rows x outputs x parameters² of one curvature matrix: a second or so of one core. Of more rows a sample is taken.
+_CURVATURE_WORK = 2e10
+# Numbers of a Jacobian in memory at a time: about 4 MB.
+_PIECE = 2**19
+# A factor with a worse condition than this is rounding in some direction.
+_SINGULAR = 1e13
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """How far the data and the penalty determine one member's parameters, m of them (`known`): A = U'U, U upper
+    triangular.
+
+    triangle: the m (m + 1) / 2 numbers of U, row by row. effective: of a regression, the number of parameters that the
+    data determine, m - trace(diag(alpha) A^-1) (MacKay 1992).
+    """
+
+    network: Network
+    params: Array
+    triangle: Array
+    effective: float
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the factor, which is twice the size of what it is made from.
+        return Posterior, (self.network, self.params, self.triangle, self.effective)
+
+    @property
+    def is_partial(self) -> bool:
+        """Is it of the output layer alone?"""
+        return known(self.network) != slice(0, self.network.n_params)
+
+    @property
+    def size(self) -> int:
+        of = known(self.network)
+        assert of is not None
+        return int(of.stop - of.start)
+
+    @cached_property
+    def factor(self) -> Array:
+        """U (m, m)."""
+        U = np.zeros((self.size,) * 2)
+        U[np.triu_indices(self.size)] = self.triangle
+        return U
+
+    @property
+    def work(self) -> float:
+        """Operations for one row that is seen from here."""
+        return float(self.size**2 * self.network.n_outputs)
+
+    def seen_from(self, X: Any) -> Iterator[tuple[slice, Array, Array]]:
+        """For blocks of rows of X (n, p): which rows, z (m, k) and J A^-1 J' (m, k, k), all in float64."""
+        from scipy.linalg.lapack import dtrtrs
+
+        m, k = self.size, self.network.n_outputs
+        size = max(64, _PIECE // (m * k))
+        for start in range(0, X.shape[0], size):
+            rows = slice(start, min(start + size, X.shape[0]))
+            block = X[rows].toarray() if is_sparse(X) else X[rows]
+            at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
+            J = jacobian(output_layer(at) if self.is_partial else at)
+            # U' V = J, and J A^-1 J' = V'V. LAPACK works in column order, where U' is what U is here.
+            V = dtrtrs(self.factor.T, J.reshape(m, -1), lower=1)[0].reshape(m, k, -1)
+            if k == 1:
+                yield rows, at.output, np.einsum("pcm,pcm->m", V, V)[:, None, None]
+            else:
+                turned = V.transpose(2, 1, 0)
+                yield rows, at.output, turned @ turned.transpose(0, 2, 1)
+
+
+def known(network: Network) -> slice | None:
+    """The parameters that a posterior is of: all, or those of the output layer; None where these are too many, too."""
+    P, output = network.n_params, network.spans[-1]
+    if network.is_linear or P <= MOST_PARAMETERS:
+        return slice(0, P)
+    return output if output.stop - output.start <= MOST_OF_A_LAYER else None
+
+
+def output_layer(at: Linearization) -> Linearization:
+    """The output layer seen from the same rows: a perceptron on the units of the layer before."""
+    own = _output_network(at.network)
+    return Linearization(own, at.weights[-1:], at.inputs[-1:], at.output)
+
+
+def _output_network(network: Network) -> Network:
+    return Network(network.widths[-2:], network.activation, network.intercept)
+
+
+def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | None:
+    """The posterior around params, the end of training: one pass over the rows, m²(n + m/3) operations.
+
+    None where there are more parameters than a factor is kept for, or where there is nothing finite to factor.
+    """
+    network, of = objective.network, known(objective.network)
+    if of is None or not np.isfinite(params).all():
+        return None
+    work = objective.rows.n_rows * network.n_outputs * (of.stop - of.start) ** 2
+    with one_blas_thread(), np.errstate(all="ignore"):
+        sampled = objective.sampled(_CURVATURE_WORK / max(work, 1))
+        if of.stop - of.start < network.n_params:
+            A = _curvature_of_output(sampled, params) * (objective.rows.total_weight / sampled.rows.total_weight)
+            A[np.diag_indices_from(A)] += objective.alpha[of]
+            seen = _output_network(network)
+        else:
+            hessian = sampled.evaluate(params, 2, gauss_newton=True).hessian
+            assert hessian is not None
+            A, seen = hessian * objective.rows.total_weight, network
+        _fix_what_no_row_sees(seen, objective.loss, objective.alpha[of], A)
+        return _factored(network, params, A, objective.alpha[of])
+
+
+def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
+    """Sum over the rows of J'HJ in the output layer's parameters (m, m), without the penalty."""
+    network, loss = objective.network, objective.loss
+    cast = params.astype(objective.rows.dtype, copy=False)
+    m = network.spans[-1].stop - network.spans[-1].start
+
+    def of_chunk(chunk: Chunk) -> Array:
+        total = np.zeros((m, m))
+        for block in objective.blocks(chunk):
+            at = output_layer(network.linearize(cast, block.X))
+            hessian = loss.pointwise(block.y, at.output, 2, gauss_newton=True).weighted(block.weight)[2]
+            assert hessian is not None
+            at.sandwich(hessian, total)
+        return total
+
+    return objective.rows.sum(of_chunk)
+
+
+def posterior_of_perceptron(network: Network, params: Array, kept: Information, loss: Loss) -> Posterior | None:
+    """The same from what a perceptron keeps of its rows, whose triangle has all digits of the columns."""
+    k, q = network.n_outputs, kept.penalty.shape[1]
+    with one_blas_thread(), np.errstate(all="ignore"):
+        U = square(upper(np.vstack([kept.root, penalty_root(kept.penalty, loss)])))
+        if loss.task == "regression" or k == 1:
+            prior = kept.penalty[0] + _little(U)
+            if (prior != kept.penalty[0]).any():
+                U = upper(np.vstack([U, np.diag(np.sqrt(_little(U)))]))
+            effective = k * _effective(U, prior)
+            # Each target has parameters of its own, input by input, with the same information.
+            return Posterior(network, params, np.kron(U, np.eye(k))[np.triu_indices(k * q)], effective)
+        # From differences to the first class, class by class, to all classes, input by input.
+        T = np.zeros((k - 1, q, q, k))
+        for i in range(q):
+            T[:, i, i, 0] = -1.0
+            T[range(k - 1), i, i, range(1, k)] = 1.0
+        UT = U @ T.reshape((k - 1) * q, q * k)
+        A, none = UT.T @ UT, np.zeros(q * k)
+        _fix_what_no_row_sees(network, loss, none, A)
+        return _factored(network, params, A, none)
+
+
+def _little(U: Array) -> Array:
+    """What is added to the diagonal of U'U so that columns that depend on others have a factor, too; else zeros."""
+    norm = np.linalg.norm(U, axis=0)
+    norm[norm == 0.0] = 1.0
+    values = singular_values(U / norm)
+    return np.asarray(1e-14 * np.square(norm) * (values[-1] <= 1e-13 * values[0]))
+
+
+def _factored(network: Network, params: Array, A: Array, penalty: Array) -> Posterior | None:
+    if not np.isfinite(A).all():
+        return None
+    factor, prior = factorize(A), penalty
+    if factor is None or factor.condition > _SINGULAR:
+        # Directions in which nothing happens: aliased columns, the intercept of a unit that the penalty switched off.
+        # Rows like those of training do not see them, whatever is added there.
+        diagonal = np.maximum(np.diagonal(A), 0.0)
+        added = 1e-10 * diagonal + 1e-12 * diagonal.max(initial=0.0)
+        factor, prior = factorize(A, added), penalty + added
+    if factor is None:
+        return None
+    U = np.triu(factor.cholesky) * factor.scale
+    if not np.isfinite(U).all():
+        return None
+    return Posterior(network, params, U[np.triu_indices(len(U))], _effective(U, prior))
+
+
+def _fix_what_no_row_sees(network: Network, loss: Loss, penalty: Array, A: Array) -> None:
+    """In place: the probabilities of a softmax stay when all classes shift together, and so may what is not penalised
+    of the output layer. A precision of ordinary size along that shift leaves all that is seen as it is."""
+    k = network.n_outputs
+    if k == 1 or loss.visible(np.ones((1, k))).any():
+        return
+    last = network.spans[-1]
+    rows = np.arange(last.start, last.stop).reshape(-1, k)
+    for own in rows[penalty[rows[:, 0]] == 0.0]:
+        block = A[np.ix_(own, own)]
+        A[np.ix_(own, own)] = block + (np.trace(block) or 1.0) / k**2
+
+
+def _effective(U: Array, prior: Array) -> float:
+    """Number of parameters that the data determine."""
+    if not prior.any():
+        return float(U.shape[0])
+    from scipy.linalg.lapack import dtrtri
+
+    inverse = dtrtri(U.T, lower=1)[0]  # L^-1 with A = LL', so A^-1 has the squares of its columns on the diagonal
+    return float(determined_parameters(prior, np.square(inverse).sum(axis=0)).sum())

@@ -1,0 +1,1 @@
+"""How sure predictions are: noise, predictive distributions, temperature."""

@@ -1,0 +1,1 @@
+"""Whether classes are separated, so that a likelihood has no maximum, with its proof."""

@@ -1,0 +1,68 @@
+"""Predictions of a fitted model for rows of which some columns change.
+
+Only what depends on these columns is computed again: the first layer is linear in its inputs. So asking of every column
+costs as much as a few predictions of all rows for each, whatever the number of columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.maths.network import Network
+from newtron.inference.predictive.temperature import every_class, tempered
+from newtron.training.members import Member
+
+Array = NDArray[np.floating]
+
+
+class ColumnsChanged:
+    """Starts from an estimator and rows X (n, p), in float64 and valid for it."""
+
+    def __init__(self, estimator: Any, X: Array) -> None:
+        self._estimator = estimator
+        self._fed: Array = estimator.scaling_.inputs(X)
+        bends = estimator.scaling_.bends
+        copies = {} if bends is None else {int(j): X.shape[1] + k for k, j in enumerate(bends.columns)}
+        # Of each column the inputs that are made of it.
+        self._inputs = [[j, copies[j]] if j in copies else [j] for j in range(X.shape[1])]
+        with one_blas_thread():
+            self._members = [_Member(member, self._fed) for member in estimator.members_ if member.share]
+
+    def predicted(self, own: slice, orders: NDArray[np.int64]) -> Array:
+        """Numbers (r * n, k) or probabilities (r * n, classes) where each of the orders (r, n) shuffles these columns'
+        rows, one order after the other."""
+        columns = [place for j in range(own.start, own.stop) for place in self._inputs[j]]
+        fed = self._fed[:, columns]
+        change = (fed[orders] - fed).reshape(-1, len(columns))
+        model = self._estimator
+        classes = hasattr(model, "classes_")
+        finish = model.loss_.inverse_link if classes else model.scaling_.outputs
+        with one_blas_thread():
+            total: Any = sum(member.share * finish(member.output(columns, change)) for member in self._members)
+        return np.asarray(tempered(every_class(total), model.temperature_) if classes else total)
+
+
+class _Member:
+    """A network with the first layer's values of all rows, and the network behind that layer."""
+
+    def __init__(self, member: Member, fed: Array) -> None:
+        network, params = member.network, np.asarray(member.params, dtype=np.float64)
+        first = network.split(params)[0]
+        self.share, self._W, self._f = member.share, first.W, network.f
+        self._z = fed @ first.W if first.b is None else fed @ first.W + first.b
+        behind = network.widths[1:]
+        self._behind = Network(behind, network.activation, network.intercept) if len(behind) > 1 else None
+        self._params = params[network.spans[0].stop :]
+
+    def output(self, columns: list[int], change: Array) -> Array:
+        """Raw predictions (r * n, k) where these inputs change by change (r * n, len(columns))."""
+        n, units = self._z.shape
+        z = ((change @ self._W[columns]).reshape(-1, n, units) + self._z).reshape(-1, units)
+        if self._behind is None:
+            return z
+        self._f.apply(z)
+        return self._behind.output(self._params, z)

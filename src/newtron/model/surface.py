@@ -1,0 +1,122 @@
+"""The objective of a fitted model over two of its parameters, the others held: what `LossSurfaceDisplay` draws."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from newtron.engine.base.checks import check_count, check_number
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.objective import Objective
+from newtron.engine.solvers import Solution
+from newtron.explain import parameter_names
+from newtron.model.certified import objective_of, training_data
+from newtron.model.explanation import fed_names, input_names, member_at
+from newtron.training.members import Member
+
+Array = NDArray[np.floating]
+
+# Half the side of a window where nothing bends, as a share of the parameter's size, and the least and most in general.
+_FLAT, _LEAST, _MOST = 1.0, 1e-3, 10.0
+
+
+class Slice(NamedTuple):
+    """values (second, first): the objective where the two parameters take these values; point: those of the fit.
+
+    symbols: of the two parameters, as explanations write them. names: of the inputs that they belong to, or "".
+    held: how many other parameters keep their fitted values.
+    """
+
+    first: Array
+    second: Array
+    values: Array
+    point: tuple[float, float]
+    symbols: tuple[str, str]
+    names: tuple[str, str]
+    held: int
+
+
+def solutions_of(estimator: Any) -> list[Solution]:
+    """Of every member of a fitted estimator."""
+    check_is_fitted(estimator)
+    return [member.solution for member in estimator.members_]
+
+
+def slice_of(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    sample_weight: Any,
+    parameters: Any,
+    member: int | None,
+    span: float | None,
+    size: int,
+) -> Slice:
+    """The slice through the parameters of one member. See `LossSurfaceDisplay.from_estimator`."""
+    check_is_fitted(estimator)
+    if check_count("grid_resolution", size) < 2:
+        raise InputError("grid_resolution=1 is a point: give at least 2.")
+    if span is not None:
+        check_number("span", span, above=0.0)
+    chosen = estimator.members_[member_at(estimator, member)]
+    pair = _pair(parameters, chosen)
+    objective, params = _objective(estimator, chosen, X, y, sample_weight)
+    with one_blas_thread(), np.errstate(all="ignore"):
+        halves = [span or _half(objective, params, index) for index in pair]
+        axes = [params[index] + half * np.linspace(-1.0, 1.0, size) for index, half in zip(pair, halves, strict=True)]
+        values = np.empty((size, size))
+        moved = params.copy()
+        for row, b in enumerate(axes[1]):
+            for column, a in enumerate(axes[0]):
+                moved[pair[0]], moved[pair[1]] = a, b
+                values[row, column] = objective.evaluate(moved, 0).value
+    inputs = fed_names(estimator.scaling_, input_names(estimator))
+    named = parameter_names(chosen.network, estimator.loss_, inputs)
+    (first, first_name), (second, second_name) = (named[index] for index in pair)
+    return Slice(
+        axes[0],
+        axes[1],
+        values,
+        (float(params[pair[0]]), float(params[pair[1]])),
+        (first, second),
+        (first_name, second_name),
+        len(params) - 2,
+    )
+
+
+def _pair(parameters: Any, member: Member) -> tuple[int, int]:
+    P = member.network.n_params
+    if P < 2:
+        raise InputError("This model has one parameter: a surface needs two.")
+    try:
+        first, second = parameters
+    except (TypeError, ValueError):
+        raise InputError(f"parameters={parameters!r} must be the places of two parameters, such as (0, 1).") from None
+    if first == second or max(check_count("parameters", place, least=0) for place in (first, second)) >= P:
+        raise InputError(f"parameters={parameters!r} must be two different whole numbers from 0 to {P - 1}.")
+    return int(first), int(second)
+
+
+def _objective(estimator: Any, member: Member, X: Any, y: Any, sample_weight: Any) -> tuple[Objective, Array]:
+    data = training_data(estimator, X, y, sample_weight)
+    if data is None:
+        raise InputError("y has not the classes or targets that the model was trained on: there is no loss to draw.")
+    objective = objective_of(estimator, member, *data)
+    params = np.asarray(member.params, dtype=np.float64)
+    if objective.n_params != len(params):
+        raise InputError("The surface of Firth's likelihood is drawn for two classes alone.")
+    return objective, params
+
+
+def _half(objective: Objective, params: Array, index: int) -> float:
+    """As far as a parabola with this bend doubles the objective."""
+    at = objective.evaluate(params, 2)
+    assert at.hessian is not None
+    bend, size = float(at.hessian[index, index]), max(1.0, abs(float(params[index])))
+    half = np.sqrt(2.0 * abs(at.value) / bend) if bend > 0.0 and at.value else _FLAT * size
+    return float(np.clip(half, _LEAST * size, _MOST * size))

@@ -1,0 +1,311 @@
+"""The rows of files that are larger than memory, as solvers and estimators see them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.checks import check_number
+from newtron.engine.base.threads import thread_count
+from newtron.engine.rows import Chunk
+from newtron.engine.rows.streamed import Cut, Outlook, Source, StreamedRows
+from newtron.table.data_file import DataFile, at_hand
+from newtron.table.equal_rows import are_copies, row_hashes
+from newtron.table.large.files import TableFiles, is_text_file
+from newtron.table.learn_stream import Learnt, check_asked, learn_stream
+from newtron.table.schema import Column, Schema, Target
+from newtron.table.table import Table, check_finite
+from newtron.table.text.convert import convert
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Array = NDArray[np.floating]
+
+MEMORY = 1e9
+# Of the memory, one chunk takes a share of this size at most, and never more bytes than this.
+CHUNKS, CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS = 64, 2**24, 65_536, 256
+LEAST_MEMORY = 32e6
+
+# Rows done and rows there are: what a progress display needs.
+Progress = Callable[[int, int], Any]
+
+
+class FileSource(Source):
+    """Files with a schema: what is read is encoded, and rows without a target are left out."""
+
+    def __init__(self, files: TableFiles, schema: Schema, sizes: NDArray[np.int64], memory: int) -> None:
+        self.files, self.schema, self.sizes, self.memory = files, schema, sizes, memory
+        self.n_features = len(schema.feature_names)
+        self.chunk_bytes = min(CHUNK_BYTES, memory // CHUNKS)
+        self._columns = [column.name for column in schema.columns]
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+
+    def read(self, pieces: Sequence[int]) -> Iterator[Cut]:
+        most = batch_rows(self.chunk_bytes, self.n_features + 1)
+        last, done = -1, 0
+        for piece, table in self.files.tables(pieces, [*self._columns, self.schema.target.name], most):
+            done, last = 0 if piece != last else done, piece
+            y, kept = targets_of(self.schema, table)
+            if len(y) < table.n_rows:
+                table = table.take(np.flatnonzero(kept))
+            if len(y):
+                features = partial(encode, self.schema, table)
+                yield Cut(int(self._starts[piece]) + done, features, y.astype(np.float64, copy=False))
+            done += len(y)
+
+    def digest(self) -> str:
+        what = [self.files.identity, self.schema.to_json(), self.sizes.tolist()]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def opened(
+    path: str | os.PathLike[str] | DataFile,
+    memory: int,
+    folder: str | None = None,
+    encoding: str = "utf-8",
+    converting: Progress | None = None,
+    check: Callable[[list[str]], Any] | None = None,
+) -> TableFiles:
+    """The files, with the copies that they need: a text file is converted, what comes through a pipe is kept.
+
+    check: called with the columns' names before a text is converted, which takes long."""
+    source = at_hand(path, folder)
+    if not is_text_file(source):
+        held = () if source.folder is None else (source.folder,)
+        return TableFiles(source.path, memory, (source.name, 0) if held else None, held)
+    converted = convert(source, folder, encoding, converting, check)
+    return TableFiles(
+        converted.path, memory, (source.name, converted.lines), (converted.folder,), notes=converted.notes
+    )
+
+
+class TableRows(StreamedRows):
+    """Rows of a table, with what its columns mean.
+
+    schema: what the columns mean. class_counts: rows of each class. missing: cells without a value, of each column that
+    has any. name: what messages call the table. column_names: of the table. total_rows: with
+    those that have no target.
+    """
+
+    schema: Schema
+    class_counts: tuple[int, ...]
+    missing: dict[str, int]
+    name: str
+    column_names: tuple[str, ...]
+    total_rows: int
+    # Sentences on how the files were read.
+    notes: tuple[str, ...] = ()
+    # Rows that are in no part because they are equal to held-out ones.
+    copies_left_out = 0
+
+    def hold_out(self, share: float, seed: int) -> tuple[Self, Array, NDArray[Any]]:
+        """The other rows, and X (m, p) and y (m,) of a random share of them, as many as memory holds; y are numbers or
+        positions in the classes. Where there are copies of rows, those of the held-out ones are in neither part:
+        `copies_left_out` of the others says how many."""
+        most = self.source.memory // (32 * (self.n_features + 1))
+        chosen = self.chosen(
+            min(most, self.n_rows - 1, max(2, round(share * self.n_rows))), np.random.default_rng(seed)
+        )
+        X, y = self.gathered(chosen)
+        rest, gone = self.without(chosen), [y]
+        if are_copies(X):
+            numbers, codes = rest._equal_to(X)
+            if 0 < len(numbers) < rest.n_rows - 1:
+                rest, gone = rest.without(numbers), [y, codes]
+                rest.copies_left_out = len(numbers)
+        if self.schema.target.task == "classification":
+            y = y.astype(np.int64)
+            held = np.bincount(np.concatenate(gone).astype(np.int64), minlength=len(self.class_counts))
+            rest.class_counts = tuple(int(n) for n in np.array(self.class_counts) - held)
+        return rest, X, y
+
+    def _equal_to(self, X: Array) -> tuple[NDArray[np.int64], Array]:
+        """Numbers in the source and targets of the rows that are equal to one of X."""
+        found: list[tuple[NDArray[np.int64], Array]] = self.sum(partial(_rows_in, np.unique(row_hashes(X))))
+        return self.numbers_in_source(np.concatenate([n for n, _ in found])), np.concatenate([y for _, y in found])
+
+    def some_targets(self, n: int) -> NDArray[Any]:
+        """Targets of n rows or fewer: numbers, or positions in the classes."""
+        _, y = self.gathered(self.chosen(min(n, self.n_rows), np.random.default_rng(0)))
+        return y.astype(np.int64) if self.schema.target.task == "classification" else y
+
+
+def _rows_in(hashes: NDArray[np.uint64], chunk: Chunk) -> list[tuple[NDArray[np.int64], Array]]:
+    """Numbers and targets, as positions where they are classes, of the rows with these hashes."""
+    own = row_hashes(chunk.X)
+    places = np.searchsorted(hashes, own).clip(max=len(hashes) - 1)
+    which = np.flatnonzero(hashes[places] == own)
+    y = chunk.y[which]
+    return [(chunk.rows.start + which, y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1))]
+
+
+class FileRows(TableRows):
+    """Rows of Parquet or Arrow files, read again for every pass over them; a text file is converted first.
+
+    path: a file, a folder of files, or a pattern such as data/part-*.parquet. target: the column to predict. task:
+    "regression" or "classification"; None: told by the target. ignore: columns not to use. memory: bytes that reading
+    and summing may take, 1 GB by default; what the program and its libraries take comes on top. folder: where the copy
+    of a text file lies for as long as these rows are used; None is the system's for temporary files. encoding: of a
+    text file. progress: called with the rows that the first pass has seen and the number of all; converting: with the
+    bytes of a text file that are converted and the number of all.
+
+    The columns' meaning is learnt in one pass when this is made and is the same as if the whole table was in memory:
+    `schema` says it. Rows without a target are left out. The files must not change until training has ended.
+
+    Attributes: schema, class_counts (rows of each class), missing (cells of each column), n_rows, n_features, files.
+
+    Raises InputError where there is nothing to read, a file is damaged or changes, its columns differ from those of the
+    others, or nothing can be learnt from them.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | DataFile,
+        target: str,
+        *,
+        task: str | None = None,
+        ignore: Iterable[str] = (),
+        memory: float = MEMORY,
+        folder: str | None = None,
+        encoding: str = "utf-8",
+        n_jobs: int | None = None,
+        progress: Progress | None = None,
+        converting: Progress | None = None,
+    ) -> None:
+        memory = int(check_number("memory", memory, least=LEAST_MEMORY))
+        ignore = [ignore] if isinstance(ignore, str) else list(ignore)
+        name = path.name if isinstance(path, DataFile) else os.fspath(path)
+        check = partial(check_asked, name, target=target, task=task, ignore=ignore)
+        self.files = opened(path, memory, folder, encoding, converting, check)
+        try:
+            learnt = _learn(self.files, target, task, ignore, memory, progress)
+        except BaseException:
+            self.files.release()
+            raise
+        self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
+        self.name, self.total_rows = self.files.name, self.files.n_rows
+        self.column_names = tuple(self.files.schema.names)
+        self.notes = self.files.notes
+        outlook, n_outputs = as_targets(self.schema)
+        source = FileSource(self.files, self.schema, learnt.sizes, memory)
+        super().__init__(source, outlook, n_outputs, threads=thread_count(n_jobs))
+
+
+def as_targets(schema: Schema, class_weight: Array | None = None) -> tuple[Outlook, int]:
+    """Numbers as they are; two classes as 0 and 1, more with a column for each; and how many columns that are.
+    class_weight: of each class, in order."""
+    k = len(schema.target.classes)
+
+    def targets(y: Array) -> tuple[Array, Array | None]:
+        weight = None if class_weight is None else class_weight[y.astype(np.int64)]
+        if k <= 2:
+            return y[:, None], weight
+        Y = np.zeros((len(y), k), order="F")
+        Y[np.arange(len(y)), y.astype(np.int64)] = 1.0
+        return Y, weight
+
+    return Outlook(targets), k if k > 2 else 1
+
+
+def batch_rows(chunk_bytes: int, columns: int) -> int:
+    """Rows of a batch of so many bytes."""
+    return int(np.clip(chunk_bytes // (8 * columns), _FEWEST_ROWS, _MOST_ROWS))
+
+
+def _learn(
+    files: TableFiles, target: str, task: str | None, ignore: list[str], memory: int, progress: Progress | None
+) -> Learnt:
+    names, left_out = files.schema.names, set(ignore) - {target}
+    read = [name for name in names if name not in left_out]
+    most = batch_rows(min(CHUNK_BYTES, memory // CHUNKS), len(read))
+
+    def told() -> Iterator[tuple[int, Table]]:
+        done = 0
+        for piece, table in files.tables(range(len(files.pieces)), read, most):
+            yield piece, table
+            done += table.n_rows
+            if progress is not None:
+                progress(done, files.n_rows)
+
+    if target not in names:
+        read = names  # the error lists near names
+    return learn_stream(files.name, names, told(), len(files.pieces), target, task=task, ignore=ignore)
+
+
+def encode(schema: Schema, table: Table) -> Array:
+    """X of a table, column by column in memory; plain columns of numbers take the short way."""
+    import pyarrow as pa
+
+    X = np.empty((table.n_rows, len(schema.feature_names)), order="F")
+    start, others = 0, []
+    for column in schema.columns:
+        cells: pa.ChunkedArray = table.data.column(column.name)
+        stop = start + len(column.encoded)
+        kind = cells.type
+        if column.kind == "number" and (pa.types.is_integer(kind) or kind in (pa.float64(), pa.float32())):
+            _copy(cells, X[:, start])
+            X[:, start + 1 : stop] = 0.0
+            if not np.isfinite(X[:, start].sum()):  # one look at all cells: only a cell that is none of them spoils it
+                _mend(column, X[:, start:stop], table)
+        else:
+            others.append((column, slice(start, stop)))
+        start = stop
+    if others:
+        part = Schema(tuple(column for column, _ in others), schema.target)
+        check_finite(Table(table.path, table.data.select([column.name for column, _ in others]), table.first_row))
+        found, at = part.encode(table).X, 0
+        for _, span in others:
+            width = span.stop - span.start
+            X[:, span] = found[:, at : at + width]
+            at += width
+    return X
+
+
+def targets_of(schema: Schema, table: Table) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """As `Schema.encode_target`; plain columns of numbers take the short way."""
+    return _plain_target(schema.target, table) or schema.encode_target(table)
+
+
+def _plain_target(target: Target, table: Table) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+    """As `Schema.encode_target`, for numbers none of which is missing; None for any other cells."""
+    import pyarrow as pa
+
+    cells = table.data.column(target.name)
+    whole = pa.types.is_integer(cells.type)
+    if cells.null_count or not (whole or cells.type in (pa.float64(), pa.float32())):
+        return None
+    values = cells.to_numpy()
+    kept = np.ones(len(values), dtype=bool)
+    if target.task == "regression":
+        return None if np.isnan(values.sum()) else (values, kept)
+    if not (whole and all(isinstance(label, int) for label in target.classes)):
+        return None
+    classes = np.array(target.classes)
+    codes = np.searchsorted(classes, values)
+    known = np.array_equal(classes.take(codes, mode="clip"), values)
+    return (codes, kept) if known else None
+
+
+def _mend(column: Column, out: Array, table: Table) -> None:
+    """Fill missing cells in and mark them; infinite ones are refused."""
+    if np.isinf(out[:, 0]).any():
+        check_finite(table)
+    absent = np.isnan(out[:, 0])
+    out[absent, 0] = column.mean
+    out[absent, 1:] = 1.0
+
+
+def _copy(cells: pa.ChunkedArray, out: Array) -> None:
+    start = 0
+    for chunk in cells.chunks:
+        values = chunk.to_numpy(zero_copy_only=False)  # a missing whole number makes them floats with NaN
+        out[start : start + len(chunk)] = values
+        start += len(chunk)

@@ -1,0 +1,375 @@
+"""From arrays to trained members: the shapes, the starts, the threads, and what became of each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.threads import run_all
+from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.network import Layer, Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows, Rows
+from newtron.engine.rows.streamed import StreamedRows
+from newtron.engine.solvers import (
+    LevenbergMarquardt,
+    Progress,
+    Solution,
+    Solver,
+    Status,
+    Stochastic,
+    minimize,
+    solver_named,
+)
+from newtron.inference.certificate.endpoint import Curvature, Endpoint, measure
+from newtron.inference.coefficients.information import Information, keep
+from newtron.inference.penalties.evidence import noise_variance
+from newtron.inference.penalties.penalty_path import EndedError, Fitted, by_rule, fitted, with_words
+from newtron.inference.penalties.rows_left_out import stacking_shares
+from newtron.inference.posterior import Posterior, posterior_at
+from newtron.training.scaling import Scaling
+
+if TYPE_CHECKING:
+    from newtron.model_file.checkpoint import Checkpoint
+
+Array = NDArray[np.floating]
+Shape = tuple[int, ...]
+
+# Alpha where a network is too large for choosing it from the data.
+FALLBACK_ALPHA = {"regression": 0.1, "classification": 1.0}
+# What choosing may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of one matrix.
+_MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
+# Iterations and tolerance of a stage on the way to the chosen penalty.
+_STAGE, _ON_THE_WAY = 10, 1e-4
+# By how much more evidence for each row, in nats, a perceptron is believed rather than networks, and how gradually.
+_DOUBT, _BLUR = 0.05, 0.01
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network of an average: its shape, its solution, its penalties, and its share in the prediction.
+
+    alpha: (P,) penalty on each parameter, in units of one row's loss in scaled targets: the objective is
+    (Σ_i weight_i · loss_i + ½ Σ_j alpha_j params_j²) / Σ_i weight_i. 0 where a parameter is not penalised.
+    noise: variance of the targets around the network, in scaled target units (the mean over several targets); 1 for
+    classification. So the Laplace precision of params is (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise
+    is the prior's precision. log_evidence, effective_parameters: where the data chose alpha, else nan.
+    end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
+    its rows, for its summary; None where that would be large or has no meaning. posterior: how far the rows of a
+    network determine its parameters, for its intervals; None where that would be large.
+    """
+
+    network: Network
+    solution: Solution
+    alpha: Array
+    noise: float = 1.0
+    share: float = 1.0
+    end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
+    information: Information | None = None
+    posterior: Posterior | None = field(default=None, repr=False, compare=False)
+    log_evidence: float = float("nan")
+    effective_parameters: float = float("nan")
+
+    @property
+    def hidden(self) -> Shape:
+        """Units of each hidden layer."""
+        return self.network.widths[1:-1]
+
+    @property
+    def params(self) -> Array:
+        return self.solution.params
+
+    @property
+    def curvature(self) -> Curvature:
+        """What second derivatives say of its end."""
+        return self.end.curvature if isinstance(self.end, Endpoint) else self.end or Curvature()
+
+
+class Trained(NamedTuple):
+    """A member, and the loss of each row by the model without it, (n,), where penalties were chosen."""
+
+    member: Member
+    left_out: Array | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that training needs to know, in scaled units. Y (n, k), weight (n,) or None; or all of them from a source.
+
+    alpha: a number for every weight, (P,) penalties, or the rule that chooses them. steps: of a network under each
+    penalty that is tried, from its start, and as many more under the best; None: along a path of penalties and then to
+    the optimum.
+    """
+
+    X: Any
+    Y: Array
+    weight: Array | None
+    scaling: Scaling
+    loss: Loss
+    shapes: tuple[Shape, ...]
+    n_starts: int
+    activation: str
+    intercept: bool
+    alpha: float | str | Array
+    weaker: bool
+    stack: bool
+    solver: str | Solver
+    tol: float
+    max_iter: int | None
+    seed: int
+    threads: int
+    callback: Callable[[Progress], Any] | None
+    checkpoint: Checkpoint | None = None
+    source: StreamedRows | None = None
+    steps: int | None = None
+
+    @property
+    def jobs(self) -> list[tuple[Shape, int]]:
+        """Shape and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
+        return [(shape, start) for shape in self.shapes for start in range(self.n_starts if shape else 1)]
+
+    @property
+    def n_outputs(self) -> int:
+        return self.source.n_outputs if self.source is not None else int(self.Y.shape[1])
+
+    def kept(self, member: int, stage: int, solver: Solver, n_params: int) -> dict[str, Any]:
+        """What `minimize` needs to go on from the checkpoint and to keep it, at one stage of a member's training."""
+        if self.checkpoint is None:
+            return {}
+        resume = self.checkpoint.run(member, stage, solver.state_type, n_params)
+        return {"resume": resume, "keep": partial(self.checkpoint.keep, member, stage)}
+
+    def rows(self, threads: int) -> Rows:
+        """The rows as the objective sums them."""
+        if self.source is not None:
+            return self.source.on_threads(threads)
+        return scaled_rows(self.X, self.Y, self.weight, self.scaling, threads)
+
+
+def train_members(task: Task) -> list[Trained]:
+    """Train every shape from every start, side by side; in the order of shapes, then starts.
+
+    Ctrl-C ends all of them at their next step and keeps what they have; members not yet begun are left out.
+    """
+    jobs = task.jobs
+    # Of a file there is one reader at a time: members side by side would each need memory of their own.
+    side_by_side = 1 if task.source is not None else min(task.threads, len(jobs))
+    stop = threading.Event()
+
+    def train(job: tuple[int, tuple[Shape, int]]) -> list[Trained]:
+        number = job[0]
+        if stop.is_set():
+            return []
+
+        def after_step(objective: TrainingObjective, progress: Progress) -> Any:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            if task.callback is None:
+                return False
+            penalty = float(objective.alpha.max(initial=0.0))
+            return task.callback(replace(progress, member=number, members=len(jobs), penalty=penalty))
+
+        try:
+            trained = _train(task, number, max(1, task.threads // side_by_side), after_step)
+        except BaseException:
+            stop.set()  # an error in one, a callback's say, is no reason to finish the others first
+            raise
+        if any(each.member.solution.status is Status.INTERRUPTED for each in trained):
+            stop.set()
+        return trained
+
+    found = run_all(train, list(enumerate(jobs)), side_by_side, stop.set)
+    return [trained for of_job in found for trained in of_job]
+
+
+def _train(
+    task: Task, number: int, threads: int, callback: Callable[[TrainingObjective, Progress], Any]
+) -> list[Trained]:
+    shape, start = task.jobs[number]
+    network = Network((task.scaling.n_inputs, *shape, task.n_outputs), task.activation, task.intercept)
+    objective = objective_of(task, network, threads)
+    stopped = task.steps is not None and not network.is_linear
+    solver, chosen = stopped_by_rule(task.steps, objective) if stopped else solver_named(task.solver, objective)
+    if isinstance(solver, Stochastic):
+        solver = replace(solver, seed=solver.seed + task.seed + start)
+    params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
+    stages = count()
+
+    def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
+        tol, most = (max(task.tol, _ON_THE_WAY), task.steps or _STAGE) if on_the_way else (task.tol, task.max_iter)
+        kept = task.kept(number, next(stages), solver, network.n_params)
+        told = partial(callback, objective)
+        return minimize(objective, params, solver, tol=tol, max_iter=most, callback=told, **kept)
+
+    if isinstance(task.alpha, str):
+        if stopped or can_choose(objective, solver):
+            return _chosen(task, objective, params, fit, chosen)
+        fallback = FALLBACK_ALPHA[task.loss.task]
+        objective = TrainingObjective(network, task.loss, objective.rows, fallback)
+        chosen += f"; too large for alpha={task.alpha!r}, so alpha={fallback:g}"
+    solution = fit(objective, params, False)
+    return [Trained(member_of(task, objective, replace(solution, chosen=chosen)))]
+
+
+def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Any, chosen: str) -> list[Trained]:
+    """Members with penalties from the data."""
+    rule = str(task.alpha)
+    try:
+        ends = by_rule(
+            rule,
+            objective,
+            params,
+            lambda alpha, start, on_the_way: fit(objective.with_alpha(alpha), start, on_the_way),
+            weaker=task.weaker,
+            rows=task.stack,
+            cold=task.steps is not None,
+        )
+    except EndedError as ended:
+        ends = [fitted(objective, ended.alpha, ended.solution, rows=task.stack)]
+    found = []
+    for end in (with_words(rule, end, chosen) for end in ends):
+        left_out = None if end.left_out is None else end.left_out.loss
+        found.append(Trained(member_of(task, objective.with_alpha(end.alpha), end.solution, end), left_out))
+    return found
+
+
+def can_choose(objective: TrainingObjective, solver: Solver) -> bool:
+    """Is the matrix of curvature that both rules need cheap enough?"""
+    P, rows = objective.n_params, objective.rows
+    if objective.is_linear:
+        return P <= _MATRIX_PERCEPTRON
+    return affords_choice(P, rows.n_rows, rows.n_outputs) and not isinstance(solver, Stochastic)
+
+
+def stopped_by_rule(steps: int | None, objective: TrainingObjective) -> tuple[Solver, str]:
+    """The solver of a mix whose networks are not taken to an optimum, and why."""
+    return LevenbergMarquardt(stop_after=steps), (
+        f"a network with {objective.n_params:,} parameters and {objective.rows.n_rows:,} rows: the way to an optimum "
+        f"is long and predictions gain little from it, so it takes {steps} steps and {steps} more once its penalty is "
+        "chosen; "
+        "solver='levenberg-marquardt' goes to the optimum"
+    )
+
+
+def affords_choice(n_params: int, n_rows: int, n_outputs: int) -> bool:
+    """Can a network of this size have its penalty chosen from the data?"""
+    return n_params <= _MATRIX and n_rows * n_outputs * n_params**2 <= _CURVATURE_WORK
+
+
+def member_of(task: Task, objective: TrainingObjective, solution: Solution, known: Fitted | None = None) -> Member:
+    """A trained member, with what is measured at its end and kept of its rows. known: what chose its penalty."""
+    network = objective.network
+    before = solution.params.copy()
+    settle(network.split(solution.params)[-1], task.loss, penalised=bool(objective.alpha.any()))
+    objective.settled(before, solution.params)
+    end = measure(objective, solution)
+    if solution.converged and end.on_plateau:
+        solution = replace(solution, status=Status.PLATEAU)
+    ended = solution.status in (Status.INTERRUPTED, Status.STOPPED)
+    information = keep(objective, solution.params, solution.value, ended=ended)
+    posterior = None if network.is_linear else posterior_at(objective, solution.params)
+    evidence = None if known is None else known.evidence
+    if known is None:
+        effective = None if posterior is None else posterior.effective
+        noise = noise_variance(objective, solution.params, solution.value, effective)
+    else:
+        noise = known.noise
+    return Member(
+        network,
+        solution,
+        objective.alpha,
+        noise,
+        log_evidence=float("nan") if evidence is None else evidence.value,
+        effective_parameters=float("nan") if evidence is None else evidence.effective_parameters,
+        end=end,
+        information=information,
+        posterior=posterior,
+    )
+
+
+def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
+    """What a member minimises: the mean loss over the scaled rows, plus the penalty; none that is yet to be chosen."""
+    rows = task.rows(threads)
+    if isinstance(task.alpha, np.ndarray):
+        return TrainingObjective(network, task.loss, rows).with_alpha(task.alpha)
+    return TrainingObjective(network, task.loss, rows, 0.0 if isinstance(task.alpha, str) else task.alpha)
+
+
+def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, threads: int) -> ArrayRows:
+    """The rows as they are trained on. Y in scaled units already."""
+    if scaling.bends is not None:
+        return ArrayRows(scaling.inputs(X), Y, weight, threads=threads)
+    changes = scaling.changes_inputs
+    return ArrayRows(
+        X,
+        Y,
+        weight,
+        center=scaling.x_center if changes and np.any(scaling.x_center) else None,
+        scale=scaling.x_scale if changes else None,
+        threads=threads,
+    )
+
+
+def settle(output: Layer, loss: Loss, penalised: bool) -> None:
+    """Fix what the loss cannot see, in place: softmax is the same when all classes shift together, so the shift
+    that rounding left is taken out. Penalised weights have none at their optimum, and keep what they have."""
+    if output.b is not None:
+        output.b[:] = loss.visible(output.b[None, :])[0]
+    if not penalised:
+        output.W[:] = loss.visible(output.W)
+
+
+def with_shares(trained: list[Trained], combine: str, n_rows: int, weight: Array | None) -> list[Member]:
+    """Shares of the members in the prediction: equal ("average"), all to one ("best"), those under which the rows left
+    out were most probable ("stack"), or by evidence between perceptron and networks ("believe"); the last two are equal
+    where what they need was not computed."""
+    members = [each.member for each in trained]
+    shares = shares_of(members, combine)
+    losses = [each.left_out for each in trained if each.left_out is not None]
+    if combine == "stack" and len(losses) == len(members):
+        shares = stacking_shares(np.array(losses), weight)
+    elif combine == "believe":
+        shares = _believed(members, n_rows if weight is None else float(weight.sum()))
+    return [replace(member, share=float(share)) for member, share in zip(members, shares, strict=True)]
+
+
+def shares_of(members: list[Member], combine: str) -> Array:
+    """Shares that follow from the members alone: all to the best, or equal ones."""
+    n = len(members)
+    return np.eye(n)[best_member(members)] if combine == "best" else np.full(n, 1.0 / n)
+
+
+def _believed(members: list[Member], rows: float) -> Array:
+    """Equal shares of the networks, beside a perceptron's by how its evidence compares with their best.
+
+    Networks predict better than their evidence says, so that of a perceptron must be greater by `_DOUBT` nat a row.
+    """
+    evidence = np.array([member.log_evidence for member in members])
+    linear = np.array([not member.hidden for member in members])
+    if linear.all() or not linear.any() or not np.isfinite(evidence).all():
+        return np.full(len(members), 1.0 / len(members))
+    ahead = (float(evidence[linear].max()) - float(evidence[~linear].max())) / rows
+    believed = float(1.0 / (1.0 + np.exp(np.clip((_DOUBT - ahead) / _BLUR, -50.0, 50.0))))
+    if not 0.01 < believed < 0.99:
+        believed = float(np.round(believed))  # a share of next to nothing would only cost time when predicting
+    shares: Array = np.where(linear, believed / linear.sum(), (1.0 - believed) / (~linear).sum())
+    return shares
+
+
+def best_member(members: list[Member]) -> int:
+    """Of the members with the greatest share the one with the greatest evidence, or where that was not computed with
+    the lowest objective; a value that is not finite is never the best."""
+    chosen = all(np.isfinite(m.log_evidence) for m in members)
+    largest = max(m.share for m in members)
+    values = [-m.log_evidence if chosen else m.solution.value for m in members]
+    values = [
+        value if np.isfinite(value) and m.share == largest else np.inf for value, m in zip(values, members, strict=True)
+    ]
+    return int(np.argmin(values))

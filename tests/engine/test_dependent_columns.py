@@ -1,0 +1,173 @@
+"""Columns that depend on each other, exactly or nearly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
+
+from newtron import PerceptronClassifier, PerceptronRegressor
+from newtron.engine.solvers import Status
+
+# --- the shortest of many solutions ---
+
+
+def wide(n: int = 10, p: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.random((n, p)), rng.random(n), rng.random((5, p))
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_the_shortest_solution_depends_on_no_unit_no_common_weight_and_no_repetition(form, standardize, intercept):
+    X, y, new = wide()
+
+    def predictions(units, rows=1, weight=None):
+        model = PerceptronRegressor(fit_intercept=intercept, standardize=standardize)
+        model.fit(form(np.vstack([X * units] * rows)), np.tile(y, rows), sample_weight=weight)
+        assert "independent" in model.solution_.note
+        return model.predict(form(new * units))
+
+    plain = predictions(np.ones(20))
+    for factor in (3.0, 4.0, 1000.0, 1e-9):
+        units = np.where(np.arange(20) % 2 == 0, factor, 1.0)
+        np.testing.assert_allclose(predictions(units), plain, rtol=1e-12)
+    for weight in (2.0, 123.0, 1e-3):
+        np.testing.assert_allclose(predictions(np.ones(20), weight=np.full(10, weight)), plain, rtol=1e-12)
+    for rows in (2, 3):
+        np.testing.assert_allclose(predictions(np.ones(20), rows), plain, rtol=1e-12)
+
+
+def test_the_shortest_solution_is_shortest_in_columns_of_exactly_equal_norm():
+    X, y, _ = wide()
+    norm = np.linalg.norm(X, axis=0)
+    shortest = np.linalg.lstsq(X / norm, y, rcond=None)[0] / norm
+    np.testing.assert_allclose(PerceptronRegressor(fit_intercept=False).fit(X, y).coef_, shortest, rtol=1e-11)
+
+
+# --- columns that nearly agree ---
+
+
+def near(gap: float, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X whose last column differs from its first by a share `gap` of a normal number; the same in columns that are far
+    apart, without rounding (the difference of two numbers so close is exact); and noise."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 2))
+    X = np.column_stack([X, X[:, 0] + gap * rng.normal(size=n)])
+    apart = np.column_stack([X[:, :2], (X[:, 2] - X[:, 0]) / gap])
+    return X, apart, rng.logistic(size=n)
+
+
+def labels(apart: np.ndarray, noise: np.ndarray, classes: int) -> np.ndarray:
+    score = apart[:, 0] + 1.5 * apart[:, 2] + noise
+    return np.searchsorted(np.quantile(score, np.arange(1, classes) / classes), score)
+
+
+GAPS = [1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("solver", ["newton", "levenberg-marquardt"])
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_classifier_tells_columns_that_nearly_agree_apart(gap, solver, classes, weighted):
+    X, apart, noise = near(gap)
+    y = labels(apart, noise, classes)
+    weight = np.random.default_rng(1).integers(0, 4, len(y)).astype(float) if weighted else None
+    expected = PerceptronClassifier(solver=solver).fit(apart, y, sample_weight=weight)
+    model = PerceptronClassifier(solver=solver).fit(X, y, sample_weight=weight)
+    assert model.solution_.converged
+    assert model.n_iter_ < 25
+    lost = 1e-16 / gap  # by rounding coefficients of about 1 / gap
+    assert abs(model.solution_.value / expected.solution_.value - 1.0) < 1e-13 + 10.0 * lost**2
+    error = np.abs(model.predict_proba(X) - expected.predict_proba(apart)).max()
+    assert error < 1e-12 + 20.0 * lost
+    assert model.certificate_.verify(X, y, sample_weight=weight)
+    found, right = model.summary(), expected.summary()
+    assert found.aliases == ()
+    own = found.standard_errors.reshape(classes - 1, 4)[:, 3] * gap
+    np.testing.assert_allclose(own, right.standard_errors.reshape(classes - 1, 4)[:, 3], rtol=1e-9 + 10.0 * lost)
+
+
+@pytest.mark.parametrize("solver", ["newton", "levenberg-marquardt"])
+@pytest.mark.parametrize("gap", GAPS)
+def test_least_squares_tells_columns_that_nearly_agree_apart(gap, solver):
+    X, apart, noise = near(gap)
+    y = np.column_stack([apart[:, 0] + 1.5 * apart[:, 2] + noise, noise])
+    expected = PerceptronRegressor().fit(apart, y)
+    model = PerceptronRegressor(solver=solver).fit(X, y)
+    lost = 1e-16 / gap
+    assert model.solution_.converged
+    assert abs(model.solution_.value / expected.solution_.value - 1.0) < 1e-13 + lost  # as it is evaluated
+    assert np.abs(model.predict(X) - expected.predict(apart)).max() < 1e-12 + 20.0 * lost
+    found, right = model.summary(), expected.summary()
+    assert found.aliases == ()
+    own = found.standard_errors.reshape(2, 4)[:, 3] * gap
+    np.testing.assert_allclose(own, right.standard_errors.reshape(2, 4)[:, 3], rtol=1e-9 + 10.0 * lost)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("gap", [1e-7, 1e-9])
+def test_a_penalty_that_weighs_as_much_as_the_difference_of_columns(form, gap):
+    X, apart, noise = near(gap)
+    y = labels(apart, noise, 2)
+    alpha = 10.0 * gap**2
+    model = PerceptronClassifier(alpha=alpha, solver="newton").fit(form(X), y)
+    # The coefficients of X from those of the columns that are apart: w0 = b0 - b2 / gap, w2 = b2 / gap.
+    turn = np.eye(4)
+    turn[0, 2], turn[2, 2] = -1.0 / gap, 1.0 / gap
+    penalty = turn.T @ np.diag([alpha, alpha, alpha, 0.0]) @ turn
+    A, b = np.column_stack([apart, np.ones(len(y))]), np.zeros(4)
+    for _ in range(30):
+        p = 1.0 / (1.0 + np.exp(-A @ b))
+        b -= np.linalg.solve(A.T @ (A * (p * (1.0 - p))[:, None]) + penalty, A.T @ (p - y) + penalty @ b)
+    assert model.solution_.converged
+    np.testing.assert_allclose(model.predict_proba(form(X))[:, 1], 1.0 / (1.0 + np.exp(-A @ b)), atol=1e-14 / gap)
+
+
+def test_single_precision_keeps_what_its_numbers_tell():
+    X, _, noise = near(1e-4)
+    X = X.astype(np.float32)
+    exact = X.astype(np.float64)
+    apart = np.column_stack([exact[:, :2], (exact[:, 2] - exact[:, 0]) / 1e-4])
+    y = labels(apart, noise, 2)
+    model, expected = (PerceptronClassifier(solver="newton").fit(A, y) for A in (X, apart))
+    assert model.solution_.converged
+    np.testing.assert_allclose(model.predict_proba(exact), expected.predict_proba(apart), atol=1e-3)
+
+
+def test_coefficients_whose_rounding_hides_the_optimum_are_not_called_converged():
+    """Doubles near 5e13 are .008 apart, which moves predictions."""
+    X, apart, noise = near(5e-14)
+    y = apart[:, 0] + 2.0 * apart[:, 2] + 0.1 * noise
+    with pytest.warns(ConvergenceWarning, match="rounding their coefficients hides"):
+        model = PerceptronRegressor(solver="newton").fit(X, y)
+    assert not model.certificate_.converged
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+@pytest.mark.parametrize("gap", GAPS)
+def test_what_cannot_tell_columns_apart_is_not_called_converged(gap, solver):
+    X, apart, noise = near(gap, 60)
+    for Model, y in (
+        (PerceptronClassifier, labels(apart, noise, 2)),
+        (PerceptronRegressor, apart[:, 0] + 2.0 * apart[:, 2] + 0.3 * noise),
+    ):
+        lowest = Model(solver="newton").fit(X, y).solution_.value
+        end = Model(solver=solver, max_iter=100).fit(X, y).solution_
+        assert end.value < lowest * (1.0 + 1e-6) or not end.converged
+        if end.status is Status.STALLED and end.value > lowest * (1.0 + 1e-6):
+            assert "solver='newton' does" in end.sentence
+
+
+def test_exactly_dependent_columns_need_no_look_at_the_rows():
+    X, apart, noise = near(1.0)
+    y = labels(apart, noise, 2)
+    more = np.column_stack([X, X[:, 0] + X[:, 1]])
+    plain, model = (PerceptronClassifier(solver="newton").fit(A, y) for A in (X, more))
+    assert model.solution_.converged
+    np.testing.assert_allclose(model.decision_function(more), plain.decision_function(X), rtol=1e-9)
+    assert len(model.summary().aliases) == 1

@@ -1,0 +1,192 @@
+"""Explanations of networks with the settings that are there without asking: bent inputs, penalties from the data, and
+an average in which not every member has a share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_explain import check_exactly, check_numbers_as_shown, check_table_as_shown, every_step
+from test_explain_models import drawn
+
+from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
+from newtron.cli import main
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
+from newtron.explain import Derivation, Table
+from newtron.explain.show.symbols import to_text
+
+RNG = np.random.default_rng(11)
+FRAME = pd.DataFrame(
+    {"cement": RNG.exponential(200.0, 60), "water": 180.0 + 9.0 * RNG.normal(size=60), "wet": np.arange(60.0) % 2.0}
+)
+NUMBER = np.sqrt(FRAME["cement"]) + 4.0 * np.cos(FRAME["water"] / 6.0 + FRAME["wet"]) + 0.3 * RNG.normal(size=60)
+TWO = np.where(NUMBER.median() + RNG.normal(size=60) < NUMBER, "yes", "no")
+THREE = np.digitize(NUMBER, np.quantile(NUMBER, [0.3, 0.6]))
+
+MODELS = {
+    "regression": (NetworkRegressor(), NUMBER),
+    "two targets": (NetworkRegressor(n_starts=1), np.c_[NUMBER, -FRAME["water"]]),
+    "two classes": (NetworkClassifier(), TWO),
+    "three classes": (NetworkClassifier(n_starts=1), THREE),
+    "the best alone": (NetworkClassifier(combine="best", n_starts=1), TWO),
+    "evidence": (PerceptronRegressor(alpha="evidence", standardize=True), NUMBER),
+    "left out": (PerceptronClassifier(alpha="loo"), TWO),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def fitted(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    model, y = MODELS[request.param]
+    return model.fit(FRAME, y), np.asarray(y)
+
+
+def table_of(derivation: Derivation, key: str) -> Table:
+    table = derivation[key].table
+    assert table is not None
+    return table
+
+
+def test_every_number_follows_from_those_shown(fitted: tuple[Any, Any]) -> None:
+    model, y = fitted
+    for derivation in (model.explain(FRAME.iloc[[3]], y[3:4]), model.explain(FRAME.iloc[:20], y[:20])):
+        for step in every_step(derivation):
+            check_exactly(step)
+            if step.table is not None:
+                check_table_as_shown(step.table, step)
+            if step.numbers:
+                check_numbers_as_shown(to_text(step.numbers))
+        drawn(derivation)
+        drawn(derivation.in_notation("lab"))
+
+
+def test_bent_inputs_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any]) -> None:
+    model, y = fitted
+    scaling = model.scaling_
+    derivation = model.explain(FRAME.iloc[[3]], y[3:4])
+    fed = scaling.inputs(FRAME.iloc[[3]].to_numpy())[0]
+    first = next(step.key for step in derivation.steps if step.key.startswith("forward.1."))
+    names = [name for _, name in table_of(derivation, first).lines]
+    np.testing.assert_array_equal(derivation["lab.z.1"].factors[0].value[0], fed)
+    if scaling.bends is None:
+        assert names == ["cement", "water", "wet", "intercept"]
+        return
+    assert names == ["cement", "water", "wet", "bent cement", "bent water", "intercept"]
+    bend, bent = table_of(derivation, "scaling.bend"), table_of(derivation, "scaling.bent")
+    given = FRAME.iloc[3].to_numpy()[:2]
+    bends = scaling.bends
+    u = np.arcsinh((given - bends.center) / bends.scale)
+    np.testing.assert_allclose(bend.values, np.column_stack([given, bends.center, bends.scale, u]), rtol=1e-14)
+    np.testing.assert_allclose(bent.values, np.column_stack([u, bends.mean, bends.spread, fed[3:]]), rtol=1e-14)
+    assert list(bent.lines) == [("x_{4}", "bent cement"), ("x_{5}", "bent water")]
+    assert "bent cement" in str(derivation)
+    assert "asinh((given - median) / scale)" in str(derivation)
+    assert r"\text{asinh}(\frac{\text{given} - \text{median}}{\text{scale}})" in derivation.to_latex()
+    assert "bent cement" in derivation.to_latex()
+    assert "bent cement" in derivation.to_html()
+
+
+def test_columns_without_names_have_bent_copies_with_numbers() -> None:
+    model = NetworkRegressor(n_starts=1).fit(FRAME.to_numpy(), NUMBER)
+    derivation = model.explain(FRAME.to_numpy()[0], NUMBER[0])
+    assert [name for _, name in table_of(derivation, "scaling.bent").lines] == ["bent x1", "bent x2"]
+    assert [name for _, name in table_of(derivation, "scaling.x").lines] == ["", "", ""]
+
+
+def test_the_penalty_is_the_members_own(fitted: tuple[Any, Any]) -> None:
+    model, y = fitted
+    for place, member in enumerate(model.members_, start=1):
+        derivation = model.explain(FRAME, y, member=place)
+        rows = ArrayRows(derivation["lab.z.1"].factors[0].value, derivation["lab.dz"].factors[-1].value)
+        bare = TrainingObjective(member.network, model.loss_, rows)
+        with_it = bare.with_alpha(member.alpha).evaluate(member.params, 1).gradient
+        without = bare.evaluate(member.params, 1).gradient
+        assert with_it is not None
+        assert without is not None
+        pull, gradient = table_of(derivation, "mean.penalty"), table_of(derivation, "mean.gradient")
+        under = np.flatnonzero(member.alpha)
+        np.testing.assert_array_equal(pull.values[:, 0], member.alpha[under])
+        np.testing.assert_allclose(pull.values[:, -1], (with_it - without)[under], rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(gradient.values[:, -1], with_it, rtol=1e-12, atol=1e-15)
+        # The rows are those of training, where the penalty holds the data's own slope in balance.
+        assert np.abs(derivation.gradient).max() > 1e-5
+        assert np.abs(with_it).max() < 1e-6
+        one = " ".join(model.explain(FRAME.iloc[[0]], y[:1], member=place).summary)
+        rule = "evidence" if "evidence" in model.alpha else "leave-one-out loss"
+        assert f"chosen from the data by the {rule} (alpha='{model.alpha}')" in one
+        plural = "s" if member.network.n_outputs > 1 else ""
+        on = "weights and hidden intercepts, none on the output's " if member.hidden else "weights, none on the "
+        assert f"α = {member.alpha.max():.6g} on the {on}intercept{plural};" in one
+
+
+def test_a_fixed_penalty_is_not_called_chosen() -> None:
+    large = NetworkRegressor(hidden=(300,), n_starts=1, max_iter=2)
+    with pytest.warns(UserWarning, match="."):
+        large.fit(FRAME, NUMBER)
+    words = " ".join(large.explain(FRAME.iloc[[0]], NUMBER[:1]).summary)
+    assert "α = 0.1 on the weights, none on the hidden intercepts and output's intercept; a fixed one" in words
+    assert "chosen from the data" not in words
+    given = PerceptronRegressor(alpha=2.0).fit(FRAME, NUMBER)
+    words = " ".join(given.explain(FRAME.iloc[[0]], NUMBER[:1]).summary)
+    assert "α = 2 on the weights, none on the intercept." in words
+
+
+def test_the_answer_is_the_average_by_shares(fitted: tuple[Any, Any]) -> None:
+    model, y = fitted
+    row, members = FRAME.iloc[[5]], model.members_
+    used = [place for place, member in enumerate(members, start=1) if member.share]
+    regression = not hasattr(model, "classes_")
+    answer = np.atleast_1d(model.predict(row)[0] if regression else model.predict_proba(row)[0])
+    for place in range(1, len(members) + 1):
+        derivation = model.explain(row, y[5:6], member=place)
+        keys = [step.key for step in derivation.steps]
+        words = " ".join(derivation.summary)
+        if len(members) == 1:
+            assert "average" not in words
+            assert not any(key.startswith("answer.members") for key in keys)
+            continue
+        if used == [place] and getattr(model, "temperature_", 1.0) == 1.0:
+            assert not any(key.startswith(("answer.members", "answer.average")) for key in keys)
+            continue
+        np.testing.assert_allclose(np.ravel(derivation["answer.average"].value), answer, rtol=1e-12)
+        if len(used) == 1:
+            assert f"member {used[0]} alone" in words
+        else:
+            averaged = f"averages {len(used)} of the {len(members)}" if len(used) < len(members) else "averages"
+            assert averaged in words
+            table = table_of(derivation, "answer.members.1")
+            assert [line[0] for line in table.lines] == [f"({n})" for n in used]
+            np.testing.assert_array_equal(table.values[:, 0], [members[n - 1].share for n in used])
+            marked = [line[0] for line in table.lines if "this one" in line[1]]
+            assert marked == ([f"({place})"] if place in used else [])
+            if regression or model.temperature_ == 1.0:
+                first = answer[0] if regression or len(answer) > 2 else answer[1]
+                assert float(np.asarray(derivation["answer.members.1"].value)) == pytest.approx(first, rel=1e-12)
+        assert ("no share in it" in words) == (place not in used)
+
+
+def test_a_perceptron_without_a_share_is_told_apart() -> None:
+    model, y = MODELS["regression"]
+    model.fit(FRAME, y)
+    assert model.members_[0].share == 0.0
+    derivation = model.explain(FRAME.iloc[[0]], y[:1], member=1)
+    assert derivation.title.startswith("Regression with a perceptron")
+    assert "this is member 1, which has no share in it" in " ".join(derivation.summary)
+    assert "The other one has a share of 0." in derivation["answer.members.1"].sentence
+
+
+def test_the_report_shows_bent_inputs_shares_and_intervals(tmp_path: Path) -> None:
+    data = tmp_path / "d.csv"
+    FRAME.assign(strength=NUMBER).to_csv(data, index=False)
+    model = tmp_path / "m.newtron"
+    arguments = ["--target", "strength", "--model", "network", "--output", str(model), "--quiet"]
+    assert main(["fit", str(data), *arguments]) == 0
+    page = model.with_suffix(".html").read_text(encoding="utf-8")
+    assert "bent cement</text>" in page
+    assert "with 90 % intervals" in page
+    assert "The 90 % intervals hold" in page
+    assert "2 of them once more, bent by asinh" in page
+    assert "effective parameters</th>" in page

@@ -1,0 +1,430 @@
+"""Penalties chosen from the data, against what others know: closed forms, scikit-learn, refits and differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import BayesianRidge, LogisticRegression, Ridge
+
+from newtron import (
+    NetworkClassifier,
+    NetworkRegressor,
+    PerceptronClassifier,
+    PerceptronRegressor,
+    load,
+)
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.losses import LOSSES, loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
+from newtron.engine.solvers import Newton, minimize
+from newtron.inference.penalties.evidence import evidence_at, noise_variance
+from newtron.inference.penalties.rows_left_out import leave_one_out, loo_and_slope, stacking_shares
+from newtron.training.scaling import Scaling
+
+Array = NDArray[np.float64]
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(60, 4)) @ np.diag([1.0, 3.0, 0.5, 2.0])
+NUMBERS = X @ [1.0, -0.5, 0.0, 0.2] + 0.8 * RNG.normal(size=60) + 2.0
+THREE = np.digitize(X[:, 0] + RNG.normal(size=60), [-0.5, 0.7])
+TWO = (X[:, 1] + RNG.normal(size=60) > 0.0).astype(np.int64)
+
+
+def perceptron(
+    task: str, Y: Array, weight: Array | None = None, intercept: bool = True, rows: Array = X
+) -> TrainingObjective:
+    k = Y.shape[1]
+    network = Network((rows.shape[1], k), intercept=intercept)
+    return TrainingObjective(network, loss_for(task, None, k), ArrayRows(rows, Y, weight))
+
+
+def optimum(objective: TrainingObjective, alpha: Array) -> Array:
+    return minimize(objective.with_alpha(alpha), np.zeros(objective.n_params), Newton(), tol=1e-13).params
+
+
+CASES: dict[str, tuple[str, Array]] = {
+    "regression": ("regression", NUMBERS[:, None]),
+    "two targets": ("regression", np.column_stack([NUMBERS, X[:, 2] ** 2])),
+    "two classes": ("classification", TWO[:, None].astype(np.float64)),
+    "three classes": ("classification", np.eye(3)[THREE]),
+}
+
+
+# Evidence
+
+
+def test_the_evidence_of_a_linear_model_is_the_probability_of_its_targets() -> None:
+    objective = perceptron("regression", NUMBERS[:, None], intercept=False)
+    alpha = np.array([0.7, 2.0, 0.3, 5.0])
+    found = evidence_at(objective.with_alpha(alpha), optimum(objective, alpha))
+    assert found is not None
+    s2 = found.noise
+    covariance = s2 * (np.eye(60) + X @ np.diag(1.0 / alpha) @ X.T)
+    assert found.value == pytest.approx(multivariate_normal(cov=covariance).logpdf(NUMBERS), rel=1e-12)
+    for other in (0.9 * s2, 1.1 * s2):  # and this noise is the one at which it is greatest
+        assert multivariate_normal(cov=covariance * other / s2).logpdf(NUMBERS) < found.value
+
+
+def test_a_parameter_without_a_penalty_has_a_flat_prior() -> None:
+    objective = perceptron("regression", NUMBERS[:, None])
+    alpha = np.array([0.7, 2.0, 0.3, 5.0, 0.0])
+    flat = evidence_at(objective.with_alpha(alpha), optimum(objective, alpha))
+    assert flat is not None
+    wide = 1e-6
+    covariance = np.eye(60) + X @ np.diag(1.0 / alpha[:4]) @ X.T + 1.0 / wide
+    exact = multivariate_normal(cov=flat.noise * covariance).logpdf(NUMBERS)
+    # The normal prior of precision wide / noise has this height, where the flat one has 1.
+    assert flat.value == pytest.approx(exact - 0.5 * np.log(wide / flat.noise / (2.0 * np.pi)), abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [12, 60])
+def test_evidence_agrees_with_bayesian_ridge(n: int) -> None:
+    """The same fixed point, where the objective is the same: without an intercept and without hyperpriors."""
+    peer = BayesianRidge(
+        fit_intercept=False, alpha_1=0.0, alpha_2=0.0, lambda_1=0.0, lambda_2=0.0, max_iter=10_000, tol=1e-14
+    ).fit(X[:n], NUMBERS[:n])
+    model = PerceptronRegressor(alpha="evidence", fit_intercept=False).fit(X[:n], NUMBERS[:n])
+    member = model.members_[0]
+    np.testing.assert_allclose(member.alpha, peer.lambda_ / peer.alpha_, rtol=1e-8)
+    assert member.noise == pytest.approx(1.0 / peer.alpha_, rel=1e-8)
+    np.testing.assert_allclose(model.coef_, peer.coef_, rtol=1e-8)
+    assert model.solution_.converged
+    assert "evidence" in model.solution_.chosen
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_penalty_by_evidence_is_a_fixed_point_of_mackays_update(name: str) -> None:
+    task, Y = CASES[name]
+    kind: Any = PerceptronRegressor if task == "regression" else PerceptronClassifier
+    y = {"two classes": TWO, "three classes": THREE}.get(name, Y)
+    model = kind(alpha="evidence", standardize=True).fit(X, y)
+    member = model.members_[0]
+    scaling = model.scaling_
+    objective = perceptron(task, scaling.targets(Y), rows=scaling.inputs(X)).with_alpha(member.alpha)
+    found = evidence_at(objective, member.params)
+    assert found is not None
+    weights = objective.network.is_weight
+    size = float(np.sum(np.square(member.params[weights])))
+    gamma = float(found.determined[weights].sum())
+    assert member.alpha[weights] == pytest.approx(gamma * member.noise / size, rel=1e-7)
+    assert (member.alpha[~weights] == 0.0).all()
+    assert member.effective_parameters == pytest.approx(found.effective_parameters, rel=1e-7)
+    assert model.effective_parameters_ == member.effective_parameters
+    if task == "regression":
+        values = []
+        for factor in (0.5, 1.0, 2.0):
+            at = evidence_at(objective.with_alpha(factor * member.alpha), optimum(objective, factor * member.alpha))
+            assert at is not None
+            values.append(at.value)
+        assert values[1] == max(values)
+
+
+def test_columns_that_explain_nothing_get_no_weight() -> None:
+    columns = np.column_stack([X, np.ones(60)])
+    noise = np.random.default_rng(0).normal(size=60)
+    noise -= columns @ np.linalg.lstsq(columns, noise)[0]
+    model = PerceptronRegressor(alpha="evidence").fit(X, noise)
+    assert np.abs(model.coef_).max() < 1e-3
+    assert model.effective_parameters_ < 1.5
+
+
+def test_a_perfect_fit_needs_no_penalty() -> None:
+    model = PerceptronRegressor(alpha="evidence").fit(X, X @ [1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_allclose(model.coef_, [1.0, 2.0, 3.0, 4.0], rtol=1e-6)
+
+
+def test_separated_classes_get_a_finite_optimum() -> None:
+    y = (X[:, 0] > 0.3).astype(int)
+    for rule in ("evidence", "loo"):
+        model = PerceptronClassifier(alpha=rule).fit(X, y)
+        assert model.solution_.converged
+        assert model.score(X, y) > 0.95
+
+
+# Leave-one-out
+
+
+def test_rows_left_out_of_ridge_are_exact() -> None:
+    Y = CASES["two targets"][1]
+    objective = perceptron("regression", Y)
+    alpha = np.where(objective.network.is_weight, 3.0, 0.0)
+    params = optimum(objective, alpha)
+    found = evidence_at(objective.with_alpha(alpha), params)
+    assert found is not None
+    left_out = leave_one_out(objective.with_alpha(alpha), params, found.inverse)
+    for i in (0, 17, 59):
+        others = np.arange(60) != i
+        refit = Ridge(alpha=3.0, tol=1e-14).fit(X[others], Y[others]).predict(X[i : i + 1])[0]
+        np.testing.assert_allclose(left_out.raw[i], refit, rtol=1e-9)
+
+
+def test_rows_left_out_of_a_classifier_are_nearly_exact() -> None:
+    objective = perceptron("classification", np.eye(3)[THREE])
+    alpha = np.where(objective.network.is_weight, 1.0, 0.0)
+    params = optimum(objective, alpha)
+    found = evidence_at(objective.with_alpha(alpha), params)
+    assert found is not None
+    left_out = leave_one_out(objective.with_alpha(alpha), params, found.inverse)
+    inside = objective.loss.pointwise(np.eye(3)[THREE], objective.network.output(params, X), 0).value
+    refits = []
+    for i in range(60):
+        others = np.arange(60) != i
+        peer = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(X[others], THREE[others])
+        refits.append(-peer.predict_log_proba(X[i : i + 1])[0, THREE[i]])
+    # Of what leaving out changes, one Newton step misses a tenth of its mean and of any row.
+    change = np.array(refits) - inside
+    assert abs(left_out.value - np.mean(refits)) < 0.1 * np.mean(change)
+    assert np.abs(left_out.loss - refits).max() < 0.25 * np.abs(change).max()
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_slope_of_the_leave_one_out_loss(name: str, weighted: bool) -> None:
+    task, Y = CASES[name]
+    weight = np.random.default_rng(1).uniform(0.3, 3.0, size=60) if weighted else None
+    objective = perceptron(task, Y, weight)
+    groups = np.array([np.arange(objective.n_params) % 2 == g for g in (0, 1)]) * objective.network.is_weight
+
+    def at(u: Array) -> tuple[float, Array]:
+        moves = groups * np.exp(u)[:, None]
+        alpha = moves.sum(axis=0)
+        params = optimum(objective, alpha)
+        penalised = objective.with_alpha(alpha)
+        found = evidence_at(penalised, params)
+        assert found is not None
+        value, slope = loo_and_slope(penalised, params, found, moves)
+        assert value == pytest.approx(leave_one_out(penalised, params, found.inverse).value, rel=1e-12)
+        return value, slope
+
+    u, h = np.array([0.4, -0.6]), 1e-4
+    slope = at(u)[1]
+    differences = [(at(u + h * e)[0] - at(u - h * e)[0]) / (2.0 * h) for e in np.eye(2)]
+    np.testing.assert_allclose(slope, differences, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_penalty_by_leave_one_out_is_lowest(name: str) -> None:
+    task, Y = CASES[name]
+    kind: Any = PerceptronRegressor if task == "regression" else PerceptronClassifier
+    y = {"two classes": TWO, "three classes": THREE}.get(name, Y)
+    member = kind(alpha="loo").fit(X, y).members_[0]
+    objective = perceptron(task, Y)
+
+    def value(alpha: Array) -> float:
+        params = optimum(objective, alpha)
+        found = evidence_at(objective.with_alpha(alpha), params)
+        assert found is not None
+        return leave_one_out(objective.with_alpha(alpha), params, found.inverse).value
+
+    lowest = value(member.alpha)
+    assert all(value(factor * member.alpha) > lowest for factor in (0.95, 1.05))
+    assert all(value(factor * member.alpha) > lowest - 1e-12 for factor in (1e-3, 1e-2, 0.1, 10.0, 100.0))
+
+
+def test_leave_one_out_agrees_with_ridge_cross_validation() -> None:
+    """On the grid point that scikit-learn's exact leave-one-out prefers."""
+    from sklearn.linear_model import RidgeCV
+
+    data = load_diabetes()
+    ours = PerceptronRegressor(alpha="loo").fit(data.data, data.target).members_[0].alpha[0]
+    grid = ours * np.array([0.9, 0.97, 1.0, 1.03, 1.1])
+    assert RidgeCV(alphas=grid).fit(data.data, data.target).alpha_ == grid[2]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_weight_of_two_is_the_row_twice(name: str) -> None:
+    task, Y = CASES[name]
+    weight = np.random.default_rng(2).integers(1, 4, size=60)
+    weighted = perceptron(task, Y, weight.astype(np.float64))
+    repeated = perceptron(task, np.repeat(Y, weight, axis=0), rows=np.repeat(X, weight, axis=0))
+    alpha = np.where(weighted.network.is_weight, 0.5, 0.0)
+    params = optimum(weighted, alpha)
+    pairs = []
+    for objective in (weighted.with_alpha(alpha), repeated.with_alpha(alpha)):
+        found = evidence_at(objective, params)
+        assert found is not None
+        noise = noise_variance(objective, params, objective.evaluate(params, 0).value)
+        pairs.append((found.value, noise, leave_one_out(objective, params, found.inverse).value))
+    np.testing.assert_allclose(pairs[0], pairs[1], rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "loss", [loss for loss in LOSSES if loss.task == "regression" or loss.convex], ids=lambda loss: type(loss).__name__
+)
+def test_the_change_of_a_losss_hessian(loss: Any) -> None:
+    k = max(loss.min_outputs, 1) + (loss.min_outputs > 1)
+    z, dz = RNG.normal(size=(5, k)), RNG.normal(size=(5, k))
+    y = np.eye(k)[np.zeros(5, dtype=int)]
+    h = 1e-5
+    upper, lower = (loss.pointwise(y, z + s * h * dz, 2).hessian for s in (1.0, -1.0))
+    np.testing.assert_allclose(loss.hessian_change(z, dz), (upper - lower) / (2.0 * h), atol=1e-8)
+
+
+# Shares
+
+
+def test_shares_go_to_who_predicts_the_rows_left_out() -> None:
+    rng = np.random.default_rng(0)
+    good, poor = rng.exponential(0.2, size=5000), rng.exponential(0.2, size=5000) + 1.0
+    shares = stacking_shares(np.array([good, poor]))
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[0] > 0.98
+    np.testing.assert_allclose(stacking_shares(np.array([good, good])), 0.5)
+    # Each is right on half of the rows: both are believed, and few rows hardly move the shares from equal ones.
+    half = np.where(np.arange(5000) % 4 < 3, 0.1, 3.0)
+    other = np.where(np.arange(5000) % 4 < 3, 3.0, 0.1)
+    assert 0.6 < stacking_shares(np.array([half, other]))[0] < 0.9
+    assert abs(stacking_shares(np.array([half, other])[:, :8])[0] - 0.5) < 0.05
+
+
+# Networks
+
+
+def noisy_wave(n: int = 120) -> tuple[Array, Array]:
+    rng = np.random.default_rng(3)
+    inputs = rng.uniform(-2.0, 2.0, size=(n, 2))
+    return inputs, np.sin(2.0 * inputs[:, 0]) + 0.5 * inputs[:, 1] + 0.2 * rng.normal(size=n)
+
+
+@pytest.mark.parametrize("rule", ["evidence", "loo"])
+def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
+    inputs, y = noisy_wave()
+    new, _ = noisy_wave(2000)
+    truth = np.sin(2.0 * new[:, 0]) + 0.5 * new[:, 1]
+
+    def error(alpha: Any) -> float:
+        model = NetworkRegressor(hidden=(8,), alpha=alpha, n_starts=1).fit(inputs, y)
+        assert all(member.solution.converged for member in model.members_)
+        return float(np.sqrt(np.mean(np.square(model.predict(new) - truth))))
+
+    fixed = [error(alpha) for alpha in (1e-3, 1e-2, 0.1, 1.0, 10.0)]
+    assert error(rule) < 1.3 * min(fixed) < 0.7 * max(fixed)
+
+
+def test_a_networks_members_know_their_penalty() -> None:
+    inputs, _ = noisy_wave()
+    y = np.sin(2.0 * inputs[:, 0]) * inputs[:, 1] + 0.2 * np.random.default_rng(4).normal(size=len(inputs))
+    model = NetworkRegressor(n_starts=1).fit(inputs, y)
+    line, strong, weak = model.members_[:3]
+    assert [member.hidden for member in model.members_] == [(), (10,), (10,), (8, 8), (8, 8)]
+    assert [member.share for member in model.members_] == [0.0, 0.25, 0.25, 0.25, 0.25]
+    assert line.log_evidence < strong.log_evidence
+    assert model.solution_ is not line.solution
+    assert len(NetworkRegressor(hidden=(6,), n_starts=1).fit(inputs, y).members_) == 1
+    assert strong.alpha[0] == pytest.approx(10.0 * weak.alpha[0])
+    assert strong.alpha[-1] == 0.0  # the output's intercept
+    assert 3.0 < strong.effective_parameters < weak.effective_parameters < strong.network.n_params
+    assert np.isfinite(strong.log_evidence)
+    # In scaled units; the noise is 0.2 in those of the data.
+    assert 0.15 < np.sqrt(strong.noise) * model.scaling_.y_scale[0] < 0.25
+
+
+@pytest.mark.parametrize("noise", [0.1, 1.0])
+def test_a_line_is_left_to_the_perceptron(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    inputs, new, slope = rng.normal(size=(100, 5)), rng.normal(size=(1000, 5)), rng.normal(size=5)
+    y = inputs @ slope + noise * rng.normal(size=100)
+    model = NetworkRegressor(n_starts=1).fit(inputs, y)
+    assert model.members_[0].share == 1.0
+    assert model.solution_ is model.members_[0].solution
+    error = np.sqrt(np.mean(np.square(model.predict(new) - new @ slope)))
+    assert error < 2.0 * noise * np.sqrt(6 / 100)  # twice that of least squares on the right columns
+
+
+def test_the_best_member_is_the_one_of_the_greatest_evidence() -> None:
+    inputs, y = noisy_wave(60)
+    for kind, targets in ((NetworkRegressor, y), (NetworkClassifier, y > 0.0)):
+        model = kind(hidden=[(2,), (5,)], n_starts=1, combine="best").fit(inputs, targets)
+        best = int(np.argmax([member.log_evidence for member in model.members_]))
+        assert [member.share for member in model.members_] == [float(m == best) for m in range(2)]
+        assert model.solution_ is model.members_[best].solution
+
+
+def test_the_measured_mix_of_a_classifier_has_a_perceptron_that_is_believed_where_it_is_right() -> None:
+    data = load_breast_cancer()
+    model = NetworkClassifier().fit(data.data[:300, :10], data.target[:300])
+    assert [member.hidden for member in model.members_].count(()) == 1
+    assert sum(member.share for member in model.members_) == pytest.approx(1.0)
+    assert model.score(data.data[300:, :10], data.target[300:]) > 0.93
+    rng = np.random.default_rng(0)
+    cross = rng.normal(size=(400, 2))
+    y = cross[:, 0] * cross[:, 1] > 0.0
+    model = NetworkClassifier().fit(cross, y)
+    shares = {member.hidden: member.share for member in model.members_}
+    assert shares[()] < 0.5 * shares[(10,)]
+    assert model.score(cross, y) > 0.95
+
+
+def test_what_is_too_large_for_a_matrix_falls_back_and_says_so() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(300, 120))
+    y = inputs[:, 0] + 0.1 * rng.normal(size=300)
+    model = NetworkRegressor(hidden=(12,), n_starts=1, max_iter=20, tol=0.1).fit(inputs, y)
+    assert model.members_[0].alpha[0] == 0.1
+    assert "too large for alpha='evidence'" in model.solution_.chosen
+    assert np.isnan(model.effective_parameters_)
+
+
+@pytest.mark.parametrize("alpha", ["evident", -1.0, None, float("nan"), True])
+def test_a_wrong_alpha_is_named(alpha: Any) -> None:
+    for kind in (PerceptronRegressor, NetworkRegressor):
+        with pytest.raises(InputError, match="alpha"):
+            kind(alpha=alpha).fit(X, NUMBERS)
+
+
+def test_leave_one_out_wants_a_loss_it_knows() -> None:
+    with pytest.raises(InputError, match="alpha='loo'"):
+        PerceptronClassifier(alpha="loo", loss="squared_error").fit(X, TWO)
+
+
+def test_a_callback_ends_the_search_too() -> None:
+    inputs, y = noisy_wave()
+    with pytest.warns(match="callback"):
+        model = NetworkRegressor(hidden=(5,), n_starts=1, callback=lambda p: p.row.iteration == 3).fit(inputs, y)
+    assert [member.solution.status.name for member in model.members_] == ["STOPPED"]
+    assert model.members_[0].alpha[0] > 0.0
+
+
+# Bent inputs
+
+
+def test_bends_draw_long_tails_in() -> None:
+    rng = np.random.default_rng(0)
+    inputs = np.column_stack([np.exp(2.0 * rng.normal(size=500)), rng.integers(0, 2, size=500), rng.normal(size=500)])
+    plain = Scaling.learn(inputs, None, None, 1)
+    scaling = plain.bent(inputs, None)
+    assert scaling.bends is not None
+    assert scaling.bends.columns.tolist() == [0, 2]  # two values need no bending
+    found = scaling.inputs(inputs)
+    assert found.shape == (500, 5)
+    np.testing.assert_array_equal(found[:, :3], plain.inputs(inputs))
+    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(found.std(axis=0), 1.0, rtol=1e-12)
+    assert np.abs(found[:, 3]).max() < 0.5 * np.abs(found[:, 0]).max()
+    weight = rng.integers(0, 3, size=500)
+    weighted = plain.bent(inputs, weight.astype(np.float64)).bends
+    repeated = plain.bent(np.repeat(inputs, weight, axis=0), None).bends
+    assert weighted is not None
+    assert repeated is not None
+    for part in ("columns", "center", "scale", "mean", "spread"):
+        np.testing.assert_allclose(getattr(weighted, part), getattr(repeated, part), rtol=1e-12)
+
+
+def test_a_model_with_bends_is_the_same_when_read_again(tmp_path: Any) -> None:
+    inputs, y = noisy_wave(60)
+    model = NetworkRegressor(n_starts=1).fit(inputs, y)
+    assert model.scaling_.bends is not None
+    model.save(tmp_path / "m.newtron")
+    again = load(tmp_path / "m.newtron")
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+    assert again.effective_parameters_ == model.effective_parameters_
+    for mine, its in zip(model.members_, again.members_, strict=True):
+        assert (mine.noise, mine.log_evidence) == (its.noise, its.log_evidence)
+        np.testing.assert_array_equal(mine.alpha, its.alpha)

@@ -1,0 +1,825 @@
+"""Model files: what is saved comes back to the last bit, and what is not a model is refused without being "
+"run."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import Ridge
+from sklearn.utils.validation import check_is_fitted
+
+from newtron import (
+    LBFGS,
+    GradientDescent,
+    InputError,
+    NetworkClassifier,
+    NetworkRegressor,
+    PerceptronClassifier,
+    PerceptronRegressor,
+    Stochastic,
+    load,
+)
+from newtron.engine.solvers import Newton, Status
+from newtron.model_file import load_bundle, save
+from newtron.table import Table, learn_schema, read_table
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(60, 3))
+NUMBERS = X @ [1.0, -2.0, 0.5] + 3.0 + 0.1 * RNG.normal(size=60)
+TWO = np.column_stack([NUMBERS, -2.0 * NUMBERS + X[:, 0]])
+CODES = (X[:, 0] + RNG.normal(size=60) > 0).astype(int)
+THREE = np.clip(np.round(X[:, 1] + 0.8 * RNG.normal(size=60)), -1, 1).astype(int)
+
+FACTS = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "chosen", "solver", "sentence")
+
+
+def text(codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.array(["né", "da", "'q\",\n"])[codes]
+
+
+CASES: dict[str, Callable[[], Any]] = {
+    "perceptron": lambda: PerceptronRegressor().fit(X, NUMBERS),
+    "named columns": lambda: PerceptronRegressor().fit(pd.DataFrame(X, columns=["a", "b=é", "c"]), NUMBERS),
+    "two targets": lambda: PerceptronRegressor(alpha=0.5, standardize=True).fit(X, TWO),
+    "one column of a matrix": lambda: PerceptronRegressor(fit_intercept=False).fit(X, TWO[:, :1]),
+    "float32": lambda: PerceptronRegressor().fit(X.astype(np.float32), NUMBERS.astype(np.float32)),
+    "ints": lambda: PerceptronClassifier(alpha=1.0).fit(X, CODES),
+    "small ints": lambda: PerceptronClassifier(alpha=1.0).fit(X, THREE.astype(np.int8)),
+    "floats": lambda: PerceptronClassifier(alpha=1.0).fit(X, CODES + 0.0),
+    "bools": lambda: PerceptronClassifier(alpha=1.0).fit(X, CODES == 1),
+    "text": lambda: PerceptronClassifier(alpha=1.0, class_weight="balanced").fit(X, text(THREE)),
+    "text objects": lambda: PerceptronClassifier(alpha=1.0).fit(X, text(CODES).astype(object)),
+    "class weights": lambda: PerceptronClassifier(alpha=1.0, class_weight={0: 1, 1: 2.5}).fit(X, CODES),
+    "squared error": lambda: PerceptronClassifier(alpha=0.1, loss="squared_error").fit(X, CODES),
+    "lbfgs": lambda: PerceptronClassifier(alpha=1.0, solver=LBFGS(memory=5)).fit(X, CODES),
+    "solver object": lambda: PerceptronRegressor(
+        alpha=1.0, solver=GradientDescent(learning_rate=0.1), tol=1e-3, max_iter=5000
+    ).fit(X, NUMBERS),
+    "infinite radius": lambda: PerceptronClassifier(alpha=1.0, solver=Newton(radius=float("inf"))).fit(X, CODES),
+    "network": lambda: NetworkRegressor(hidden=(3,), n_starts=2).fit(X, NUMBERS),
+    "two shapes": lambda: NetworkRegressor(hidden=[(2,), (3, 2)], n_starts=1, activation="softplus").fit(X, TWO),
+    "width": lambda: NetworkClassifier(hidden=3, n_starts=1, random_state=np.int64(5)).fit(X, text(CODES)),
+    "best member": lambda: NetworkClassifier(hidden=(2,), n_starts=2, combine="best").fit(X, THREE),
+    "early stop": lambda: NetworkClassifier(hidden=(2,), n_starts=1, solver=Stochastic(patience=1)).fit(X, CODES),
+    "verbose off, threads": lambda: NetworkRegressor(hidden=(2,), n_starts=1, n_jobs=2, verbose=0).fit(X, NUMBERS),
+}
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how well they are trained is no matter here
+        return {name: make() for name, make in CASES.items()}
+
+
+def answers(model: Any) -> list[np.ndarray[Any, Any]]:
+    new = np.random.default_rng(1).normal(size=(40, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of columns without the names they had
+        found = [model.predict(new), model.predict(new.astype(np.float32))]
+        if not hasattr(model, "coef_"):
+            found.append(model.predict_uncertainty(new).model_std)
+        return [*found, model.predict_proba(new)] if hasattr(model, "classes_") else found
+
+
+def same_solution(a: Any, b: Any) -> None:
+    for fact in FACTS:
+        np.testing.assert_equal(getattr(a, fact), getattr(b, fact))
+    for array in ("params", "gradient"):
+        assert np.array_equal(getattr(a, array), getattr(b, array), equal_nan=True)
+    rows = [[(r.iteration, r.value, r.gradient_norm, r.decrement, r.step_size) for r in s.trace] for s in (a, b)]
+    np.testing.assert_equal(rows[0], rows[1])
+    assert all(type(row.iteration) is int for row in b.trace)
+
+
+def same_model(a: Any, b: Any) -> None:
+    assert type(a) is type(b)
+    for one, other in zip(answers(a), answers(b), strict=True):
+        assert one.dtype.kind == other.dtype.kind
+        assert np.array_equal(one, other)
+    assert {**a.get_params(), "callback": None} == b.get_params()
+    same_solution(a.solution_, b.solution_)
+    assert len(a.members_) == len(b.members_)
+    for one, other in zip(a.members_, b.members_, strict=True):
+        assert (one.network, one.share, one.hidden) == (other.network, other.share, other.hidden)
+        same_solution(one.solution, other.solution)
+        kept = [None if m.information is None else dataclasses.asdict(m.information) for m in (one, other)]
+        np.testing.assert_equal(kept[0], kept[1])
+    assert a.certificate_.to_json() == b.certificate_.to_json()
+    assert str(a.certificate_) == str(b.certificate_)
+    assert type(a.loss_) is type(b.loss_)
+    assert a.n_iter_ == b.n_iter_
+    for name in ("n_features_in_", "feature_names_in_", "classes_", "coef_", "intercept_"):
+        assert hasattr(a, name) == hasattr(b, name), name
+        np.testing.assert_array_equal(getattr(a, name, None), getattr(b, name, None))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_saved_comes_back(name: str, models: dict[str, Any], tmp_path: Path) -> None:
+    model = models[name]
+    save(model, tmp_path / "m.newtron")
+    again = load(tmp_path / "m.newtron")
+    same_model(model, again)
+    save(again, tmp_path / "n.newtron")
+    assert (tmp_path / "n.newtron").read_bytes() == (tmp_path / "m.newtron").read_bytes()
+    check_is_fitted(again)
+
+
+def test_the_loaded_model_is_a_normal_estimator(models: dict[str, Any], tmp_path: Path) -> None:
+    save(models["named columns"], tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.score(pd.DataFrame(X, columns=["a", "b=é", "c"]), NUMBERS) > 0.9
+    with pytest.raises(ValueError, match="feature names"):
+        again.predict(pd.DataFrame(X, columns=["a", "c", "b=é"]))
+    assert not hasattr(clone(again), "members_")
+    assert "PerceptronRegressor" in repr(again)
+    same_model(again, pickle.loads(pickle.dumps(again)))
+    again.set_params(alpha=1.0).fit(X, NUMBERS)
+
+
+def test_the_same_bits_in_a_new_process(models: dict[str, Any], tmp_path: Path) -> None:
+    for number, model in enumerate(models.values()):
+        save(model, tmp_path / f"{number}.newtron")
+    new = np.random.default_rng(1).normal(size=(40, 3))
+    np.save(tmp_path / "X.npy", new)
+    program = (
+        "import sys, numpy as np, newtron\n"
+        "X = np.load(sys.argv[1] + '/X.npy')\n"
+        "for i in range(int(sys.argv[2])):\n"
+        "    m = newtron.load(f'{sys.argv[1]}/{i}.newtron')\n"
+        "    p = m.predict_proba(X) if hasattr(m, 'classes_') else m.predict(X)\n"
+        "    np.save(f'{sys.argv[1]}/{i}.npy', p)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path), str(len(models))]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    for number, model in enumerate(models.values()):
+        expected = answers(model)[-1 if hasattr(model, "classes_") else 0]
+        assert np.load(tmp_path / f"{number}.npy").tobytes() == expected.tobytes()
+
+
+def test_an_older_solution_that_is_not_an_optimum_comes_back(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = PerceptronClassifier(max_iter=1).fit(X, X[:, 0] > 0)
+    save(model, tmp_path / "m")
+    assert load(tmp_path / "m").solution_.status is model.solution_.status
+    assert not model.solution_.converged
+
+
+def test_what_json_cannot_say_comes_back(models: dict[str, Any], tmp_path: Path) -> None:
+    model = copy.deepcopy(models["solver object"])
+    assert np.isnan(model.solution_.trace[0].decrement)
+    object.__setattr__(model.solution_, "value", float("inf"))
+    object.__setattr__(model.solution_, "gradient_norm", float("nan"))
+    save(model, tmp_path / "m")
+    again = load(tmp_path / "m").solution_
+    assert np.isnan(again.trace[0].decrement)
+    assert np.isinf(again.value)
+    assert np.isnan(again.gradient_norm)
+    json.loads(read(tmp_path / "m")["manifest.json"], parse_constant=lambda name: pytest.fail(name))
+
+
+def test_a_generator_comes_back_as_none_and_a_callback_not_at_all(tmp_path: Path) -> None:
+    model = PerceptronRegressor(random_state=np.random.RandomState(0), callback=lambda progress: None)
+    save(model.fit(X, NUMBERS), tmp_path / "m")
+    assert load(tmp_path / "m").get_params()["random_state"] is None
+    assert load(tmp_path / "m").callback is None
+
+
+def test_the_file_is_a_plain_zip_of_json_and_arrays(models: dict[str, Any], tmp_path: Path) -> None:
+    save(models["network"], tmp_path / "m")
+    with zipfile.ZipFile(tmp_path / "m") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist()[0] == "manifest.json"
+        assert json.loads(archive.read("manifest.json"))["format"] == "newtron-model"
+        for name in archive.namelist()[1:]:
+            array = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+            assert array.dtype == np.float64
+
+
+def test_schema_and_report_come_back(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("a,b,y\n" + "".join(f"{i},{'pq'[i % 2]},{i * i}.5\n" for i in range(30)))
+    table: Table = read_table(tmp_path / "d.csv")
+    schema = learn_schema(table, "y")
+    model = PerceptronRegressor().fit(schema.encode(table).X, schema.encode_target(table)[0])
+    save(model, tmp_path / "m", schema=schema, report={"a": [1, None, "é"]})
+    bundle = load_bundle(tmp_path / "m")
+    assert bundle.schema == schema
+    assert bundle.report == {"a": [1, None, "é"]}
+    save(model, tmp_path / "m")
+    assert load_bundle(tmp_path / "m").schema is None
+
+
+# --- what is not saved ---
+
+
+class Mine(Newton):
+    """A solver that no other program knows."""
+
+
+class Other(PerceptronRegressor):
+    """A class that no other program knows."""
+
+
+def broken(model: Any) -> Any:
+    model = copy.deepcopy(model)
+    model.members_[0].params[0] = np.nan
+    return model
+
+
+def endless_scale(model: Any) -> Any:
+    changed = copy.deepcopy(model)
+    changed.scaling_.x_scale[0] = np.inf
+    return changed
+
+
+REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "unfitted": (lambda _: PerceptronRegressor(), "has not been trained; call fit"),
+    "not ours": (lambda _: Ridge().fit(X, NUMBERS), "a Ridge cannot be saved"),
+    "scales not finite": (
+        lambda models: endless_scale(models["perceptron"]),
+        "too large to be squared",
+    ),
+    "a subclass": (lambda _: Other().fit(X, NUMBERS), "a Other cannot be saved"),
+    "not finite": (lambda models: broken(models["perceptron"]), "parameters that are not finite"),
+    "a solver of one's own": (
+        lambda _: PerceptronRegressor(solver=Mine()).fit(X, NUMBERS),
+        "Mine is none of them",
+    ),
+    "dates as classes": (
+        lambda _: PerceptronClassifier(alpha=1.0).fit(X, np.array(["2020-01-01", "2021-01-01"], "M8[D]")[CODES]),
+        "classes of type datetime64",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_come_back_is_not_saved(case: str, models: dict[str, Any], tmp_path: Path) -> None:
+    make, sentence = REFUSED[case]
+    path = tmp_path / "m"
+    path.write_text("an older model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = make(models)
+    with pytest.raises(InputError, match=sentence):
+        save(model, path)
+    assert path.read_text() == "an older model"
+    assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_report_that_is_not_json_is_not_saved(models: dict[str, Any], tmp_path: Path) -> None:
+    for report in ({"a": float("nan")}, {"a": object()}, {"a": "\ud800"}):
+        with pytest.raises(InputError, match="cannot be written as JSON"):
+            save(models["perceptron"], tmp_path / "m", report=report)
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_nothing_can_be_written(models: dict[str, Any], tmp_path: Path) -> None:
+    model = models["perceptron"]
+    with pytest.raises(InputError, match="this is a folder"):
+        save(model, tmp_path)
+    with pytest.raises(InputError, match="there is no folder"):
+        save(model, tmp_path / "none" / "m")
+    with pytest.raises(InputError, match="a device or a pipe"):
+        save(model, os.devnull)
+    (tmp_path / "f").write_text("")
+    with pytest.raises(InputError, match="there is no folder"):
+        save(model, tmp_path / "f" / "m")
+    with pytest.raises(InputError, match="not a file name"):
+        save(model, "a\0b")
+
+
+def test_a_crash_while_writing_leaves_the_older_file(
+    models: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m"
+    path.write_text("an older model")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        save(models["perceptron"], path)
+    assert path.read_text() == "an older model"
+    assert os.listdir(tmp_path) == ["m"]
+
+
+def test_access_rights_and_links_stay(models: dict[str, Any], tmp_path: Path) -> None:
+    path, link = tmp_path / "m", tmp_path / "link"
+    path.write_text("")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    save(models["perceptron"], link)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    load(path)
+    mask = os.umask(0o027)
+    try:
+        save(models["perceptron"], tmp_path / "new")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
+
+
+# --- what is not opened ---
+
+
+def read(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+class Runs:
+    def __reduce__(self) -> Any:
+        return (os.mkdir, ("the pickle ran",))
+
+
+def npz(**arrays: Any) -> bytes:
+    held = io.BytesIO()
+    np.savez_compressed(held, **arrays)
+    return held.getvalue()
+
+
+FOREIGN: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "the file is empty"),
+    "pickle": (pickle.dumps(Runs()), "a pickle, which can run any program"),
+    "old pickle": (pickle.dumps(Runs(), protocol=0), "not a newtron model"),
+    "npz": (npz(w=np.zeros(3)), "a NumPy archive"),
+    "npz of objects": (npz(w=np.array([Runs()], dtype=object)), "a NumPy archive"),
+    "zip bomb": (npz(w=np.zeros(10_000_000)), "a NumPy archive"),
+    "npy": (b"\x93NUMPY\x01\x00v\x00{'descr'", "a NumPy array"),
+    "json": (b'{"format": "newtron-model", "coef": [NaN, Infinity]}', "but JSON"),
+    "safetensors": (b"\0\0\0\0\0\0\0\x80{}", "a safetensors file"),
+    "text": (b"a,b\n1,2\n", "not a newtron model"),
+    "binary": (bytes(range(256)), "not a newtron model"),
+    "head of a zip": (b"PK\x03\x04", "cut short"),
+    "zip of text": (b"", "a zip archive of something else"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_other_files_are_named_and_not_run(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "m.newtron"
+    path.write_bytes(FOREIGN[kind][0])
+    if kind == "zip of text":
+        write(path, {"readme.txt": b"hello"})
+    with pytest.raises(InputError, match=FOREIGN[kind][1]) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert os.listdir() == ["m.newtron"]
+
+
+def test_places_that_are_no_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such file"):
+        load(tmp_path / "none")
+    with pytest.raises(InputError, match="this is a folder"):
+        load(tmp_path)
+    with pytest.raises(InputError, match="a device or a pipe"):
+        load(os.devnull)
+    with pytest.raises(InputError, match="not a file name"):
+        load("a\0b")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a device or a pipe"):
+        load(tmp_path / "pipe")
+
+
+def change(where: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """A function that sets a field, named as an error names it, or removes it where the value is ..."""
+    steps = [int(s) if s.isdigit() else s for s in where.replace("[", ".").replace("]", "").split(".")]
+
+    def apply(manifest: dict[str, Any]) -> None:
+        inner: Any = manifest
+        for step in steps[:-1]:
+            inner = inner[step]
+        if value is ...:
+            del inner[steps[-1]]
+        else:
+            inner[steps[-1]] = value
+
+    return apply
+
+
+HUGE = 10**400
+WRONG: list[tuple[str, Any, str]] = [
+    ("format", "other", "format"),
+    ("version", 999, "upgrade newtron"),
+    ("version", "1", "version"),
+    ("version", 0, "version"),
+    ("version", True, "version"),
+    ("newtron", None, "newtron"),
+    ("estimator", "Ridge", "estimator"),
+    ("estimator", ..., "estimator is missing"),
+    ("estimator", "NetworkRegressor", "settings"),
+    ("surplus", 1, "surplus is not a known field"),
+    ("settings", [], "settings"),
+    ("settings.alpha", None, "settings.alpha"),
+    ("settings.alpha", ..., "settings.alpha is missing"),
+    ("settings.alpha", {"float": "minus"}, "settings.alpha"),
+    ("settings.alpha", HUGE, "settings.alpha"),
+    ("settings.tol", "small", "settings.tol"),
+    ("settings.hidden", None, "settings.hidden"),
+    ("settings.hidden", {"tuple": 3}, "settings.hidden"),
+    ("settings.activation", 3, "settings.activation"),
+    ("settings.loss", "log_loss_of_mine", "settings.loss"),
+    ("settings.solver", {"solver": "newton", "settings": {}}, "settings.solver.settings.radius is missing"),
+    (
+        "settings.solver",
+        {"solver": "newton", "settings": {"radius": "x", "damped": True}},
+        "settings.solver.settings.radius",
+    ),
+    ("settings.solver", {"solver": "os.system", "settings": {}}, "settings.solver.solver"),
+    ("settings.class_weight", {"dict": [[1, 2, 3]]}, "settings.class_weight"),
+    ("settings.class_weight", {"dict": [[{"tuple": [[1]]}, 2]]}, "settings.class_weight"),
+    ("settings.random_state", 0.5, "settings.random_state"),
+    ("features.count", 0, "features.count"),
+    ("features.count", 10**12, "features.count"),
+    ("features.names", ["a"], "features.names"),
+    ("features.names", ["a", "b", 3], r"features.names\[2\]"),
+    ("outputs.count", 10**12, "outputs.count"),
+    ("classes", None, "classes"),
+    ("classes.type", "datetime64", "classes.type"),
+    ("classes.values", [1, 0, -1], "classes.values"),
+    ("classes.values", [0, 1, 1], "classes.values"),
+    ("classes.values", [0, 1], "outputs.count"),
+    ("classes.values", [0, 1, 2**80], "classes.values"),
+    ("classes.values", ["a", "b", "c"], "classes.values"),
+    ("classes.values", [0, 1, [2]], "classes.values"),
+    ("loss", "squared_error", "loss"),
+    ("members", [], "is missing|does not belong"),
+    ("members", {}, "members"),
+    ("members[0]", 3, r"members\[0\]"),
+    ("members[0].widths", [3], r"members\[0\].widths"),
+    ("members[0].widths", [3, 10**9, 10**9, 3], r"members\[0\].widths"),
+    ("members[0].widths", [3, 4, 3], r"members/0/params.npy must be"),
+    ("members[0].widths", [3, 2.0, 3], r"members\[0\].widths\[1\]"),
+    ("members[0].widths", [3, -2, 3], r"members\[0\].widths\[1\]"),
+    ("members[1].activation", "exec", r"members\[1\].activation"),
+    ("members[1].intercept", 1, r"members\[1\].intercept"),
+    ("members[1].share", -1.0, r"members\[1\].share"),
+    ("members[1].share", HUGE, r"members\[1\].share"),
+    ("members[1].solution.status", "FINE", r"members\[1\].solution.status"),
+    ("members[1].solution.value", "infinite", r"members\[1\].solution.value"),
+    ("members[1].solution.n_iter", -1, r"members\[1\].solution.n_iter"),
+    ("members[1].solution.counts", [], r"members\[1\].solution.counts"),
+    ("members[1].solution.counts", {"value": 0.5}, r"members\[1\].solution.counts.value"),
+    ("members[1].solution.trace_rows", 10**12, r"members\[1\].solution.trace_rows"),
+    ("members[1].solution.trace_rows", 1, r"members/1/trace.npy has"),
+    ("members[1].solution.solver", "newton", r"members\[1\].solution.solver"),
+    ("members[1].solution.note", None, r"members\[1\].solution.note"),
+    ("members[1].curvature", 1.0, r"members\[1\].curvature"),
+    ("members[1].curvature.method", "guess", r"members\[1\].curvature.method"),
+    ("members[1].curvature.sign", 2, r"members\[1\].curvature.sign"),
+    ("members[1].curvature.sign", True, r"members\[1\].curvature.sign"),
+    ("members[1].curvature.smallest", "small", r"members\[1\].curvature.smallest"),
+    ("members[1].curvature.loss_gap_bound", -1.0, r"members\[1\].curvature.loss_gap_bound"),
+    ("members[1].curvature.loss_gap_bound", 0.0, r"members\[1\].curvature.no_bound"),
+    ("members[1].curvature.no_bound", "x" * 2000, r"members\[1\].curvature.no_bound"),
+    ("members[1].curvature.decrement", HUGE, r"members\[1\].curvature.decrement"),
+    ("members[1].curvature.flat", -1, r"members\[1\].curvature.flat"),
+    ("members[1].curvature.more", 1, r"members\[1\].curvature.more is not a known field"),
+    ("members[0].effective", "many", r"members\[0\].effective"),
+    ("members[0].effective", 1e9, r"members\[0\].effective"),
+    ("members[0].effective", None, r"'members/0/triangle.npy' in the archive does not belong"),
+    ("predictive", 3, "predictive must be an object"),
+    ("predictive.temperature", 0.0, "predictive.temperature must be a number above 0"),
+    ("predictive.temperature", "hot", "predictive.temperature"),
+    ("schema", {"version": 1}, "schema.columns is missing"),
+    ("schema", 3, "schema"),
+    ("report", "all is well", "report"),
+]
+
+
+@pytest.fixture(scope="module")
+def sample(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A network of two members for three classes."""
+    path = tmp_path_factory.mktemp("sample") / "m"
+    save(models["best member"], path)
+    return path.read_bytes()
+
+
+NOISE = "predictive.scales[0][1]"
+WRONG_OF_REGRESSION: list[tuple[str, Any, str]] = [
+    ("predictive", 3, "predictive must be an object"),
+    ("predictive", {"temperature": 1.0}, "predictive.noise is missing"),
+    ("predictive.noise", [[1.0]], "predictive.noise must be numbers for each member"),
+    ("predictive.noise", [[1.0], [0.0]], r"predictive.noise\[1\] must be 1 numbers above 0"),
+    ("predictive.noise", [[1.0], [1.0, 2.0]], r"predictive.noise\[1\]"),
+    ("predictive.stretch", [-1.0], "predictive.stretch must be 1 numbers above 0"),
+    ("predictive.stretch", 3, "predictive.stretch"),
+    ("predictive.scales", [], "predictive.scales must be models of the noise of each output"),
+    ("predictive.scales", [[]], "predictive.scales must be"),
+    ("predictive.scales", {}, "predictive.scales"),
+    (f"{NOISE}.dof", 0.0, r"predictive.scales\[0\]\[1\].dof"),
+    (f"{NOISE}.intercept", None, r"predictive.scales\[0\]\[1\].intercept"),
+    (f"{NOISE}.slopes", [0.0, 0.0], r"predictive.scales\[0\]\[1\].center must be 2 numbers"),
+    (f"{NOISE}.spread", [1.0, 0.0, 1.0], r"predictive.scales\[0\]\[1\].spread must be 3 numbers above 0"),
+    (f"{NOISE}.high", [1.0, HUGE, 1.0], r"predictive.scales\[0\]\[1\].high"),
+    ("members[1].effective", None, r"'members/1/triangle.npy' in the archive does not belong"),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "named"), WRONG_OF_REGRESSION)
+def test_an_error_names_the_field_of_a_regression(
+    where: str, value: Any, named: str, models: dict[str, Any], tmp_path: Path
+) -> None:
+    save(models["network"], tmp_path / "m")
+    test_an_error_names_the_field(where, value, named, (tmp_path / "m").read_bytes(), tmp_path)
+
+
+def test_a_factor_that_is_none_is_refused(models: dict[str, Any], tmp_path: Path) -> None:
+    save(models["network"], tmp_path / "m")
+    for position, value in ((0, 0.0), (5, np.nan)):
+        files = read(tmp_path / "m")
+        triangle = np.load(io.BytesIO(files["members/0/triangle.npy"]))
+        triangle[position] = value
+        held = io.BytesIO()
+        np.save(held, triangle)
+        files["members/0/triangle.npy"] = held.getvalue()
+        write(tmp_path / "n", files)
+        with pytest.raises(InputError, match="holds numbers that are no factor"):
+            load(tmp_path / "n")
+
+
+@pytest.mark.parametrize(("where", "value", "named"), WRONG, ids=[f"{w}={str(v)[:20]}" for w, v, _ in WRONG])
+def test_an_error_names_the_field(where: str, value: Any, named: str, sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(sample)
+    files = read(path)
+    manifest = json.loads(files["manifest.json"])
+    change(where, value)(manifest)
+    files["manifest.json"] = json.dumps(manifest).encode()
+    write(path, files)
+    with pytest.raises(InputError, match=named) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [b"", b"\xff\xfe", b"[]", b"null", b"[" * 100_000, b'{"format": NaN}', b'{"a": 1, "a": 2}', b'"\\ud800"'],
+    ids=repr,
+)
+def test_a_manifest_must_be_strict_json(manifest: bytes, sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(sample)
+    write(path, {**read(path), "manifest.json": manifest})
+    with pytest.raises(InputError, match=r"manifest|format"):
+        load(path)
+
+
+def test_numbers_that_are_not_json_are_named(sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    for literal in ("NaN", "Infinity", "-Infinity"):
+        path.write_bytes(sample)
+        files = read(path)
+        manifest = files["manifest.json"].decode()
+        files["manifest.json"] = manifest.replace('"report": null', f'"report": {{"a": {literal}}}').encode()
+        assert files["manifest.json"] != manifest.encode()
+        write(path, files)
+        with pytest.raises(InputError, match=f"manifest.json holds {literal}"):
+            load(path)
+
+
+def array(values: Any) -> bytes:
+    held = io.BytesIO()
+    np.save(held, values)
+    return held.getvalue()
+
+
+PARAMS = "members/0/params.npy"
+TAMPERED: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], str]] = {
+    "extra": (
+        lambda files: {**files, "extra.npy": array(np.zeros(3))},
+        "'extra.npy' in the archive does not",
+    ),
+    "path": (lambda files: {**files, "../../evil": b"x"}, "'../../evil' in the archive does not"),
+    "missing": (
+        lambda files: {n: d for n, d in files.items() if n != PARAMS},
+        "'members/0/params.npy' is missing",
+    ),
+    "float32": (
+        lambda files: {**files, PARAMS: array(np.zeros(17, np.float32))},
+        "params.npy must be 17 numbers",
+    ),
+    "objects": (
+        lambda files: {**files, PARAMS: array(np.array([None] * 17))},
+        "params.npy must be 17 numbers",
+    ),
+    "matrix": (lambda files: {**files, PARAMS: array(np.zeros((1, 17)))}, "params.npy must be 17 numbers"),
+    "short": (lambda files: {**files, PARAMS: files[PARAMS][:-8]}, "params.npy must be 17 numbers"),
+    "long": (lambda files: {**files, PARAMS: files[PARAMS] + bytes(10**6)}, "more than it can have"),
+    "nan": (
+        lambda files: {**files, PARAMS: array(np.full(17, np.nan))},
+        "params.npy holds numbers that are not",
+    ),
+    "nan scaling": (
+        lambda files: {**files, "scaling/x_center.npy": array(np.full(3, np.nan))},
+        "x_center.npy holds numbers that are not finite",
+    ),
+    "zero scale": (lambda files: {**files, "scaling/x_scale.npy": array(np.zeros(3))}, "not positive"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_arrays_must_be_what_the_manifest_says(case: str, sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(sample)
+    tamper, sentence = TAMPERED[case]
+    write(path, tamper(read(path)))
+    with pytest.raises(InputError, match=sentence):
+        load(path)
+
+
+def test_archives_of_other_makes_are_refused(sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(sample)
+    files = read(path)
+    write(path, files, zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="compressed or encrypted"):
+        load(path)
+    write(path, files)
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr(PARAMS, files[PARAMS])
+    with pytest.raises(InputError, match="a name twice"):
+        load(path)
+    path.write_bytes(pickle.dumps("a file that is two things") + sample)
+    with pytest.raises(InputError, match="a pickle"):
+        load(path)
+
+
+def test_a_file_that_only_claims_to_be_large_takes_no_memory(sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    with open(path, "wb") as file:
+        file.write(sample)
+        file.truncate((1 << 30) + 1)  # a file with a hole: it takes no room on the disk either
+    with pytest.raises(InputError, match="a model has at most"):
+        load(path)
+
+
+def test_damage_is_found_or_does_not_matter(sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(sample)
+    whole = load(path)
+    rng = np.random.default_rng(0)
+    refused = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for case in range(600):
+            data = bytearray(sample)
+            if case % 4 == 0:
+                del data[int(rng.integers(len(data))) :]
+            elif case % 4 == 1:  # near the ends, where the archive's own records are
+                position = int(rng.integers(1, min(1500, len(data))))
+                data[-position] ^= 1 << int(rng.integers(8))
+            else:
+                for _ in range(int(rng.integers(1, 4))):
+                    data[int(rng.integers(len(data)))] = int(rng.integers(256))
+            path.write_bytes(bytes(data))
+            try:
+                found = load(path)
+            except InputError:
+                refused += 1
+                continue
+            same_model(whole, found)
+    assert 400 < refused < 600
+
+
+def test_every_status_can_be_saved(models: dict[str, Any], tmp_path: Path) -> None:
+    for status in Status:
+        model = copy.deepcopy(models["perceptron"])
+        object.__setattr__(model.solution_, "status", status)
+        save(model, tmp_path / "m")
+        assert load(tmp_path / "m").solution_.status is status
+
+
+# --- what a perceptron keeps for its summary ---
+
+ROOT, MOMENTS = "members/0/root.npy", "members/0/moments.npy"
+UNKEPT: list[tuple[str, Any, str]] = [
+    ("n_rows", 0, r"members\[0\].information.n_rows"),
+    ("n_rows", 2.5, r"members\[0\].information.n_rows"),
+    ("weight", 0.0, r"members\[0\].information.weight"),
+    ("weight", HUGE, r"members\[0\].information.weight"),
+    ("log_likelihood", "big", r"members\[0\].information.log_likelihood"),
+    ("log_likelihood", ..., r"information.log_likelihood is missing"),
+    ("more", 1, "information.more is not a known field"),
+]
+
+
+@pytest.fixture
+def kept(models: dict[str, Any], tmp_path: Path) -> Path:
+    models["text"].save(tmp_path / "m")
+    return tmp_path / "m"
+
+
+@pytest.mark.parametrize(("field", "value", "named"), UNKEPT, ids=lambda part: str(part)[:30])
+def test_what_is_kept_for_the_summary_is_checked(field: str, value: Any, named: str, kept: Path) -> None:
+    files = read(kept)
+    manifest = json.loads(files["manifest.json"])
+    change(f"members[0].information.{field}", value)(manifest)
+    write(kept, {**files, "manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(InputError, match=named):
+        load(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "named"),
+    [
+        (ROOT, np.zeros(35), "root.npy must be 36 numbers"),
+        (ROOT, np.full(36, np.inf), "root.npy holds numbers that are not finite"),
+        (MOMENTS, np.full(12, np.nan), "moments.npy holds numbers that are not finite"),
+        (MOMENTS, np.full(12, -1.0), "moments.npy holds squares that are negative"),
+        (ROOT, None, "root.npy' is missing"),
+    ],
+)
+def test_the_arrays_of_the_summary_are_checked(name: str, values: Any, named: str, kept: Path) -> None:
+    files = read(kept)
+    if values is None:
+        del files[name]
+    else:
+        files[name] = array(values)
+    write(kept, files)
+    with pytest.raises(InputError, match=named):
+        load(kept)
+
+
+def test_a_network_keeps_nothing_for_a_summary(sample: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(sample)
+    files = read(path)
+    manifest = json.loads(files["manifest.json"])
+    manifest["members"][0]["information"] = {"n_rows": 1, "weight": 1.0, "log_likelihood": 0.0}
+    files |= {"manifest.json": json.dumps(manifest).encode(), ROOT: array(np.zeros(3)), MOMENTS: array(np.zeros(3))}
+    write(path, files)
+    with pytest.raises(InputError, match="null for a network"):
+        load(path)
+
+
+def as_first_version(files: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of an archive as the first version wrote it; takes the arrays of later ones out."""
+    manifest: dict[str, Any] = json.loads(files["manifest.json"])
+    manifest["version"] = 1
+    manifest["settings"]["alpha"] = 0.1 if isinstance(manifest["settings"]["alpha"], str) else 0.0
+    del manifest["separation"], manifest["predictive"], manifest["features"]["bent"]
+    manifest["settings"].pop("penalty", None)
+    for number, member in enumerate(manifest["members"]):
+        for part in ("noise", "log_evidence", "effective_parameters", "curvature", "information", "effective"):
+            del member[part]
+        for name in [name for name in files if name.startswith(f"members/{number}/")]:
+            if name.split("/")[-1] not in ("params.npy", "gradient.npy", "trace.npy"):
+                del files[name]
+    return manifest
+
+
+def test_a_file_of_the_first_version_opens_and_asks_for_the_rows(kept: Path, models: dict[str, Any]) -> None:
+    files = read(kept)
+    manifest = as_first_version(files)
+    write(kept, {**files, "manifest.json": json.dumps(manifest).encode()})
+    model = load(kept)
+    same_answers = zip(answers(model), answers(models["text"]), strict=True)
+    assert all(np.array_equal(a, b) for a, b in same_answers)
+    with pytest.raises(InputError, match="call summary"):
+        model.summary()
+
+
+@pytest.mark.parametrize("name", ["network", "width"])
+def test_networks_of_the_first_version_predict_and_name_what_they_lack(
+    name: str, models: dict[str, Any], tmp_path: Path
+) -> None:
+    save(models[name], tmp_path / "m")
+    files = read(tmp_path / "m")
+    manifest = as_first_version(files)
+    write(tmp_path / "m", {**files, "manifest.json": json.dumps(manifest).encode()})
+    model = load(tmp_path / "m")
+    assert np.array_equal(model.predict(X), models[name].predict(X))
+    with pytest.raises(InputError, match=r"older newtron: fit and save|curvature is not kept"):
+        model.predict_uncertainty(X)

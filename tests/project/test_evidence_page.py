@@ -1,0 +1,138 @@
+"""The page of evidence: what is measured on rows held out, what is kept, and that a table says worse where it is."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from support.certified import needs_shared
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "benchmarks"))
+
+import results as kept  # noqa: E402
+from contenders import CLASSIFIERS, PEER_CLASSIFIERS, PEER_REGRESSORS, REGRESSORS, Contender  # noqa: E402
+from held_out import calibration_error, classified, ended, regressed  # noqa: E402
+from results import Results  # noqa: E402
+from uci_classification import classification_section  # noqa: E402
+from uci_regression import regression_section  # noqa: E402
+
+X = np.zeros((4, 1))
+
+
+class Normal:
+    """Predicts 1 with a standard deviation of 2."""
+
+    def fit(self, X: Any, y: Any) -> None:
+        pass
+
+    def predict(self, X: Any) -> Any:
+        return np.ones(len(X))
+
+    def predict_normal(self, X: Any) -> Any:
+        return np.ones(len(X)), np.full(len(X), 2.0)
+
+
+class Sure(Normal):
+    """Knows the classes 0 and 2, and believes in 2 with 0.75."""
+
+    classes_ = np.array([0, 2])
+
+    def predict_proba(self, X: Any) -> Any:
+        return np.tile([0.25, 0.75], (len(X), 1))
+
+
+def test_the_measures_of_regression() -> None:
+    y = np.array([1.0, 2.0, -3.0, 5.0])
+    found = regressed(Normal, X, y, X, y)
+    assert found["rmse"] == pytest.approx(np.sqrt((0 + 1 + 16 + 16) / 4))
+    assert found["nll"] == pytest.approx(-norm.logpdf(y, 1.0, 2.0).mean())
+    assert found["covered"] == 0.5  # 90 % reach from -2.29 to 4.29
+
+
+def test_the_measures_of_classification() -> None:
+    y = np.array([2, 2, 0, 1])  # 1 was never seen: p = 0, taken for 1e-6
+    found = classified(Sure, X, y, X, y)
+    assert found["accuracy"] == 0.5
+    assert found["log_loss"] == pytest.approx(-(2 * np.log(0.75) + np.log(0.25) + np.log(1e-6)) / 4)
+    assert calibration_error([found]) == pytest.approx(0.25)
+    all_right = classified(Sure, X, np.full(4, 2), X, np.full(4, 2))
+    assert calibration_error([found, all_right]) == pytest.approx(0.0)  # 6 of 8 rows are right, as was promised
+    assert ended([{"statuses": ["CONVERGED", "MAX_ITER"]}, {"statuses": ["PRECISION"]}]) == "2 of 3"
+
+
+def test_a_peers_results_are_renewed_with_its_version_and_newtrons_on_demand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add(value: int, made_by: str | None) -> int:
+        results = Results("part", folder=tmp_path)
+        results.add("key", lambda: {"value": value}, made_by=made_by)
+        return int(Results("part", folder=tmp_path)["key"]["value"])
+
+    assert [add(1, "peer 1.0"), add(2, "peer 1.0"), add(3, "peer 1.1")] == [1, 1, 3]
+    assert [add(4, None), Results("part", folder=tmp_path).other_sources] == [3, 0]
+    (tmp_path / "part.json").unlink()
+    assert add(5, None) == 5
+    monkeypatch.setattr(kept, "sources", lambda: "another")
+    assert [add(6, None), Results("part", folder=tmp_path).other_sources] == [5, 1]
+
+
+def test_libraries_that_are_not_installed_are_left_out() -> None:
+    assert Contender("nobody", lambda columns: None, "no-such-library").made_by == ""
+    assert PEER_CLASSIFIERS[0].made_by is not None
+    assert PEER_CLASSIFIERS[0].made_by.startswith("scikit-learn ")
+    assert all(who.made_by is None for who in (*REGRESSORS, *CLASSIFIERS))
+
+
+def made_up(tmp_path: Path, part: str, keys: list[str], record: dict[str, Any]) -> Results:
+    found = Results(part, folder=tmp_path)
+    found.records = {key: record | {"cpu": 1.0, "statuses": ["CONVERGED"], "sources": ""} for key in keys}
+    return found
+
+
+def rows_of(section: str) -> list[list[str]]:
+    tables = [block for block in section.split("\n\n") if block.startswith("|")]
+    assert tables
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for table in tables for line in table.splitlines()]
+
+
+@needs_shared
+@pytest.mark.parametrize(("rmse", "word"), [(0.5, "better"), (4.46, "worse"), (4.15, "as good")])
+def test_the_regression_tables_say_what_is_worse(tmp_path: Path, rmse: float, word: str) -> None:
+    record = {"rmse": rmse, "nll": 3.0, "covered": 0.9}
+    keys = [f"concrete/NetworkRegressor/{number}" for number in range(3)]
+    peers = made_up(tmp_path, "peers", [f"concrete/{PEER_REGRESSORS[0].name}/0"], {"rmse": 10.0})
+    section = regression_section(made_up(tmp_path, "ours", keys, record), peers)
+    rows = rows_of(section)
+    assert ["concrete", "RMSE", f"{rmse:.3f}", "4.15", "WEvidential", word] in rows
+    assert ["concrete", "NLL", "3.000", "2.83", "WEvidential", "worse"] in rows
+    assert any(row[0] == "newtron NetworkRegressor" and row[2] == f"{rmse:.3f} ± 0.000 (3)" for row in rows)
+
+
+@needs_shared
+def test_the_classification_tables_say_who_is_best(tmp_path: Path) -> None:
+    bins = [[0.0] * 9 + [10.0], [0.0] * 9 + [9.5], [0.0] * 9 + [9.0]]
+    record = {"accuracy": 0.9, "log_loss": 0.3, "bins": bins}
+    folds = range(4)
+    ours = made_up(tmp_path, "a", [f"iris/{who.name}/{fold}" for who in CLASSIFIERS for fold in folds], record)
+    names = [who.name for who in PEER_CLASSIFIERS]
+    peers = made_up(tmp_path, "b", [f"iris/{name}/{fold}" for name in names for fold in folds], record)
+    for fold in folds:
+        peers.records[f"iris/random forest/{fold}"] |= {"accuracy": 0.95, "log_loss": 0.2}
+    section = classification_section(ours, peers)
+    rows = rows_of(section)
+    mine = next(row for row in rows if row[0] == "newtron NetworkClassifier")
+    forest = next(row for row in rows if row[0] == "random forest")
+    assert mine == ["newtron NetworkClassifier", "90.00 (5.00)", "0.3000 (5.00)", "0.0500 (4.50)", "1"]
+    assert forest[1:3] == ["95.00 (1.00)", "0.2000 (1.00)"]
+    by_set = [row for row in rows if row[0] == "iris"]
+    assert [sum(cell.startswith("**") for cell in row) for row in by_set] == [1, 1, 1, 0]
+    assert by_set[0][-5:] == ["77.0", "**96.6**", "88.5", "96.1", "94.7"]
+    assert re.search(r"Not all folds run yet: abalone, .*, yeast\b.*\.", section)

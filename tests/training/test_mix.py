@@ -1,0 +1,77 @@
+"""hidden="auto": which networks for which data, and those that are stopped by rule."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from newtron import LBFGS, InputError, LevenbergMarquardt, NetworkClassifier, NetworkRegressor, load
+from newtron.engine.maths.network import Network
+from newtron.inference import posterior as laplace
+from newtron.model_file.settings import solver_from_json, solver_to_json
+from newtron.training import mix
+from newtron.training.scaling import Scaling
+
+
+def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> None:
+    def planned_for(n: int, p: int = 4, task: str = "regression", **settings: Any) -> mix.Plan:
+        estimator = (NetworkRegressor if task == "regression" else NetworkClassifier)(**settings)
+        return mix.planned(estimator, None, Scaling.none(p, 1), (n, p, 1), None)
+
+    assert planned_for(3000)[:2] == (((), (10,), (8, 8)), 2)
+    assert planned_for(3001)[:2] == (((), (20, 20)), 2)
+    assert planned_for(3001).steps == 20
+    for own in ({"solver": "levenberg-marquardt"}, {"max_iter": 500}, {"alpha": 0.1}):
+        assert planned_for(3001, **own).steps is None
+    assert planned_for(3001, task="classification")[:2] == (((), (20,), (10, 10)), 1)
+    assert planned_for(3001, task="classification").steps is None
+    assert planned_for(10**6).steps is None
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_no_default_is_too_large_for_intervals(task: str) -> None:
+    for n, p, k in product((50, 3000, 20_000, 10**6), (1, 5, 20, 100, 1000, 20_000), (1, 3, 26, 39)):
+        found = mix.measured_mix(task, Scaling.none(p, k), n, p, k, None)
+        for shape in found.shapes:
+            assert laplace.known(Network((found.scaling.n_inputs, *shape, k))) is not None
+
+
+def test_files_without_a_rule_to_stop_by_are_still_read() -> None:
+    kept = solver_to_json(LevenbergMarquardt(exact_after=3), "solver")
+    del kept["settings"]["stop_after"]
+    assert solver_from_json(kept, "solver") == LevenbergMarquardt(exact_after=3)
+    del kept["settings"]["damping"]
+    with pytest.raises(InputError, match="damping is missing"):
+        solver_from_json(kept, "solver")
+    assert solver_from_json(solver_to_json(LBFGS(), "solver"), "solver") == LBFGS()
+
+
+def test_networks_stopped_by_rule_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(mix, "_TIERS", (mix._Tier(np.inf, 1e9, ((4, 4),), 1, False, "regression", 6),))
+    rng = np.random.default_rng(3)
+    inputs = rng.uniform(-2.0, 2.0, size=(300, 2))
+    y = np.sin(2.0 * inputs[:, 0]) + 0.5 * inputs[:, 1] + 0.2 * rng.normal(size=300)
+    model = NetworkRegressor().fit(inputs, y)  # a warning would be an error
+    stopped = [member for member in model.members_ if member.hidden]
+    assert [member.hidden for member in stopped] == [(4, 4)] * 4  # two starts, two penalties each
+    penalties = [float(member.alpha.max()) for member in stopped]
+    assert penalties[0] == pytest.approx(10.0 * penalties[1])
+    for member in stopped:
+        assert (member.solution.status.name, member.solution.n_iter) == ("EARLY_STOPPED", 6)
+        assert "solver='levenberg-marquardt' goes to the optimum" in member.solution.chosen
+    certificate = model.certificate_
+    assert not certificate.converged
+    assert "Stopped by rule" in certificate.sentence
+    assert certificate.verify(inputs, y)
+    assert not certificate.verify(inputs, y + 0.01 * y.std() * np.arange(300))
+    assert model.score(inputs, y) > 0.5
+    assert model.predict_interval(inputs).shape == (300, 2)
+    model.save(tmp_path / "m.newtron")
+    again = load(tmp_path / "m.newtron")
+    np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))
+    assert again.certificate_ == certificate
+    whole = NetworkRegressor(solver="levenberg-marquardt").fit(inputs, y)
+    assert whole.certificate_.converged
