@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from speed.family import NEWTRON
 from speed.gradient_pass import Layers
-from speed.mini_batch import EpochWatch, Recipe
+from speed.recipes import EpochWatch, Recipe
 from speed.timing import timed
 
 Array = NDArray[Any]

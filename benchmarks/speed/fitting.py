@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from tables import ROOT
 
 from speed.family import FLOOR, NEWTRON, Contender, Family, Measurement, Problem, Record, Round, Size
-from speed.timing import clock, mean_seconds
+from speed.levels import JUDGED, Array, Layers, Watch
+from speed.timing import mean_seconds
 
-Array = NDArray[Any]
-Layers = list[tuple[Array, Array]]  # W (inputs, units) and b (units,) of each layer
-
-LEVELS = ("1e-2", "1e-4", "1e-6", "1e-8")  # of the start's loss
-JUDGED = "1e-6"
 OURS, SHORTEST, LONGEST, TIMES_OURS = 30.0, 10.0, 30.0, 20.0  # seconds a start may take
 PEERS = {
     "torch-levenberg-marquardt": ("torch", "torch_levenberg_marquardt"),
@@ -26,7 +19,6 @@ PEERS = {
     "optimistix LM": ("jax", "optimistix"),
     "R nnet": ("Rscript",),
 }
-COMPILED = "optimistix LM, compiling included"
 
 WORDS = f"""\
 One hidden layer of tanh units, linear output, ½ mean squared error without a penalty, float64; X and y standardised.
@@ -92,43 +84,6 @@ class Benchmarks(Family):
         from speed.fitting_report import tables
 
         return "\n\n".join([WORDS, *tables(list(records.values()))])
-
-
-class Watch:
-    """Sees the losses of one training as they come, and notes when each level was reached."""
-
-    def __init__(self, first: float, limit: float) -> None:
-        self.first, self.limit = first, limit
-        self._times: dict[str, float] = {}
-        self._steps: dict[str, int] = {}
-        self.lowest, self.steps, self.spent = first, 0, 0.0
-        self._began = clock()
-
-    def restart(self) -> None:
-        """Set the clock back, where something had to be made first."""
-        self._began = clock()
-
-    def sees(self, loss: float, at: float | None = None) -> bool:
-        """True: stop, since the last level or the limit is reached. at: seconds, where another clock ran."""
-        elapsed = self.spent = clock() - self._began if at is None else at
-        self.steps += 1
-        self.lowest = min(self.lowest, loss)
-        for level in LEVELS:
-            if level not in self._times and loss <= float(level) * self.first:
-                self._times[level], self._steps[level] = elapsed, self.steps
-        return LEVELS[-1] in self._times or elapsed > self.limit
-
-    @property
-    def lacking(self) -> list[str]:
-        return [level for level in LEVELS if level not in self._times]
-
-    def measurement(self) -> Measurement:
-        return {
-            "seconds": self._times.get(LEVELS[-1], self.spent),
-            "levels": {level: self._times.get(level) for level in LEVELS},
-            "steps": {level: self._steps.get(level) for level in LEVELS},
-            "lowest": self.lowest / self.first,
-        }
 
 
 def start(p: int, hidden: int, seed: int) -> Layers:

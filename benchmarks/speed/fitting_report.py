@@ -8,7 +8,7 @@ import numpy as np
 from tables import aligned, significant
 
 from speed.family import FLOOR, NEWTRON, Measurement, Record
-from speed.fitting import COMPILED, JUDGED, LEVELS
+from speed.levels import COMPILED, JUDGED, LEVELS
 from speed.report import Claim, middle, verdict
 
 Starts = dict[str, list[Measurement]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 from speed.data import SHARED
 from speed.family import FLOOR, NEWTRON, Contender, Family, Measurement, Problem, Record, Round, Size
 from speed.gradient_pass import Layers, matrix_products
-from speed.timing import clock, mean_seconds
+from speed.recipes import EpochWatch, Recipe
+from speed.timing import mean_seconds
 
 Array = NDArray[Any]
 
@@ -32,16 +32,6 @@ Adam from rate 0.001 in batches of 128 (MNIST) and 0.003 in batches of 256; in P
 to nothing over 12 and 10 epochs, for which scikit-learn has no setting. JAX compiles a whole epoch. The **floor** is
 one pass's matrix products by BLAS, times the epochs of whoever needed the fewest.
 """
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Units, and the peers' Adam: its batches, first rate, and the epochs over which the rate falls to nothing."""
-
-    activation: str
-    batch: int
-    rate: float
-    epochs: int
 
 
 # MNIST: Adam's default rate. Friedman: at a constant rate of 0.001 to 0.01 Adam stays above the limit; with a rate
@@ -128,32 +118,6 @@ class Benchmarks(Family):
 def _only(record: Record, *names: str) -> Record:
     kept = {name: found for name, found in record["contenders"].items() if name in (NEWTRON, *names)}
     return record | {"contenders": kept}
-
-
-class EpochWatch:
-    """Looks at the model after each epoch while the clock stands still."""
-
-    def __init__(self, score: Any, enough: float, limit: float) -> None:
-        self._score, self._enough, self._limit = score, enough, limit
-        self._spent, self._epochs, self._lowest = 0.0, 0, float("inf")
-        self._there: float | None = None
-        self._since = clock()
-
-    def restart(self) -> None:
-        self._since = clock()
-
-    def sees(self, layers: Layers) -> bool:
-        """True: stop."""
-        self._spent += clock() - self._since
-        self._epochs += 1
-        self._lowest = min(self._lowest, self._score(layers))
-        if self._lowest <= self._enough and self._there is None:
-            self._there = self._spent
-        self._since = clock()
-        return self._there is not None or self._spent > self._limit
-
-    def measurement(self) -> Measurement:
-        return {"seconds": self._there, "reached": self._lowest, "epochs": self._epochs}
 
 
 def start(widths: tuple[int, ...], seed: int) -> Layers:

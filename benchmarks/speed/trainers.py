@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speed.family import NEWTRON
-from speed.fitting import Layers, Watch
+from speed.levels import Layers, Watch
 from speed.timing import clock
 
 Array = NDArray[Any]

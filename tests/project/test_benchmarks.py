@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
-from speed import beyond_memory, fitting, gradient_pass, growth, least_squares, logistic, mini_batch, small_data  # noqa: E402
+from speed import beyond_memory, fitting, gradient_pass, growth, least_squares, levels, logistic, mini_batch, small_data  # noqa: E402
 from speed.families import FAMILIES, family_named  # noqa: E402
 from speed.family import FLOOR, NEWTRON, Contender, Family, Measurement, Problem, Record, Round, Size  # noqa: E402
 from speed.fitting_report import expected  # noqa: E402
@@ -166,7 +166,7 @@ def test_the_gradient_written_out_is_that_of_the_network(outputs: int) -> None:
 
 
 def test_a_watch_notes_when_each_level_was_reached_and_stops_after_the_last() -> None:
-    watch = fitting.Watch(2.0, 100.0)
+    watch = levels.Watch(2.0, 100.0)
     assert not watch.sees(1.0, at=1.0)
     assert not watch.sees(0.5e-4, at=2.0)
     assert watch.lacking == ["1e-6", "1e-8"]
@@ -174,7 +174,7 @@ def test_a_watch_notes_when_each_level_was_reached_and_stops_after_the_last() ->
     found = watch.measurement()
     assert found["levels"] == {"1e-2": 2.0, "1e-4": 2.0, "1e-6": 4.0, "1e-8": 4.0}
     assert found["steps"]["1e-6"] == 3
-    assert fitting.Watch(2.0, 1.0).sees(1.0, at=1.5)  # its time is over
+    assert levels.Watch(2.0, 1.0).sees(1.0, at=1.5)  # its time is over
 
 
 def test_expected_times_count_the_starts_that_fail() -> None:

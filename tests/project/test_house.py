@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,40 @@ import newtron
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FILE_LINES, FUNCTION_LINES = 600, 60
+# What the plan allows in the end: 40 lines that say Any, and none of the others.
+ANY_LINES, SOURCES_IN_CIRCLES, DOCSTRINGS_WITH_OF = 629, 52, 39
+HOMONYMS = {
+    "Bends",
+    "Block",
+    "Factor",
+    "Fitted",
+    "LeftOut",
+    "Run",
+    "Spectrum",
+    "Table",
+    "Trained",
+    "View",
+    "agrees",
+    "backward",
+    "bent",
+    "blocks",
+    "check_memory",
+    "check_penalty",
+    "forward",
+    "job_of",
+    "known",
+    "newton",
+    "notes_on",
+    "objective_of",
+    "products",
+    "pull",
+    "render",
+    "run",
+    "scaled",
+    "shown",
+    "targets_of",
+    "tempered",
+}
 SLOW_TO_IMPORT = {"sklearn", "scipy.optimize", "pyarrow", "rich"}
 PROMISED = {"PerceptronRegressor", "PerceptronClassifier", "NetworkRegressor", "NetworkClassifier", "load"}
 
@@ -120,3 +156,103 @@ def test_the_changelog_has_an_entry_for_this_version() -> None:
 
 def test_the_licence_is_here() -> None:
     assert "BSD 3-Clause" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+# --- names, types and imports ---
+
+
+def trees(folder: Path) -> Iterator[tuple[str, ast.Module]]:
+    """The name and the syntax tree of each module under a folder that is on the path, such as src."""
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(folder: Path) -> dict[str, set[str]]:
+    """The modules of this folder that each of them imports, at its head, in a function or for type checking alone."""
+    parsed = dict(trees(folder))
+    found: dict[str, set[str]] = {name: set() for name in parsed}
+    for name, tree in parsed.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names} & parsed.keys()
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name} imports by dots: write the whole name of the module"
+                submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+                named = {alias if alias in parsed else str(node.module) for alias in submodules}
+                found[name] |= named & parsed.keys()
+    return found
+
+
+def circles(imported: dict[str, set[str]]) -> list[set[str]]:
+    """The sets of modules that reach each other by imports."""
+
+    def reach(start: str) -> set[str]:
+        seen: set[str] = set()
+        left = [start]
+        while left:
+            fresh = imported[left.pop()] - seen
+            seen |= fresh
+            left.extend(fresh)
+        return seen
+
+    reached = {name: reach(name) for name in imported}
+    found: list[set[str]] = []
+    for name in imported:
+        circle = {other for other in reached[name] if name in reached[other]}
+        if circle and circle not in found:
+            found.append(circle)
+    return found
+
+
+def test_a_public_name_exists_once() -> None:
+    places = defaultdict(list)
+    for module, tree in trees(ROOT / "src"):
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name[0] != "_":
+                places[node.name].append(module)
+    assert {name: found for name, found in places.items() if len(found) > 1 and name not in HOMONYMS} == {}
+
+
+def test_no_source_takes_part_in_a_circle_of_imports() -> None:
+    found = circles(imports(ROOT / "src"))
+    assert sum(map(len, found)) <= SOURCES_IN_CIRCLES, found
+
+
+def test_no_benchmark_takes_part_in_a_circle_of_imports() -> None:
+    assert circles(imports(ROOT / "benchmarks")) == []
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == [{"b", "c"}]
+
+
+def test_few_lines_say_any() -> None:
+    lines = {
+        (module, node.lineno)
+        for module, tree in trees(ROOT / "src")
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id == "Any") or (isinstance(node, ast.Attribute) and node.attr == "Any")
+    }
+    assert len(lines) <= ANY_LINES, sorted(lines)
+
+
+def test_docstrings_are_sentences() -> None:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    found = [
+        f"{module}: {text}"
+        for module, tree in trees(ROOT / "src")
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and (text := ast.get_docstring(node) or "").startswith("Of ")
+    ]
+    assert len(found) <= DOCSTRINGS_WITH_OF, found
+
+
+@pytest.mark.xfail(reason="the floors are being separated", strict=False)
+def test_the_import_contract_has_no_exceptions() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    assert not settings.get("exclude_type_checking_imports", False)
+    for contract in settings["contracts"]:
+        assert not any(":" in layer for layer in contract.get("layers", ())), contract["name"]
+        assert not contract.get("ignore_imports"), contract["name"]
