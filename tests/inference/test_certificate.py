@@ -94,7 +94,7 @@ def test_a_certificate_says_what_the_training_said(name: str, models: dict[str, 
     assert found.n_iter == max(member.solution.n_iter for member in model.members_)
     assert found.evaluations == sum(sum(member.solution.counts.values()) for member in model.members_)
     assert (found.nature == "not stationary") == (not found.converged)
-    assert (found.loss_gap_bound is None) == bool(found.no_bound)
+    assert (found.loss_gap_bound is None) == bool(found.no_bound_reason)
     assert found.loss_gap_bound is None or found.convex
     assert len(found.members) == (len(model.members_) if len(model.members_) > 1 else 0)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
@@ -191,7 +191,7 @@ def state(**fields: Any) -> Callable[[Any], None]:
         ("logistic", state(largest=1e-3)),
         ("logistic", state(decrement=1e-3)),
         ("network", state(sign=0)),
-        ("network", state(loss_gap_bound=1.0, no_bound="")),
+        ("network", state(loss_gap_bound=1.0, no_bound_reason="")),
     ],
 )
 def test_a_tampered_model_is_found_out(name: str, tamper: Callable[[Any], None], models: dict[str, Any]) -> None:
@@ -330,7 +330,7 @@ def test_dependent_columns_are_flat_and_without_a_bound() -> None:
     assert found.nature == "flat"
     assert found.loss_gap_bound is None
     assert "other coefficients may fit as well" in str(found)
-    assert "columns that depend on each other" in found.no_bound
+    assert "columns that depend on each other" in found.no_bound_reason
 
 
 def test_a_penalty_on_all_parameters_proves_a_bound_without_a_matrix() -> None:
@@ -341,7 +341,7 @@ def test_a_penalty_on_all_parameters_proves_a_bound_without_a_matrix() -> None:
     assert found.method == "none"
     assert found.loss_gap_bound < 1e-12
     assert found.newton_decrement is None
-    assert "was not measured" in fitted(PerceptronClassifier(alpha=1.0), y, wide).certificate_.no_bound
+    assert "was not measured" in fitted(PerceptronClassifier(alpha=1.0), y, wide).certificate_.no_bound_reason
 
 
 @pytest.mark.parametrize("y", [TWO, THREE], ids=["two classes", "three"])
@@ -455,7 +455,7 @@ def test_saturated_rows_prove_no_minimum(far: float) -> None:
     assert end.curvature.sign == 1
     # With a tenth of its curvature for a gradient, the same point is near no minimum.
     weak = replace(end, gradient=np.diagonal(end.hessian) / objective.scale)
-    assert (weak.curvature.sign, weak.curvature.flat > 0) == (0, True)
+    assert (weak.curvature.sign, weak.curvature.flat_directions > 0) == (0, True)
     # Units that are dead for every row leave a network without slope or curvature, too.
     dead = TrainingObjective(Network((3, 2, 1), "relu", False), SquaredError(), ArrayRows(np.abs(X), Y), 0.0)
     params = -np.ones(dead.n_params)

@@ -111,7 +111,7 @@ def test_a_coefficient_that_no_derivative_sees_counts(models: dict[str, Any]) ->
     assert np.array_equal(model.coef_, coefficients)
     assert np.array_equal(model.predict(X), predictions)
     assert not holds(model, "least squares")
-    assert kept.curvature.of
+    assert kept.curvature.fingerprint
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -138,12 +138,12 @@ def test_another_sign_of_the_curvature_is_found_out(name: str, sign: int | None,
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("field", ["flat", "smallest", "largest", "decrement"])
+@pytest.mark.parametrize("field", ["flat_directions", "smallest", "largest", "decrement"])
 def test_other_facts_of_the_curvature_are_found_out(name: str, field: str, models: dict[str, Any]) -> None:
     model = copy.deepcopy(models[name])
     member = model.members_[0]
     before = getattr(member.curvature, field)
-    after = before + 1 if field == "flat" else 1.5 * before + 0.1 if np.isfinite(before) else 0.1
+    after = before + 1 if field == "flat_directions" else 1.5 * before + 0.1 if np.isfinite(before) else 0.1
     model.members_[0] = replace(member, end=replace(member.curvature, **{field: after}))
     assert not holds(model, name)
 
@@ -176,10 +176,10 @@ def test_a_separation_under_a_penalty_is_found_out(models: dict[str, Any]) -> No
 
 def test_files_without_a_fingerprint_hold(models: dict[str, Any], tmp_path: Path) -> None:
     def older(files: dict[str, Any]) -> None:
-        del files["manifest.json"]["members"][0]["curvature"]["of"]
+        del files["manifest.json"]["members"][0]["curvature"]["fingerprint"]
 
     model = edited(models, "logistic", tmp_path / "m", older)
-    assert model.members_[0].curvature.of == ""
+    assert model.members_[0].curvature.fingerprint == ""
     assert holds(model, "logistic")
 
 

@@ -205,7 +205,7 @@ def test_the_variance_of_an_average_is_within_and_between() -> None:
     each = [member.network.output(member.params, Z)[:, 0] for member in model.members_]
     within = [
         noise[0] * next(member.posterior.seen_from(Z))[2][:, 0, 0]
-        for noise, member in zip(predictive.noise, model.members_, strict=True)
+        for noise, member in zip(predictive.noise.variance, model.members_, strict=True)
     ]
     assert np.ptp(each, axis=0).max() > 0.1
     np.testing.assert_allclose(predictive.seen(Z).variance[:, 0], np.mean(within, axis=0) + np.var(each, axis=0))
@@ -214,7 +214,7 @@ def test_the_variance_of_an_average_is_within_and_between() -> None:
         model.scaling_.targets(Y)
         - model.members_[1].network.output(model.members_[1].params, model.scaling_.inputs(X))[:, 0]
     )
-    assert predictive.noise[1, 0] == pytest.approx(np.sum(np.square(residuals)) / free, rel=1e-10)
+    assert predictive.noise.variance[1, 0] == pytest.approx(np.sum(np.square(residuals)) / free, rel=1e-10)
 
 
 def test_a_stretch_widens_everything() -> None:
@@ -222,7 +222,8 @@ def test_a_stretch_widens_everything() -> None:
     width = np.diff(model.predict_interval(NEW), axis=1)
     std = model.predict(NEW, return_std=True)[1]
     parts = model.predict_uncertainty(NEW)
-    model.predictive_ = replace(model.predictive_, stretch=2.0 * model.predictive_.stretch)
+    noise = replace(model.predictive_.noise, stretch=2.0 * model.predictive_.noise.stretch)
+    model.predictive_ = replace(model.predictive_, noise=noise)
     np.testing.assert_allclose(np.diff(model.predict_interval(NEW), axis=1), 2.0 * width, rtol=1e-9)
     np.testing.assert_allclose(model.predict(NEW, return_std=True)[1], 2.0 * std, rtol=1e-12)
     np.testing.assert_allclose(model.predict_uncertainty(NEW).model_std, 2.0 * parts.model_std, rtol=1e-12)
@@ -234,7 +235,8 @@ def test_the_stretch_is_what_held_out_rows_say() -> None:
     Z, new = rng.uniform(-1.5, 1.5, (400, 2)), rng.uniform(-1.5, 1.5, (1000, 2))
     model = network(alpha=1.0).fit(Z, noise_free(Z) + 0.3 * rng.normal(size=400))
     y = model.scaling_.targets((model.predict(new) + 0.9 * rng.normal(size=1000))[:, None])
-    found = replace(model.predictive_, stretch=np.ones(1)).stretched(model.scaling_.inputs(new), y, None)
+    noise = replace(model.predictive_.noise, stretch=np.ones(1))
+    found = replace(model.predictive_, noise=noise).stretched(model.scaling_.inputs(new), y, None)
     assert found[0] == pytest.approx(3.0, rel=0.2)
     # Rows that happen to lie close are no reason to promise more.
     close = model.scaling_.targets((model.predict(new) + 0.1 * rng.normal(size=1000))[:, None])
@@ -252,7 +254,7 @@ def test_a_weight_is_a_repeated_row_of_networks() -> None:
     repeated = of_networks(
         posteriors, share, model.loss_, np.repeat(Z, weight, axis=0), np.repeat(T, weight, axis=0), None
     )
-    np.testing.assert_allclose(weighted.noise, repeated.noise, rtol=1e-10)
+    np.testing.assert_allclose(weighted.noise.variance, repeated.noise.variance, rtol=1e-10)
     new = model.scaling_.inputs(NEW)
     a, b = (found.mixture(new, found.seen(new), 0) for found in (weighted, repeated))
     np.testing.assert_allclose(a.scale, b.scale, rtol=1e-5)

@@ -89,7 +89,7 @@ def test_the_posterior_is_the_inverse_curvature(task: str, k: int, hidden: Any, 
     A, J, _, _ = dense(objective, X, Y, weight, params)
     seen = objective.loss.visible(np.eye(k))
     if seen[0, 0] == 1.0:  # elsewhere the common shift of all classes is free, and A has no inverse
-        np.testing.assert_allclose(posterior.factor.T @ posterior.factor, A, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(posterior.factor.matrix.T @ posterior.factor.matrix, A, rtol=1e-10, atol=1e-10)
     inverse = np.linalg.pinv(A, rcond=1e-12)
     expected = np.einsum("nap,pq,nbq->nab", J, inverse, J)
     for rows, z, V in posterior.seen_from(X):
@@ -160,8 +160,8 @@ def test_a_large_network_has_the_posterior_of_its_output_layer(
     plain = TrainingObjective(Network((3, k)), objective.loss, rows, objective.alpha[span])
     expected = posterior_at(plain, params[span])
     assert expected is not None
-    assert found.triangle.size == (4 * k) * (4 * k + 1) // 2
-    np.testing.assert_allclose(found.triangle, expected.triangle, rtol=1e-9, atol=1e-12)
+    assert found.factor.triangle.size == (4 * k) * (4 * k + 1) // 2
+    np.testing.assert_allclose(found.factor.triangle, expected.factor.triangle, rtol=1e-9, atol=1e-12)
     assert found.effective == pytest.approx(expected.effective, rel=1e-9)
     for mine, its in zip(found.seen_from(X), expected.seen_from(units), strict=True):
         np.testing.assert_allclose(mine[1], its[1], rtol=1e-12)
@@ -431,11 +431,11 @@ def test_the_variance_of_probabilities_is_that_of_draws(k: int) -> None:
     objective = TrainingObjective(network, loss, ArrayRows(X, Y[:, 1:] if k == 1 else Y), 1.0)
     posterior = posterior_at(objective, params)
     assert isinstance(posterior, Posterior)
-    draws = params + np.linalg.solve(posterior.factor, rng.normal(size=(network.n_params, 4000))).T
+    draws = params + np.linalg.solve(posterior.factor.matrix, rng.normal(size=(network.n_params, 4000))).T
     of_draws = np.array([every_class(loss.inverse_link(0.5 * network.output(draw, X[:5]))) for draw in draws])
     found = class_variance((posterior,), np.ones(1), loss, X[:5], 2.0)
     np.testing.assert_allclose(found, of_draws.var(axis=0), rtol=0.15)
-    other = Posterior(network, params + 1.0, posterior.triangle, posterior.effective)
+    other = Posterior(network, params + 1.0, posterior.factor)
     both = class_variance((posterior, other), np.array([0.25, 0.75]), loss, X[:5], 2.0)
     a, b = (every_class(loss.inverse_link(0.5 * network.output(at.params, X[:5]))) for at in (posterior, other))
     rest = 0.25 * found + 0.75 * class_variance((other,), np.ones(1), loss, X[:5], 2.0)

@@ -36,7 +36,7 @@ def test_no_default_is_too_large_for_intervals(task: str) -> None:
     for n, p, k in product((50, 3000, 20_000, 10**6), (1, 5, 20, 100, 1000, 20_000), (1, 3, 26, 39)):
         found = mix.measured_mix(task, Scaling.none(p, k), n, p, k, None)
         for shape in found.shapes:
-            assert laplace.known(Network((found.scaling.n_inputs, *shape, k))) is not None
+            assert laplace.posterior_span(Network((found.scaling.n_inputs, *shape, k))) is not None
 
 
 def test_files_without_a_rule_to_stop_by_are_still_read() -> None:

@@ -15,6 +15,7 @@ Sources: MacKay 1992 (A practical Bayesian framework for backpropagation network
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,51 +48,62 @@ _SINGULAR = 1e13
 
 
 @dataclass(frozen=True)
-class Posterior:
-    """How far the data and the penalty determine one member's parameters, m of them (`known`): A = U'U, U upper
-    triangular.
+class PosteriorFactor:
+    """The upper triangular factor U (m, m) of the precision A = U'U of a member's parameters, as a model keeps it.
 
-    triangle: the m (m + 1) / 2 numbers of U, row by row. effective: of a regression, the number of parameters that the
-    data determine, m - trace(diag(alpha) A^-1) (MacKay 1992).
+    triangle: (m (m + 1) / 2,) the numbers of U, row by row. effective: the number of parameters that the data
+    determine, m - trace(diag(alpha) A^-1) (MacKay 1992).
     """
 
-    network: Network
-    params: Array
     triangle: Array
     effective: float
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Without the factor, which is twice the size of what it is made from.
-        return Posterior, (self.network, self.params, self.triangle, self.effective)
-
-    @property
-    def is_partial(self) -> bool:
-        """Is it of the output layer alone?"""
-        return known(self.network) != slice(0, self.network.n_params)
+    def __reduce__(self) -> tuple[type[PosteriorFactor], tuple[Array, float]]:
+        # The matrix is left out of a pickle: it is twice the size of the triangle that it is made from.
+        return PosteriorFactor, (self.triangle, self.effective)
 
     @property
     def size(self) -> int:
-        of = known(self.network)
-        assert of is not None
-        return int(of.stop - of.start)
+        """m, the number of parameters."""
+        return (math.isqrt(8 * self.triangle.size + 1) - 1) // 2
 
     @cached_property
-    def factor(self) -> Array:
+    def matrix(self) -> Array:
         """U (m, m)."""
         U = np.zeros((self.size,) * 2)
         U[np.triu_indices(self.size)] = self.triangle
         return U
 
+
+@dataclass(frozen=True)
+class Posterior:
+    """How far the data and the penalty determine the parameters of one network: a Gaussian around `params` whose
+    precision is A = U'U. It is the posterior of the parameters in `posterior_span`."""
+
+    network: Network
+    params: Array
+    factor: PosteriorFactor
+
+    @property
+    def is_partial(self) -> bool:
+        """Is this the posterior of the output layer alone?"""
+        return self.factor.size != self.network.n_params
+
+    @property
+    def effective(self) -> float:
+        """The number of parameters that the data determine."""
+        return self.factor.effective
+
     @property
     def work(self) -> float:
-        """Operations for one row that is seen from here."""
-        return float(self.size**2 * self.network.n_outputs)
+        """Multiplications that `predict` takes for one row."""
+        return float(self.factor.size**2 * self.network.n_outputs)
 
     def seen_from(self, X: Any) -> Iterator[tuple[slice, Array, Array]]:
         """For blocks of rows of X (n, p): which rows, z (m, k) and J A^-1 J' (m, k, k), all in float64."""
         from scipy.linalg.lapack import dtrtrs
 
-        m, k = self.size, self.network.n_outputs
+        m, k = self.factor.size, self.network.n_outputs
         size = max(64, _PIECE // (m * k))
         for start in range(0, X.shape[0], size):
             rows = slice(start, min(start + size, X.shape[0]))
@@ -99,7 +111,7 @@ class Posterior:
             at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
             J = jacobian(output_layer(at) if self.is_partial else at)
             # U' V = J, and J A^-1 J' = V'V. LAPACK works in column order, where U' is what U is here.
-            V = dtrtrs(self.factor.T, J.reshape(m, -1), lower=1)[0].reshape(m, k, -1)
+            V = dtrtrs(self.factor.matrix.T, J.reshape(m, -1), lower=1)[0].reshape(m, k, -1)
             if k == 1:
                 yield rows, at.output, np.einsum("pcm,pcm->m", V, V)[:, None, None]
             else:
@@ -107,7 +119,7 @@ class Posterior:
                 yield rows, at.output, turned @ turned.transpose(0, 2, 1)
 
 
-def known(network: Network) -> slice | None:
+def posterior_span(network: Network) -> slice | None:
     """The parameters that a posterior is of: all, or those of the output layer; None where these are too many, too."""
     P, output = network.n_params, network.spans[-1]
     if network.is_linear or P <= MOST_PARAMETERS:
@@ -130,7 +142,7 @@ def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | Non
 
     None where there are more parameters than a factor is kept for, or where there is nothing finite to factor.
     """
-    network, of = objective.network, known(objective.network)
+    network, of = objective.network, posterior_span(objective.network)
     if of is None or not np.isfinite(params).all():
         return None
     work = objective.rows.n_rows * network.n_outputs * (of.stop - of.start) ** 2
@@ -177,7 +189,8 @@ def posterior_of_perceptron(network: Network, params: Array, kept: Information, 
                 U = upper(np.vstack([U, np.diag(np.sqrt(_little(U)))]))
             effective = k * _effective(U, prior)
             # Each target has parameters of its own, input by input, with the same information.
-            return Posterior(network, params, np.kron(U, np.eye(k))[np.triu_indices(k * q)], effective)
+            triangle = np.kron(U, np.eye(k))[np.triu_indices(k * q)]
+            return Posterior(network, params, PosteriorFactor(triangle, effective))
         # From differences to the first class, class by class, to all classes, input by input.
         T = np.zeros((k - 1, q, q, k))
         for i in range(q):
@@ -212,7 +225,7 @@ def _factored(network: Network, params: Array, A: Array, penalty: Array) -> Post
     U = np.triu(factor.cholesky) * factor.scale
     if not np.isfinite(U).all():
         return None
-    return Posterior(network, params, U[np.triu_indices(len(U))], _effective(U, prior))
+    return Posterior(network, params, PosteriorFactor(U[np.triu_indices(len(U))], _effective(U, prior)))
 
 
 def _fix_what_no_row_sees(network: Network, loss: Loss, penalty: Array, A: Array) -> None:

@@ -8,7 +8,17 @@ from typing import Any
 from newtron.engine.base.codec import a_count, a_text, an_object, float_from_json, float_to_json, one_of, wrong
 from newtron.inference.certificate.endpoint import METHODS, Curvature
 
-_FIELDS = ("method", "sign", "smallest", "largest", "decrement", "loss_gap_bound", "no_bound", "flat", "of")
+_FIELDS = (
+    "method",
+    "sign",
+    "smallest",
+    "largest",
+    "decrement",
+    "loss_gap_bound",
+    "no_bound_reason",
+    "flat_directions",
+    "fingerprint",
+)
 _LONGEST = 1000
 
 
@@ -24,7 +34,7 @@ def curvature_from_json(value: Any, where: str) -> Curvature | None:
     """None where nothing was kept, as in the files of the first versions."""
     if value is None:
         return None
-    value = {"of": "", **value} if isinstance(value, dict) else value  # earlier files know no fingerprint
+    value = {"fingerprint": "", **value} if isinstance(value, dict) else value  # earlier files know no fingerprint
     an_object(value, where, _FIELDS)
     sign = value["sign"]
     if sign is not None and (isinstance(sign, bool) or not isinstance(sign, int) or sign not in (-1, 0, 1)):
@@ -36,12 +46,12 @@ def curvature_from_json(value: Any, where: str) -> Curvature | None:
     for name in ("decrement", "loss_gap_bound"):
         if not (math.isnan(numbers[name]) or 0.0 <= numbers[name] < math.inf):
             raise wrong(f"{where}.{name}", "0 or more, or nan", value[name])
-    reason = a_text(value["no_bound"], f"{where}.no_bound")
+    reason = a_text(value["no_bound_reason"], f"{where}.no_bound_reason")
     if len(reason) > _LONGEST or bool(reason) != math.isnan(numbers["loss_gap_bound"]):
-        raise wrong(f"{where}.no_bound", "a sentence where there is no bound, and else empty", reason)
+        raise wrong(f"{where}.no_bound_reason", "a sentence where there is no bound, and else empty", reason)
     method = one_of(value["method"], f"{where}.method", METHODS)
-    flat = a_count(value["flat"], f"{where}.flat")
-    of = a_text(value["of"], f"{where}.of")
+    flat = a_count(value["flat_directions"], f"{where}.flat_directions")
+    of = a_text(value["fingerprint"], f"{where}.fingerprint")
     if len(of) > _LONGEST:
-        raise wrong(f"{where}.of", "a fingerprint", of)
-    return Curvature(method=method, sign=sign, no_bound=reason, flat=flat, of=of, **numbers)
+        raise wrong(f"{where}.fingerprint", "a fingerprint", of)
+    return Curvature(method=method, sign=sign, no_bound_reason=reason, flat_directions=flat, fingerprint=of, **numbers)  # type: ignore[arg-type]

@@ -184,7 +184,7 @@ def _member_to_json(member: Member, number: int, arrays: dict[str, Vector]) -> d
         },
         "curvature": curvature_to_json(member.curvature),
         "information": information_to_json(member.information, number, arrays),
-        "effective": posterior_to_json(member.posterior, number, arrays),
+        "effective": posterior_to_json(member.posterior_factor, number, arrays),
     }
 
 
@@ -391,7 +391,7 @@ def _read_member(
         effective_parameters=effective,
         end=curvature_from_json(value["curvature"], f"{where}.curvature"),
         information=information_from_json(value["information"], number, network, task, read, capacity),
-        posterior=posterior_from_json(value["effective"], number, network, params, read),
+        posterior_factor=posterior_from_json(value["effective"], number, network, read),
     )
 
 

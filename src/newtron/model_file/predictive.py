@@ -11,9 +11,9 @@ import numpy as np
 from newtron.engine.base.codec import DAMAGED, a_list, a_number, an_object, wrong
 from newtron.engine.base.errors import InputError
 from newtron.engine.maths.network import Network
-from newtron.inference.posterior import Posterior, known
+from newtron.inference.posterior import PosteriorFactor, posterior_span
 from newtron.inference.predictive.noise import ScaleModel
-from newtron.inference.predictive.predictive import RegressionPredictive
+from newtron.inference.predictive.predictive import NoiseModel, RegressionPredictive
 from newtron.model_file.archive import Vector
 from newtron.training.uncertainty import posteriors_of
 
@@ -31,7 +31,7 @@ def posterior_names(member: Any, number: int) -> tuple[str, ...]:
     return () if none else (_name(number),)
 
 
-def posterior_to_json(kept: Posterior | None, number: int, arrays: dict[str, Vector]) -> float | None:
+def posterior_to_json(kept: PosteriorFactor | None, number: int, arrays: dict[str, Vector]) -> float | None:
     """The entry of the manifest, the effective parameters; puts the factor among the arrays."""
     if kept is None:
         return None
@@ -40,11 +40,11 @@ def posterior_to_json(kept: Posterior | None, number: int, arrays: dict[str, Vec
 
 
 def posterior_from_json(
-    value: Any, number: int, network: Network, params: Vector, read: Callable[[str, int], Vector]
-) -> Posterior | None:
+    value: Any, number: int, network: Network, read: Callable[[str, int], Vector]
+) -> PosteriorFactor | None:
     if value is None:
         return None
-    of, where = known(network), f"members[{number}].effective"
+    of, where = posterior_span(network), f"members[{number}].effective"
     effective = a_number(value, where)
     m = 0 if of is None or network.is_linear else of.stop - of.start
     if not m or abs(effective) > m:
@@ -53,7 +53,7 @@ def posterior_from_json(
     diagonal = np.cumsum([0, *range(m, 1, -1)])
     if not np.isfinite(triangle).all() or not triangle[diagonal].all():
         raise InputError(f"{_name(number)} holds numbers that are no factor of a curvature; {DAMAGED}.")
-    return Posterior(network, params, triangle, effective)
+    return PosteriorFactor(triangle, effective)
 
 
 def predictive_to_json(estimator: Any) -> Any:
@@ -66,9 +66,9 @@ def predictive_to_json(estimator: Any) -> Any:
     if isinstance(found, str):
         return found
     return {
-        "noise": found.noise.tolist(),
-        "stretch": found.stretch.tolist(),
-        "scales": [[_scale_to_json(model) for model in models] for models in found.scales],
+        "noise": found.noise.variance.tolist(),
+        "stretch": found.noise.stretch.tolist(),
+        "scales": [[_scale_to_json(model) for model in models] for models in found.noise.scales],
     }
 
 
@@ -120,7 +120,7 @@ def predictive_from_json(estimator: Any, value: Any) -> None:
         raise wrong("predictive.scales", "models of the noise of each output", value["scales"])
     stretch = _numbers(value["stretch"], "predictive.stretch", k, positive=True)
     share = np.array([member.share for member in sharing])
-    estimator.predictive_ = RegressionPredictive(posteriors, share, np.array(noise), scales, stretch)
+    estimator.predictive_ = RegressionPredictive(posteriors, share, NoiseModel(np.array(noise), scales, stretch))
 
 
 def relevance_to_json(estimator: Any) -> list[float] | None:

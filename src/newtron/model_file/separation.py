@@ -51,7 +51,7 @@ def separation_from_json(value: Any, n_features: int, n_outputs: int) -> Separat
     columns = a_list(value["columns"], "separation.columns", a_count)
     names = a_list(value["names"], "separation.names", a_text)
     found = Separation(
-        kind,
+        kind,  # type: ignore[arg-type]
         rows,
         apart,
         tuple(columns),

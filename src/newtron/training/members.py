@@ -33,7 +33,7 @@ from newtron.inference.coefficients.information import Information, keep
 from newtron.inference.penalties.evidence import noise_variance
 from newtron.inference.penalties.penalty_path import EndedError, Fitted, by_rule, fitted, with_words
 from newtron.inference.penalties.rows_left_out import stacking_shares
-from newtron.inference.posterior import Posterior, posterior_at
+from newtron.inference.posterior import Posterior, PosteriorFactor, posterior_at
 from newtron.training.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Member:
     classification. So the Laplace precision of params is (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise
     is the prior's precision. log_evidence, effective_parameters: where the data chose alpha, else nan.
     end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
-    its rows, for its summary; None where that would be large or has no meaning. posterior: how far the rows of a
-    network determine its parameters, for its intervals; None where that would be large.
+    its rows, for its summary; None where that would be large or has no meaning. posterior_factor: how far the
+    rows of a network determine its parameters, for its intervals; None where that would be large.
     """
 
     network: Network
@@ -73,7 +73,7 @@ class Member:
     share: float = 1.0
     end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
     information: Information | None = None
-    posterior: Posterior | None = field(default=None, repr=False, compare=False)
+    posterior_factor: PosteriorFactor | None = field(default=None, repr=False, compare=False)
     log_evidence: float = float("nan")
     effective_parameters: float = float("nan")
 
@@ -85,6 +85,12 @@ class Member:
     @property
     def params(self) -> Array:
         return self.solution.params
+
+    @property
+    def posterior(self) -> Posterior | None:
+        """The posterior of a network's parameters; None where its factor was not kept."""
+        factor = self.posterior_factor
+        return None if factor is None else Posterior(self.network, self.params, factor)
 
     @property
     def curvature(self) -> Curvature:
@@ -290,7 +296,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, know
         effective_parameters=float("nan") if evidence is None else evidence.effective_parameters,
         end=end,
         information=information,
-        posterior=posterior,
+        posterior_factor=None if posterior is None else posterior.factor,
     )
 
 

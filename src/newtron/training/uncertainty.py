@@ -15,8 +15,7 @@ from newtron.engine.base.words import either, setting
 from newtron.engine.maths.losses import Loss
 from newtron.engine.solvers import Status
 from newtron.inference.coefficients.information import MOST_PARAMETERS as MOST_OF_A_PERCEPTRON
-from newtron.inference.posterior import MOST_OF_A_LAYER, Posterior, posterior_of_perceptron
-from newtron.inference.posterior import known as parameters_known
+from newtron.inference.posterior import MOST_OF_A_LAYER, Posterior, posterior_of_perceptron, posterior_span
 from newtron.inference.predictive.mixture import Mixture
 from newtron.inference.predictive.predictive import RegressionPredictive, freedom, of_networks, of_perceptron
 from newtron.inference.predictive.temperature import class_variance, learn_temperature
@@ -51,7 +50,7 @@ def learn_predictive(task: Task, members: list[Member]) -> RegressionPredictive 
         ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
         # What a few of many rows teach another network says nothing of one that has learnt from all.
         if all_rows and _flattered(task, posteriors) and not ended:
-            found = replace(found, stretch=_stretch(task, sharing))
+            found = replace(found, noise=replace(found.noise, stretch=_stretch(task, sharing)))
     except np.linalg.LinAlgError:
         return _not_finite()
     return found
@@ -98,7 +97,7 @@ def posteriors_of(members: list[Member], loss: Loss) -> tuple[Posterior, ...] | 
                     "likelihood or the end is not finite: solver='newton' keeps more."
                 )
             posterior = posterior_of_perceptron(member.network, member.params, member.information, loss)
-        elif parameters_known(member.network) is None:
+        elif posterior_span(member.network) is None:
             layer = member.network.spans[-1]
             return (
                 f"the output layer has {layer.stop - layer.start:,} parameters, and the factor of their curvature is "
@@ -186,14 +185,14 @@ def distributions(predictive: RegressionPredictive, scaling: Any, X: Any) -> tup
         for start in range(0, X.shape[0], _BLOCK):
             block = scaling.inputs(X[start : start + _BLOCK])
             seen = predictive.seen(block)
-            mixtures = [predictive.mixture(block, seen, c) for c in range(len(predictive.scales))]
+            mixtures = [predictive.mixture(block, seen, c) for c in range(len(predictive.noise.scales))]
             pieces.append((mixtures, seen.variance))
     whole = []
     for output, (center, scale) in enumerate(zip(scaling.y_center, scaling.y_scale, strict=True)):
         parts = [mixtures[output] for mixtures, _ in pieces]
         location = np.concatenate([part.location for part in parts]) * scale + center
         whole.append(replace(parts[0], location=location, scale=np.concatenate([part.scale for part in parts]) * scale))
-    variance = np.concatenate([v for _, v in pieces]) * np.square(predictive.stretch * scaling.y_scale)
+    variance = np.concatenate([v for _, v in pieces]) * np.square(predictive.noise.stretch * scaling.y_scale)
     return whole, variance
 
 

@@ -18,7 +18,7 @@ def agrees(solution: Solution, kept: Curvature, now: Endpoint, tol: float) -> bo
 
     A value that is not finite cannot be confirmed.
     """
-    if kept.of not in ("", now.of):
+    if kept.fingerprint not in ("", now.fingerprint):
         return False
     finite = np.isfinite([now.value, solution.value, solution.gradient_norm]).all()
     if not (finite and np.isfinite(now.gradient).all() and solution.gradient.shape == now.gradient.shape):
@@ -53,7 +53,11 @@ def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
     found, spectrum = now.curvature, now.spectrum
     if kept.method == "none":
         # Nothing was stated of the curvature, only a bound may be.
-        stated = kept.sign is not None or kept.flat or np.isfinite([kept.smallest, kept.largest, kept.decrement]).any()
+        stated = (
+            kept.sign is not None
+            or kept.flat_directions
+            or np.isfinite([kept.smallest, kept.largest, kept.decrement]).any()
+        )
         return not stated and _still_proved(kept, found, 0.0, 0.0)
     if spectrum is None or kept.method != found.method:
         return _within(kept, now) and _still_proved(kept, found, 0.0, 0.0)
@@ -90,7 +94,7 @@ def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
 def _within(kept: Curvature, now: Endpoint) -> bool:
     """Do values of Lanczos's method lie within the spectrum that is known by now? A negative one proves a saddle."""
     spectrum = now.spectrum
-    if kept.method != "lanczos" or kept.flat or kept.sign not in (-1, None) or math.isfinite(kept.decrement):
+    if kept.method != "lanczos" or kept.flat_directions or kept.sign not in (-1, None) or math.isfinite(kept.decrement):
         return False
     if spectrum is None or not spectrum.exact:
         return True
@@ -116,11 +120,11 @@ def _same_sign(kept: Curvature, now: Endpoint) -> bool:
 def _same_flat(kept: Curvature, now: Endpoint) -> bool:
     found, spectrum = now.curvature, now.spectrum
     if spectrum is None or not spectrum.exact:
-        return kept.flat == found.flat
+        return kept.flat_directions == found.flat_directions
     (fewest, most), (shortest, longest) = spectrum.flat_range, spectrum.far_range
     if now.concordance is not None:
-        return fewest <= kept.flat <= most
-    return fewest + shortest <= kept.flat <= most + longest
+        return fewest <= kept.flat_directions <= most
+    return fewest + shortest <= kept.flat_directions <= most + longest
 
 
 def _near(a: float, b: float, slack: float) -> bool:

@@ -49,7 +49,7 @@ class Certificate:
         curvature is negative or none was measured.
     loss_gap_bound : float or None
         The objective is proved to be at most this much above the lowest value there is, rounding included.
-    no_bound : str
+    no_bound_reason : str
         Why there is none.
     smallest_eigenvalue, largest_eigenvalue : float or None
         Of the objective's Hessian, over the directions that the loss can see.
@@ -77,7 +77,7 @@ class Certificate:
     gradient_norm: float
     newton_decrement: float | None
     loss_gap_bound: float | None
-    no_bound: str
+    no_bound_reason: str
     smallest_eigenvalue: float | None
     largest_eigenvalue: float | None
     method: str
@@ -160,7 +160,7 @@ class Certificate:
             return "The objective is convex and curved in every direction: it has this one minimum."
         if self.converged:
             return "The objective is convex: a point without a gradient is its minimum."
-        return "" if self.no_bound == NO_MINIMUM or self.loss_gap_bound is not None else self._way_to_go()
+        return "" if self.no_bound_reason == NO_MINIMUM or self.loss_gap_bound is not None else self._way_to_go()
 
     def _way_to_go(self) -> str:
         """How far it is from an optimum, where it stopped on the way."""
@@ -182,7 +182,9 @@ class Certificate:
             )
         if not self.convex and self.converged:
             return ""  # said already
-        return f"How far the objective, {self.value:z.6g}, is above its lowest value is not known: {self.no_bound}."
+        return (
+            f"How far the objective, {self.value:z.6g}, is above its lowest value is not known: {self.no_bound_reason}."
+        )
 
     def _numbers(self) -> str:
         of = "Largest of the members: r" if self.used > 1 else "R"
@@ -227,11 +229,11 @@ def certify(solution: Solution, curvature: Curvature, *, convex: bool, separated
         gradient_norm=solution.gradient_norm,
         newton_decrement=_finite(curvature.decrement),
         loss_gap_bound=_finite(curvature.loss_gap_bound),
-        no_bound=NO_MINIMUM if endless else curvature.no_bound,
+        no_bound_reason=NO_MINIMUM if endless else curvature.no_bound_reason,
         smallest_eigenvalue=_finite(curvature.smallest),
         largest_eigenvalue=_finite(curvature.largest),
         method=curvature.method,
-        flat_directions=curvature.flat,
+        flat_directions=curvature.flat_directions,
         n_iter=solution.n_iter,
         evaluations=sum(solution.counts.values()),
     )
@@ -287,7 +289,7 @@ def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompu
         gradient_norm=max(c.gradient_norm for c in judged),
         newton_decrement=_extreme(max, [c.newton_decrement for c in judged]),
         loss_gap_bound=_extreme(max, [c.loss_gap_bound for c in judged]),
-        no_bound=next((c.no_bound for c in judged if c.no_bound), ""),
+        no_bound_reason=next((c.no_bound_reason for c in judged if c.no_bound_reason), ""),
         smallest_eigenvalue=_extreme(min, [c.smallest_eigenvalue for c in judged]),
         largest_eigenvalue=_extreme(max, [c.largest_eigenvalue for c in judged]),
         flat_directions=max(c.flat_directions for c in judged),

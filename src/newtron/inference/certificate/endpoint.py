@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from newtron.inference.certificate.rounding import Rounding, rounding_of
 from newtron.inference.certificate.spectrum import (
     LANCZOS_STEPS,
     LONG_STEP,
+    Sign,
     Spectrum,
     exact_spectrum,
     lanczos,
@@ -44,7 +45,8 @@ _DENSE, _EIGEN = 4.0, 5.0
 # Rows of the longest chunk there is.
 _LONGEST = 65536
 
-METHODS = ("none", "lanczos", "exact")
+Method = Literal["none", "lanczos", "exact"]
+METHODS: tuple[Method, ...] = ("none", "lanczos", "exact")
 NO_CURVATURE = "the curvature was not measured, which would have taken long beside the training"
 
 
@@ -53,25 +55,25 @@ class Curvature:
     """What second derivatives say of a point. Numbers are nan where they are not known.
 
     method: "exact" (all eigenvalues of the Hessian), "lanczos" (values within their range) or "none".
-    sign: of the smallest curvature, 0 where rounding hides it, None where it is not known. flat: in how many
-    directions rounding hides it.
-    loss_gap_bound: the objective here is proved to be at most this much above its minimum; no_bound says why
+    sign: of the smallest curvature, 0 where rounding hides it, None where it is not known. flat_directions: in
+    how many directions rounding hides it.
+    loss_gap_bound: the objective here is proved to be at most this much above its minimum; no_bound_reason says why
     there is none.
-    of: the fingerprint of the parameters and penalties whose end this is; empty where it is not known.
+    fingerprint: of the parameters and penalties at this end (`fingerprint_of`); empty where it is not known.
     """
 
-    method: str = "none"
-    sign: int | None = None
+    method: Method = "none"
+    sign: Sign | None = None
     smallest: float = float("nan")
     largest: float = float("nan")
     decrement: float = float("nan")
     loss_gap_bound: float = float("nan")
-    no_bound: str = NO_CURVATURE
-    flat: int = 0
-    of: str = ""
+    no_bound_reason: str = NO_CURVATURE
+    flat_directions: int = 0
+    fingerprint: str = ""
 
 
-def fingerprint(params: Array, alpha: Array) -> str:
+def fingerprint_of(params: Array, alpha: Array) -> str:
     """Identifies the parameters and the penalty on each to the last bit, so that a changed coefficient is noticed even
     where it is too small for any derivative, such as 1e-17."""
     held = np.concatenate([params, alpha]).astype("<f8", copy=False)
@@ -84,7 +86,8 @@ class Endpoint:
 
     penalty: (P,) the curvature that the penalty adds to each parameter. unseen: (q,) the inputs of the output layer
     for which a common shift of all classes changes nothing. concordance: of a convex loss (`Loss.self_concordance`),
-    None where the objective is not convex. kinked: a unit has its kink within rounding of a row. of: see `Curvature`.
+    None where the objective is not convex. kinked: a unit has its kink within rounding of a row. fingerprint:
+    see `Curvature`.
     """
 
     value: float
@@ -102,7 +105,7 @@ class Endpoint:
     concordance: float | None
     kinked: bool
     epsilon: float
-    of: str
+    fingerprint: str
 
     @cached_property
     def spectrum(self) -> Spectrum | None:
@@ -117,14 +120,15 @@ class Endpoint:
         bound, reason = self._bound()
         s = self.spectrum
         if s is None:
-            return Curvature(loss_gap_bound=bound, no_bound=reason, of=self.of)
-        sign, flat = s.sign, s.flat
+            return Curvature(loss_gap_bound=bound, no_bound_reason=reason, fingerprint=self.fingerprint)
+        sign: Sign | None = s.sign
+        flat = s.flat
         if self.concordance is None and s.far:
             # Curvature so weak that the gradient which is left leads far away along it proves no minimum here.
             sign, flat = 0, flat + s.far
-        method = "exact" if s.exact else "lanczos" if np.isfinite(s.largest) else "none"
+        method: Method = "exact" if s.exact else "lanczos" if np.isfinite(s.largest) else "none"
         sign = None if self.kinked else sign
-        return Curvature(method, sign, s.smallest, s.largest, s.decrement, bound, reason, flat, self.of)
+        return Curvature(method, sign, s.smallest, s.largest, s.decrement, bound, reason, flat, self.fingerprint)
 
     @property
     def on_plateau(self) -> bool:
@@ -195,7 +199,7 @@ def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool 
             concordance=objective.loss.self_concordance if network.is_linear else None,
             kinked=facts.kinked,
             epsilon=objective.epsilon,
-            of=fingerprint(params, objective.alpha),
+            fingerprint=fingerprint_of(params, objective.alpha),
         )
     if len(gradient) > _KEPT:
         end.curvature  # noqa: B018  (works it out while the matrix is here)

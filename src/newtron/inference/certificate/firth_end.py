@@ -13,7 +13,7 @@ from newtron.engine.base.linalg import eigvalsh
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.solvers import Newton, Solution
 from newtron.engine.solvers.loop import relative_gradient
-from newtron.inference.certificate.endpoint import FREE_WORK, SHARE_OF_TRAINING, Endpoint, fingerprint
+from newtron.inference.certificate.endpoint import FREE_WORK, SHARE_OF_TRAINING, Endpoint, fingerprint_of
 from newtron.inference.certificate.rounding import FUNCTION_ERROR, SECOND_ORDER, Rounding
 from newtron.inference.coefficients.firth import FirthObjective
 
@@ -77,7 +77,7 @@ def measure_firth(objective: FirthObjective, solution: Solution, n_outputs: int,
             concordance=None,
             kinked=False,
             epsilon=objective.epsilon,
-            of=fingerprint(solution.params, np.zeros(len(solution.params))),
+            fingerprint=fingerprint_of(solution.params, np.zeros(len(solution.params))),
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,10 @@ EDGE = 3.0
 LONG_STEP = 0.1
 
 
+# The sign of a curvature; 0 where rounding hides it.
+Sign: TypeAlias = Literal[-1, 0, 1]
+
+
 @dataclass(frozen=True)
 class Spectrum:
     """Curvature in the directions that the loss can see.
@@ -42,7 +47,7 @@ class Spectrum:
 
     smallest: float
     largest: float
-    sign: int | None
+    sign: Sign | None
     decrement: float
     scaled_smallest: float
     error: float
@@ -92,7 +97,7 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     values, V = eigh(0.5 * (scaled + scaled.T))
     low, high = float(values[0]), float(values[-1])
     error = rounding + _LAPACK * len(values) * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))
-    sign = 0 if abs(low) <= error else int(np.sign(low))
+    sign: Sign = 0 if abs(low) <= error else 1 if low > 0.0 else -1
     decrement, far, far_range = float("nan"), 0, (0, 0)
     if sign >= 0:
         kept = values > error

@@ -65,30 +65,40 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class RegressionPredictive:
-    """What is needed besides the rows, all in scaled units.
+class NoiseModel:
+    """What a regression knows of its noise, as a model keeps it; all in scaled units.
 
-    posteriors, share (M,), noise (M, k): of the members that share in the prediction. scales: for each output its
-    models of the scale, in the order constant, by prediction, by inputs, as many as there are. stretch (k,): what held
-    out rows say that all scales are to be multiplied by.
+    variance: (M, k) of the noise around each member with a share in the prediction. scales: for each output its models
+    of the scale, in the order constant, by prediction, by inputs; those that the rows did not suffice for are left
+    out. stretch: (k,) the factor on all scales that rows which were not trained on ask for.
+    """
+
+    variance: Array
+    scales: tuple[tuple[ScaleModel, ...], ...]
+    stretch: Array
+
+
+@dataclass(frozen=True)
+class RegressionPredictive:
+    """The predictive distribution of a regression, as a function of the rows; all in scaled units.
+
+    posteriors, share (M,): of the members with a share in the prediction. noise: the model of the noise around them.
     """
 
     posteriors: tuple[Posterior, ...]
     share: Array
-    noise: Array
-    scales: tuple[tuple[ScaleModel, ...], ...]
-    stretch: Array
+    noise: NoiseModel
 
     def seen(self, X: Any) -> Seen:
         """X (n, p) in scaled units."""
         found = [_diagonals(posterior, X) for posterior in self.posteriors]
-        return _combined([f[0] for f in found], [f[1] for f in found], self.share, self.noise)
+        return _combined([f[0] for f in found], [f[1] for f in found], self.share, self.noise.variance)
 
     def mixture(self, X: Any, seen: Seen, output: int) -> Mixture:
         """The distribution of an output, in scaled units."""
         f, v = seen.mean[:, output], seen.variance[:, output]
-        models = self.scales[output]
-        noise = float(self.share @ self.noise[:, output])
+        models = self.noise.scales[output]
+        noise = float(self.share @ self.noise.variance[:, output])
         squared = np.empty((len(f), len(models)))
         for column, model in enumerate(models):
             if column == 0:
@@ -99,7 +109,7 @@ class RegressionPredictive:
             # variance that grows.
             known = noise * np.exp(model.high[2])
             squared[:, column] = model.squared_scale(features) + np.maximum(v - known, 0.0)
-        scale = self.stretch[output] * np.sqrt(np.maximum(squared, _floor(noise)))
+        scale = self.noise.stretch[output] * np.sqrt(np.maximum(squared, _floor(noise)))
         count = len(models)
         return Mixture(np.full(count, 1.0 / count), f, scale, np.array([model.dof for model in models]))
 
@@ -127,7 +137,8 @@ def of_perceptron(posterior: Posterior, kept: Information) -> RegressionPredicti
     k = posterior.network.n_outputs
     left = kept.weight - posterior.effective / k
     noise = np.maximum(np.diagonal(kept.residual_products) / left, _floor(kept.target_squares / kept.weight))
-    return RegressionPredictive((posterior,), np.ones(1), noise[None], ((constant_scale(left),),) * k, np.ones(k))
+    model = NoiseModel(noise[None], ((constant_scale(left),),) * k, np.ones(k))
+    return RegressionPredictive((posterior,), np.ones(1), model)
 
 
 def _floor(variance: Array | float) -> Array:
@@ -148,7 +159,7 @@ def of_networks(
     variances = [np.einsum("mcc->mc", found.spread) for found in without]
     seen = _combined([found.raw for found in without], variances, share, noise)
     scales = tuple(_scales(X, Y, seen, c, float(share @ noise[:, c]), weight, most_dof) for c in range(Y.shape[1]))
-    return RegressionPredictive(tuple(posteriors), share, noise, scales, np.ones(Y.shape[1]))
+    return RegressionPredictive(tuple(posteriors), share, NoiseModel(noise, scales, np.ones(Y.shape[1])))
 
 
 def _scales(

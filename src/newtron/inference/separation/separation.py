@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,8 @@ _NAMED = 6
 # out few of many columns) where they have more than the third.
 _SPARSER, _QUICK, _SLOW = 5, 1e5, 1e6
 
-KINDS = ("none", "quasi-complete", "complete", "undecided")
+Kind: TypeAlias = Literal["none", "quasi-complete", "complete", "undecided"]
+KINDS: tuple[Kind, ...] = ("none", "quasi-complete", "complete", "undecided")
 CHOICES = (
     'For finite coefficients give a penalty (alpha), let the data choose it (alpha="evidence"), or use Firth\'s '
     'likelihood (penalty="firth").'
@@ -67,7 +68,7 @@ class Separation:
     proof: what it is known from.
     """
 
-    kind: str
+    kind: Kind
     rows: int
     rows_apart: int = 0
     columns: tuple[int, ...] = ()
