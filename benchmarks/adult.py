@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from contenders import CLASSIFIERS
 from held_out import classified
 from library import certified
-from results import Results
+from results import Record, Results
 from tables import aligned
 
 from newtron.table import learn_schema, read_table
@@ -47,10 +49,11 @@ def run_adult(results: Results) -> None:
         size = {"train": len(y), "test": len(y_test), "columns": X.shape[1]}
         for who in CLASSIFIERS:
             make = partial(who.make, X.shape[1])
-            results.add(
-                f"{rows}/{who.name}",
-                lambda make=make, data=(X, y, X_test, y_test), size=size: size | classified(make, *data),
-            )
+            results.add(f"{rows}/{who.name}", partial(_measured, size, make, X, y, X_test, y_test))
+
+
+def _measured(size: dict[str, int], make: Callable[[], Any], *data: Any) -> Record:
+    return size | classified(make, *data)
 
 
 def adult_section(results: Results) -> str:

@@ -100,8 +100,8 @@ def overhead(client: Any, path: Path, X: np.ndarray, y: np.ndarray, workers: int
     for what in ("gradient", "Hessian"):
         there, here = times[f"{what}, cluster"], times[f"{what}, in process"]
         ratio = statistics.median(a / b for a, b in zip(there.seconds, here.seconds, strict=True))
-        best, busy = min(there.seconds) / min(here.seconds), min(there.busy) / min(here.busy)
-        found = f"{ratio - 1.0:+.0%} in the median round, {best - 1.0:+.0%} at best, {busy - 1.0:+.0%} in CPU"
+        best, cpu = min(there.seconds) / min(here.seconds), min(there.busy) / min(here.busy)
+        found = f"{ratio - 1.0:+.0%} in the median round, {best - 1.0:+.0%} at best, {cpu - 1.0:+.0%} in CPU"
         print(f"{what}: overhead {found}")
 
 

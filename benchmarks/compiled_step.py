@@ -35,11 +35,12 @@ PROBLEMS = ((200, 1, 20), (128, 7, 20), (900, 2, 30))  # rows, columns, units: s
 STEPS, ROUNDS, ALPHA = 50, 7, 1e-4
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit  # type: ignore[untyped-decorator]  # Numba has no types
 def squares(X: Array, y: Array, w: Array, h: int, residuals: Array, J: Array, slopes: bool) -> float:
     """½ mean squared residual; where slopes are wanted, also the Jacobian of the predictions."""
     n, p = X.shape
-    hidden, out, total = p * h, p * h + h, 0.0
+    hidden, out = p * h, p * h + h
+    total: float = 0.0
     for i in range(n):
         z = w[-1]
         for k in range(h):
@@ -56,10 +57,10 @@ def squares(X: Array, y: Array, w: Array, h: int, residuals: Array, J: Array, sl
         J[i, -1] = 1.0
         residuals[i] = z - y[i]
         total += residuals[i] ** 2
-    return 0.5 * total / n
+    return float(0.5 * total / n)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit  # type: ignore[untyped-decorator]  # Numba has no types
 def compiled(X: Array, y: Array, start: Array, h: int, alpha: float, steps: int) -> Array:
     n, w, mu = X.shape[0], start.copy(), 0.01
     J, r, unused = np.empty((n, w.size)), np.empty(n), np.empty(n)

@@ -14,8 +14,10 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,7 +73,7 @@ def measured() -> Costs:
     params, chunk = np.full(network.n_params, 0.01), Chunk(X, y, None, slice(0, _ROWS))
     objective.evaluate(params, 1)
     with one_blas_thread():
-        gradient, hessian = (least(lambda o=order: objective.of_chunk(params, chunk, o)) / _ROWS for order in (1, 2))
+        gradient, hessian = (least(partial(objective.of_chunk, params, chunk, order)) / _ROWS for order in (1, 2))
 
     def sums(number: int) -> Sums:
         found = Sums(2)
@@ -89,7 +91,7 @@ def measured() -> Costs:
         pq.write_table(table, path, row_group_size=16_384)
         trips = {}
         for threads in (1, 64):  # on one thread all parts are one task, on many each is its own
-            settings = {"n_workers": 1, "threads_per_worker": threads, "dashboard_address": None}
+            settings: dict[str, Any] = {"n_workers": 1, "threads_per_worker": threads, "dashboard_address": None}
             settings["scheduler_kwargs"] = {"dashboard_address": ":0"}
             with LocalCluster(**settings, local_directory=folder) as cluster, Client(cluster) as client:
                 small = Path(folder) / f"small{threads}"
@@ -97,7 +99,7 @@ def measured() -> Costs:
                 for number in range(64):
                     pq.write_table(table.select(["x0", "y"]).slice(number, 2), small / f"{number:02}.parquet")
                 rows = ClusterRows(client, small, "y", task="regression")
-                trips[threads] = least(lambda r=rows: r.sum(lambda chunk: 0.0), 10.0)
+                trips[threads] = least(partial(rows.sum, lambda chunk: 0.0), 10.0)
                 if threads == 1:
                     source = rows_read(path)
                     reading = least(source) / _ROWS
@@ -131,6 +133,13 @@ def amount(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds >= 0.095 else f"{1e3 * seconds:.2g} ms"
 
 
+class Part(NamedTuple):
+    """One part of a pass, and the seconds that it takes for a gradient and for a Hessian."""
+
+    name: str
+    seconds: tuple[float, float]
+
+
 def plan(costs: Costs, size: Size) -> str:
     tasks = size.workers * size.threads
     wide, parameters = size.columns / _COLUMNS, size.columns + 1
@@ -146,9 +155,9 @@ def plan(costs: Costs, size: Size) -> str:
         f"{'one pass':42}{'gradient':>12}{'Hessian':>12}",
     ]
 
-    def row(name: str, gradient: float, hessian: float) -> tuple[str, float, float]:
+    def row(name: str, gradient: float, hessian: float) -> Part:
         lines.append(f"{name:42}{amount(gradient):>12}{amount(hessian):>12}")
-        return name, gradient, hessian
+        return Part(name, (gradient, hessian))
 
     computing = row("computing, each thread its share", share * costs.gradient * wide, share * costs.hessian * wide**2)
     decoding = row("reading: Parquet to numbers", share * costs.reading * wide, share * costs.reading * wide)
@@ -161,8 +170,9 @@ def plan(costs: Costs, size: Size) -> str:
     moved = row(
         "iterate out, sums back and merged", sent + returned[0] + adding / parameters, sent + returned[1] + adding
     )
-    held = [computing[i] + trips[i] + moved[i] for i in (1, 2)]
-    read = [max(computing[i] + decoding[i], storage[i]) + trips[i] + moved[i] for i in (1, 2)]
+    c, d, s, t, m = (part.seconds for part in (computing, decoding, storage, trips, moved))
+    held = [c[i] + t[i] + m[i] for i in (0, 1)]
+    read = [max(c[i] + d[i], s[i]) + t[i] + m[i] for i in (0, 1)]
     row("a pass, rows held in memory", held[0], held[1])
     row("a pass, rows read again", read[0], read[1])
     lines += ["", f"{'a fit, with two passes more to learn the columns':50}{'rows held':>12}{'read again':>12}"]
@@ -174,7 +184,7 @@ def plan(costs: Costs, size: Size) -> str:
         ("rows held", [computing, trips, moved]),
         ("rows read again", [computing, decoding, storage, trips, moved]),
     ):
-        worst = [max(terms, key=lambda term, i=i: term[i])[0] for i in (1, 2)]
+        worst = [max((part.seconds[i], part.name) for part in terms)[1] for i in (0, 1)]
         found = worst[0] if worst[0] == worst[1] else f"{worst[0]} (gradient); {worst[1]} (Hessian)"
         lines.append(f"Bottleneck, {title}: {found}.")
     grows = costs.task * tasks / (share * costs.gradient * wide)

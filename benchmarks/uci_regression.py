@@ -19,15 +19,6 @@ LEAST_SQUARES = {"yacht": 8.970, "concrete": 10.314, "wine": 0.654, "power": 4.6
 SPLITS = 20
 
 
-def _with_error(values: list[float]) -> str:
-    mean = f"{np.mean(values):.3f}"
-    return f"{mean} ± {np.std(values, ddof=1) / len(values) ** 0.5:.3f}" if len(values) > 1 else mean
-
-
-def _reached(done: int, of: int, what: str) -> str:
-    return "" if done == of else f" ({done} of {of} {what})"
-
-
 # --- UCI regression ---
 
 

@@ -34,7 +34,7 @@ def _newtron(X: Array, Y: Array, recipe: Recipe) -> Trainer:
 
         def look(progress: Any) -> bool:
             found = network.split(progress.state.params.astype(np.float32))
-            return watch.sees([(layer.W, layer.b) for layer in found])
+            return watch.sees([(layer.W, layer.b) for layer in found if layer.b is not None])
 
         minimize(objective, params, Stochastic(seed=seed), callback=look)
 
@@ -123,12 +123,11 @@ class _Jax:
             change, state = self._adam.update(slope, state, layers)
             return (optax.apply_updates(layers, change), state), None
 
-        @jax.jit
         def epoch(layers: Any, state: Any, key: Any) -> Any:
             order = jax.random.permutation(key, n)[: n // batch * batch].reshape(-1, batch)
             return jax.lax.scan(step, (layers, state), order)[0]
 
-        self._epoch, self._key = epoch, jax.random.key
+        self._epoch, self._key = jax.jit(epoch), jax.random.key
         self._put, self._ready = jax.device_put, jax.block_until_ready
         self.compiling = 0.0
         self._compiled: Any = None

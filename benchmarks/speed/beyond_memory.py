@@ -78,7 +78,7 @@ class Benchmarks(Family):
 
 def columns(n: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((n, COLUMNS), dtype=dtype)
+    X = rng.standard_normal((n, COLUMNS), dtype=np.float32 if dtype == "float32" else np.float64)
     return X, (X[:, 0] + rng.logistic(size=n) > 0.0).astype(np.int8)
 
 

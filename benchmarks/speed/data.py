@@ -51,11 +51,11 @@ def classes(X: Any, n_classes: int, strength: float = 2.0, seed: int = 1) -> Arr
     # By the middle half of the rows: heavy tails have no standard deviation to divide by.
     low, high = np.quantile(scores[:, 0], [0.25, 0.75])
     scores *= strength * 1.35 / (high - low)
-    return (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return np.asarray((scores + rng.gumbel(size=scores.shape)).argmax(axis=1))
 
 
 def response(X: Array, seed: int = 1) -> Array:
     """(n,) linear in X, with as much noise as signal, of spread 1."""
     rng = np.random.default_rng(seed)
     n, p = X.shape
-    return (X @ rng.standard_normal(p) / np.sqrt(p) + rng.standard_normal(n)) / np.sqrt(2.0)
+    return np.asarray((X @ rng.standard_normal(p) / np.sqrt(p) + rng.standard_normal(n)) / np.sqrt(2.0))

@@ -80,7 +80,7 @@ class Family(ABC):
         """Seconds that a round may take: of newtron (ours is None), or of a peer after newtron's rounds."""
         if not ours:
             return 10.0 * size.patience
-        return max(size.patience, TIMES_OURS * max(found["spent"] for found in ours))
+        return max(size.patience, TIMES_OURS * max(float(found["spent"]) for found in ours))
 
     @abstractmethod
     def prepare(self, problem: Problem, contender: str, size: Size) -> Round:

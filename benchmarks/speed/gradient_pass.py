@@ -182,7 +182,6 @@ def jax(X: Array, Y: Array, weights: Layers) -> Any:
 
     jax.config.update("jax_enable_x64", True)
 
-    @jax.jit
     def gradient(layers: Any, inputs: Any, targets: Any) -> Any:
         def loss(layers: Any) -> Any:
             (W1, b1), (W2, b2) = layers
@@ -193,8 +192,9 @@ def jax(X: Array, Y: Array, weights: Layers) -> Any:
 
         return jax.value_and_grad(loss)(layers)
 
+    compiled = jax.jit(gradient)
     layers, inputs, targets = jax.device_put((weights, X, Y))
-    return lambda: flat(jax.block_until_ready(gradient(layers, inputs, targets))[1])
+    return lambda: flat(jax.block_until_ready(compiled(layers, inputs, targets))[1])
 
 
 def fann(X: Array, Y: Array, weights: Layers) -> Any:

@@ -151,7 +151,7 @@ def gradient(X: Any, y: Array, W: Array, b: Array, alpha: float, intercept: bool
         z = np.asarray(block @ W) + b
         error = expit(z) - labels[:, None] if k == 1 else softmax(z, axis=1) - np.eye(k)[labels]
         slope, shift = slope + block.T @ error, shift + error.sum(axis=0)
-    return float(max(np.abs(slope).max(), np.abs(shift).max() if intercept else 0.0)) / n
+    return float(max(np.abs(slope).max(), np.abs(shift).max() if intercept else 0.0) / n)
 
 
 # fit(X, y, warm) -> W (p, k), b (k,). Made for the settings of a problem and its X. warm: a first fit of a few rows.

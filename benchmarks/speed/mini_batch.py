@@ -161,7 +161,7 @@ def friedman(n: int, activation: str) -> tuple[Array, Array, Any]:
         )
 
     def inputs(U: Array) -> Array:
-        return ((U - 0.5) * np.sqrt(12.0)).astype(np.float32)
+        return np.asarray((U - 0.5) * np.sqrt(12.0), dtype=np.float32)
 
     U = rng.uniform(size=(n, 10))
     y = function(U) + NOISE * rng.standard_normal(n)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,5 +28,10 @@ def mean_seconds(work: Callable[[], object], least: float = 0.02) -> float:
     calls, spent = 1, timed(work)[0]
     while spent < least:
         calls = max(calls + 1, min(1000 * calls, int(1.2 * calls * least / max(spent, 1e-9))))
-        spent = timed(lambda calls=calls: [work() for _ in range(calls)])[0]
+        spent = timed(partial(repeat, work, calls))[0]
     return spent / calls
+
+
+def repeat(work: Callable[[], object], calls: int) -> None:
+    for _ in range(calls):
+        work()

@@ -20,7 +20,7 @@ from newtron.engine.maths.network import Linearization, Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 ALL = cases(tuple(ACTIVATIONS))
 STEP = 1e-5

@@ -27,7 +27,7 @@ from newtron.cli.fit.train import ending, sentences
 from newtron.engine.objective import Evaluation, Objective
 from newtron.engine.solvers import Progress, Status
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 def quietly(model: Any, X: Any, y: Any, **fit: Any) -> Any:

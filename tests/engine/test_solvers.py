@@ -20,7 +20,7 @@ from newtron.engine.objective import Evaluation, Objective, TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import SOLVERS, Progress, Solver, Status, solver_named
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 DETERMINISTIC: dict[str, Solver] = {name: kind() for name, kind in SOLVERS.items() if name != "stochastic"}
 

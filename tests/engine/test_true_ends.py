@@ -25,7 +25,7 @@ from newtron.engine.objective import Evaluation, Objective
 from newtron.engine.solvers import Solution, Solver, Status
 from newtron.engine.solvers.loop import State, worth_taking
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 SOLVERS: dict[str, tuple[Solver, int]] = {
     "levenberg-marquardt": (LevenbergMarquardt(), 1500),

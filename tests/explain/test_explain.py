@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.derivations import check_exactly, check_numbers_as_shown, check_table_as_shown, every_step
 from support.subjects import subject
 
 from newtron.engine.maths.activations import ACTIVATIONS
@@ -26,20 +26,13 @@ from newtron.engine.solvers import (
     Stochastic,
     minimize,
 )
-from newtron.explain import Derivation, Step, Subject, Table, derive
-from newtron.explain.matrices import OPERATIONS
-from newtron.explain.show.rounding import ARITY, RELATIONS, agreeing, product, shown
+from newtron.explain import Subject, derive
+from newtron.explain.show.rounding import agreeing, product, shown
 from newtron.explain.show.symbols import to_text
-from newtron.explain.show.tables import shown_table
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 HIDDEN = [(), (3,), (2, 3)]
 SMOOTH = sorted(set(ACTIVATIONS) - {"relu"})
-
-
-def every_step(derivation: Derivation) -> Iterator[Step]:
-    for section in derivation.sections:
-        yield from section.steps
 
 
 def cases() -> Iterator[object]:
@@ -78,57 +71,6 @@ def test_every_number_follows_from_its_factors_and_the_gradient_is_the_engines(
         for layer in range(1, len(hidden) + 2)
     ]
     np.testing.assert_allclose(np.concatenate(lab), everything.gradient, rtol=1e-12, atol=1e-15)
-
-
-def check_exactly(step: Step, tolerance: float = 1e-11) -> None:
-    """The factors make the value, and a table's lines its last column and the total, but for rounding."""
-    if step.operation:
-        parts = [factor.value for factor in step.factors]
-        if step.operation in RELATIONS and all(np.ndim(part) == 0 for part in parts):
-            found: object = RELATIONS[step.operation]([float(part) for part in parts])
-        else:
-            found = parts[0] if step.operation == "identity" else OPERATIONS[step.operation](parts)
-        np.testing.assert_allclose(found, step.value, rtol=tolerance, atol=1e-14)
-    if step.table is None:
-        return
-    values = step.table.values
-    if step.table.relation:
-        of = RELATIONS[step.table.relation]
-        own = values.shape[1] - 1 - ARITY.get(step.table.relation, values.shape[1] - 1)
-        found = [of(line[own:-1].tolist()) for line in values]
-        np.testing.assert_allclose(found, values[:, -1], rtol=1e-10, atol=1e-14)
-    if step.table.total:
-        assert values[:, -1].sum() == pytest.approx(float(np.asarray(step.value)), rel=1e-12, abs=1e-14)
-
-
-def check_table_as_shown(table: Table, step: Step) -> None:
-    """Whoever computes with the cells gets the results and the sum that are shown, to their last digit."""
-    found = shown_table(table, step.number)
-    if table.relation:
-        for *parts, result in found.cells:
-            own = len(parts) - ARITY.get(table.relation, len(parts))
-            computed = RELATIONS[table.relation]([float(part) for part in parts[own:]])
-            assert same_as_shown(computed, result), (step.key, parts, result)
-    if found.total and "but for rounding" not in found.total:
-        terms = [float(cells[-1]) for cells in found.cells] + ([float(found.rest)] if found.rest else [])
-        assert same_as_shown(sum(terms), found.total), (step.key, terms, found.total)
-
-
-def same_as_shown(computed: float, text: str) -> bool:
-    # As many digits as the text has, and at least five: zeros at its end are not shown.
-    digits = max(5, len(re.sub(r"e.*|[-.]", "", text).lstrip("0")))
-    return shown(computed, digits) == text
-
-
-def check_numbers_as_shown(line: str) -> None:
-    """A line such as "½ (3 - 2.5)² = 0.125", computed as it stands."""
-    left, _, right = line.rpartition(" = ")
-    for old, new in (("½ ", "0.5 * "), ("²", "**2"), (" × ", " * "), ("e^", "exp")):
-        left = left.replace(old, new)
-    left = re.sub(r"log (\S+)", r"log(\1)", left)
-    left = re.sub(r"(?<=[\d)]) (?=log|\()", " * ", left)
-    computed = eval(left, {"__builtins__": {}, "log": math.log, "exp": math.exp})
-    assert same_as_shown(computed, right), line
 
 
 @pytest.mark.parametrize("m", [1, 3])

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_explain import check_exactly, check_numbers_as_shown, check_table_as_shown, every_step
-from test_explain_models import drawn
+from support.derivations import check_exactly, check_numbers_as_shown, check_table_as_shown, drawn, every_step
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.cli import main

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from support.derivations import check_html, check_latex, drawn
 
 from newtron import (
     GradientDescent,
@@ -64,63 +63,6 @@ def test_every_model_explains_itself(model: Any, y: Any) -> None:
     assert whole.title.endswith("40 rows")
     drawn(one)
     drawn(whole.in_notation("lab"))
-
-
-def drawn(derivation: Derivation) -> None:
-    text = str(derivation)
-    assert "nan" not in text
-    json.dumps(derivation.to_dict(), allow_nan=False)
-    check_html(derivation._repr_html_())
-    check_latex(derivation._repr_latex_())
-    assert not re.search("[⟦⟧]", derivation._repr_latex_() + derivation._repr_html_() + text)
-
-
-class Balance(HTMLParser):
-    """Tags that open and close, and what is in them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: set[str] = set()
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.open.append(tag)
-        self.seen.add(tag)
-        assert not {name for name, _ in attrs} & {"src", "href", "onclick", "onload", "style"}
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
-def check_html(page: str) -> Balance:
-    found = Balance()
-    found.feed(page)
-    found.close()
-    assert found.open == []
-    assert found.seen <= {
-        *("div", "style", "h3", "p", "details", "summary", "span", "var", "sub", "sup"),
-        *("table", "thead", "tbody", "tfoot", "tr", "th", "td"),
-    }
-    assert "http" not in page
-    assert "url(" not in page
-    assert "@import" not in page
-    return found
-
-
-def check_latex(source: str) -> None:
-    bare = re.sub(r"\\[\\{}$%#&_]", "", source)
-    assert bare.count("{") == bare.count("}")
-    for name in ("aligned", "array", "bmatrix"):
-        assert source.count(rf"\begin{{{name}}}") == source.count(rf"\end{{{name}}}")
-    assert not re.search(r"[∂½ŷσΣ·×…²′]", source)
-    # No second superscript without braces, no cells across columns (notebooks know none), and powers of ten as such.
-    assert not re.search(r"\^\{(?:[^{}]|\{[^{}]*\})*\}(?:\^|')", source)
-    assert r"\multicolumn" not in source
-    assert not re.search(r"\de[+-]\d", source)
 
 
 @pytest.mark.parametrize("kind", ["frame", "row", "list"])

@@ -22,7 +22,7 @@ from newtron.inference.coefficients import firth
 from newtron.inference.coefficients.firth import FirthObjective
 from newtron.inference.coefficients.profile import profile_intervals
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 def sample(m: int, n: int = 40, weighted: bool = True) -> FirthObjective:

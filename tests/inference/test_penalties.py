@@ -28,7 +28,7 @@ from newtron.inference.penalties.evidence import evidence_at, noise_variance
 from newtron.inference.penalties.rows_left_out import leave_one_out, loo_and_slope, stacking_shares
 from newtron.training.scaling import Scaling
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(60, 4)) @ np.diag([1.0, 3.0, 0.5, 2.0])

@@ -26,7 +26,7 @@ from newtron.inference.separation import exact_margins, separation
 from newtron.inference.separation.overlap import classes_overlap
 from newtron.inference.separation.separation import find_separation
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Draw = tuple[Array, NDArray[np.int64], int, bool]
 
 # Of each kind; NEWTRON_DRAWS=1000 takes minutes.

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.page import GD, NEWTON, request, setup
 
 from newtron.cli import main
 from newtron.engine.maths.losses import loss_for
@@ -35,19 +36,6 @@ from newtron.play.session import MOST_FILE, as_json
 from newtron.table import read_table
 
 PENGUINS = Path(__file__).resolve().parents[2] / "examples" / "penguins.csv"
-
-GD = {"solver": "gradient-descent", "rate": 0.3, "momentum": 0.5, "steps": 12}
-NEWTON = {"solver": "newton", "damped": True, "steps": 8}
-
-
-def setup(source: str = "xor", **changes: Any) -> dict[str, Any]:
-    model = {"hidden": [3], "activation": "tanh", "loss": None, "intercept": True, "scale": False, "alpha": 0.1}
-    return {
-        "data": {"source": source},
-        "model": model | changes.pop("model", {}),
-        "start": {"seed": 1},
-        "methods": [GD, NEWTON],
-    } | changes
 
 
 def ask(kind: str, **fields: Any) -> dict[str, Any]:
@@ -358,18 +346,6 @@ def server() -> Iterator[Server]:
     running.shutdown()
     running.server_close()
     thread.join()
-
-
-def request(
-    server: Server, method: str, path: str, body: bytes | None = None, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(HOST, server.server_port, timeout=20)
-    sent = {"X-Newtron-Token": server.token} | {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body, {name: value for name, value in sent.items() if value})
-    answer = connection.getresponse()
-    found = answer.status, dict(answer.headers), answer.read()
-    connection.close()
-    return found
 
 
 HELLO = json.dumps({"kind": "hello"}).encode()

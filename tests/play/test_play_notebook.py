@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
-from test_play import NEWTON, request, setup
+from support.page import NEWTON, request, setup
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, load
 from newtron.engine.base.errors import InputError

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from speed import beyond_memory, fitting, gradient_pass, growth, least_squares, levels, logistic, mini_batch, small_data
+from speed.families import FAMILIES, family_named
+from speed.family import FLOOR, NEWTRON, Family, Problem, Record, Size
+from speed.fitting_report import expected
+from speed.racing import Workers, environment, race
+from speed.regression import MARGIN, change
+from speed.report import Claim, arrives, best_claims, best_peer, race_table, ratios, verdict
+from support.sleepers import Sleepers
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "benchmarks"))
-
-from speed import beyond_memory, fitting, gradient_pass, growth, least_squares, levels, logistic, mini_batch, small_data  # noqa: E402
-from speed.families import FAMILIES, family_named  # noqa: E402
-from speed.family import FLOOR, NEWTRON, Contender, Family, Measurement, Problem, Record, Round, Size  # noqa: E402
-from speed.fitting_report import expected  # noqa: E402
-from speed.racing import Workers, environment, race  # noqa: E402
-from speed.regression import MARGIN, change  # noqa: E402
-from speed.report import Claim, arrives, best_claims, best_peer, race_table, ratios, verdict  # noqa: E402
-
 TINY = Size(share=0.0, rounds=2, budget=0.0, patience=1.0)
 # Installed with newtron itself, or with its tests.
 ALWAYS = {NEWTRON, FLOOR, "LinearRegression", "numpy lstsq", "lbfgs", "newton-cg", "LogisticRegression", "Ridge"}
@@ -260,36 +257,6 @@ def test_a_verdict_counts_what_is_missed() -> None:
 # --- races ---
 
 
-class Sleepers(Family):
-    """Contenders that are late, that fail, and that die, in place of libraries."""
-
-    name, title = "sleepers", "Sleepers"
-
-    def problems(self, size: Size) -> list[Problem]:
-        return [Problem("p", "p", {}, 1.0)]
-
-    def contenders(self, problem: Problem) -> list[Contender]:
-        names = [Contender(name) for name in (NEWTRON, "late", "failing", "dying")]
-        return [*names, Contender("absent", ("no_such_package",)), Contender("other", why_not="cannot")]
-
-    def prepare(self, problem: Problem, contender: str, size: Size) -> Round:
-        import os
-        import time
-
-        def round(number: int, limit: float) -> Measurement:
-            if contender == "failing":
-                raise ValueError("no such thing")
-            if contender == "dying":
-                os._exit(3)
-            time.sleep(30.0 if contender == "late" else 0.0)
-            return {"seconds": 0.001, "reached": 0.5}
-
-        return round
-
-    def section(self, records: dict[str, Record]) -> str:
-        return ""
-
-
 def test_a_race_goes_on_without_those_who_are_late_or_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     family = Sleepers()
     (tmp_path / "sitecustomize.py").write_text(
@@ -298,7 +265,7 @@ def test_a_race_goes_on_without_those_who_are_late_or_fail(monkeypatch: pytest.M
         "import speed.families as families\n"
         "families.FAMILIES['sleepers'] = 'sleeping'\n"
     )
-    (tmp_path / "sleeping.py").write_text("from test_benchmarks import Sleepers as Benchmarks\n")
+    (tmp_path / "sleeping.py").write_text("from support.sleepers import Sleepers as Benchmarks\n")
     env = environment(1)
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
     size = Size(rounds=2, budget=0.0, patience=2.0)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import results as kept
+from contenders import CLASSIFIERS, PEER_CLASSIFIERS, PEER_REGRESSORS, REGRESSORS, Contender
+from held_out import calibration_error, classified, ended, regressed
+from results import Results
 from scipy.stats import norm
 from support.certified import needs_shared
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "benchmarks"))
-
-import results as kept  # noqa: E402
-from contenders import CLASSIFIERS, PEER_CLASSIFIERS, PEER_REGRESSORS, REGRESSORS, Contender  # noqa: E402
-from held_out import calibration_error, classified, ended, regressed  # noqa: E402
-from results import Results  # noqa: E402
-from uci_classification import classification_section  # noqa: E402
-from uci_regression import regression_section  # noqa: E402
+from uci_classification import classification_section
+from uci_regression import regression_section
 
 X = np.zeros((4, 1))
 

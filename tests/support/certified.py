@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]  # the rows to train on, the rows to test on
 
 NIST = Path(__file__).parents[1] / "data" / "nist"

@@ -16,7 +16,7 @@ from support.jets import Jet, arctan, cos, exp, joined, log, sin, sqrt
 
 from newtron.engine.objective import Evaluation, Objective
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Residuals = Callable[[Jet], Jet]
 
 

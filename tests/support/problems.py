@@ -17,7 +17,7 @@ from newtron.engine.maths.network import Network
 from newtron.engine.objective import Evaluation, Objective, TrainingObjective
 from newtron.engine.rows import ArrayRows
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 class FormulaObjective(Objective):
