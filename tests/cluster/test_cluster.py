@@ -727,7 +727,7 @@ def in_process(path: Path, target: str, pieces: int) -> ClusterRows:
     found = ClusterRows.__new__(ClusterRows)
     found.schema, found.class_counts, found.missing = rows.schema, rows.class_counts, rows.missing
     source = FarSource(sizes, rows.n_features, rows.source.memory, rows.source.chunk_bytes, rows.source.digest)
-    DistributedRows.__init__(found, InProcess(), parts, source, rows.outlook, rows.n_outputs)
+    DistributedRows.__init__(found, InProcess(), parts, source, rows.transform.targets, rows.n_outputs)
     return found
 
 

@@ -90,11 +90,11 @@ class ClusterRows(DistributedRows, TableRows):
         learnt = laid.learnt
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
         self.name, self.total_rows, self.column_names = laid.name, laid.total_rows, laid.names
-        outlook, n_outputs = as_targets(self.schema)
+        targets, n_outputs = as_targets(self.schema)
         source = FarSource(
             laid.sizes, len(self.schema.feature_names), memory, _chunk_bytes(memory), laid.content or self._content
         )
-        super().__init__(engine, laid.parts, source, outlook, n_outputs)
+        super().__init__(engine, laid.parts, source, targets, n_outputs)
 
     def workers(self) -> dict[str, int]:
         """Threads of each worker, by its address."""

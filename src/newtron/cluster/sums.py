@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import aligned
 from newtron.engine.rows.rows import Chunk, Rows
-from newtron.engine.rows.streamed import Cut, Outlook, ReadAhead, Source, StreamedRows, picked, placed
+from newtron.engine.rows.streamed import (
+    Cut,
+    ReadAhead,
+    RowTransform,
+    Source,
+    StreamedRows,
+    TargetEncoder,
+    picked,
+    placed,
+)
 
 Array = NDArray[np.floating]
 S = TypeVar("S")
@@ -147,9 +156,11 @@ def summed(work: Work, shared: Any, numbered: Iterable[tuple[int, Part]], n: int
     return sums
 
 
-def _evaluated(evaluate: Callable[[Chunk], Any], outlook: Outlook, part: Part, excluded: NDArray[np.int64]) -> Any:
+def _evaluated(
+    evaluate: Callable[[Chunk], Any], transform: RowTransform, part: Part, excluded: NDArray[np.int64]
+) -> Any:
     start = part.first - int(np.searchsorted(excluded, part.first))
-    seen = (evaluate(outlook.chunk(*cut)) for cut in placed(part.cuts(), excluded, start))
+    seen = (evaluate(transform.chunk(*cut)) for cut in placed(part.cuts(), excluded, start))
     return reduce(added, seen, None)
 
 
@@ -200,13 +211,13 @@ class DistributedRows(StreamedRows):
     engine: Engine
     parts: Any
 
-    def __init__(self, engine: Engine, parts: Any, source: FarSource, outlook: Outlook, n_outputs: int) -> None:
-        super().__init__(source, outlook, n_outputs, threads=1)
+    def __init__(self, engine: Engine, parts: Any, source: FarSource, targets: TargetEncoder, n_outputs: int) -> None:
+        super().__init__(source, targets, n_outputs, threads=1)
         self.engine, self.parts = engine, parts
         self._left_out: Any = self._excluded
 
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
-        total: S = self.engine.total(partial(_evaluated, evaluate, self.outlook), self.parts, self._left_out)
+        total: S = self.engine.total(partial(_evaluated, evaluate, self.transform), self.parts, self._left_out)
         return total
 
     def without(self, numbers: NDArray[np.int64], weights: tuple[float, float] | None = None) -> Self:

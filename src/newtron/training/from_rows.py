@@ -13,7 +13,7 @@ from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.words import setting
 from newtron.engine.maths.losses import Loss, loss_for
 from newtron.engine.rows.rows import Chunk
-from newtron.engine.rows.streamed import Outlook, StreamedRows
+from newtron.engine.rows.streamed import StreamedRows
 from newtron.training.class_weight import class_weights
 from newtron.training.logistic import is_firth
 from newtron.training.members import Shape, Task
@@ -70,8 +70,8 @@ def weighted(estimator: Any, rows: Any) -> StreamedRows:
         return seen
     classes, counts = estimator.classes_, np.array(rows.class_counts)
     weight = class_weights(estimator.class_weight, classes, counts)
-    outlook, n_outputs = as_targets(rows.schema, weight)
-    return seen.seen(outlook, n_outputs, (float(weight @ counts), float(weight[weight > 0].min())))
+    targets, n_outputs = as_targets(rows.schema, weight)
+    return seen.with_targets(targets, n_outputs, (float(weight @ counts), float(weight[weight > 0].min())))
 
 
 def check_memory(alpha: Any, shapes: tuple[Shape, ...], rows: StreamedRows) -> None:
@@ -97,16 +97,16 @@ def weights_of(rows: StreamedRows) -> Array | None:
 def scaled(rows: StreamedRows, scaling: Scaling, regression: bool) -> StreamedRows:
     """The rows in the units of training."""
     if regression and (np.any(scaling.y_center) or np.any(scaling.y_scale != 1.0)):
-        before = rows.outlook.targets
+        before = rows.transform.targets
 
         def targets(y: Array) -> tuple[Array, Array | None]:
             Y, weight = before(y)
             return scaling.targets(Y), weight
 
-        rows = rows.seen(Outlook(targets), rows.n_outputs, (rows.total_weight, rows.min_weight))
+        rows = rows.with_targets(targets, rows.n_outputs, (rows.total_weight, rows.min_weight))
     if not scaling.changes_inputs and scaling.bends is None:
         return rows
-    return rows.standardized(scaling.x_center if np.any(scaling.x_center) else None, scaling.x_scale, scaling.bends)
+    return rows.with_inputs(scaling.inputs, scaling.n_inputs)
 
 
 def bent(rows: StreamedRows, scaling: Scaling) -> Scaling:

@@ -14,19 +14,21 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import aligned
 from newtron.engine.base.threads import ordered_map
+from newtron.engine.base.types import Array
 from newtron.engine.rows.arrays import ArrayRows
 from newtron.engine.rows.rows import Chunk, Rows, drawn
 
-Array = NDArray[np.floating]
 S = TypeVar("S")
 T = TypeVar("T")
+# y (m,) as it is read -> targets (m, k) as losses take them, and the rows' weights (m,), None where each is 1.
+TargetEncoder: TypeAlias = Callable[[Array], tuple[Array, Array | None]]
 
 _AHEAD = 2  # chunks that are read before they are asked for
 
@@ -61,37 +63,26 @@ class Source(ABC):
         """What tells these rows from others without reading them all."""
 
 
-class Further(Protocol):
-    """Further inputs, (n, q) made of X (n, p) as it is read; columns (q,): what of."""
-
-    @property
-    def columns(self) -> NDArray[np.intp]: ...
-
-    def apply(self, X: Array) -> Array: ...
-
-
 @dataclass(frozen=True)
-class Outlook:
-    """How what is read becomes what a solver sees: (X - center) / scale, with further inputs behind them, and targets
-    of y with the rows' weights."""
+class RowTransform:
+    """What is done to rows as they are read, so that a solver sees them.
 
-    targets: Callable[[Array], tuple[Array, Array | None]]
-    center: Array | None = None
-    scale: Array | None = None
-    further: Further | None = None
+    targets: y (m,) -> (Y (m, k), weights (m,) or None). inputs: X (m, p) -> (m, q), None for the identity; n_inputs is
+    q. Both functions are sent to other processes where the rows lie there, so they must be picklable by cloudpickle.
+    """
+
+    targets: TargetEncoder
+    n_inputs: int
+    inputs: Callable[[Array], Array] | None = None
 
     def chunk(self, cut: Cut, start: int) -> Chunk:
-        """A cut as it is seen; start: how many rows were before it."""
+        """The transformed rows of a cut; start: how many rows precede it."""
         Y, weight = self.targets(aligned(cut.y))
-        return Chunk(self.standardized(aligned(cut.X())), Y, weight, slice(start, start + len(cut.y)))
+        return Chunk(self.applied(aligned(cut.X())), Y, weight, slice(start, start + len(cut.y)))
 
-    def standardized(self, X: Array) -> Array:
-        more = None if self.further is None else self.further.apply(X)
-        if self.center is not None:
-            X = X - self.center
-        if self.scale is not None:
-            X = X / self.scale
-        return X if more is None else np.hstack([X, more])
+    def applied(self, X: Array) -> Array:
+        """The inputs of X."""
+        return X if self.inputs is None else self.inputs(X)
 
 
 class StreamedRows(Rows):
@@ -106,14 +97,15 @@ class StreamedRows(Rows):
     def __init__(
         self,
         source: Source,
-        outlook: Outlook,
+        targets: TargetEncoder,
         n_outputs: int,
         *,
         threads: int = 1,
         weights: tuple[float, float] | None = None,
         excluded: NDArray[np.int64] | None = None,
     ) -> None:
-        self.source, self.outlook, self.threads = source, outlook, threads
+        self.source, self.threads = source, threads
+        self.transform = RowTransform(targets, source.n_features)
         self._excluded = np.empty(0, dtype=np.int64) if excluded is None else excluded
         self.n_rows = int(source.sizes.sum()) - len(self._excluded)
         self.n_features, self.n_outputs = source.n_features, n_outputs
@@ -127,7 +119,7 @@ class StreamedRows(Rows):
 
         def on_thread(placed: tuple[Cut, int]) -> S:
             with np.errstate(all="ignore"):
-                return evaluate(self.outlook.chunk(*placed))
+                return evaluate(self.transform.chunk(*placed))
 
         with ReadAhead(self._placed(range(len(self.source.sizes)))) as cuts:
             return reduce(operator.iadd, ordered_map(on_thread, self._watched(cuts), min(self.threads, in_flight)))
@@ -186,33 +178,35 @@ class StreamedRows(Rows):
 
     def _in_memory(self, numbers: NDArray[np.int64]) -> ArrayRows:
         X, y = self.gathered(numbers)
-        Y, weight = self.outlook.targets(y)
-        return ArrayRows(self.outlook.standardized(X), Y, weight, threads=self.threads)
+        Y, weight = self.transform.targets(y)
+        return ArrayRows(self.transform.applied(X), Y, weight, threads=self.threads)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
         """Pieces of storage in random order, and rows in random order among as many pieces as memory holds."""
         order = rng.permutation(len(self.source.sizes)).tolist()
         room = max(size, self.source.memory // (32 * (self.n_features + self.n_outputs)))
         with ReadAhead(self._placed(order)) as cuts:
-            for window in _windows((self.outlook.chunk(*placed) for placed in cuts), room):
+            for window in _windows((self.transform.chunk(*placed) for placed in cuts), room):
                 shuffled = rng.permutation(window.y.shape[0])
                 for which in np.array_split(shuffled, max(1, round(len(shuffled) / size))):
                     weight = None if window.weight is None else window.weight[which]
                     yield Chunk(window.X.take(which, axis=0), window.y[which], weight, slice(0, 0))
 
-    # --- the same rows, seen otherwise ---
+    # --- the same rows, transformed in another way ---
 
-    def seen(self, outlook: Outlook, n_outputs: int, weights: tuple[float, float] | None = None) -> Self:
-        """These rows with other targets, weights or units."""
+    def with_targets(self, targets: TargetEncoder, n_outputs: int, weights: tuple[float, float] | None = None) -> Self:
+        """These rows with other targets and weights. weights: their sum and the smallest positive one; None where each
+        is 1."""
         found = copy(self)
-        found.outlook, found.n_outputs = outlook, n_outputs
-        found.n_features = self.source.n_features + (0 if outlook.further is None else len(outlook.further.columns))
+        found.transform, found.n_outputs = replace(self.transform, targets=targets), n_outputs
         found.total_weight, found.min_weight = weights or (float(self.n_rows), 1.0)
         return found
 
-    def standardized(self, center: Array | None, scale: Array | None, further: Further | None = None) -> Self:
-        outlook = replace(self.outlook, center=center, scale=scale, further=further)
-        return self.seen(outlook, self.n_outputs, (self.total_weight, self.min_weight))
+    def with_inputs(self, inputs: Callable[[Array], Array], n_inputs: int) -> Self:
+        """These rows with inputs(X), of n_inputs columns, in the place of X."""
+        found = copy(self)
+        found.transform, found.n_features = replace(self.transform, inputs=inputs, n_inputs=n_inputs), n_inputs
+        return found
 
     def on_threads(self, threads: int) -> Self:
         found = copy(self)

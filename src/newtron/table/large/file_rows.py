@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.threads import thread_count
 from newtron.engine.rows import Chunk
-from newtron.engine.rows.streamed import Cut, Outlook, Source, StreamedRows
+from newtron.engine.rows.streamed import Cut, Source, StreamedRows, TargetEncoder
 from newtron.table.data_file import DataFile, at_hand
 from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.large.files import TableFiles, is_text_file
@@ -194,12 +194,12 @@ class FileRows(TableRows):
         self.name, self.total_rows = self.files.name, self.files.n_rows
         self.column_names = tuple(self.files.schema.names)
         self.notes = self.files.notes
-        outlook, n_outputs = as_targets(self.schema)
+        targets, n_outputs = as_targets(self.schema)
         source = FileSource(self.files, self.schema, learnt.sizes, memory)
-        super().__init__(source, outlook, n_outputs, threads=thread_count(n_jobs))
+        super().__init__(source, targets, n_outputs, threads=thread_count(n_jobs))
 
 
-def as_targets(schema: Schema, class_weight: Array | None = None) -> tuple[Outlook, int]:
+def as_targets(schema: Schema, class_weight: Array | None = None) -> tuple[TargetEncoder, int]:
     """Numbers as they are; two classes as 0 and 1, more with a column for each; and how many columns that are.
     class_weight: of each class, in order."""
     k = len(schema.target.classes)
@@ -212,7 +212,7 @@ def as_targets(schema: Schema, class_weight: Array | None = None) -> tuple[Outlo
         Y[np.arange(len(y)), y.astype(np.int64)] = 1.0
         return Y, weight
 
-    return Outlook(targets), k if k > 2 else 1
+    return targets, k if k > 2 else 1
 
 
 def batch_rows(chunk_bytes: int, columns: int) -> int:
