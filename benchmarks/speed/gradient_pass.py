@@ -152,7 +152,6 @@ def newtron(X: Array, Y: Array, weights: Layers) -> Any:
     def work() -> Array:
         with one_blas_thread():
             gradient = objective.evaluate(params, 1).gradient
-        assert gradient is not None
         return gradient
 
     return work

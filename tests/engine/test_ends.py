@@ -24,7 +24,7 @@ from newtron import (
     minimize,
 )
 from newtron.cli.fit.train import ending, sentences
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.solvers import Progress, Status
 
 Array = NDArray[np.floating]
@@ -97,7 +97,7 @@ class Cliff(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         broken = np.full(1, np.inf) if abs(params[0]) < 0.5 else 2.0 * params
-        return Evaluation(float(params[0] ** 2), broken, np.array([[2.0]]))
+        return SecondOrder(float(params[0] ** 2), broken, np.array([[2.0]]))
 
 
 def test_the_last_finite_point_is_kept() -> None:
@@ -114,7 +114,7 @@ class Hilltop(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         x, y = params
-        return Evaluation(
+        return SecondOrder(
             x * x - y * y + y**4, np.array([2 * x, -2 * y + 4 * y**3]), np.diag([2.0, -2.0 + 12.0 * y * y])
         )
 

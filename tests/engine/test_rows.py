@@ -85,8 +85,6 @@ def test_addresses_do_not_change_a_bit(dtype: Any, order: Any, hidden: tuple[int
     def bits(at: Any) -> bytes:
         rows = ArrayRows(at(inputs), at(y), at(weight))
         found = TrainingObjective(network, loss, rows).evaluate(params, 2)
-        assert found.gradient is not None
-        assert found.hessian is not None
         return bytes(np.float64(found.value).tobytes() + found.gradient.tobytes() + found.hessian.tobytes())
 
     expected = bits(lambda A: A)

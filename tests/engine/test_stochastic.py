@@ -134,7 +134,6 @@ def test_the_output_factor_is_the_mean_curvature() -> None:
     (batch,) = objective.rows.batches(200, np.random.default_rng(0))
     z = objective.network.output(params, batch.X)
     hessian = LOSSES[2].pointwise(batch.y, z, 2).hessian
-    assert hessian is not None
     np.testing.assert_allclose(factors_of(objective, params)[-1][1], hessian.mean(axis=0), atol=1e-12)
 
 

@@ -21,7 +21,7 @@ from newtron import (
     PerceptronRegressor,
     minimize,
 )
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.solvers import Solution, Solver, Status
 from newtron.engine.solvers.loop import State, worth_taking
 
@@ -148,7 +148,7 @@ class Far(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         e = 1e33 * np.exp(params)
-        return Evaluation(float(e[0] - 1e33 * params[0]), e - 1e33, np.diag(e))
+        return SecondOrder(float(e[0] - 1e33 * params[0]), e - 1e33, np.diag(e))
 
 
 def test_newton_moves_at_any_size_of_the_value() -> None:
@@ -165,7 +165,7 @@ class Kink(Objective):
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         x, y = params
         g = np.array([np.sign(x) + 2.0 * (x - y), -2.0 * (x - y)])
-        return Evaluation(float(abs(x) + (x - y) ** 2), g, np.array([[2.0, -2.0], [-2.0, 2.0]]))
+        return SecondOrder(float(abs(x) + (x - y) ** 2), g, np.array([[2.0, -2.0], [-2.0, 2.0]]))
 
 
 def test_lbfgs_gives_up_where_nothing_moves_any_more() -> None:

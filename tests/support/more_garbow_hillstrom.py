@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from support.jets import Jet, arctan, cos, exp, joined, log, sin, sqrt
 
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 
 Array = NDArray[np.floating]
 Residuals = Callable[[Jet], Jet]
@@ -51,14 +51,13 @@ class HalfSumOfSquares(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         r = self.problem.at(params, second=order > 1 and not gauss_newton)
-        found = Evaluation(0.5 * float(r.v @ r.v))
-        if order > 0:
-            found.gradient = r.d.T @ r.v
-        if order > 1:
-            found.hessian = r.d.T @ r.d
-            if r.h is not None:
-                found.hessian = found.hessian + np.tensordot(r.v, r.h, axes=1)
-        return found
+        value, gradient = 0.5 * float(r.v @ r.v), r.d.T @ r.v
+        if order < 2:
+            return FirstOrder(value, gradient)
+        hessian = r.d.T @ r.d
+        if r.h is not None:
+            hessian = hessian + np.tensordot(r.v, r.h, axes=1)
+        return SecondOrder(value, gradient, hessian)
 
 
 def _numbers(words: str) -> Array:

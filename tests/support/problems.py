@@ -14,7 +14,7 @@ from support.certified import NONLINEAR, Nonlinear
 
 from newtron.engine.maths.losses import LOSSES, Loss
 from newtron.engine.maths.network import Network
-from newtron.engine.objective import Evaluation, Objective, TrainingObjective
+from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder, TrainingObjective
 from newtron.engine.rows import ArrayRows
 
 Array = NDArray[np.floating]
@@ -29,15 +29,16 @@ class FormulaObjective(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         r = self.model.f(params, self.model.x) - self.model.y
-        found = Evaluation(0.5 * float(r @ r))
-        if order > 0:
-            J = self.model.jacobian(params, self.model.x)
-            found.gradient = J.T @ r
-            if order > 1:
-                found.hessian = J.T @ J
-                if not gauss_newton:
-                    found.hessian = found.hessian + self.model.hess(params, self.model.x, r)
-        return found
+        value = 0.5 * float(r @ r)
+        if order == 0:
+            return Evaluation(value)
+        J = self.model.jacobian(params, self.model.x)
+        if order == 1:
+            return FirstOrder(value, J.T @ r)
+        hessian = J.T @ J
+        if not gauss_newton:
+            hessian = hessian + self.model.hess(params, self.model.x, r)
+        return SecondOrder(value, J.T @ r, hessian)
 
 
 def nist(name: str, n_params: int) -> FormulaObjective:
@@ -56,7 +57,7 @@ class Rosenbrock(Objective):
         H = 2.0 * J.T @ J
         if not gauss_newton:
             H = H + 2.0 * r[1] * np.array([[-20.0, 0.0], [0.0, 0.0]])
-        return Evaluation(float(r @ r), 2.0 * J.T @ r, H)
+        return SecondOrder(float(r @ r), 2.0 * J.T @ r, H)
 
 
 class Saddle(Objective):
@@ -67,7 +68,7 @@ class Saddle(Objective):
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         x, y = params
         H = np.diag([2.0, (0.0 if gauss_newton else -2.0) + 6.0 * y * y])
-        return Evaluation(x * x - y * y + 0.5 * y**4, np.array([2.0 * x, -2.0 * y + 2.0 * y**3]), H)
+        return SecondOrder(x * x - y * y + 0.5 * y**4, np.array([2.0 * x, -2.0 * y + 2.0 * y**3]), H)
 
 
 def targets(loss: Loss, n: int, k: int, rng: np.random.Generator) -> Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from newtron.engine.base.errors import InputError
-    from newtron.engine.objective import Evaluation, Objective, TrainingObjective
+    from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder, TrainingObjective
     from newtron.engine.solvers import (
         LBFGS,
         GradientDescent,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LBFGS",
     "Evaluation",
+    "FirstOrder",
     "GradientDescent",
     "InputError",
     "LevenbergMarquardt",
@@ -38,6 +39,7 @@ __all__ = [
     "NewtonCG",
     "Objective",
     "Progress",
+    "SecondOrder",
     "Solution",
     "Solver",
     "State",
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 # Names are imported when they are first used, so that importing an error does not import NumPy.
-_OF_OBJECTIVE = {"Evaluation", "Objective", "TrainingObjective"}
+_OF_OBJECTIVE = {"Evaluation", "FirstOrder", "Objective", "SecondOrder", "TrainingObjective"}
 
 
 def __getattr__(name: str) -> Any:

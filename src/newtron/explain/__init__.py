@@ -1,6 +1,6 @@
 """Explanations: how a model comes to its answer, and every derivative of its loss, in symbols and numbers.
 
-They are read from the objects that training uses: `Linearization`, `Pointwise`, and the solvers' own states.
+They are read from the objects that training uses: `Linearization`, `RowHessians`, and the solvers' own states.
 """
 
 from newtron.explain.build import derive

@@ -49,9 +49,13 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
 def _steps(point: Point) -> tuple[Section, ...]:
     """What is done with the derivatives."""
     with np.errstate(all="ignore"):
-        found = point.objective.evaluate(point.params, 2 if point.network.n_params <= LARGEST_HESSIAN else 1)
-    parts = [found.value, found.gradient, found.hessian]
-    if not all(np.isfinite(part).all() for part in parts if part is not None):
+        if point.network.n_params <= LARGEST_HESSIAN:
+            at = point.objective.evaluate(point.params, 2)
+            parts = [np.asarray(at.value), at.gradient, at.hessian]
+        else:
+            found = point.objective.evaluate(point.params, 1)
+            parts = [np.asarray(found.value), found.gradient]
+    if not all(np.isfinite(part).all() for part in parts):
         sentence = "The loss or a derivative is beyond the range of floating point: there is no step from here."
         return (Section("update", "Update", (Step("update.none", "w", "", sentence),)),)
     return (

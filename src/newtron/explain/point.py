@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.threads import cached_property
-from newtron.engine.maths.losses import Loss, Pointwise
+from newtron.engine.maths.losses import Loss, RowHessians
 from newtron.engine.maths.network import LayerValues, Linearization, Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
@@ -117,8 +117,7 @@ class Point:
         self.network, self.loss, self.params = subject.network, subject.loss, subject.params
         with np.errstate(all="ignore"):
             self.at: Linearization = self.network.linearize(self.params, subject.X)
-            self.row: Pointwise = self.loss.pointwise(subject.Y, self.at.output, 2)
-            assert self.row.gradient is not None
+            self.row: RowHessians = self.loss.pointwise(subject.Y, self.at.output, 2)
             self.by_z: Array = self.row.gradient
             self.layers: tuple[LayerValues, ...] = self.at.layers
             self.deltas: list[Array] = self.at.deltas(self.by_z)

@@ -154,7 +154,6 @@ def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | Non
             seen = _output_network(network)
         else:
             hessian = sampled.evaluate(params, 2, gauss_newton=True).hessian
-            assert hessian is not None
             A, seen = hessian * objective.rows.total_weight, network
         _fix_what_no_row_sees(seen, objective.loss, objective.alpha[of], A)
         return _factored(network, params, A, objective.alpha[of])
@@ -170,8 +169,7 @@ def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
         total = np.zeros((m, m))
         for block in objective.blocks(chunk):
             at = output_layer(network.linearize(cast, block.X))
-            hessian = loss.pointwise(block.y, at.output, 2, gauss_newton=True).weighted(block.weight)[2]
-            assert hessian is not None
+            hessian = loss.pointwise(block.y, at.output, 2, gauss_newton=True).weighted(block.weight).hessian
             at.sandwich(hessian, total)
         return total
 

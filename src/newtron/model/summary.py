@@ -134,12 +134,10 @@ class _Rows:
         member = model.members_[0]
         if not is_firth(model):
             gradient = self.objective.evaluate(member.params, 1).gradient
-            assert gradient is not None
             return gradient
         network = member.network
         firth = firth_objective(self.X, self.Y, self.weight, model.scaling_, network.intercept)
         gradient = firth.evaluate(against_last(member.params, network.n_outputs), 1).gradient
-        assert gradient is not None
         return of_all_classes(gradient, network.n_outputs)
 
 

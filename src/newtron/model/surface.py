@@ -116,7 +116,6 @@ def _objective(estimator: Any, member: Member, X: Any, y: Any, sample_weight: An
 def _half(objective: Objective, params: Array, index: int) -> float:
     """As far as a parabola with this bend doubles the objective."""
     at = objective.evaluate(params, 2)
-    assert at.hessian is not None
     bend, size = float(at.hessian[index, index]), max(1.0, abs(float(params[index])))
     half = np.sqrt(2.0 * abs(at.value) / bend) if bend > 0.0 and at.value else _FLAT * size
     return float(np.clip(half, _LEAST * size, _MOST * size))

@@ -33,7 +33,6 @@ def mean_partials(problem: Problem, params: Array) -> list[dict[str, Any]]:
     The formulas in LaTeX; parts: the mean over the rows and, where the parameter has a penalty, the penalty's pull.
     """
     gradient = problem.objective.evaluate(params, 1).gradient
-    assert gradient is not None
     pulls = problem.objective.alpha * params / problem.objective.rows.total_weight
     found = []
     for index, (layer, j, k) in enumerate(_places(problem)):
@@ -94,7 +93,6 @@ class _Row:
         self.problem, self.row = problem, row
         self.at = problem.network.linearize(params, problem.X[[row]])
         slope = problem.loss.pointwise(problem.Y[[row]], self.at.output, 1).gradient
-        assert slope is not None
         self.deltas = [delta[0] for delta in self.at.deltas(slope)]
         self.mean = problem.loss.inverse_link(self.at.output)[0]
         self.widths = problem.network.widths

@@ -139,8 +139,6 @@ def bowl(
     """Newton's quadratic at `base` over two parameters, the others held: the same value, slopes and bends as the
     objective. lowest: where it is lowest, None where it has no lowest point."""
     at = problem.objective.evaluate(base, 2)
-    assert at.gradient is not None
-    assert at.hessian is not None
     which = list(pair)
     slope, bend = at.gradient[which], at.hessian[np.ix_(which, which)]
     first, second = (np.linspace(*w, size) for w in windows)
@@ -161,8 +159,6 @@ def profile(problem: Problem, base: Array, index: int, limits: tuple[float, floa
     """The objective along one parameter, its tangent and its parabola at `base`, and where the parabola is lowest."""
     low, high = limits
     at = problem.objective.evaluate(base, 2)
-    assert at.gradient is not None
-    assert at.hessian is not None
     slope, bend, here = float(at.gradient[index]), float(at.hessian[index, index]), float(base[index])
     lowest = here - slope / bend if bend > 0.0 else None
     if lowest is not None and abs(lowest - here) < 4.0 * (high - low):
@@ -194,7 +190,6 @@ def differences(problem: Problem, base: Array, index: int, row: int | None) -> d
         rows = ArrayRows(problem.X[[row]], problem.Y[[row]])
         objective = TrainingObjective(problem.network, problem.loss, rows)
     gradient = objective.evaluate(base, 1).gradient
-    assert gradient is not None
     exact = float(gradient[index])
     lines = []
     for power in range(1, 11):

@@ -66,7 +66,6 @@ def to_json(problem: Problem, found: Run) -> dict[str, Any]:
 def eigenvalues_at(problem: Problem, params: Array) -> Array:
     """Of the Hessian, largest first; nan where it is not finite."""
     hessian = problem.objective.evaluate(params, 2).hessian
-    assert hessian is not None
     return eigvalsh(hessian)[::-1]
 
 

@@ -144,7 +144,6 @@ def _units(problem: Problem, params: Array, row: int | None) -> Any:
         return None
     at = problem.network.linearize(params, problem.X[[row]])
     slope = problem.loss.pointwise(problem.Y[[row]], at.output, 1).gradient
-    assert slope is not None
     mean = problem.loss.inverse_link(at.output)
     return {
         "inputs": finite(problem.X[row]),

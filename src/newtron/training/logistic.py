@@ -322,7 +322,6 @@ def _profiled(
     from scipy.special import chdtrc
 
     gradient = objective.evaluate(params, 1).gradient
-    assert gradient is not None
     if not relative_gradient(objective, gradient) <= _ELSEWHERE:
         raise InputError("X, y and sample_weight are not those of the fit: its coefficients are no optimum for them.")
     optimum = minimize(objective, params, Newton()).params

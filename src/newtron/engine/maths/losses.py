@@ -9,7 +9,8 @@ To add one: write its formulas as a class and its line in `LOSSES`; the tests fi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +21,44 @@ from newtron.engine.maths import chain_rules
 Array = NDArray[np.floating]
 
 
-class Pointwise(NamedTuple):
-    """Loss per row at z, and as many derivatives as were asked for."""
+@dataclass
+class RowLosses:
+    """The loss of each row, value (n,)."""
 
     value: Array
-    gradient: Array | None = None
-    hessian: Array | None = None
 
-    def weighted(self, weight: Array | None) -> tuple[float, Array | None, Array | None]:
-        """Sum of the values in float64, and the derivatives times the rows' weights (n,)."""
+    @property
+    def total(self) -> float:
+        """The sum over the rows, in float64."""
+        return float(self.value.sum(dtype=np.float64))
+
+    def weighted(self, weight: Array | None) -> RowLosses:
+        """All of it times the rows' weights (n,); None means 1 for every row."""
+        return self if weight is None else RowLosses(self.value * weight)
+
+
+@dataclass
+class RowGradients(RowLosses):
+    """Also the gradient of each row's loss with respect to z, (n, k)."""
+
+    gradient: Array
+
+    def weighted(self, weight: Array | None) -> RowGradients:
         if weight is None:
-            return float(self.value.sum(dtype=np.float64)), self.gradient, self.hessian
-        gradient = None if self.gradient is None else self.gradient * weight[:, None]
-        hessian = None if self.hessian is None else self.hessian * weight[:, None, None]
-        return float(np.sum(self.value * weight, dtype=np.float64)), gradient, hessian
+            return self
+        return RowGradients(self.value * weight, self.gradient * weight[:, None])
+
+
+@dataclass
+class RowHessians(RowGradients):
+    """Also the Hessian of each row's loss with respect to z, (n, k, k)."""
+
+    hessian: Array
+
+    def weighted(self, weight: Array | None) -> RowHessians:
+        if weight is None:
+            return self
+        return RowHessians(self.value * weight, self.gradient * weight[:, None], self.hessian * weight[:, None, None])
 
 
 def sigmoid(z: Array) -> Array:
@@ -92,12 +117,25 @@ class Loss(ABC):
     # change. None where there is no such c.
     self_concordance: ClassVar[float | None] = None
 
-    @abstractmethod
-    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+    @overload
+    def pointwise(self, y: Array, z: Array, order: Literal[1], gauss_newton: bool = False) -> RowGradients: ...
+
+    @overload
+    def pointwise(self, y: Array, z: Array, order: Literal[2], gauss_newton: bool = False) -> RowHessians: ...
+
+    @overload
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> RowLosses: ...
+
+    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> RowLosses:
         """Value, and with order 1 and 2 the gradient and Hessian with respect to z.
 
         gauss_newton: the positive semidefinite part of the Hessian; the same thing for a convex loss.
         """
+        return self._pointwise(y, z, order, gauss_newton)
+
+    @abstractmethod
+    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+        """`RowLosses` for order 0, `RowGradients` for order 1, `RowHessians` for order 2."""
 
     def hessian_change(self, z: Array, dz: Array) -> Array | None:
         """How the Hessian with respect to z changes when z moves along dz: (n, k, k). None where it is not worked
@@ -144,14 +182,15 @@ class SquaredError(Loss):
     task = "regression"
     chain_rule = chain_rules.SQUARED_ERROR
 
-    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
         r = z - y
         value = 0.5 * np.einsum("ij,ij->i", r, r)
         if order == 0:
-            return Pointwise(value)
+            return RowLosses(value)
+        if order == 1:
+            return RowGradients(value, r)
         n, k = r.shape
-        hessian = np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k)) if order > 1 else None
-        return Pointwise(value, r, hessian)
+        return RowHessians(value, r, np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k)))
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
         return np.zeros((*z.shape, z.shape[1]))
@@ -179,17 +218,17 @@ class LogLoss(Loss):
     chain_rule = chain_rules.LOG_LOSS
     separated_below = float(np.log(2.0))
 
-    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
         # log(1 + exp(z)) - y z, with the exponential never above 1.
         t = np.exp(-np.abs(z))
         value = (np.maximum(z, 0.0) + np.log1p(t) - y * z).sum(axis=1)
         if order == 0:
-            return Pointwise(value)
+            return RowLosses(value)
         p = np.where(z >= 0, 1.0, t) / (1.0 + t)
         gradient = p - y
         if order == 1:
-            return Pointwise(value, gradient)
-        return Pointwise(value, gradient, _diagonal(t / np.square(1.0 + t)))
+            return RowGradients(value, gradient)
+        return RowHessians(value, gradient, _diagonal(t / np.square(1.0 + t)))
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
         p = sigmoid(z)
@@ -220,20 +259,20 @@ class SoftmaxLogLoss(Loss):
     separated_below = float(np.log(2.0))
     min_outputs = 2
 
-    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
         shifted = z - z.max(axis=1, keepdims=True)
         p = np.exp(shifted)
         total = p.sum(axis=1, keepdims=True)
         value = np.log(total[:, 0]) - np.einsum("ij,ij->i", y, shifted)
         if order == 0:
-            return Pointwise(value)
+            return RowLosses(value)
         p /= total
         gradient = p - y
         if order == 1:
-            return Pointwise(value, gradient)
+            return RowGradients(value, gradient)
         hessian = _diagonal(p)
         hessian -= p[:, :, None] * p[:, None, :]
-        return Pointwise(value, gradient, hessian)
+        return RowHessians(value, gradient, hessian)
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
         p = softmax(z)
@@ -267,20 +306,20 @@ class SigmoidSquaredError(Loss):
     chain_rule = chain_rules.SIGMOID_SQUARED_ERROR
     separated_below = 0.125
 
-    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
         p = sigmoid(z)
         r = p - y
         value = 0.5 * np.einsum("ij,ij->i", r, r)
         if order == 0:
-            return Pointwise(value)
+            return RowLosses(value)
         slope = p * (1.0 - p)
         gradient = r * slope
         if order == 1:
-            return Pointwise(value, gradient)
+            return RowGradients(value, gradient)
         hessian = np.square(slope)
         if not gauss_newton:
             hessian += gradient * (1.0 - 2.0 * p)
-        return Pointwise(value, gradient, _diagonal(hessian))
+        return RowHessians(value, gradient, _diagonal(hessian))
 
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
@@ -304,22 +343,22 @@ class SoftmaxSquaredError(Loss):
     separated_below = 0.125
     min_outputs = 2
 
-    def pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool = False) -> Pointwise:
+    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
         p = softmax(z)
         r = p - y
         value = 0.5 * np.einsum("ij,ij->i", r, r)
         if order == 0:
-            return Pointwise(value)
+            return RowLosses(value)
         # With S = diag(p) - pp' the derivative of the softmax, the gradient is S r.
         gradient = p * (r - np.einsum("ij,ij->i", p, r)[:, None])
         if order == 1:
-            return Pointwise(value, gradient)
+            return RowGradients(value, gradient)
         slope = _softmax_slope(p)
         hessian = slope @ slope
         if not gauss_newton:
             q = gradient
             hessian += _diagonal(q) - q[:, :, None] * p[:, None, :] - p[:, :, None] * q[:, None, :]
-        return Pointwise(value, gradient, hessian)
+        return RowHessians(value, gradient, hessian)
 
     def visible(self, z: Array) -> Array:
         return np.asarray(z - z.mean(axis=1, keepdims=True))

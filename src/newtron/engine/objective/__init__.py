@@ -1,6 +1,6 @@
 """What a solver minimises. The only place where loss, network and rows meet."""
 
-from newtron.engine.objective.objective import Evaluation, LinePoint, Objective
+from newtron.engine.objective.objective import Evaluation, FirstOrder, LinePoint, Objective, SecondOrder
 from newtron.engine.objective.training import TrainingObjective
 
-__all__ = ["Evaluation", "LinePoint", "Objective", "TrainingObjective"]
+__all__ = ["Evaluation", "FirstOrder", "LinePoint", "Objective", "SecondOrder", "TrainingObjective"]

@@ -94,7 +94,6 @@ def _newton_like(objective: TrainingObjective, params: Array, gradient: Array) -
     unit = 1.0 / objective.scale
     if objective.n_params <= _MATRIX:
         hessian = objective.evaluate(params, 2).hessian
-        assert hessian is not None
         values, V = eigh(hessian * unit * unit[:, None])
         along = V.T @ (gradient * unit)
         return np.asarray(unit * (V @ (-along / np.maximum(np.abs(values), 1e-300))))

@@ -10,10 +10,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from newtron.engine.base.errors import InputError
 
 if TYPE_CHECKING:
     from newtron.engine.objective.whitened import System
@@ -23,26 +25,38 @@ Array = NDArray[np.floating]
 
 @dataclass
 class Evaluation:
-    """Value, gradient (P,) and curvature (P, P) at a point, as far as they were asked for; they add up.
-
-    squares: (p,) sums of squares of the columns of X, where a pass was asked to find them on its way.
-    """
+    """The value of an objective at a point. Evaluations of the same order add up."""
 
     value: float
-    gradient: Array | None = None
-    hessian: Array | None = None
-    squares: Array | None = None
 
-    def __iadd__(self, other: Evaluation) -> Evaluation:
+    def __iadd__(self, other: Self) -> Self:
         self.value += other.value
-        for mine, its in (
-            (self.gradient, other.gradient),
-            (self.hessian, other.hessian),
-            (self.squares, other.squares),
-        ):
-            if mine is not None and its is not None:
-                mine += its
         return self
+
+
+@dataclass
+class FirstOrder(Evaluation):
+    """The value and the gradient (P,)."""
+
+    gradient: Array
+
+    def __iadd__(self, other: Self) -> Self:
+        self.gradient += other.gradient
+        return super().__iadd__(other)
+
+
+@dataclass
+class SecondOrder(FirstOrder):
+    """The value, the gradient (P,) and the Hessian (P, P) or its Gauss-Newton part."""
+
+    hessian: Array
+
+    def __iadd__(self, other: Self) -> Self:
+        self.hessian += other.hessian
+        return super().__iadd__(other)
+
+
+_OF_ORDER = (Evaluation, FirstOrder, SecondOrder)
 
 
 class LinePoint(NamedTuple):
@@ -81,14 +95,32 @@ class Objective(ABC):
 
     @abstractmethod
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
-        """Value; with order 1 the gradient; with order 2 the Hessian, or its Gauss-Newton part."""
+        """An `Evaluation` for order 0, a `FirstOrder` for order 1, a `SecondOrder` for order 2; more is welcome."""
+
+    @overload
+    def evaluate(self, params: Array, order: Literal[0], gauss_newton: bool = False) -> Evaluation: ...
+
+    @overload
+    def evaluate(self, params: Array, order: Literal[1], gauss_newton: bool = False) -> FirstOrder: ...
+
+    @overload
+    def evaluate(self, params: Array, order: Literal[2], gauss_newton: bool = False) -> SecondOrder: ...
+
+    @overload
+    def evaluate(self, params: Array, order: int, gauss_newton: bool = False) -> Evaluation: ...
 
     def evaluate(self, params: Array, order: int, gauss_newton: bool = False) -> Evaluation:
         """Value and derivatives up to `order` (0, 1, 2). gauss_newton: curvature without second derivatives of
         the model, which is positive semidefinite. A value that overflows is inf or nan, without a warning."""
         self.counts[("value", "gradient", "hessian")[order]] += 1
         with np.errstate(all="ignore"):
-            return self._evaluate(params, order, gauss_newton)
+            found = self._evaluate(params, order, gauss_newton)
+        if not isinstance(found, _OF_ORDER[order]):
+            raise InputError(
+                f"{type(self).__name__}._evaluate must return a {_OF_ORDER[order].__name__} for order {order}, "
+                f"not a {type(found).__name__}."
+            )
+        return found
 
     def hvp(self, params: Array, v: Array) -> Array:
         """Hessian at params times v."""
@@ -96,16 +128,15 @@ class Objective(ABC):
         return self._hvp(params, v)
 
     def _hvp(self, params: Array, v: Array) -> Array:
-        hessian = self._evaluate(params, 2, False).hessian
-        assert hessian is not None
-        return hessian @ v
+        found = self._evaluate(params, 2, False)
+        assert isinstance(found, SecondOrder)
+        return found.hessian @ v
 
     def along(self, params: Array, direction: Array) -> Callable[[float], LinePoint]:
         """t -> value and slope of the function on the line params + t * direction."""
 
         def on_line(t: float) -> LinePoint:
             found = self.evaluate(params + t * direction, 1)
-            assert found.gradient is not None
             return LinePoint(found.value, float(found.gradient @ direction), found.gradient)
 
         return on_line

@@ -49,9 +49,8 @@ def line(objective: TrainingObjective, params: Array, direction: Array) -> Calla
     def on_line(t: float) -> LinePoint:
         def of_chunk(chunk: Chunk) -> Array:
             there = z[chunk.rows] + rows.dtype.type(t) * dz[chunk.rows]
-            value, gradient, _ = objective.loss.pointwise(chunk.y, there, 1).weighted(chunk.weight)
-            assert gradient is not None
-            return np.array([value, float(np.vdot(gradient, dz[chunk.rows]))])
+            row = objective.loss.pointwise(chunk.y, there, 1).weighted(chunk.weight)
+            return np.array([row.total, float(np.vdot(row.gradient, dz[chunk.rows]))])
 
         with np.errstate(all="ignore"):
             value, slope = rows.sum(of_chunk)
@@ -94,9 +93,8 @@ def _row_curvature(objective: TrainingObjective, params: Array) -> Array:
     def keep(chunk: Chunk) -> float:
         for block in objective.blocks(chunk):
             z = objective.network.output(cast, block.X)
-            hessian = objective.loss.pointwise(block.y, z, 2).weighted(block.weight)[2]
-            assert hessian is not None
-            curvature[chunk.rows][block.rows] = hessian[:, :, 0]
+            row = objective.loss.pointwise(block.y, z, 2).weighted(block.weight)
+            curvature[chunk.rows][block.rows] = row.hessian[:, :, 0]
         return 0.0
 
     rows.sum(keep)

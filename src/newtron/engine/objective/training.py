@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,12 @@ from newtron.engine.base.errors import ColumnError
 from newtron.engine.base.linalg import is_sparse, squared
 from newtron.engine.base.threads import cached_property
 from newtron.engine.base.words import either, setting
-from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.losses import Loss, RowGradients, RowHessians
 from newtron.engine.maths.network import Network, short_buffer
 from newtron.engine.objective import perceptron
 from newtron.engine.objective.least_squares import solve_least_squares
 from newtron.engine.objective.no_minimum import flees, runs_away
-from newtron.engine.objective.objective import Evaluation, LinePoint, Minimiser, Objective
+from newtron.engine.objective.objective import Evaluation, FirstOrder, LinePoint, Minimiser, Objective, SecondOrder
 from newtron.engine.objective.whitened import System, condition_seen, has_lost, newton_system
 from newtron.engine.rows import Chunk, Rows
 
@@ -115,17 +115,25 @@ class TrainingObjective(Objective):
         unknown = order > 0 and self._squares is None
         on_diagonal = self.is_quadratic and order > 1
         measures = unknown and not on_diagonal
-        total = self.rows.sum(lambda chunk: self.of_chunk(cast, chunk, order, gauss_newton, measures))
+        total: Evaluation
         if measures:
-            self._squares = total.squares
-        elif unknown and total.hessian is not None:
-            self._squares = self.network.split(np.diagonal(total.hessian).copy())[0].W[:, 0]
+
+            def of_chunk(chunk: Chunk) -> _WithSquares:
+                squares = np.zeros(self.rows.n_features)
+                return _WithSquares(self.of_chunk(cast, chunk, order, gauss_newton, squares), squares)
+
+            found = self.rows.sum(of_chunk)
+            total, self._squares = found.total, found.squares
+        else:
+            total = self.rows.sum(lambda chunk: self.of_chunk(cast, chunk, order, gauss_newton))
+            if unknown and isinstance(total, SecondOrder):
+                self._squares = self.network.split(np.diagonal(total.hessian).copy())[0].W[:, 0]
         weight = self.rows.total_weight
         total.value = (total.value + 0.5 * float(self.alpha @ np.square(params))) / weight
-        if total.gradient is not None:
+        if isinstance(total, FirstOrder):
             total.gradient += self.alpha * params
             total.gradient /= weight
-        if total.hessian is not None:
+        if isinstance(total, SecondOrder):
             total.hessian[np.diag_indices(self.n_params)] += self.alpha
             total.hessian /= weight
             if self.is_convex or not gauss_newton:
@@ -142,10 +150,7 @@ class TrainingObjective(Objective):
     def hessian_at(self, params: Array) -> Array:
         """The exact Hessian (P, P); the last one that was formed, where it is the same."""
         known = self.known_hessian(params)
-        if known is None:
-            known = self.evaluate(params, 2).hessian
-        assert known is not None
-        return known
+        return self.evaluate(params, 2).hessian if known is None else known
 
     def settled(self, before: Array, after: Array) -> None:
         """The loss cannot tell these points apart: the Hessian that was formed at one is that of the other."""
@@ -153,44 +158,45 @@ class TrainingObjective(Objective):
         if known is not None:
             self._last_hessian = (after.copy(), known)
 
+    @overload
+    def of_chunk(self, params: Array, chunk: Chunk, order: Literal[1]) -> FirstOrder: ...
+
+    @overload
     def of_chunk(
-        self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, measures: bool = False
+        self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, squares: Array | None = None
+    ) -> Evaluation: ...
+
+    def of_chunk(
+        self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, squares: Array | None = None
     ) -> Evaluation:
         """Sum of weighted losses over one chunk, without the penalty. Sums are kept in float64.
 
-        measures: also the squares of the columns.
+        squares: (p,) to which a pass of order 1 or 2 adds the weighted squares of the columns on its way.
         """
         P = self.n_params
-        total = Evaluation(
-            0.0,
-            np.zeros(P) if order > 0 else None,
-            np.zeros((P, P)) if order > 1 else None,
-            np.zeros(self.rows.n_features) if measures else None,
-        )
+        value, gradient, hessian = 0.0, np.zeros(P if order > 0 else 0), np.zeros((P, P) if order > 1 else 0)
         with np.errstate(all="ignore"), short_buffer(order < 2):
             for block in self.blocks(chunk):
                 if order == 0 and not self.careful:
                     z = self.network.output(params, block.X)
-                    total.value += self.loss.pointwise(block.y, z, 0).weighted(block.weight)[0]
+                    value += self.loss.pointwise(block.y, z, 0).weighted(block.weight).total
                     continue
                 at = (
                     perceptron.careful(self, params, block) if self.careful else self.network.linearize(params, block.X)
                 )
-                row = self.loss.pointwise(block.y, at.output, order, gauss_newton)
-                value, gradient, hessian = row.weighted(block.weight)
-                total.value += value
-                if total.gradient is None:
-                    continue
-                assert gradient is not None
-                total.gradient += at.vjp(gradient)
-                if total.squares is not None:
-                    total.squares += _squares(block)
-                if hessian is not None:
-                    assert total.hessian is not None
-                    at.sandwich(hessian, total.hessian)
+                row = self.loss.pointwise(block.y, at.output, order, gauss_newton).weighted(block.weight)
+                value += row.total
+                if isinstance(row, RowGradients):
+                    gradient += at.vjp(row.gradient)
+                    if squares is not None:
+                        squares += _squares(block)
+                if isinstance(row, RowHessians):
+                    at.sandwich(row.hessian, hessian)
                     if not gauss_newton:
-                        at.second_order(gradient, total.hessian)
-        return total
+                        at.second_order(row.gradient, hessian)
+        if order == 0:
+            return Evaluation(value)
+        return FirstOrder(value, gradient) if order == 1 else SecondOrder(value, gradient, hessian)
 
     def _hvp(self, params: Array, v: Array) -> Array:
         keeps = self.rows.here and self.rows.n_outputs == 1 and self.rows.n_rows <= _KEEP
@@ -202,13 +208,10 @@ class TrainingObjective(Objective):
             total = np.zeros(self.n_params)
             for block in self.blocks(chunk):
                 at = self.network.linearize(cast, block.X)
-                row = self.loss.pointwise(block.y, at.output, 2)
-                _, gradient, hessian = row.weighted(block.weight)
-                assert gradient is not None
-                assert hessian is not None
-                total += at.vjp((hessian @ at.jvp(direction)[:, :, None])[:, :, 0])
+                row = self.loss.pointwise(block.y, at.output, 2).weighted(block.weight)
+                total += at.vjp((row.hessian @ at.jvp(direction)[:, :, None])[:, :, 0])
                 if not self.is_linear:
-                    total += at.hvp(gradient, direction)
+                    total += at.hvp(row.gradient, direction)
             return total
 
         return np.asarray((self.rows.sum(of_chunk) + self.alpha * v) / self.rows.total_weight)
@@ -378,16 +381,28 @@ class TrainingObjective(Objective):
             TrainingObjective(self.network, self.loss, held_out),
         )
 
-    def of_batch(self, params: Array, batch: Chunk) -> Evaluation:
+    def of_batch(self, params: Array, batch: Chunk) -> FirstOrder:
         """Value and gradient of mean loss over one batch plus the penalty: right on average over batches."""
         self.counts["batch"] += 1
         found = self.of_chunk(params.astype(self.rows.dtype, copy=False), batch, 1)
         # The weight that a batch of this size has on average: its own would favour light rows.
         weight = self.rows.total_weight * batch.y.shape[0] / self.rows.n_rows
-        assert found.gradient is not None
         share = self.alpha / self.rows.total_weight
         value = found.value / weight + 0.5 * float(share @ np.square(params))
-        return Evaluation(value, found.gradient / weight + share * params)
+        return FirstOrder(value, found.gradient / weight + share * params)
+
+
+@dataclass
+class _WithSquares:
+    """What a pass found, and the weighted sums of the squares of the columns (p,) that it found on its way."""
+
+    total: Evaluation
+    squares: Array
+
+    def __iadd__(self, other: Self) -> Self:
+        self.total += other.total
+        self.squares += other.squares
+        return self
 
 
 @dataclass
@@ -396,7 +411,7 @@ class _Largest:
 
     value: float
 
-    def __iadd__(self, other: _Largest) -> _Largest:
+    def __iadd__(self, other: Self) -> Self:
         self.value = max(self.value, other.value)
         return self
 

@@ -53,7 +53,6 @@ class BatchPass:
         layers = self.matrices(params)
         z = self._forward(layers, batch)
         u = self.loss.pointwise(batch.y, z.T, 1).gradient
-        assert u is not None
         size = batch.y.shape[0] * self._row_weight
         delta = np.ascontiguousarray((u / size if batch.weight is None else u * (batch.weight / size)[:, None]).T)
         deltas = self._backward(layers, delta, batch.y.shape[0])
@@ -122,7 +121,6 @@ class BatchPass:
         n = min(batch.y.shape[0], max(1, _CURVATURE_COLUMNS // k))
         z = self._buffers(batch.y.shape[0])[-1][:, :n]
         H = self.loss.pointwise(batch.y[:n], z.T, 2, gauss_newton=True).hessian
-        assert H is not None
         H = H / (n * self._row_weight)
         if batch.weight is not None:
             H *= batch.weight[:n, None, None]

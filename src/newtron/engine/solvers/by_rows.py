@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import factorize
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Objective, SecondOrder
 from newtron.engine.objective.whitened import System
 
 Array = NDArray[np.floating]
@@ -22,16 +22,15 @@ class View(NamedTuple):
     """What was evaluated at a point, anew where the objective has become careful. system: the quadratic model there,
     None where the Hessian is as good."""
 
-    found: Evaluation
+    found: SecondOrder
     columns: str
     system: System | None
 
 
-def view(objective: Objective, params: Array, found: Evaluation, condition: float, columns: str) -> View:
+def view(objective: Objective, params: Array, found: SecondOrder, condition: float, columns: str) -> View:
     """condition: of the Hessian in `found`, in equilibrated columns. columns: what was known so far."""
     if columns == DEPENDENT:
         return View(found, columns, None)
-    assert found.hessian is not None
     system = objective.newton_system(params, found.hessian, condition)
     if system is None or columns:
         return View(found, columns, system)
@@ -39,7 +38,6 @@ def view(objective: Objective, params: Array, found: Evaluation, condition: floa
         return View(found, DEPENDENT, None)
     objective.careful = True
     found = objective.evaluate(params, 2)
-    assert found.hessian is not None
     return View(found, NEAR, objective.newton_system(params, found.hessian, condition))
 
 
@@ -55,7 +53,6 @@ def hidden_descent(objective: Objective, params: Array) -> float:
     found, system = 0.0, None
     for some in (sample, objective) if sample is not objective else (objective,):
         hessian = some.evaluate(params, 2).hessian
-        assert hessian is not None
         factor = factorize(hessian)
         system = some.newton_system(params, hessian, np.inf if factor is None else factor.condition)
         if system is None or not system.near:

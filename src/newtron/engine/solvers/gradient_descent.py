@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.objective import Objective
 from newtron.engine.solvers.line_search import wolfe
-from newtron.engine.solvers.loop import Solver, State, Status, at_precision, scaled_length
+from newtron.engine.solvers.loop import Solver, State, Status, at_precision, scaled_length, unset
 
 Array = NDArray[np.floating]
 
@@ -21,7 +21,7 @@ Array = NDArray[np.floating]
 class GradientDescentState(State):
     """velocity: the last move, for momentum. next_step: first trial of the next line search."""
 
-    velocity: Array | None = None
+    velocity: Array = field(default_factory=unset)
     next_step: float = 0.0
 
 
@@ -50,17 +50,14 @@ class GradientDescent(Solver):
 
     def init(self, objective: Objective, params: Array) -> GradientDescentState:
         found = objective.evaluate(params, 1)
-        assert found.gradient is not None
         return GradientDescentState(params, found.value, found.gradient, velocity=np.zeros_like(params))
 
     def step(self, objective: Objective, state: GradientDescentState) -> State:
         if self.learning_rate is None:
             return self._searched(objective, state)
-        assert state.velocity is not None
         velocity = self.momentum * state.velocity - self.learning_rate * state.gradient
         params = state.params + velocity
         found = objective.evaluate(params, 1)
-        assert found.gradient is not None
         if not (np.isfinite(found.value) and np.isfinite(found.gradient).all()):
             note = f"A learning_rate below {self.learning_rate:g} may help."
             return replace(state, status=Status.DIVERGED, note=note)
@@ -84,19 +81,18 @@ class GradientDescent(Solver):
             return at_precision(objective, state)
         t, point = found
         params = state.params + t * direction
-        if point.gradient is None:
+        value, gradient = point.value, point.gradient
+        if gradient is None:
             there = objective.evaluate(params, 1)
-            assert there.gradient is not None
-            point = point._replace(value=there.value, gradient=there.gradient)
-        assert point.gradient is not None
-        change = point.gradient - state.gradient
+            value, gradient = there.value, there.gradient
+        change = gradient - state.gradient
         # Barzilai-Borwein: the step that would have been right for the curvature just seen.
         bend = t * float(direction @ change)
         return replace(
             state,
             params=params,
-            value=point.value,
-            gradient=point.gradient,
+            value=value,
+            gradient=gradient,
             iteration=state.iteration + 1,
             step_size=scaled_length(objective, t * direction),
             next_step=t * t * squared / bend if bend > 0.0 else 2.0 * t,

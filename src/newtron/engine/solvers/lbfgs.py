@@ -99,7 +99,6 @@ class LBFGS(Solver):
             if not pairs:
                 factor, share = factor or _factor(sample, params), self.sample
         found = objective.evaluate(params, 1)
-        assert found.gradient is not None
         seen_at = params if share else None
         state = LBFGSState(
             params, found.value, found.gradient, pairs=pairs, factor=factor, share=share, seen_at=seen_at
@@ -156,7 +155,6 @@ class LBFGS(Solver):
         if gradient is None:
             there = objective.evaluate(params, 1)
             value, gradient = there.value, there.gradient
-        assert gradient is not None
         change = gradient - state.gradient
         pairs = _with_pair(objective, state.pairs, step, change)[-self.memory :]
         norm = relative_gradient(objective, gradient)
@@ -215,7 +213,6 @@ def _factor(objective: Objective, params: Array) -> Factor | None:
     """Of the curvature at params. Directions that a sample does not see get a little curvature instead of none, in the
     units of each column: a share of the largest of all would swamp those of small ones."""
     curvature = objective.evaluate(params, 2, gauss_newton=True).hessian
-    assert curvature is not None
     squared = np.square(objective.scale) if objective.scale is not None else np.ones(objective.n_params)
     diagonal = np.diagonal(curvature)
     return factorize(curvature, 1e-8 * np.maximum(diagonal, 1e-8 * squared * (diagonal / squared).max(initial=0.0)))

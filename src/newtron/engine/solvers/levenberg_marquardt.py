@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.linalg import Factor, factorize, newton_decrement
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Objective, SecondOrder
 from newtron.engine.objective.whitened import System
 from newtron.engine.solvers.by_rows import NEAR, View, view
 from newtron.engine.solvers.loop import (
@@ -29,6 +29,7 @@ from newtron.engine.solvers.loop import (
     is_nearer,
     relative_gradient,
     scaled_length,
+    unset,
     worth_taking,
 )
 
@@ -61,9 +62,9 @@ class LevenbergMarquardtState(State):
     system, columns: as in `by_rows`; the curvature where the Hessian of a perceptron has lost digits.
     """
 
-    curvature: Array | None = field(default=None, metadata=DERIVED)
-    metric: Array | None = None
-    floor: Array | None = None
+    curvature: Array = field(default_factory=unset, metadata=DERIVED)
+    metric: Array = field(default_factory=unset)
+    floor: Array = field(default_factory=unset)
     damping: float = 0.0
     growth: float = 2.0
     exact: bool = False
@@ -108,8 +109,6 @@ class LevenbergMarquardt(Solver):
     def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
         objective.careful = False
         found, columns, system = _seen(objective, params, objective.evaluate(params, 2, gauss_newton=True), "")
-        assert found.gradient is not None
-        assert found.hessian is not None
         damping = self.damping
         if damping is None:
             damping = _DAMPING_UNKNOWN if objective.scale is None else _DAMPING_SCALED
@@ -137,14 +136,10 @@ class LevenbergMarquardt(Solver):
         objective.careful = state.columns == NEAR
         found = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact)
         found, _, system = _seen(objective, state.params, found, state.columns)
-        assert found.hessian is not None
-        assert state.metric is not None
         factor = _factor(found.hessian, system, state.damping * state.metric)
         return replace(state, curvature=found.hessian, factor=factor, system=system)
 
     def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
-        assert state.curvature is not None
-        assert state.metric is not None
         damping, growth = state.damping, state.growth
         may_see_exact = self.exact_after is not None and not (state.seen_exact or objective.is_convex)
         for attempt in range(_TRIES):
@@ -189,8 +184,6 @@ class LevenbergMarquardt(Solver):
         exact = state.exact or stuck
         found = objective.evaluate(params, 2, gauss_newton=not exact)
         found, columns, system = _seen(objective, params, found, state.columns)
-        assert found.gradient is not None
-        assert found.hessian is not None
         reached = relative_gradient(objective, found.gradient)
         halved = reached <= 0.5 * norm
         fell = found.value <= _FALL * state.best_value
@@ -233,8 +226,7 @@ class LevenbergMarquardt(Solver):
 def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
     """The same point, seen with the exact Hessian."""
     found = objective.evaluate(state.params, 2)
-    assert found.hessian is not None
-    factor = factorize(found.hessian, state.damping * np.asarray(state.metric))
+    factor = factorize(found.hessian, state.damping * state.metric)
     return replace(
         state,
         curvature=found.hessian,
@@ -245,9 +237,8 @@ def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> Levenbe
     )
 
 
-def _seen(objective: Objective, params: Array, found: Evaluation, columns: str) -> View:
+def _seen(objective: Objective, params: Array, found: SecondOrder, columns: str) -> View:
     """What was found, with the model by rows where the Hessian of a perceptron has lost digits."""
-    assert found.hessian is not None
     if not objective.is_linear:
         return View(found, columns, None)
     factor = factorize(found.hessian)
@@ -268,12 +259,10 @@ def _step(factor: Factor | System, gradient: Array, added: Array) -> tuple[Array
     return step, 0.5 * float(step @ (added * step - gradient))
 
 
-def _decrement(found: Evaluation, factor: Factor | System | None, system: System | None) -> float:
+def _decrement(found: SecondOrder, factor: Factor | System | None, system: System | None) -> float:
     """sqrt(g'H^-1 g), or a lower bound of it that is far from any end."""
     if system is not None:
         return system.decrement
-    assert found.gradient is not None
-    assert found.hessian is not None
     if isinstance(factor, Factor):
         squared = float(found.gradient @ factor.solve(found.gradient))
         if 0.5 * squared > _FAR * abs(found.value):
@@ -287,7 +276,7 @@ def _reach(curvature: Array, metric: Array) -> float:
     return min(1.0, float(np.max(np.abs(np.diagonal(curvature)) / metric, initial=0.0)))
 
 
-def _metric(objective: Objective, curvature: Array, floor: Array | None, before: Array | None = None) -> Array:
+def _metric(objective: Objective, curvature: Array, floor: Array, before: Array | None = None) -> Array:
     """D: the squared scale times the mean curvature, or else, as for a perceptron, each parameter's own curvature.
 
     Where there is no scale it fades slowly where the curvature vanishes, and never below a floor, so that a parameter
@@ -300,7 +289,5 @@ def _metric(objective: Objective, curvature: Array, floor: Array | None, before:
         if objective.is_linear:
             return np.maximum(diagonal, 1e-7 * squared)
         return np.asarray(squared * float(np.mean(diagonal / squared) or 1.0))
-    for least in (floor, None if before is None else _FADING * before):
-        if least is not None:
-            diagonal = np.maximum(diagonal, least)
-    return diagonal
+    diagonal = np.maximum(diagonal, floor)
+    return diagonal if before is None else np.maximum(diagonal, _FADING * before)

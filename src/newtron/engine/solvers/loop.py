@@ -68,6 +68,11 @@ class Status(enum.Enum):
 DERIVED = {"derived": True}
 
 
+def unset() -> Array:
+    """What stands in an array field of a state before the solver sets it."""
+    return np.empty(0)
+
+
 @dataclass(frozen=True)
 class State:
     """Where a solver stands. Subclasses add what their method remembers; what can be made again from the rest they mark
@@ -402,7 +407,6 @@ class _Judge:
         if not (self._exact_decrement and np.isinf(state.decrement)):
             return False
         hessian = self._objective.evaluate(state.params, 2).hessian
-        assert hessian is not None
         unit = np.sqrt(np.abs(np.diagonal(hessian)))
         unit[unit == 0.0] = 1.0
         values = np.linalg.eigvalsh(hessian / unit / unit[:, None])
@@ -525,6 +529,5 @@ def _at_the_floor(objective: Objective, state: State) -> bool:
     rng = np.random.default_rng(0)
     for _ in range(_BESIDE):
         beside = objective.evaluate(state.params + rng.choice([-1.0, 1.0], digit.size) * digit, 1).gradient
-        assert beside is not None
         noise = np.maximum(noise, np.abs(beside - state.gradient))
     return bool(np.all(np.abs(state.gradient) <= _FLOOR * noise))

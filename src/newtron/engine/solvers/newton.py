@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_flag, check_number
 from newtron.engine.base.linalg import eigh, factorize, newton_step
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.objective.whitened import System
 from newtron.engine.solvers.by_rows import NEAR, view
 from newtron.engine.solvers.loop import (
@@ -30,6 +30,7 @@ from newtron.engine.solvers.loop import (
     drowned,
     is_nearer,
     scaled_length,
+    unset,
     worth_taking,
 )
 
@@ -50,7 +51,7 @@ class NewtonState(State):
     is evaluated with its Hessian at once. columns: of a perceptron whose Hessian has lost digits, why: "near" ones, so
     that steps come from `system` and the objective is careful, or only "dependent" ones; "" elsewhere."""
 
-    hessian: Array | None = field(default=None, metadata=DERIVED)
+    hessian: Array = field(default_factory=unset, metadata=DERIVED)
     plain: Array | None = field(default=None, metadata=DERIVED)
     system: System | None = field(default=None, metadata=DERIVED)
     columns: str = ""
@@ -83,8 +84,6 @@ class Newton(Solver):
     def init(self, objective: Objective, params: Array) -> NewtonState:
         objective.careful = False
         found = objective.evaluate(params, 2)
-        assert found.gradient is not None
-        assert found.hessian is not None
         radius = self.radius
         if radius is None:
             radius = np.inf if objective.is_linear else 1.0
@@ -97,21 +96,19 @@ class Newton(Solver):
     def restored(self, objective: Objective, state: NewtonState) -> NewtonState:
         objective.careful = state.columns == NEAR
         found = objective.evaluate(state.params, 2)
-        assert found.hessian is not None
         if objective.is_quadratic and state.iteration:
             factor = factorize(found.hessian)
             objective.solve_quadratic(factor.condition if factor else np.inf)  # which leaves its triangle behind
         return _seen(objective, state, replace(found, value=state.value, gradient=state.gradient))
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
-        assert state.hessian is not None
         if state.iteration == 0 and objective.is_quadratic:
             factor = factorize(state.hessian)
             exact = objective.solve_quadratic(factor.condition if factor else np.inf)
             if exact is not None:
-                found = _with_hessian(objective, state, exact.params)
+                at_optimum = _with_hessian(objective, state, exact.params)
                 # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
-                at_end = self._accept(objective, state, exact.params, found)
+                at_end = self._accept(objective, state, exact.params, at_optimum)
                 at_end = replace(at_end, decrement=(2.0 * exact.lost) ** 0.5, note=exact.note)
                 return at_rounding(at_end, perfect=_PERFECT * abs(state.value))
         elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
@@ -135,10 +132,10 @@ class Newton(Solver):
             last = system is not None and predicted <= system.rounding(trial)
             # A first trial is nearly always taken: then its derivatives come with its value.
             at_once = (attempt == 0 and state.sure) or objective.is_quadratic
-            found = _with_hessian(objective, state, trial) if at_once else objective.evaluate(trial, 0)
+            found: Evaluation = _with_hessian(objective, state, trial) if at_once else objective.evaluate(trial, 0)
             worth = worth_taking(objective, state, predicted, found.value)
             if worth is not False:
-                if found.hessian is None:
+                if not isinstance(found, SecondOrder):
                     found = _with_hessian(objective, state, trial)
                 moved = self._accept(objective, state, trial, found, predicted, radius, metric, sure=attempt == 0)
                 if worth or is_nearer(objective, moved, state):
@@ -156,13 +153,12 @@ class Newton(Solver):
         objective: Objective,
         state: NewtonState,
         params: Array,
-        found: Evaluation,
+        found: SecondOrder,
         predicted: float = 0.0,
         radius: float = np.inf,
         metric: Array | float = 1.0,
         sure: bool = True,
     ) -> NewtonState:
-        assert found.gradient is not None
         ratio = (state.value - found.value) / predicted if predicted > 0.0 else 1.0
         step = params - state.params
         length = float(np.linalg.norm(step * metric))
@@ -182,7 +178,7 @@ class Newton(Solver):
 
     def _undamped(self, objective: Objective, state: NewtonState) -> NewtonState:
         try:
-            step = -np.linalg.solve(np.asarray(state.hessian), state.gradient)
+            step = -np.linalg.solve(state.hessian, state.gradient)
         except np.linalg.LinAlgError:
             return replace(state, status=Status.STALLED, note="The Hessian is singular.")
         params = state.params + step
@@ -197,16 +193,13 @@ def _ended(objective: Objective, state: NewtonState) -> NewtonState:
     return at_precision(objective, state, exact=True) if state.system is None else at_rounding(state)
 
 
-def _seen(objective: Objective, state: NewtonState, found: Evaluation) -> NewtonState:
+def _seen(objective: Objective, state: NewtonState, found: SecondOrder) -> NewtonState:
     """The state with what was found there, the plain step among it."""
-    assert found.hessian is not None
-    assert found.gradient is not None
     plain, condition = newton_step(found.hessian, found.gradient)
     system = None
     if not objective.is_quadratic:
         found, columns, system = view(objective, state.params, found, condition, state.columns)
         state = replace(state, columns=columns)
-    assert found.gradient is not None
     decrement = decrement_of(plain, found.gradient)
     if system is not None:
         plain, decrement = system.step(), system.decrement
@@ -221,11 +214,12 @@ def _seen(objective: Objective, state: NewtonState, found: Evaluation) -> Newton
     )
 
 
-def _with_hessian(objective: Objective, state: NewtonState, params: Array) -> Evaluation:
+def _with_hessian(objective: Objective, state: NewtonState, params: Array) -> SecondOrder:
     """Everything at params; the Hessian of a quadratic objective is known."""
     if not objective.is_quadratic:
         return objective.evaluate(params, 2)
-    return replace(objective.evaluate(params, 1), hessian=state.hessian)
+    found = objective.evaluate(params, 1)
+    return SecondOrder(found.value, found.gradient, state.hessian)
 
 
 def _metric(objective: Objective, hessian: Array) -> Array:
@@ -246,7 +240,6 @@ class _Region:
 
     def _decomposed(self) -> tuple[Array, Array, Array]:
         if self._eigen is None:
-            assert self._state.hessian is not None
             if self._state.system is not None:
                 self._eigen = self._state.system.eigen(self._metric)
                 return self._eigen

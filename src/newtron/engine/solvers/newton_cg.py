@@ -69,7 +69,6 @@ class NewtonCG(Solver):
 
     def init(self, objective: Objective, params: Array) -> NewtonCGState:
         found = objective.evaluate(params, 1)
-        assert found.gradient is not None
         radius = np.inf if objective.is_linear else 1.0
         return NewtonCGState(params, found.value, found.gradient, radius=radius)
 
@@ -86,7 +85,6 @@ class NewtonCG(Solver):
             worth = worth_taking(objective, state, predicted, trial.value)
             length = _length(objective, step)
             if worth is not False:
-                assert trial.gradient is not None
                 nearer = relative_gradient(objective, trial.gradient) < relative_gradient(objective, state.gradient)
                 if not (worth or nearer):
                     if drowned(objective, state, predicted):
@@ -117,7 +115,6 @@ class NewtonCG(Solver):
         sample = objective.sampled(self.sample) if self.sample else objective
         if sample is not objective:
             curvature = sample.evaluate(state.params, 2, gauss_newton=True).hessian
-            assert curvature is not None
             diagonal = np.diagonal(curvature)
             # A sample of few rows sees directions without curvature where there is some.
             few = 0.1 / max(1.0, sample.rows_per_parameter)

@@ -23,7 +23,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.objective import Objective, TrainingObjective
 from newtron.engine.solvers.batch_pass import BatchPass
 from newtron.engine.solvers.kfac import KFAC, Spectrum, factor_shapes, input_spectrum
-from newtron.engine.solvers.loop import DERIVED, Solver, State, Status, relative_gradient, scaled_length
+from newtron.engine.solvers.loop import DERIVED, Solver, State, Status, relative_gradient, scaled_length, unset
 
 Array = NDArray[np.floating]
 
@@ -55,10 +55,10 @@ class StochasticState(State):
 
     training: TrainingObjective | None = field(default=None, metadata=DERIVED)
     held_out: TrainingObjective | None = field(default=None, metadata=DERIVED)
-    iterate: Array | None = None
-    average: Array | None = None
-    moment: Array | None = None
-    squared_moment: Array | None = None
+    iterate: Array = field(default_factory=unset)
+    average: Array = field(default_factory=unset)
+    moment: Array = field(default_factory=unset)
+    squared_moment: Array = field(default_factory=unset)
     inputs: Spectrum | None = field(default=None, metadata=DERIVED)
     factors: tuple[Array, ...] = ()
     estimates: int = 0
@@ -134,7 +134,6 @@ class Stochastic(Solver):
     def step(self, objective: Objective, state: StochasticState) -> State:
         assert isinstance(objective, TrainingObjective)
         trained = self._epoch(objective, state)
-        assert trained.average is not None
         average = trained.average.astype(np.float64)
         seen = _seen(objective, trained, average)
         better = bool(np.isfinite(seen.score) and seen.score < state.best)
@@ -168,17 +167,12 @@ class Stochastic(Solver):
 
     def finish(self, objective: Objective, state: State) -> State:
         found = objective.evaluate(state.params, 1)
-        assert found.gradient is not None
         return replace(state, value=found.value, gradient=found.gradient)
 
     def _epoch(self, objective: TrainingObjective, state: StochasticState) -> StochasticState:
         """One pass over the training rows."""
         training = state.training
         assert training is not None
-        assert state.iterate is not None
-        assert state.average is not None
-        assert state.moment is not None
-        assert state.squared_moment is not None
         params, average = state.iterate.copy(), state.average.copy()
         moment, squared = state.moment.copy(), state.squared_moment.copy()
         batch_pass, curvature = BatchPass(training), None
@@ -248,12 +242,10 @@ class _Seen(NamedTuple):
 def _seen(objective: TrainingObjective, state: StochasticState, params: Array) -> _Seen:
     assert state.held_out is not None
     found = state.held_out.evaluate(params, 1)
-    assert found.gradient is not None
     penalty = objective.alpha * params / objective.rows.total_weight
     value, gradient = found.value + 0.5 * float(penalty @ params), found.gradient + penalty
     # Few rows could pretend an end: before one is declared, all rows are asked.
     if relative_gradient(objective, gradient) < _SMALL or objective.runs_away(value) is not None:
         exact = objective.evaluate(params, 1)
-        assert exact.gradient is not None
         return _Seen(found.value, exact.value, exact.gradient)
     return _Seen(found.value, value, gradient)

@@ -33,7 +33,6 @@ def newton(point: Point) -> list[Step]:
     before, after = take(point, solver)
     assert isinstance(before, NewtonState)
     assert isinstance(after, NewtonState)
-    assert before.hessian is not None
     name = "J" if point.m > 1 else "L"
     steps = [*_one_variable(point, before, name), *_matrices(point, before, name)]
     values, _ = eigh(before.hessian)
@@ -44,7 +43,6 @@ def newton(point: Point) -> list[Step]:
 
 def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
     """Along the parameter with the largest slope, the others held."""
-    assert state.hessian is not None
     j = int(np.argmax(np.abs(state.gradient)))
     slope, bend, w = state.gradient[j], state.hessian[j, j], state.params[j]
     symbol, column = point.names.parameters[j]
@@ -93,7 +91,6 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
 
 
 def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
-    assert state.hessian is not None
     g = Table((f"∂{name}/∂w",), point.names.parameters, state.gradient[:, None])
     extra = " The penalty adds each parameter's α/m to the diagonal." if np.any(point.objective.alpha) else ""
     linear = point.network.is_linear
@@ -141,7 +138,6 @@ def _eigenvalues(values: Array) -> Step:
 
 
 def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damped: bool) -> list[Step]:
-    assert before.hessian is not None
     step = after.params - before.params
     if after.iteration == before.iteration:
         why = after.status.value if after.status else ""

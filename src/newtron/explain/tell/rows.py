@@ -69,7 +69,6 @@ def _one_parameter(point: Point) -> list[Step]:
 def _gradient(point: Point) -> list[Step]:
     lines = point.names.parameters
     found = point.objective.evaluate(point.params, 1)
-    assert found.gradient is not None
     if not point.alpha.any():
         table = Table(("∂J/∂w",), lines, point.gradient[:, None])
         sentence = "The mean over the rows, for every parameter."

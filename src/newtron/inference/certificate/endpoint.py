@@ -177,7 +177,6 @@ def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool 
         value, gradient = solution.value, solution.gradient
         if thorough:
             found = objective.evaluate(params, 1)
-            assert found.gradient is not None
             value, gradient = found.value, found.gradient
         hessian = objective.hessian_at(params) if plan == "matrix" else None
         facts = _read(objective, params)

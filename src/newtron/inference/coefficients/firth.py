@@ -8,7 +8,7 @@ classes are the case of one output, whose score is Σ (w_i (y_i - p_i) + h_i (½
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import Factor, factorize, is_sparse
 from newtron.engine.base.words import column_names, setting
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 
 Array = NDArray[np.floating]
 
@@ -141,9 +141,7 @@ class FirthObjective(Objective):
     def exact_hessian(self, params: Array) -> Array:
         """The exact Hessian (P, P), whatever it costs; nan where the information is singular."""
         self.counts["hessian"] += 1
-        hessian = self._evaluate(params, 2, False, exact=True).hessian
-        assert hessian is not None
-        return hessian
+        return self._at(params, 2, exact=True).hessian
 
     def leverage_length(self, params: Array) -> float:
         """Σ w_i h_i |x_i|² with the hat values h_i = tr(V_i S_i), which add to P, in scaled columns."""
@@ -164,18 +162,27 @@ class FirthObjective(Objective):
         lengths = (float(np.max(np.square(A[w > 0.0]) @ unit, initial=0.0)) for A, _, w in self._blocks())
         return 1.001 * float(np.sqrt(max(lengths)))
 
-    def _evaluate(self, params: Array, order: int, gauss_newton: bool, exact: bool = False) -> Evaluation:
+    def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
+        return self._at(params, order, exact=self.exact and not gauss_newton)
+
+    @overload
+    def _at(self, params: Array, order: Literal[2], *, exact: bool) -> SecondOrder: ...
+
+    @overload
+    def _at(self, params: Array, order: int, *, exact: bool) -> Evaluation: ...
+
+    def _at(self, params: Array, order: int, *, exact: bool) -> Evaluation:
         n = self.total_weight
         information = self.information(params)
         factor = factorize(information)
         plain = 0.0
         gradient = np.zeros(self.n_params)
         if factor is None:
-            return Evaluation(np.inf, gradient * np.nan, information * np.nan)
+            return SecondOrder(np.inf, gradient * np.nan, information * np.nan)
         log_det = 2.0 * float(np.log(np.abs(np.diagonal(factor.cholesky))).sum() + np.log(factor.scale).sum())
         inverse = factor.solve(np.eye(self.n_params)) if order > 0 else information
         bends = np.zeros_like(information)
-        with_bends = order > 1 and not gauss_newton and (exact or self.exact)
+        with_bends = order > 1 and exact
         for inputs, Y, weight in self._blocks():
             plain += float(weight @ _log_p(inputs @ params.reshape(self.n_columns, -1), Y))
             if order == 0:
@@ -186,14 +193,15 @@ class FirthObjective(Objective):
             gradient += (inputs.T @ (weight[:, None] * (Y - p + 0.5 * slope))).ravel()
             if with_bends:
                 bends += self._sandwich(inputs, weight[:, None, None] * _variance_bend(p, S))
-        found = Evaluation(-(plain + 0.5 * log_det) / n)
-        if order > 0:
-            found.gradient = -gradient / n
-        if order > 1:
-            found.hessian = information / n
-            if with_bends:
-                found.hessian += (0.5 * self._turned(params, factor) - 0.5 * bends) / n
-        return found
+        value = -(plain + 0.5 * log_det) / n
+        if order == 0:
+            return Evaluation(value)
+        if order == 1:
+            return FirstOrder(value, -gradient / n)
+        hessian = information / n
+        if with_bends:
+            hessian += (0.5 * self._turned(params, factor) - 0.5 * bends) / n
+        return SecondOrder(value, -gradient / n, hessian)
 
     def _hat(self, inputs: Array, inverse: Array) -> Array:
         """(n, m, m): x_i' (I^-1)_ab x_i for each pair of outputs."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.linalg import factorize
 from newtron.engine.base.threads import one_blas_thread
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 from newtron.engine.solvers import Newton, minimize
 
 Array = NDArray[np.floating]
@@ -100,7 +100,7 @@ class _LogLikelihood:
     def _at(self, params: Array) -> _Point | None:
         for gauss_newton in (False, True):
             found = self.objective.evaluate(params, 2, gauss_newton)
-            if not np.isfinite(found.value) or found.gradient is None or found.hessian is None:
+            if not np.isfinite(found.value):
                 return None
             factor = factorize(found.hessian)
             if factor is not None:
@@ -157,7 +157,7 @@ class _LogLikelihood:
         met = abs(here.value - target) <= 1e-8 * max(1.0, abs(self.top - target))
         outside = side * (params[j] - self.optimum[j]) > 0.0 > side * here.score[j]
         hessian = self.objective.evaluate(params, 2).hessian
-        if not (met and outside) or hessian is None:
+        if not (met and outside):
             return False
         return len(params) == 1 or factorize(np.delete(np.delete(hessian, j, axis=0), j, axis=1)) is not None
 
@@ -227,8 +227,8 @@ class _Held(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         found = self._whole.evaluate(np.insert(params, self._j, self._value), order, gauss_newton)
-        if found.gradient is not None:
+        if isinstance(found, FirstOrder):
             found.gradient = np.delete(found.gradient, self._j)
-        if found.hessian is not None:
+        if isinstance(found, SecondOrder):
             found.hessian = np.delete(np.delete(found.hessian, self._j, axis=0), self._j, axis=1)
         return found

@@ -56,7 +56,6 @@ def evidence_at(objective: TrainingObjective, params: Array) -> Evidence | None:
     """Evidence of the objective's penalties at its optimum; None where A is not positive definite there, or so nearly
     singular that its inverse overflows."""
     found = objective.evaluate(params, 2, gauss_newton=True)
-    assert found.hessian is not None
     alpha, weight = objective.alpha, objective.rows.total_weight
     bare = alpha == 0.0
     k = objective.network.n_outputs
@@ -165,7 +164,6 @@ def mean_curvature(objective: TrainingObjective, params: Array) -> float:
     """Of the weights, summed over rows, without any penalty."""
     bare = objective.with_alpha(np.zeros(objective.n_params))
     found = bare.evaluate(params, 2, gauss_newton=True)
-    assert found.hessian is not None
     weights = objective.network.is_weight
     mean = float(np.mean(np.diagonal(found.hessian)[weights])) * objective.rows.total_weight if weights.any() else 1.0
     return mean if mean > 0.0 else 1.0

@@ -48,8 +48,6 @@ def left_out(posterior: Posterior, loss: Loss, X: Any, Y: Array, weight: Array |
     removed = np.ones(n) if weight is None else np.minimum(weight.astype(np.float64), 1.0)
     for rows, z, V in posterior.seen_from(X):
         of_row = loss.pointwise(Y[rows].astype(np.float64), z, 2, gauss_newton=True)
-        assert of_row.gradient is not None
-        assert of_row.hessian is not None
         # A row that alone determines some direction is left with next to no knowledge of itself: a huge spread.
         spread[rows] = without_row(V, removed[rows, None, None] * of_row.hessian).spread
         raw[rows] = z + removed[rows, None] * np.einsum("mcd,md->mc", spread[rows], of_row.gradient)

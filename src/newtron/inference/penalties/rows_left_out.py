@@ -77,8 +77,6 @@ class _Row:
 def _row(objective: TrainingObjective, params: Array, inverse: Array, block: Chunk) -> _Row:
     at = objective.network.linearize(params, block.X)
     row = objective.loss.pointwise(block.y, at.output, 2, gauss_newton=True)
-    assert row.gradient is not None
-    assert row.hessian is not None
     J = jacobian(at)
     P, k, n = J.shape
     SJ = (inverse @ J.reshape(P, k * n)).reshape(P, k, n)
@@ -144,11 +142,9 @@ def loo_and_slope(objective: TrainingObjective, params: Array, evidence: Evidenc
         total = np.zeros(1 + len(moves))
         for block in _blocks(objective, chunk):
             row = _row(objective, params, inverse, block)
-            out = loss.pointwise(block.y, row.at.output + row.step, 1)
-            value, gradient, _ = out.weighted(block.weight)
-            assert gradient is not None
+            out = loss.pointwise(block.y, row.at.output + row.step, 1).weighted(block.weight)
             once = 1.0 if block.weight is None else np.minimum(block.weight, 1.0)[:, None, None]
-            total[0] += np.inf if row.without.alone.any() else value
+            total[0] += np.inf if row.without.alone.any() else out.total
             for g, (change, move) in enumerate(zip(dA, dparams, strict=True), start=1):
                 dz = row.at.jvp(move)
                 dH = _hessian_change(loss.hessian_change(row.at.output, dz)) * once
@@ -158,7 +154,7 @@ def loo_and_slope(objective: TrainingObjective, params: Array, evidence: Evidenc
                 right = dV @ row.g[:, :, None] + row.V @ dg[:, :, None]
                 right += (dV @ row.H + row.V @ dH) @ row.step[:, :, None]
                 moved = dz + (right + row.without.spread @ (row.H @ right))[:, :, 0]
-                total[g] += float(np.vdot(gradient, moved))
+                total[g] += float(np.vdot(out.gradient, moved))
         return total
 
     with np.errstate(all="ignore"):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.objective import Evaluation, Objective
+from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 from newtron.engine.solvers import Newton, minimize
 
 Array = NDArray[np.floating]
@@ -119,11 +119,13 @@ class _TScale(Objective):
         log_scale2 = self._phi @ params
         u = self._square * np.exp(-log_scale2)
         value = w @ (0.5 * log_scale2 + 0.5 * (nu + 1.0) * np.log1p(u / nu)) / self._total + self._constant
-        found = Evaluation(float(value + 0.5 * self._penalty @ np.square(params) / self._total))
-        if order > 0:
-            slope = w * (0.5 - 0.5 * (nu + 1.0) * u / (nu + u))
-            found.gradient = (self._phi.T @ slope + self._penalty * params) / self._total
-        if order > 1:
-            bend = w * 0.5 * (nu + 1.0) * nu * u / np.square(nu + u)
-            found.hessian = (self._phi.T @ (bend[:, None] * self._phi) + np.diag(self._penalty)) / self._total
-        return found
+        value = float(value + 0.5 * self._penalty @ np.square(params) / self._total)
+        if order == 0:
+            return Evaluation(value)
+        slope = w * (0.5 - 0.5 * (nu + 1.0) * u / (nu + u))
+        gradient = (self._phi.T @ slope + self._penalty * params) / self._total
+        if order == 1:
+            return FirstOrder(value, gradient)
+        bend = w * 0.5 * (nu + 1.0) * nu * u / np.square(nu + u)
+        hessian = (self._phi.T @ (bend[:, None] * self._phi) + np.diag(self._penalty)) / self._total
+        return SecondOrder(value, gradient, hessian)

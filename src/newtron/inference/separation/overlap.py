@@ -109,8 +109,7 @@ def _gradients(
     cast = params.astype(dtype, copy=False)
     for block in objective.blocks(chunk):
         z = objective.network.output(cast, block.X)
-        u = objective.loss.pointwise(block.y, z, 1).weighted(block.weight)[1]
-        assert u is not None
+        u = objective.loss.pointwise(block.y, z, 1).weighted(block.weight).gradient
         yield (_inputs(objective, block.X)[:, :, None] * u[:, None, :seen]).reshape(len(u), -1)
 
 
