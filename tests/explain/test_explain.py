@@ -290,7 +290,7 @@ def test_scaling_comes_first_and_the_answer_is_in_the_users_units() -> None:
     assert table is not None
     np.testing.assert_allclose(table.values[:, 0], given.as_given[0])
     z = given.network.output(given.params, given.X)[0, 0]
-    expected = z * given.scales.y_scale[0] + given.scales.y_center[0]
+    expected = z * given.scaling.y_scale[0] + given.scaling.y_center[0]
     np.testing.assert_allclose(derivation["answer.units"].value, [expected])
 
 

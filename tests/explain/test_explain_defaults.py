@@ -1,5 +1,4 @@
-"""Explanations of networks with the settings that are there without asking: bent inputs, penalties from the data, and
-an average in which not every member has a share."""
+"""Explanations of networks by default: asinh features, penalties from the data, and members without a share."""
 
 from __future__ import annotations
 
@@ -62,7 +61,7 @@ def test_every_number_follows_from_those_shown(fitted: tuple[Any, Any]) -> None:
         drawn(derivation.in_notation("lab"))
 
 
-def test_bent_inputs_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any]) -> None:
+def test_asinh_features_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any]) -> None:
     model, y = fitted
     scaling = model.scaling_
     derivation = model.explain(FRAME.iloc[[3]], y[3:4])
@@ -70,28 +69,28 @@ def test_bent_inputs_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any]) 
     first = next(step.key for step in derivation.steps if step.key.startswith("forward.1."))
     names = [name for _, name in table_of(derivation, first).lines]
     np.testing.assert_array_equal(derivation["lab.z.1"].factors[0].value[0], fed)
-    if scaling.bends is None:
+    if scaling.asinh is None:
         assert names == ["cement", "water", "wet", "intercept"]
         return
-    assert names == ["cement", "water", "wet", "bent cement", "bent water", "intercept"]
-    bend, bent = table_of(derivation, "scaling.bend"), table_of(derivation, "scaling.bent")
+    assert names == ["cement", "water", "wet", "asinh(cement)", "asinh(water)", "intercept"]
+    by_u, by_x = table_of(derivation, "scaling.asinh"), table_of(derivation, "scaling.asinh.x")
     given = FRAME.iloc[3].to_numpy()[:2]
-    bends = scaling.bends
-    u = np.arcsinh((given - bends.center) / bends.scale)
-    np.testing.assert_allclose(bend.values, np.column_stack([given, bends.center, bends.scale, u]), rtol=1e-14)
-    np.testing.assert_allclose(bent.values, np.column_stack([u, bends.mean, bends.spread, fed[3:]]), rtol=1e-14)
-    assert list(bent.lines) == [("x_{4}", "bent cement"), ("x_{5}", "bent water")]
-    assert "bent cement" in str(derivation)
+    features = scaling.asinh
+    u = np.arcsinh((given - features.center) / features.scale)
+    np.testing.assert_allclose(by_u.values, np.column_stack([given, features.center, features.scale, u]), rtol=1e-14)
+    np.testing.assert_allclose(by_x.values, np.column_stack([u, features.mean, features.spread, fed[3:]]), rtol=1e-14)
+    assert list(by_x.lines) == [("x_{4}", "asinh(cement)"), ("x_{5}", "asinh(water)")]
+    assert "asinh(cement)" in str(derivation)
     assert "asinh((given - median) / scale)" in str(derivation)
     assert r"\text{asinh}(\frac{\text{given} - \text{median}}{\text{scale}})" in derivation.to_latex()
-    assert "bent cement" in derivation.to_latex()
-    assert "bent cement" in derivation.to_html()
+    assert "asinh(cement)" in derivation.to_latex()
+    assert "asinh(cement)" in derivation.to_html()
 
 
-def test_columns_without_names_have_bent_copies_with_numbers() -> None:
+def test_columns_without_names_have_asinh_features_with_numbers() -> None:
     model = NetworkRegressor(n_starts=1).fit(FRAME.to_numpy(), NUMBER)
     derivation = model.explain(FRAME.to_numpy()[0], NUMBER[0])
-    assert [name for _, name in table_of(derivation, "scaling.bent").lines] == ["bent x1", "bent x2"]
+    assert [name for _, name in table_of(derivation, "scaling.asinh.x").lines] == ["asinh(x1)", "asinh(x2)"]
     assert [name for _, name in table_of(derivation, "scaling.x").lines] == ["", "", ""]
 
 
@@ -177,15 +176,15 @@ def test_a_perceptron_without_a_share_is_told_apart() -> None:
     assert "The other one has a share of 0." in derivation["answer.members.1"].sentence
 
 
-def test_the_report_shows_bent_inputs_shares_and_intervals(tmp_path: Path) -> None:
+def test_the_report_shows_asinh_features_shares_and_intervals(tmp_path: Path) -> None:
     data = tmp_path / "d.csv"
     FRAME.assign(strength=NUMBER).to_csv(data, index=False)
     model = tmp_path / "m.newtron"
     arguments = ["--target", "strength", "--model", "network", "--output", str(model), "--quiet"]
     assert main(["fit", str(data), *arguments]) == 0
     page = model.with_suffix(".html").read_text(encoding="utf-8")
-    assert "bent cement</text>" in page
+    assert "asinh(cement)</text>" in page
     assert "with 90 % intervals" in page
     assert "The 90 % intervals hold" in page
-    assert "2 of them once more, bent by asinh" in page
+    assert "2 of them once more as asinh features" in page
     assert "effective parameters</th>" in page

@@ -26,7 +26,7 @@ from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, minimize
 from newtron.inference.penalties.evidence import evidence_at, noise_variance
 from newtron.inference.penalties.rows_left_out import leave_one_out, loo_and_slope, stacking_shares
-from newtron.training.scaling import Scaling
+from newtron.training.scaling import learn_scaling, with_asinh
 
 Array = NDArray[np.floating]
 
@@ -392,16 +392,16 @@ def test_a_callback_ends_the_search_too() -> None:
     assert model.members_[0].alpha[0] > 0.0
 
 
-# Bent inputs
+# Asinh features
 
 
-def test_bends_draw_long_tails_in() -> None:
+def test_asinh_features_shorten_long_tails() -> None:
     rng = np.random.default_rng(0)
     inputs = np.column_stack([np.exp(2.0 * rng.normal(size=500)), rng.integers(0, 2, size=500), rng.normal(size=500)])
-    plain = Scaling.learn(inputs, None, None, 1)
-    scaling = plain.bent(inputs, None)
-    assert scaling.bends is not None
-    assert scaling.bends.columns.tolist() == [0, 2]  # two values need no bending
+    plain = learn_scaling(inputs, None, None, 1)
+    scaling = with_asinh(plain, inputs, None)
+    assert scaling.asinh is not None
+    assert scaling.asinh.columns.tolist() == [0, 2]  # two values need no asinh
     found = scaling.inputs(inputs)
     assert found.shape == (500, 5)
     np.testing.assert_array_equal(found[:, :3], plain.inputs(inputs))
@@ -409,18 +409,18 @@ def test_bends_draw_long_tails_in() -> None:
     np.testing.assert_allclose(found.std(axis=0), 1.0, rtol=1e-12)
     assert np.abs(found[:, 3]).max() < 0.5 * np.abs(found[:, 0]).max()
     weight = rng.integers(0, 3, size=500)
-    weighted = plain.bent(inputs, weight.astype(np.float64)).bends
-    repeated = plain.bent(np.repeat(inputs, weight, axis=0), None).bends
+    weighted = with_asinh(plain, inputs, weight.astype(np.float64)).asinh
+    repeated = with_asinh(plain, np.repeat(inputs, weight, axis=0), None).asinh
     assert weighted is not None
     assert repeated is not None
     for part in ("columns", "center", "scale", "mean", "spread"):
         np.testing.assert_allclose(getattr(weighted, part), getattr(repeated, part), rtol=1e-12)
 
 
-def test_a_model_with_bends_is_the_same_when_read_again(tmp_path: Any) -> None:
+def test_a_model_with_asinh_features_is_the_same_when_read_again(tmp_path: Any) -> None:
     inputs, y = noisy_wave(60)
     model = NetworkRegressor(n_starts=1).fit(inputs, y)
-    assert model.scaling_.bends is not None
+    assert model.scaling_.asinh is not None
     model.save(tmp_path / "m.newtron")
     again = load(tmp_path / "m.newtron")
     np.testing.assert_array_equal(again.predict(inputs), model.predict(inputs))

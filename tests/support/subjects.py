@@ -7,8 +7,9 @@ from support.problems import targets
 
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.solvers import Newton, Solver
-from newtron.explain import Scales, Subject
+from newtron.explain import Subject
 
 
 def subject(
@@ -28,18 +29,18 @@ def subject(
     k = k or loss.min_outputs + (loss.min_outputs > 1)
     network = Network((p, *hidden, k), activation, intercept)
     X, Y = rng.normal(size=(m, p)), targets(loss, m, k, rng)
-    scales = Scales(rng.normal(size=p), rng.uniform(0.5, 2.0, p), np.zeros(k), np.ones(k))
+    scaling = Scaling(rng.normal(size=p), rng.uniform(0.5, 2.0, p), np.zeros(k), np.ones(k))
     if loss.task == "regression":
-        scales = Scales(scales.x_center, scales.x_scale, rng.normal(size=k), rng.uniform(0.5, 2.0, k))
+        scaling = Scaling(scaling.x_center, scaling.x_scale, rng.normal(size=k), rng.uniform(0.5, 2.0, k))
     return Subject(
         network,
         loss,
         rng.normal(size=network.n_params),
         X,
         Y,
-        X * scales.x_scale + scales.x_center,
-        Y * scales.y_scale + scales.y_center,
-        scales,
+        X * scaling.x_scale + scaling.x_center,
+        Y * scaling.y_scale + scaling.y_center,
+        scaling,
         tuple(f"column {j}" for j in range(p)),
         ("no", "yes") if k == 1 and loss.task != "regression" else tuple(f"output {c}" for c in range(k)),
         Newton() if solver is None else solver,

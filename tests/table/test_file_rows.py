@@ -617,19 +617,19 @@ def test_a_full_folder_has_its_sentence(tmp_path: Path) -> None:
         FileRows(path, "y", folder=str(tmp_path / "nowhere"))
 
 
-def test_columns_are_bent_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asinh_features_are_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where only some rows are looked at: they are the same ones."""
-    monkeypatch.setattr(scaling, "LOOKED_AT", 200)
-    monkeypatch.setattr(from_files, "LOOKED_AT", 200)
+    monkeypatch.setattr(scaling, "ASINH_ROWS", 200)
+    monkeypatch.setattr(from_files, "ASINH_ROWS", 200)
     rng = np.random.default_rng(3)
     X = np.exp(rng.normal(size=(500, 2)))
     frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": np.log(X[:, 0]) * X[:, 1] + 0.1 * rng.normal(size=500)})
     rows = FileRows(written(frame, tmp_path / "d.parquet", 64), "y", memory=MEMORY)
     model = NetworkRegressor(n_starts=1, max_iter=8)
     found, expected = model.fit_rows(rows), clone(model).fit(X, frame.y)
-    assert found.scaling_.bends is not None
+    assert found.scaling_.asinh is not None
     for name in ("columns", "center", "scale", "mean", "spread"):
-        assert np.array_equal(getattr(found.scaling_.bends, name), getattr(expected.scaling_.bends, name))
-    whole = scaling.Bends.learn(X, None, expected.scaling_.x_scale)
-    assert not np.array_equal(whole.center, found.scaling_.bends.center)
+        assert np.array_equal(getattr(found.scaling_.asinh, name), getattr(expected.scaling_.asinh, name))
+    whole = scaling.learn_asinh(X, None, expected.scaling_.x_scale)
+    assert not np.array_equal(whole.center, found.scaling_.asinh.center)
     np.testing.assert_allclose(found.predict(X), expected.predict(X), rtol=1e-6, atol=1e-6)

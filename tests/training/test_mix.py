@@ -10,10 +10,10 @@ import pytest
 
 from newtron import LBFGS, InputError, LevenbergMarquardt, NetworkClassifier, NetworkRegressor, load
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
 from newtron.inference import posterior as laplace
 from newtron.model_file.settings import solver_from_json, solver_to_json
 from newtron.training import mix
-from newtron.training.scaling import Scaling
 
 
 def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> None:

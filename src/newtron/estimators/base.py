@@ -24,6 +24,7 @@ from newtron.engine.base.linalg import aligned, is_sparse
 from newtron.engine.base.threads import one_blas_thread, thread_count
 from newtron.engine.base.words import power
 from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.solvers import GradientDescent, Progress, Solution, Solver, Status
 from newtron.estimators.notebook import account
 from newtron.estimators.plain import is_plain_matrix, is_plain_target, validated
@@ -32,7 +33,7 @@ from newtron.inference.penalties.penalty_path import RULES
 from newtron.model.certified import certificate_of
 from newtron.training.members import Member, Shape, Task, Trained, best_member, train_members, with_shares
 from newtron.training.mix import Plan, planned
-from newtron.training.scaling import Scaling
+from newtron.training.scaling import learn_centering, learn_scaling, with_asinh
 
 if TYPE_CHECKING:
     from newtron.engine.rows.streamed import StreamedRows
@@ -122,8 +123,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self._check_settings()
         regression = loss.task == "regression"
         scaling = self._scaling(X, Y, weight, regression)
-        bent = partial(scaling.bent, X, weight) if self.standardize else None
-        plan = planned(self, shapes, scaling, (*X.shape, Y.shape[1]), bent)
+        asinh = partial(with_asinh, scaling, X, weight) if self.standardize else None
+        plan = planned(self, shapes, scaling, (*X.shape, Y.shape[1]), asinh)
         # In float64 until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             Y = scaling.targets(Y).astype(X.dtype, copy=False)
@@ -139,7 +140,14 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         arrays of `rows.schema.feature_names`. Raises InputError as `fit` does, where a setting needs the rows in
         memory, and where a file cannot be read any more.
         """
-        from newtron.training.from_rows import bent, check_memory, prepared, scaled, scaling_of, weights_of
+        from newtron.training.from_rows import (
+            check_memory,
+            prepared,
+            scaled,
+            scaling_of,
+            weights_of,
+            with_asinh_of_rows,
+        )
 
         shapes = self._shapes()
         self._check_settings()
@@ -147,8 +155,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         regression = loss.task == "regression"
         with one_blas_thread():
             scaling = scaling_of(self, seen, regression)
-        with_bends = partial(bent, seen, scaling) if self.standardize else None
-        plan = planned(self, shapes, scaling, (seen.n_rows, seen.n_features, seen.n_outputs), with_bends)
+        asinh = partial(with_asinh_of_rows, seen, scaling) if self.standardize else None
+        plan = planned(self, shapes, scaling, (seen.n_rows, seen.n_features, seen.n_outputs), asinh)
         check_memory(self.alpha, plan.shapes, seen)
         weight = weights_of(seen) if plan.combine == "stack" else None
         task = self._task_of(None, None, None, loss, plan, scaled(seen, plan.scaling, regression))
@@ -240,13 +248,13 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def _scaling(self, X: Any, Y: Array, weight: Array | None, regression: bool) -> Scaling:
         if self.standardize:
             with one_blas_thread():
-                return Scaling.learn(X, Y if regression else None, weight, Y.shape[1], center=self.fit_intercept)
+                return learn_scaling(X, Y if regression else None, weight, Y.shape[1], center=self.fit_intercept)
         # Columns far from zero (times in seconds, say) differ from the intercept only in their last digits, and no
         # curvature can tell them apart: the means are taken out, which loses no digit there, and given back. Gradient
         # descent must stay what the textbook says.
         if self.takes_means_out() and not is_sparse(X) and far_from_zero(X):
             with one_blas_thread():
-                return Scaling.centered(X, weight, Y.shape[1])
+                return learn_centering(X, weight, Y.shape[1])
         return Scaling.none(X.shape[1], Y.shape[1])
 
     def takes_means_out(self) -> bool:
@@ -335,7 +343,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
         X: rows (n, p), y: their targets or classes; with them the page shows and trains on these rows, and both of its
         methods can be started at the fitted parameters where its network is the model's own (up to three hidden layers
-        of up to eight units, eight inputs, and no bent inputs as hidden="auto" has them). Of more than 1,000 rows a
+        of up to eight units, eight inputs, and no asinh features as hidden="auto" has them). Of more than 1,000 rows a
         random sample is taken. Without rows it shows an example, since a fit keeps none.
 
         Returns an `anywidget.AnyWidget`. Raises ImportError without the extra notebook (anywidget), and InputError (a

@@ -5,15 +5,13 @@ They are read from the objects that training uses: `Linearization`, `RowHessians
 
 from newtron.explain.build import derive
 from newtron.explain.derivation import NOTATIONS, Derivation, Factor, Section, Step, Table
-from newtron.explain.point import Answer, Bends, Scales, Subject, parameter_names
+from newtron.explain.point import Answer, Subject, parameter_names
 
 __all__ = [
     "NOTATIONS",
     "Answer",
-    "Bends",
     "Derivation",
     "Factor",
-    "Scales",
     "Section",
     "Step",
     "Subject",

@@ -15,7 +15,7 @@ from newtron.explain.tell.backward import backward
 from newtron.explain.tell.newton import newton
 from newtron.explain.tell.penalty import strength
 from newtron.explain.tell.rows import check, mean
-from newtron.explain.tell.scaling import scaling
+from newtron.explain.tell.scaling import explain_scaling
 from newtron.explain.tell.update import LARGEST_HESSIAN, gradient_descent, own_solver
 
 Array = NDArray[np.floating]
@@ -27,7 +27,7 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     point = Point(subject)
     rows = "one row" if point.m == 1 else f"the first of {point.m:,} rows"
     sections = (
-        Section("scaling", "Scaling", tuple(scaling(point))),
+        Section("scaling", "Scaling", tuple(explain_scaling(point))),
         Section("forward", f"Forward: the prediction for {rows}", (*lecture.forward(point), *lab.forward(point))),
         Section("answer", "The answer", tuple(answer(point))),
         Section("loss", "Loss: how wrong it is", tuple(lecture.loss(point))),

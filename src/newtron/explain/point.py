@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.threads import cached_property
 from newtron.engine.maths.losses import Loss, RowHessians
 from newtron.engine.maths.network import LayerValues, Linearization, Network
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, Solver
@@ -19,39 +20,6 @@ Array = NDArray[np.floating]
 
 # One over this has lost digits (it is near the smallest number that has all of them, 2e-308).
 _HUGE = 1e300
-
-
-@dataclass(frozen=True, eq=False)
-class Bends:
-    """Columns given once more: (asinh((given - center) / scale) - mean) / spread. All (q,); columns: positions."""
-
-    columns: NDArray[np.intp]
-    center: Array
-    scale: Array
-    mean: Array
-    spread: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Scales:
-    """What training did to the numbers first: (given - center) / scale, for inputs (p,) and targets (k,).
-
-    bends: further inputs behind these p, or None.
-    """
-
-    x_center: Array
-    x_scale: Array
-    y_center: Array
-    y_scale: Array
-    bends: Bends | None = None
-
-    @property
-    def changes_inputs(self) -> bool:
-        return bool(np.any(self.x_center) or np.any(self.x_scale != 1.0))
-
-    @property
-    def changes_targets(self) -> bool:
-        return bool(np.any(self.y_center) or np.any(self.y_scale != 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +66,7 @@ class Subject:
     Y: Array
     as_given: Array
     targets_given: Array
-    scales: Scales
+    scaling: Scaling
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     solver: Solver
@@ -266,7 +234,7 @@ def parameter_names(network: Network, loss: Loss, inputs: tuple[str, ...]) -> tu
         np.zeros((1, k)),
         np.zeros((1, p)),
         np.zeros((1, k)),
-        Scales(np.zeros(p), np.ones(p), np.zeros(k), np.ones(k)),
+        Scaling.none(p, k),
         inputs,
         ("",) * k,
         Newton(),

@@ -25,8 +25,8 @@ class ColumnsChanged:
     def __init__(self, estimator: Any, X: Array) -> None:
         self._estimator = estimator
         self._fed: Array = estimator.scaling_.inputs(X)
-        bends = estimator.scaling_.bends
-        copies = {} if bends is None else {int(j): X.shape[1] + k for k, j in enumerate(bends.columns)}
+        asinh = estimator.scaling_.asinh
+        copies = {} if asinh is None else {int(j): X.shape[1] + k for k, j in enumerate(asinh.columns)}
         # Of each column the inputs that are made of it.
         self._inputs = [[j, copies[j]] if j in copies else [j] for j in range(X.shape[1])]
         with one_blas_thread():

@@ -11,11 +11,11 @@ from newtron.engine.base.checks import check_choice, is_count
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.words import column_names, count, joined, target_names
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.solvers import Solver
-from newtron.explain import NOTATIONS, Answer, Bends, Derivation, Scales, Subject, derive
+from newtron.explain import NOTATIONS, Answer, Derivation, Subject, derive
 from newtron.training.logistic import is_firth
 from newtron.training.members import Member, best_member
-from newtron.training.scaling import Scaling
 
 if TYPE_CHECKING:
     from newtron.estimators.base import NewtronEstimator
@@ -51,7 +51,7 @@ def explain(
         Y=scaling.targets(Y) if regression else Y,
         as_given=X,
         targets_given=Y,
-        scales=scales_of(scaling),
+        scaling=scaling,
         inputs=fed_names(scaling, input_names(estimator) if names is None else names),
         outputs=output_names(estimator, k),
         solver=chosen.solution.solver if solver is None else solver,
@@ -139,18 +139,12 @@ def _answer(estimator: Any, X: Array, place: int) -> Answer:
     )
 
 
-def scales_of(scaling: Scaling) -> Scales:
-    bends = scaling.bends
-    bent = None if bends is None else Bends(bends.columns, bends.center, bends.scale, bends.mean, bends.spread)
-    return Scales(scaling.x_center, scaling.x_scale, scaling.y_center, scaling.y_scale, bent)
-
-
 def fed_names(scaling: Scaling, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of all that a network is fed: the p columns ("" where they have none), and then the bent ones."""
-    if scaling.bends is None:
+    """Names of all inputs of a network: the p columns ("" where they have none), then the asinh features."""
+    if scaling.asinh is None:
         return names
     called = column_names(names, len(names))
-    return (*names, *(f"bent {called[j]}" for j in scaling.bends.columns.tolist()))
+    return (*names, *(f"asinh({called[j]})" for j in scaling.asinh.columns.tolist()))
 
 
 def _why_alpha(estimator: Any, member: Member) -> str:

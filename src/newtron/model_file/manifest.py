@@ -27,6 +27,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.maths.activations import activation_named
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import AsinhFeatures, Scaling
 from newtron.engine.solvers import Solution, Status, TraceRow
 from newtron.model_file.archive import Vector
 from newtron.model_file.ends import curvature_from_json, curvature_to_json
@@ -53,7 +54,6 @@ from newtron.model_file.settings import (
 )
 from newtron.model_file.whole import check_shares
 from newtron.training.members import Member, best_member
-from newtron.training.scaling import Bends, Scaling
 
 FORMAT, VERSION = "newtron-model", 2
 
@@ -111,8 +111,8 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         raise InputError(f"this {name} has not been trained; call fit before it is saved.")
     scaling = estimator.scaling_
     arrays = {_scaling_name(part): getattr(scaling, part) for part in _SCALING}
-    if scaling.bends is not None:
-        arrays |= {_bend_name(part): getattr(scaling.bends, part) for part in _BENDS}
+    if scaling.asinh is not None:
+        arrays |= {_bend_name(part): getattr(scaling.asinh, part) for part in _BENDS}
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise InputError(
             "the model is not saved, because the means or spreads of its columns are not finite: the data hold "
@@ -139,7 +139,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
             "count": int(estimator.n_features_in_),
             "names": None if names is None else [str(n) for n in names],
             "called": None if called is None else list(called),
-            "bent": None if scaling.bends is None else scaling.bends.columns.tolist(),
+            "bent": None if scaling.asinh is None else scaling.asinh.columns.tolist(),
             "relevance": relevance_to_json(estimator),
         },
         "classes": None if classes is None else classes_to_json(classes),
@@ -260,7 +260,7 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
         raise InputError(f"settings.loss: {error} The model file is damaged.") from None
     one_of(manifest["loss"], "loss", (estimator.loss_.name,))
     scaling = _read_scaling(read, n_features, n_outputs)
-    estimator.scaling_ = scaling = replace(scaling, bends=_read_bends(features["bent"], read, n_features))
+    estimator.scaling_ = scaling = replace(scaling, asinh=_read_bends(features["bent"], read, n_features))
 
     # Files of the first version have one penalty for all weights: the setting.
     fixed = a_number(estimator.alpha, "settings.alpha") if manifest["version"] == 1 else None
@@ -326,7 +326,7 @@ def _read_scaling(read: Read, n_features: int, n_outputs: int) -> Scaling:
     return Scaling(parts["x_center"], parts["x_scale"], parts["y_center"], parts["y_scale"])
 
 
-def _read_bends(value: Any, read: Read, n_features: int) -> Bends | None:
+def _read_bends(value: Any, read: Read, n_features: int) -> AsinhFeatures | None:
     if value is None:
         return None
     columns = a_list(value, "features.bent", a_count)
@@ -338,7 +338,7 @@ def _read_bends(value: Any, read: Read, n_features: int) -> Bends | None:
         good = np.isfinite(parts[part]) & ((parts[part] > 0.0) | (part not in ("scale", "spread")))
         if not good.all():
             raise InputError(f"{_bend_name(part)} holds numbers that bend no column; {DAMAGED}.")
-    return Bends(np.array(columns, dtype=np.intp), **parts)
+    return AsinhFeatures(np.array(columns, dtype=np.intp), **parts)
 
 
 def _read_member(

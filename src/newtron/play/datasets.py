@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_choice, shown
 from newtron.engine.base.errors import InputError
-from newtron.explain import Scales
+from newtron.engine.maths.scaling import Scaling
 from newtron.table import Table
 
 Array = NDArray[np.floating]
@@ -24,8 +24,8 @@ class Data:
     """Rows as numbers: X (n, p), and y (n, k) in the form that losses want, one column for two classes.
 
     inputs: names of the columns. target: what is predicted. classes: their names, () for regression. rows: the number
-    of each row in its source. notes: sentences on what was left out. scales: with which a model was fitted; None: those
-    of the rows.
+    of each row in its source. notes: sentences on what was left out. scaling: of the fitted model; None: that of
+    the rows.
     """
 
     X: Array
@@ -35,7 +35,7 @@ class Data:
     classes: tuple[str, ...] = ()
     rows: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
-    scales: Scales | None = None
+    scaling: Scaling | None = None
 
     @property
     def task(self) -> str:

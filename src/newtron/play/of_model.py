@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton
-from newtron.model.explanation import as_rows, dense, member_at, output_names, remarks, scales_of, targets_of
+from newtron.model.explanation import as_rows, dense, member_at, output_names, remarks, targets_of
 from newtron.play.datasets import MOST_CLASSES, MOST_INPUTS, MOST_ROWS, Data
 from newtron.play.notebook import widget
 from newtron.play.problem import MOST_LAYERS, MOST_UNITS, SOLVERS
@@ -45,7 +45,7 @@ def session_of(estimator: Any, X: Any, y: Any) -> Session:
         return session
     rows, all_inputs = _rows(estimator, member, X, y)
     shown = member.network.widths[1:-1] == tuple(setup["model"]["hidden"])
-    same = all_inputs and shown and estimator.scaling_.bends is None
+    same = all_inputs and shown and estimator.scaling_.asinh is None
     params = np.asarray(member.params, dtype=np.float64).tolist() if same else None
     session.begin(setup | {"data": {"source": ROWS}}, rows, params)
     session.say(" ".join(_notes(estimator, member, same)))
@@ -104,7 +104,7 @@ def _rows(estimator: Any, member: Member, X: Any, y: Any) -> tuple[Data, bool]:
             f"The page draws up to {MOST_CLASSES} classes and this model has {len(estimator.classes_)}: play one of "
             "fewer."
         )
-    notes, numbers, scales = [], np.arange(n), scales_of(estimator.scaling_)
+    notes, numbers, scaling = [], np.arange(n), estimator.scaling_
     if n > MOST_ROWS:
         notes.append(f"A random sample of {MOST_ROWS:,} of {n:,} rows is shown and trained on.")
         numbers = np.sort(np.random.default_rng(0).choice(n, MOST_ROWS, replace=False))
@@ -121,7 +121,7 @@ def _rows(estimator: Any, member: Member, X: Any, y: Any) -> tuple[Data, bool]:
         () if regression else output_names(estimator, k),
         tuple(numbers.tolist()),
         tuple(notes),
-        replace(scales, x_center=scales.x_center[inputs], x_scale=scales.x_scale[inputs], bends=None),
+        replace(scaling, x_center=scaling.x_center[inputs], x_scale=scaling.x_scale[inputs], asinh=None),
     )
     return data, len(inputs) == X.shape[1]
 
@@ -130,10 +130,10 @@ def _weights(estimator: Any, member: Member, X: Array) -> Array:
     """Of each input: the sizes of its weights in the first layer, times the spread of what the network is fed."""
     fed = np.asarray(estimator.scaling_.inputs(X))
     first = np.abs(member.network.split(member.params)[0].W).sum(axis=1) * fed.std(axis=0)
-    p, bends = X.shape[1], estimator.scaling_.bends
+    p, asinh = X.shape[1], estimator.scaling_.asinh
     found = np.array(first[:p])
-    if bends is not None:
-        found[bends.columns] += first[p:]
+    if asinh is not None:
+        found[asinh.columns] += first[p:]
     return found
 
 

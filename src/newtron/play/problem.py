@@ -15,10 +15,11 @@ from newtron.engine.base.threads import cached_property
 from newtron.engine.maths.activations import ACTIVATIONS
 from newtron.engine.maths.losses import Loss, loss_for
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
-from newtron.explain import Scales, Subject, parameter_names
+from newtron.explain import Subject, parameter_names
 from newtron.play.datasets import Data
 
 Array = NDArray[np.floating]
@@ -89,16 +90,16 @@ class Problem:
     scaled: bool
 
     @cached_property
-    def scales(self) -> Scales:
+    def scaling(self) -> Scaling:
         X, y = self.data.X, self.data.y
         p, k = X.shape[1], y.shape[1]
         if not self.scaled:
-            return Scales(np.zeros(p), np.ones(p), np.zeros(k), np.ones(k))
-        if self.data.scales is not None:
-            return self.data.scales
+            return Scaling.none(p, k)
+        if self.data.scaling is not None:
+            return self.data.scaling
         if self.data.task == "regression":
-            return Scales(X.mean(axis=0), _spread(X), y.mean(axis=0), _spread(y))
-        return Scales(X.mean(axis=0), _spread(X), np.zeros(k), np.ones(k))
+            return Scaling(X.mean(axis=0), _spread(X), y.mean(axis=0), _spread(y))
+        return Scaling(X.mean(axis=0), _spread(X), np.zeros(k), np.ones(k))
 
     @cached_property
     def X(self) -> Array:
@@ -106,16 +107,16 @@ class Problem:
 
     @cached_property
     def Y(self) -> Array:
-        return np.asarray((self.data.y - self.scales.y_center) / self.scales.y_scale)
+        return np.asarray((self.data.y - self.scaling.y_center) / self.scaling.y_scale)
 
     def scale_inputs(self, X: Array) -> Array:
-        return np.ascontiguousarray((X - self.scales.x_center) / self.scales.x_scale)
+        return np.ascontiguousarray((X - self.scaling.x_center) / self.scaling.x_scale)
 
     def predict(self, params: Array, X: Array) -> Array:
         """Mean or probabilities (n, k) in the units of the data, for X (n, p) in the units of the data."""
         with np.errstate(all="ignore"):
             mean = self.loss.inverse_link(self.network.output(params, self.scale_inputs(X)))
-            return np.asarray(mean * self.scales.y_scale + self.scales.y_center)
+            return np.asarray(mean * self.scaling.y_scale + self.scaling.y_center)
 
     @cached_property
     def objective(self) -> TrainingObjective:
@@ -137,7 +138,7 @@ class Problem:
             self.Y[which],
             self.data.X[which],
             self.data.y[which],
-            self.scales,
+            self.scaling,
             self.data.inputs,
             self.data.classes or (self.data.target,),
             solver,

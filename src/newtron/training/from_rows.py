@@ -12,12 +12,13 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.words import setting
 from newtron.engine.maths.losses import Loss, loss_for
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows.rows import Chunk
 from newtron.engine.rows.streamed import StreamedRows
 from newtron.training.class_weight import class_weights
 from newtron.training.logistic import is_firth
 from newtron.training.members import Shape, Task
-from newtron.training.scaling import LOOKED_AT, Scaling
+from newtron.training.scaling import ASINH_ROWS, with_asinh
 
 Array = NDArray[np.floating]
 
@@ -96,7 +97,7 @@ def weights_of(rows: StreamedRows) -> Array | None:
 
 def scaled(rows: StreamedRows, scaling: Scaling, regression: bool) -> StreamedRows:
     """The rows in the units of training."""
-    if regression and (np.any(scaling.y_center) or np.any(scaling.y_scale != 1.0)):
+    if regression and scaling.changes_targets:
         before = rows.transform.targets
 
         def targets(y: Array) -> tuple[Array, Array | None]:
@@ -104,15 +105,15 @@ def scaled(rows: StreamedRows, scaling: Scaling, regression: bool) -> StreamedRo
             return scaling.targets(Y), weight
 
         rows = rows.with_targets(targets, rows.n_outputs, (rows.total_weight, rows.min_weight))
-    if not scaling.changes_inputs and scaling.bends is None:
+    if not scaling.changes_inputs and scaling.asinh is None:
         return rows
     return rows.with_inputs(scaling.inputs, scaling.n_inputs)
 
 
-def bent(rows: StreamedRows, scaling: Scaling) -> Scaling:
-    """As `Scaling.bent`, from the same rows."""
-    seen = looked_at(rows, LOOKED_AT)
-    return scaling.bent(seen.X, seen.weight)
+def with_asinh_of_rows(rows: StreamedRows, scaling: Scaling) -> Scaling:
+    """The scaling that `with_asinh` makes from the same rows in memory."""
+    seen = looked_at(rows, ASINH_ROWS)
+    return with_asinh(scaling, seen.X, seen.weight)
 
 
 def scaling_of(estimator: Any, rows: StreamedRows, regression: bool) -> Scaling:
@@ -156,7 +157,7 @@ def in_memory(task: Task) -> Task:
 
 
 def moments(rows: StreamedRows, with_y: bool) -> tuple[Array, Array, Array, Array]:
-    """Weighted means and standard deviations of the columns of X and of Y, in two passes as in `Scaling.learn`."""
+    """Weighted means and standard deviations of the columns of X and of Y, in two passes as in `learn_scaling`."""
 
     def joined(chunk: Chunk) -> tuple[Array, Array]:
         A = np.hstack([chunk.X, chunk.y]) if with_y else chunk.X

@@ -14,6 +14,7 @@ from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.words import count
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.objective.least_squares import upper
 from newtron.engine.rows import ArrayRows
@@ -27,7 +28,6 @@ from newtron.inference.coefficients.profile import Profile, profile_intervals, p
 from newtron.inference.separation.overlap import classes_overlap
 from newtron.inference.separation.separation import Separation, find_separation
 from newtron.training.members import Member, Task, member_of, objective_of, settle
-from newtron.training.scaling import Scaling
 
 Array = NDArray[np.floating]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.threads import run_all
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Layer, Network
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows, Rows
 from newtron.engine.rows.streamed import StreamedRows
@@ -34,7 +35,6 @@ from newtron.inference.penalties.evidence import noise_variance
 from newtron.inference.penalties.penalty_path import EndedError, Fitted, by_rule, fitted, with_words
 from newtron.inference.penalties.rows_left_out import stacking_shares
 from newtron.inference.posterior import Posterior, PosteriorFactor, posterior_at
-from newtron.training.scaling import Scaling
 
 if TYPE_CHECKING:
     from newtron.model_file.checkpoint import Checkpoint
@@ -310,7 +310,7 @@ def objective_of(task: Task, network: Network, threads: int) -> TrainingObjectiv
 
 def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, threads: int) -> ArrayRows:
     """The rows as they are trained on. Y in scaled units already."""
-    if scaling.bends is not None:
+    if scaling.asinh is not None:
         return ArrayRows(scaling.inputs(X), Y, weight, threads=threads)
     changes = scaling.changes_inputs
     return ArrayRows(

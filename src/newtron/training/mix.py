@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
 from newtron.training.members import Shape, affords_choice
-from newtron.training.scaling import Scaling
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class _Tier:
     work: float
     shapes: tuple[Shape, ...]
     share_of_starts: int
-    bent: bool
+    asinh: bool
     task: str = ""
     steps: int | None = None
 
@@ -32,7 +32,7 @@ class _Tier:
 _MANY = float("inf")
 # Few rows: small networks, all starts, seconds. Many rows: larger ones, which they determine. In regression these are
 # stopped after some steps: the way to an optimum is ten times as long, and predictions gain nothing from it. In
-# classification they are from half the starts. Many columns: no bent copies. The first tier that fits is taken.
+# classification they are from half the starts. Many columns: no asinh features. The first tier that fits is taken.
 _TIERS = (
     _Tier(3000, 5e8, ((10,), (8, 8)), 1, True),
     _Tier(_MANY, 7e9, ((20, 20),), 1, False, "regression", 20),
@@ -70,15 +70,15 @@ def planned(
     shapes: tuple[Shape, ...] | None,
     scaling: Scaling,
     size: tuple[int, int, int],
-    bent: Callable[[], Scaling] | None,
+    with_asinh: Callable[[], Scaling] | None,
 ) -> Plan:
-    """What an estimator trains. shapes: None is the measured mix. size: rows, columns and outputs. bent: the scaling
-    with bent inputs, where they may be used."""
+    """What an estimator trains. shapes: None is the measured mix. size: rows, columns and outputs. with_asinh: the
+    scaling with asinh features, where they may be used."""
     combine, n_starts = getattr(estimator, "combine", "average"), int(getattr(estimator, "n_starts", 1))
     if shapes is not None:
         return Plan(shapes, n_starts, scaling, combine)
     with one_blas_thread():
-        mix = measured_mix(estimator._task, scaling, *size, bent)
+        mix = measured_mix(estimator._task, scaling, *size, with_asinh)
     if combine == "average":
         combine = "believe" if estimator._task == "regression" else "stack"
     # Who chooses a penalty, a solver or a number of steps wants what these lead to.
@@ -88,19 +88,19 @@ def planned(
 
 
 def measured_mix(
-    task: str, scaling: Scaling, n: int, p: int, n_outputs: int, bent: Callable[[], Scaling] | None
+    task: str, scaling: Scaling, n: int, p: int, n_outputs: int, with_asinh: Callable[[], Scaling] | None
 ) -> Mix:
-    """The mix for n rows of p columns. bent: the scaling that gives columns once more, bent; None where they may not
-    be. A perceptron is always among the members."""
+    """The mix for n rows of p columns. with_asinh: the scaling with asinh features; None where they may
+    not be used. A perceptron is always among the members."""
     for tier in _TIERS:
         if n > tier.rows or tier.task not in ("", task) or not _fits(tier, n, p, n_outputs):
             continue
-        fed = bent() if bent is not None and tier.bent else scaling
+        fed = with_asinh() if with_asinh is not None and tier.asinh else scaling
         return Mix(((), *tier.shapes), tier.share_of_starts, fed, tier.steps)
     return Mix(_LARGE, 1, scaling)
 
 
 def _fits(tier: _Tier, n: int, p: int, k: int) -> bool:
-    inputs = 2 * p if tier.bent else p  # as if all had a bent copy
+    inputs = 2 * p if tier.asinh else p  # as if every column had an asinh feature
     sizes = [Network((inputs, *shape, k)).n_params for shape in tier.shapes]
     return all(affords_choice(size, n, k) and n * k * size**2 <= tier.work for size in sizes)

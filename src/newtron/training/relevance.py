@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.network import Linearization
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import Chunk
 from newtron.training.members import Member, Task
-from newtron.training.scaling import Bends, Scaling
 
 Array = NDArray[np.floating]
 
@@ -104,13 +104,13 @@ def _pulled_back(at: Linearization, output: int) -> Array:
 
 
 def _by_column(scaling: Scaling, slopes: Any, fed: Array) -> Array:
-    """(k, n, p) by each scaled column, of which a bent copy may be fed as well: the chain rule."""
-    bends: Bends | None = scaling.bends
-    if bends is None:
+    """(k, n, p) by each scaled column, whose asinh feature may be an input as well: the chain rule."""
+    features = scaling.asinh
+    if features is None:
         return np.asarray(slopes)
-    p, which = len(scaling.x_center), bends.columns
-    own, bent = slopes[:, :, :p].copy(), slopes[:, :, p:]
+    p, which = len(scaling.x_center), features.columns
+    own, by_asinh = slopes[:, :, :p].copy(), slopes[:, :, p:]
     x = fed[:, which] * scaling.x_scale[which] + scaling.x_center[which]
-    steep = scaling.x_scale[which] / (bends.scale * bends.spread)
-    own[:, :, which] += bent * steep / np.hypot(1.0, (x - bends.center) / bends.scale)
+    steep = scaling.x_scale[which] / (features.scale * features.spread)
+    own[:, :, which] += by_asinh * steep / np.hypot(1.0, (x - features.center) / features.scale)
     return np.asarray(own)

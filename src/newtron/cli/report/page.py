@@ -255,7 +255,7 @@ def _relevance(job: Job) -> str:
 
 def _averaged(estimator: Any) -> list[str]:
     """What is averaged, and what each network is fed."""
-    members, bends = estimator.members_, estimator.scaling_.bends
+    members, asinh = estimator.members_, estimator.scaling_.asinh
     one = len(members) == 1
     found = [
         f"{'One network' if one else 'The prediction averages these networks by their shares'}, hidden units "
@@ -263,10 +263,10 @@ def _averaged(estimator: Any) -> list[str]:
     ]
     if not one and any(not member.hidden for member in members):
         found[0] += " The one without hidden units is a perceptron."
-    if bends is not None:
+    if asinh is not None:
         found.append(
             f"The inputs are the {count(len(estimator.scaling_.x_center), 'column')} as numbers, and "
-            f"{len(bends.columns):,} of them once more, bent by asinh around the median to draw in long tails."
+            f"{len(asinh.columns):,} of them once more as asinh features around the median, which shorten long tails."
         )
     if isinstance(estimator.alpha, str):
         found.append(f"Each network's penalty was chosen from the data (alpha={estimator.alpha!r}), where it could be.")
@@ -297,11 +297,11 @@ def _drawing(job: Job) -> str:
 
 
 def _relevance_of_inputs(job: Job) -> Array | None:
-    """Of each input as the network is fed it: that of its column, also where the column is bent; None: not known."""
-    shares, bends = getattr(job.final.estimator, "relevance_", None), job.final.estimator.scaling_.bends
+    """The relevance of each input of the network; an asinh feature has that of its column. None: not known."""
+    shares, asinh = getattr(job.final.estimator, "relevance_", None), job.final.estimator.scaling_.asinh
     if shares is None or not np.isfinite(shares).all():
         return None
-    return np.asarray(shares if bends is None else np.concatenate([shares, shares[bends.columns]]))
+    return np.asarray(shares if asinh is None else np.concatenate([shares, shares[asinh.columns]]))
 
 
 def _ends(job: Job) -> str:

@@ -82,7 +82,7 @@ def standardised(parts: Sequence[float]) -> float:
     return (given - mean) / spread
 
 
-def bent(parts: Sequence[float]) -> float:
+def asinh(parts: Sequence[float]) -> float:
     """asinh((given - median) / scale)."""
     given, median, scale = parts
     return math.asinh((given - median) / scale)
@@ -177,7 +177,7 @@ RELATIONS: dict[str, Compute] = {
     "addition": addition,
     "standardised": standardised,
     "restored": restored,
-    "bent": bent,
+    "asinh": asinh,
     "pull": pull,
     "tempered": tempered,
     "share": share,

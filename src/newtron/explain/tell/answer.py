@@ -16,11 +16,11 @@ Array = NDArray[np.floating]
 
 def answer(point: Point) -> list[Step]:
     """Of the network explained, then of the model."""
-    subject, scales = point.subject, point.subject.scales
+    subject, scaling = point.subject, point.subject.scaling
     steps = []
-    if scales.changes_targets:
-        back = point.mean[0] * scales.y_scale + scales.y_center
-        values = np.column_stack([point.mean[0], scales.y_scale, scales.y_center, back])
+    if scaling.changes_targets:
+        back = point.mean[0] * scaling.y_scale + scaling.y_center
+        values = np.column_stack([point.mean[0], scaling.y_scale, scaling.y_center, back])
         lines = tuple((point.names.mean(c), point.names.output(c)) for c in range(point.k))
         table = Table(("ŷ", "spread", "mean", "prediction"), lines, values, "restored")
         sentence = "Back in the units of the target."

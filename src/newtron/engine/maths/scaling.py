@@ -1,0 +1,94 @@
+"""The units that training uses: standardised inputs and targets, asinh features, and the way back to the user's units.
+
+`newtron.training.scaling` learns these values from rows; everything that reads a fitted model applies them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import is_sparse
+from newtron.engine.base.threads import cached_property
+from newtron.engine.base.types import Array, Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class AsinhFeatures:
+    """Additional inputs: x -> (asinh((x - center) / scale) - mean) / spread for some of the columns.
+
+    asinh is linear near 0 and logarithmic far away on both sides, so a long tail is shortened and values that lie close
+    together are spread out. columns: (q,) positions of the columns; center: their medians; scale: a quarter of their
+    interquartile ranges; mean, spread: of the asinh. All (q,).
+    """
+
+    columns: NDArray[np.intp]
+    center: Array
+    scale: Array
+    mean: Array
+    spread: Array
+
+    def apply(self, X: Array) -> Array:
+        """The features (n, q) of X (n, p), in float64."""
+        u = np.arcsinh((X[:, self.columns].astype(np.float64) - self.center) / self.scale)
+        return np.asarray((u - self.mean) / self.spread)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """x -> (x - x_center) / x_scale, y -> (y - y_center) / y_scale; arrays of float64, (p,) and (k,).
+
+    asinh: additional inputs after the p scaled ones, or None.
+    """
+
+    x_center: Array
+    x_scale: Array
+    y_center: Array
+    y_scale: Array
+    asinh: AsinhFeatures | None = None
+
+    @classmethod
+    def none(cls, n_features: int, n_outputs: int) -> Scaling:
+        """The scaling that changes nothing."""
+        return cls(np.zeros(n_features), np.ones(n_features), np.zeros(n_outputs), np.ones(n_outputs))
+
+    @property
+    def n_inputs(self) -> int:
+        """How many numbers a network receives for each row."""
+        return len(self.x_center) + (0 if self.asinh is None else len(self.asinh.columns))
+
+    @cached_property
+    def changes_inputs(self) -> bool:
+        """Whether any of the p columns is shifted or divided; asinh features do not count."""
+        return bool(np.any(self.x_center) or np.any(self.x_scale != 1.0))
+
+    @cached_property
+    def changes_targets(self) -> bool:
+        return bool(np.any(self.y_center) or np.any(self.y_scale != 1.0))
+
+    def inputs(self, X: Matrix) -> Matrix:
+        """X in scaled units, in its own dtype; (n, p + q) with asinh features."""
+        if self.asinh is not None:
+            plain = replace(self, asinh=None).inputs(X)
+            return np.hstack([plain, self.asinh.apply(X).astype(X.dtype)])
+        if not self.changes_inputs:
+            return X
+        if is_sparse(X) and not np.any(self.x_center):
+            return X.multiply(1.0 / self.x_scale).tocsr()
+        if is_sparse(X):  # without their means few numbers are zero
+            X = X.toarray()
+        scaled = X - self.x_center.astype(X.dtype)
+        scaled /= self.x_scale.astype(X.dtype)
+        return scaled
+
+    def targets(self, Y: Array) -> Array:
+        """Y in scaled units; Y itself where the units stay the user's."""
+        if not self.changes_targets:
+            return Y
+        return np.asarray(((Y - self.y_center) / self.y_scale).astype(Y.dtype, copy=False))
+
+    def outputs(self, Z: Array) -> Array:
+        """Predictions in the user's units."""
+        return np.asarray((Z * self.y_scale.astype(Z.dtype) + self.y_center.astype(Z.dtype)).astype(Z.dtype))
