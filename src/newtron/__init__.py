@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from newtron.engine.base.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from newtron.cluster.rows import ClusterRows
     from newtron.engine.base.errors import InputError
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from newtron.estimators.displays import ConvergenceDisplay, LossSurfaceDisplay
     from newtron.model_file import load
     from newtron.table.large.file_rows import FileRows
-
-__version__ = "0.1.0"
 
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
 _HOMES = {

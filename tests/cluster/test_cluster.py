@@ -518,7 +518,7 @@ def test_workers_of_another_version_are_refused(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = written(everything(300), tmp_path / "good.parquet")
-    monkeypatch.setattr(newtron, "__version__", "9.9")
+    monkeypatch.setattr("newtron.cluster.dask.__version__", "9.9")
     with pytest.raises(InputError, match=r"the worker tcp://.* runs newtron .*, and this is newtron 9\.9 on Python"):
         ClusterRows(client, good, "y")
 

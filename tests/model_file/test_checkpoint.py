@@ -18,6 +18,7 @@ from support.problems import logistic, tanh_network
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.engine.base import whole_files as atomic
+from newtron.engine.base.codec import FlatNumbers
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.maths.losses import loss_for
@@ -41,7 +42,7 @@ from newtron.engine.solvers import (
 )
 from newtron.model_file import checkpoint
 from newtron.model_file.archive import pack
-from newtron.model_file.states import Numbers, run_from_json, run_to_json
+from newtron.model_file.checkpoint import CODEC, NUMBERS, check_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -105,9 +106,12 @@ SETTINGS: dict[str, Solver] = {
 
 
 def through_json(run: Run, solver: Solver, n_params: int) -> Run:
-    numbers = Numbers()
-    text = json.dumps(run_to_json(run, numbers), allow_nan=False)
-    return run_from_json(json.loads(text), "run", solver.state_type, n_params, Numbers(numbers.vector()))
+    numbers = FlatNumbers()
+    run = replace(run, trace=run.trace[: run.rows])
+    text = json.dumps(CODEC.write(run, Run, numbers), allow_nan=False)
+    found = CODEC.read(json.loads(text), Run, FlatNumbers(numbers.vector))
+    check_run(found, "run", solver.state_type, n_params)
+    return found
 
 
 def assert_same(found: Solution, expected: Solution) -> None:
@@ -229,7 +233,7 @@ def test_a_training_that_was_given_up_and_taken_up_again(tmp_path: Path, monkeyp
         model = model.set_params(callback=None).fit(X, y, checkpoint=path)
         assert_same_model(model, expected)
         with zipfile.ZipFile(path) as archive:
-            assert len(json.loads(archive.read("manifest.json"))["members"][0]["runs"]) == 2
+            assert len(json.loads(archive.read("manifest.json"))["members"][0]) == 2
 
 
 def test_sparse_inputs_and_weights(tmp_path: Path) -> None:
@@ -336,7 +340,7 @@ def test_hostile_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     model.fit(X, y, checkpoint=path)
     with zipfile.ZipFile(path) as archive:
         manifest = json.loads(archive.read("manifest.json"))
-        numbers = np.frombuffer(archive.read("member-0.npy")[128:], dtype="<f8")
+        numbers = np.frombuffer(archive.read(NUMBERS)[128:], dtype="<f8")
     sentences: list[str] = []
     for place in _places(manifest):
         for hostile in (None, -1, 10**18, "x", [], {}, [[3, 3], "float32", "F"]):
@@ -349,7 +353,7 @@ def test_hostile_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
             if inside[place[-1]] == hostile:
                 continue
             inside[place[-1]] = hostile
-            path.write_bytes(pack(json.dumps(damaged).encode(), {"member-0.npy": numbers}))
+            path.write_bytes(pack(json.dumps(damaged).encode(), {NUMBERS: numbers}))
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

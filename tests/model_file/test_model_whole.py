@@ -8,6 +8,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,10 +19,11 @@ from support.problems import tanh_network
 
 from newtron import InputError, NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, load
 from newtron.cli import main
+from newtron.engine.base.codec import FlatNumbers
 from newtron.engine.solvers import GradientDescent, Newton, Run, Solver, minimize
 from newtron.model_file.archive import LARGEST_MANIFEST
+from newtron.model_file.checkpoint import CODEC, check_run
 from newtron.model_file.manifest import MOST_MEMBERS
-from newtron.model_file.states import Numbers, run_from_json, run_to_json
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(60, 3))
@@ -206,19 +208,25 @@ def run_of(solver: Solver) -> tuple[dict[str, Any], np.ndarray, int]:
     objective, start = tanh_network(0.1)
     runs: list[Run] = []
     minimize(objective, start, solver, max_iter=3, keep=runs.append)
-    numbers = Numbers()
-    text = json.dumps(run_to_json(runs[2], numbers))
-    return json.loads(text), numbers.vector(), objective.n_params
+    numbers = FlatNumbers()
+    text = json.dumps(CODEC.write(replace(runs[2], trace=runs[2].trace[: runs[2].rows]), Run, numbers))
+    return json.loads(text), numbers.vector, objective.n_params
+
+
+def read_run(run: dict[str, Any], numbers: np.ndarray, solver: Solver, n_params: int) -> Run:
+    found = CODEC.read(run, Run, FlatNumbers(numbers), "run")
+    check_run(found, "run", solver.state_type, n_params)
+    return found
 
 
 SENSELESS_RUNS: dict[str, tuple[Callable[[dict[str, Any], np.ndarray], Any], str]] = {
-    "nan in the trace": (lambda run, numbers: numbers.__setitem__(-TRACE, np.nan), "does not count its iterations"),
-    "inf in the trace": (lambda run, numbers: numbers.__setitem__(-TRACE, np.inf), "does not count its iterations"),
+    "nan in the trace": (lambda run, numbers: numbers.__setitem__(-TRACE, np.nan), "whole numbers"),
+    "inf in the trace": (lambda run, numbers: numbers.__setitem__(-TRACE, np.inf), "whole numbers"),
     "a jump in the trace": (lambda run, numbers: numbers.__setitem__(-TRACE, 7.0), "does not count its iterations"),
     "a value of nan in the trace": (lambda run, numbers: numbers.__setitem__(1 - TRACE, np.nan), "not finite"),
     "params": (lambda run, numbers: numbers.__setitem__(0, np.nan), "state.params holds numbers that are not finite"),
     "any array": (lambda run, numbers: numbers.__setitem__(slice(0, -4 * TRACE), np.inf), "not finite"),
-    "value": (lambda run, numbers: run["state"].update(value={"float": "inf"}), "values that are not finite"),
+    "value": (lambda run, numbers: next(iter(run["state"].values())).update(value="inf"), "values that are not finite"),
 }
 TRACE = 6  # numbers of a row of a trace
 
@@ -228,10 +236,10 @@ def test_a_run_that_could_not_go_on_is_refused(case: str) -> None:
     edit, sentence = SENSELESS_RUNS[case]
     for solver in (Newton(), GradientDescent(learning_rate=0.1, momentum=0.5)):
         run, numbers, n_params = run_of(solver)
-        run_from_json(run, "run", solver.state_type, n_params, Numbers(numbers))
+        read_run(run, numbers, solver, n_params)
         edit(run, numbers)
         with pytest.raises(InputError, match=re.escape(sentence)):
-            run_from_json(run, "run", solver.state_type, n_params, Numbers(numbers))
+            read_run(run, numbers, solver, n_params)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +249,7 @@ def test_a_run_goes_on_from_numbers_of_any_size(name: str, number: float | str) 
     """The squares of some are beyond the range of floating point, and of some there is no step."""
     solver = Newton()
     run, numbers, n_params = run_of(solver)
-    run["state"][name] = {"float": number}
-    resumed = run_from_json(run, "run", solver.state_type, n_params, Numbers(numbers))
+    run["state"][solver.name][name] = number
+    resumed = read_run(run, numbers, solver, n_params)
     objective, start = tanh_network(0.1)
     assert np.isfinite(minimize(objective, start, solver, max_iter=30, resume=resumed).value)

@@ -22,10 +22,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-import newtron
 from newtron.cluster.sums import ClusterLostError, Engine, Part, Sums, Work, merged, summed
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.version import __version__
 
 # Sums that one task merges, or that are merged here; seconds between two looks at whether anybody is still there, and
 # seconds that a result may take to travel.
@@ -106,7 +106,7 @@ class DaskEngine(Engine):
         return size <= _HELD_SHARE * room
 
     def _check_workers(self) -> None:
-        here = _said(newtron.__version__, platform.python_version())
+        here = _said(__version__, platform.python_version())
         self.workers()
         asked = self.client._get_versions
         try:

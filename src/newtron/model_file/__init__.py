@@ -13,8 +13,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from newtron.engine.base.codec import DAMAGED, parse_json, wrong
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import DAMAGED, parse_json, wrong
 from newtron.engine.base.whole_files import check_writable, write_whole
 from newtron.model_file.archive import LARGEST_FILE, LARGEST_MANIFEST, MANIFEST, Archive, open_file, pack
 from newtron.model_file.manifest import array_names, check_format, from_manifest, to_manifest
@@ -116,7 +116,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 def _read(file: BinaryIO) -> Bundle:
     archive = Archive(file)
-    manifest = parse_json(archive.manifest())
+    manifest: Any = parse_json(archive.manifest())
     check_format(manifest)
     archive.expect((MANIFEST, *array_names(manifest)))
     estimator = from_manifest(manifest, archive.vector, archive.capacity)

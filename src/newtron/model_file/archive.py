@@ -132,8 +132,10 @@ class Archive:
     def manifest(self) -> bytes:
         return self._read(MANIFEST, LARGEST_MANIFEST)
 
-    def vector(self, name: str, length: int) -> Vector:
-        """An array of float64 with this length, in memory of its own."""
+    def vector(self, name: str, length: int | None = None) -> Vector:
+        """An array of float64 with this length, or as long as it is, in memory of its own."""
+        if length is None:
+            length = max(0, self._zip.getinfo(name).file_size - len(npy_header(0))) // 8
         expected = npy_header(length)
         raw = self._read(name, len(expected) + 8 * length + 1024)
         header = 10 + int.from_bytes(raw[8:10], "little")

@@ -11,33 +11,55 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-import newtron
-from newtron.engine.base.codec import a_count, a_text, an_object, one_of, parse_json, wrong
+from newtron.engine.base.codec import Codec, FlatNumbers
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.forms import stored_fields
 from newtron.engine.base.linalg import is_sparse
+from newtron.engine.base.strict_json import DAMAGED, parse_json, wrong
 from newtron.engine.base.threads import ordered_map
+from newtron.engine.base.types import Matrix
+from newtron.engine.base.version import __version__
 from newtron.engine.base.whole_files import check_writable, remove_parts, rewrite
-from newtron.engine.solvers import Run, State
-from newtron.model_file.archive import MANIFEST, Archive, Vector, open_file, pack
-from newtron.model_file.states import Numbers, run_from_json, run_to_json
+from newtron.engine.solvers import SOLVERS, Run, State
+from newtron.model_file.archive import MANIFEST, Archive, open_file, pack
 
-FORMAT, VERSION = "newtron-checkpoint", 1
-_FIELDS = ("format", "version", "newtron", "settings", "seed", "data", "members")
-_MEMBER = ("runs", "numbers")
+VERSION = 1
+NUMBERS = "numbers.npy"
+CODEC = Codec({State: {name: solver.state_type for name, solver in SOLVERS.items()}})
 # After a write that took t seconds the next one waits for so many t, so that checkpoints take at most 4 % of the time.
 _WAIT = 24.0
 _BLOCK = 2**24  # bytes hashed at a time
+# Characters of a setting that a message shows.
 _SHOWN = 60
+
+
+@dataclass(frozen=True)
+class KeptTraining:
+    """What a checkpoint holds. newtron: the version that wrote it, for another may compute other bits.
+
+    settings: what the result depends on, by name. seed: of the training. data: a digest of its rows. members: of each
+    member the runs of its stages, none where it has not begun.
+    """
+
+    format: Literal["newtron-checkpoint"]
+    version: int
+    newtron: str
+    settings: dict[str, str]
+    seed: int | None
+    data: str
+    members: tuple[tuple[Run, ...], ...]
 
 
 class Checkpoint:
@@ -56,7 +78,6 @@ class Checkpoint:
         self._real = check_writable(self.path)
         self._settings, self._data = dict(settings), data
         self._runs: dict[tuple[int, int], Run] = {}  # by member and stage
-        self._stored: dict[int, tuple[list[Any], Vector]] = {}
         self._members = members
         self._lock = threading.Lock()
         self._next, self._written, self._behind = 0.0, 0, False
@@ -64,15 +85,16 @@ class Checkpoint:
         self._seed = seed
         if os.path.exists(self._real):
             try:
-                manifest = self._read()
+                kept = self._read()
             except InputError as error:
                 why = str(error).split(";")[0].removesuffix(".").replace("a newtron model", "a checkpoint")
                 raise InputError(
                     f"{self.path}: no training can be resumed from this file ({why}); delete it to start anew, or "
                     "give another name."
                 ) from None
-            self._check_same(manifest)
-            self._seed = manifest["seed"] if seed is None else seed
+            self._check_same(kept)
+            self._seed = kept.seed if seed is None else seed
+            self._runs = {(m, stage): run for m, runs in enumerate(kept.members) for stage, run in enumerate(runs)}
 
     # --- reading ---
 
@@ -84,70 +106,41 @@ class Checkpoint:
 
     def run(self, member: int, stage: int, kind: type[State], n_params: int) -> Run | None:
         """Where a member stood in a stage, None where it had not begun. kind: of its solver's states."""
-        if member in self._stored:
-            runs = self._decoded(member, kind, n_params)
-            with self._lock:
-                self._runs.update({(member, number): run for number, run in enumerate(runs)})
-                del self._stored[member]
-        return self._runs.get((member, stage))
+        found = self._runs.get((member, stage))
+        if found is not None:
+            try:
+                check_run(found, f"members[{member}][{stage}]", kind, n_params)
+            except InputError as error:
+                raise InputError(
+                    f"{self.path}: this checkpoint is damaged ({str(error).split(';')[0]}); delete it to start anew."
+                ) from None
+        return found
 
-    def _decoded(self, member: int, kind: type[State], n_params: int) -> list[Run]:
-        stored, vector = self._stored[member]
-        numbers = Numbers(vector)
-        try:
-            runs = [
-                run_from_json(run, f"members[{member}].runs[{stage}]", kind, n_params, numbers)
-                for stage, run in enumerate(stored)
-            ]
-            if not numbers.spent:
-                raise wrong(f"members[{member}].numbers", "only what its runs mention", len(vector))
-        except InputError as error:
-            raise InputError(
-                f"{self.path}: this checkpoint is damaged ({str(error).split(';')[0]}); delete it to start anew."
-            ) from None
-        return runs
-
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> KeptTraining:
         with open_file(self._real) as file:
             archive = Archive(file)
-            manifest = an_object(parse_json(archive.manifest()), "", _FIELDS)
-            one_of(manifest["format"], "format", (FORMAT,))
-            if manifest["version"] != VERSION:
-                raise wrong("version", str(VERSION), manifest["version"])
-            a_text(manifest["newtron"], "newtron")
-            a_text(manifest["data"], "data")
-            a_count(manifest["seed"], "seed")
-            if not isinstance(manifest["settings"], dict):
-                raise wrong("settings", "an object", manifest["settings"])
-            if not isinstance(manifest["members"], list):
-                raise wrong("members", "a list", manifest["members"])
-            begun = {}
-            for number, member in enumerate(manifest["members"]):
-                if member is not None:
-                    begun[number] = an_object(member, f"members[{number}]", _MEMBER)
-            archive.expect((MANIFEST, *map(_name, begun)))
-            for number, member in begun.items():
-                length = a_count(member["numbers"], f"members[{number}].numbers")
-                if length > archive.capacity:
-                    raise wrong(f"members[{number}].numbers", "a length that the file has", length)
-                if not isinstance(member["runs"], list) or not member["runs"]:
-                    raise wrong(f"members[{number}].runs", "a list of one or more", member["runs"])
-                self._stored[number] = member["runs"], archive.vector(_name(number), length)
-        return manifest
+            manifest = parse_json(archive.manifest())
+            archive.expect((MANIFEST, NUMBERS))
+            numbers = FlatNumbers(archive.vector(NUMBERS))
+        found = CODEC.read(manifest, KeptTraining, numbers)
+        if found.version != VERSION:
+            raise wrong("version", str(VERSION), found.version)
+        if not numbers.all_read:
+            raise wrong(NUMBERS, "the numbers of the runs and no more", "longer")
+        return found
 
-    def _check_same(self, manifest: dict[str, Any]) -> None:
+    def _check_same(self, kept: KeptTraining) -> None:
         """Refuse a checkpoint of another training, and say what is different."""
-        other = manifest["settings"]
-        different = [name for name in self._settings if other.get(name) != self._settings[name]]
-        if manifest["newtron"] != newtron.__version__:
-            why = f"newtron {manifest['newtron']}, and this is newtron {newtron.__version__}"
+        different = [name for name in self._settings if kept.settings.get(name) != self._settings[name]]
+        if kept.newtron != __version__:
+            why = f"newtron {kept.newtron}, and this is newtron {__version__}"
         elif different:
             name = different[0]
-            there, here = str(other.get(name))[:_SHOWN], self._settings[name][:_SHOWN]
+            there, here = str(kept.settings.get(name))[:_SHOWN], self._settings[name][:_SHOWN]
             why = f"{name}={there}, and this training has {name}={here}"
-        elif self._seed is not None and manifest["seed"] != self._seed:
+        elif self._seed is not None and kept.seed != self._seed:
             why = "another random_state"
-        elif manifest["data"] != self._data or len(manifest["members"]) != self._members:
+        elif kept.data != self._data or len(kept.members) != self._members:
             why = "other data"
         else:
             return
@@ -189,37 +182,56 @@ class Checkpoint:
         self._next = now + _WAIT * (now - started)
 
     def _packed(self) -> bytes:
-        arrays: dict[str, Vector] = {}
-        members: list[dict[str, Any] | None] = []
         known = dict(self._runs)
-        for number in range(self._members):
-            numbers = Numbers()
-            runs: list[Any] = [run_to_json(known[key], numbers) for key in sorted(known) if key[0] == number]
-            vector = numbers.vector()
-            if number in self._stored:
-                runs, vector = self._stored[number]
-            if not runs:
-                members.append(None)
-                continue
-            arrays[_name(number)] = vector
-            members.append({"runs": runs, "numbers": len(vector)})
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "newtron": newtron.__version__,
-            "settings": self._settings,
-            "seed": self._seed,
-            "data": self._data,
-            "members": members,
-        }
-        return pack(json.dumps(manifest, ensure_ascii=True, allow_nan=False).encode("utf-8"), arrays)
+        members = [
+            tuple(replace(run, trace=run.trace[: run.rows]) for (m, _), run in sorted(known.items()) if m == number)
+            for number in range(self._members)
+        ]
+        kept = KeptTraining(
+            "newtron-checkpoint", VERSION, __version__, self._settings, self._seed, self._data, tuple(members)
+        )
+        numbers = FlatNumbers()
+        text = json.dumps(CODEC.write(kept, KeptTraining, numbers), ensure_ascii=True, allow_nan=False)
+        return pack(text.encode("utf-8"), {NUMBERS: numbers.vector})
 
 
-def _name(member: int) -> str:
-    return f"member-{member}.npy"
+def check_run(run: Run, where: str, kind: type[State], n_params: int) -> None:
+    """Raise InputError where a run that was read cannot be one of a solver whose states are of this kind, with so many
+    parameters."""
+    state, trace = run.state, run.trace
+    if type(state) is not kind:
+        raise wrong(f"{where}.state", f"a {kind.__name__}", type(state).__name__)
+    counted = run.rows == len(trace) == state.iteration + 1 > 0
+    if not counted or any(row.iteration != number for number, row in enumerate(trace)):
+        raise InputError(f"{where}.trace does not count its iterations; {DAMAGED}.")
+    ends = math.isfinite(state.value) and all(math.isfinite(row.value + row.gradient_norm) for row in trace)
+    if run.status is None and not ends:
+        raise InputError(f"{where} goes on from values that are not finite; {DAMAGED}.")
+    for name in stored_fields(kind):
+        value, place = vars(state)[name], f"{where}.state.{name}"
+        if isinstance(value, int) and value < 0:
+            raise wrong(place, "a whole number, 0 or more", value)
+        arrays = list(_arrays(value))
+        # Those of one dimension have a number for every parameter; a tuple of matrices belongs to the layers.
+        if any(array.ndim < 2 and array.shape != (n_params,) for array in arrays):
+            raise wrong(place, f"of {n_params} numbers", [list(array.shape) for array in arrays])
+        # What has ended may have ended where nothing is finite.
+        if run.status is None and not all(np.isfinite(array).all() for array in arrays):
+            raise InputError(f"{place} holds numbers that are not finite; {DAMAGED}.")
+    if any(count < 0 for count in run.counts.values()):
+        raise wrong(f"{where}.counts", "whole numbers, 0 or more", dict(run.counts))
 
 
-def digest(arrays: list[Any], threads: int) -> str:
+def _arrays(value: object) -> Iterator[NDArray[np.generic]]:
+    """All arrays in a value."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _arrays(item)
+
+
+def digest(arrays: Sequence[Matrix | None], threads: int) -> str:
     """SHA-256 of arrays, dense, CSR or None, with their shapes and types; the same for any number of threads."""
     total = hashlib.sha256()
     for array in arrays:
@@ -234,11 +246,11 @@ def digest(arrays: list[Any], threads: int) -> str:
     return total.hexdigest()
 
 
-def _digest(piece: NDArray[Any]) -> bytes:
+def _digest(piece: NDArray[np.generic]) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(piece).data).digest()
 
 
-def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _pieces(array: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
     size = max(1, _BLOCK // max(1, array[:1].nbytes))
     for start in range(0, len(array), size):
         yield array[start : start + size]

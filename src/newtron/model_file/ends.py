@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from newtron.engine.base.codec import a_count, a_text, an_object, float_from_json, float_to_json, one_of, wrong
+from newtron.engine.base.strict_json import a_count, a_text, an_object, float_from_json, float_to_json, one_of, wrong
 from newtron.inference.certificate.endpoint import METHODS, Curvature
 
 _FIELDS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from newtron.engine.base.codec import float_to_json
+from newtron.engine.base.strict_json import float_to_json
 
 _UNKNOWN = float_to_json(float("nan"))
 _OF_A_MEMBER = {

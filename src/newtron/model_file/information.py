@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from newtron.engine.base.codec import (
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import (
     DAMAGED,
     a_count,
     a_flag,
@@ -17,7 +18,6 @@ from newtron.engine.base.codec import (
     float_to_json,
     wrong,
 )
-from newtron.engine.base.errors import InputError
 from newtron.engine.maths.network import Network
 from newtron.inference.coefficients.information import LARGEST, Information
 from newtron.model_file.archive import Vector

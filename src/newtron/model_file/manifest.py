@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-import newtron
-from newtron.engine.base.codec import (
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import (
     DAMAGED,
     a_count,
     a_flag,
@@ -23,7 +23,7 @@ from newtron.engine.base.codec import (
     one_of,
     wrong,
 )
-from newtron.engine.base.errors import InputError
+from newtron.engine.base.version import __version__
 from newtron.engine.maths.activations import activation_named
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
@@ -132,7 +132,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
     manifest = {
         "format": FORMAT,
         "version": VERSION,
-        "newtron": newtron.__version__,
+        "newtron": __version__,
         "estimator": name,
         "settings": settings_to_json(estimator),
         "features": {

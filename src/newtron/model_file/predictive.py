@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from newtron.engine.base.codec import DAMAGED, a_list, a_number, an_object, wrong
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import DAMAGED, a_list, a_number, an_object, wrong
 from newtron.engine.maths.network import Network
 from newtron.inference.posterior import PosteriorFactor, posterior_span
 from newtron.inference.predictive.noise import ScaleModel

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.codec import DAMAGED, a_count, a_list, a_number, a_text, an_object, one_of, wrong
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import DAMAGED, a_count, a_list, a_number, a_text, an_object, one_of, wrong
 from newtron.inference.separation.separation import KINDS, Separation
 
 _FIELDS = (

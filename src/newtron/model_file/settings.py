@@ -14,7 +14,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.codec import (
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import (
     DAMAGED,
     a_list,
     a_text,
@@ -24,7 +25,6 @@ from newtron.engine.base.codec import (
     one_of,
     wrong,
 )
-from newtron.engine.base.errors import InputError
 from newtron.engine.solvers import SOLVERS, Solver
 from newtron.estimators import (
     NetworkClassifier,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from newtron.engine.base.codec import DAMAGED
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import DAMAGED
 
 # What shares may add up to, but for the rounding of those that wrote them.
 _ROUNDING = 1e-6

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.codec import a_count, a_flag, a_list, a_number, a_text, an_object, wrong
+from newtron.engine.base.strict_json import a_count, a_flag, a_list, a_number, a_text, an_object, wrong
 from newtron.engine.base.words import count, number, percent, plus_minus
 
 BASELINE = "baseline"

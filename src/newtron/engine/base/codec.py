@@ -1,135 +1,161 @@
-"""Strict reading of JSON: a model file may come from anywhere, and an error names the field that is wrong."""
+"""One codec for all that is stored: values of typed dataclasses as JSON and arrays of numbers, and back.
+
+The type hints of the fields lead both ways. A class is known from a hint and never from a file, and nothing that is
+read is executed. Every bit returns:
+
+    int, bool, str, None, Literal   as JSON has them
+    float                           a number, or the text "nan", "inf", "-inf"; {"float64": 1.5} where it is NumPy's
+    Enum                            the name of its member
+    tuple, list                     a list; a tuple or list of dataclasses of plain numbers is one matrix
+    dict                            an object, or a list of pairs where keys are not text
+    union                           the first type that fits, where whole numbers and text come before numbers
+    array                           {"array": type, "shape": [...]}; float numbers lie beside the JSON, others in it
+    dataclass                       an object of all fields, but for those whose metadata says that they are derived
+    base class of `Kinds`           {name: object} of the class that has this name there; the name alone without fields
+
+An array or dataclass that stands in several places is stored in the first, and {"same": place} in the others.
+
+What a hint does not say (that a scale is positive, say) is checked by the dataclass itself in `__post_init__`, whose
+InputError becomes that of the field, or by the caller.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+import enum
+import types
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
 import numpy as np
+from numpy.typing import NDArray
 
-from newtron.engine.base.checks import shown
-from newtron.engine.base.errors import InputError
+from newtron.engine.base.forms import (
+    PLAIN,
+    ArrayForm,
+    ChoiceForm,
+    Document,
+    FloatForm,
+    Form,
+    Hint,
+    KindForm,
+    ListForm,
+    Numbers,
+    ObjectForm,
+    PairsForm,
+    PlainForm,
+    RecordForm,
+    RowsForm,
+    SharedForm,
+    UnionForm,
+    Vector,
+    stored_fields,
+)
+from newtron.engine.base.strict_json import (
+    wrong,
+)
+from newtron.engine.base.types import Json
 
 T = TypeVar("T")
-
-_SHOWN = 60
-# Objects and lists in one another, and all of them: each takes some hundred bytes of memory.
-_DEEPEST, _MOST_CONTAINERS = 40, 1 << 20
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_NO_BRACKETS = bytes(letter for letter in range(256) if letter not in b"[]{}")
-DAMAGED = "the model file is damaged: save the model again"
-_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+# The subclasses that a field of a base class may hold, by the names that they have in a file. None is given for a class
+# that is never stored, which a union may name beside others.
+Kinds: TypeAlias = Mapping[Hint, Mapping[str, type]]
 
 
-def parse_json(raw: bytes) -> Any:
-    """JSON in UTF-8 without the literals NaN and Infinity, without a field given twice."""
-    if _too_much(raw) and _too_much(_TEXT.sub(b"", raw)):
-        raise InputError(
-            f"manifest.json has more than {_MOST_CONTAINERS:,} lists and objects, or more than {_DEEPEST} in one "
-            f"another, and that of a model has not; {DAMAGED}."
-        )
-    try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_doubles)
-        if rb"\u" in raw:
-            # A half of a surrogate pair is valid JSON, but no text that could be printed.
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except InputError:
-        raise
-    except (ValueError, RecursionError):
-        raise InputError(f"manifest.json is not JSON in UTF-8; {DAMAGED}.") from None
-    return value
+class FlatNumbers:
+    """The numbers of all arrays as one vector, in the order in which they are written and read."""
+
+    def __init__(self, vector: Vector | None = None) -> None:
+        self._parts: list[Vector] = []
+        self._vector, self._at = np.empty(0) if vector is None else vector, 0
+
+    def put(self, where: str, numbers: Vector) -> None:
+        del where
+        self._parts.append(numbers)
+
+    def get(self, where: str, size: int) -> Vector:
+        if self._at + size > len(self._vector):
+            raise wrong(where, "an array that the file holds", f"{size} numbers")
+        self._at += size
+        return self._vector[self._at - size : self._at].copy()
+
+    @property
+    def vector(self) -> Vector:
+        """All that was put."""
+        return np.concatenate([np.empty(0), *self._parts])
+
+    @property
+    def all_read(self) -> bool:
+        return self._at == len(self._vector)
 
 
-def _too_much(raw: bytes) -> bool:
-    """Has a text more brackets, or more in one another, than a manifest? Those within quotes are counted too."""
-    brackets = np.frombuffer(raw.translate(None, _NO_BRACKETS), dtype=np.uint8)
-    opens = (brackets == ord("[")) | (brackets == ord("{"))
-    depth = np.cumsum(np.where(opens, 1, -1), dtype=np.int64).max(initial=0)
-    return bool(np.count_nonzero(opens) > _MOST_CONTAINERS or depth > _DEEPEST)
+class Codec:
+    """Writes and reads values by their type hints. kinds: what fields of base classes may hold."""
+
+    def __init__(self, kinds: Kinds | None = None) -> None:
+        self._kinds = {} if kinds is None else kinds
+        self._forms: dict[Hint, Form] = {}
+
+    def write(self, value: object, hint: Hint, numbers: Numbers, where: str = "") -> Json:
+        """A value as JSON; the numbers of its arrays are put beside it. where: what messages call its place.
+
+        Raises InputError where the value is not what the hint says, or where a base class has another subclass.
+        """
+        return self.form(hint).write(value, where, Document(numbers))
+
+    def read(self, value: object, hint: type[T], numbers: Numbers, where: str = "") -> T:
+        """The value that was written. Raises InputError, which names the field that is not as it must be."""
+        return cast(T, self.form(hint).read(value, where, Document(numbers)))
+
+    def form(self, hint: Hint) -> Form:
+        known = self._forms.get(hint)
+        if known is None:
+            known = self._forms[hint] = self._made(hint)
+        return known
+
+    def _made(self, hint: Hint) -> Form:
+        origin, inner = get_origin(hint), get_args(hint)
+        if hint in PLAIN:
+            return PlainForm(*PLAIN[hint])
+        if hint is float:
+            return FloatForm()
+        if origin in (Union, types.UnionType):
+            return UnionForm([self.form(option) for option in _in_order(inner) if self._kinds.get(option) != {}])
+        if origin is Literal:
+            return ChoiceForm({option: option for option in inner})
+        if origin in (tuple, list):
+            any_length = origin is list or inner[-1] is Ellipsis
+            forms = [self.form(one) for one in inner if one is not Ellipsis]
+            items = ListForm(tuple if origin is tuple else list, forms, any_length)
+            return RowsForm(items, inner[0]) if any_length and _is_row(inner[0]) else items
+        if origin in (dict, Mapping):
+            value = self.form(inner[1])
+            return ObjectForm(value) if inner[0] is str else PairsForm(self.form(inner[0]), value)
+        if origin in (np.ndarray, NDArray):  # NDArray is an alias of its own since NumPy 2.5
+            return SharedForm(ArrayForm(_scalar(inner[-1])))
+        if isinstance(hint, type):
+            if hint in self._kinds:
+                return KindForm(hint, {name: RecordForm(kind, self.form) for name, kind in self._kinds[hint].items()})
+            if issubclass(hint, enum.Enum):
+                return ChoiceForm(dict(hint.__members__))
+            if is_dataclass(hint):
+                return SharedForm(RecordForm(hint, self.form))
+        raise TypeError(f"no value of type {hint} can be stored")
 
 
-def _no_constant(name: str) -> Any:
-    raise InputError(f"manifest.json holds {name}, which is not JSON; {DAMAGED}.")
+def _is_row(kind: Hint) -> bool:
+    """Is this a dataclass of plain numbers alone?"""
+    found = stored_fields(kind)
+    return bool(found) and all(one in (int, float) for one in found.values())
 
 
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise InputError(f"manifest.json gives a field twice; {DAMAGED}.")
-    return found
+def _in_order(options: tuple[Hint, ...]) -> list[Hint]:
+    """The types of a union in the order in which they are tried: a whole number is a number as well, and the text
+    "nan" may be either."""
+    return sorted(options, key=lambda option: option is float)
 
 
-def wrong(where: str, expected: str, value: Any) -> InputError:
-    """The error of a field that is not what it must be."""
-    return InputError(f"{where} must be {expected}, but it is {shown(value)}; {DAMAGED}.")
-
-
-def an_object(value: Any, where: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """An object with exactly these fields."""
-    if not isinstance(value, dict):
-        raise wrong(where or "the manifest", "an object", value)
-    dot = f"{where}." if where else ""
-    for name in names:
-        if name not in value:
-            raise InputError(f"{dot}{name} is missing; {DAMAGED}.")
-    for name in value:
-        if name not in names:
-            raise InputError(f"{dot}{name[:_SHOWN]} is not a known field; {DAMAGED}.")
-    return value
-
-
-def a_list(value: Any, where: str, item: Callable[[Any, str], T]) -> list[T]:
-    if not isinstance(value, list):
-        raise wrong(where, "a list", value)
-    return [item(element, f"{where}[{position}]") for position, element in enumerate(value)]
-
-
-def a_text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise wrong(where, "text", value)
-    return value
-
-
-def a_flag(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise wrong(where, "true or false", value)
-    return value
-
-
-def a_count(value: Any, where: str, least: int = 0) -> int:
-    """A whole number that is at least `least` and fits 53 bits."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**53:
-        raise wrong(where, f"a whole number, {least} or more", value)
-    return value
-
-
-def a_number(value: Any, where: str) -> float:
-    """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong(where, "a finite number", value)
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise wrong(where, "a finite number", value)
-    return number
-
-
-def one_of(value: Any, where: str, allowed: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in allowed:
-        raise wrong(where, "one of " + ", ".join(allowed), value)
-    return value
-
-
-def float_to_json(value: float) -> float | str:
-    """JSON has no word for nan and the infinities; they are written as text."""
-    value = float(value)
-    return value if math.isfinite(value) else str(value)
-
-
-def float_from_json(value: Any, where: str) -> float:
-    return _FLOATS[value] if isinstance(value, str) and value in _FLOATS else a_number(value, where)
+def _scalar(hint: Hint) -> type[np.generic]:
+    """The class of the elements, from what an array's hint says of them."""
+    hint = get_args(hint)[0] if get_origin(hint) is np.dtype else hint
+    return hint if isinstance(hint, type) and issubclass(hint, np.generic) else np.generic

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,7 +187,8 @@ class Progress:
 Callback = Callable[[Progress], Any]
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """A run of `minimize` between two steps: with it, the same solver goes on as if it had never stopped.
 
     trace: its first `rows` rows belong to this run; the list may grow. counts: evaluations until here. asked, reason:

@@ -1,0 +1,537 @@
+"""The forms of stored values, one for each kind of type: how a value is written as JSON, and read again.
+
+What each looks like is told in `codec`, which finds the form of a type hint.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+from typing import Literal, Protocol, TypeAlias, cast, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.checks import shown
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import (
+    DAMAGED,
+    FLOATS,
+    SHOWN,
+    an_object,
+    float_from_json,
+    float_to_json,
+    joined,
+    wrong,
+)
+from newtron.engine.base.types import Array, Json
+
+# A type, or what a type hint may say besides: a union, a tuple of something, a literal.
+Hint: TypeAlias = object
+Vector: TypeAlias = NDArray[np.float64]
+
+# NumPy's floating-point numbers, as scalars and as arrays: float64 holds all of them without loss.
+FLOATING: dict[str, type[np.floating]] = {"float64": np.float64, "float32": np.float32}
+# Arrays whose elements stand in the JSON, by the type that an element has there. Of text NumPy has two types: "text" of
+# a fixed width, and "object".
+_INLINE: dict[str, type] = {
+    "bool": bool,
+    **{f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "float16": float,
+    "text": str,
+    "object": str,
+}
+# An array of text takes as many characters as its longest element, for each element: at most so many (64 MB).
+_MOST_TEXT = 1 << 24
+# Whole numbers have at most 64 bits, with or without a sign.
+_LEAST_WHOLE, _MOST_WHOLE = -(2**63), 2**64 - 1
+# Whole numbers up to here are exact in float64.
+_EXACT_WHOLE = 2**53
+# What a list in the JSON becomes.
+_Listed: TypeAlias = "type[tuple[object, ...]] | type[list[object]]"
+
+
+class Numbers(Protocol):
+    """Where the numbers of arrays are kept: each vector under the name of the field that it belongs to."""
+
+    def put(self, where: str, numbers: Vector) -> None: ...
+
+    def get(self, where: str, size: int) -> Vector:
+        """A vector of this size that nobody else holds, or an InputError where there is none. No more memory is taken
+        than the file has numbers."""
+        ...
+
+
+def stored_fields(kind: Hint) -> dict[str, Hint]:
+    """The fields of a dataclass that are stored, with their type hints; none of any other type."""
+    if not isinstance(kind, type) or not is_dataclass(kind):
+        return {}
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind) if not one.metadata.get("derived")}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document while it is written or read. written: arrays and dataclasses with their first places, by their
+    identity; read: by their places."""
+
+    numbers: Numbers
+    written: dict[int, tuple[object, str]] = field(default_factory=dict)
+    read: dict[str, object] = field(default_factory=dict)
+
+
+class Form(ABC):
+    """How values of one type are stored. words: what such a value is, for messages."""
+
+    words: str
+
+    @abstractmethod
+    def fits(self, value: object) -> bool:
+        """Is a value of this type?"""
+
+    @abstractmethod
+    def looks(self, json: object) -> bool:
+        """Could this JSON be a value of this type? Asked where a union leaves a choice."""
+
+    @abstractmethod
+    def write(self, value: object, where: str, document: Document) -> Json: ...
+
+    @abstractmethod
+    def read(self, json: object, where: str, document: Document) -> object: ...
+
+    def refusal(self, value: object, where: str) -> InputError:
+        """The error of a value that is not of this type and should be written."""
+        return InputError(f"{where}={shown(value)} cannot be stored in a file: it must be {self.words}.")
+
+
+class PlainForm(Form):
+    """A value that JSON has a word for. kind: its type in Python, and kinds the types that are turned into it."""
+
+    def __init__(self, words: str, kind: type, kinds: tuple[type, ...]) -> None:
+        self.words, self._kind, self._kinds = words, kind, kinds
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, self._kinds) and (self._kind is not int or not isinstance(value, bool))
+
+    def looks(self, json: object) -> bool:
+        return type(json) is self._kind
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        if not self.fits(value):
+            raise self.refusal(value, where)
+        return cast(Json, self._kind(value)) if value is not None else None
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        if not self.looks(json) or (isinstance(json, int) and not _LEAST_WHOLE <= json <= _MOST_WHOLE):
+            raise wrong(where, self.words, json)
+        return json
+
+
+PLAIN: dict[Hint, tuple[str, type, tuple[type, ...]]] = {
+    int: ("a whole number", int, (int, np.integer)),
+    bool: ("true or false", bool, (bool, np.bool_)),
+    str: ("text", str, (str,)),
+    types.NoneType: ("null", types.NoneType, (types.NoneType,)),
+}
+
+
+class FloatForm(Form):
+    words = "a number"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, float | np.floating | int | np.integer) and not isinstance(value, bool)
+
+    def looks(self, json: object) -> bool:
+        if isinstance(json, dict):
+            return len(json) == 1 and set(json) <= {"float", *FLOATING}
+        return type(json) in (int, float) or (isinstance(json, str) and json in FLOATS)
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        # Arithmetic tells a NumPy float64 from Python's, and a float32 from both.
+        if isinstance(value, np.floating) and value.dtype.name in FLOATING:
+            return {value.dtype.name: float_to_json(float(value))}
+        if not isinstance(value, float | int | np.integer) or isinstance(value, bool):
+            raise self.refusal(value, where)
+        return float_to_json(float(value))
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        if isinstance(json, dict) and self.looks(json):
+            ((name, inner),) = json.items()
+            number = float_from_json(inner, where)
+            with np.errstate(over="ignore"):
+                return number if name == "float" else FLOATING[name](number)
+        return float_from_json(json, where)
+
+
+class ChoiceForm(Form):
+    """One of some values, each with its name in the JSON."""
+
+    def __init__(self, values: dict[str, object]) -> None:
+        self._values = values
+        self.words = "one of " + ", ".join(map(str, values))
+
+    def _named(self, value: object) -> list[str]:
+        return [
+            name
+            for name, known in self._values.items()
+            if known is value or (type(known) is type(value) and known == value)
+        ]
+
+    def fits(self, value: object) -> bool:
+        return bool(self._named(value))
+
+    def looks(self, json: object) -> bool:
+        return isinstance(json, str) and json in self._values
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        if not self.fits(value):
+            raise self.refusal(value, where)
+        return self._named(value)[0]
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        if not (isinstance(json, str) and json in self._values):
+            raise wrong(where, self.words, json)
+        return self._values[json]
+
+
+class ListForm(Form):
+    """A tuple or list. forms: of its elements, or where it may have any length the one of all."""
+
+    def __init__(
+        self, kind: type[tuple[object, ...]] | type[list[object]], forms: list[Form], any_length: bool
+    ) -> None:
+        self.kind, self._forms, self._any_length = kind, forms, any_length
+        self.words = "a list" if any_length else f"a list of {len(forms)}"
+
+    def _parts(
+        self, value: object, kind: type[tuple[object, ...]] | type[list[object]]
+    ) -> list[tuple[Form, object]] | None:
+        """Each element with its form; None where the value is no such list."""
+        if not isinstance(value, kind):
+            return None
+        if self._any_length:
+            return [(self._forms[0], one) for one in value]
+        return list(zip(self._forms, value, strict=True)) if len(value) == len(self._forms) else None
+
+    def fits(self, value: object) -> bool:
+        parts = self._parts(value, self.kind)
+        return parts is not None and all(form.fits(one) for form, one in parts)
+
+    def looks(self, json: object) -> bool:
+        parts = self._parts(json, list)
+        return parts is not None and all(form.looks(one) for form, one in parts)
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        parts = self._parts(value, self.kind)
+        if parts is None:
+            raise self.refusal(value, where)
+        return [form.write(one, f"{where}[{number}]", document) for number, (form, one) in enumerate(parts)]
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        parts = self._parts(json, list)
+        if parts is None:
+            raise wrong(where, self.words, json)
+        return self.kind(form.read(one, f"{where}[{number}]", document) for number, (form, one) in enumerate(parts))
+
+
+class RowsForm(Form):
+    """A list or tuple of dataclasses of plain numbers: a matrix with one row for each and a column for each field."""
+
+    def __init__(self, items: ListForm, kind: type) -> None:
+        self._items, self._kind, self._array = items, kind, ArrayForm(np.float64)
+        self._fields = stored_fields(kind)
+        self.words = f"rows of {len(self._fields)} numbers"
+
+    def fits(self, value: object) -> bool:
+        return self._items.fits(value)
+
+    def looks(self, json: object) -> bool:
+        return self._array.looks(json)
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        if not isinstance(value, self._items.kind):
+            raise self.refusal(value, where)
+        rows = [[getattr(row, name) for name in self._fields] for row in value]
+        matrix = np.array(rows, dtype=np.float64).reshape(len(rows), len(self._fields))
+        return self._array.write(matrix, where, document)
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        matrix = self._array.read(json, where, document)
+        if matrix.ndim != 2 or matrix.shape[1] != len(self._fields):
+            raise wrong(where, self.words, list(matrix.shape))
+        whole = [hint is int for hint in self._fields.values()]
+        counts = matrix[:, whole]
+        if not (np.abs(counts) <= _EXACT_WHOLE).all() or (counts != np.trunc(counts)).any():
+            raise InputError(f"{where} has counts that are not whole numbers; {DAMAGED}.")
+        exact: list[Callable[[float], float]] = [int if one else float for one in whole]
+        return self._items.kind(
+            self._kind(*(kind(number) for kind, number in zip(exact, row, strict=True))) for row in matrix.tolist()
+        )
+
+
+class ObjectForm(Form):
+    """A dict whose keys are text."""
+
+    words = "an object"
+
+    def __init__(self, value: Form) -> None:
+        self._value = value
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, Mapping) and all(isinstance(k, str) and self._value.fits(v) for k, v in value.items())
+
+    def looks(self, json: object) -> bool:
+        return isinstance(json, dict)
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise self.refusal(value, where)
+        return {key: self._value.write(one, joined(where, key[:SHOWN]), document) for key, one in value.items()}
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        if not isinstance(json, dict):
+            raise wrong(where, self.words, json)
+        return {key: self._value.read(one, joined(where, key[:SHOWN]), document) for key, one in json.items()}
+
+
+class PairsForm(Form):
+    """A dict whose keys are not all text: a list of a key and a value for each."""
+
+    words = "a list of pairs"
+
+    def __init__(self, key: Form, value: Form) -> None:
+        self._pairs = ListForm(tuple, [ListForm(tuple, [key, value], False)], True)
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, Mapping) and self._pairs.fits(tuple(value.items()))
+
+    def looks(self, json: object) -> bool:
+        return isinstance(json, list)
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        if not isinstance(value, Mapping):
+            raise self.refusal(value, where)
+        return self._pairs.write(tuple(value.items()), where, document)
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        pairs = cast("tuple[tuple[object, object], ...]", self._pairs.read(json, where, document))
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise InputError(f"{where} gives a key twice; {DAMAGED}.")
+        return found
+
+
+class ArrayForm(Form):
+    """A NumPy array of one of the types that `scalar` includes."""
+
+    words = "an array"
+
+    def __init__(self, scalar: type[np.generic]) -> None:
+        self._scalar = scalar
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, np.ndarray) and issubclass(value.dtype.type, self._scalar)
+
+    def looks(self, json: object) -> bool:
+        return isinstance(json, dict) and "array" in json
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        if not (isinstance(value, np.ndarray) and self.fits(value)):
+            raise self.refusal(value, where)
+        name = {"U": "text", "O": "object"}.get(value.dtype.kind, value.dtype.name)
+        described: dict[str, Json] = {"array": name, "shape": list(value.shape)}
+        if name in FLOATING:
+            turned = value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous
+            document.numbers.put(where, value.ravel("F" if turned else "C").astype(np.float64))
+            return {**described, "order": "F"} if turned else described
+        elements = value.ravel().tolist()
+        if any(type(element) is not _INLINE.get(name) for element in elements):
+            raise self.refusal(value, where)
+        return {**described, "values": elements}
+
+    def read(self, json: object, where: str, document: Document) -> Array:
+        name = json.get("array") if isinstance(json, dict) else None
+        if not isinstance(json, dict) or not isinstance(name, str) or name not in (*FLOATING, *_INLINE):
+            raise wrong(where, self.words, json)
+        rest = ("order",) * ("order" in json) if name in FLOATING else ("values",)
+        given = an_object(json, where, ("array", "shape", *rest))
+        if not issubclass(_dtype(name).type, self._scalar):
+            raise wrong(f"{where}.array", "a type of array that this field has", name)
+        shape = given["shape"]
+        if not isinstance(shape, list) or len(shape) > 2 or any(type(n) is not int or n < 0 for n in shape):
+            raise wrong(f"{where}.shape", "a list of at most two sizes", shape)
+        if name in _INLINE:
+            flat, order = _inline(given["values"], name, f"{where}.values"), "C"
+        else:
+            order = str(_ORDERS.read(given.get("order", "C"), f"{where}.order", document))
+            with np.errstate(over="ignore"):
+                flat = document.numbers.get(where, math.prod(shape)).astype(FLOATING[name], copy=False)
+        try:
+            return cast(Array, flat.reshape(shape, order=cast("Literal['C', 'F']", order)))
+        except ValueError:  # other numbers of elements, or sizes beyond what NumPy can count
+            raise wrong(f"{where}.shape", f"that of {flat.size} elements", shape) from None
+
+
+_ORDERS = ChoiceForm({"C": "C", "F": "F"})
+
+
+def _dtype(name: str) -> np.dtype[np.generic]:
+    return np.dtype({"text": str}.get(name, name))
+
+
+def _inline(values: object, name: str, where: str) -> NDArray[np.generic]:
+    """The elements of an array that stand in the JSON."""
+    if not isinstance(values, list) or any(type(element) is not _INLINE[name] for element in values):
+        raise wrong(where, f"a list of elements of type {name}", values)
+    if name == "text" and len(values) * max(map(len, values), default=0) > _MOST_TEXT:
+        raise InputError(f"{where} holds a text that is too long for a list of so many; {DAMAGED}.")
+    try:
+        found: NDArray[np.generic] = np.array(values, dtype=_dtype(name))
+    except (OverflowError, ValueError):
+        found = np.empty(0)
+    if found.tolist() != values:
+        raise wrong(where, f"a list of elements of type {name}", values)
+    return found
+
+
+class RecordForm(Form):
+    """A dataclass: an object of its fields."""
+
+    def __init__(self, kind: type, form: Callable[[Hint], Form]) -> None:
+        self._kind, self._form = kind, form
+        self.words = f"a {kind.__name__}"
+
+    @cached_property
+    def fields(self) -> dict[str, Form]:
+        return {name: self._form(hint) for name, hint in stored_fields(self._kind).items()}
+
+    def fits(self, value: object) -> bool:
+        return type(value) is self._kind
+
+    def looks(self, json: object) -> bool:
+        return isinstance(json, dict) and "array" not in json
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        if not self.fits(value):
+            raise self.refusal(value, where)
+        return {
+            name: form.write(getattr(value, name), joined(where, name), document) for name, form in self.fields.items()
+        }
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        given = an_object(json, where, tuple(self.fields))
+        values = {name: form.read(given[name], joined(where, name), document) for name, form in self.fields.items()}
+        try:
+            found: object = self._kind(**values)
+        except InputError as error:
+            raise InputError(f"{where}: {error} The model file is damaged.") from None
+        return found
+
+
+class SharedForm(Form):
+    """An array or a dataclass that may stand in several places."""
+
+    def __init__(self, form: Form) -> None:
+        self._form, self.words = form, form.words
+        self.is_record = isinstance(form, RecordForm)
+
+    def fits(self, value: object) -> bool:
+        return self._form.fits(value)
+
+    def looks(self, json: object) -> bool:
+        return self._form.looks(json) or (isinstance(json, dict) and json.keys() == {"same"})
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        known = document.written.get(id(value))
+        if known is not None:
+            return {"same": known[1]}
+        if not (isinstance(value, np.ndarray) and value.size == 0):
+            document.written[id(value)] = value, where
+        return self._form.write(value, where, document)
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        if isinstance(json, dict) and json.keys() == {"same"}:
+            place = json["same"]
+            found = document.read.get(place) if isinstance(place, str) else None
+            if not self.fits(found):
+                raise wrong(f"{where}.same", f"the place of {self.words} before it", place)
+            return found
+        found = document.read[where] = self._form.read(json, where, document)
+        return found
+
+
+class KindForm(Form):
+    """One of the subclasses of a base class, with its name."""
+
+    def __init__(self, base: type, kinds: dict[str, RecordForm]) -> None:
+        self._kinds = kinds
+        self._base = base.__name__
+        self.words = f"one of {', '.join(kinds)}"
+
+    def fits(self, value: object) -> bool:
+        return any(form.fits(value) for form in self._kinds.values())
+
+    def looks(self, json: object) -> bool:
+        return isinstance(json, dict) or (isinstance(json, str) and json in self._kinds)
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        for name, form in self._kinds.items():
+            if form.fits(value):
+                inner = form.write(value, joined(where, name), document)
+                return {name: inner} if form.fields else name
+        raise InputError(
+            f"{where}: a file names those of the kind {self._base} that newtron has ({', '.join(self._kinds)}), and "
+            f"{type(value).__name__} is none of them; fit with one of these to save the model."
+        )
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        name, inner = next(iter(json.items())) if isinstance(json, dict) and len(json) == 1 else (json, {})
+        if not isinstance(name, str) or name not in self._kinds:
+            raise wrong(where, self.words, json)
+        return self._kinds[name].read(inner, joined(where, name), document)
+
+
+class UnionForm(Form):
+    """A value of one of several types."""
+
+    def __init__(self, options: list[Form]) -> None:
+        if sum(isinstance(option, SharedForm) and option.is_record for option in options) > 1:
+            raise TypeError("a file cannot tell the dataclasses of a union apart")
+        self._options = options
+        self._has_text = any(option.fits("") for option in options)
+        self._besides_null = [option for option in options if not option.looks(None)]
+        self.words = " or ".join(option.words for option in options)
+
+    def fits(self, value: object) -> bool:
+        return any(option.fits(value) for option in self._options)
+
+    def looks(self, json: object) -> bool:
+        return any(option.looks(json) for option in self._options)
+
+    def write(self, value: object, where: str, document: Document) -> Json:
+        for option in self._options:
+            if option.fits(value):
+                written = option.write(value, where, document)
+                # The text "nan" may also be text.
+                return (
+                    {"float": written}
+                    if isinstance(option, FloatForm) and isinstance(written, str) and self._has_text
+                    else written
+                )
+        # What lacks a subclass is told by those who know the subclasses.
+        kind = next((option for option in self._options if isinstance(option, KindForm)), None)
+        if kind is not None and not isinstance(value, str | float | int | np.generic):
+            return kind.write(value, where, document)
+        raise self.refusal(value, where)
+
+    def read(self, json: object, where: str, document: Document) -> object:
+        if json is not None and len(self._besides_null) == 1:
+            return self._besides_null[0].read(json, where, document)  # whose error says more
+        for option in self._options:
+            if option.looks(json):
+                return option.read(json, where, document)
+        raise wrong(where, self.words, json)

@@ -1,0 +1,140 @@
+"""Strict reading of JSON: a model file may come from anywhere, and an error names the field that is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from newtron.engine.base.checks import shown
+from newtron.engine.base.errors import InputError
+
+T = TypeVar("T")
+
+# Characters of a field's name in a message.
+SHOWN = 60
+# Objects and lists in one another, and all of them: each takes some hundred bytes of memory.
+_DEEPEST, _MOST_CONTAINERS = 40, 1 << 20
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS = bytes(letter for letter in range(256) if letter not in b"[]{}")
+DAMAGED = "the model file is damaged: save the model again"
+FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def parse_json(raw: bytes) -> object:
+    """JSON in UTF-8 without the literals NaN and Infinity, without a field given twice."""
+    if _too_much(raw) and _too_much(_TEXT.sub(b"", raw)):
+        raise InputError(
+            f"manifest.json has more than {_MOST_CONTAINERS:,} lists and objects, or more than {_DEEPEST} in one "
+            f"another, and that of a model has not; {DAMAGED}."
+        )
+    try:
+        value: object = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_doubles)
+        if rb"\u" in raw:
+            # A half of a surrogate pair is valid JSON, but no text that could be printed.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except InputError:
+        raise
+    except (ValueError, RecursionError):
+        raise InputError(f"manifest.json is not JSON in UTF-8; {DAMAGED}.") from None
+    return value
+
+
+def _too_much(raw: bytes) -> bool:
+    """Has a text more brackets, or more in one another, than a manifest? Those within quotes are counted too."""
+    brackets = np.frombuffer(raw.translate(None, _NO_BRACKETS), dtype=np.uint8)
+    opens = (brackets == ord("[")) | (brackets == ord("{"))
+    depth = np.cumsum(np.where(opens, 1, -1), dtype=np.int64).max(initial=0)
+    return bool(np.count_nonzero(opens) > _MOST_CONTAINERS or depth > _DEEPEST)
+
+
+def _no_constant(name: str) -> object:
+    raise InputError(f"manifest.json holds {name}, which is not JSON; {DAMAGED}.")
+
+
+def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InputError(f"manifest.json gives a field twice; {DAMAGED}.")
+    return found
+
+
+def wrong(where: str, expected: str, value: object) -> InputError:
+    """The error of a field that is not what it must be."""
+    return InputError(f"{where} must be {expected}, but it is {shown(value)}; {DAMAGED}.")
+
+
+def joined(where: str, name: str) -> str:
+    """The place of a field in what lies at another place; "" is the whole document."""
+    return f"{where}.{name}" if where else name
+
+
+def an_object(value: object, where: str, names: tuple[str, ...]) -> dict[str, object]:
+    """An object with exactly these fields."""
+    if not isinstance(value, dict):
+        raise wrong(where or "the manifest", "an object", value)
+    for name in names:
+        if name not in value:
+            raise InputError(f"{joined(where, name)} is missing; {DAMAGED}.")
+    for name in value:
+        if name not in names:
+            raise InputError(f"{joined(where, name[:SHOWN])} is not a known field; {DAMAGED}.")
+    return value
+
+
+def a_list(value: object, where: str, item: Callable[[object, str], T]) -> list[T]:
+    if not isinstance(value, list):
+        raise wrong(where, "a list", value)
+    return [item(element, f"{where}[{position}]") for position, element in enumerate(value)]
+
+
+def a_text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise wrong(where, "text", value)
+    return value
+
+
+def a_flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise wrong(where, "true or false", value)
+    return value
+
+
+def a_count(value: object, where: str, least: int = 0) -> int:
+    """A whole number that is at least `least` and fits 53 bits."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**53:
+        raise wrong(where, f"a whole number, {least} or more", value)
+    return value
+
+
+def a_number(value: object, where: str) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong(where, "a finite number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise wrong(where, "a finite number", value)
+    return number
+
+
+def one_of(value: object, where: str, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise wrong(where, "one of " + ", ".join(allowed), value)
+    return value
+
+
+def float_to_json(value: float) -> float | str:
+    """JSON has no word for nan and the infinities; they are written as text."""
+    value = float(value)
+    return value if math.isfinite(value) else str(value)
+
+
+def float_from_json(value: object, where: str) -> float:
+    return FLOATS[value] if isinstance(value, str) and value in FLOATS else a_number(value, where)
