@@ -544,7 +544,7 @@ def test_as_many_lines_come_out_as_records_went_in(
         form, tmp_path / "new", {n: [None if i in empty else v[i] for i in range(15)] for n, v in data.items()}
     )
     if memory != "1GB":
-        monkeypatch.setattr("newtron.cli.fit.files._is_large", lambda *_: True)
+        monkeypatch.setattr("newtron.table.in_memory._is_large", lambda *_: True)
     capsys.readouterr()
     out = tmp_path / "out.csv"
     assert main(["predict", str(tmp_path / "m"), str(asked), "--output", str(out), "--memory", memory]) == 0

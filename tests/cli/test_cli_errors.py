@@ -218,10 +218,11 @@ def test_settings_that_do_not_fit_the_file(
 def test_the_place_of_the_model_is_checked_before_training(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from newtron.cli.fit import files, run
+    from newtron.cli.fit.train import Trainer
+    from newtron.table import in_memory
 
-    monkeypatch.setattr(run, "train", lambda *_: pytest.fail("trained for nothing"))
-    monkeypatch.setattr(files, "read_table", lambda *_, **__: pytest.fail("read for nothing"))
+    monkeypatch.setattr(Trainer, "train", lambda *_: pytest.fail("trained for nothing"))
+    monkeypatch.setattr(in_memory, "read_table", lambda *_, **__: pytest.fail("read for nothing"))
     one_sentence(*call("fit", PENGUINS, "--target", "species", "--output", "none/m", capfd=capfd))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from newtron.cli import main
 from newtron.cli.fit.leaks import telling_columns
+from newtron.cli.fit.sample import Sample
 from newtron.table import Table, learn_schema
 
 N = 400
@@ -29,7 +30,7 @@ def said(frame: pd.DataFrame, y: Any) -> list[str]:
     table = Table("t.csv", pa.Table.from_pandas(frame.assign(y=y), preserve_index=False))
     schema = learn_schema(table, "y")
     codes, kept = schema.encode_target(table)
-    return telling_columns(schema, schema.encode(table).X[kept], codes)
+    return telling_columns(schema, Sample(schema.encode(table).X[kept], codes))
 
 
 def fit(
@@ -47,7 +48,7 @@ def test_a_sum_that_is_the_target_is_named_and_no_network_trained(
     more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if more[:1] == ["--memory"]:
-        monkeypatch.setattr("newtron.cli.fit.files._is_large", lambda *_: True)
+        monkeypatch.setattr("newtron.table.in_memory._is_large", lambda *_: True)
     frame = frame_of()
     facts, told = fit(frame.assign(y=frame.b + frame.c), tmp_path, capsys, *more)
     assert list(facts["models"]) == ["perceptron"]

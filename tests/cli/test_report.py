@@ -18,6 +18,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from newtron.cli import main
 from newtron.cli.fit.compare import score_model
+from newtron.cli.fit.sample import Sample
 from newtron.cli.report.drawing import draw_network
 from newtron.cli.report.permutation import importances
 from newtron.cli.report.plots import Series, plot
@@ -227,7 +228,7 @@ def test_the_column_that_matters_stands_out_and_noise_does_not(tmp_path: Path) -
     table = read_table(data)
     y, _ = bundle.schema.encode_target(table)
     X = bundle.schema.encode(table).X
-    found = importances(bundle.estimator, bundle.schema, X, y)
+    found = importances(bundle.estimator, bundle.schema, Sample(X, y))
     # Shuffling x of y = 2 x - c + e adds (2 (x' - x))² to the squared error: 8 var(x) on average; of c, 2 var(c).
     spread = X.var(axis=0)
     assert [one.name for one in found[:2]] == [HOSTILE, "c1"]
@@ -270,17 +271,17 @@ def test_shuffled_columns_cost_what_depends_on_them_and_give_the_same(model: str
         warnings.simplefilter("ignore")
         estimator = kinds[model, task].fit(X, y)
     told: list[tuple[int, int]] = []
-    found = {one.name: one for one in importances(estimator, schema, X, codes, lambda *done: told.append(done))}
+    found = {one.name: one for one in importances(estimator, schema, Sample(X, codes), lambda *done: told.append(done))}
     assert told == [(1, 3), (2, 3), (3, 3)]
     draws, start = np.random.default_rng(0), 0
-    before = score_model(estimator, X, codes).losses
+    before = score_model(estimator, Sample(X, codes)).losses
     for column in schema.columns:
         growth = np.zeros(n)
         for _ in range(10):
             shuffled = X.copy()
             own = slice(start, start + len(column.encoded))
             shuffled[:, own] = X[draws.permutation(n), own]
-            growth += (score_model(estimator, shuffled, codes).losses - before) / 10
+            growth += (score_model(estimator, Sample(shuffled, codes)).losses - before) / 10
         start += len(column.encoded)
         one = found[column.name]
         assert one.growth == pytest.approx(growth.mean(), rel=1e-9, abs=1e-12)
@@ -296,7 +297,7 @@ def test_a_report_of_many_columns_takes_time_by_their_number() -> None:
         schema = learn_schema(table, "y")
         estimator = PerceptronRegressor().fit(X, X[:, 0])
         started = time.process_time()
-        importances(estimator, schema, X, X[:, 0])
+        importances(estimator, schema, Sample(X, X[:, 0]))
         return time.process_time() - started
 
     seconds(50)

@@ -153,20 +153,20 @@ def test_members_that_do_not_predict_are_not_counted() -> None:
     y = np.sin(2.0 * X[:, 0]) * X[:, 1] + 0.2 * rng.normal(size=120)
     model = NetworkRegressor(n_starts=1).fit(X, y)
     assert [member.share for member in model.members_] == [0.0, 0.25, 0.25, 0.25, 0.25]
-    assert ending(model) == "5 members, of which 4 predict: 4 converged"
+    assert ending(model.members_) == "5 members, of which 4 predict: 4 converged"
     assert model.certificate_.sentence == "All 4 members that predict, of 5 trained, converged."
     line, first = model.members_[:2]
     unfinished = replace(line.solution, status=Status.MAX_ITER)
     model.members_[0] = replace(line, solution=unfinished)  # nobody asks how it ended
-    assert ending(model) == "5 members, of which 4 predict: 4 converged"
-    assert sentences(model) == [first.solution.sentence]
+    assert ending(model.members_) == "5 members, of which 4 predict: 4 converged"
+    assert sentences(model.members_) == [first.solution.sentence]
     model.members_[1] = replace(first, solution=unfinished)
-    assert ending(model) == "5 members, of which 4 predict: 1 stopped at the iteration limit and 3 converged"
+    assert ending(model.members_) == "5 members, of which 4 predict: 1 stopped at the iteration limit and 3 converged"
     assert model.certificate_.sentence.startswith("3 of 4 members that predict, of 5 trained, converged. Of the ")
     with pytest.warns(ConvergenceWarning, match="^1 of 4 members that predict: Not converged"):
         model._warn(2)
     model.members_ = model.members_[1:]
-    assert ending(model) == "4 members: 1 stopped at the iteration limit and 3 converged"
+    assert ending(model.members_) == "4 members: 1 stopped at the iteration limit and 3 converged"
     assert model.certificate_.sentence.startswith("3 of 4 members converged. Of the others:")
     with pytest.warns(ConvergenceWarning, match="^1 of 4 members: Not converged"):
         model._warn(2)

@@ -14,15 +14,19 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, TextIO
 
-from newtron.cli.imports import spare_imports
-from newtron.cli.interrupt import end_when_told
 from newtron.cli.parser import parse
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import as_typed, clean
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
-# Where a command lives, if not in the module of its name.
-_MODULES = {"fit": "newtron.cli.fit.run"}
+# The function that runs a command with these options: its module and its name.
+_COMMANDS = {
+    "FitOptions": ("newtron.cli.fit.run", "run_fit"),
+    "PredictOptions": ("newtron.cli.predict", "run_predict"),
+    "ExplainOptions": ("newtron.cli.explain", "run_explain"),
+    "ShowOptions": ("newtron.cli.show", "run_show"),
+    "PlayOptions": ("newtron.cli.play", "run_play"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,13 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parse(sys.argv[1:] if arguments is None else list(arguments))
         finally:  # the help, if that was asked for
             _finish(sys.stdout)
-        if options.command is None:
+        if options is None:
             return 0
         if arguments is None:
-            spare_imports()
-            end_when_told()
+            _prepare_process()
+        module, function = _COMMANDS[type(options).__name__]
         with as_typed():
-            code = import_module(_MODULES.get(options.command, f"newtron.cli.{options.command}")).run(options)
+            code = getattr(import_module(module), function)(options)
         _finish(sys.stdout)
         return int(code)
     except InputError as error:
@@ -63,6 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _abandon_output()
         place = f"{error.filename}: " if error.filename else ""
         return _stop(f"{place}{error.strerror or error}; free space or choose another place.", BAD_INPUT)
+
+
+def _prepare_process() -> None:
+    """What is done only in a process of the command's own: signals end it at once, and packages that no command uses
+    are not imported."""
+    from newtron.cli.imports import spare_imports
+    from newtron.cli.interrupt import end_when_told
+
+    spare_imports()
+    end_when_told()
 
 
 def _whole(stream: TextIO) -> TextIO:

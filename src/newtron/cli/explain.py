@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from newtron.cli.options import ExplainOptions
 from newtron.cli.predict import filled_in, needed_schema
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from newtron.explain import Derivation
 
 
-def run(options: argparse.Namespace) -> int:
-    """The whole command; returns the exit code."""
+def run_explain(options: ExplainOptions) -> int:
+    """Run `newtron explain` and return its exit code."""
     bundle = load_bundle(options.model)
     schema = needed_schema(bundle, options.model)
     table = read_table(options.data, encoding=options.encoding)
@@ -56,7 +56,7 @@ def _target(estimator: Any, schema: Schema, row: Table) -> Any:
     return estimator.classes_[y] if hasattr(estimator, "classes_") else y
 
 
-def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: argparse.Namespace) -> Derivation:
+def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: ExplainOptions) -> Derivation:
     from newtron.model.explanation import explain
 
     try:

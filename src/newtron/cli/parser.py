@@ -1,4 +1,4 @@
-"""What can be typed. Only the standard library, so that help is there at once."""
+"""What can be typed on the command line. It needs only the standard library, so that help appears at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import newtron
 
+if TYPE_CHECKING:
+    from newtron.cli.options import Options
+
 _RULES = ("evidence", "loo")
+# Bytes in each unit of --memory; "b" is last, since the others end with it.
+_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "b": 1}
 _ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "identity")
 
 
@@ -21,15 +26,27 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"newtron: {message}; see '{self.prog} --help'.\n")
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options as a namespace, among them `command` and `typed`, the words themselves; without arguments the help,
-    and `command` None."""
+def parse(arguments: Sequence[str]) -> Options | None:
+    """The options of the command that was typed; without arguments it prints the help and returns None. It ends by
+    SystemExit where help was asked for or an option is wrong."""
     parser = _parser()
-    options = parser.parse_args(arguments)
-    options.typed = ["newtron", *arguments]
-    if options.command is None:
+    found = vars(parser.parse_args(arguments))
+    command = found.pop("command")
+    if command is None:
         parser.print_help(sys.stdout)
-    return options
+        return None
+    from newtron.cli import options  # dataclasses take longer to import than the help takes to print
+
+    if command == "fit":
+        found["typed"] = ["newtron", *arguments]
+    kinds: dict[str, type[Options]] = {
+        "fit": options.FitOptions,
+        "predict": options.PredictOptions,
+        "explain": options.ExplainOptions,
+        "show": options.ShowOptions,
+        "play": options.PlayOptions,
+    }
+    return kinds[command](**found)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument(
         "--memory",
+        type=_size,
         default="1GB",
         metavar="SIZE",
         help="files whose cells take more are read in pieces (default: 1GB)",
@@ -164,6 +182,7 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: the solver's)")
     work.add_argument(
         "--memory",
+        type=_size,
         default="1GB",
         metavar="SIZE",
         help="files whose cells take more are read in pieces, within this (default: 1GB)",
@@ -261,6 +280,16 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
     return int(text)
+
+
+def _size(text: str) -> int:
+    """'1GB', '500 MB' or bytes, as a number of bytes."""
+    word = text.strip().lower()
+    unit = next((unit for unit in _UNITS if word.endswith(unit)), "")
+    try:
+        return int(float(word.removesuffix(unit)) * _UNITS.get(unit, 1))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r}: this is no size; give one such as 500MB or 4GB") from None
 
 
 def _port(text: str) -> int:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from newtron.cli.options import PlayOptions
 from newtron.engine.base.errors import InputError
 
 if TYPE_CHECKING:
     from newtron.play.session import Session
 
 
-def run(options: argparse.Namespace) -> int:
+def run_play(options: PlayOptions) -> int:
     """Serves until Ctrl-C; returns the exit code."""
     from newtron.play.server import HOST, Server
 
     if options.data is None and options.target is not None:
         raise InputError("--target needs a file: newtron play DATA --target COLUMN.")
     # A file is read before anything is opened: what is wrong with it is said here.
-    given = None if options.data is None else _open(options)
+    given = None if options.data is None else _opened_session(options.data, options)
     try:
         server = Server(lambda: _session(given), options.port)
     except OSError as error:
@@ -51,13 +51,13 @@ def _session(given: Session | None) -> Session:
     return session
 
 
-def _open(options: argparse.Namespace) -> Session:
+def _opened_session(data: str, options: PlayOptions) -> Session:
     from newtron.play.datasets import from_table
     from newtron.play.session import Session
     from newtron.table import read_table
 
     session = Session()
-    table = read_table(options.data, encoding=options.encoding)
+    table = read_table(data, encoding=options.encoding)
     target = options.target or table.names[-1]
     from_table(table, target, None)  # says at once what is wrong with it
     session.add(Path(table.path).name, table, target, first=True)

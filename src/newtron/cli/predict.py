@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import os
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.fit.compare import METRICS, Score, score_model
-from newtron.cli.fit.files import memory_of, table_of
+from newtron.cli.fit.sample import Sample
+from newtron.cli.options import PredictOptions
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import clean, count, label, listed, number, percent, tamed
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
@@ -22,14 +22,15 @@ from newtron.table import Schema, Table
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, at_hand
 from newtron.table.encode import check_columns, nothing_known
+from newtron.table.in_memory import table_in_memory
 from newtron.table.learn import NEVER_THERE
 
 _BLOCK = 10_000  # rows of text made at a time
 _ROWS_SHOWN = 10
 
 
-def run(options: argparse.Namespace) -> int:
-    """The whole command; returns the exit code."""
+def run_predict(options: PredictOptions) -> int:
+    """Run `newtron predict` and return its exit code."""
     if options.output is not None:
         check_writable(options.output, devices=True)
         for other in (options.model, options.data):
@@ -42,10 +43,10 @@ def run(options: argparse.Namespace) -> int:
             f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
             "p(...) say how sure each prediction is."
         )
-    source, memory = at_hand(options.data, options.scratch), memory_of(options.memory)
-    table = table_of(source, options.encoding, memory)
+    source = at_hand(options.data, options.scratch)
+    table = table_in_memory(source, options.encoding, options.memory)
     if table is None:
-        return _in_pieces(options, source, bundle.estimator, schema, memory)
+        return _in_pieces(options, source, bundle.estimator, schema)
     empty = nothing_known(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
     encoded = schema.encode(known)
@@ -72,18 +73,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _in_pieces(options: argparse.Namespace, source: DataFile, estimator: Any, schema: Schema, memory: int) -> int:
+def _in_pieces(options: PredictOptions, source: DataFile, estimator: Any, schema: Schema) -> int:
     """Predict files larger than memory: each piece is written before the next is read."""
     from newtron.table.large.file_rows import batch_rows, encode, opened
 
     check = partial(check_columns, schema, source.name)
-    files = opened(source, memory, options.scratch, options.encoding, check=check)
+    files = opened(source, options.memory, options.scratch, options.encoding, check=check)
     check(files.schema.names)
     for note in files.notes:
         print(clean(note), file=sys.stderr)
     names = [column.name for column in schema.columns]
     classes = _written_classes(options, estimator)
-    most = batch_rows(min(2**24, memory // 64), len(schema.feature_names))
+    most = batch_rows(min(2**24, options.memory // 64), len(schema.feature_names))
 
     def write(file: BinaryIO) -> None:
         first, left = True, 0
@@ -170,7 +171,7 @@ class _Classes(NamedTuple):
     names: list[str]
 
 
-def _written_classes(options: argparse.Namespace, estimator: Any) -> _Classes:
+def _written_classes(options: PredictOptions, estimator: Any) -> _Classes:
     """What a user must know of the classes goes to standard error."""
     known = [label(c) for c in estimator.classes_.tolist()] if hasattr(estimator, "classes_") else []
     formulas = [name for name in known if _is_formula(name)]
@@ -249,7 +250,7 @@ def _say_score(estimator: Any, schema: Schema, table: Table, X: Any) -> None:
         return
     if not len(y):
         return
-    score: Score = score_model(estimator, X[kept], y)
+    score: Score = score_model(estimator, Sample(X[kept], y))
     parts = [
         f"{title} {percent(score.metrics[key]) if key in ('error_rate', 'accuracy') else number(score.metrics[key])}"
         for key, title in METRICS[target.task]

@@ -126,7 +126,7 @@ class Reporter:
         return table
 
 
-class Told:
+class PassProgress:
     """How far a pass is, its speed and the time left. long: it is worth a word only if it takes long."""
 
     def __init__(self, reporter: Reporter, what: str, unit: str, long: bool = False) -> None:

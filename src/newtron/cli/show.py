@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.fit.compare import Report, metric_table
-from newtron.cli.fit.train import ENDS, ending, sentences
+from newtron.cli.fit.train import ENDS, ending, member_facts, sentences
+from newtron.cli.options import ShowOptions
 from newtron.cli.report.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
@@ -20,8 +20,8 @@ from newtron.model_file import Bundle, load_bundle, separation_to_json, settings
 from newtron.table import Schema
 
 
-def run(options: argparse.Namespace) -> int:
-    """The whole command; returns the exit code."""
+def run_show(options: ShowOptions) -> int:
+    """Run `newtron show` and return its exit code."""
     bundle = load_bundle(options.model)
     try:
         report = None if bundle.report is None else Report.from_json(bundle.report, bundle.estimator._task)
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         screen.heading("The columns it reads")
         screen.pairs(column_pairs(bundle.schema))
     notes = list(dict.fromkeys([*(report.notes if report else warnings_of(bundle.schema) if bundle.schema else [])]))
-    notes = unsaid(notes, sentences(bundle.estimator))
+    notes = unsaid(notes, sentences(bundle.estimator.members_))
     if notes:
         screen.gap()
         screen.heading("Please note")
@@ -152,7 +152,7 @@ def _show_weights(screen: Screen, bundle: Bundle) -> None:
 def _show_ending(screen: Screen, estimator: Any) -> None:
     screen.gap()
     screen.heading("How training ended")
-    screen.sentence(ending(estimator), indent=2)
+    screen.sentence(ending(estimator.members_), indent=2)
     for sentence in estimator.certificate_.sentences():
         screen.sentence(sentence, indent=2)
     separation = getattr(estimator, "separation_", None)
@@ -175,14 +175,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
             {
                 "widths": list(member.network.widths),
                 "activation": member.network.activation,
-                "share": member.share,
-                "status": member.solution.status.name.lower(),
-                "sentence": member.solution.sentence,
-                "converged": member.solution.converged,
-                "iterations": member.solution.n_iter,
-                "objective": member.solution.value,
-                "gradient_norm": member.solution.gradient_norm,
-                "solver": member.solution.solver.name,
+                **member_facts(member),
             }
             for member in estimator.members_
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
 import socket
@@ -11,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from newtron.cli.fit.files import check_memory, job_on
-from newtron.cli.fit.run import Job
-from newtron.cli.interrupt import Interrupts
+from newtron.cli.fit.data import StreamedData, check_piece_memory, streamed_data
+from newtron.cli.options import FitOptions
 from newtron.cli.progress import Reporter
 from newtron.cluster.dask import dask_needed
 from newtron.cluster.rows import ClusterRows
@@ -27,14 +25,14 @@ from newtron.engine.base.words import count
 _ANSWER = 10.0
 
 
-def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrupts) -> Job:
-    """As for files that are larger than memory. Where training stands is always kept: machines may fail."""
+@contextmanager
+def cluster_data(options: FitOptions, reporter: Reporter) -> Iterator[StreamedData]:
+    """The rows on the cluster, for as long as the context is open. Where all workers are lost, the message says how to
+    go on from `options.checkpoint`."""
     if options.report is not None:
         raise InputError("--report: a report shows single rows, which are on the cluster: leave it out.")
-    check_memory(options)
-    if options.checkpoint is None:
-        options.checkpoint = f"{options.output}.checkpoint"
-    with connected(options.cluster, options.threads, options.scratch) as client:
+    check_piece_memory(options.memory)
+    with connected(options.cluster or "", options.threads, options.scratch) as client:
         try:
             rows = ClusterRows(
                 client, options.data, options.target, task=options.task, ignore=options.ignore, memory=options.memory
@@ -45,7 +43,7 @@ def job_of(options: argparse.Namespace, reporter: Reporter, interrupts: Interrup
                 f"{count(rows.n_rows, 'row')} in {count(len(rows.source.sizes), 'part')}"
             )
             how = f"The rows were summed on a cluster of {count(len(workers), 'worker')}"
-            return job_on(rows, how, options, reporter, interrupts)
+            yield streamed_data(rows, how, reporter)
         except ClusterLostError as lost:
             then = f"start workers and give the same command again, which goes on from {options.checkpoint}.*"
             raise ClusterLostError(lost.why, then) from None
@@ -72,7 +70,7 @@ def connected(address: str, threads: int | None, scratch: str | None) -> Iterato
         else:
             held = Folder(scratch)
             stack.callback(held.cleanup)
-            with _inherited_deafness():
+            with _interrupts_ignored():
                 cluster = distributed.LocalCluster(
                     n_workers=thread_count(threads),
                     threads_per_worker=1,
@@ -86,9 +84,9 @@ def connected(address: str, threads: int | None, scratch: str | None) -> Iterato
 
 
 @contextmanager
-def _inherited_deafness() -> Iterator[None]:
-    """Ctrl-C reaches all processes of a terminal, and the workers must go on until training has ended: what ignores it
-    when it is started does so for ever."""
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes that are started here ignore Ctrl-C, which a terminal sends to all of its processes: the workers must
+    go on until training has ended. A process that ignores a signal when it starts keeps ignoring it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

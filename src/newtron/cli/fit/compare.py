@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.cli.fit.sample import Sample, TargetValues
 from newtron.engine.base.strict_json import a_count, a_flag, a_list, a_number, a_text, an_object, wrong
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, number, percent, plus_minus
 
 BASELINE = "baseline"
@@ -22,15 +24,13 @@ GUESS = {"regression": "mean alone", "classification": "class shares alone"}
 # A probability of zero for what then happens would be an infinite loss: it counts as this.
 _LEAST = 1e-15
 
-Vector = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Score:
     """Metrics of a model and, to compare two, the loss of each row."""
 
     metrics: dict[str, float]
-    losses: Vector
+    losses: Array
 
     @property
     def mean(self) -> float:
@@ -39,7 +39,7 @@ class Score:
         return value if np.isfinite(value) else float("inf")
 
 
-def score_numbers(y: Vector, predicted: Vector) -> Score:
+def score_numbers(y: Array, predicted: Array) -> Score:
     """Regression: the loss of a row is its squared error."""
     with np.errstate(all="ignore"):
         errors = y - predicted
@@ -49,7 +49,7 @@ def score_numbers(y: Vector, predicted: Vector) -> Score:
         return Score({"rmse": float(np.sqrt(squares.mean())), "mae": float(np.abs(errors).mean()), "r2": r2}, squares)
 
 
-def score_classes(codes: NDArray[np.int64], probabilities: Vector) -> Score:
+def score_classes(codes: NDArray[np.int64], probabilities: Array) -> Score:
     """Classification: the loss of a row is -log of the probability of its class."""
     own = probabilities[np.arange(len(codes)), codes]
     losses = -np.log(np.maximum(own, _LEAST))
@@ -57,20 +57,20 @@ def score_classes(codes: NDArray[np.int64], probabilities: Vector) -> Score:
     return Score({"log_loss": float(losses.mean()), "error_rate": wrong, "accuracy": 1.0 - wrong}, losses)
 
 
-def score_model(estimator: Any, X: Vector, y: NDArray[Any]) -> Score:
-    """y: numbers, or positions in the estimator's classes."""
+def score_model(estimator: Any, rows: Sample) -> Score:
+    """The score of a model's predictions for these rows."""
     with np.errstate(all="ignore"):
-        predicted = estimator.predict_proba(X) if hasattr(estimator, "classes_") else estimator.predict(X)
-        return score_predicted(estimator, np.asarray(predicted, dtype=np.float64), y)
+        predicted = estimator.predict_proba(rows.X) if hasattr(estimator, "classes_") else estimator.predict(rows.X)
+        return score_predicted(estimator, np.asarray(predicted, dtype=np.float64), rows.y)
 
 
-def score_predicted(estimator: Any, predicted: Vector, y: NDArray[Any]) -> Score:
+def score_predicted(estimator: Any, predicted: Array, y: TargetValues) -> Score:
     """predicted: numbers, or probabilities of the estimator's classes."""
     with np.errstate(all="ignore"):
         return score_classes(y, predicted) if hasattr(estimator, "classes_") else score_numbers(y, predicted.ravel())
 
 
-def score_guess(task: str, y_train: NDArray[Any], y: NDArray[Any]) -> Score:
+def score_guess(task: str, y_train: TargetValues, y: TargetValues) -> Score:
     """What can be said without any column: the mean, or how frequent each class is."""
     if task == "regression":
         with np.errstate(all="ignore"):
@@ -147,7 +147,7 @@ def _better(task: str, scores: dict[str, Score]) -> tuple[str, list[str], float 
     return kept, why, gain, error
 
 
-def _paired(first: Vector, second: Vector) -> tuple[float, float]:
+def _paired(first: Array, second: Array) -> tuple[float, float]:
     differences = first - second
     return float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(len(differences)))
 

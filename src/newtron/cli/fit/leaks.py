@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.cli.fit.sample import Sample
+from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, count, percent
 from newtron.table.equal_rows import row_hashes
 from newtron.table.schema import Column, Schema
-
-Array = NDArray[np.floating]
 
 # One column tells the target alone: from this R² on, or with at most this share of classes wrong.
 _R2, _WRONG = 0.999, 0.001
@@ -31,9 +31,9 @@ _EXACT, _NOTHING = 1e-10, 1e-6
 _NAMED = 6
 
 
-def telling_columns(schema: Schema, X: Array, y: NDArray[Any]) -> list[str]:
-    """A sentence on each column that tells the target alone. X (n, features) as the schema encodes them; y: numbers,
-    or positions in the classes."""
+def telling_columns(schema: Schema, rows: Sample) -> list[str]:
+    """A sentence on each column that tells the target alone, in rows that this schema encoded."""
+    X, y = rows.X, rows.y
     if len(y) > _MOST_ROWS:
         some = np.linspace(0, len(y) - 1, _MOST_ROWS).astype(np.int64)
         X, y = X[some], y[some]
@@ -101,7 +101,7 @@ def _accuracy(column: Column, own: Array, codes: NDArray[np.int64]) -> str:
     return f"tells the class of {percent(1.0 - wrong / n)} of {count(n, 'row')}"
 
 
-def _wrong_by_value(values: NDArray[Any], codes: NDArray[np.int64]) -> int:
+def _wrong_by_value(values: Labels, codes: NDArray[np.int64]) -> int:
     """Rows that are not of the most frequent class of their value."""
     distinct, group = np.unique(values, return_inverse=True)
     if len(distinct) > max(_MOST_VALUES, len(codes) // (10 * _ROWS_A_LEVEL)) or len(codes) < _ROWS_A_LEVEL * len(
@@ -126,9 +126,10 @@ def _wrong_by_threshold(x: Array, codes: NDArray[np.int64]) -> int:
     return int(min(wrong.min(), (n - wrong).min()))
 
 
-def exact_sum(estimator: Any, schema: Schema, X: Array, y: NDArray[Any], n_rows: int, skips: bool) -> str:
-    """What the target is, where a perceptron predicts rows that it was not trained on, X and y, to the last digits;
-    else "". n_rows: that it was trained on; skips: this spares a network."""
+def exact_sum(estimator: Any, schema: Schema, held_out: Sample, n_rows: int, skips: bool) -> str:
+    """What the target is, where a perceptron predicts rows that it was not trained on to the last digits; else "".
+    n_rows: that it was trained on; skips: this spares a network."""
+    X, y = held_out.X, held_out.y
     if schema.target.task != "regression" or n_rows <= X.shape[1] + 1:
         return ""
     with np.errstate(all="ignore"):

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
 
 import newtron
-from newtron.cli.describe import column_pairs, missing_cells, target_pair
+from newtron.cli.describe import column_pairs, target_pair
 from newtron.cli.fit.compare import metric_table
-from newtron.cli.fit.train import Trained, ending, ends_facts, sentences
+from newtron.cli.fit.job import Job
+from newtron.cli.fit.train import Candidate, ending, member_facts, sentences
 from newtron.cli.screen import Screen
 from newtron.engine.base.words import capital, command, count, seconds, strict, unsaid
 from newtron.engine.solvers import Status
-
-if TYPE_CHECKING:
-    from newtron.cli.fit.run import Job
+from newtron.training.members import Member
 
 
-def print_screen(job: Job) -> None:
+def print_screen(job: Job, report: str | None) -> None:
+    """Print what came out. report: the path of the report that was written, or None."""
     screen = Screen()
-    table = job.table
-    screen.heading(f"{table.path}: {count(table.n_rows, 'row')}, {count(len(table.names), 'column')}")
-    pairs = [target_pair(job.whole), *column_pairs(job.whole, missing_cells(job.whole, table))]
-    screen.pairs(pairs)
+    data, compared = job.data, job.comparison
+    screen.heading(f"{data.name}: {count(data.n_rows, 'row')}, {count(len(data.names), 'column')}")
+    screen.pairs([target_pair(data.schema), *column_pairs(data.schema, data.missing)])
     screen.gap()
-    if job.scores:
+    if compared.scores:
         screen.heading(
-            f"Compared on {len(job.held_out):,} rows that were held out; trained on {len(job.training):,} "
+            f"Compared on {compared.n_held_out:,} rows that were held out; trained on {compared.n_training:,} "
             f"(seed {job.options.seed})"
         )
-        metrics = {name: score.metrics for name, score in job.scores.items()}
-        header, rows, strong = metric_table(job.task, metrics, job.verdict.kept)
+        metrics = {name: score.metrics for name, score in compared.scores.items()}
+        header, rows, strong = metric_table(job.task, metrics, compared.verdict.kept)
         screen.table(header, rows, strong)
         screen.gap()
-        for sentence in job.verdict.why:
+        for sentence in compared.verdict.why:
             screen.sentence(sentence)
         screen.gap()
     screen.heading("How training ended")
-    ends = list(job.trained.items()) + ([("on all rows", job.refit)] if job.refit else [])
+    ends = list(compared.candidates.items()) + ([("on all rows", job.refit)] if job.refit else [])
     said: list[str] = []
     screen.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name, said)])
     screen.gap()
@@ -51,52 +49,53 @@ def print_screen(job: Job) -> None:
         screen.heading("Please note")
         screen.notes(notes)
         screen.gap()
-    trained_on = len(job.rows) if job.refit or not len(job.held_out) else len(job.training)
     again = " (again, all of them)" if job.refit else ""
     screen.line(
-        f"Written: {job.options.output}, the {job.final.name} trained on {count(trained_on, 'row')}{again}",
+        f"Written: {job.options.output}, the {job.final.name} trained on {count(job.n_trained, 'row')}{again}",
         "bold",
     )
-    for path in job.written:
-        screen.line(f"Report:  {path}")
+    if report is not None:
+        screen.line(f"Report:  {report}")
     screen.line(f"Next:    {command(['newtron', 'predict', job.options.output, job.options.data])}")
 
 
-def _end_pairs(trained: Trained, name: str, said: list[str]) -> list[tuple[str, str]]:
+def _end_pairs(trained: Candidate, name: str, said: list[str]) -> list[tuple[str, str]]:
     """said: sentences of the ends before; those of this one are added."""
     # Plain convergence needs no second sentence.
-    ends = [sentence for sentence in sentences(trained.estimator) if sentence != Status.CONVERGED.value]
+    ends = [sentence for sentence in sentences(trained.estimator.members_) if sentence != Status.CONVERGED.value]
     found = unsaid(ends, said)
     said += found
-    summary = f"{capital(ending(trained.estimator))}, {seconds(trained.seconds)}."
+    summary = f"{capital(ending(trained.estimator.members_))}, {seconds(trained.seconds)}."
     return [(name, f"{summary} {' '.join(found)}" if len(found) == 1 else summary)] + [
         (name, sentence) for sentence in found if len(found) > 1
     ]
 
 
-def print_json(job: Job) -> None:
-    sys.stdout.write(json.dumps(strict(_facts(job)), ensure_ascii=False, allow_nan=False) + "\n")
+def print_json(job: Job, report: str | None) -> None:
+    """The same facts as one JSON object."""
+    sys.stdout.write(json.dumps(strict(_facts(job, report)), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _facts(job: Job) -> dict[str, Any]:
-    target, missing = job.whole.target, missing_cells(job.whole, job.table)
-    comparison = None
-    if job.scores:
+def _facts(job: Job, report: str | None) -> dict[str, object]:
+    data, compared = job.data, job.comparison
+    target, verdict = data.schema.target, compared.verdict
+    comparison: dict[str, object] | None = None
+    if compared.scores:
         comparison = {
-            "training_rows": len(job.training),
-            "held_out_rows": len(job.held_out),
+            "training_rows": compared.n_training,
+            "held_out_rows": compared.n_held_out,
             "seed": job.options.seed,
-            "metrics": {name: score.metrics for name, score in job.scores.items()},
-            "gain": job.verdict.gain,
-            "standard_error": job.verdict.error,
+            "metrics": {name: score.metrics for name, score in compared.scores.items()},
+            "gain": verdict.gain,
+            "standard_error": verdict.error,
         }
     return {
         "newtron": newtron.__version__,
         "data": {
-            "path": job.table.path,
-            "rows": job.table.n_rows,
-            "columns": len(job.table.names),
-            "rows_with_target": len(job.rows),
+            "path": data.name,
+            "rows": data.n_rows,
+            "columns": len(data.names),
+            "rows_with_target": data.n_known,
         },
         "target": {
             "name": target.name,
@@ -109,28 +108,32 @@ def _facts(job: Job) -> dict[str, Any]:
                 "name": column.name,
                 "kind": column.kind,
                 "encoded": list(column.encoded),
-                "missing": missing.get(column.name, 0),
+                "missing": data.missing.get(column.name, 0),
             }
-            for column in job.whole.columns
+            for column in data.schema.columns
         ],
-        "dropped": [{"name": name, "reason": reason} for name, reason in job.whole.dropped],
-        "warnings": [*job.notes, *job.verdict.warnings],
+        "dropped": [{"name": name, "reason": reason} for name, reason in data.schema.dropped],
+        "warnings": [*job.notes, *verdict.warnings],
         "comparison": comparison,
-        "models": {name: _model_facts(trained) for name, trained in job.trained.items()},
-        "verdict": {"kept": job.verdict.kept, "why": job.verdict.why, "no_better_than_the_guess": job.verdict.worse},
+        "models": {name: _model_facts(trained) for name, trained in compared.candidates.items()},
+        "verdict": {"kept": verdict.kept, "why": verdict.why, "no_better_than_the_guess": verdict.worse},
         "refit": None if job.refit is None else _model_facts(job.refit),
         "output": job.options.output,
-        "report": job.written[0] if job.written else None,
+        "report": report,
         "interrupted": job.interrupted,
     }
 
 
-def _model_facts(trained: Trained) -> dict[str, Any]:
+def _model_facts(trained: Candidate) -> dict[str, object]:
     return {
         "estimator": type(trained.estimator).__name__,
         "alpha": trained.estimator.alpha,
-        "ending": ending(trained.estimator),
+        "ending": ending(trained.estimator.members_),
         "seconds": trained.seconds,
-        "members": ends_facts(trained),
+        "members": [_end_facts(member) for member in trained.estimator.members_],
         "certificate": trained.estimator.certificate_.to_json(),
     }
+
+
+def _end_facts(member: Member) -> dict[str, object]:
+    return {"hidden": list(member.hidden), **member_facts(member), "seconds": member.solution.seconds}

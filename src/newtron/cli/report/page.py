@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import newtron
 from newtron.cli.coefficients import coefficient_table
-from newtron.cli.describe import column_pairs, missing_cells, target_pair
+from newtron.cli.describe import column_pairs, target_pair
 from newtron.cli.fit.compare import metric_table
-from newtron.cli.fit.train import ENDS, Trained, ending
+from newtron.cli.fit.data import TableData, labels_of
+from newtron.cli.fit.job import Job
+from newtron.cli.fit.train import ENDS, Candidate, ending
+from newtron.cli.options import FitOptions
 from newtron.cli.report.drawing import draw_network
 from newtron.cli.report.permutation import importance_table, importances
 from newtron.cli.report.plots import Series, plot
@@ -29,16 +32,15 @@ from newtron.engine.base.words import capital, clean, command, count, in_html, l
 from newtron.model_file import Bundle, check_writable, write_whole
 from newtron.training.members import best_member
 
-if TYPE_CHECKING:
-    from newtron.cli.fit.run import Job
-
 Array = NDArray[np.float64]
 
 _MARK = '<meta name="generator" content="newtron'
 _TERMS, _CLASSES = 60, 12
+# Fewer held-out rows say nothing about which columns matter.
+_FEWEST_RANKED = 10
 
 
-def report_path(options: Any) -> str | None:
+def report_path(options: FitOptions) -> str | None:
     """Where the report goes: where it is asked for, or beside the model under its name; None for nowhere."""
     if options.no_report:
         return None
@@ -49,7 +51,7 @@ def report_path(options: Any) -> str | None:
     return os.path.join(folder, f"{stem}.html")
 
 
-def check_report(path: str, options: Any) -> None:
+def check_report(path: str, options: FitOptions) -> None:
     """Before long work: can the report be written, and does it take the place of nothing but a report?"""
     check_writable(path)
     for other in (options.output, options.data):
@@ -65,16 +67,15 @@ def check_report(path: str, options: Any) -> None:
                 )
 
 
-def write_report(job: Job, path: str, progress: Callable[[int, int], Any] | None = None) -> None:
+def write_report(job: Job, data: TableData, path: str, progress: Callable[[int, int], None] | None = None) -> None:
     """The file is whole or not there. progress: called with the columns shuffled and the number of all."""
     with np.errstate(all="ignore"):  # numbers at the edge of the range are told as such where they matter
-        page = _page(job, progress).encode("utf-8", "backslashreplace")
+        page = _page(job, data, progress).encode("utf-8", "backslashreplace")
     write_whole(path, lambda file: file.write(page))
 
 
-def _page(job: Job, progress: Callable[[int, int], Any] | None) -> str:
-    target = job.whole.target
-    title = f"{clean(target.name)} from {clean(job.table.path)}"
+def _page(job: Job, data: TableData, progress: Callable[[int, int], None] | None) -> str:
+    title = f"{clean(data.schema.target.name)} from {clean(data.name)}"
     rankings = _rankings(job, progress)
     sections = [
         _section("The data", _data(job)),
@@ -84,7 +85,7 @@ def _page(job: Job, progress: Callable[[int, int], Any] | None) -> str:
         _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job, bool(rankings))),
         _section("How training ended", _ends(job)),
         _section("To do it again", _again(job)),
-        _section("The calculus of one row", _derivation(job)),
+        _section("The calculus of one row", _derivation(job, data)),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
@@ -122,30 +123,34 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | N
 
 
 def _lead(job: Job) -> str:
-    rows = count(len(job.rows), "row")
+    rows, verdict = count(job.data.n_known, "row"), job.comparison.verdict
     found = [f"The {job.final.name} is kept, {'trained again on all' if job.refit else 'trained on'} {rows}."]
-    if job.verdict.why:
-        found = [*job.verdict.why[:1], *([f"It was trained again on all {rows}."] if job.refit else [])]
+    if verdict.why:
+        found = [*verdict.why[:1], *([f"It was trained again on all {rows}."] if job.refit else [])]
     return _paragraphs(found)
 
 
 def _data(job: Job) -> str:
-    size = f"{count(job.table.n_rows, 'row')}, {count(len(job.table.names), 'column')}"
-    pairs = [("file", f"{job.table.path}: {size}"), target_pair(job.whole)]
-    pairs += column_pairs(job.whole, missing_cells(job.whole, job.table))
+    data = job.data
+    size = f"{count(data.n_rows, 'row')}, {count(len(data.names), 'column')}"
+    pairs = [("file", f"{data.name}: {size}"), target_pair(data.schema), *column_pairs(data.schema, data.missing)]
     notes = f"<p>Please note:</p><ul>{''.join(f'<li>{in_html(note)}</li>' for note in job.notes)}</ul>"
     return _pairs(pairs) + (notes if job.notes else "")
 
 
 def _comparison(job: Job) -> str:
-    if not job.scores:
+    compared = job.comparison
+    if not compared.scores:
         return "<p>No rows were held out, so nothing says how well the model predicts new rows.</p>"
-    metrics = {name: score.metrics for name, score in job.scores.items()}
-    held = f"On {count(len(job.held_out), 'row')} held out (seed {job.options.seed}); trained on {len(job.training):,}."
+    metrics = {name: score.metrics for name, score in compared.scores.items()}
+    held = (
+        f"On {count(compared.n_held_out, 'row')} held out (seed {job.options.seed}); trained on "
+        f"{compared.n_training:,}."
+    )
     return (
         _paragraphs([held])
-        + _table(*metric_table(job.task, metrics, job.verdict.kept))
-        + _paragraphs(job.verdict.why[1:])
+        + _table(*metric_table(job.task, metrics, compared.verdict.kept))
+        + _paragraphs(compared.verdict.why[1:])
     )
 
 
@@ -154,20 +159,15 @@ def _comparison(job: Job) -> str:
 
 def _predictions(job: Job) -> str:
     """Of the model that was compared, which has not seen these rows."""
-    if not len(job.held_out):
+    held_out = job.comparison.held_out
+    if held_out is None:
         return ""
-    estimator, X, y = _judged(job)
+    estimator, X, y = job.comparison.kept.estimator, held_out.X, held_out.y
     with np.errstate(all="ignore"):
         if job.task == "regression":
             predicted = np.asarray(estimator.predict(X), dtype=np.float64)
             return numbers(predicted, np.asarray(y, dtype=np.float64), intervals(estimator, X))
         return _classes(estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64), y)
-
-
-def _judged(job: Job) -> tuple[Any, Array, NDArray[Any]]:
-    """The model that was compared, and the held-out rows as it is fed them."""
-    X = job.compared.encode(job.table.take(job.rows[job.held_out])).X
-    return job.trained[job.verdict.kept].estimator, X, job.y[job.held_out]
 
 
 _TWO_RANKINGS = (
@@ -176,7 +176,7 @@ _TWO_RANKINGS = (
 )
 
 
-def _rankings(job: Job, progress: Callable[[int, int], Any] | None) -> str:
+def _rankings(job: Job, progress: Callable[[int, int], None] | None) -> str:
     """By what predictions lose without a column, and of a network also by how far they move with it."""
     importance, relevance = _importance(job, progress), _relevance(job)
     if importance:
@@ -186,12 +186,12 @@ def _rankings(job: Job, progress: Callable[[int, int], Any] | None) -> str:
     return (_paragraphs([_TWO_RANKINGS]) if importance and relevance else "") + importance + relevance
 
 
-def _importance(job: Job, progress: Callable[[int, int], Any] | None) -> str:
-    """From a handful of rows nothing can be said."""
-    if len(job.held_out) < 10:
+def _importance(job: Job, progress: Callable[[int, int], None] | None) -> str:
+    compared = job.comparison
+    if compared.held_out is None or len(compared.held_out) < _FEWEST_RANKED:
         return ""
-    estimator, X, y = _judged(job)
-    return importance_table(importances(estimator, job.compared, X, y, progress), job.task)
+    found = importances(compared.kept.estimator, compared.schema, compared.held_out, progress)
+    return importance_table(found, job.task)
 
 
 def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
@@ -279,7 +279,7 @@ def _drawing(job: Job) -> str:
     members = job.final.estimator.members_
     place = best_member(members)
     best = members[place]
-    target = job.whole.target
+    target = job.data.schema.target
     classes = [label(c) for c in target.classes]
     outputs = [target.name] if job.task == "regression" else classes[1:] if len(classes) == 2 else classes
     names = [clean(name) for name in fed_names(job.final.estimator.scaling_, job.schema.feature_names)]
@@ -307,11 +307,11 @@ def _relevance_of_inputs(job: Job) -> Array | None:
 def _ends(job: Job) -> str:
     estimator = job.final.estimator
     certificate = getattr(estimator, "certificate_", None)
-    words = certificate.sentences() if certificate is not None else [ending(estimator)]
+    words = certificate.sentences() if certificate is not None else [ending(estimator.members_)]
     return _paragraphs(words) + f'<div class="figures">{_traces(job.final)}</div>'
 
 
-def _traces(trained: Trained) -> str:
+def _traces(trained: Candidate) -> str:
     """The objective above the lowest value reached, and the gradient, by iteration; a line for each member."""
     above, slope = [], []
     for member in trained.estimator.members_:
@@ -325,19 +325,19 @@ def _traces(trained: Trained) -> str:
     return figures + plot("Gradient, relative to its scale", "iteration", "largest component", slope, **axes)
 
 
-def _derivation(job: Job) -> str:
+def _derivation(job: Job, data: TableData) -> str:
     from newtron.explain.show.html import STYLE, render
     from newtron.model.explanation import explain
 
-    row = job.table.take(job.rows[:1])
+    row = data.table.take(data.known[:1])
     schema = job.schema
     with np.errstate(all="ignore"):
         derivation = explain(
-            job.final.estimator, schema.encode(row).X, job.labels(np.arange(1)), names=schema.feature_names
+            job.final.estimator, schema.encode(row).X, labels_of(schema, data.y[:1]), names=schema.feature_names
         )
-    place = int(job.rows[0]) + 1
-    other = str(place + 1 if place < job.table.n_rows else place)
-    again = command(["newtron", "explain", job.options.output, job.table.path, "--row", other])
+    place = int(data.known[0]) + 1
+    other = str(place + 1 if place < data.n_rows else place)
+    again = command(["newtron", "explain", job.options.output, data.name, "--row", other])
     first = f"<p>Row {place:,} of the data. Another: <code>{in_html(again)}</code></p>"
     # Closed but for the first: a network's derivation is many times as long as the rest of the report.
     first_open, *others = render(derivation, style=False).split("<details open>")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.fit.compare import score_model, score_predicted
+from newtron.cli.fit.sample import Sample
 from newtron.engine.base.words import in_html, number
 from newtron.model.columns_changed import ColumnsChanged
 from newtron.table.schema import Schema
@@ -42,26 +43,25 @@ class Importance:
 def importances(
     estimator: Any,
     schema: Schema,
-    X: Array,
-    y: NDArray[Any],
-    progress: Callable[[int, int], Any] | None = None,
+    held_out: Sample,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Importance]:
-    """The greatest first. X (n, features) of held-out rows, encoded by the schema; y (n,): numbers, or positions in
-    the estimator's classes. All columns of the matrix that come from one column of the file are shuffled together.
-    progress: called with the columns done and the number of all."""
+    """The greatest first. held_out: rows encoded by the schema. All columns of the matrix that come from one column of
+    the file are shuffled together. progress: called with the columns done and the number of all."""
     rng = np.random.default_rng(0)
-    kept = np.arange(len(y)) if len(y) <= _ROWS else rng.choice(len(y), _ROWS, replace=False)
-    X, y = X[kept], y[kept]
-    before = score_model(estimator, X, y).losses
-    changed, again = ColumnsChanged(estimator, X), np.tile(y, _SHUFFLES)
+    n = len(held_out)
+    kept = np.arange(n) if n <= _ROWS else rng.choice(n, _ROWS, replace=False)
+    rows = Sample(held_out.X[kept], held_out.y[kept])
+    before = score_model(estimator, rows).losses
+    changed, again = ColumnsChanged(estimator, rows.X), np.tile(rows.y, _SHUFFLES)
     found, start = [], 0
     for done, column in enumerate(schema.columns, start=1):
         own = slice(start, start + len(column.encoded))
         start = own.stop
-        orders = np.stack([rng.permutation(len(y)) for _ in range(_SHUFFLES)])
+        orders = np.stack([rng.permutation(len(rows)) for _ in range(_SHUFFLES)])
         losses = score_predicted(estimator, np.asarray(changed.predicted(own, orders), dtype=np.float64), again).losses
         growth = losses.reshape(_SHUFFLES, -1).mean(axis=0) - before
-        mean, half = float(growth.mean()), float(_SPREAD * growth.std(ddof=1) / np.sqrt(len(y)))
+        mean, half = float(growth.mean()), float(_SPREAD * growth.std(ddof=1) / np.sqrt(len(rows)))
         found.append(Importance(column.name, mean, mean - half, mean + half))
         if progress is not None:
             progress(done, len(schema.columns))
