@@ -25,7 +25,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, minimize
 from newtron.inference.penalties.evidence import evidence_at, noise_variance
-from newtron.inference.penalties.rows_left_out import leave_one_out, loo_and_slope, stacking_shares
+from newtron.inference.penalties.leave_one_out import leave_one_out, loo_and_slope, stacking_shares
 from newtron.training.scaling import learn_scaling, with_asinh
 
 Array = NDArray[np.floating]
@@ -162,7 +162,7 @@ def test_rows_left_out_of_ridge_are_exact() -> None:
     for i in (0, 17, 59):
         others = np.arange(60) != i
         refit = Ridge(alpha=3.0, tol=1e-14).fit(X[others], Y[others]).predict(X[i : i + 1])[0]
-        np.testing.assert_allclose(left_out.raw[i], refit, rtol=1e-9)
+        np.testing.assert_allclose(left_out.loss[i], 0.5 * np.sum(np.square(refit - Y[i])), rtol=1e-9)
 
 
 def test_rows_left_out_of_a_classifier_are_nearly_exact() -> None:

@@ -17,9 +17,14 @@ from newtron.engine.solvers import Newton, minimize
 from newtron.inference import posterior as laplace
 from newtron.inference.coefficients.information import keep
 from newtron.inference.penalties.evidence import evidence_at
-from newtron.inference.penalties.leave_one_out import left_out, some_rows
-from newtron.inference.penalties.row_removal import without_row
-from newtron.inference.penalties.rows_left_out import leave_one_out, loo_and_slope
+from newtron.inference.penalties.leave_one_out import (
+    LeftOut,
+    leave_one_out,
+    leave_out,
+    loo_and_slope,
+    predictions_without,
+    rows_to_leave_out,
+)
 from newtron.inference.posterior import MOST_OF_A_LAYER, Posterior, posterior_at, posterior_of_perceptron
 from newtron.inference.predictive.mixture import Mixture
 from newtron.inference.predictive.noise import _TScale, fit_scale
@@ -175,7 +180,7 @@ def test_a_large_network_has_the_posterior_of_its_output_layer(
 def test_least_squares_is_left_out_exactly(alpha: float, weighted: bool) -> None:
     """Allen's PRESS: every row refitted without it, or without one of its copies."""
     objective, X, Y, weight, params = problem("regression", 2, (), weighted, alpha)
-    found = left_out(posterior_at(objective, params), objective.loss, X, Y, weight)
+    found = predictions_without(posterior_at(objective, params), objective.loss, X, Y, weight)
     for i in range(len(X)):
         w = np.ones(len(X)) if weight is None else weight.copy()
         w[i] -= 1.0
@@ -189,7 +194,7 @@ def test_least_squares_is_left_out_exactly(alpha: float, weighted: bool) -> None
 @pytest.mark.parametrize(("task", "k", "hidden", "weighted"), PROBLEMS)
 def test_leaving_out_is_one_newton_step(task: str, k: int, hidden: Any, weighted: bool) -> None:
     objective, X, Y, weight, params = problem(task, k, hidden, weighted)
-    found = left_out(posterior_at(objective, params), objective.loss, X, Y, weight)
+    found = predictions_without(posterior_at(objective, params), objective.loss, X, Y, weight)
     A, J, gradient, hessian = dense(objective, X, Y, weight, params)
     for i in range(0, len(X), 7):
         less = A - J[i].T @ hessian[i] @ J[i]
@@ -204,7 +209,7 @@ def test_leaving_out_is_one_newton_step(task: str, k: int, hidden: Any, weighted
 
 def test_left_out_log_loss_is_near_the_refit() -> None:
     objective, X, Y, _, params = problem("classification", 3, (), False, alpha=1.0)
-    found = objective.loss.inverse_link(left_out(posterior_at(objective, params), objective.loss, X, Y).raw)
+    found = objective.loss.inverse_link(predictions_without(posterior_at(objective, params), objective.loss, X, Y).raw)
     fitted = objective.loss.inverse_link(objective.network.output(params, X))
     refits = np.empty_like(found)
     for i in range(len(X)):
@@ -217,6 +222,12 @@ def test_left_out_log_loss_is_near_the_refit() -> None:
     assert np.abs(fitted - refits).max() > 0.05
 
 
+def without(V: Array, H: Array) -> LeftOut:
+    """Rows left out whose loss has the Hessian H and no gradient."""
+    none = np.zeros(V.shape[:2])
+    return leave_out(none, V, none, H)
+
+
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_leaving_a_row_out_takes_its_curvature_away(k: int) -> None:
     """Against A - J'HJ inverted; leverages near 1 are there, too."""
@@ -224,7 +235,7 @@ def test_leaving_a_row_out_takes_its_curvature_away(k: int) -> None:
     H = root @ root.transpose(0, 2, 1)
     others = np.diag(10.0 ** rng.uniform(-4.0, 2.0, size=6))
     V = np.array([j @ np.linalg.solve(others + j.T @ h @ j, j.T) for j, h in zip(J, H, strict=True)])
-    found = without_row(V, H)
+    found = without(V, H)
     expected = J @ np.linalg.inv(others) @ J.transpose(0, 2, 1)
     scale = np.abs(expected).max(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(found.spread / scale, expected / scale, atol=1e-8)
@@ -238,7 +249,7 @@ def test_a_row_of_leverage_one_stands_alone(k: int) -> None:
     one = np.diag([1.0] + [0.25] * (k - 1))
     V, H = np.array([np.eye(k), one, 0.5 * np.eye(k), np.zeros((k, k))]), np.tile(np.eye(k), (4, 1, 1))
     with np.errstate(all="raise"):
-        found = without_row(V, H)
+        found = without(V, H)
     assert found.alone.tolist() == [True, True, False, False]
     assert found.spread[0, 0, 0] == found.spread[1, 0, 0] == pytest.approx(1e10)
     np.testing.assert_allclose(found.spread[1, 1:, 1:], np.eye(k - 1) / 3.0)  # what others know stays known
@@ -254,9 +265,10 @@ def test_both_leave_one_outs_meet_a_row_that_alone_has_a_column(k: int) -> None:
     known = evidence_at(objective, params)
     assert known is not None
     by_objective = leave_one_out(objective, params, known.inverse)
-    by_posterior = left_out(posterior_at(objective, params), objective.loss, X, Y)
+    by_posterior = predictions_without(posterior_at(objective, params), objective.loss, X, Y)
     others = np.arange(12) != 5
-    np.testing.assert_allclose(by_objective.raw[others], by_posterior.raw[others], rtol=1e-9)
+    losses = objective.loss.pointwise(Y, by_posterior.raw, 0).value
+    np.testing.assert_allclose(by_objective.loss[others], losses[others], rtol=1e-9)
     assert np.isfinite(by_posterior.raw).all()
     assert by_posterior.spread[5, 0, 0] > 1e8
     assert by_objective.loss[5] == np.inf == by_objective.value
@@ -274,10 +286,10 @@ def test_evidence_and_posterior_count_the_same_parameters(task: str, k: int, hid
 
 
 def test_rows_that_do_not_weigh_are_not_left_out() -> None:
-    np.testing.assert_array_equal(some_rows(np.array([0.0, 2.0, 0.0, 1.0]), 4, 1.0), [1, 3])
-    many = some_rows(None, 50_000, 1.0)
+    np.testing.assert_array_equal(rows_to_leave_out(np.array([0.0, 2.0, 0.0, 1.0]), 4, 1.0), [1, 3])
+    many = rows_to_leave_out(None, 50_000, 1.0)
     assert len(many) == len(set(many.tolist())) == 20_000
-    assert len(some_rows(None, 50_000, 1e9)) == 500
+    assert len(rows_to_leave_out(None, 50_000, 1e9)) == 500
 
 
 # --- mixture ---

@@ -32,8 +32,14 @@ from newtron.engine.solvers import (
 from newtron.inference.certificate.endpoint import Curvature, Endpoint, measure
 from newtron.inference.coefficients.information import Information, keep
 from newtron.inference.penalties.evidence import noise_variance
-from newtron.inference.penalties.penalty_path import EndedError, Fitted, by_rule, fitted, with_words
-from newtron.inference.penalties.rows_left_out import stacking_shares
+from newtron.inference.penalties.leave_one_out import stacking_shares
+from newtron.inference.penalties.penalty_path import (
+    EndedError,
+    PenalisedFit,
+    fits_by_rule,
+    penalised_fit,
+    with_description,
+)
 from newtron.inference.posterior import Posterior, PosteriorFactor, posterior_at
 
 if TYPE_CHECKING:
@@ -228,7 +234,7 @@ def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Any, c
     """Members with penalties from the data."""
     rule = str(task.alpha)
     try:
-        ends = by_rule(
+        ends = fits_by_rule(
             rule,
             objective,
             params,
@@ -238,9 +244,9 @@ def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Any, c
             cold=task.steps is not None,
         )
     except EndedError as ended:
-        ends = [fitted(objective, ended.alpha, ended.solution, rows=task.stack)]
+        ends = [penalised_fit(objective, ended.alpha, ended.solution, rows=task.stack)]
     found = []
-    for end in (with_words(rule, end, chosen) for end in ends):
+    for end in (with_description(rule, end, chosen) for end in ends):
         left_out = None if end.left_out is None else end.left_out.loss
         found.append(Trained(member_of(task, objective.with_alpha(end.alpha), end.solution, end), left_out))
     return found
@@ -269,8 +275,9 @@ def affords_choice(n_params: int, n_rows: int, n_outputs: int) -> bool:
     return n_params <= _MATRIX and n_rows * n_outputs * n_params**2 <= _CURVATURE_WORK
 
 
-def member_of(task: Task, objective: TrainingObjective, solution: Solution, known: Fitted | None = None) -> Member:
-    """A trained member, with what is measured at its end and kept of its rows. known: what chose its penalty."""
+def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit: PenalisedFit | None = None) -> Member:
+    """A trained member, with what is measured at its end and kept of its rows. fit: with the
+    criteria that chose its penalty."""
     network = objective.network
     before = solution.params.copy()
     settle(network.split(solution.params)[-1], task.loss, penalised=bool(objective.alpha.any()))
@@ -281,12 +288,12 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, know
     ended = solution.status in (Status.INTERRUPTED, Status.STOPPED)
     information = keep(objective, solution.params, solution.value, ended=ended)
     posterior = None if network.is_linear else posterior_at(objective, solution.params)
-    evidence = None if known is None else known.evidence
-    if known is None:
+    evidence = None if fit is None else fit.evidence
+    if fit is None:
         effective = None if posterior is None else posterior.effective
         noise = noise_variance(objective, solution.params, solution.value, effective)
     else:
-        noise = known.noise
+        noise = fit.noise
     return Member(
         network,
         solution,

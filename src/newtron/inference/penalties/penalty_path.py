@@ -1,9 +1,12 @@
-"""One penalty for all weights of a network, from a short path of penalties, each run towards its optimum.
+"""The penalty on all weights that the data choose: from a short path of penalties, each trained towards its optimum.
 
-A network has many optima, and where a weaker penalty ends depends on where it starts. The path goes from a strong
-penalty, under which few units do anything, to weaker ones, each from the optimum of the one before, for as long as the
-data's judgement improves: the evidence, or the leave-one-out loss. Then the best is run to its optimum. Evidence
-prefers penalties that are too strong for one member among several: an average wants some that are free to differ.
+A network has many optima, and the optimum that a training reaches under a weaker penalty depends on its start. The path
+goes from a strong penalty, under which few units do anything, to weaker ones. Each training starts at the optimum of
+the one before. The path goes on for as long as the criterion improves: the evidence, or the leave-one-out loss. Then
+the training under the best penalty is taken to its optimum.
+
+The penalty of greatest evidence is too strong for one member among several, because an average gains from members that
+differ. So an average can also have a member under a weaker penalty.
 """
 
 from __future__ import annotations
@@ -12,31 +15,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import count
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers import Solution, Status
 from newtron.inference.penalties.evidence import Evidence, evidence_at, evidence_penalty, noise_variance
-from newtron.inference.penalties.rows_left_out import LeftOut, leave_one_out, loo_penalty
+from newtron.inference.penalties.leave_one_out import LeaveOneOutLosses, leave_one_out, loo_penalty
 
-Array = NDArray[np.floating]
-# (alpha (P,), params, whether on the way) -> the optimum, or on the way a point near it.
+# (alpha (P,), params, on_the_way) -> the optimum for alpha, searched from params; on the way a point near it.
 Fit = Callable[[Array, Array, bool], Solution]
 
 RULES = ("evidence", "loo")
 
-# Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours, and the limits.
+# Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
+# limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO = 10.0**0.5, 10.0**0.5
 _LIMITS = {"regression": (0.9e-3, 1.1e3), "classification": (0.9e-2, 1.1e3)}
-# So many stages on is the weaker penalty, a tenth of the chosen one.
-_WEAKER = 2
-# The path ends when this many penalties in a row were judged worse than the best.
-_WORSE = 2
+# The weaker penalty lies so many stages after the chosen one: two ratios make it a tenth.
+_STAGES_TO_WEAKER = 2
+# The path ends when so many penalties in a row were worse than the best.
+_PATIENCE = 2
 
 
 class EndedError(Exception):
-    """A callback or Ctrl-C ended the search; the point it stopped at is the answer."""
+    """A callback or Ctrl-C ended the search for a penalty; the point where it stopped is the result."""
 
     def __init__(self, alpha: Array, solution: Solution) -> None:
         super().__init__()
@@ -44,17 +47,21 @@ class EndedError(Exception):
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """An optimum and what the data say of it. alpha: (P,). evidence, left_out: None where A has no factor."""
+class PenalisedFit:
+    """An optimum under the penalties alpha (P,), and the criteria by which penalties are compared.
+
+    noise: variance of the targets around the prediction, 1 for classification. evidence, left_out: None where the
+    curvature has no Cholesky factor, and left_out where it was not asked for.
+    """
 
     solution: Solution
     alpha: Array
     noise: float
     evidence: Evidence | None
-    left_out: LeftOut | None
+    left_out: LeaveOneOutLosses | None
 
-    def judged(self, rule: str) -> float:
-        """Larger is better; -inf where it cannot be told."""
+    def score(self, rule: str) -> float:
+        """The criterion of a rule, larger for the better fit; -inf where it is not known."""
         if rule == "evidence":
             value = -np.inf if self.evidence is None else self.evidence.value
         else:
@@ -62,22 +69,24 @@ class Fitted:
         return value if np.isfinite(value) else -np.inf
 
 
-def fitted(objective: TrainingObjective, alpha: Array, solution: Solution, *, rows: bool) -> Fitted:
-    """What the data say of an optimum for alpha; rows: also the predictions for rows left out."""
+def penalised_fit(objective: TrainingObjective, alpha: Array, solution: Solution, *, rows: bool) -> PenalisedFit:
+    """An optimum for alpha with its criteria. rows: also the losses of rows left out."""
     at = objective.with_alpha(alpha)
-    known = evidence_at(at, solution.params)
-    left_out = None if known is None or not rows else leave_one_out(at, solution.params, known.inverse)
-    noise = noise_variance(at, solution.params, solution.value, None if known is None else known.effective_parameters)
-    return Fitted(solution, alpha, noise, known, left_out)
+    evidence = evidence_at(at, solution.params)
+    left_out = None if evidence is None or not rows else leave_one_out(at, solution.params, evidence.inverse)
+    effective = None if evidence is None else evidence.effective_parameters
+    noise = noise_variance(at, solution.params, solution.value, effective)
+    return PenalisedFit(solution, alpha, noise, evidence, left_out)
 
 
-def by_rule(
+def fits_by_rule(
     rule: str, objective: TrainingObjective, start: Array, fit: Fit, *, weaker: bool, rows: bool, cold: bool = False
-) -> list[Fitted]:
-    """Optima with the penalty that `rule` ("evidence" or "loo") chooses: one of a perceptron, by the stationary point
-    itself; of a network the best of the path, and with `weaker` also one a tenth as strong, or the weakest where the
-    path ends before. rows: with the predictions for rows left out. cold: penalties ten apart, each from `start`, in the
-    place of the path.
+) -> list[PenalisedFit]:
+    """Optima under the penalty that `rule` ("evidence" or "loo") chooses.
+
+    A perceptron has one, whose penalty is the stationary point of the criterion. A network has the best of the path,
+    and with `weaker` also one whose penalty is a tenth of that, or the weakest of the path where it ends before.
+    rows: with the losses of rows left out. cold: in place of the path, penalties ten apart, each trained from `start`.
 
     Raises EndedError where a fit was stopped from outside.
     """
@@ -91,40 +100,40 @@ def by_rule(
     if objective.is_linear:
         search = evidence_penalty if rule == "evidence" else loo_penalty
         alpha = search(objective, lambda a, params: until_stopped(a, params, False), start)
-        return [fitted(objective, alpha, until_stopped(alpha, start, False), rows=rows)]
-    found = _path(rule, objective, start, until_stopped, cold)
-    best = max(range(len(found)), key=lambda number: found[number].judged(rule))
-    wanted = [found[best]]
-    if weaker and best + 1 < len(found):
-        wanted.append(found[min(best + (1 if cold else _WEAKER), len(found) - 1)])
+        return [penalised_fit(objective, alpha, until_stopped(alpha, start, False), rows=rows)]
+    stages = _path(rule, objective, start, until_stopped, cold)
+    best = max(range(len(stages)), key=lambda number: stages[number].score(rule))
+    wanted = [stages[best]]
+    if weaker and best + 1 < len(stages):
+        wanted.append(stages[min(best + (1 if cold else _STAGES_TO_WEAKER), len(stages) - 1)])
     ends = []
     for stage in wanted:
         solution = until_stopped(stage.alpha, stage.solution.params, False)
-        ends.append(fitted(objective, stage.alpha, solution, rows=rows))
+        ends.append(penalised_fit(objective, stage.alpha, solution, rows=rows))
     return ends
 
 
-def penalties(objective: TrainingObjective, strength: float) -> Array:
-    """(P,) the strength for all parameters of a network but the intercepts of its output."""
+def _network_penalties(objective: TrainingObjective, strength: float) -> Array:
+    """(P,) the same penalty on all parameters of a network except the intercepts of its output."""
     alpha = np.full(objective.n_params, strength)
     if objective.network.intercept:
         alpha[-objective.network.n_outputs :] = 0.0
     return alpha
 
 
-def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold: bool) -> list[Fitted]:
-    """Stages from strong to weak penalties; stronger ones than the first where that was the best."""
+def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold: bool) -> list[PenalisedFit]:
+    """Stages from strong to weak penalties. Where the first was the best, stronger ones are tried before it."""
     least, most = _LIMITS[objective.loss.task]
-    apart, patience = (_RATIO**2, 1) if cold else (_RATIO, _WORSE)
+    apart, patience = (_RATIO**2, 1) if cold else (_RATIO, _PATIENCE)
 
-    def follow(strength: float, ratio: float, params: Array, best: float) -> list[Fitted]:
-        stages: list[Fitted] = []
+    def follow(strength: float, ratio: float, params: Array, best: float) -> list[PenalisedFit]:
+        stages: list[PenalisedFit] = []
         worse = 0
         while least < strength < most and worse < patience:
-            alpha = penalties(objective, strength)
+            alpha = _network_penalties(objective, strength)
             solution = fit(alpha, params, True)
-            stages.append(fitted(objective, alpha, solution, rows=rule == "loo"))
-            value = stages[-1].judged(rule)
+            stages.append(penalised_fit(objective, alpha, solution, rows=rule == "loo"))
+            value = stages[-1].score(rule)
             empty = _is_empty(stages[-1], objective)
             if not empty:
                 worse = 0 if value > best else worse + 1
@@ -136,23 +145,23 @@ def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold:
 
     stages = follow(_FIRST, apart, start, -np.inf)
     first = stages[0]
-    if first.judged(rule) < max(stage.judged(rule) for stage in stages):
+    if first.score(rule) < max(stage.score(rule) for stage in stages):
         return stages
     if _is_empty(first, objective):
         return stages
     began = start if cold else first.solution.params
-    stronger = follow(_FIRST * apart, 1.0 / apart, began, first.judged(rule))
+    stronger = follow(_FIRST * apart, 1.0 / apart, began, first.score(rule))
     return [*reversed(stronger), *stages]
 
 
-def _is_empty(stage: Fitted, objective: TrainingObjective) -> bool:
-    """Do the data determine no weight at all?"""
-    known = stage.evidence
-    return known is not None and float(known.determined[objective.network.is_weight].sum()) < 1.0
+def _is_empty(stage: PenalisedFit, objective: TrainingObjective) -> bool:
+    """True where the data determine no weight at all."""
+    evidence = stage.evidence
+    return evidence is not None and float(evidence.determined[objective.network.is_weight].sum()) < 1.0
 
 
-def described(rule: str, end: Fitted) -> str:
-    """How the penalty was chosen, in words for `Solution.chosen`."""
+def _described(rule: str, end: PenalisedFit) -> str:
+    """A sentence on how the penalty was chosen, for `Solution.chosen`."""
     strength = float(end.alpha.max(initial=0.0))
     by = "the evidence" if rule == "evidence" else "the approximate leave-one-out loss"
     words = f"alpha={strength:.3g} by {by}"
@@ -162,6 +171,6 @@ def described(rule: str, end: Fitted) -> str:
     return words
 
 
-def with_words(rule: str, end: Fitted, chosen: str) -> Fitted:
-    """The same with the choice of solver and penalty in its solution."""
-    return replace(end, solution=replace(end.solution, chosen=f"{chosen}; {described(rule, end)}"))
+def with_description(rule: str, end: PenalisedFit, chosen: str) -> PenalisedFit:
+    """The same fit, whose solution says how its solver and its penalty were chosen."""
+    return replace(end, solution=replace(end.solution, chosen=f"{chosen}; {_described(rule, end)}"))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.maths.losses import Loss
 from newtron.inference.coefficients.information import Information
-from newtron.inference.penalties.leave_one_out import left_out, some_rows
+from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
 from newtron.inference.posterior import Posterior
 from newtron.inference.predictive.mixture import Mixture
 from newtron.inference.predictive.noise import ScaleModel, constant_scale, fit_scale
@@ -153,9 +153,9 @@ def of_networks(
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
     noise = np.array([_noise(posterior, X, Y, weight) for posterior in posteriors])
     most_dof = freedom(posteriors, weight, *Y.shape)
-    rows = some_rows(weight, len(Y), max(posterior.work for posterior in posteriors))
+    rows = rows_to_leave_out(weight, len(Y), max(posterior.work for posterior in posteriors))
     X, Y, weight = X[rows], Y[rows].astype(np.float64), weight[rows]
-    without = [left_out(posterior, loss, X, Y, weight) for posterior in posteriors]
+    without = [predictions_without(posterior, loss, X, Y, weight) for posterior in posteriors]
     variances = [np.einsum("mcc->mc", found.spread) for found in without]
     seen = _combined([found.raw for found in without], variances, share, noise)
     scales = tuple(_scales(X, Y, seen, c, float(share @ noise[:, c]), weight, most_dof) for c in range(Y.shape[1]))

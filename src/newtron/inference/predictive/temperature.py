@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.maths.losses import Loss, softmax
-from newtron.inference.penalties.leave_one_out import left_out, some_rows
+from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
 from newtron.inference.posterior import Posterior
 
 Array = NDArray[np.floating]
@@ -44,13 +44,11 @@ def learn_temperature(
     posteriors: Sequence[Posterior], share: Array, loss: Loss, X: Any, Y: Array, weight: Array | None
 ) -> float:
     """T from the rows of training, X (n, p) in scaled units, Y (n, k) as the loss takes it, weight (n,) or None."""
-    rows = some_rows(weight, len(Y), max(posterior.work for posterior in posteriors))
+    rows = rows_to_leave_out(weight, len(Y), max(posterior.work for posterior in posteriors))
     X, Y = X[rows], Y[rows].astype(np.float64)
     w = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
-    p = sum(
-        s * every_class(loss.inverse_link(left_out(posterior, loss, X, Y, None if weight is None else w).raw))
-        for s, posterior in zip(share, posteriors, strict=True)
-    )
+    without = [predictions_without(posterior, loss, X, Y, None if weight is None else w) for posterior in posteriors]
+    p = sum(s * every_class(loss.inverse_link(found.raw)) for s, found in zip(share, without, strict=True))
     of_row = np.log(np.maximum(p, _LEAST))
     own = every_class(Y)
     # Where rows stand for others that were not looked at, they count for them too.
