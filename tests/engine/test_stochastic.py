@@ -19,7 +19,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows, Chunk
 from newtron.engine.solvers import Status, kfac
 from newtron.engine.solvers.batch_pass import BatchPass
-from newtron.engine.solvers.kfac import KFAC, Spectrum, input_spectrum
+from newtron.engine.solvers.kfac import KFAC, EigenDecomposition, input_decomposition
 from newtron.engine.solvers.stochastic import StochasticState
 
 Array = NDArray[Any]
@@ -100,7 +100,7 @@ def factors_of(objective: TrainingObjective, params: Array) -> list[tuple[Array,
     (batch,) = objective.rows.batches(objective.rows.n_rows, np.random.default_rng(0))
     batch_pass = BatchPass(objective)
     batch_pass.gradient(params, batch)
-    inputs = input_spectrum(objective, np.random.default_rng(0))
+    inputs = input_decomposition(objective, np.random.default_rng(0))
     assert inputs.vectors is not None
     curvature = KFAC(batch_pass, inputs, (), 0, 1.0)
     curvature.estimate(params, batch)
@@ -140,7 +140,7 @@ def test_the_output_factor_is_the_mean_curvature() -> None:
 def test_the_first_estimates_count_alike() -> None:
     objective, params = problem((6, 4), n=30, k=2)
     (batch,) = objective.rows.batches(30, np.random.default_rng(0))
-    inputs = input_spectrum(objective, np.random.default_rng(0))
+    inputs = input_decomposition(objective, np.random.default_rng(0))
     singles, batch_pass = [], BatchPass(objective)
     both = KFAC(batch_pass, inputs, (), 0, 1.0)
     for at in (params, -0.5 * params):
@@ -159,11 +159,11 @@ def test_damped_inverses_full_of_low_rank_and_diagonal() -> None:
     for rank, damping in ((9, 0.1), (3, 1e-3)):
         B = rng.normal(size=(9, rank))
         expected = np.linalg.solve(B @ B.T + damping * np.eye(9), V)
-        inverse = Spectrum.of(B @ B.T).damped_inverse(damping)
+        inverse = EigenDecomposition.of(B @ B.T).damped_inverse(damping)
         assert (inverse.vectors is None) == (rank == 9)
         np.testing.assert_allclose(inverse.times(V), expected, rtol=1e-8)
     d = rng.random(9)
-    np.testing.assert_allclose(Spectrum.of(d).damped_inverse(0.5).times(V), V / (d + 0.5)[:, None])
+    np.testing.assert_allclose(EigenDecomposition.of(d).damped_inverse(0.5).times(V), V / (d + 0.5)[:, None])
 
 
 def test_a_step_solves_the_damped_curvature_and_is_bounded() -> None:
@@ -171,7 +171,7 @@ def test_a_step_solves_the_damped_curvature_and_is_bounded() -> None:
     (batch,) = objective.rows.batches(300, np.random.default_rng(0))
     batch_pass = BatchPass(objective)
     gradient = batch_pass.gradient(params, batch).copy()
-    inputs = input_spectrum(objective, np.random.default_rng(0))
+    inputs = input_decomposition(objective, np.random.default_rng(0))
     curvature = KFAC(batch_pass, inputs, (), 0, unit=1.0)
     curvature.estimate(params, batch)
     ((A, G),) = factors_of(objective, params)

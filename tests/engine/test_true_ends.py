@@ -23,7 +23,7 @@ from newtron import (
 )
 from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.solvers import Solution, Solver, Status
-from newtron.engine.solvers.loop import State, worth_taking
+from newtron.engine.solvers.loop import State, sufficient_decrease
 
 Array = NDArray[np.floating]
 
@@ -249,10 +249,10 @@ def test_the_common_shift_of_classes_is_no_descent_without_end(seed: int) -> Non
 def test_what_rounding_may_have_gained_is_judged_by_gradients() -> None:
     objective = Saddle()
     at = State(np.zeros(2), 1.0, np.zeros(2))
-    assert worth_taking(objective, at, predicted=1e-3, trial_value=1.0 - 1e-3)
-    assert worth_taking(objective, at, predicted=1e-20, trial_value=1.0 - 1e-3)
-    assert worth_taking(objective, at, predicted=1e-12, trial_value=1.0 - 1e-12)
-    assert worth_taking(objective, at, predicted=1e-20, trial_value=1.0 - 1e-12) is None
+    assert sufficient_decrease(objective, at, predicted=1e-3, trial_value=1.0 - 1e-3)
+    assert sufficient_decrease(objective, at, predicted=1e-20, trial_value=1.0 - 1e-3)
+    assert sufficient_decrease(objective, at, predicted=1e-12, trial_value=1.0 - 1e-12)
+    assert sufficient_decrease(objective, at, predicted=1e-20, trial_value=1.0 - 1e-12) is None
 
 
 @pytest.mark.parametrize("solver", ["auto", "newton", "levenberg-marquardt"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from newtron.engine.maths.gauss_newton import jacobian
+from newtron.engine.maths.curvature import jacobian
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective

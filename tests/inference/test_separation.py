@@ -19,7 +19,7 @@ from support.certified import SHARED, logistic_set, needs_shared
 from newtron import GradientDescent, InputError, PerceptronClassifier, load
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
-from newtron.engine.objective import TrainingObjective, training
+from newtron.engine.objective import TrainingObjective, no_minimum
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status
 from newtron.inference.separation import exact_margins, separation
@@ -440,7 +440,7 @@ def test_overlapping_classes_that_the_solver_gave_up_on_are_trained_to_their_end
 ) -> None:
     X, y, _, _ = overlapping_draw(np.random.default_rng(3))
     plain = PerceptronClassifier().fit(X, y)
-    monkeypatch.setattr(training, "runs_away", lambda objective, value: "Given up." if value < 0.68 else None)
+    monkeypatch.setattr(no_minimum, "unbounded_below", lambda objective, value: "Given up." if value < 0.68 else None)
     again = PerceptronClassifier().fit(X, y)
     assert again.separation_.kind == "none"
     assert again.solution_.converged

@@ -23,7 +23,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
-from newtron.engine.objective import TrainingObjective, training
+from newtron.engine.objective import TrainingObjective, no_minimum
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import (
     LBFGS,
@@ -224,7 +224,7 @@ def test_a_training_that_was_given_up_and_taken_up_again(tmp_path: Path, monkeyp
     """Classes that overlap have a minimum, whatever the solver thought on the way: the second stage is kept too."""
     X, y = regression()
     y = y > np.median(y)
-    monkeypatch.setattr(training, "runs_away", lambda objective, value: "Given up." if value < 0.68 else None)
+    monkeypatch.setattr(no_minimum, "unbounded_below", lambda objective, value: "Given up." if value < 0.68 else None)
     expected = PerceptronClassifier(tol=1e-14).fit(X, y)
     total = expected.n_iter_
     for step in range(1, total + 1):

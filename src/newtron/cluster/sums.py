@@ -205,7 +205,7 @@ class FarSource(Source):
 class DistributedRows(StreamedRows):
     """Rows that an engine sums where they lie. parts: as the engine placed them, one for each piece of the source."""
 
-    here = False
+    in_process = False
     place = "on a cluster"
 
     engine: Engine
@@ -248,7 +248,7 @@ class DistributedRows(StreamedRows):
 class _Elsewhere(Rows):
     """The sizes of rows that are not here."""
 
-    here = False
+    in_process = False
 
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
         raise NotImplementedError("only the client of a cluster can sum over all of its rows")

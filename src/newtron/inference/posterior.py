@@ -23,13 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import factorize, is_sparse, singular_values
+from newtron.engine.base.linalg import factorize, is_sparse, qr_triangle, singular_values
 from newtron.engine.base.threads import cached_property, one_blas_thread
-from newtron.engine.maths.gauss_newton import jacobian
+from newtron.engine.maths.curvature import add_gauss_newton, jacobian
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Linearization, Network
 from newtron.engine.objective import TrainingObjective
-from newtron.engine.objective.least_squares import upper
 from newtron.engine.rows import Chunk
 from newtron.inference.coefficients.information import Information, penalty_root, square
 from newtron.inference.penalties.evidence import determined_parameters
@@ -170,7 +169,7 @@ def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
         for block in objective.blocks(chunk):
             at = output_layer(network.linearize(cast, block.X))
             hessian = loss.pointwise(block.y, at.output, 2, gauss_newton=True).weighted(block.weight).hessian
-            at.sandwich(hessian, total)
+            add_gauss_newton(at, hessian, total)
         return total
 
     return objective.rows.sum(of_chunk)
@@ -180,11 +179,11 @@ def posterior_of_perceptron(network: Network, params: Array, kept: Information, 
     """The same from what a perceptron keeps of its rows, whose triangle has all digits of the columns."""
     k, q = network.n_outputs, kept.penalty.shape[1]
     with one_blas_thread(), np.errstate(all="ignore"):
-        U = square(upper(np.vstack([kept.root, penalty_root(kept.penalty, loss)])))
+        U = square(qr_triangle(np.vstack([kept.root, penalty_root(kept.penalty, loss)])))
         if loss.task == "regression" or k == 1:
             prior = kept.penalty[0] + _little(U)
             if (prior != kept.penalty[0]).any():
-                U = upper(np.vstack([U, np.diag(np.sqrt(_little(U)))]))
+                U = qr_triangle(np.vstack([U, np.diag(np.sqrt(_little(U)))]))
             effective = k * _effective(U, prior)
             # Each target has parameters of its own, input by input, with the same information.
             triangle = np.kron(U, np.eye(k))[np.triu_indices(k * q)]

@@ -16,7 +16,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import thread_count
 from newtron.engine.base.words import column_names, target_names
 from newtron.engine.objective import TrainingObjective
-from newtron.engine.objective.whitened import Block
+from newtron.engine.objective.whitened import WhitenedBlock
 from newtron.engine.rows import Rows
 from newtron.engine.solvers import Status
 from newtron.inference.certificate.firth_end import against_last, of_all_classes
@@ -76,7 +76,7 @@ class _Rows:
 
     def __init__(self, model: _Perceptron, X: Any, y: Any, sample_weight: Any) -> None:
         member = model.members_[0]
-        self.class_factor: Callable[[Block], Array] | None = None
+        self.class_factor: Callable[[WhitenedBlock], Array] | None = None
         rows = self._of_files(model, X, y, sample_weight) if is_rows(X) else self._given(model, X, y, sample_weight)
         known = member.information
         alpha: Any = model.alpha if known is None else known.penalty.T.ravel()
@@ -141,11 +141,11 @@ class _Rows:
         return of_all_classes(gradient, network.n_outputs)
 
 
-def _of_block(factor: Array, block: Block) -> Array:
+def _of_block(factor: Array, block: WhitenedBlock) -> Array:
     return factor[block.rows]
 
 
-def _weight_of_block(block: Block) -> Array:
+def _weight_of_block(block: WhitenedBlock) -> Array:
     return block.weight
 
 

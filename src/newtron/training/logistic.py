@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.linalg import is_sparse
+from newtron.engine.base.linalg import is_sparse, qr_triangle
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.words import count
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
-from newtron.engine.objective.least_squares import upper
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import SOLVERS, Newton, Solution, Solver, Status, Stochastic, minimize
 from newtron.engine.solvers.loop import relative_gradient
@@ -113,10 +112,10 @@ def _ended(task: Task, objective: TrainingObjective, member: Member, found: Sepa
 class _WithMinimum(TrainingObjective):
     """An objective that is known to have a minimum: a long way there is no reason to give up."""
 
-    def runs_away(self, value: float) -> None:
+    def unbounded_below(self, value: float) -> None:
         del value
 
-    def flees(self, params: Array, gradient: Array) -> None:
+    def escapes_to_infinity(self, params: Array, gradient: Array) -> None:
         del params, gradient
 
 
@@ -276,7 +275,7 @@ def _independent_part(
     w, b = fitted
     p, intercept = len(w), bool(len(b))
     A = np.column_stack([centered, np.ones(len(centered))]) if intercept else centered
-    R = square(upper(A if weight is None else A * np.sqrt(weight)[:, None]))
+    R = square(qr_triangle(A if weight is None else A * np.sqrt(weight)[:, None]))
     norm = np.linalg.norm(R, axis=0)
     norm[norm == 0.0] = 1.0
     kept, dependent = independent(R / norm, p + intercept, intercept)

@@ -281,7 +281,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
     network = objective.network
     before = solution.params.copy()
     settle(network.split(solution.params)[-1], task.loss, penalised=bool(objective.alpha.any()))
-    objective.settled(before, solution.params)
+    objective.reuse_hessian(before, solution.params)
     end = measure(objective, solution)
     if solution.converged and end.on_plateau:
         solution = replace(solution, status=Status.PLATEAU)

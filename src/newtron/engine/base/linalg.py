@@ -87,13 +87,6 @@ def weighted_gram_with_ones(A: Matrix, h: Array, ones: bool) -> Array:
     return full
 
 
-def cross_with_ones(A: Matrix, B: Array, ones: bool) -> Array:
-    """[A, 1]' B, without building [A, 1]."""
-    top = cross(A, B)
-    # A product with a row of ones: ten times quicker than B.sum(axis=0).
-    return np.vstack([top, np.ones(B.shape[0], dtype=B.dtype) @ B]) if ones else top
-
-
 @dataclass(frozen=True)
 class Factor:
     """Cholesky factor of an equilibrated positive definite matrix: H = S C' C S with diagonal S = scale.
@@ -207,6 +200,12 @@ def _step_of_singular(H: Array, gradient: Array) -> Array | None:
     if np.linalg.norm(along[~kept]) > 1e-3 * np.linalg.norm(along):
         return None
     return np.asarray(-(V[:, kept] @ (along[kept] / values[kept])) / scale)
+
+
+def qr_triangle(A: Array) -> Array:
+    """R of A = QR."""
+    R: Array = np.linalg.qr(A, mode="r")  # type: ignore[assignment]  # NumPy's stubs know only the other modes
+    return R
 
 
 # --- eigenvalues and singular values of whatever there is ---

@@ -1,7 +1,18 @@
-"""Curvature matrices of a linearised network: J'HJ and the part of the Hessian that Gauss-Newton leaves out.
+"""Curvature matrices of a linearised network: the Gauss-Newton matrix J'HJ, J = dz/dparams, and what it leaves out of
+the Hessian.
 
-J'HJ of a perceptron: output c depends only on the weights of unit c, so it is one weighted Gram matrix for each pair
-of outputs. `gauss_newton` has that of a network with hidden layers.
+A row's derivative of output c with respect to the parameters of layer l is the outer product of what the layer is
+fed, a = [a^[l-1], 1], and of δ_c = ∂z_c/∂z^[l]. With H = R R' the seeds R' in place of the identity make J'HJ a plain
+Gram matrix. So its block of layers l and l' is
+
+    Σ_rows (a ⊗ δ)(a' ⊗ δ')'    =    Σ_rows (a a') ⊗ (δ δ'),
+
+on the left a product of J with itself (BLAS syrk), on the right a product of two tables: all products of two inputs
+times all products of two units. Both tables are small and, for l = l', symmetric: half the work of the left side
+where a layer has many inputs, one gemm however many outputs there are, but no gain where inputs are few and filling
+the tables takes longer than multiplying them. The widths alone decide, so that the bits never depend on anything else.
+In a perceptron output c depends only on the weights of unit c, so J'HJ is one weighted Gram matrix for each pair of
+outputs.
 
 For s = sum_c u_c z_c the chain rule gives, with z^[l] linear in (W^[l], b^[l]) and in a^[l-1],
 
@@ -12,45 +23,97 @@ where δ^[l] = ∂s/∂z^[l] and γ^[l] = (δ^[l+1] W^[l+1]') f''(z^[l]).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import math
+import threading
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from newtron.engine.base.linalg import weighted_gram_with_ones
-from newtron.engine.maths.gauss_newton import (
-    Block,
-    add_gauss_newton,
-    deltas,
-    identity,
-    of_pair,
-    products,
-    turned_inputs,
-    unfold,
-)
+from newtron.engine.base.linalg import is_sparse, weighted_gram_with_ones
+from newtron.engine.base.types import Array
+from newtron.engine.maths.network import Linearization, Network
 
-if TYPE_CHECKING:
-    from newtron.engine.maths.network import Linearization, Network
-
-Array = NDArray[np.floating]
-
-# Numbers in a piece of the tables: about 4 MB, large enough for BLAS and small enough for the cache.
+# Numbers in a piece of Jacobian or of tables, about 4 MB, and the fewest rows in it: large enough for BLAS and small
+# enough for the cache.
 _PIECE = 2**19
+_LEAST_ROWS = 256
+# An elementwise product takes about as long as this many operations inside BLAS.
+_PRODUCT = 30
+# Gram and tables of fewer parameters than this are all calls: the Jacobian makes fewer.
+_FEW = 100
+# Side of a square tile of a matrix that is transposed tile by tile.
+_TILE = 64
+_ABOVE = ~np.tri(_TILE, dtype=bool)
 
 
-def _pieces(n: int, per_row: int) -> Iterator[slice]:
-    size = max(64, _PIECE // max(1, per_row))
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+class _Buffers(threading.local):
+    """Each thread's own arrays, kept from call to call: fresh memory would be paged in anew for every piece, which
+    takes about as long as filling it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Array] = {}
+
+    def array(self, name: Hashable, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Uninitialised, good until the same name is asked for again."""
+        size = math.prod(shape)
+        kept = self._kept.get(name)
+        if kept is None or kept.size < size or kept.dtype != dtype:
+            kept = self._kept[name] = np.empty(size, dtype)
+        return kept[:size].reshape(shape)
 
 
-def sandwich(at: Linearization, H: Array, out: Array) -> None:
-    """Add J'HJ to out (P, P), H (n, k, k)."""
+_buffers = _Buffers()
+
+
+class _Layers(NamedTuple):
+    """Some rows, one entry for each layer, rows last so that they are contiguous.
+
+    inputs: a (q, m), the ones of the intercept last. left, right: δ (k, units, m), where J'HJ is the sum over k of
+    (a ⊗ left)(a ⊗ right)'; they are the same object where H is positive semidefinite.
+    """
+
+    inputs: list[Array]
+    left: list[Array]
+    right: list[Array]
+
+
+class LayerBlock(NamedTuple):
+    """A block of J'HJ, of layers low <= high. inputs, units: entries of its two tables; by_tables: they are quicker."""
+
+    low: int
+    high: int
+    inputs: int
+    units: int
+    by_tables: bool
+
+
+def add_gauss_newton(at: Linearization, H: Array, out: Array) -> None:
+    """Add the Gauss-Newton matrix J'HJ to out (P, P), float64 and C-contiguous, for H (n, k, k)."""
+    assert out.flags.c_contiguous
     network = at.network
-    if not network.is_linear:
-        add_gauss_newton(at, H, out)
+    if network.is_linear:
+        _add_gram_matrices(at, H, out)
         return
+    blocks = _plan(network)
+    tables = [b.inputs + b.units for b in blocks if b.by_tables]
+    per_row = max(tables, default=network.n_outputs * network.n_params)
+    n = H.shape[0]
+    count = -(-n // max(_LEAST_ROWS, _PIECE // per_row))
+    cuts = [n * i // count for i in range(count + 1)]
+    pieces = (_layers(at, H, slice(*cut)) for cut in pairwise(cuts))
+    if tables:
+        _by_blocks(network, blocks, pieces, out)
+    else:
+        _by_jacobian(network, pieces, out)
+
+
+def _add_gram_matrices(at: Linearization, H: Array, out: Array) -> None:
+    """Add J'HJ of a perceptron."""
+    network = at.network
     k, ones = network.n_outputs, network.intercept
     last = network.spans[-1]
     below = at.inputs[-1]
@@ -67,11 +130,221 @@ def sandwich(at: Linearization, H: Array, out: Array) -> None:
                 corner[:, d, :, c] += gram
 
 
+def _plan(network: Network) -> list[LayerBlock]:
+    """All blocks, and how each is quicker, by counting operations."""
+    k = network.n_outputs
+    sides = [(below + network.intercept, units) for below, units in pairwise(network.widths)]
+    blocks = []
+    for low, (q, u) in enumerate(sides):
+        for high, (r, v) in enumerate(sides[low:], start=low):
+            same = low == high
+            inputs, units = (q * (q + 1) // 2, u * (u + 1) // 2) if same else (q * r, u * v)
+            tables = 2 * inputs * units + _PRODUCT * (inputs + (2 * k - 1) * units)
+            direct = k * q * u * (q * u + _PRODUCT if same else 2 * r * v)
+            blocks.append(LayerBlock(low, high, inputs, units, network.n_params > _FEW and tables < direct))
+    return blocks
+
+
+def _layers(at: Linearization, H: Array, rows: slice) -> _Layers:
+    """Inputs, and δ by backpropagation of the seeds."""
+    inputs = _turned_inputs(at, rows)
+    h = np.ascontiguousarray(H[rows].transpose(1, 2, 0))
+    root = _root(h)
+    if root is not None:
+        left = _deltas(at, root.transpose(1, 0, 2), rows)
+        return _Layers(inputs, left, left)
+    return _Layers(inputs, _deltas(at, _identity(h.shape[0], h.shape[2], h.dtype), rows), _deltas(at, h, rows))
+
+
+def _turned_inputs(at: Linearization, rows: slice) -> list[Array]:
+    """What each layer is fed, (q, m), the ones of the intercept last."""
+    found = []
+    for below in at.inputs:
+        a = below[rows].toarray() if is_sparse(below) else below[rows]
+        turned = np.empty((a.shape[1] + at.network.intercept, a.shape[0]), dtype=a.dtype)
+        turned[: a.shape[1]] = a.T
+        turned[a.shape[1] :] = 1.0
+        found.append(turned)
+    return found
+
+
+def _identity(k: int, m: int, dtype: DTypeLike) -> Array:
+    """(k, k, m), for every row the identity."""
+    seeds = np.zeros((k, k, m), dtype=dtype)
+    seeds[range(k), range(k)] = 1.0
+    return seeds
+
+
+def _deltas(at: Linearization, seeds: Array, rows: slice, top: int | None = None) -> list[Array]:
+    """δ^[l] (k, units, m) of every layer, from those of the output layer, or of layer `top`: seeds (k, units, m)."""
+    found = [seeds]
+    top = len(at.slopes) if top is None else top
+    for layer, slope in zip(reversed(at.weights[1 : top + 1]), reversed(at.slopes[:top]), strict=True):
+        delta = layer.W @ found[-1]
+        delta *= slope[rows].T
+        found.append(delta)
+    found.reverse()
+    return found
+
+
+def jacobian(at: Linearization) -> Array:
+    """J = dz/dparams of every row: (P, k, m), rows last. For a block of rows: it is as large as rows x parameters."""
+    n, k = at.output.shape
+    every = slice(0, n)
+    inputs, delta = _turned_inputs(at, every), _deltas(at, _identity(k, n, at.output.dtype), every)
+    J = np.empty((at.network.n_params, k, n), dtype=at.output.dtype)
+    for span, a, d in zip(at.network.spans, inputs, delta, strict=True):
+        _outer(a, d, J[span])
+    return J
+
+
+def _root(h: Array) -> Array | None:
+    """R (k, k, m), lower triangular, with H = R R', for h (k, k, m); None where H is indefinite in some row.
+
+    A Cholesky factorisation of all rows side by side. A softmax has singular H: a pivot that is zero but for rounding
+    leaves a column of zeros, and whether that was right is seen from the product.
+    """
+    k = h.shape[0]
+    if k == 1:
+        return np.sqrt(h) if h.min(initial=0.0) >= 0.0 else None
+    rounding = 8 * k * np.finfo(h.dtype).eps * np.maximum(np.einsum("ccm->m", h), 0.0)
+    R = np.zeros_like(h)
+    for c in range(k):
+        column = h[c:, c] - np.einsum("dcm,cm->dm", R[c:, :c], R[c, :c])
+        kept = column[0] > rounding
+        inverse = kept / np.sqrt(np.where(kept, column[0], 1.0))
+        R[c:, c] = column * inverse
+    # A row whose probabilities are nearly 0 and 1 has cancelled to the rounding of a row that is unsure.
+    error = np.abs(np.einsum("cem,dem->cdm", R, R) - h).max()
+    return R if error <= 2.0 * rounding.max() else None
+
+
+def _by_jacobian(network: Network, pieces: Iterator[_Layers], out: Array) -> None:
+    """J'HJ as one product."""
+    for piece in pieces:
+        left = _jacobian(network, piece.inputs, piece.left, "left")
+        if piece.left is not piece.right:
+            out += left @ _jacobian(network, piece.inputs, piece.right, "right").T
+        elif left.dtype != out.dtype:
+            out += left @ left.T
+        else:
+            from scipy.linalg.blas import dsyrk
+
+            # In BLAS's column order both are their own transposes: it adds to the lower triangle of out in place.
+            dsyrk(1.0, left.T, beta=1.0, c=out.T, trans=1, lower=0, overwrite_c=1)
+    _mirror(out)
+
+
+def _jacobian(network: Network, inputs: list[Array], deltas: list[Array], name: str) -> Array:
+    """(P, k m): one column for each output and row."""
+    k, _, m = deltas[-1].shape
+    J = _buffers.array(name, (network.n_params, k, m), deltas[-1].dtype)
+    for span, a, delta in zip(network.spans, inputs, deltas, strict=True):
+        _outer(a, delta, J[span])
+    return J.reshape(network.n_params, k * m)
+
+
+def _outer(a: Array, delta: Array, out: Array) -> Array:
+    """a ⊗ δ of every row: (q, m) and (k, units, m) to (q units, k, m)."""
+    shape = (a.shape[0], delta.shape[1], delta.shape[0], a.shape[1])
+    np.multiply(a[:, None, None, :], delta.transpose(1, 0, 2), out=out.reshape(shape))
+    return out
+
+
+def _mirror(out: Array) -> None:
+    """Copy the lower triangle above the diagonal, in tiles that stay in the cache."""
+    for i in range(0, out.shape[0], _TILE):
+        corner = out[i : i + _TILE, i : i + _TILE]
+        np.copyto(corner, corner.T.copy(), where=_ABOVE[: corner.shape[0], : corner.shape[0]])
+        out[:i, i : i + _TILE] = out[i : i + _TILE, :i].T
+
+
+def _by_blocks(network: Network, blocks: list[LayerBlock], pieces: Iterator[_Layers], out: Array) -> None:
+    """Each block in its own way; those by tables are unfolded when all rows are in them."""
+    sums = [np.zeros((b.inputs, b.units)) if b.by_tables else None for b in blocks]
+    direct = {layer for b in blocks if not b.by_tables for layer in (b.low, b.high)}
+    for inputs, left, right in pieces:
+        J = {layer: _flat_outer(inputs[layer], left[layer], ("left", layer)) for layer in direct}
+        HJ = J
+        if left is not right:
+            HJ = {layer: _flat_outer(inputs[layer], right[layer], ("right", layer)) for layer in direct}
+        for block, total in zip(blocks, sums, strict=True):
+            low, high, same = block.low, block.high, block.low == block.high
+            if total is not None:
+                units = _products(left[low], right[high], same, "units")
+                total += _products(inputs[low][None], inputs[high][None], same, "inputs") @ units.T
+                continue
+            part = J[low] @ HJ[high].T
+            out[network.spans[low], network.spans[high]] += part
+            if not same:
+                out[network.spans[high], network.spans[low]] += part.T
+    for block, total in zip(blocks, sums, strict=True):
+        if total is not None:
+            _unfold(network, block, total, out)
+
+
+def _flat_outer(a: Array, delta: Array, name: Hashable) -> Array:
+    k, units, m = delta.shape
+    return _outer(a, delta, _buffers.array(name, (a.shape[0] * units, k, m), delta.dtype)).reshape(-1, k * m)
+
+
+def _products(A: Array, B: Array, symmetric: bool, name: str) -> Array:
+    """Sum over k of all products of an entry of A (k, a, m) with one of B (k, b, m): (a b, m); for a symmetric
+    sum only the products with an entry that is not before it."""
+    k, a, m = A.shape
+    b = B.shape[1]
+    table = _buffers.array(name, (a * (a + 1) // 2 if symmetric else a * b, m), A.dtype)
+    start = 0
+    for i in range(a):
+        first = i if symmetric else 0
+        part = table[start : start + b - first]
+        np.multiply(B[0, first:], A[0, i], out=part)
+        for c in range(1, k):
+            part += B[c, first:] * A[c, i]
+        start += b - first
+    return table
+
+
+def _unfold(network: Network, block: LayerBlock, total: Array, out: Array) -> None:
+    """Add a block's sums over products, (inputs, units), to where their parameters are, and to the mirror image."""
+    ones, widths = network.intercept, network.widths
+    low, high = network.spans[block.low], network.spans[block.high]
+    q, u, r, v = widths[block.low] + ones, widths[block.low + 1], widths[block.high] + ones, widths[block.high + 1]
+    there = out[low, high].reshape(q, u, r, v)
+    if low == high:
+        tiles = np.take(total, _of_pair(u), axis=1)
+        for i, of in enumerate(_of_pair(q)):
+            there[i] += tiles[of].transpose(1, 0, 2)
+        return
+    part = total.reshape(q, r, u, v).transpose(0, 2, 1, 3)
+    there += part
+    out[high, low].reshape(r, v, q, u)[...] += part.transpose(2, 3, 0, 1)
+
+
+@lru_cache(maxsize=256)
+def _of_pair(n: int) -> NDArray[np.intp]:
+    """(n, n): where the product of two entries stands in a symmetric table. Kept, and so not to be written to."""
+    where = np.empty((n, n), dtype=np.intp)
+    upper = np.triu_indices(n)
+    where[upper] = where.T[upper] = np.arange(upper[0].size)
+    where.flags.writeable = False
+    return where
+
+
+# --- what Gauss-Newton leaves out ---
+
+
+def _pieces(n: int, per_row: int) -> Iterator[slice]:
+    size = max(64, _PIECE // max(1, per_row))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
 def add_second_order(at: Linearization, u: Array, out: Array) -> None:
     """Add sum over rows and outputs of u times the second derivative of z to out (P, P).
 
     With B_j = ∂z_j^[l]/∂z^[low] of unit j of hidden layer l, dz_j has a ⊗ B_j in the place of layer low, so both
-    terms are products of a table of inputs with a table of units, as in `gauss_newton`.
+    terms are products of a table of inputs with a table of units.
     """
     network = at.network
     if network.is_linear:
@@ -80,16 +353,16 @@ def add_second_order(at: Linearization, u: Array, out: Array) -> None:
     for number in range(len(at.slopes)):
         delta = all_deltas[number + 1]
         bend = (delta @ at.weights[number + 1].W.T) * network.f.bend(at.inputs[number + 1])
-        sums: dict[Block, Array] = {}
+        sums: dict[LayerBlock, Array] = {}
         for rows in _pieces(u.shape[0], _widest(network, number)):
-            inputs = turned_inputs(at, rows)
-            seeds = identity(bend.shape[1], inputs[0].shape[1], bend.dtype) if number else None
-            below = [] if seeds is None else deltas(at, seeds, rows, number)
+            inputs = _turned_inputs(at, rows)
+            seeds = _identity(bend.shape[1], inputs[0].shape[1], bend.dtype) if number else None
+            below = [] if seeds is None else _deltas(at, seeds, rows, number)
             _add_bends(inputs, below, np.ascontiguousarray(bend[rows].T), number, sums)
             moved = np.ascontiguousarray(at.slopes[number][rows].T)
             _add_crossings(inputs, below, moved[:, None] * delta[rows].T, number, sums)
         for block, total in sums.items():
-            _unfold(network, block, total, number, out)
+            _unfold_second_order(network, block, total, number, out)
 
 
 def _widest(network: Network, number: int) -> int:
@@ -100,19 +373,21 @@ def _widest(network: Network, number: int) -> int:
     return units * max(above, lower) * (lower if number else 1) + inputs**2
 
 
-def _add_bends(inputs: list[Array], below: list[Array], bend: Array, number: int, sums: dict[Block, Array]) -> None:
+def _add_bends(
+    inputs: list[Array], below: list[Array], bend: Array, number: int, sums: dict[LayerBlock, Array]
+) -> None:
     """γ · (dz)² of a hidden layer: blocks of all layers up to it. B of the layer itself is the identity."""
     for low in range(number):
         bent = below[low] * bend[:, None, :]
         for high in range(low, number):
             same = low == high
-            _add_tables(sums, low, high, (inputs[low], inputs[high]), products(bent, below[high], same, "units"))
+            _add_tables(sums, low, high, (inputs[low], inputs[high]), _products(bent, below[high], same, "units"))
         _add_tables(sums, low, number, (inputs[low], inputs[number]), bent.swapaxes(0, 1))
     _add_tables(sums, number, number, (inputs[number], inputs[number]), bend)
 
 
 def _add_crossings(
-    inputs: list[Array], below: list[Array], crossed: Array, number: int, sums: dict[Block, Array]
+    inputs: list[Array], below: list[Array], crossed: Array, number: int, sums: dict[LayerBlock, Array]
 ) -> None:
     """δ · (dW' da): weights of the next layer with all parameters that move their inputs a. crossed: f' times δ,
     (units, units above, m)."""
@@ -122,17 +397,17 @@ def _add_crossings(
         _add_tables(sums, low, number + 1, (inputs[low],), reached[:, :, None, :] * crossed)
 
 
-def _add_tables(sums: dict[Block, Array], low: int, high: int, inputs: tuple[Array, ...], units: Array) -> None:
+def _add_tables(sums: dict[LayerBlock, Array], low: int, high: int, inputs: tuple[Array, ...], units: Array) -> None:
     a = inputs[0]
     if len(inputs) == 2:
-        a = products(a[None], inputs[1][None], low == high, "inputs")
+        a = _products(a[None], inputs[1][None], low == high, "inputs")
     flat = units.reshape(-1, units.shape[-1])
     part = a @ flat.T
-    block = Block(low, high, part.shape[0], part.shape[1], by_tables=True)
+    block = LayerBlock(low, high, part.shape[0], part.shape[1], by_tables=True)
     sums[block] = sums[block] + part if block in sums else part.astype(np.float64, copy=False)
 
 
-def _unfold(network: Network, block: Block, total: Array, number: int, out: Array) -> None:
+def _unfold_second_order(network: Network, block: LayerBlock, total: Array, number: int, out: Array) -> None:
     """Add a block's sums to where their parameters are, and to the mirror image."""
     low, high = network.spans[block.low], network.spans[block.high]
     q, units = network.widths[block.low] + network.intercept, network.widths[number + 1]
@@ -152,6 +427,6 @@ def _unfold(network: Network, block: Block, total: Array, number: int, out: Arra
             mirror[:units] += whole.transpose(2, 3, 0, 1)
     elif block.low == number:
         own = out[low, low].reshape(q, u, q, u)
-        own[:, every, :, every] += total[of_pair(q)].transpose(2, 0, 1)
+        own[:, every, :, every] += total[_of_pair(q)].transpose(2, 0, 1)
     else:
-        unfold(network, block, total, out)
+        _unfold(network, block, total, out)

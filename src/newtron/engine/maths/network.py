@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import cached_property
 from newtron.engine.maths.activations import Activation, activation_named
-from newtron.engine.maths.curvature import add_second_order, sandwich
 
 Array = NDArray[np.floating]
 
@@ -285,11 +284,3 @@ class Linearization:
             if rows[number].b is not None:
                 rows[number].b[:] = ddelta.sum(axis=0)  # type: ignore[index]
         return result
-
-    def sandwich(self, H: Array, out: Array) -> None:
-        """Add J'HJ to out (P, P), for H (n, k, k): the Gauss-Newton matrix. J is never larger than a block."""
-        sandwich(self, H, out)
-
-    def second_order(self, u: Array, out: Array) -> None:
-        """Add sum(u * second derivative of z) to out (P, P): what J'HJ lacks of the exact Hessian."""
-        add_second_order(self, u, out)

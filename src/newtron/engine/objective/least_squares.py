@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import is_sparse, pair_sum, svd, two_product, two_sum
+from newtron.engine.base.linalg import is_sparse, pair_sum, qr_triangle, svd, two_product, two_sum
 from newtron.engine.rows import Chunk, Rows
 
 Array = NDArray[np.floating]
@@ -59,14 +59,8 @@ class Triangle:
         self.R = R
 
     def __iadd__(self, other: Triangle) -> Triangle:
-        self.R = upper(np.vstack([self.R, other.R]))
+        self.R = qr_triangle(np.vstack([self.R, other.R]))
         return self
-
-
-def upper(A: Array) -> Array:
-    """R of A = QR."""
-    R: Array = np.linalg.qr(A, mode="r")  # type: ignore[assignment]  # NumPy's stubs know only the other modes
-    return R
 
 
 def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> LeastSquares:
@@ -81,7 +75,7 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> LeastSquar
         A = np.hstack([design(chunk, intercept) * scale, chunk.y])
         if chunk.weight is not None:
             A *= np.sqrt(chunk.weight.astype(np.float64))[:, None]
-        return Triangle(upper(A))
+        return Triangle(qr_triangle(A))
 
     # The columns of y go along: beside R they become Q'y.
     merged = rows.sum(triangle)

@@ -1,21 +1,15 @@
 """Whether a classifier's objective has a minimum at all: separated classes have none without a penalty.
 
-Both questions are asked of a `TrainingObjective` while it is being minimised; the answers are sentences.
+Both questions are asked of a `MeanLoss` while it is being minimised; the answers are sentences.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigh
-
-if TYPE_CHECKING:
-    from newtron.engine.objective.training import TrainingObjective
-
-Array = NDArray[np.floating]
+from newtron.engine.base.types import Array
+from newtron.engine.objective.mean_loss import MeanLoss
 
 # A raw prediction beyond this (a probability within 0.7 % of 0 or 1) is reason to ask whether classes are separated;
 # where they are, Newton's step moves z by about 1, and at a minimum by as little as the gradient is.
@@ -27,7 +21,7 @@ _MATRIX, _LOST = 2000, 30.0
 _SHARE = 0.05
 
 
-def runs_away(objective: TrainingObjective, value: float) -> str | None:
+def unbounded_below(objective: MeanLoss, value: float) -> str | None:
     """Classification without a penalty on the output layer: a total loss this small puts every row on its right
     side, since each row's own loss is no larger, and then a larger output layer lowers it for ever."""
     rows, loss = objective.rows, objective.loss
@@ -41,7 +35,7 @@ def runs_away(objective: TrainingObjective, value: float) -> str | None:
     )
 
 
-def flees(objective: TrainingObjective, params: Array, gradient: Array) -> str | None:
+def escapes_to_infinity(objective: MeanLoss, params: Array, gradient: Array) -> str | None:
     """Quasi-separation: the log loss of some rows falls for ever along a direction that moves no other row.
     There the gradient fades, but Newton's step stays near one unit of z, where at a minimum it is as small
     as the gradient.
@@ -52,10 +46,10 @@ def flees(objective: TrainingObjective, params: Array, gradient: Array) -> str |
     unpenalised = np.any(objective.alpha[objective.network.is_weight] == 0.0)
     if objective.loss.name != "log_loss" or not objective.is_linear or not unpenalised:
         return None
-    farthest = objective.farthest(params)
-    if farthest < _FAR:
+    largest_prediction = objective.largest_prediction(params)
+    if largest_prediction < _FAR:
         return None
-    lost = objective.n_params > _MATRIX and farthest > _LOST
+    lost = objective.n_params > _MATRIX and largest_prediction > _LOST
     if not lost and _rests(objective, params, gradient):
         return None
     return (
@@ -64,7 +58,7 @@ def flees(objective: TrainingObjective, params: Array, gradient: Array) -> str |
     )
 
 
-def _lacks_a_class(objective: TrainingObjective, params: Array) -> bool:
+def _lacks_a_class(objective: MeanLoss, params: Array) -> bool:
     """Does a class have no weight, while its probability may fall to 0? Asked of the rows only where an intercept has
     gone far."""
     k = objective.network.n_outputs
@@ -77,18 +71,18 @@ def _lacks_a_class(objective: TrainingObjective, params: Array) -> bool:
     return bool((mean <= 0.0).any() or (k == 1 and mean[0] >= 1.0 - 1e-15))
 
 
-def _rests(objective: TrainingObjective, params: Array, gradient: Array) -> bool:
+def _rests(objective: MeanLoss, params: Array, gradient: Array) -> bool:
     """Is Newton's step short, as it is at a minimum? The curvature of a sample answers first: its step is too short
     by the sample's share of the weight at most, which is when all the rows that flee were drawn."""
     sample = objective.sampled(_SHARE)
     if sample is not objective:
         share = sample.rows.total_weight / objective.rows.total_weight
-        if objective.farthest(_newton_like(sample, params, gradient)) < _STEP_IN_FLIGHT * share:
+        if objective.largest_prediction(_newton_like(sample, params, gradient)) < _STEP_IN_FLIGHT * share:
             return True
-    return objective.farthest(_newton_like(objective, params, gradient)) < _STEP_IN_FLIGHT
+    return objective.largest_prediction(_newton_like(objective, params, gradient)) < _STEP_IN_FLIGHT
 
 
-def _newton_like(objective: TrainingObjective, params: Array, gradient: Array) -> Array:
+def _newton_like(objective: MeanLoss, params: Array, gradient: Array) -> Array:
     """Newton's step in all directions that have any curvature left: from the Hessian, or, where that would be too
     large, by conjugate gradients."""
     unit = 1.0 / objective.scale

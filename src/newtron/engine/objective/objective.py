@@ -10,17 +10,13 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self, overload
+from typing import Literal, NamedTuple, Self, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-
-if TYPE_CHECKING:
-    from newtron.engine.objective.whitened import System
-
-Array = NDArray[np.floating]
+from newtron.engine.base.types import Array
+from newtron.engine.objective.newton_system import NewtonSystem
 
 
 @dataclass
@@ -88,7 +84,7 @@ class Objective(ABC):
     is_convex = False  # whatever the start, there is one optimum
     is_quadratic = False  # the Hessian is the same everywhere
     epsilon = float(np.finfo(np.float64).eps)  # relative rounding of a value
-    careful = False  # evaluate with more digits than a pass over rows has
+    extended_precision = False  # evaluate with more digits than a pass over rows has
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -157,18 +153,18 @@ class Objective(ABC):
         del condition
         return None
 
-    def newton_system(self, params: Array, hessian: Array, condition: float) -> System | None:
+    def newton_system(self, params: Array, hessian: Array, condition: float) -> NewtonSystem | None:
         """Newton's step at params by the rows themselves, where the Hessian there has lost digits that they may have;
         None where it has not, or where there are no rows to ask. condition: of it in equilibrated columns."""
         del params, hessian, condition
         return None
 
-    def runs_away(self, value: float) -> str | None:
+    def unbounded_below(self, value: float) -> str | None:
         """A reason why the function has no minimum, if its value here proves it."""
         del value
         return None
 
-    def flees(self, params: Array, gradient: Array) -> str | None:
+    def escapes_to_infinity(self, params: Array, gradient: Array) -> str | None:
         """A reason why a point with a small gradient is nevertheless no minimum but a place on the way to
         infinity; None where it is at rest."""
         del params, gradient

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import exact_product
-from newtron.engine.maths.network import Linearization
+from newtron.engine.base.types import Array
+from newtron.engine.objective.mean_loss import MeanLoss
 from newtron.engine.objective.objective import LinePoint
 from newtron.engine.rows import Chunk
 
-if TYPE_CHECKING:
-    from newtron.engine.objective.training import TrainingObjective
 
-Array = NDArray[np.floating]
-
-
-def careful(objective: TrainingObjective, params: Array, block: Chunk) -> Linearization:
-    """The network at params, its raw predictions right to their last digits: where columns nearly depend on each other
-    they are small differences of large products."""
-    network = objective.network
-    X = block.X.astype(np.float64)
-    layer = network.split(params)[0]
-    return Linearization(network, (layer,), (X,), exact_product(X, layer.W, layer.b))
-
-
-def line(objective: TrainingObjective, params: Array, direction: Array) -> Callable[[float], LinePoint]:
+def line(objective: MeanLoss, params: Array, direction: Array) -> Callable[[float], LinePoint]:
     """t -> value and slope at params + t * direction: z and its change are kept, and each t costs only the losses."""
     rows = objective.rows
     z = np.empty((rows.n_rows, rows.n_outputs), dtype=rows.dtype)
@@ -61,7 +45,7 @@ def line(objective: TrainingObjective, params: Array, direction: Array) -> Calla
     return on_line
 
 
-def hessian_product(objective: TrainingObjective, params: Array, v: Array) -> Array:
+def hessian_product(objective: MeanLoss, params: Array, v: Array) -> Array:
     """The Hessian at params times v, for one output or squared errors."""
     rows = objective.rows
     direction = v.astype(rows.dtype)
@@ -82,10 +66,10 @@ def hessian_product(objective: TrainingObjective, params: Array, v: Array) -> Ar
     return np.asarray((rows.sum(of_chunk) + objective.alpha * v) / rows.total_weight)
 
 
-def _row_curvature(objective: TrainingObjective, params: Array) -> Array:
+def _row_curvature(objective: MeanLoss, params: Array) -> Array:
     """(n, 1) weighted second derivatives of the loss at params, kept for the many products at the same place."""
-    if objective.kept_curvature is not None and np.array_equal(objective.kept_curvature[0], params):
-        return objective.kept_curvature[1]
+    if objective.row_curvature is not None and np.array_equal(objective.row_curvature[0], params):
+        return objective.row_curvature[1]
     rows = objective.rows
     curvature = np.empty((rows.n_rows, 1), dtype=rows.dtype)
     cast = params.astype(rows.dtype)
@@ -98,7 +82,7 @@ def _row_curvature(objective: TrainingObjective, params: Array) -> Array:
         return 0.0
 
     rows.sum(keep)
-    objective.kept_curvature = (params.copy(), curvature)
+    objective.row_curvature = (params.copy(), curvature)
     return curvature
 
 

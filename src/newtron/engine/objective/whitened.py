@@ -9,32 +9,24 @@ themselves are the same to it. R from QR of the rows, chunk by chunk, keeps what
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import exact_product, factorize, svd
-from newtron.engine.base.threads import cached_property
+from newtron.engine.base.linalg import exact_product, factorize, qr_triangle
+from newtron.engine.base.types import Array
 from newtron.engine.maths.losses import Loss, softmax
-from newtron.engine.objective.least_squares import Triangle, design, upper
+from newtron.engine.objective.least_squares import Triangle, design
+from newtron.engine.objective.mean_loss import MeanLoss
+from newtron.engine.objective.newton_system import NewtonSystem
 from newtron.engine.rows import Chunk
-
-if TYPE_CHECKING:
-    from newtron.engine.objective.training import TrainingObjective
-
-Array = NDArray[np.floating]
 
 # Numbers of B in a block of rows.
 _BLOCK_NUMBERS = 2**19
-# The Hessian in equilibrated columns has lost this power of its rounding, 1e-11 for float64, where its condition is
-# the inverse of it.
-_LOST = 0.7
 # A penalty of at most this share of the rows' curvature holds the common shift of all classes too loosely to be solved
 # for beside them.
 _SLIGHT = 1e-8
-_DIGIT = float(np.finfo(np.float64).eps)
 
 
 class Whitened(NamedTuple):
@@ -64,7 +56,7 @@ def centred_root(half: Array, p: Array) -> Array:
     return np.asarray(half[..., :, None] * (np.eye(p.shape[-1]) - p[..., None, :]))
 
 
-class Block(NamedTuple):
+class WhitenedBlock(NamedTuple):
     """Some rows: A = [X, 1] (n, q), their whitened form, their weights (n,), and which rows of all they are."""
 
     A: Array
@@ -82,121 +74,36 @@ class Block(NamedTuple):
         return (S[:, :, :, None] * A[:, None, None, :]).reshape(n, s, c * A.shape[1])
 
 
-def blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterator[Block]:
+def whitened_blocks(objective: MeanLoss, params: Array, chunk: Chunk) -> Iterator[WhitenedBlock]:
     """A chunk's rows in whitened form at params, as many at a time as fit the cache of a core."""
     network = objective.network
     k = network.n_outputs
     size = max(16, _BLOCK_NUMBERS // (network.n_params * k))
     n = chunk.y.shape[0]
     coefficients = params.reshape(-1, k)
-    times = exact_product if objective.careful else np.matmul
+    times = exact_product if objective.extended_precision else np.matmul
     for start in range(0, n, size):
         cut = slice(start, min(start + size, n))
         weight = np.ones(cut.stop - start) if chunk.weight is None else chunk.weight[cut].astype(np.float64)
         A = design(Chunk(chunk.X[cut], chunk.y[cut], None, cut), network.intercept)
         white = whiten(objective.loss, chunk.y[cut].astype(np.float64), times(A, coefficients))
         first = chunk.rows.start
-        yield Block(A, white, weight, slice(first + cut.start, first + cut.stop))
+        yield WhitenedBlock(A, white, weight, slice(first + cut.start, first + cut.stop))
 
 
-@dataclass(frozen=True)
-class System:
-    """Newton's step s at a point as R s = c: R'R is `weight` times the Hessian and R'c is -`weight` times the gradient,
-    neither of which is formed.
-
-    R: (P, P) upper triangular. c: (P,). epsilon: of the rows.
-    """
-
-    R: Array
-    c: Array
-    weight: float
-    epsilon: float
-
-    @cached_property
-    def _norm(self) -> Array:
-        norm = np.linalg.norm(self.R, axis=0)
-        norm[norm == 0.0] = 1.0
-        return np.asarray(norm)
-
-    @cached_property
-    def _decomposed(self) -> tuple[Array, Array, Array]:
-        """In columns of equal norm."""
-        return svd(self.R / self._norm)
-
-    @property
-    def _rank(self) -> int:
-        """That of `least_squares`."""
-        s = self._decomposed[1]
-        return int(np.sum(s > s[0] * 10 * len(s) * _DIGIT))
-
-    @property
-    def near(self) -> bool:
-        """Are there columns that nearly depend on each other, so that R sees what the Hessian has lost? Columns that
-        exactly depend on each other are none: both see them."""
-        s = self._decomposed[1]
-        return bool(s[self._rank - 1] < s[0] * float(self.epsilon) ** (0.5 * _LOST))
-
-    def step(self) -> Array:
-        """The step, shortest in columns of equal norm where some depend on others."""
-        U, s, Vt = self._decomposed
-        r = self._rank
-        return np.asarray((Vt[:r].T @ ((U[:, :r].T @ self.c) / s[:r])) / self._norm)
-
-    @property
-    def decrement(self) -> float:
-        """sqrt(g'H^-1 g)."""
-        return float(np.linalg.norm(self._decomposed[0][:, : self._rank].T @ self.c) / np.sqrt(self.weight))
-
-    def decrease(self, step: Array) -> float:
-        """By how much the quadratic model falls along a step."""
-        moved = self.R @ step
-        return (float(self.c @ moved) - 0.5 * float(moved @ moved)) / self.weight
-
-    def rounding(self, params: Array) -> float:
-        """By how much rounding the parameters at the optimum to doubles raises the value."""
-        digit: Array = _DIGIT * np.abs(params)
-        return 0.5 * float(np.sum(np.square(self._norm * digit))) / self.weight
-
-    def eigen(self, metric: Array) -> tuple[Array, Array, Array]:
-        """Eigenvalues, ascending, and eigenvectors of the Hessian in parameters times metric, and the gradient along
-        these: with the digits that R has."""
-        U, s, Vt = svd(self.R / metric)
-        return (
-            np.square(s[::-1]) / self.weight,
-            np.ascontiguousarray(Vt[::-1].T),
-            -(s * (U.T @ self.c))[::-1] / self.weight,
-        )
-
-    def damped(self, added: Array) -> System:
-        """The same with added (P,) on the diagonal of the Hessian."""
-        rest = np.diag(np.sqrt(self.weight * added))
-        return self._replaced(np.vstack([np.column_stack([self.R, self.c]), np.column_stack([rest, 0.0 * self.c])]))
-
-    def _replaced(self, rows: Array) -> System:
-        R = upper(rows)
-        P = len(self.c)
-        return System(R[:P, :P], R[:P, P], self.weight, self.epsilon)
-
-
-def has_lost(condition: float, epsilon: float) -> bool:
-    """Has a Hessian of this condition, in equilibrated columns, lost digits that the rows may have? epsilon: of the
-    rows, in which it was summed."""
-    return not condition < epsilon**-_LOST
-
-
-def newton_system(objective: TrainingObjective, params: Array) -> System | None:
+def newton_system(objective: MeanLoss, params: Array) -> NewtonSystem | None:
     """By QR over all rows, for a likelihood; None where numbers are not finite."""
     k, P = objective.network.n_outputs, objective.n_params
 
     def of_chunk(chunk: Chunk) -> Triangle:
         total: Triangle | None = None
-        for block in blocks(objective, params, chunk):
+        for block in whitened_blocks(objective, params, chunk):
             S = block.white.S
             if S.shape[2] < k:  # a regression's outputs, side by side
                 S = np.broadcast_to(np.eye(k), (len(S), k, k))
             root = np.sqrt(block.weight)[:, None, None, None]
             B = (root * S[:, :, None, :] * block.A[:, None, :, None]).reshape(-1, P)
-            part = Triangle(upper(np.column_stack([B, (root[:, :, 0, 0] * block.white.e).ravel()])))
+            part = Triangle(qr_triangle(np.column_stack([B, (root[:, :, 0, 0] * block.white.e).ravel()])))
             if total is None:
                 total = part
             else:
@@ -219,17 +126,17 @@ def newton_system(objective: TrainingObjective, params: Array) -> System | None:
             merged += Triangle(np.vstack(rest))
     if not np.isfinite(merged.R).all():
         return None
-    return System(merged.R[:P, :P], merged.R[:P, P], objective.rows.total_weight, objective.epsilon)
+    return NewtonSystem(merged.R[:P, :P], merged.R[:P, P], objective.rows.total_weight, objective.epsilon)
 
 
-def _unseen(objective: TrainingObjective, curvature: Array) -> NDArray[np.bool_]:
+def _unseen(objective: MeanLoss, curvature: Array) -> NDArray[np.bool_]:
     """(q,) of which inputs a common shift of all classes changes nothing, or nothing beside the rounding of what the
     rows say: no row sees it, and a penalty keeps it where it starts, at 0. curvature: (q,) of the rows."""
     penalty = objective.alpha.reshape(-1, objective.network.n_outputs).max(axis=1)
     return np.asarray((penalty <= _SLIGHT * curvature) & (objective.loss.min_outputs > 1))
 
 
-def condition_seen(objective: TrainingObjective, hessian: Array, condition: float) -> float:
+def condition_seen(objective: MeanLoss, hessian: Array, condition: float) -> float:
     """Condition of the Hessian in equilibrated columns, in the directions that rows see; `condition` is that of all."""
     k = objective.network.n_outputs
     of_rows = np.diagonal(hessian) * objective.rows.total_weight - objective.alpha

@@ -53,15 +53,15 @@ class Rows(ABC):
     # Is every weight a whole number, so that it may be a number of rows?
     whole_weights: bool = True
     # Is what `sum` evaluates run in this process, so that it may keep something of each row here?
-    here: ClassVar[bool] = True
+    in_process: ClassVar[bool] = True
     # Does every sum read the rows anew, from a disk or on other machines, so that few sums are worth much arithmetic?
-    dear: ClassVar[bool] = False
+    rereads: ClassVar[bool] = False
 
     @abstractmethod
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
         """Add evaluate(chunk) over all chunks, in the order of the chunks.
 
-        Where rows are not `here` it may be called in any process and twice for one chunk: it must only return.
+        Where rows are not `in_process` it may be called in any process and twice for one chunk: it must only return.
         """
 
     @abstractmethod

@@ -88,7 +88,7 @@ class RowTransform:
 class StreamedRows(Rows):
     """Rows of a source. excluded: numbers of rows that are left out, in order."""
 
-    dear = True
+    rereads = True
     place = "in files"  # for sentences
     dtype = np.dtype(np.float64)
     # Called during a sum with the rows that were summed and the number of all.

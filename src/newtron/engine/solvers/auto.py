@@ -37,7 +37,7 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
     P, n = objective.n_params, objective.rows.n_rows
     size = f"{count(P, 'parameter')} and {count(n, 'row')}"
     summed = _SUMMED if objective.is_quadratic else _MATRIX  # which takes one pass, and else several
-    if objective.is_convex and objective.rows.dear and summed < P <= _SAMPLED:
+    if objective.is_convex and objective.rows.rereads and summed < P <= _SAMPLED:
         return LBFGS(sample_below=P + 1), (
             f"a perceptron with {size} that are read again for every pass: L-BFGS, since on the curvature of a sample "
             "it needs few passes"
@@ -67,7 +67,7 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
         )
     if n * P <= _PASS_WORK:
         return LBFGS(), f"a network with {size}: too large for a matrix of curvature at every step"
-    if not objective.rows.here:
+    if not objective.rows.in_process:
         return LBFGS(), f"a network with {size} on a cluster, which gives sums and no batches: L-BFGS needs only those"
     return Stochastic(), (
         f"a network with {size}: so large that the many passes to an optimum would take long, so it is trained on "
@@ -90,7 +90,7 @@ def solver_named(solver: str | Solver, objective: TrainingObjective) -> tuple[So
 
 def _checked(solver: Solver, objective: TrainingObjective) -> Solver:
     """Not one that draws rows where rows give only sums."""
-    if isinstance(solver, Stochastic) and not objective.rows.here:
+    if isinstance(solver, Stochastic) and not objective.rows.in_process:
         others = ", ".join(repr(name) for name in SOLVERS if name != Stochastic.name)
         raise InputError(
             f"solver='stochastic' draws batches of single rows, and rows on a cluster give only sums: choose one of "

@@ -9,36 +9,36 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import factorize
 from newtron.engine.objective import Objective, SecondOrder
-from newtron.engine.objective.whitened import System
+from newtron.engine.objective.newton_system import NewtonSystem
 
 Array = NDArray[np.floating]
 
 # What is known of the columns: some nearly depend on each other, so that the objective is careful and steps come from a
-# `System`; or some exactly do and no others nearly, for which the Hessian is enough. "": nothing yet.
+# `NewtonSystem`; or some exactly do and no others nearly, for which the Hessian is enough. "": nothing yet.
 NEAR, DEPENDENT = "near", "dependent"
 
 
-class View(NamedTuple):
+class LocalModel(NamedTuple):
     """What was evaluated at a point, anew where the objective has become careful. system: the quadratic model there,
     None where the Hessian is as good."""
 
     found: SecondOrder
     columns: str
-    system: System | None
+    system: NewtonSystem | None
 
 
-def view(objective: Objective, params: Array, found: SecondOrder, condition: float, columns: str) -> View:
+def local_model(objective: Objective, params: Array, found: SecondOrder, condition: float, columns: str) -> LocalModel:
     """condition: of the Hessian in `found`, in equilibrated columns. columns: what was known so far."""
     if columns == DEPENDENT:
-        return View(found, columns, None)
+        return LocalModel(found, columns, None)
     system = objective.newton_system(params, found.hessian, condition)
     if system is None or columns:
-        return View(found, columns, system)
-    if not system.near:
-        return View(found, DEPENDENT, None)
-    objective.careful = True
+        return LocalModel(found, columns, system)
+    if not system.has_near_dependence:
+        return LocalModel(found, DEPENDENT, None)
+    objective.extended_precision = True
     found = objective.evaluate(params, 2)
-    return View(found, NEAR, objective.newton_system(params, found.hessian, condition))
+    return LocalModel(found, NEAR, objective.newton_system(params, found.hessian, condition))
 
 
 # Rounding the parameters may raise the value of a converged end by this share of it. A sample whose columns are told
@@ -55,7 +55,7 @@ def hidden_descent(objective: Objective, params: Array) -> float:
         hessian = some.evaluate(params, 2).hessian
         factor = factorize(hessian)
         system = some.newton_system(params, hessian, np.inf if factor is None else factor.condition)
-        if system is None or not system.near:
+        if system is None or not system.has_near_dependence:
             return 0.0
         found = 0.5 * system.decrement**2
     return found

@@ -12,7 +12,7 @@ from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.objective import Objective
 from newtron.engine.solvers.line_search import wolfe
-from newtron.engine.solvers.loop import Solver, State, Status, at_precision, scaled_length, unset
+from newtron.engine.solvers.loop import Solver, State, Status, at_precision, step_length, unset
 
 Array = NDArray[np.floating]
 
@@ -68,7 +68,7 @@ class GradientDescent(Solver):
             gradient=found.gradient,
             velocity=velocity,
             iteration=state.iteration + 1,
-            step_size=scaled_length(objective, velocity),
+            step_size=step_length(objective, velocity),
         )
 
     def _searched(self, objective: Objective, state: GradientDescentState) -> State:
@@ -94,6 +94,6 @@ class GradientDescent(Solver):
             value=value,
             gradient=gradient,
             iteration=state.iteration + 1,
-            step_size=scaled_length(objective, t * direction),
+            step_size=step_length(objective, t * direction),
             next_step=t * t * squared / bend if bend > 0.0 else 2.0 * t,
         )

@@ -37,14 +37,14 @@ _NEGLIGIBLE = 0.1
 _SAMPLE_NUMBERS, _SAMPLE_ROWS = 2**22, 256
 
 
-class Spectrum(NamedTuple):
+class EigenDecomposition(NamedTuple):
     """A positive semidefinite matrix by its eigenvalues (descending) and eigenvectors; no vectors: it is diagonal."""
 
     values: Array
     vectors: Array | None
 
     @classmethod
-    def of(cls, matrix: Array) -> Spectrum:
+    def of(cls, matrix: Array) -> EigenDecomposition:
         if matrix.ndim == 1:
             return cls(matrix, None)
         values, vectors = eigh(matrix)
@@ -54,19 +54,19 @@ class Spectrum(NamedTuple):
     def mean(self) -> float:
         return float(self.values.mean())
 
-    def damped_inverse(self, damping: float) -> Inverse:
+    def damped_inverse(self, damping: float) -> DampedInverse:
         """(matrix + damping I)^-1. Where damping outweighs most directions, I is corrected in the others only."""
         inverse = 1.0 / (self.values + self.values.dtype.type(damping))
         if self.vectors is None:
-            return Inverse(inverse, None, 0.0)
+            return DampedInverse(inverse, None, 0.0)
         rank = int(np.count_nonzero(self.values > _NEGLIGIBLE * damping))
         if 2 * rank >= len(inverse):
-            return Inverse((self.vectors * inverse) @ self.vectors.T, None, 0.0)
+            return DampedInverse((self.vectors * inverse) @ self.vectors.T, None, 0.0)
         vectors = np.ascontiguousarray(self.vectors[:, :rank])
-        return Inverse(inverse[:rank] - inverse.dtype.type(1.0 / damping), vectors, 1.0 / damping)
+        return DampedInverse(inverse[:rank] - inverse.dtype.type(1.0 / damping), vectors, 1.0 / damping)
 
 
-class Inverse(NamedTuple):
+class DampedInverse(NamedTuple):
     """A symmetric matrix: full (m, m), or diagonal (m,), or `rest` I + vectors diag(values) vectors'."""
 
     values: Array
@@ -81,20 +81,20 @@ class Inverse(NamedTuple):
         return np.asarray(self.values @ V if self.values.ndim == 2 else self.values[:, None] * V)
 
 
-def input_spectrum(objective: TrainingObjective, rng: np.random.Generator) -> Spectrum:
+def input_decomposition(objective: TrainingObjective, rng: np.random.Generator) -> EigenDecomposition:
     """The first layer's A, which is the same in all of the training: from a sample of the rows."""
     network, rows = objective.network, objective.rows
     width = network.widths[0] + network.intercept
     if width > _WIDEST:
         columns = objective.scale[network.spans[0]].reshape(width, -1)[:, 0]
-        return Spectrum(np.square(columns).astype(rows.dtype), None)
+        return EigenDecomposition(np.square(columns).astype(rows.dtype), None)
     sample = rows.sample(max(_SAMPLE_ROWS, _SAMPLE_NUMBERS // width), rng)
 
     def moment(chunk: Chunk) -> Array:
         weight = np.ones(chunk.y.shape[0], dtype=rows.dtype) if chunk.weight is None else chunk.weight
         return weighted_gram_with_ones(chunk.X, weight, network.intercept)
 
-    return Spectrum.of((sample.sum(moment) / sample.total_weight).astype(rows.dtype))
+    return EigenDecomposition.of((sample.sum(moment) / sample.total_weight).astype(rows.dtype))
 
 
 def second_moment(a: Array, weight: Array | None) -> Array:
@@ -121,11 +121,11 @@ class KFAC:
     """
 
     def __init__(
-        self, batch_pass: BatchPass, inputs: Spectrum, factors: tuple[Array, ...], estimates: int, unit: float
+        self, batch_pass: BatchPass, inputs: EigenDecomposition, factors: tuple[Array, ...], estimates: int, unit: float
     ) -> None:
         self.factors, self.estimates = factors, estimates
         self._pass, self._inputs, self._squared_unit = batch_pass, inputs, unit**2
-        self._inverses: list[tuple[Inverse, Inverse]] = []
+        self._inverses: list[tuple[DampedInverse, DampedInverse]] = []
         self._step = np.empty(batch_pass.network.n_params, dtype=batch_pass.dtype)
 
     def estimate(self, params: Array, batch: Chunk) -> None:
@@ -140,11 +140,11 @@ class KFAC:
             former = tuple(keep * old + (1 - keep) * new for old, new in zip(former, fresh, strict=True))
             self.estimates += 1
         self.factors = former
-        spectra = [self._inputs, *(Spectrum.of(factor) for factor in self.factors)]
+        spectra = [self._inputs, *(EigenDecomposition.of(factor) for factor in self.factors)]
         layers = len(spectra) // 2
         self._inverses = [self._damped(*pair) for pair in zip(range(layers), spectra, spectra[layers:], strict=False)]
 
-    def _damped(self, layer: int, A: Spectrum, G: Spectrum) -> tuple[Inverse, Inverse]:
+    def _damped(self, layer: int, A: EigenDecomposition, G: EigenDecomposition) -> tuple[DampedInverse, DampedInverse]:
         # The units of X are those of the first layer's A; those of y are in all G but the last.
         damping = _DAMPING * (A.mean if layer == 0 else 1.0)
         if layer + 2 < len(self._pass.network.widths):

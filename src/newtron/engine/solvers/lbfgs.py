@@ -25,10 +25,10 @@ from newtron.engine.solvers.loop import (
     Solver,
     State,
     at_precision,
-    drowned,
+    below_rounding,
     relative_gradient,
-    scaled,
-    scaled_length,
+    scaled_step,
+    step_length,
 )
 
 Array = NDArray[np.floating]
@@ -133,7 +133,7 @@ class LBFGS(Solver):
             state = replace(state, factor=factor, age=0, share=share, seen_at=state.params, renewed_at=state.decrement)
         direction = -self._times_inverse(objective, state, state.gradient)
         slope = float(direction @ state.gradient)
-        gone = state.since_best >= _PATIENCE and drowned(objective, state, -0.5 * slope)
+        gone = state.since_best >= _PATIENCE and below_rounding(objective, state, -0.5 * slope)
         if gone or state.frozen >= _FROZEN:
             return at_precision(objective, state)
         if not slope < 0.0:
@@ -141,7 +141,7 @@ class LBFGS(Solver):
                 return at_precision(objective, state)
             return self.step(objective, replace(state, pairs=()))
         known = state.factor is not None or bool(state.pairs)
-        first = 1.0 if known else 1.0 / max(1e-300, float(np.linalg.norm(scaled(objective, direction))))
+        first = 1.0 if known else 1.0 / max(1e-300, float(np.linalg.norm(scaled_step(objective, direction))))
         noise = 10.0 * objective.epsilon * abs(state.value)
         found = wolfe(objective.along(state.params, direction), state.value, slope, first, noise)
         if found is None:
@@ -170,7 +170,7 @@ class LBFGS(Solver):
             pairs=pairs,
             age=state.age + 1,
             iteration=state.iteration + 1,
-            step_size=scaled_length(objective, step),
+            step_size=step_length(objective, step),
         )
         return replace(following, decrement=self._decrement(objective, following))
 

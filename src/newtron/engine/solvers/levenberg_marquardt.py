@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.linalg import Factor, factorize, newton_decrement
 from newtron.engine.objective import Objective, SecondOrder
-from newtron.engine.objective.whitened import System
-from newtron.engine.solvers.by_rows import NEAR, View, view
+from newtron.engine.objective.newton_system import NewtonSystem
+from newtron.engine.solvers.by_rows import NEAR, LocalModel, local_model
 from newtron.engine.solvers.loop import (
     DERIVED,
     Solver,
     State,
     Status,
+    at_parameter_rounding,
     at_precision,
-    at_rounding,
-    drowned,
+    below_rounding,
     is_nearer,
     relative_gradient,
-    scaled_length,
+    step_length,
+    sufficient_decrease,
     unset,
-    worth_taking,
 )
 
 Array = NDArray[np.floating]
@@ -72,8 +72,8 @@ class LevenbergMarquardtState(State):
     best_value: float = float("inf")
     since: int = 0
     seen_exact: bool = False
-    factor: Factor | System | None = field(default=None, metadata=DERIVED)
-    system: System | None = field(default=None, metadata=DERIVED)
+    factor: Factor | NewtonSystem | None = field(default=None, metadata=DERIVED)
+    system: NewtonSystem | None = field(default=None, metadata=DERIVED)
     columns: str = ""
 
 
@@ -107,7 +107,7 @@ class LevenbergMarquardt(Solver):
             check_count("stop_after", self.stop_after)
 
     def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
-        objective.careful = False
+        objective.extended_precision = False
         found, columns, system = _seen(objective, params, objective.evaluate(params, 2, gauss_newton=True), "")
         damping = self.damping
         if damping is None:
@@ -133,7 +133,7 @@ class LevenbergMarquardt(Solver):
         )
 
     def restored(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-        objective.careful = state.columns == NEAR
+        objective.extended_precision = state.columns == NEAR
         found = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact)
         found, _, system = _seen(objective, state.params, found, state.columns)
         factor = _factor(found.hessian, system, state.damping * state.metric)
@@ -152,23 +152,23 @@ class LevenbergMarquardt(Solver):
                 trial = state.params + step
                 last = state.system is not None and predicted <= state.system.rounding(trial)
                 value = objective.evaluate(trial, 0).value
-                worth = worth_taking(objective, state, predicted, value)
+                worth = sufficient_decrease(objective, state, predicted, value)
                 if worth is not False:
                     ratio = (state.value - value) / predicted if worth else 1.0
                     moved = self._moved(objective, state, trial, step, damping, ratio)
                     if worth or is_nearer(objective, moved, state, state.metric if objective.scale is None else None):
-                        return at_rounding(moved) if last else moved
-                    if drowned(objective, state, predicted):
+                        return at_parameter_rounding(moved) if last else moved
+                    if below_rounding(objective, state, predicted):
                         break
                 if last:
-                    return at_rounding(state)
+                    return at_parameter_rounding(state)
             damping = max(damping, 1e-12 * _reach(state.curvature, state.metric)) * growth
             growth = min(2.0 * growth, 1e6)
         if may_see_exact:
             # Where residuals remain, and the more where their derivatives depend on each other, the curvature of
             # Gauss-Newton is not the objective's.
             return self.step(objective, _with_exact(objective, state))
-        return at_precision(objective, state, exact=True) if state.system is None else at_rounding(state)
+        return at_precision(objective, state, exact=True) if state.system is None else at_parameter_rounding(state)
 
     def _moved(
         self,
@@ -202,7 +202,7 @@ class LevenbergMarquardt(Solver):
             curvature=found.hessian,
             metric=metric,
             iteration=state.iteration + 1,
-            step_size=scaled_length(objective, step),
+            step_size=step_length(objective, step),
             damping=damping,
             growth=2.0,
             exact=exact and not fell,
@@ -237,29 +237,29 @@ def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> Levenbe
     )
 
 
-def _seen(objective: Objective, params: Array, found: SecondOrder, columns: str) -> View:
+def _seen(objective: Objective, params: Array, found: SecondOrder, columns: str) -> LocalModel:
     """What was found, with the model by rows where the Hessian of a perceptron has lost digits."""
     if not objective.is_linear:
-        return View(found, columns, None)
+        return LocalModel(found, columns, None)
     factor = factorize(found.hessian)
-    return view(objective, params, found, np.inf if factor is None else factor.condition, columns)
+    return local_model(objective, params, found, np.inf if factor is None else factor.condition, columns)
 
 
-def _factor(curvature: Array, system: System | None, added: Array) -> Factor | System | None:
+def _factor(curvature: Array, system: NewtonSystem | None, added: Array) -> Factor | NewtonSystem | None:
     """Of the curvature with added (P,) on its diagonal."""
     return factorize(curvature, added) if system is None else system.damped(added)
 
 
-def _step(factor: Factor | System, gradient: Array, added: Array) -> tuple[Array, float]:
+def _step(factor: Factor | NewtonSystem, gradient: Array, added: Array) -> tuple[Array, float]:
     """The damped step, and by how much the model without damping falls along it."""
-    if isinstance(factor, System):
+    if isinstance(factor, NewtonSystem):
         step = factor.step()
         return step, factor.decrease(step) + 0.5 * float(step @ (added * step))
     step = -factor.solve(gradient)
     return step, 0.5 * float(step @ (added * step - gradient))
 
 
-def _decrement(found: SecondOrder, factor: Factor | System | None, system: System | None) -> float:
+def _decrement(found: SecondOrder, factor: Factor | NewtonSystem | None, system: NewtonSystem | None) -> float:
     """sqrt(g'H^-1 g), or a lower bound of it that is far from any end."""
     if system is not None:
         return system.decrement

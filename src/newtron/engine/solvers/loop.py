@@ -210,15 +210,15 @@ def relative_gradient(objective: Objective, gradient: Array) -> float:
     return float(np.max(np.abs(gradient) / objective.gradient_scale, initial=0.0))
 
 
-def scaled(objective: Objective, step: Array) -> Array:
+def scaled_step(objective: Objective, step: Array) -> Array:
     """A step in units of the objective's scale (1 where there is none)."""
     scale = objective.scale
     return step if scale is None else step * scale
 
 
-def scaled_length(objective: Objective, step: Array) -> float:
+def step_length(objective: Objective, step: Array) -> float:
     """Largest change that a step makes to the model, by its scale (1 where there is none)."""
-    return float(np.max(np.abs(scaled(objective, step)), initial=0.0))
+    return float(np.max(np.abs(scaled_step(objective, step)), initial=0.0))
 
 
 def minimize(
@@ -246,7 +246,7 @@ def minimize(
     limit = _limit(solver, tol, max_iter)
     # Overflow far from the optimum is no accident but an answer: the value is inf and the step is not taken.
     with one_blas_thread(), np.errstate(all="ignore"):
-        course = _Course(objective, solver, tol, params, resume)
+        course = _Loop(objective, solver, tol, params, resume)
         status = course.status
         try:
             while status is None:
@@ -279,7 +279,7 @@ def minimize(
     )
 
 
-class _Course:
+class _Loop:
     """A run on its way: begun at params, or taken up where another was kept."""
 
     def __init__(self, objective: Objective, solver: Solver, tol: float, params: Array, resume: Run | None) -> None:
@@ -290,13 +290,15 @@ class _Course:
         if resume is None:
             self.state = solver.init(objective, np.array(params, dtype=np.float64))
             self.trace = [self._row()]
-            self.judge = _Judge(objective, tol, self.state.value, solver.exact_decrement)
+            self.judge = _StoppingRule(objective, tol, self.state.value, solver.exact_decrement)
             self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm)
             return
         self._started -= resume.seconds
         self.state = solver.restored(objective, resume.state)
         self.trace = resume.trace[: resume.rows]
-        self.judge = _Judge(objective, tol, self.trace[0].value, solver.exact_decrement, resume.asked, resume.reason)
+        self.judge = _StoppingRule(
+            objective, tol, self.trace[0].value, solver.exact_decrement, resume.asked, resume.reason
+        )
         self.status = resume.status
         # What restoring took is no part of the run.
         objective.counts.clear()
@@ -339,7 +341,7 @@ def _limit(solver: Solver, tol: float, max_iter: int | None) -> int:
     return solver.default_max_iter if max_iter is None else check_count("max_iter", max_iter)
 
 
-class _Judge:
+class _StoppingRule:
     """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known. note:
     what else there is to say of the end."""
 
@@ -362,14 +364,14 @@ class _Judge:
             return Status.NOT_FINITE if state.iteration == 0 else Status.DIVERGED
         ended = self._ended(state, gradient_norm, gained)
         if ended is None:
-            self.reason = self._objective.runs_away(state.value) or ""
+            self.reason = self._objective.unbounded_below(state.value) or ""
         small = gradient_norm <= self._tol or (ended is not None and ended.converged)
         at_end = ended is not None and ended.converged
         if small and not self.reason and (at_end or not self.asked):
             # A small gradient may also be a place on the way to infinity. Asked where it first is small, since later
             # the curvature there is rounding, and before anything is called converged.
             self.asked = True
-            self.reason = self._objective.flees(state.params, state.gradient) or ""
+            self.reason = self._objective.escapes_to_infinity(state.params, state.gradient) or ""
         return Status.UNBOUNDED if self.reason else ended
 
     def _ended(self, state: State, gradient_norm: float, gained: float | None) -> Status | None:
@@ -424,7 +426,7 @@ def decrement_of(step: Array | None, gradient: Array) -> float:
 _UNSURE = 1e-9
 
 
-def worth_taking(objective: Objective, state: State, predicted: float, trial_value: float) -> bool | None:
+def sufficient_decrease(objective: Objective, state: State, predicted: float, trial_value: float) -> bool | None:
     """Does a trial step lower the objective as it should? None where rounding leaves that undecided.
 
     predicted: the decrease that the solver's model expects (positive). Accepts a decrease of at least 1e-4 of
@@ -435,12 +437,12 @@ def worth_taking(objective: Objective, state: State, predicted: float, trial_val
         return False
     unsure = max(_UNSURE, 10.0 * objective.epsilon) * max(abs(state.value), abs(trial_value))
     gained = state.value - trial_value
-    if gained >= 1e-4 * predicted and (gained > unsure or not drowned(objective, state, predicted)):
+    if gained >= 1e-4 * predicted and (gained > unsure or not below_rounding(objective, state, predicted)):
         return True
     return None if predicted <= unsure and trial_value <= state.value + unsure else False
 
 
-def drowned(objective: Objective, state: State, predicted: float) -> bool:
+def below_rounding(objective: Objective, state: State, predicted: float) -> bool:
     """Is an expected decrease below the rounding of the value?"""
     return predicted <= 10.0 * objective.epsilon * abs(state.value)
 
@@ -456,7 +458,7 @@ def is_nearer(objective: Objective, moved: State, before: State, metric: Array |
     return relative_gradient(objective, moved.gradient) < relative_gradient(objective, before.gradient)
 
 
-def at_rounding(state: S, perfect: float = 0.0) -> S:
+def at_parameter_rounding(state: S, perfect: float = 0.0) -> S:
     """The end where no doubles are nearer to the optimum: columns depend on each other so closely that rounding their
     coefficients costs what is left to be gained. perfect: so little of the value is nothing, either."""
     if 0.5 * state.decrement * state.decrement <= max(LITTLE * abs(state.value), perfect):

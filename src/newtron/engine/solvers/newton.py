@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_flag, check_number
 from newtron.engine.base.linalg import eigh, factorize, newton_step
 from newtron.engine.objective import Evaluation, Objective, SecondOrder
-from newtron.engine.objective.whitened import System
-from newtron.engine.solvers.by_rows import NEAR, view
+from newtron.engine.objective.newton_system import NewtonSystem
+from newtron.engine.solvers.by_rows import NEAR, local_model
 from newtron.engine.solvers.loop import (
     DERIVED,
     Solver,
     State,
     Status,
+    at_parameter_rounding,
     at_precision,
-    at_rounding,
+    below_rounding,
     decrement_of,
-    drowned,
     is_nearer,
-    scaled_length,
+    step_length,
+    sufficient_decrease,
     unset,
-    worth_taking,
 )
 
 Array = NDArray[np.floating]
@@ -53,7 +53,7 @@ class NewtonState(State):
 
     hessian: Array = field(default_factory=unset, metadata=DERIVED)
     plain: Array | None = field(default=None, metadata=DERIVED)
-    system: System | None = field(default=None, metadata=DERIVED)
+    system: NewtonSystem | None = field(default=None, metadata=DERIVED)
     columns: str = ""
     radius: float = float("inf")
     sure: bool = True
@@ -82,7 +82,7 @@ class Newton(Solver):
         check_flag("damped", self.damped)
 
     def init(self, objective: Objective, params: Array) -> NewtonState:
-        objective.careful = False
+        objective.extended_precision = False
         found = objective.evaluate(params, 2)
         radius = self.radius
         if radius is None:
@@ -94,7 +94,7 @@ class Newton(Solver):
         return _seen(objective, NewtonState(params, found.value, found.gradient, radius=radius), found)
 
     def restored(self, objective: Objective, state: NewtonState) -> NewtonState:
-        objective.careful = state.columns == NEAR
+        objective.extended_precision = state.columns == NEAR
         found = objective.evaluate(state.params, 2)
         if objective.is_quadratic and state.iteration:
             factor = factorize(found.hessian)
@@ -110,7 +110,7 @@ class Newton(Solver):
                 # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
                 at_end = self._accept(objective, state, exact.params, at_optimum)
                 at_end = replace(at_end, decrement=(2.0 * exact.lost) ** 0.5, note=exact.note)
-                return at_rounding(at_end, perfect=_PERFECT * abs(state.value))
+                return at_parameter_rounding(at_end, perfect=_PERFECT * abs(state.value))
         elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
             return at_precision(objective, state, exact=True)  # the one step is taken; what is left is rounding
         if not self.damped:
@@ -133,17 +133,17 @@ class Newton(Solver):
             # A first trial is nearly always taken: then its derivatives come with its value.
             at_once = (attempt == 0 and state.sure) or objective.is_quadratic
             found: Evaluation = _with_hessian(objective, state, trial) if at_once else objective.evaluate(trial, 0)
-            worth = worth_taking(objective, state, predicted, found.value)
+            worth = sufficient_decrease(objective, state, predicted, found.value)
             if worth is not False:
                 if not isinstance(found, SecondOrder):
                     found = _with_hessian(objective, state, trial)
                 moved = self._accept(objective, state, trial, found, predicted, radius, metric, sure=attempt == 0)
                 if worth or is_nearer(objective, moved, state):
-                    return at_rounding(moved) if last else moved
-                if drowned(objective, state, predicted):
+                    return at_parameter_rounding(moved) if last else moved
+                if below_rounding(objective, state, predicted):
                     return _ended(objective, state)
             if last:
-                return at_rounding(state)
+                return at_parameter_rounding(state)
             length = float(np.linalg.norm(step * metric))
             radius = 0.25 * length
         return _ended(objective, state)
@@ -170,7 +170,7 @@ class Newton(Solver):
             state,
             params=params,
             iteration=state.iteration + 1,
-            step_size=scaled_length(objective, step),
+            step_size=step_length(objective, step),
             radius=radius,
             sure=sure,
         )
@@ -190,7 +190,7 @@ class Newton(Solver):
 
 def _ended(objective: Objective, state: NewtonState) -> NewtonState:
     """No step is left."""
-    return at_precision(objective, state, exact=True) if state.system is None else at_rounding(state)
+    return at_precision(objective, state, exact=True) if state.system is None else at_parameter_rounding(state)
 
 
 def _seen(objective: Objective, state: NewtonState, found: SecondOrder) -> NewtonState:
@@ -198,7 +198,7 @@ def _seen(objective: Objective, state: NewtonState, found: SecondOrder) -> Newto
     plain, condition = newton_step(found.hessian, found.gradient)
     system = None
     if not objective.is_quadratic:
-        found, columns, system = view(objective, state.params, found, condition, state.columns)
+        found, columns, system = local_model(objective, state.params, found, condition, state.columns)
         state = replace(state, columns=columns)
     decrement = decrement_of(plain, found.gradient)
     if system is not None:

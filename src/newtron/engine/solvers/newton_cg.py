@@ -24,11 +24,11 @@ from newtron.engine.solvers.loop import (
     Solver,
     State,
     at_precision,
-    drowned,
+    below_rounding,
     relative_gradient,
-    scaled,
-    scaled_length,
-    worth_taking,
+    scaled_step,
+    step_length,
+    sufficient_decrease,
 )
 
 Array = NDArray[np.floating]
@@ -82,12 +82,12 @@ class NewtonCG(Solver):
             if not predicted > 0.0:
                 return at_precision(objective, state)
             trial = objective.evaluate(state.params + step, 1)
-            worth = worth_taking(objective, state, predicted, trial.value)
+            worth = sufficient_decrease(objective, state, predicted, trial.value)
             length = _length(objective, step)
             if worth is not False:
                 nearer = relative_gradient(objective, trial.gradient) < relative_gradient(objective, state.gradient)
                 if not (worth or nearer):
-                    if drowned(objective, state, predicted):
+                    if below_rounding(objective, state, predicted):
                         return at_precision(objective, state)
                     radius = 0.25 * length
                     continue
@@ -104,7 +104,7 @@ class NewtonCG(Solver):
                     # Of the point just left, which the products there gave; here it is smaller still.
                     decrement=max(0.0, -float(state.gradient @ step)) ** 0.5 if found.inside else np.nan,
                     iteration=state.iteration + 1,
-                    step_size=scaled_length(objective, step),
+                    step_size=step_length(objective, step),
                     radius=radius,
                 )
             radius = 0.25 * length
@@ -165,7 +165,7 @@ class NewtonCG(Solver):
 
 
 def _length(objective: Objective, step: Array) -> float:
-    return float(np.linalg.norm(scaled(objective, step)))
+    return float(np.linalg.norm(scaled_step(objective, step)))
 
 
 def _to_edge(step: Array, direction: Array, inverse: Array, radius: float) -> float:

@@ -22,8 +22,8 @@ from newtron.engine.base.checks import check_choice, check_count, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.objective import Objective, TrainingObjective
 from newtron.engine.solvers.batch_pass import BatchPass
-from newtron.engine.solvers.kfac import KFAC, Spectrum, factor_shapes, input_spectrum
-from newtron.engine.solvers.loop import DERIVED, Solver, State, Status, relative_gradient, scaled_length, unset
+from newtron.engine.solvers.kfac import KFAC, EigenDecomposition, factor_shapes, input_decomposition
+from newtron.engine.solvers.loop import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
 
 Array = NDArray[np.floating]
 
@@ -59,7 +59,7 @@ class StochasticState(State):
     average: Array = field(default_factory=unset)
     moment: Array = field(default_factory=unset)
     squared_moment: Array = field(default_factory=unset)
-    inputs: Spectrum | None = field(default=None, metadata=DERIVED)
+    inputs: EigenDecomposition | None = field(default=None, metadata=DERIVED)
     factors: tuple[Array, ...] = ()
     estimates: int = 0
     averaged: int = 0
@@ -128,7 +128,7 @@ class Stochastic(Solver):
             raise InputError(
                 "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
             )
-        inputs = input_spectrum(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None
+        inputs = input_decomposition(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None
         return replace(state, training=training, held_out=held_out, inputs=inputs)
 
     def step(self, objective: Objective, state: StochasticState) -> State:
@@ -146,7 +146,7 @@ class Stochastic(Solver):
                 value=seen.value,
                 gradient=seen.gradient,
                 best=seen.score,
-                step_size=scaled_length(objective, average - state.params),
+                step_size=step_length(objective, average - state.params),
             )
         if np.isfinite(seen.score) and found.since_best < self._patience(state):
             return found
@@ -245,7 +245,7 @@ def _seen(objective: TrainingObjective, state: StochasticState, params: Array) -
     penalty = objective.alpha * params / objective.rows.total_weight
     value, gradient = found.value + 0.5 * float(penalty @ params), found.gradient + penalty
     # Few rows could pretend an end: before one is declared, all rows are asked.
-    if relative_gradient(objective, gradient) < _SMALL or objective.runs_away(value) is not None:
+    if relative_gradient(objective, gradient) < _SMALL or objective.unbounded_below(value) is not None:
         exact = objective.evaluate(params, 1)
         return _Seen(found.value, exact.value, exact.gradient)
     return _Seen(found.value, value, gradient)

@@ -42,7 +42,7 @@ def _ends_there(solution: Solution, now: Endpoint, tol: float, norm: float) -> b
     if solution.status is Status.CONVERGED:
         return now.relative_gradient <= tol + norm
     if solution.status is Status.PRECISION:
-        # As `solvers.base.at_precision` has it.
+        # As `engine.solvers.loop.at_precision` has it.
         expected = 0.5 * now.curvature.decrement**2
         spent = expected <= max(1e-12, 10.0 * now.epsilon) * abs(now.value) + now.rounding.value
         return bool(now.relative_gradient <= now.epsilon**0.5 + norm or spent)

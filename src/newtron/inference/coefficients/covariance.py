@@ -21,12 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import eigh, singular_values
+from newtron.engine.base.linalg import eigh, qr_triangle, singular_values
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.losses import Loss
 from newtron.engine.objective import TrainingObjective
-from newtron.engine.objective.least_squares import upper
-from newtron.engine.objective.whitened import Block, Whitened
+from newtron.engine.objective.whitened import Whitened, WhitenedBlock
 from newtron.engine.rows import Chunk
 from newtron.inference.coefficients.information import Information, blocks, penalty_root, square
 
@@ -79,12 +78,12 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
     m, q = R.shape[1], information.penalty.shape[1]
     with one_blas_thread():
         penalised = bool(information.penalty.any())
-        H = square(upper(np.vstack([R, penalty_root(information.penalty, loss)]))) if penalised else R
+        H = square(qr_triangle(np.vstack([R, penalty_root(information.penalty, loss)]))) if penalised else R
         norm = np.linalg.norm(H, axis=0)
         norm[norm == 0.0] = 1.0
         H = H / norm
         kept, dependent = independent(H, q, intercept)
-        triangle = upper(H[:, kept])
+        triangle = qr_triangle(H[:, kept])
         Z = np.zeros((m, len(kept)))
         Z[kept] = _inverse(triangle) / norm[kept][:, None]
         values = singular_values(triangle)
@@ -180,7 +179,7 @@ def scores(
     params: Array,
     found: Bread,
     kind: str,
-    factor: Callable[[Block], Array] | None = None,
+    factor: Callable[[WhitenedBlock], Array] | None = None,
     groups: NDArray[np.integer] | None = None,
 ) -> Scores:
     """One pass over the rows. A row of weight w is w rows. factor: of the rows of a block, by what the loss of each was
@@ -210,7 +209,7 @@ def scores(
     return Scores(meat if groups is None else by_group.T @ by_group, n_groups, int(whole[0]), total)
 
 
-def _multiplied(block: Block, factor: Array) -> Block:
+def _multiplied(block: WhitenedBlock, factor: Array) -> WhitenedBlock:
     """The same rows with the factor on their loss taken out of the weight and put into B and e."""
     root = np.sqrt(factor)
     S, e = block.white
@@ -218,7 +217,7 @@ def _multiplied(block: Block, factor: Array) -> Block:
     return block._replace(white=Whitened(S * root[:, None, None], e * root[:, None]), weight=weight)
 
 
-def _score_sum(block: Block) -> Array:
+def _score_sum(block: WhitenedBlock) -> Array:
     """Sum of the rows' scores, in the parameters' own coordinates."""
     e = block.white.e * block.weight[:, None]
     if block.white.S.shape[1] == 1:
@@ -233,7 +232,7 @@ _ADJUST: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _row_scores(block: Block, found: Bread, kind: str) -> tuple[Array, int]:
+def _row_scores(block: WhitenedBlock, found: Bread, kind: str) -> tuple[Array, int]:
     """(n, size): every row's score in the coordinates of Z, and how many rows have leverage 1."""
     e, whole = block.white.e, 0
     Q = block.B @ found.Z

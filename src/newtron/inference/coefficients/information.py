@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import factorize
+from newtron.engine.base.linalg import factorize, qr_triangle
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.losses import Loss
 from newtron.engine.objective import TrainingObjective, whitened
-from newtron.engine.objective.least_squares import Triangle, upper
-from newtron.engine.objective.whitened import Block, Whitened, centred_root
+from newtron.engine.objective.least_squares import Triangle
+from newtron.engine.objective.whitened import Whitened, WhitenedBlock, centred_root
 from newtron.engine.rows import Chunk
 
 Array = NDArray[np.floating]
@@ -81,9 +81,9 @@ def penalty_root(penalty: Array, loss: Loss) -> Array:
     return root.reshape(q * K, (K - 1) * q)
 
 
-def blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterator[Block]:
+def blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterator[WhitenedBlock]:
     """A chunk's rows in whitened form at params, in the parameters of `Information.root`."""
-    for block in whitened.blocks(objective, params, chunk):
+    for block in whitened.whitened_blocks(objective, params, chunk):
         S = block.white.S
         yield block if S.shape[2] == 1 else block._replace(white=Whitened(S[:, :, 1:], block.white.e))
 
@@ -158,7 +158,7 @@ def _by_rows(objective: TrainingObjective, params: Array) -> Array:
         found: Triangle | None = None
         for block in blocks(objective, params, chunk):
             B = block.B * np.sqrt(block.weight)[:, None, None]
-            part = Triangle(upper(B.reshape(-1, B.shape[2])))
+            part = Triangle(qr_triangle(B.reshape(-1, B.shape[2])))
             if found is None:
                 found = part
             else:

@@ -29,7 +29,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import eigh
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import setting
-from newtron.engine.maths.gauss_newton import jacobian
+from newtron.engine.maths.curvature import add_gauss_newton, jacobian
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Linearization
 from newtron.engine.objective import TrainingObjective
@@ -229,7 +229,7 @@ def loo_and_slope(objective: TrainingObjective, params: Array, evidence: Evidenc
             at = network.linearize(params, block.X)
             for out, move in zip(total, dparams, strict=True):
                 dH = _hessian_change(loss.hessian_change(at.output, at.jvp(move)))
-                at.sandwich(dH if block.weight is None else dH * block.weight[:, None, None], out)
+                add_gauss_newton(at, dH if block.weight is None else dH * block.weight[:, None, None], out)
         return total
 
     dA = objective.rows.sum(curvature_change)

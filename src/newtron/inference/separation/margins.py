@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import is_sparse, svd, two_product, two_sum
-from newtron.engine.objective.least_squares import upper
+from newtron.engine.base.linalg import is_sparse, qr_triangle, svd, two_product, two_sum
 
 Array = NDArray[np.floating]
 Index = NDArray[np.integer]
@@ -160,7 +159,7 @@ class Margins:
         q = self.n_columns
         if is_sparse(self.inputs) or float(self.n_rows) * q * q > _WORK / 100.0:
             return None
-        _, values, V = svd(upper(self.inputs))
+        _, values, V = svd(qr_triangle(self.inputs))
         kept = values > q * np.finfo(np.float64).eps * values.max(initial=0.0)
         if not self.stays(V[~kept].T, 1):
             return None

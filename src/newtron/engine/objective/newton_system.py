@@ -1,0 +1,105 @@
+"""Newton's step at a point in square-root form: R s = c in place of (R'R) s = R'c.
+
+Forming R'R squares the condition of R. Columns that differ by 1e-8 of themselves are the same to R'R in float64, and
+not to R.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from newtron.engine.base.linalg import qr_triangle, svd
+from newtron.engine.base.threads import cached_property
+from newtron.engine.base.types import Array
+
+# The Hessian in equilibrated columns has lost this power of its rounding, 1e-11 for float64, where its condition is
+# the inverse of it.
+_LOST = 0.7
+_DIGIT = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class NewtonSystem:
+    """Newton's step s at a point as R s = c: R'R is `weight` times the Hessian and R'c is -`weight` times the gradient,
+    neither of which is formed.
+
+    R: (P, P) upper triangular. c: (P,). epsilon: of the rows.
+    """
+
+    R: Array
+    c: Array
+    weight: float
+    epsilon: float
+
+    @cached_property
+    def _norm(self) -> Array:
+        norm = np.linalg.norm(self.R, axis=0)
+        norm[norm == 0.0] = 1.0
+        return np.asarray(norm)
+
+    @cached_property
+    def _decomposed(self) -> tuple[Array, Array, Array]:
+        """In columns of equal norm."""
+        return svd(self.R / self._norm)
+
+    @property
+    def _rank(self) -> int:
+        """That of `least_squares`."""
+        s = self._decomposed[1]
+        return int(np.sum(s > s[0] * 10 * len(s) * _DIGIT))
+
+    @property
+    def has_near_dependence(self) -> bool:
+        """Are there columns that nearly depend on each other, so that R sees what the Hessian has lost? Columns that
+        exactly depend on each other are none: both see them."""
+        s = self._decomposed[1]
+        return bool(s[self._rank - 1] < s[0] * float(self.epsilon) ** (0.5 * _LOST))
+
+    def step(self) -> Array:
+        """The step, shortest in columns of equal norm where some depend on others."""
+        U, s, Vt = self._decomposed
+        r = self._rank
+        return np.asarray((Vt[:r].T @ ((U[:, :r].T @ self.c) / s[:r])) / self._norm)
+
+    @property
+    def decrement(self) -> float:
+        """sqrt(g'H^-1 g)."""
+        return float(np.linalg.norm(self._decomposed[0][:, : self._rank].T @ self.c) / np.sqrt(self.weight))
+
+    def decrease(self, step: Array) -> float:
+        """By how much the quadratic model falls along a step."""
+        moved = self.R @ step
+        return (float(self.c @ moved) - 0.5 * float(moved @ moved)) / self.weight
+
+    def rounding(self, params: Array) -> float:
+        """By how much rounding the parameters at the optimum to doubles raises the value."""
+        digit: Array = _DIGIT * np.abs(params)
+        return 0.5 * float(np.sum(np.square(self._norm * digit))) / self.weight
+
+    def eigen(self, metric: Array) -> tuple[Array, Array, Array]:
+        """Eigenvalues, ascending, and eigenvectors of the Hessian in parameters times metric, and the gradient along
+        these: with the digits that R has."""
+        U, s, Vt = svd(self.R / metric)
+        return (
+            np.square(s[::-1]) / self.weight,
+            np.ascontiguousarray(Vt[::-1].T),
+            -(s * (U.T @ self.c))[::-1] / self.weight,
+        )
+
+    def damped(self, added: Array) -> NewtonSystem:
+        """The same with added (P,) on the diagonal of the Hessian."""
+        rest = np.diag(np.sqrt(self.weight * added))
+        return self._replaced(np.vstack([np.column_stack([self.R, self.c]), np.column_stack([rest, 0.0 * self.c])]))
+
+    def _replaced(self, rows: Array) -> NewtonSystem:
+        R = qr_triangle(rows)
+        P = len(self.c)
+        return NewtonSystem(R[:P, :P], R[:P, P], self.weight, self.epsilon)
+
+
+def lost_digits(condition: float, epsilon: float) -> bool:
+    """Has a Hessian of this condition, in equilibrated columns, lost digits that the rows may have? epsilon: of the
+    rows, in which it was summed."""
+    return not condition < epsilon**-_LOST
