@@ -62,7 +62,11 @@ def write_csv(path: Path, n: int = 60, columns: int = 2, target: str = "number",
     rng = np.random.default_rng(3)
     X = rng.normal(size=(n, columns))
     z = 2.0 * X[:, 0] - X[:, 1] + 0.7 * rng.normal(size=n)
-    y = {"number": [f"{v:.5f}" for v in z], "two": np.where(z > 0.2, "yes", "no"), "three": np.digitize(z, [-1.0, 1.0])}
+    y: dict[str, Any] = {
+        "number": [f"{v:.5f}" for v in z],
+        "two": np.where(z > 0.2, "yes", "no"),
+        "three": np.digitize(z, [-1.0, 1.0]),
+    }
     names = [first, *(f"c{j}" for j in range(1, columns)), "y"]
     lines = [",".join('"' + name.replace('"', '""') + '"' for name in names)]
     lines += [",".join([*(f"{v:.5f}" for v in row), str(label)]) for row, label in zip(X, y[target], strict=True)]

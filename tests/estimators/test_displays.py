@@ -205,7 +205,7 @@ def lightness(colour: Any) -> float:
     rgb = np.array(colors.to_rgb(colour))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     luminance = float(np.clip(DEUTERANOPIA @ linear, 0.0, 1.0) @ [0.2126, 0.7152, 0.0722])
-    return 116.0 * np.cbrt(luminance) - 16.0
+    return float(116.0 * np.cbrt(luminance) - 16.0)
 
 
 def test_colours_stay_apart_without_red_and_green(network: NetworkRegressor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def assert_names(sentence: str, setting: str, value: Any) -> None:
 
 # --- settings ---
 
-BAD = {
+BAD: dict[str, list[Any]] = {
     "alpha": [-1.0, NAN, INF, "1", None, True, [1.0, 2.0]],
     "solver": [None, 3, "sgd", "Newton", Newton],
     "loss": ["mse", 3],
@@ -75,7 +76,7 @@ BAD = {
     "fit_intercept": ["no", None],
     "standardize": ["no", None],
 }
-BAD_NETWORK = {
+BAD_NETWORK: dict[str, list[Any]] = {
     "hidden": [0, -1, (0,), (2.5,), "large", None, [], [(2,), 3], ((2,), (3,)), True, (True,), (-4,), {3}],
     "activation": ["gelu", None, [], np.tanh],
     "n_starts": [0, -1, 1.5, "1", True, None],
@@ -83,7 +84,7 @@ BAD_NETWORK = {
 }
 
 
-def cases(table: dict[str, list[Any]]) -> Any:
+def cases(table: Mapping[str, Sequence[Any]]) -> pytest.MarkDecorator:
     pairs = [(setting, value) for setting, values in table.items() for value in values]
     return pytest.mark.parametrize(("setting", "value"), pairs, ids=lambda item: str(item)[:20])
 

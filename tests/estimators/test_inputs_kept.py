@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +184,12 @@ def asked(model: Any, X: Any, y: Any, weight: Any, folder: Path) -> Iterator[tup
             yield "profile_intervals", lambda: model.profile_intervals(X, y, weight)
             yield "summary", lambda: numbers(model.summary(X, y, sample_weight=weight, intervals="profile"))
     yield "summary", lambda: numbers(model.summary())
+
+    def robust(covariance: str) -> Any:
+        return numbers(model.summary(X, y, sample_weight=weight, covariance=covariance))
+
     for covariance in ("HC0", "HC3"):
-        yield "summary", lambda c=covariance: numbers(model.summary(X, y, sample_weight=weight, covariance=c))
+        yield "summary", partial(robust, covariance)
     yield "summary", lambda: numbers(model.summary(X, y, sample_weight=weight, groups=GROUPS))
 
 

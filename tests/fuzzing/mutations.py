@@ -84,7 +84,7 @@ class Mutator:
         except Exception:  # NumPy reads a changed header by Python's own parser, which raises whatever it likes
             plain = False
         if not plain:
-            return self.bytes(data)
+            return self.octets(data)
         if self.below(12) == 0:
             values = self.one([values[:-1], np.append(values, 1.0), values.astype(np.float32), values[None], -values])
         elif values.size:
@@ -114,7 +114,7 @@ class Mutator:
         elif what == "archive":
             files = self._names(files)
         data = packed(files, zipfile.ZIP_DEFLATED if what == "archive" and self.below(8) == 0 else zipfile.ZIP_STORED)
-        return what, self.often(self.bytes, data) if what == "bytes" else data
+        return what, self.often(self.octets, data) if what == "bytes" else data
 
     def _names(self, files: Files) -> Files:
         name = self.one(list(files))
@@ -128,12 +128,12 @@ class Mutator:
         elif choice == 2:
             files[other] = files.pop(name)
         else:
-            files[name] = self.often(self.bytes, files[name])
+            files[name] = self.often(self.octets, files[name])
         return files
 
     # --- bytes and text ---
 
-    def bytes(self, data: bytes) -> bytes:
+    def octets(self, data: bytes) -> bytes:
         """Bytes changed, cut out, doubled, or a length among them made large."""
         if not data:
             return bytes([self.below(256)])
@@ -177,7 +177,7 @@ class Mutator:
         elif choice == 6:
             return b"\n".join(lines).replace(b"\n", self.one([b"\r\n", b"\r", b"\n\n"]))
         else:
-            return self.bytes(data)
+            return self.octets(data)
         return b"\n".join(lines)
 
 

@@ -300,7 +300,7 @@ class Arrow(Tables):
         self.files.append(held.getvalue())
 
     def case(self, change: Mutator) -> bytes:
-        return bytes(change.often(change.bytes, change.one(self.files)))
+        return bytes(change.often(change.octets, change.one(self.files)))
 
 
 # --- the page ---
@@ -403,7 +403,7 @@ class Requests(Target):
         ]
         number = change.below(len(requests))
         data = requests[number].replace(str(self.server.server_port).encode(), b"PORT")
-        changed = change.often(self._line(change) if change.below(2) else change.bytes, data)
+        changed: bytes = change.often(self._line(change) if change.below(2) else change.octets, data)
         return f"{number}\n".encode() + changed
 
     def _line(self, change: Mutator) -> Callable[[bytes], bytes]:

@@ -199,7 +199,7 @@ def chance(seed: int) -> tuple[Any, Any, Any, Any]:
     numbers = z * 10.0 ** rng.uniform(-12, 12)
     alpha, standardize = float(rng.choice([0.0, 0.0, 0.1])), bool(rng.random() < 0.5)
     solver: str | Solver = str(rng.choice(["auto", "lbfgs", "newton-cg"]))
-    shape = {"hidden": (2,), "n_starts": 1, "alpha": 0.1 + alpha, "solver": solver, "max_iter": 40}
+    shape: dict[str, Any] = {"hidden": (2,), "n_starts": 1, "alpha": 0.1 + alpha, "solver": solver, "max_iter": 40}
     model, y = [
         (PerceptronRegressor(alpha=alpha, standardize=standardize), numbers.astype(X.dtype)),
         (PerceptronClassifier(alpha=alpha, standardize=standardize), two),

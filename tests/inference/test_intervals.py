@@ -97,7 +97,7 @@ def test_leverages_of_filip_have_digits() -> None:
     powers, y, _, _ = linear_set("Filip")
     model = PerceptronRegressor().fit(powers, y)
     rows = [[Fraction(1), *map(Fraction, row)] for row in powers.tolist()]
-    gram = [[sum(r[i] * r[j] for r in rows) for j in range(11)] for i in range(11)]
+    gram = [[sum((r[i] * r[j] for r in rows), Fraction(0)) for j in range(11)] for i in range(11)]
     chosen = (0, 40, 81)
     augmented = [[*line, *(rows[c][i] for c in chosen)] for i, line in enumerate(gram)]
     for i in range(11):

@@ -23,6 +23,7 @@ from newtron.engine.objective import TrainingObjective, no_minimum
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status
 from newtron.inference.separation import exact_margins, separation
+from newtron.inference.separation.margins import Margins
 from newtron.inference.separation.overlap import classes_overlap
 from newtron.inference.separation.separation import find_separation
 
@@ -199,7 +200,7 @@ def test_margins_that_are_zero_but_for_rounding_are_made_so() -> None:
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.integers(0, 2, 50), rng.normal(size=50), 1e3 * rng.normal(size=50)])
     y = np.where(X[:, 0] == 1.0, 1, rng.integers(0, 2, 50))
-    margins = separation.Margins(X, y, 2)
+    margins = Margins(X, y, 2)
     blurred = margins.from_user(np.array([[1.0, 0.0, 0.0]]), np.zeros(1)) + 1e-10 * rng.normal(size=4)
     assert np.abs(margins.of(blurred)).min() > 1e-13
     exact = separation._without_small(margins, blurred)
@@ -262,7 +263,7 @@ def test_signs_of_margins_are_exact() -> None:
         k, n, p = int(rng.choice([2, 3])), 30, int(rng.integers(1, 5))
         X = np.round(rng.normal(size=(n, p)) * 8) / rng.choice([1.0, 10.0, 3.0]) + rng.choice([0.0, 1e9])
         y = rng.integers(0, k, n)
-        margins = separation.Margins(X if case % 3 else sparse.csr_matrix(X), y, k)
+        margins = Margins(X if case % 3 else sparse.csr_matrix(X), y, k)
         params = np.round(rng.normal(size=margins.n_params) * 4) / 4
         # On one row's own plane, but for the rounding of the intercept.
         W = params.reshape(-1, margins.outputs)

@@ -550,9 +550,8 @@ def test_under_a_penalty_the_table_says_what_its_intervals_are_not(
 ) -> None:
     rng = np.random.default_rng(5)
     X = rng.normal(size=(80, 3))
-    y = X @ [1.0, -1.0, 0.5] + rng.logistic(size=80)
-    if model is PerceptronClassifier:
-        y = y > 0.0
+    z = X @ [1.0, -1.0, 0.5] + rng.logistic(size=80)
+    y = z > 0.0 if model is PerceptronClassifier else z
     summary = model(alpha=alpha, standardize=True).fit(X, y).summary(X, y, covariance=covariance)
     assert summary.interval_kind == kind
     for text in (str(summary), summary._repr_html_()):

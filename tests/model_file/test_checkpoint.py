@@ -17,7 +17,7 @@ import pytest
 from support.problems import logistic, tanh_network
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
-from newtron.engine.base import whole_files as atomic
+from newtron.engine.base import whole_files
 from newtron.engine.base.codec import FlatNumbers
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
@@ -84,6 +84,9 @@ def quadratic() -> tuple[TrainingObjective, np.ndarray]:
     objective = TrainingObjective(shape, loss_for("regression", None, 1), ArrayRows(X, y[:, None]), 0.1)
     return objective, np.zeros(6)
 
+
+# What a damaged file may hold in place of a number, a text or a list.
+HOSTILE: tuple[Any, ...] = (None, -1, 10**18, "x", [], {}, [[3, 3], "float32", "F"])
 
 PROBLEMS = {
     "perceptron": perceptron,
@@ -343,7 +346,7 @@ def test_hostile_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         numbers = np.frombuffer(archive.read(NUMBERS)[128:], dtype="<f8")
     sentences: list[str] = []
     for place in _places(manifest):
-        for hostile in (None, -1, 10**18, "x", [], {}, [[3, 3], "float32", "F"]):
+        for hostile in HOSTILE:
             damaged = json.loads(json.dumps(manifest))
             if not place:
                 continue
@@ -366,7 +369,8 @@ def test_hostile_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
 
 def test_a_full_disk_stops_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = regression()
-    real, written = checkpoint.rewrite, []
+    real = whole_files.rewrite
+    written: list[int] = []
 
     def rewrite(path: str, data: bytes) -> None:
         written.append(len(data))
@@ -425,7 +429,7 @@ def test_parts_of_killed_writers_are_removed(tmp_path: Path) -> None:
         path.write_text("half")
     os.utime(old, (0, 0))
     os.utime(other, (0, 0))
-    atomic.remove_parts(str(tmp_path / "run"))
+    whole_files.remove_parts(str(tmp_path / "run"))
     assert sorted(os.listdir(tmp_path)) == ["run.bb.part", "walk.cc.part"]
 
 

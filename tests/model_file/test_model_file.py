@@ -50,7 +50,7 @@ FACTS = ("status", "value", "gradient_norm", "n_iter", "counts", "note", "chosen
 
 
 def text(codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.array(["né", "da", "'q\",\n"])[codes]
+    return np.asarray(np.array(["né", "da", "'q\",\n"])[codes])
 
 
 CASES: dict[str, Callable[[], Any]] = {

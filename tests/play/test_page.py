@@ -99,12 +99,17 @@ class Watched:
     """A page, and what it should not do."""
 
     def __init__(self, page: Any) -> None:
-        self.page, self.faults = page, []
+        self.page = page
+        self.faults: list[str] = []
         # A server that was killed, or a file refused by its size, is an error in the console too.
         self.server_may_go = False
-        page.on("console", lambda said: said.type in ("error", "warning") and self.faults.append(said.text))
+        page.on("console", self._console)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("request", lambda request: self._request(request.url))
+
+    def _console(self, said: Any) -> None:
+        if said.type in ("error", "warning"):
+            self.faults.append(said.text)
 
     def _request(self, url: str) -> None:
         if not re.match(r"http://127\.0\.0\.1[:/]|file://|data:|blob:", url):

@@ -81,7 +81,7 @@ def test_a_run_is_the_way_that_minimize_goes(source: str, given: dict[str, Any],
 def test_frames_are_the_predictions_over_the_inputs() -> None:
     found = ask("run", setup=setup("clouds"))
     view, params = found["problem"]["view"], np.array(found["runs"][0]["params"][5])
-    first, second = (np.linspace(*window, view["grid"]) for window in view["windows"])
+    first, second = (np.linspace(low, high, view["grid"]) for low, high in view["windows"])
     points = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
     network = Network((2, 3, 1), "tanh")
     p = loss_for("classification", None, 1).inverse_link(network.output(params, points))[:, 0]

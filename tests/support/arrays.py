@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def moved(A: Any, offset: int) -> Any:
     """The same array at an address that is so many bytes past a multiple of 64."""
     raw = bytearray(A.nbytes + 128)
     start = -np.frombuffer(raw, dtype=np.uint8).ctypes.data % 64 + offset
-    order = "F" if A.flags.f_contiguous and not A.flags.c_contiguous else "C"
+    order: Literal["C", "F"] = "F" if A.flags.f_contiguous and not A.flags.c_contiguous else "C"
     copy = np.ndarray(A.shape, A.dtype, buffer=raw, offset=start, order=order)
     copy[...] = A
     assert copy.ctypes.data % 64 == offset

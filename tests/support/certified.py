@@ -36,7 +36,7 @@ needs_shared = pytest.mark.skipif(
 # Digits of agreement
 
 
-def lre(estimate: Sequence[Any], certified: Sequence[Any], digits_cap: float = 15.0) -> float:
+def lre(estimate: Iterable[Any], certified: Iterable[Any], digits_cap: float = 15.0) -> float:
     """The correct digits of the worst parameter: -log10 of its relative error, between 0 and the cap.
 
     Where the certified value is zero the error is absolute. The certified values are decimal strings,

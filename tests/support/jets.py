@@ -72,16 +72,16 @@ class Jet:
         return -1.0 * self
 
     def __sub__(self, other: Any) -> Jet:
-        return self + -other
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> Jet:
-        return other + -self
+        return (-self).__add__(other)
 
     def __truediv__(self, other: Any) -> Jet:
         return self * (1.0 / other if not isinstance(other, Jet) else other**-1)
 
     def __rtruediv__(self, other: Any) -> Jet:
-        return other * self**-1
+        return (self**-1).__mul__(other)
 
     def sum(self) -> Jet:
         """Over the first axis."""

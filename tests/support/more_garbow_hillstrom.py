@@ -115,7 +115,8 @@ def _bard(x: Jet) -> Jet:
     v = 16.0 - u
     w = np.minimum(u, v)
     a, b, c = (_rows(x[j], 15) for j in range(3))
-    return _BARD - (a + u * (v * b + w * c) ** -1)
+    found: Jet = _BARD - (a + u * (v * b + w * c) ** -1)
+    return found
 
 
 _GAUSSIAN = np.array([9, 44, 175, 540, 1295, 2420, 3521, 3989, 3521, 2420, 1295, 540, 175, 44, 9]) / 1e4
@@ -177,13 +178,15 @@ _KOWALIK = np.array([0.1957, 0.1947, 0.1735, 0.1600, 0.0844, 0.0627, 0.0456, 0.0
 def _kowalik_osborne(x: Jet) -> Jet:
     u = np.array([4.0, 2.0, 1.0, 0.5, 0.25, 0.167, 0.125, 0.1, 0.0833, 0.0714, 0.0625])
     a, b, c, d = (_rows(x[j], 11) for j in range(4))
-    return _KOWALIK - a * (u**2 + u * b) / (u**2 + u * c + d)
+    found: Jet = _KOWALIK - a * (u**2 + u * b) / (u**2 + u * c + d)
+    return found
 
 
 def _brown_dennis(x: Jet) -> Jet:
     t = np.arange(1.0, 21.0) / 5.0
     a, b, c, d = (_rows(x[j], 20) for j in range(4))
-    return (a + t * b - np.exp(t)) ** 2 + (c + np.sin(t) * d - np.cos(t)) ** 2
+    found: Jet = (a + t * b - np.exp(t)) ** 2 + (c + np.sin(t) * d - np.cos(t)) ** 2
+    return found
 
 
 _OSBORNE_1 = (

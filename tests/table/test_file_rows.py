@@ -356,7 +356,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="regression"):
         PerceptronClassifier().fit_rows(FileRows(good, "y", memory=MEMORY))
     with pytest.raises(InputError, match=r"give newtron\.FileRows"):
-        PerceptronClassifier().fit_rows(np.zeros((3, 2)))
+        PerceptronClassifier().fit_rows(np.zeros((3, 2)))  # type: ignore[arg-type]  # what is refused here
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "damaged"])

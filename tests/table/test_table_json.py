@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from newtron.engine.base.errors import InputError
 from newtron.table import Column, Schema, Table, Target, learn_schema
+from newtron.table.schema import Kind, Task
 
 
 def table_of(**columns: Any) -> Table:
@@ -37,7 +38,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 @st.composite
 def columns(draw: st.DrawFn, name: str) -> Column:
-    kind = draw(st.sampled_from(["number", "date", "yes/no", "category"]))
+    kind: Kind = draw(st.sampled_from(["number", "date", "yes/no", "category"]))
     missing = draw(st.booleans())
     indicator = missing and draw(st.booleans())
     levels = draw(st.lists(names, min_size=2, max_size=6, unique=True))
@@ -48,8 +49,9 @@ def columns(draw: st.DrawFn, name: str) -> Column:
     if kind == "category":
         shares = tuple(draw(st.lists(numbers, min_size=width, max_size=width)))
         return Column(name, kind, encoded, None, own, levels[0], pooled, shares, missing, indicator)
-    words = ((own[0],), levels[0]) if kind == "yes/no" else ((), None)
-    return Column(name, kind, encoded, draw(numbers), *words, (), (), missing, indicator)
+    binary = kind == "yes/no"
+    marked, base = (own[:1], levels[0]) if binary else ((), None)
+    return Column(name, kind, encoded, draw(numbers), marked, base, (), (), missing, indicator)
 
 
 @st.composite
@@ -62,7 +64,7 @@ def schemas(draw: st.DrawFn) -> Schema:
         | st.just([False, True])
     )
     classes = draw(st.sampled_from([(), tuple(labels)]))
-    task = "classification" if classes else "regression"
+    task: Task = "classification" if classes else "regression"
     return Schema(
         unique_columns,
         Target(draw(names), task, classes, draw(names)),

@@ -43,7 +43,8 @@ def read(folder: Path, content: str | bytes, name: str = "t.csv", **settings: An
 
 
 def cells(table: Table) -> dict[str, list[Any]]:
-    return table.data.to_pydict()
+    found: dict[str, list[Any]] = table.data.to_pydict()
+    return found
 
 
 def complaint(folder: Path, content: str | bytes, name: str = "t.csv", **settings: Any) -> str:

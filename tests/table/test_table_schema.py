@@ -112,7 +112,7 @@ def test_many_levels_are_a_category_up_to_the_limit() -> None:
 
 @pytest.mark.parametrize(("name", "start"), [("column 1", 1), ("ID", 0), ("rownames", 1), ("Obs", 1)])
 def test_row_numbers_are_dropped(name: str, start: int) -> None:
-    columns = {name: list(range(start, start + 5)), "z": [3, 1, 4, 1, 5], "y": [0.5, 1, 2, 3, 4]}
+    columns: dict[str, list[float]] = {name: [*range(start, start + 5)], "z": [3, 1, 4, 1, 5], "y": [0.5, 1, 2, 3, 4]}
     schema = learn_schema(Table("t.csv", pa.table(columns)), "y")
     assert schema.feature_names == ("z",)
     assert schema.dropped == ((name, "it only counts the rows"),)

@@ -13,7 +13,7 @@ from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.tasks import Classification, Regression
 from newtron.training.members import Shape
 
-Hidden = str | tuple[int, ...] | list[tuple[int, ...]]
+Hidden = str | int | tuple[int, ...] | list[tuple[int, ...]]
 
 
 class _Network(NewtronEstimator):
