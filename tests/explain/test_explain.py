@@ -27,7 +27,7 @@ from newtron.engine.solvers import (
     minimize,
 )
 from newtron.explain import Subject, derive
-from newtron.explain.show.rounding import agreeing, product, shown
+from newtron.explain.show.rounding import consistent_numbers, number_text, product
 from newtron.explain.show.symbols import to_text
 
 Array = NDArray[np.floating]
@@ -235,7 +235,7 @@ def test_numbers_beyond_the_range_end_in_a_sentence() -> None:
     given = subject(SquaredError(), m=2)
     derivation = derive(Subject(**{**vars(given), "Y": np.full((2, 1), 1e200)}))
     assert "beyond the range" in derivation.to_text()
-    assert [section.key for section in derivation.told][-1] == "update"
+    assert [section.key for section in derivation.shown_sections][-1] == "update"
     json.dumps(derivation.to_dict(), allow_nan=False)
 
 
@@ -278,14 +278,14 @@ def test_large_inputs_are_shortened_and_say_so() -> None:
 
 def test_stochastic_training_shows_gradient_descent() -> None:
     derivation = derive(subject(LogLoss(), (2,), solver=Stochastic()))
-    assert "update" in [section.key for section in derivation.told]
-    assert "solver" not in [section.key for section in derivation.told]
+    assert "update" in [section.key for section in derivation.shown_sections]
+    assert "solver" not in [section.key for section in derivation.shown_sections]
 
 
 def test_scaling_comes_first_and_the_answer_is_in_the_users_units() -> None:
     given = subject(SquaredError(), (2,))
     derivation = derive(given)
-    assert derivation.told[0].key == "scaling"
+    assert derivation.shown_sections[0].key == "scaling"
     table = derivation["scaling.x"].table
     assert table is not None
     np.testing.assert_allclose(table.values[:, 0], given.as_given[0])
@@ -304,12 +304,12 @@ def test_lines_fit_the_terminal(width: int, notation: str) -> None:
 
 
 def test_rounding_adds_digits_until_what_is_shown_is_true() -> None:
-    texts, result = agreeing([1.0000005, 1.0000005], 1.000001, product)
+    texts, result = consistent_numbers([1.0000005, 1.0000005], 1.000001, product)
     assert (texts, result) == (["1", "1"], "1")
-    texts, result = agreeing([0.3333333333, 2.99997], 0.999989999, product)
-    assert shown(float(texts[0]) * float(texts[1])) == result
-    assert shown(-0.0) == "0"
-    assert shown(1234567.0) == "1.2346e+06"
+    texts, result = consistent_numbers([0.3333333333, 2.99997], 0.999989999, product)
+    assert number_text(float(texts[0]) * float(texts[1])) == result
+    assert number_text(-0.0) == "0"
+    assert number_text(1234567.0) == "1.2346e+06"
 
 
 def test_notations_differ_and_others_are_refused() -> None:

@@ -14,7 +14,7 @@ from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, P
 from newtron.cli import main
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
-from newtron.explain import Derivation, Table
+from newtron.explain import Derivation, StepTable
 from newtron.explain.show.symbols import to_text
 
 RNG = np.random.default_rng(11)
@@ -42,7 +42,7 @@ def fitted(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     return model.fit(FRAME, y), np.asarray(y)
 
 
-def table_of(derivation: Derivation, key: str) -> Table:
+def table_of(derivation: Derivation, key: str) -> StepTable:
     table = derivation[key].table
     assert table is not None
     return table

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.matrix_operations import OPERATIONS
 
-from newtron.explain import Derivation, Step, Table
-from newtron.explain.matrices import OPERATIONS
-from newtron.explain.show.rounding import ARITY, RELATIONS, shown
+from newtron.explain import Derivation, Step, StepTable
+from newtron.explain.show.rounding import ARITY, RELATIONS, number_text
 from newtron.explain.show.tables import shown_table
 
 
@@ -44,7 +44,7 @@ def check_exactly(step: Step, tolerance: float = 1e-11) -> None:
         assert values[:, -1].sum() == pytest.approx(float(np.asarray(step.value)), rel=1e-12, abs=1e-14)
 
 
-def check_table_as_shown(table: Table, step: Step) -> None:
+def check_table_as_shown(table: StepTable, step: Step) -> None:
     """Whoever computes with the cells gets the results and the sum that are shown, to their last digit."""
     found = shown_table(table, step.number)
     if table.relation:
@@ -60,7 +60,7 @@ def check_table_as_shown(table: Table, step: Step) -> None:
 def same_as_shown(computed: float, text: str) -> bool:
     # As many digits as the text has, and at least five: zeros at its end are not shown.
     digits = max(5, len(re.sub(r"e.*|[-.]", "", text).lstrip("0")))
-    return shown(computed, digits) == text
+    return number_text(computed, digits) == text
 
 
 def check_numbers_as_shown(line: str) -> None:

@@ -71,9 +71,8 @@ def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: ExplainOpti
 
 
 def _print(screen: Screen, derivation: Derivation) -> None:
-    from newtron.explain.show.text import render
 
-    for text, style in render(derivation, screen.width):
+    for text, style in derivation.styled_lines(screen.width):
         if text:
             screen.line(text, style)
         else:

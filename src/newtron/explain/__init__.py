@@ -1,21 +1,22 @@
-"""Explanations: how a model comes to its answer, and every derivative of its loss, in symbols and numbers.
+"""Explanations: how a model computes its prediction, and every derivative of its loss, in symbols and numbers.
 
 They are read from the objects that training uses: `Linearization`, `RowHessians`, and the solvers' own states.
 """
 
 from newtron.explain.build import derive
-from newtron.explain.derivation import NOTATIONS, Derivation, Factor, Section, Step, Table
+from newtron.explain.derivation import Derivation
 from newtron.explain.point import Answer, Subject, parameter_names
+from newtron.explain.steps import NOTATIONS, Section, Step, StepFactor, StepTable
 
 __all__ = [
     "NOTATIONS",
     "Answer",
     "Derivation",
-    "Factor",
     "Section",
     "Step",
+    "StepFactor",
+    "StepTable",
     "Subject",
-    "Table",
     "derive",
     "parameter_names",
 ]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.words import count
 from newtron.engine.maths.losses import method_of
-from newtron.explain.derivation import LECTURE, Derivation, Section, Step
+from newtron.explain.derivation import Derivation
 from newtron.explain.point import Answer, Point, Subject
-from newtron.explain.tell import lab, lecture
-from newtron.explain.tell.answer import answer
-from newtron.explain.tell.backward import backward
-from newtron.explain.tell.newton import newton
-from newtron.explain.tell.penalty import strength
-from newtron.explain.tell.rows import check, mean
-from newtron.explain.tell.scaling import explain_scaling
-from newtron.explain.tell.update import LARGEST_HESSIAN, gradient_descent, own_solver
-
-Array = NDArray[np.floating]
+from newtron.explain.steps import LECTURE, Section, Step
+from newtron.explain.tell.answer import answer_steps
+from newtron.explain.tell.backward import lecture_backward
+from newtron.explain.tell.lab import lab_backward, lab_forward
+from newtron.explain.tell.lecture import lecture_forward, loss_steps
+from newtron.explain.tell.newton import newton_steps
+from newtron.explain.tell.penalty import penalty_text
+from newtron.explain.tell.rows import check_steps, mean_steps
+from newtron.explain.tell.scaling import scaling_steps
+from newtron.explain.tell.update import LARGEST_HESSIAN, descent_steps, solver_steps
 
 
 def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
@@ -27,13 +26,15 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     point = Point(subject)
     rows = "one row" if point.m == 1 else f"the first of {point.m:,} rows"
     sections = (
-        Section("scaling", "Scaling", tuple(explain_scaling(point))),
-        Section("forward", f"Forward: the prediction for {rows}", (*lecture.forward(point), *lab.forward(point))),
-        Section("answer", "The answer", tuple(answer(point))),
-        Section("loss", "Loss: how wrong it is", tuple(lecture.loss(point))),
-        Section("backward", "Backward: every derivative by the chain rule", (*backward(point), *lab.backward(point))),
-        Section("mean", f"All {point.m:,} rows", tuple(mean(point))),
-        Section("check", "Check: the derivatives by differences", tuple(check(point))),
+        Section("scaling", "Scaling", tuple(scaling_steps(point))),
+        Section("forward", f"Forward: the prediction for {rows}", (*lecture_forward(point), *lab_forward(point))),
+        Section("answer", "The answer", tuple(answer_steps(point))),
+        Section("loss", "Loss: how wrong it is", tuple(loss_steps(point))),
+        Section(
+            "backward", "Backward: every derivative by the chain rule", (*lecture_backward(point), *lab_backward(point))
+        ),
+        Section("mean", f"All {point.m:,} rows", tuple(mean_steps(point))),
+        Section("check", "Check: the derivatives by differences", tuple(check_steps(point))),
         *_steps(point),
     )
     loss = float(point.row.value.mean())
@@ -59,9 +60,9 @@ def _steps(point: Point) -> tuple[Section, ...]:
         sentence = "The loss or a derivative is beyond the range of floating point: there is no step from here."
         return (Section("update", "Update", (Step("update.none", "w", "", sentence),)),)
     return (
-        Section("update", "Update: gradient descent", tuple(gradient_descent(point))),
-        Section("newton", "Newton's method", tuple(newton(point))),
-        Section("solver", f"This model's solver: {point.subject.solver.name}", tuple(own_solver(point))),
+        Section("update", "Update: gradient descent", tuple(descent_steps(point))),
+        Section("newton", "Newton's method", tuple(newton_steps(point))),
+        Section("solver", f"This model's solver: {point.subject.solver.name}", tuple(solver_steps(point))),
     )
 
 
@@ -75,7 +76,7 @@ def _summary(point: Point) -> list[str]:
     if subject.answer is not None and len(subject.answer.shares) > 1:
         found.append(_membership(subject.answer))
     if np.any(point.alpha):
-        found.append(f"The penalty of training: {strength(point)}.")
+        found.append(f"The penalty of training: {penalty_text(point)}.")
         if point.m == 1:
             found.append(
                 "The loss of the row is explained without it: training adds ⟦α w / n⟧ to the mean gradient of each "

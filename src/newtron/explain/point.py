@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.threads import cached_property
+from newtron.engine.base.types import Array
 from newtron.engine.maths.losses import Loss, RowHessians
 from newtron.engine.maths.network import LayerValues, Linearization, Network
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, Solver
-
-Array = NDArray[np.floating]
 
 # One over this has lost digits (it is near the smallest number that has all of them, 2e-308).
 _HUGE = 1e300

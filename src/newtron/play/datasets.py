@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_choice, shown
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
 from newtron.engine.maths.scaling import Scaling
 from newtron.table import Table
-
-Array = NDArray[np.floating]
 
 # The page draws every row: of more rows it shows a sample, and says so. More inputs than this are no picture any more.
 MOST_ROWS, MOST_INPUTS, MOST_CLASSES = 1000, 8, 6

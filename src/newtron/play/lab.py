@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.explain.show.symbols import to_latex
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
-
-Array = NDArray[np.floating]
 
 
 def lab_chains(problem: Problem, params: Array, row: int) -> list[list[dict[str, Any]]]:

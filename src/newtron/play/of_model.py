@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton
 from newtron.model.explanation import as_rows, dense, member_at, output_names, remarks, targets_of
@@ -18,8 +18,6 @@ from newtron.play.notebook import widget
 from newtron.play.problem import MOST_LAYERS, MOST_UNITS, SOLVERS
 from newtron.play.session import ROWS, Session
 from newtron.training.members import Member
-
-Array = NDArray[np.floating]
 
 _DESCENT = {"solver": GradientDescent.name, "rate": 0.5, "momentum": 0.0, "steps": 40}
 

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigvalsh
+from newtron.engine.base.types import Array
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
-
-Array = NDArray[np.floating]
 
 CURVE, GRID, SURFACE, LEVELS = 121, 36, 33, 14
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_choice, check_count, check_flag, check_number, shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import cached_property
+from newtron.engine.base.types import Array
 from newtron.engine.maths.activations import ACTIVATIONS
 from newtron.engine.maths.losses import Loss, loss_for
 from newtron.engine.maths.network import Network
@@ -21,8 +21,6 @@ from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
 from newtron.explain import Subject, parameter_names
 from newtron.play.datasets import Data
-
-Array = NDArray[np.floating]
 
 MOST_LAYERS, MOST_UNITS, MOST_STEPS = 3, 8, 400
 LOSSES = ("log_loss", "squared_error")

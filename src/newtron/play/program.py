@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.solvers import Solver
 from newtron.play.problem import Problem
-
-Array = NDArray[np.floating]
 
 # Of more rows the program would be a page of numbers.
 MOST_ROWS = 200

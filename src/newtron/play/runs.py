@@ -8,13 +8,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigvalsh
+from newtron.engine.base.types import Array
 from newtron.engine.solvers import Progress, Solution, State, minimize
 from newtron.play.problem import Method, Problem
-
-Array = NDArray[np.floating]
 
 # Eigenvalues of every step up to this many parameters; of more, of the step that is looked at.
 EVERY_HESSIAN = 40

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_choice, check_count, check_number, shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.types import Array
 from newtron.explain import NOTATIONS
 from newtron.play import pictures
 from newtron.play.datasets import EXAMPLES, Data, example, from_table
@@ -30,8 +30,6 @@ from newtron.play.program import program
 from newtron.play.runs import finite, run, to_json
 from newtron.play.story import latex, story, symbol
 from newtron.table import Table
-
-Array = NDArray[np.floating]
 
 # The source of rows that were given to `begin`, and the largest file, in bytes.
 ROWS, MOST_FILE = "rows", 50 * 2**20

@@ -7,18 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.solvers import Solver
-from newtron.explain import Derivation, Section, Step, Table, derive
+from newtron.explain import Derivation, Section, Step, StepTable, derive
 from newtron.explain.show.numbers import equation
-from newtron.explain.show.rounding import shown
+from newtron.explain.show.rounding import number_text
 from newtron.explain.show.symbols import to_latex, to_text
 from newtron.play.lab import lab_chains, mean_partials
 from newtron.play.problem import Problem
 from newtron.play.runs import finite
-
-Array = NDArray[np.floating]
 
 # A matrix is cut to this many rows and columns on the page, which says so.
 MOST_LINES, MOST_COLUMNS = 12, 10
@@ -83,7 +81,7 @@ def _sentence(text: str) -> list[dict[str, str]]:
     return [{"tex": _latex(part)} if place % 2 else {"text": part} for place, part in enumerate(parts) if part]
 
 
-def _table(table: Table) -> dict[str, Any]:
+def _table(table: StepTable) -> dict[str, Any]:
     lines = min(len(table.lines), 60)
     return {
         "columns": [{"tex": _latex(column), "text": _text(column)} for column in table.columns],
@@ -92,7 +90,9 @@ def _table(table: Table) -> dict[str, Any]:
             for symbol, name in table.lines[:lines]
         ],
         "values": finite(table.values[:lines]),
-        "texts": [[shown(value) if np.isfinite(value) else "" for value in line] for line in table.values[:lines]],
+        "texts": [
+            [number_text(value) if np.isfinite(value) else "" for value in line] for line in table.values[:lines]
+        ],
         "reused": list(table.reused),
         "hidden": len(table.lines) - lines,
         "product": table.relation == "product" and not table.total,
@@ -116,7 +116,7 @@ def chains(problem: Problem, found: Derivation) -> list[dict[str, Any] | None]:
     return [listed.get(symbol) for symbol in problem.symbols]
 
 
-def _chain(table: Table, position: int, symbol: str, name: str, unit: int) -> dict[str, Any]:
+def _chain(table: StepTable, position: int, symbol: str, name: str, unit: int) -> dict[str, Any]:
     """One line of a table of partials; its letters j, k and c become this parameter's own numbers."""
     generic = table.columns[-1].partition("/∂")[2]
 

@@ -326,7 +326,7 @@ def _traces(trained: Candidate) -> str:
 
 
 def _derivation(job: Job, data: TableData) -> str:
-    from newtron.explain.show.html import STYLE, render
+    from newtron.explain.show.html import STYLE
     from newtron.model.explanation import explain
 
     row = data.table.take(data.known[:1])
@@ -340,7 +340,7 @@ def _derivation(job: Job, data: TableData) -> str:
     again = command(["newtron", "explain", job.options.output, data.name, "--row", other])
     first = f"<p>Row {place:,} of the data. Another: <code>{in_html(again)}</code></p>"
     # Closed but for the first: a network's derivation is many times as long as the rest of the report.
-    first_open, *others = render(derivation, style=False).split("<details open>")
+    first_open, *others = derivation.to_html(style=False).split("<details open>")
     steps = first_open + "".join(f"<details{' open' if n == 0 else ''}>{part}" for n, part in enumerate(others))
     return f"{first}<style>{STYLE}</style>{steps}"
 

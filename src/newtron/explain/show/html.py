@@ -7,15 +7,13 @@ font made for it loses hats and brackets.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import in_html
-from newtron.explain.derivation import LAB, Derivation, Step, Table
-from newtron.explain.show.rounding import shown
+from newtron.explain.show.rounding import number_text, rounding_note
 from newtron.explain.show.symbols import in_sentence, to_html
 from newtron.explain.show.tables import matrix, padded, shape_text, shown_table
-
-Array = NDArray[np.floating]
+from newtron.explain.steps import LAB, Section, Step, StepTable
 
 STYLE = """
 .nd{max-width:60rem;line-height:1.5;font-size:15px}
@@ -62,12 +60,14 @@ display:inline-block}
 """.strip()
 
 
-def render(derivation: Derivation, *, style: bool = True) -> str:
+def html_element(
+    title: str, summary: tuple[str, ...], sections: tuple[Section, ...], notation: str, *, style: bool = True
+) -> str:
     """The element <div class="nd">, with its style unless the page has it. All text from the data is escaped."""
     parts = [f"<style>{STYLE}</style>"] if style else []
-    parts.append(f"<h3>{in_html(derivation.title)}</h3>")
-    parts += [f'<p class="nd-note">{_sentence(text)}</p>' for text in (*derivation.summary, derivation.rounding)]
-    for section in derivation.told:
+    parts.append(f"<h3>{in_html(title)}</h3>")
+    parts += [f'<p class="nd-note">{_sentence(text)}</p>' for text in (*summary, rounding_note(notation))]
+    for section in sections:
         steps = "".join(map(_step, section.steps))
         parts.append(f"<details open><summary>{_sentence(section.title)}</summary>{steps}</details>")
     return f'<div class="nd">{"".join(parts)}</div>'
@@ -97,7 +97,7 @@ def _equations(step: Step) -> str:
     rows: list[tuple[str | None, str]] = [*first, *derived] if goes_on else [*derived, *first]
     numbers = to_html(step.numbers) if step.numbers else ""
     if not numbers and step.number is not None and step.table is None:
-        numbers = shown(step.number)
+        numbers = number_text(step.number)
     if numbers:
         rows.append(("" if step.formula else symbol, f'<span class="nd-n">= {numbers}</span>'))
     cells = "".join(
@@ -111,7 +111,7 @@ def _equations(step: Step) -> str:
 _SCROLL = '<div class="nd-t" tabindex="0" role="group" aria-label="Numbers">'
 
 
-def _table(table: Table, step: Step) -> str:
+def _table(table: StepTable, step: Step) -> str:
     found = shown_table(table, step.number)
     named = any(name for _, name in found.lines)
     old = {i for i in table.reused}

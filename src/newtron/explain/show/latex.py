@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-from numpy.typing import NDArray
-
-from newtron.explain.derivation import Derivation, Step, Table
-from newtron.explain.show.rounding import shown
+from newtron.engine.base.types import Array
+from newtron.explain.show.rounding import number_text, rounding_note
 from newtron.explain.show.symbols import escape_latex, in_sentence, latex_number, to_latex
 from newtron.explain.show.tables import matrix, shown_table
+from newtron.explain.steps import Section, Step, StepTable
 
-Array = NDArray[np.floating]
 
-
-def render(derivation: Derivation) -> str:
+def latex_source(title: str, summary: tuple[str, ...], sections: tuple[Section, ...], notation: str) -> str:
     """Paragraphs and displayed formulas, without a preamble; needs the package amsmath. Text from the data is
     escaped."""
-    lines = [rf"\section*{{{escape_latex(derivation.title)}}}"]
-    lines += [_sentence(sentence) + "\n" for sentence in (*derivation.summary, derivation.rounding)]
-    for section in derivation.told:
+    lines = [rf"\section*{{{escape_latex(title)}}}"]
+    lines += [_sentence(sentence) + "\n" for sentence in (*summary, rounding_note(notation))]
+    for section in sections:
         lines.append(rf"\subsection*{{{_sentence(section.title)}}}")
         for step in section.steps:
             if step.sentence:
@@ -48,7 +44,7 @@ def _display(step: Step) -> list[str]:
     rows = first + derived if goes_on else derived + first
     numbers = to_latex(step.numbers) if step.numbers else ""
     if not numbers and step.number is not None and step.table is None:
-        numbers = latex_number(shown(step.number))
+        numbers = latex_number(number_text(step.number))
     start = "" if formula else symbol
     if numbers:
         rows.append(f"{start} &= {numbers}")
@@ -76,7 +72,7 @@ def _matrix(values: Array) -> str:
     return rf"\begin{{bmatrix}} {rows} \end{{bmatrix}}"
 
 
-def _array(table: Table, step: Step) -> list[str]:
+def _array(table: StepTable, step: Step) -> list[str]:
     """A table; what is left out of it and what its last column adds up to stand below, since notebooks know no cell
     that spans columns."""
     found = shown_table(table, step.number)

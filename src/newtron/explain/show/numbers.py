@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from newtron.engine.maths.chain_rules import ChainRule
-from newtron.explain.show.rounding import RELATIONS, agreeing, agrees, product
+from newtron.explain.show.rounding import RELATIONS, are_consistent, consistent_numbers, product
 
 
 def enclosed(text: str) -> str:
@@ -20,8 +20,8 @@ def equation(template: str, parts: Sequence[float], result: float, relation: str
     Negative parts get parentheses, but where a bracket opens before them. Where no number of digits makes it true,
     because the result was computed in a way that loses fewer, there is none: "".
     """
-    texts, found = agreeing(parts, result, RELATIONS[relation])
-    if not agrees(texts, found, RELATIONS[relation]):
+    texts, found = consistent_numbers(parts, result, RELATIONS[relation])
+    if not are_consistent(texts, found, RELATIONS[relation]):
         return ""
 
     def place(match: re.Match[str]) -> str:
@@ -34,9 +34,9 @@ def equation(template: str, parts: Sequence[float], result: float, relation: str
     return f"{re.sub('<([0-9]+)>', place, template)} = {found}"
 
 
-def products(parts: Sequence[float], result: float) -> str:
+def product_equation(parts: Sequence[float], result: float) -> str:
     """ "(-0.27) × 2 = -0.54"."""
-    texts, found = agreeing(parts, result, product)
+    texts, found = consistent_numbers(parts, result, product)
     return f"{' × '.join(map(enclosed, texts))} = {found}"
 
 

@@ -14,19 +14,20 @@ import numpy as np
 
 from newtron.engine.maths.activations import ACTIVATIONS, Activation
 from newtron.engine.maths.losses import LOSSES, Loss, sigmoid
+from newtron.explain.steps import LAB
 
 RESULT_DIGITS, FACTOR_DIGITS, ALL_DIGITS = 5, 6, 17
 
 Compute = Callable[[Sequence[float]], float]
 
 
-def shown(value: float, digits: int = RESULT_DIGITS) -> str:
+def number_text(value: float, digits: int = RESULT_DIGITS) -> str:
     """A number with so many significant digits, without trailing zeros: 0.5, -1.2346, 1.2e-09."""
     text = f"{value:.{digits}g}"
     return "0" if text == "-0" else text
 
 
-def agreeing(
+def consistent_numbers(
     parts: Sequence[float], result: float, compute: Compute, digits: int = RESULT_DIGITS
 ) -> tuple[list[str], str]:
     """The parts with as many digits as make `compute` of what is shown equal to the result as it is shown.
@@ -35,18 +36,18 @@ def agreeing(
     nothing agrees, as in log ŷ for a ŷ that is 1 but for rounding, the parts come with their usual digits.
     """
     for result_digits in range(digits, min(digits + 3, ALL_DIGITS + 1)):
-        target = shown(result, result_digits)
+        target = number_text(result, result_digits)
         for part_digits in range(max(FACTOR_DIGITS, digits), ALL_DIGITS + 1):
-            texts = [shown(part, part_digits) for part in parts]
-            if shown(_tried(compute, texts), result_digits) == target:
+            texts = [number_text(part, part_digits) for part in parts]
+            if number_text(_tried(compute, texts), result_digits) == target:
                 return texts, target
-    return [shown(part, FACTOR_DIGITS) for part in parts], shown(result, digits)
+    return [number_text(part, FACTOR_DIGITS) for part in parts], number_text(result, digits)
 
 
-def agrees(parts: Sequence[str], result: str, compute: Compute) -> bool:
+def are_consistent(parts: Sequence[str], result: str, compute: Compute) -> bool:
     """Is the result, as it is shown, what the parts give as they are shown?"""
     written = len(result.partition("e")[0].replace("-", "").replace(".", "").lstrip("0"))
-    return shown(_tried(compute, parts), max(RESULT_DIGITS, written)) == result
+    return number_text(_tried(compute, parts), max(RESULT_DIGITS, written)) == result
 
 
 def _tried(compute: Compute, texts: Sequence[str]) -> float:
@@ -59,83 +60,17 @@ def _tried(compute: Compute, texts: Sequence[str]) -> float:
 
 def product(parts: Sequence[float]) -> float:
     """All parts multiplied, from left to right."""
-    found = 1.0
-    for part in parts:
-        found *= part
-    return found
+    return math.prod(parts, start=1.0)
 
 
-def update(parts: Sequence[float]) -> float:
-    """w - η g."""
-    before, rate, gradient = parts
-    return before - rate * gradient
-
-
-def addition(parts: Sequence[float]) -> float:
-    """w + s."""
-    return float(sum(parts))
-
-
-def standardised(parts: Sequence[float]) -> float:
-    """(given - mean) / spread."""
-    given, mean, spread = parts
-    return (given - mean) / spread
-
-
-def asinh(parts: Sequence[float]) -> float:
-    """asinh((given - median) / scale)."""
-    given, median, scale = parts
-    return math.asinh((given - median) / scale)
-
-
-def pull(parts: Sequence[float]) -> float:
-    """α w / m."""
-    alpha, w, m = parts
-    return alpha * w / m
-
-
-def tempered(parts: Sequence[float]) -> float:
-    """p^(1/T)."""
-    p, temperature = parts
-    return float(p ** (1.0 / temperature))
-
-
-def restored(parts: Sequence[float]) -> float:
-    """value · spread + mean."""
-    value, spread, mean = parts
-    return value * spread + mean
-
-
-def share(parts: Sequence[float]) -> float:
-    """The last but one part of the last."""
-    return parts[-2] / parts[-1]
-
-
-def quotient(parts: Sequence[float]) -> float:
-    """(f(w + h) - f(w - h)) / 2h; what stands before them has no part in it."""
-    above, below, h = parts[-3:]
-    return (above - below) / (2.0 * h)
-
-
-def logistic(parts: Sequence[float]) -> float:
-    """σ(z)."""
-    return float(sigmoid(np.array(parts[0])))
-
-
-def logistic_slope(parts: Sequence[float]) -> float:
-    """ŷ (1 - ŷ)."""
-    return parts[0] * (1.0 - parts[0])
-
-
-def rest(parts: Sequence[float]) -> float:
-    """1 - ŷ."""
-    return 1.0 - parts[0]
-
-
-def newton(parts: Sequence[float]) -> float:
-    """w - f′/f″."""
-    before, slope, bend = parts
-    return before - slope / bend
+def rounding_note(notation: str) -> str:
+    """How the numbers that are shown are rounded, in a sentence."""
+    if notation == LAB:
+        return "Matrices are shown with 6 digits; to_dict() has all of them."
+    return (
+        "Numbers are rounded: results to 5 digits, what they are made of to 6, or more where the rounded numbers "
+        "would give another result."
+    )
 
 
 def _of_loss(loss: Loss) -> Iterator[tuple[str, Compute]]:
@@ -173,19 +108,19 @@ def _of_activation(f: Activation) -> Iterator[tuple[str, Compute]]:
 # How the last column of a table follows from the others, or a value from its factors.
 RELATIONS: dict[str, Compute] = {
     "product": product,
-    "update": update,
-    "addition": addition,
-    "standardised": standardised,
-    "restored": restored,
-    "asinh": asinh,
-    "pull": pull,
-    "tempered": tempered,
-    "share": share,
-    "quotient": quotient,
-    "logistic": logistic,
-    "logistic slope": logistic_slope,
-    "newton": newton,
-    "rest": rest,
+    "addition": lambda parts: float(sum(parts)),
+    "rest": lambda parts: 1.0 - parts[0],
+    "update": lambda parts: parts[0] - parts[1] * parts[2],  # w, η, g: w - η g
+    "newton": lambda parts: parts[0] - parts[1] / parts[2],  # w, f′, f″: w - f′/f″
+    "standardised": lambda parts: (parts[0] - parts[1]) / parts[2],  # given, mean, spread
+    "restored": lambda parts: parts[0] * parts[1] + parts[2],  # value, spread, mean
+    "asinh": lambda parts: math.asinh((parts[0] - parts[1]) / parts[2]),  # given, median, scale
+    "pull": lambda parts: parts[0] * parts[1] / parts[2],  # α, w, m: α w / m
+    "tempered": lambda parts: float(parts[0] ** (1.0 / parts[1])),  # p, T: p^(1/T)
+    "share": lambda parts: parts[-2] / parts[-1],
+    "quotient": lambda parts: (parts[-3] - parts[-2]) / (2.0 * parts[-1]),  # f(w + h), f(w - h), h
+    "logistic": lambda parts: float(sigmoid(np.array(parts[0]))),
+    "logistic slope": lambda parts: parts[0] * (1.0 - parts[0]),  # ŷ: ŷ (1 - ŷ)
     **{name: compute for loss in LOSSES for name, compute in _of_loss(loss)},
     **{name: compute for f in ACTIVATIONS.values() for name, compute in _of_activation(f)},
 }

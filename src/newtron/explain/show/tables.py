@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.explain.derivation import Table
-from newtron.explain.show.rounding import ALL_DIGITS, ARITY, FACTOR_DIGITS, RELATIONS, RESULT_DIGITS, agreeing, shown
-
-Array = NDArray[np.floating]
+from newtron.engine.base.types import Array
+from newtron.explain.show.rounding import (
+    ALL_DIGITS,
+    ARITY,
+    FACTOR_DIGITS,
+    RELATIONS,
+    RESULT_DIGITS,
+    consistent_numbers,
+    number_text,
+)
+from newtron.explain.steps import StepTable
 
 # Lines of a table, and lines and columns of a matrix, that are shown at most.
 MOST_LINES, MOST_ENTRIES = 12, 6
@@ -31,7 +37,7 @@ class ShownTable:
     total: str = ""
 
 
-def shown_table(table: Table, total: float | None) -> ShownTable:
+def shown_table(table: StepTable, total: float | None) -> ShownTable:
     """The lines with the largest results, in their order, with as few digits as leave the table true."""
     results = table.values[:, -1]
     ranked = table.values[:, table.rank]
@@ -48,10 +54,9 @@ def shown_table(table: Table, total: float | None) -> ShownTable:
         if table.total:
             more += ", which add up to"
         else:
-            more += (
-                f", none with ⟦{table.columns[table.rank]}⟧ above {shown(float(np.abs(ranked[left]).max()), 3)} in size"
-            )
-    rest_text = shown(rest, digits) if rest is not None and table.total else ""
+            largest = number_text(float(np.abs(ranked[left]).max()), 3)
+            more += f", none with ⟦{table.columns[table.rank]}⟧ above {largest} in size"
+    rest_text = number_text(rest, digits) if rest is not None and table.total else ""
     return ShownTable(tuple(table.lines[i] for i in chosen), cells, more, rest_text, total_text)
 
 
@@ -66,20 +71,20 @@ def _digits_of_sum(terms: list[float], total: float) -> tuple[int, str]:
     """Digits with which the terms as shown add up to the total as shown."""
     if abs(total) <= _NOTHING * float(np.sum(np.abs(terms))):
         return RESULT_DIGITS + 1, "0 but for rounding" if total else "0"
-    target = shown(total)
+    target = number_text(total)
     for digits in range(RESULT_DIGITS, ALL_DIGITS + 1):
-        if shown(sum(float(shown(term, digits)) for term in terms)) == target:
+        if number_text(sum(float(number_text(term, digits)) for term in terms)) == target:
             return digits, target
     return RESULT_DIGITS + 1, f"{target} but for rounding"
 
 
-def _cells(table: Table, values: Array, digits: int) -> tuple[str, ...]:
+def _cells(table: StepTable, values: Array, digits: int) -> tuple[str, ...]:
     *parts, result = values.tolist()
     if table.relation:
         own = len(parts) - ARITY.get(table.relation, len(parts))
-        texts, last = agreeing(parts[own:], result, RELATIONS[table.relation], digits)
-        return (*(shown(part, FACTOR_DIGITS) for part in parts[:own]), *texts, last)
-    return tuple(shown(value, digits) for value in values.tolist())
+        texts, last = consistent_numbers(parts[own:], result, RELATIONS[table.relation], digits)
+        return (*(number_text(part, FACTOR_DIGITS) for part in parts[:own]), *texts, last)
+    return tuple(number_text(value, digits) for value in values.tolist())
 
 
 def matrix(values: Array, most: int = MOST_ENTRIES) -> list[list[str]]:
@@ -87,7 +92,7 @@ def matrix(values: Array, most: int = MOST_ENTRIES) -> list[list[str]]:
     array = np.atleast_2d(values)
     rows, columns = array.shape
     found = [
-        [shown(value, MATRIX_DIGITS) for value in line[:most].tolist()] + (["…"] if columns > most else [])
+        [number_text(value, MATRIX_DIGITS) for value in line[:most].tolist()] + (["…"] if columns > most else [])
         for line in array[:MOST_ENTRIES]
     ]
     if rows > MOST_ENTRIES:

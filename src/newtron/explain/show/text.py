@@ -5,31 +5,33 @@ from __future__ import annotations
 import textwrap
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import clean
-from newtron.explain.derivation import LAB, Derivation, Step, Table
-from newtron.explain.show.rounding import shown
+from newtron.explain.show.rounding import number_text, rounding_note
 from newtron.explain.show.symbols import in_sentence, to_text
 from newtron.explain.show.tables import MOST_ENTRIES, halves, matrix, shape_text, shown_table
+from newtron.explain.steps import LAB, Section, Step, StepTable
 
 # Styles as rich names them.
 TITLE, SECTION, SENTENCE, FORMULA, NUMBERS, HEADER, PLAIN = "bold", "bold cyan", "", "bold", "green", "cyan", ""
 
-Array = NDArray[np.floating]
-Line = tuple[str, str]
+# A line of text and its style.
+StyledLine = tuple[str, str]
 
 _INDENT = 4
 _NAME_WIDTH = 24
 
 
-def render(derivation: Derivation, width: int = 100) -> list[Line]:
+def text_lines(
+    title: str, summary: tuple[str, ...], sections: tuple[Section, ...], notation: str, width: int = 100
+) -> list[StyledLine]:
     """Lines and styles. Names from the data are shown with control characters escaped."""
     width = max(40, width)
-    lines: list[Line] = [(derivation.title, TITLE)]
-    for sentence in (*derivation.summary, derivation.rounding):
+    lines: list[StyledLine] = [(title, TITLE)]
+    for sentence in (*summary, rounding_note(notation)):
         lines += _wrapped(in_sentence(sentence, to_text, clean), width, 0, SENTENCE)
-    for section in derivation.told:
+    for section in sections:
         lines += [("", PLAIN), (f"── {section.title} ".ljust(width, "─"), SECTION)]
         for number, step in enumerate(section.steps):
             if number:
@@ -38,7 +40,7 @@ def render(derivation: Derivation, width: int = 100) -> list[Line]:
     return [(text.rstrip(), style) for text, style in lines]
 
 
-def _wrapped(text: str, width: int, indent: int, style: str, hanging: int = 0) -> list[Line]:
+def _wrapped(text: str, width: int, indent: int, style: str, hanging: int = 0) -> list[StyledLine]:
     space = " " * indent
     found = textwrap.wrap(
         text, width, initial_indent=space, subsequent_indent=space + " " * hanging, break_on_hyphens=False
@@ -46,7 +48,7 @@ def _wrapped(text: str, width: int, indent: int, style: str, hanging: int = 0) -
     return [(line, style) for line in found]
 
 
-def _step(step: Step, width: int) -> list[Line]:
+def _step(step: Step, width: int) -> list[StyledLine]:
     lines = _wrapped(in_sentence(step.sentence, to_text, clean), width, 2, SENTENCE)
     lines += _equations(step, width)
     if step.table is not None:
@@ -56,14 +58,14 @@ def _step(step: Step, width: int) -> list[Line]:
     return lines
 
 
-def _equations(step: Step, width: int) -> list[Line]:
+def _equations(step: Step, width: int) -> list[StyledLine]:
     """The formula, its derivation and the numbers, their equals signs below each other."""
     symbol = to_text(step.symbol)
     sign = "" if step.formula.startswith("≈") else "= "
-    formula: list[Line] = []
+    formula: list[StyledLine] = []
     if step.formula:
         formula = _wrapped(f"{symbol} {sign}{to_text(step.formula)}", width, _INDENT, FORMULA, len(symbol) + 3)
-    derived: list[Line] = []
+    derived: list[StyledLine] = []
     for line in step.lines:
         indent = _INDENT + len(symbol) + 1 if line.startswith("=") else _INDENT
         derived += _wrapped(to_text(line), width, indent, PLAIN, 2)
@@ -72,14 +74,14 @@ def _equations(step: Step, width: int) -> list[Line]:
     found = formula + derived if goes_on else derived + formula
     numbers = to_text(step.numbers)
     if not numbers and step.number is not None and step.table is None:
-        numbers = shown(step.number)
+        numbers = number_text(step.number)
     if numbers:
         indent = _INDENT + (len(symbol) + 1 if step.formula else 0)
         found += _wrapped(f"{'' if step.formula else f'{symbol} '}= {numbers}", width, indent, NUMBERS, 2)
     return found
 
 
-def _table(table: Table, step: Step, width: int) -> list[Line]:
+def _table(table: StepTable, step: Step, width: int) -> list[StyledLine]:
     found = shown_table(table, step.number)
     below = [text for text in (found.rest, found.total) if text]
     columns = [
@@ -105,7 +107,7 @@ def _table(table: Table, step: Step, width: int) -> list[Line]:
     first = max(map(len, labels), default=0)
     first = min(first, max(map(len, labels[: len(symbols)]), default=first)) if found.rest else first
     space, between = " " * indent, " " * gap
-    lines: list[Line] = [
+    lines: list[StyledLine] = [
         (space + " " * first + "".join(between + column[i] for column in columns), HEADER)
         for i in range(2)
         if any(column[i].strip() for column in columns)
@@ -144,9 +146,9 @@ def _names(names: list[str], room: int) -> list[str]:
     return [name if len(name) <= most else name[: most - 1] + "…" for name in map(clean, names)]
 
 
-def _matrices(step: Step, width: int) -> list[Line]:
+def _matrices(step: Step, width: int) -> list[StyledLine]:
     assert step.value is not None
-    lines: list[Line] = []
+    lines: list[StyledLine] = []
     if step.notation == LAB:
         parts = [f"{to_text(factor.symbol)} {shape_text(np.shape(factor.value))}" for factor in step.factors]
         shapes = f"shapes: {', '.join(parts)} → {to_text(step.symbol)} {shape_text(step.shape)}"
@@ -157,7 +159,7 @@ def _matrices(step: Step, width: int) -> list[Line]:
     return lines + _matrix(to_text(step.symbol), step.value, NUMBERS, width)
 
 
-def _matrix(symbol: str, values: Array, style: str, width: int) -> list[Line]:
+def _matrix(symbol: str, values: Array, style: str, width: int) -> list[StyledLine]:
     room = width - _INDENT - len(symbol) - len(" = [ ") - len(" ]")
     for most in range(MOST_ENTRIES, 0, -1):
         rows = matrix(values, most)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.explain.derivation import Factor, Step, Table
 from newtron.explain.point import Answer, Point
 from newtron.explain.show.numbers import equation
-from newtron.explain.show.rounding import shown
+from newtron.explain.show.rounding import number_text
+from newtron.explain.steps import Step, StepFactor, StepTable
 from newtron.explain.tell.lecture import spelled
 
-Array = NDArray[np.floating]
 
-
-def answer(point: Point) -> list[Step]:
+def answer_steps(point: Point) -> list[Step]:
     """Of the network explained, then of the model."""
     subject, scaling = point.subject, point.subject.scaling
     steps = []
@@ -22,7 +19,7 @@ def answer(point: Point) -> list[Step]:
         back = point.mean[0] * scaling.y_scale + scaling.y_center
         values = np.column_stack([point.mean[0], scaling.y_scale, scaling.y_center, back])
         lines = tuple((point.names.mean(c), point.names.output(c)) for c in range(point.k))
-        table = Table(("ŷ", "spread", "mean", "prediction"), lines, values, "restored")
+        table = StepTable(("ŷ", "spread", "mean", "prediction"), lines, values, "restored")
         sentence = "Back in the units of the target."
         steps.append(Step("answer.units", "prediction", "ŷ · spread + mean", sentence, back, table=table))
     if subject.loss.task == "classification":
@@ -38,15 +35,16 @@ def _class(point: Point) -> Step:
     outputs, mean = point.subject.outputs, point.mean[0]
     if point.k > 1:
         best = int(np.argmax(mean))
-        sentence = f"The most probable class is {outputs[best]}, with probability {shown(mean[best])}."
+        sentence = f"The most probable class is {outputs[best]}, with probability {number_text(mean[best])}."
         return Step("answer.class", point.names.mean(best), "", sentence, np.asarray(mean[best]))
     p = float(mean[0])
     numbers = equation("1 - <0>", [p], 1.0 - p, "rest")
     name = outputs[int(p > 0.5)]
     sentence = (
-        f"The probability of {outputs[1]} is {shown(p)}; that of {outputs[0]} is what is left. More probable: {name}."
+        f"The probability of {outputs[1]} is {number_text(p)}; that of {outputs[0]} is what is left. More probable: "
+        f"{name}."
     )
-    factors = (Factor("ŷ", np.asarray(p), True),)
+    factors = (StepFactor("ŷ", np.asarray(p), True),)
     return Step("answer.class", "1 - ŷ", "", sentence, np.asarray(1.0 - p), factors, "rest", numbers)
 
 
@@ -66,7 +64,7 @@ def _averages(point: Point, model: Answer) -> list[Step]:
             (f"({i + 1})", "-".join(map(str, model.shapes[i])) + (" (this one)" if i + 1 == model.member else ""))
             for i in used
         )
-        table = Table(("share", said, f"share · {said}"), lines, values, "product", total=True)
+        table = StepTable(("share", said, f"share · {said}"), lines, values, "product", total=True)
         name = point.names.output(c)
         sentence = f"Likewise for {name}."
         if c == chosen[0]:
@@ -93,12 +91,12 @@ def _own(point: Point, model: Answer) -> Step:
         what, sentence = "prediction", f"{whose}, in the units of the target."
     else:
         best = int(np.argmax(model.averaged))
-        told = f"{point.subject.outputs[best]}, with probability {shown(model.averaged[best])}"
+        told = f"{point.subject.outputs[best]}, with probability {number_text(model.averaged[best])}"
         what, sentence = "probability", f"{whose}: {told}."
     if len(model.averaged) == 1:
         return Step("answer.average", "answer", "", sentence, np.asarray(model.averaged[0]))
     lines = tuple(("", name) for name in point.subject.outputs)
-    table = Table((what,), lines, model.averaged[:, None])
+    table = StepTable((what,), lines, model.averaged[:, None])
     return Step("answer.average", "answer", "", sentence, model.averaged, table=table)
 
 
@@ -112,18 +110,18 @@ def _tempered(point: Point, model: Answer) -> list[Step]:
     average = "average" if model.members > 1 else "probability"
     lines = tuple(("", name) for name in classes)
     values = np.column_stack([p, np.full(len(p), model.temperature), powers])
-    table = Table((average, "T", f"{average}^{{1/T}}"), lines, values, "tempered", reused=(0,))
+    table = StepTable((average, "T", f"{average}^{{1/T}}"), lines, values, "tempered", reused=(0,))
     less = "less" if model.temperature > 1.0 else "more"
     sentence = (
-        f"Each probability to the power 1/T. The temperature T = {shown(model.temperature)} makes them {less} sure: it "
-        "is the one under which rows left out of training were most probable."
+        f"Each probability to the power 1/T. The temperature T = {number_text(model.temperature)} makes them {less} "
+        "sure: it is the one under which rows left out of training were most probable."
     )
     first = Step("answer.powers", "power", f"{average}^{{1/T}}", sentence, powers, table=table)
     best = int(np.argmax(model.averaged))
     values = np.column_stack([powers, np.full(len(p), powers.sum()), model.averaged])
-    table = Table(("power", "sum", "answer"), lines, values, "share", reused=(0,))
+    table = StepTable(("power", "sum", "answer"), lines, values, "share", reused=(0,))
     sentence = (
         "Divided by their sum, they add up to 1 again. The model's own answer: "
-        f"{classes[best]}, with probability {shown(model.averaged[best])}."
+        f"{classes[best]}, with probability {number_text(model.averaged[best])}."
     )
     return [first, Step("answer.average", "answer", "{power}/{sum}", sentence, model.averaged, table=table)]

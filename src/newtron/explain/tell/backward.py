@@ -7,17 +7,15 @@ already. That reuse is all there is to backpropagation (Rumelhart, Hinton & Will
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.explain.derivation import LECTURE, Factor, Step, Table
+from newtron.engine.base.types import Array
 from newtron.explain.point import Point
-from newtron.explain.show.numbers import at_target, equation, filled, products
+from newtron.explain.show.numbers import at_target, equation, filled, product_equation
+from newtron.explain.steps import LECTURE, Step, StepFactor, StepTable
 from newtron.explain.tell.lecture import spelled
 
-Array = NDArray[np.floating]
 
-
-def backward(point: Point) -> list[Step]:
+def lecture_backward(point: Point) -> list[Step]:
     """From the loss down to the first layer."""
     steps = _head(point)
     steps.append(_chains(point, point.depth))
@@ -39,7 +37,7 @@ def _head(point: Point) -> list[Step]:
 def _one_output(point: Point) -> list[Step]:
     names, rule = point.names, point.loss.chain_rule
     y, mean, by_mean = point.subject.Y[0, 0], point.mean[0, 0], point.by_mean[0, 0]
-    factors = (Factor("y", y), Factor("ŷ", mean, reused=True))
+    factors = (StepFactor("y", y), StepFactor("ŷ", mean, reused=True))
     z = names.z(point.depth, 0)
     if not point.factors_finite:
         return [_cancelled(point, z)]
@@ -59,13 +57,13 @@ def _one_output(point: Point) -> list[Step]:
         rule.mean_by_z,
         "The slope of the sigmoid, derived by adding and subtracting 1 in the numerator and factoring.",
         slope,
-        (Factor("ŷ", mean, reused=True),),
+        (StepFactor("ŷ", mean, reused=True),),
         "logistic slope",
         equation(filled(rule.mean_by_z, "", "<0>"), [mean], slope, "logistic slope"),
         lines=rule.link_derived,
         notation=LECTURE,
     )
-    factors = (Factor("∂L/∂ŷ", by_mean, True), Factor(f"∂ŷ/∂{z}", slope, True))
+    factors = (StepFactor("∂L/∂ŷ", by_mean, True), StepFactor(f"∂ŷ/∂{z}", slope, True))
     third = Step(
         "backward.z",
         f"∂L/∂{z}",
@@ -74,7 +72,7 @@ def _one_output(point: Point) -> list[Step]:
         point.by_z[0, 0],
         factors,
         "product",
-        products([by_mean, slope], point.by_z[0, 0]),
+        product_equation([by_mean, slope], point.by_z[0, 0]),
         lines=rule.product,
         notation=LECTURE,
     )
@@ -108,7 +106,7 @@ def _several_outputs(point: Point) -> list[Step]:
     y, mean = point.subject.Y[0], point.mean[0]
     lines = tuple((names.mean(c), names.output(c)) for c in range(k))
     by_mean = rule.by_mean if "_c" in rule.by_mean else "-(y_c - ŷ_c)"
-    table = Table(
+    table = StepTable(
         (names.y("c"), names.mean("c"), "∂L/∂ŷ_c"),
         lines,
         np.column_stack([y, mean, point.by_mean[0]]),
@@ -136,7 +134,7 @@ def _several_outputs(point: Point) -> list[Step]:
             [point.by_mean[0], point.mean_by_z[0, :, c], point.by_mean[0] * point.mean_by_z[0, :, c]]
         )
         z_c = names.z(point.depth, c)
-        table = Table(("∂L/∂ŷ_d", f"∂ŷ_d/∂{z_c}", "product"), lines, values, "product", total=True, reused=(0, 1))
+        table = StepTable(("∂L/∂ŷ_d", f"∂ŷ_d/∂{z_c}", "product"), lines, values, "product", total=True, reused=(0, 1))
         steps.append(
             Step(
                 f"backward.z.{c + 1}",
@@ -162,7 +160,7 @@ def _all_by_z(point: Point) -> Step:
         relation, columns = f"by_z of {type(point.loss).__name__}", ("y_c", "ŷ_c", f"∂L/∂{z}")
         values = np.column_stack([point.subject.Y[0], point.mean[0], point.by_z[0]])
         sentence = "The slope of the softmax cancels: what is left is the plain error of each class."
-    table = Table(columns, lines, values, relation)
+    table = StepTable(columns, lines, values, relation)
     return Step(
         "backward.z",
         f"∂L/∂{z}",
@@ -196,7 +194,7 @@ def _units(point: Point, layer: int) -> list[Step]:
         numbers = np.column_stack([np.full(len(slope), deltas[0]), W[:, 0], slope, by_z])
         reused = (0, 2)
     lines = tuple((names.z(layer, k), "") for k in range(len(slope)))
-    table = Table(columns, lines, numbers, "product", reused=reused)
+    table = StepTable(columns, lines, numbers, "product", reused=reused)
     sentence = "One layer down: what was known above, times the weight between, times the slope of the activation."
     formula = " · ".join(columns[:-1])
     steps.append(Step(f"backward.{layer}.z", f"∂L/∂{z}", formula, sentence, by_z, table=table, notation=LECTURE))
@@ -215,7 +213,7 @@ def _slope(point: Point, layer: int) -> Step:
         f.slope_formula.replace("a", a),
         f"The slope of {f.name}, written with its value: the forward pass has it already.",
         values.slope[0],
-        table=Table((a, f"∂{a}/∂{z}"), lines, numbers, f"slope of {f.name}", reused=(0,)),
+        table=StepTable((a, f"∂{a}/∂{z}"), lines, numbers, f"slope of {f.name}", reused=(0,)),
         lines=f.derived if layer + 1 == point.depth else (),
         notation=LECTURE,
     )
@@ -230,7 +228,7 @@ def _branches(point: Point, layer: int, k: int, first: bool) -> Step:
     between = f"∂{names.z(above, letter)}/∂{a}"
     outputs = above == point.depth
     lines = tuple((names.z(above, c), names.output(c) if outputs else "") for c in range(len(w)))
-    table = Table(
+    table = StepTable(
         (upper, between, "product"), lines, np.column_stack([deltas, w, deltas * w]), "product", total=True, reused=(0,)
     )
     sentence = (
@@ -264,7 +262,7 @@ def _chains(point: Point, layer: int) -> Step:
     columns += (f"∂{names.z(layer, k)}/∂{names.w(layer, j, k)}", f"∂L/∂{names.w(layer, j, k)}")
     values = np.column_stack([*(factor[unit] for factor in head), fed, gradient])
     lines = names.parameters[point.network.spans[layer - 1]]
-    table = Table(columns, lines, values, "product", reused=tuple(range(len(head))))
+    table = StepTable(columns, lines, values, "product", reused=tuple(range(len(head))))
     return Step(
         f"backward.{layer}",
         columns[-1],

@@ -1,4 +1,4 @@
-"""The same steps as a lab's program has them: matrices with one line for each row (i), A, Z, W^[l], dZ, dW.
+"""The same steps as a program writes them: matrices with one line for each row (i), A, Z, W^[l], dZ, dW.
 
 d in front stands for ∂L/∂: dZ^[l] holds ∂L^(i)/∂z^[l] of every row, the number that joins this notation to the
 lecture's.
@@ -6,33 +6,29 @@ lecture's.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.explain.derivation import LAB, Factor, Step
+from newtron.engine.base.types import Array
 from newtron.explain.point import Point
-
-Array = NDArray[np.floating]
+from newtron.explain.steps import LAB, Step, StepFactor
 
 
 def _mark(layer: int) -> str:
     return f"^{{[{layer}]}}"
 
 
-def _step(key: str, symbol: str, formula: str, sentence: str, value: Array, *factors: Factor, by: str = "") -> Step:
+def _step(key: str, symbol: str, formula: str, sentence: str, value: Array, *factors: StepFactor, by: str = "") -> Step:
     return Step(key, symbol, formula, sentence, np.asarray(value), factors, by, notation=LAB)
 
 
-def forward(point: Point) -> list[Step]:
+def lab_forward(point: Point) -> list[Step]:
     """Z and A of every layer, all rows at once."""
     steps, f = [], point.network.f
-    A: Any = Factor("X", point.subject.X)
+    A = StepFactor("X", point.subject.X)
     for layer in range(1, point.depth + 1):
         W, b = point.at.weights[layer - 1]
         mark = _mark(layer)
-        factors = [A, Factor(f"W{mark}", W), *([] if b is None else [Factor(f"b{mark}", b)])]
+        factors = [A, StepFactor(f"W{mark}", W), *([] if b is None else [StepFactor(f"b{mark}", b)])]
         formula = f"{A.symbol} W{mark}" + ("" if b is None else f" + b{mark}")
         sentence = (
             "One line for each row (i), one column for each unit."
@@ -43,12 +39,12 @@ def forward(point: Point) -> list[Step]:
         values = point.layers[layer - 1]
         steps.append(_step(f"lab.z.{layer}", f"Z{mark}", formula, sentence, values.z, *factors, by="affine"))
         if layer < point.depth:
-            Z = Factor(f"Z{mark}", values.z, True)
+            Z = StepFactor(f"Z{mark}", values.z, True)
             sentence = "The activation, number by number."
             name = f"f(Z{mark}), f(z) = {f.formula}"
             steps.append(_step(f"lab.a.{layer}", f"A{mark}", name, sentence, values.a, Z, by=f.name))
-            A = Factor(f"A{mark}", values.a, True)
-    Z = Factor(f"Z{_mark(point.depth)}", point.at.output, True)
+            A = StepFactor(f"A{mark}", values.a, True)
+    Z = StepFactor(f"Z{_mark(point.depth)}", point.at.output, True)
     link = "" if point.identity else "logistic" if point.loss.min_outputs == 1 else "softmax"
     formula = Z.symbol if point.identity else f"{'σ' if link == 'logistic' else 'softmax'}({Z.symbol})"
     sentence = f"The lecture's ŷ; labs call it ⟦A{_mark(point.depth)}⟧."
@@ -56,16 +52,16 @@ def forward(point: Point) -> list[Step]:
     return steps
 
 
-def backward(point: Point) -> list[Step]:
+def lab_backward(point: Point) -> list[Step]:
     """dZ, dW and db of every layer, from the last to the first. dW and db are means over the rows."""
     steps = _head(point)
     f = point.network.f
     for layer in range(point.depth, 0, -1):
         mark, below = (
             _mark(layer),
-            Factor("X" if layer == 1 else f"A{_mark(layer - 1)}", point.at.inputs[layer - 1], True),
+            StepFactor("X" if layer == 1 else f"A{_mark(layer - 1)}", point.at.inputs[layer - 1], True),
         )
-        dZ = Factor(f"dZ{mark}", point.deltas[layer - 1], True)
+        dZ = StepFactor(f"dZ{mark}", point.deltas[layer - 1], True)
         dW, db = point.network.split(point.gradient)[layer - 1]
         above = below.symbol[:-1] + "T}" if below.symbol.endswith("}") else f"{below.symbol}^T"
         sentence = "Each weight's input times what is behind it, averaged over the rows."
@@ -79,17 +75,17 @@ def backward(point: Point) -> list[Step]:
             steps.append(_step(f"lab.db.{layer}", f"db{mark}", formula, sentence, db, dZ, by="mean"))
         if layer == 1:
             break
-        W = Factor(f"W{mark}", point.at.weights[layer - 1].W, True)
+        W = StepFactor(f"W{mark}", point.at.weights[layer - 1].W, True)
         lower = _mark(layer - 1)
         dA, slope = dZ.value @ W.value.T, point.layers[layer - 2].slope
         formula, sentence = f"{dZ.symbol} {W.symbol[:-1]}T}}", "Back through the weights."
         steps.append(_step(f"lab.da.{layer - 1}", f"dA{lower}", formula, sentence, dA, dZ, W, by="pull back"))
-        a = Factor(f"A{lower}", point.layers[layer - 2].a, True)
+        a = StepFactor(f"A{lower}", point.layers[layer - 2].a, True)
         formula = f.slope_formula.replace("a", a.symbol)
         sentence = f"The slope of {f.name} from its value."
         prime = f"f′(Z{lower})"
         steps.append(_step(f"lab.slope.{layer - 1}", prime, formula, sentence, slope, a, by=f"slope of {f.name}"))
-        factors = Factor(f"dA{lower}", dA, True), Factor(prime, slope, True)
+        factors = StepFactor(f"dA{lower}", dA, True), StepFactor(prime, slope, True)
         formula, sentence = f"dA{lower} ⊙ {prime}", "Number by number (⊙)."
         value = point.deltas[layer - 2]
         steps.append(_step(f"lab.dz.{layer - 1}", f"dZ{lower}", formula, sentence, value, *factors, by="times"))
@@ -103,19 +99,13 @@ def _head(point: Point) -> list[Step]:
         f"The bridge between the notations: ⟦dZ{mark}⟧ is short for ⟦∂L/∂Z{mark}⟧, which the lecture finds as the "
         "product ⟦∂L/∂ŷ · ∂ŷ/∂z⟧."
     )
-    Y, mean = Factor("Y", point.subject.Y), Factor("Ŷ", point.mean, True)
+    Y, mean = StepFactor("Y", point.subject.Y), StepFactor("Ŷ", point.mean, True)
     if point.identity or type(point.loss).name == "log_loss":
         return [_step("lab.dz", f"dZ{mark}", "Ŷ - Y", bridge, point.by_z, mean, Y, by="difference")]
-    dY = Factor("dŶ", point.by_mean, True)
+    dY = StepFactor("dŶ", point.by_mean, True)
     first = _step("lab.dy", "dŶ", "Ŷ - Y", "The derivative of ½ (y - ŷ)².", point.by_mean, mean, Y, by="difference")
-    if point.k == 1:
-        slope = Factor("σ′(Z)", point.mean_by_z[:, :, 0], True)
-        second = _step(
-            "lab.slope", "σ′(Z)", "Ŷ ⊙ (1 - Ŷ)", "The slope of the sigmoid.", slope.value, mean, by="logistic slope"
-        )
-        return [first, second, _step("lab.dz", f"dZ{mark}", "dŶ ⊙ σ′(Z)", bridge, point.by_z, dY, slope, by="times")]
     if point.loss.min_outputs == 1:
-        slope = Factor("σ′(Z)", np.einsum("ijj->ij", point.mean_by_z), True)
+        slope = StepFactor("σ′(Z)", np.einsum("ijj->ij", point.mean_by_z), True)
         second = _step(
             "lab.slope", "σ′(Z)", "Ŷ ⊙ (1 - Ŷ)", "The slope of the sigmoid.", slope.value, mean, by="logistic slope"
         )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.explain.derivation import LECTURE, Factor, Step, Table
+from newtron.engine.base.types import Array
 from newtron.explain.point import Point
 from newtron.explain.show.numbers import at_target, equation, filled
-
-Array = NDArray[np.floating]
+from newtron.explain.steps import LECTURE, Step, StepFactor, StepTable
 
 # Units and classes whose sums are spelled out; all of them up to the first number, else the most influential.
 _ALL, _SOME = 4, 2
@@ -27,7 +25,7 @@ def spelled(size: Array) -> list[int]:
 # --- forward ---
 
 
-def forward(point: Point) -> list[Step]:
+def lecture_forward(point: Point) -> list[Step]:
     """z of every layer as a sum over what comes from below, a = f(z), ŷ from the last z."""
     steps: list[Step] = []
     for layer in range(1, point.depth + 1):
@@ -69,7 +67,7 @@ def _sum_of_unit(point: Point, layer: int, k: int, first: bool) -> Step:
     sentence = f"{where}{of} adds up its inputs, each times its weight{', and its intercept' if b is not None else ''}."
     if not first:
         sentence = ""
-    table = Table((w, x, f"{w} {x}"), tuple(lines), np.array(rows), relation="product", total=True)
+    table = StepTable((w, x, f"{w} {x}"), tuple(lines), np.array(rows), relation="product", total=True)
     return Step(f"forward.{layer}.{k + 1}", symbol, formula, sentence, np.asarray(z), table=table, notation=LECTURE)
 
 
@@ -79,7 +77,7 @@ def _activation(point: Point, layer: int) -> Step:
     letter = names.letters(layer)[1]
     z, a = names.z(layer, letter), names.a(layer, letter)
     lines = tuple((names.a(layer, k), "") for k in range(values.a.shape[1]))
-    table = Table((z, a), lines, np.column_stack([values.z[0], values.a[0]]), relation=f.name)
+    table = StepTable((z, a), lines, np.column_stack([values.z[0], values.a[0]]), relation=f.name)
     return Step(
         f"forward.{layer}.a",
         a,
@@ -95,7 +93,7 @@ def _column(point: Point, key: str, symbol: str, values: Array) -> Step:
     names = point.names
     lines = tuple((names.z(point.depth, c), names.output(c)) for c in range(point.k))
     return Step(
-        key, symbol, "", "All outputs:", values, table=Table((symbol,), lines, values[:, None]), notation=LECTURE
+        key, symbol, "", "All outputs:", values, table=StepTable((symbol,), lines, values[:, None]), notation=LECTURE
     )
 
 
@@ -116,14 +114,14 @@ def _link(point: Point) -> Step:
             formula,
             f"{sentence}.",
             mean[0],
-            (Factor(last, z[0], True),),
+            (StepFactor(last, z[0], True),),
             "logistic",
             numbers,
             notation=LECTURE,
         )
     raised = np.exp(z - z.max())
     lines = tuple((names.mean(c), names.output(c)) for c in range(point.k))
-    table = Table(
+    table = StepTable(
         (last, f"e^{{{last} - M}}", "Σ_d", names.mean("c")),
         lines,
         np.column_stack([z, raised, np.full(point.k, raised.sum()), mean]),
@@ -139,7 +137,7 @@ def _link(point: Point) -> Step:
 # --- loss ---
 
 
-def loss(point: Point) -> list[Step]:
+def loss_steps(point: Point) -> list[Step]:
     """How wrong the row is, and why it is measured so."""
     names, y, mean = point.names, point.subject.Y[0], point.mean[0]
     why, formula = point.loss.chain_rule.why, point.loss.formula
@@ -152,7 +150,7 @@ def loss(point: Point) -> list[Step]:
         numbers = equation(filled(own, "<0>", "<1>"), [y[0], mean[0]], float(value), relation)
         if not numbers:
             return [Step("loss.value", "L", formula, f"{why} {_FROM_Z}", value)]
-        factors = (Factor("y", y[0]), Factor("ŷ", mean[0], reused=True))
+        factors = (StepFactor("y", y[0]), StepFactor("ŷ", mean[0], reused=True))
         return [Step("loss.value", "L", formula, why, value, factors, relation, numbers)]
     if point.identity:
         formula = "½ Σ_c (y_c - ŷ_c)²"
@@ -161,5 +159,5 @@ def loss(point: Point) -> list[Step]:
     if not abs(terms.sum() - value) <= 1e-6 * abs(value):
         return [Step("loss.value", "L", formula, f"{why} {_FROM_Z}", value)]
     values = np.column_stack([y, mean, terms])
-    table = Table((names.y("c"), names.mean("c"), "L_c"), lines, values, relation, total=True, reused=(1,))
+    table = StepTable((names.y("c"), names.mean("c"), "L_c"), lines, values, relation, total=True, reused=(1,))
     return [Step("loss.value", "L", formula, why, value, table=table)]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigh, eigvalsh
+from newtron.engine.base.types import Array
 from newtron.engine.solvers import Newton
 from newtron.engine.solvers.newton import NewtonState
-from newtron.explain.derivation import Factor, Step, Table
 from newtron.explain.point import Point
 from newtron.explain.show.numbers import equation
-from newtron.explain.tell.update import LARGEST_HESSIAN, _fall, take
-
-Array = NDArray[np.floating]
+from newtron.explain.steps import Step, StepFactor, StepTable
+from newtron.explain.tell.update import LARGEST_HESSIAN, change_of_value, states_around_step
 
 # An eigenvalue below this share of the largest is flat: rounding alone makes it that large.
 _FLAT = 1e-12
 
 
-def newton(point: Point) -> list[Step]:
+def newton_steps(point: Point) -> list[Step]:
     """f′ and f″ along one parameter, then g, H, eigenvalues and the step of the solver."""
     P = point.network.n_params
     if P > LARGEST_HESSIAN:
@@ -30,7 +30,7 @@ def newton(point: Point) -> list[Step]:
         return [Step("newton.size", "H", "", sentence)]
     own = point.subject.solver
     solver = own if isinstance(own, Newton) else Newton()
-    before, after = take(point, solver)
+    before, after = states_around_step(point, solver)
     assert isinstance(before, NewtonState)
     assert isinstance(after, NewtonState)
     name = "J" if point.m > 1 else "L"
@@ -72,9 +72,9 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
         return [first, second, third]
     found = w - slope / bend
     factors = (
-        Factor(symbol, np.asarray(w)),
-        Factor("f′", np.asarray(slope), True),
-        Factor("f″", np.asarray(bend), True),
+        StepFactor(symbol, np.asarray(w)),
+        StepFactor("f′", np.asarray(slope), True),
+        StepFactor("f″", np.asarray(bend), True),
     )
     third = Step(
         "newton.jump",
@@ -91,7 +91,7 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
 
 
 def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
-    g = Table((f"∂{name}/∂w",), point.names.parameters, state.gradient[:, None])
+    g = StepTable((f"∂{name}/∂w",), point.names.parameters, state.gradient[:, None])
     extra = " The penalty adds each parameter's α/m to the diagonal." if np.any(point.objective.alpha) else ""
     linear = point.network.is_linear
     made = (
@@ -132,7 +132,7 @@ def _eigenvalues(values: Array) -> Step:
         )
     lines = tuple((f"λ_{{{i + 1}}}", "") for i in range(n))
     descending = values[::-1]
-    table = Table(("λ",), lines, descending[:, None])
+    table = StepTable(("λ",), lines, descending[:, None])
     sentence = f"The eigenvalues of H are its bends along directions that do not mix. {sentence}"
     return Step("newton.eigenvalues", "H v", "λ v", sentence, descending, table=table)
 
@@ -143,7 +143,7 @@ def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damp
         why = after.status.value if after.status else ""
         return [Step("newton.step", "s", "0", f"The solver takes no step from here. {why} {after.note}".rstrip(), step)]
     values = np.column_stack([before.params, step, after.params])
-    table = Table(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
+    table = StepTable(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
     left = before.hessian @ step + before.gradient
     plain = float(np.abs(left).max()) <= 1e-6 * max(float(np.abs(before.gradient).max()), 1e-300)
     if plain:
@@ -157,21 +157,8 @@ def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damp
             "step as long as the region, along the most negative bend at a saddle."
         )
     steps = [Step("newton.step", "s", formula, sentence, step, table=table)]
-    fall = _fall("newton.value", name, before, after)
-    words = _after(point, after, damped)
-    steps.append(
-        Step(
-            fall.key,
-            fall.symbol,
-            fall.formula,
-            f"{fall.sentence} {words}",
-            fall.value,
-            fall.factors,
-            fall.operation,
-            fall.numbers,
-        )
-    )
-    return steps
+    fall = change_of_value("newton.value", name, before, after)
+    return [*steps, replace(fall, sentence=f"{fall.sentence} {_after(point, after, damped)}")]
 
 
 def _regular(H: Array) -> bool:

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.explain.derivation import Step, Table
 from newtron.explain.point import Point
+from newtron.explain.steps import Step, StepTable
 
-Array = NDArray[np.floating]
 
-
-def strength(point: Point) -> str:
+def penalty_text(point: Point) -> str:
     """ "α = 0.3 on the weights and hidden intercepts, none on the output's intercepts; chosen by ..."."""
     groups = [(name, point.alpha[of]) for name, of in _groups(point)]
     if all(np.ptp(alpha) == 0.0 for _, alpha in groups):
@@ -45,15 +43,15 @@ def _groups(point: Point) -> Iterator[tuple[str, NDArray[np.bool_]]]:
             yield name, of
 
 
-def pull(point: Point) -> Step:
+def pull_step(point: Point) -> Step:
     """α w / m of every parameter that has a penalty."""
     under = np.flatnonzero(point.alpha)
     alpha, w = point.alpha[under], point.params[under]
     values = np.column_stack([alpha, w, np.full(len(under), float(point.m)), alpha * w / point.m])
     lines = tuple(point.names.parameters[j] for j in under)
-    table = Table(("α", "w", "m", "pull"), lines, values, "pull")
+    table = StepTable(("α", "w", "m", "pull"), lines, values, "pull")
     sentence = (
-        f"The penalty pulls parameters towards 0: {strength(point)}. The pull is as if these {point.m:,} rows were all "
-        "of the training data."
+        f"The penalty pulls parameters towards 0: {penalty_text(point)}. The pull is as if these {point.m:,} rows were "
+        "all of the training data."
     )
     return Step("mean.penalty", "pull", "{α w}/{m}", sentence, values[:, -1], table=table)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.explain.derivation import LECTURE, Step, Table
 from newtron.explain.point import Point
-from newtron.explain.tell.penalty import pull
+from newtron.explain.steps import LECTURE, Step, StepTable
+from newtron.explain.tell.penalty import pull_step
 
-Array = NDArray[np.floating]
 
-
-def mean(point: Point) -> list[Step]:
+def mean_steps(point: Point) -> list[Step]:
     """J and its gradient; nothing for one row."""
     if point.m == 1:
         return []
@@ -28,7 +25,7 @@ def _values(point: Point) -> Step:
         relation = f"loss of {type(point.loss).__name__}"
     else:
         columns, values, relation = ("L^{(i)}",), point.row.value[:, None], ""
-    table = Table(columns, lines, values, relation, total=True)
+    table = StepTable(columns, lines, values, relation, total=True)
     total = np.asarray(point.row.value.sum())
     sentence = (
         f"The loss of every row (i), and their sum over the {m:,} rows. J, the mean, is this sum divided by m = {m:,}."
@@ -48,7 +45,7 @@ def _one_parameter(point: Point) -> list[Step]:
     x_i = (x[:-1] + ",(i)}" if x.endswith("}") and "^{" in x else x + "^{(i)}").replace("],(i)", "](i)")
     values = np.column_stack([delta, below[:, j], delta * below[:, j]])
     lines = tuple((f"({i + 1})", "") for i in range(point.m))
-    table = Table((f"∂L/∂{z}", x_i, f"∂L/∂{w}"), lines, values, "product", total=True)
+    table = StepTable((f"∂L/∂{z}", x_i, f"∂L/∂{w}"), lines, values, "product", total=True)
     sentence = (
         "The mean's derivative is the mean of the rows' derivatives: for one weight, row by row; m times the mean is"
     )
@@ -70,20 +67,20 @@ def _gradient(point: Point) -> list[Step]:
     lines = point.names.parameters
     found = point.objective.evaluate(point.params, 1)
     if not point.alpha.any():
-        table = Table(("∂J/∂w",), lines, point.gradient[:, None])
+        table = StepTable(("∂J/∂w",), lines, point.gradient[:, None])
         sentence = "The mean over the rows, for every parameter."
         return [Step("mean.gradient", "∂J/∂w", "{1}/{m} Σ_i ∂L^{(i)}/∂w", sentence, point.gradient, table=table)]
     pulled = point.alpha * point.params / point.m
     values = np.column_stack([point.gradient, pulled, found.gradient])
-    table = Table(("mean of ∂L/∂w", "pull", "∂J/∂w"), lines, values, "addition", reused=(1,))
+    table = StepTable(("mean of ∂L/∂w", "pull", "∂J/∂w"), lines, values, "addition", reused=(1,))
     sentence = (
         "The mean over the rows, and the penalty's pull. Where training has converged on just these rows, the sum is 0."
     )
     formula = "{1}/{m} Σ_i ∂L^{(i)}/∂w + {α w}/{m}"
-    return [pull(point), Step("mean.gradient", "∂J/∂w", formula, sentence, found.gradient, table=table)]
+    return [pull_step(point), Step("mean.gradient", "∂J/∂w", formula, sentence, found.gradient, table=table)]
 
 
-def check(point: Point) -> list[Step]:
+def check_steps(point: Point) -> list[Step]:
     """Central differences of the loss beside the largest partial derivatives."""
     gradient, params = point.gradient, point.params
     chosen = np.argsort(-np.abs(gradient), kind="stable")[:3]
@@ -94,7 +91,7 @@ def check(point: Point) -> list[Step]:
         above, below = (_mean_loss(point, j, move) for move in (h, -h))
         rows.append([gradient[j], above, below, h, (above - below) / (2.0 * h)])
         lines.append(point.names.parameters[j])
-    table = Table(
+    table = StepTable(
         (f"∂{name}/∂w", f"{name}(w + h)", f"{name}(w - h)", "h", "difference"),
         tuple(lines),
         np.array(rows),

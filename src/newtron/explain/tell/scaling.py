@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.maths.scaling import AsinhFeatures
-from newtron.explain.derivation import Step, Table
 from newtron.explain.point import Point
-
-Array = NDArray[np.floating]
+from newtron.explain.steps import Step, StepTable
 
 _BY_SPREAD = "{given - mean}/{spread}"
 
 
-def explain_scaling(point: Point) -> list[Step]:
+def scaling_steps(point: Point) -> list[Step]:
     """From the numbers given to those of training; nothing where they are the same."""
     subject, scaling, steps = point.subject, point.subject.scaling, []
     p = len(scaling.x_center)
     if scaling.changes_inputs:
         values = np.column_stack([subject.as_given[0], scaling.x_center, scaling.x_scale, subject.X[0, :p]])
         lines = tuple((point.names.x(j), subject.inputs[j]) for j in range(p))
-        table = Table(("given", "mean", "spread", "x"), lines, values, "standardised")
+        table = StepTable(("given", "mean", "spread", "x"), lines, values, "standardised")
         sentence = (
             "Training measures every column from its mean, in units of its spread. From here on x is the scaled number."
         )
@@ -31,7 +28,7 @@ def explain_scaling(point: Point) -> list[Step]:
     if scaling.changes_targets:
         values = np.column_stack([subject.targets_given[0], scaling.y_center, scaling.y_scale, subject.Y[0]])
         lines = tuple((point.names.y(c), point.names.output(c)) for c in range(point.k))
-        table = Table(("given", "mean", "spread", "y"), lines, values, "standardised")
+        table = StepTable(("given", "mean", "spread", "y"), lines, values, "standardised")
         sentence = "The target likewise; the loss below is in these units."
         steps.append(Step("scaling.y", "y", _BY_SPREAD, sentence, subject.Y[0], table=table))
     return steps
@@ -46,7 +43,7 @@ def _asinh(point: Point, features: AsinhFeatures, p: int) -> list[Step]:
     symbols = [point.names.x(p + i) for i in range(q)]
     lines = tuple((symbol.replace("x", "u", 1), name) for symbol, name in zip(symbols, names, strict=True))
     values = np.column_stack([given, features.center, features.scale, u])
-    table = Table(("given", "median", "scale", "u"), lines, values, "asinh")
+    table = StepTable(("given", "median", "scale", "u"), lines, values, "asinh")
     sentence = (
         f"{'One column is an input' if q == 1 else f'{q:,} columns are inputs'} of the network once more, as asinh "
         "features: near the median asinh is a straight line, far from it a logarithm on both sides, so that long tails "
@@ -56,6 +53,6 @@ def _asinh(point: Point, features: AsinhFeatures, p: int) -> list[Step]:
     first = Step("scaling.asinh", "u", "asinh({given - median}/{scale})", sentence, u, table=table)
     values = np.column_stack([u, features.mean, features.spread, x])
     lines = tuple(zip(symbols, names, strict=True))
-    table = Table(("u", "mean", "spread", "x"), lines, values, "standardised", reused=(0,))
+    table = StepTable(("u", "mean", "spread", "x"), lines, values, "standardised", reused=(0,))
     sentence = f"Measured from its mean in units of its spread, each is an input of its own: {p + q:,} inputs in all."
     return [first, Step("scaling.asinh.x", "x", "{u - mean}/{spread}", sentence, x, table=table)]

@@ -7,14 +7,12 @@ from its states.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton, Solver, State, Stochastic
-from newtron.explain.derivation import Factor, Step, Table
 from newtron.explain.point import Point
 from newtron.explain.show.numbers import equation
-
-Array = NDArray[np.floating]
+from newtron.explain.steps import Step, StepFactor, StepTable
 
 # The rate that is shown where the solver has none, if the value falls with it; columns in large units need less.
 EXAMPLE_RATE, SMALLEST_RATE = 0.1, 1e-18
@@ -22,7 +20,7 @@ EXAMPLE_RATE, SMALLEST_RATE = 0.1, 1e-18
 LARGEST_HESSIAN = 500
 
 
-def take(point: Point, solver: Solver) -> tuple[State, State]:
+def states_around_step(point: Point, solver: Solver) -> tuple[State, State]:
     """The solver's state at the parameters, and after one step; the same where it stays."""
     with np.errstate(all="ignore"):
         before = solver.init(point.objective, point.params)
@@ -32,15 +30,15 @@ def take(point: Point, solver: Solver) -> tuple[State, State]:
 # --- gradient descent ---
 
 
-def gradient_descent(point: Point) -> list[Step]:
+def descent_steps(point: Point) -> list[Step]:
     """params - rate · gradient."""
     own = point.subject.solver
     given = own.learning_rate if isinstance(own, GradientDescent) else None
     rate = EXAMPLE_RATE if given is None else given
-    before, after = take(point, GradientDescent(learning_rate=rate))
+    before, after = states_around_step(point, GradientDescent(learning_rate=rate))
     while given is None and not after.value <= before.value and rate > SMALLEST_RATE:
         rate /= 10.0
-        before, after = take(point, GradientDescent(learning_rate=rate))
+        before, after = states_around_step(point, GradientDescent(learning_rate=rate))
     whose = "the solver's own learning rate"
     if given is None:
         whose = (
@@ -52,13 +50,13 @@ def gradient_descent(point: Point) -> list[Step]:
     name = "J" if point.m > 1 else "L"
     values = np.column_stack([before.params, np.full_like(before.params, rate), before.gradient, after.params])
     relation = "update" if after.iteration > before.iteration else ""
-    table = Table(("w", "η", f"∂{name}/∂w", "new w"), point.names.parameters, values, relation, reused=(2,), rank=2)
+    table = StepTable(("w", "η", f"∂{name}/∂w", "new w"), point.names.parameters, values, relation, reused=(2,), rank=2)
     steps = [Step("update.step", "new w", f"w - η ∂{name}/∂w", sentence, after.params, table=table)]
-    steps.append(_fall("update.value", name, before, after))
+    steps.append(change_of_value("update.value", name, before, after))
     return steps
 
 
-def _fall(key: str, name: str, before: State, after: State) -> Step:
+def change_of_value(key: str, name: str, before: State, after: State) -> Step:
     """The objective before and after a step."""
     change = after.value - before.value
     sentence = (
@@ -68,7 +66,7 @@ def _fall(key: str, name: str, before: State, after: State) -> Step:
         if change == 0.0
         else "The value rises: the step is too long."
     )
-    factors = (Factor(name, np.asarray(before.value)), Factor("change", np.asarray(change)))
+    factors = (StepFactor(name, np.asarray(before.value)), StepFactor("change", np.asarray(change)))
     numbers = equation("<0> + <1>", [before.value, change], after.value, "addition")
     return Step(key, f"new {name}", f"{name} + change", sentence, np.asarray(after.value), factors, "addition", numbers)
 
@@ -76,7 +74,7 @@ def _fall(key: str, name: str, before: State, after: State) -> Step:
 # --- the model's own solver ---
 
 
-def own_solver(point: Point) -> list[Step]:
+def solver_steps(point: Point) -> list[Step]:
     """The step that the model's solver takes from here, where it is neither of the two that are shown anyway."""
     solver = point.subject.solver
     fixed = isinstance(solver, GradientDescent) and solver.learning_rate is not None and not solver.momentum
@@ -84,17 +82,17 @@ def own_solver(point: Point) -> list[Step]:
         return []
     if isinstance(solver, LevenbergMarquardt) and point.network.n_params > LARGEST_HESSIAN:
         return []
-    before, after = take(point, solver)
+    before, after = states_around_step(point, solver)
     step = after.params - before.params
     name = "J" if point.m > 1 else "L"
     if after.iteration == before.iteration:
         why = after.status.value if after.status else ""
         return [Step("solver.step", "s", "0", f"{solver.name} takes no step from here. {why}", step)]
     values = np.column_stack([before.params, step, after.params])
-    table = Table(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
+    table = StepTable(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
     formula, sentence = _words(solver, before, step)
     steps = [Step("solver.step", "s", formula, sentence, step, table=table)]
-    steps.append(_fall("solver.value", name, before, after))
+    steps.append(change_of_value("solver.value", name, before, after))
     return steps
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.maths.activations import ACTIVATIONS
 from newtron.engine.maths.losses import sigmoid, softmax
 
-Array = NDArray[np.floating]
 Operation = Callable[[Sequence[Array]], Array]
 
 

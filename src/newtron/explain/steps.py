@@ -1,0 +1,143 @@
+"""The steps of a derivation as data: each with its symbols, factors, numbers and one sentence.
+
+Nothing here computes or draws. The modules of `tell` make these values, the renderers of `show` read them, and
+`to_dict()` gives them to whoever wants the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from newtron.engine.base.types import Array, Json
+
+LECTURE, LAB = NOTATIONS = ("lecture", "lab")
+
+
+@dataclass(frozen=True, eq=False)
+class StepFactor:
+    """A number or matrix that a value is made of. reused: an earlier step has computed it already."""
+
+    symbol: str
+    value: Array
+    reused: bool = False
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "symbol": self.symbol,
+            "value": to_plain(self.value),
+            "shape": list(np.shape(self.value)),
+            "reused": self.reused,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class StepTable:
+    """Numbers that come about in the same way, one line each.
+
+    columns: symbols; the last is the result where there is a relation. lines: symbol of each line, and a name from
+    the data (never markup) or "". values: (lines, columns), nan for an empty cell. relation: how the last column
+    follows from the others, a key of
+    `newtron.explain.show.rounding.RELATIONS`, or "". total: the last column adds up to the step's value.
+    reused: positions of columns that an earlier step has computed. rank: of many lines, those with the largest
+    numbers in this column are shown.
+    """
+
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, str], ...]
+    values: Array
+    relation: str = ""
+    total: bool = False
+    reused: tuple[int, ...] = ()
+    rank: int = -1
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "columns": list(self.columns),
+            "lines": [{"symbol": symbol, "name": name} for symbol, name in self.lines],
+            "values": to_plain(self.values),
+            "relation": self.relation,
+            "total": self.total,
+            "reused": list(self.reused),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step.
+
+    key: a name that stays, such as "backward.2". symbol: what is found. formula: what it equals, in the notation of
+    `symbols`, as all formulas here. sentence: in words; formulas in it stand between ⟦ and ⟧. value: the number or
+    matrix found, or None for a step in symbols alone. factors with operation: value follows from the
+    factors by the operation of that name; for numbers it is a key of `newtron.explain.show.rounding.RELATIONS`.
+    numbers: the formula with the numbers in it and the result, rounded so that it is true as it stands. table: many
+    values at once. lines: a derivation in symbols, line by line. notation: that it is told in, or "" for both.
+    """
+
+    key: str
+    symbol: str
+    formula: str = ""
+    sentence: str = ""
+    value: Array | None = None
+    factors: tuple[StepFactor, ...] = ()
+    operation: str = ""
+    numbers: str = ""
+    table: StepTable | None = None
+    lines: tuple[str, ...] = ()
+    notation: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the value; () for a number."""
+        return () if self.value is None else np.shape(self.value)
+
+    @property
+    def number(self) -> float | None:
+        """The value, where it is one number."""
+        return float(self.value) if self.value is not None and not self.shape else None
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "key": self.key,
+            "symbol": self.symbol,
+            "formula": self.formula,
+            "sentence": self.sentence,
+            "value": None if self.value is None else to_plain(self.value),
+            "shape": list(self.shape),
+            "factors": [factor.to_dict() for factor in self.factors],
+            "operation": self.operation,
+            "numbers": self.numbers,
+            "table": None if self.table is None else self.table.to_dict(),
+            "lines": list(self.lines),
+            "notation": self.notation,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """Steps under one heading."""
+
+    key: str
+    title: str
+    steps: tuple[Step, ...]
+    sentence: str = ""
+
+    def to_dict(self) -> dict[str, Json]:
+        return {
+            "key": self.key,
+            "title": self.title,
+            "sentence": self.sentence,
+            "steps": [step.to_dict() for step in self.steps],
+        }
+
+
+def to_plain(value: Array) -> Json:
+    """Nested lists of floats, None where a number is not finite."""
+    array = np.asarray(value, dtype=np.float64)
+    if np.isfinite(array).all():
+        return cast(Json, array.tolist())
+    found = array.astype(object)
+    found[~np.isfinite(array)] = None
+    return cast(Json, found.tolist())
