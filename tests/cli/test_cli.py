@@ -26,6 +26,7 @@ import pytest
 import newtron
 from newtron.cli import main
 from newtron.cli.fit.split import hold_out
+from newtron.engine.base.codec import to_json
 from newtron.engine.base.words import plus_minus
 from newtron.model_file import load_bundle
 from newtron.table import read_table
@@ -629,7 +630,7 @@ def test_show_as_json(place: Path) -> None:
     for path in sorted(place.glob("*.newtron")):
         facts = strict_json(newtron_run("show", path, "--json", cwd=place).stdout)
         bundle = load_bundle(path)
-        assert facts["schema"] == bundle.schema.to_json()
+        assert facts["schema"] == to_json(bundle.schema)
         assert facts["report"] == bundle.report
         assert len(facts["members"]) == len(bundle.estimator.members_)
         if "perceptron" in path.name:

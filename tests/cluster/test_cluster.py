@@ -43,6 +43,7 @@ from newtron.cluster.sums import (
     merged,
     summed,
 )
+from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.rows.streamed import Cut
 from newtron.engine.solvers import LBFGS, SOLVERS, Stochastic, auto
@@ -231,7 +232,7 @@ def test_the_schema_is_that_of_files(client: Client, tmp_path: Path) -> None:
     expected = FileRows(path, "kind", ignore=["y"], memory=MEMORY)
     for data in (path, dd.from_pandas(frame, npartitions=4)):
         rows = ClusterRows(client, data, "kind", ignore=["y"], memory=MEMORY)
-        found, wanted = rows.schema.to_json(), expected.schema.to_json()
+        found, wanted = to_json(rows.schema), to_json(expected.schema)
         for one, other in zip(found["columns"], wanted["columns"], strict=True):
             mean, other_mean = one.pop("mean"), other.pop("mean")
             assert mean == (None if other_mean is None else pytest.approx(other_mean, rel=1e-14, abs=1e-14))

@@ -163,19 +163,6 @@ def test_numpy_scalars_are_what_they_hold_and_whole_numbers_become_numbers() -> 
     assert (type(found.count), type(found.flag), type(found.number)) == (int, bool, float)
 
 
-def test_what_stands_in_several_places_is_stored_once() -> None:
-    point = Point("p", np.arange(3.0))
-    value = everything(points=[point, point, Point("q", point.at)], first=point, matrix=point.at)
-    text, vector = stored(value, Everything)
-    assert len(vector) == 3 + 4  # of the point and of the rows
-    assert isinstance(text, dict)
-    assert text["first"] == {"same": "points[0]"}
-    found = returned(value, Everything)
-    assert isinstance(found, Everything)
-    assert found.points[0] is found.points[1] is found.first
-    assert found.matrix is found.points[0].at is found.points[2].at
-
-
 class Shape:
     """A base class of the kinds below."""
 
@@ -281,9 +268,6 @@ def test_what_is_not_of_its_type_is_not_written(changed: dict[str, object], sent
         ("pair", ["a", 1.0, 2.0], "pair must be a list of 2"),
         ("points[1].name", 3, "points[1].name must be text"),
         ("points[1].size", -1.0, "points[1]: size=-1.0 must be a finite number above 0. The model file is damaged"),
-        ("points[0].at", {"same": "points[9].at"}, "points[0].at.same must be the place of an array before it"),
-        ("points[0]", {"same": []}, "points[0].same must be the place of a Point before it"),
-        ("points[1]", {"same": "points[0].at"}, "points[1].same must be the place of a Point"),
         ("points[0].at.array", "float128", "points[0].at must be an array"),
         ("points[0].at.array", "text", "points[0].at.values is missing"),
         ("points[0].at.shape", [1, 1, 1], "points[0].at.shape must be a list of at most two sizes"),

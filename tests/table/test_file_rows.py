@@ -29,6 +29,7 @@ from newtron import (
     PerceptronRegressor,
 )
 from newtron.cli import main, progress
+from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.solvers import SOLVERS
 from newtron.table import learn_schema, read_table
@@ -58,7 +59,7 @@ def test_the_schema_is_that_of_the_whole_table(form: str, target: str, tmp_path:
     table = read_table(whole)
     expected = learn_schema(table, target, ignore=["y"] if target == "kind" else ())
     assert len(rows.source.sizes) > 5
-    found, wanted = rows.schema.to_json(), expected.to_json()
+    found, wanted = to_json(rows.schema), to_json(expected)
     for one, other in zip(found["columns"], wanted["columns"], strict=True):
         mean, other_mean = one.pop("mean"), other.pop("mean")
         assert mean == (None if other_mean is None else pytest.approx(other_mean, rel=1e-14, abs=1e-14))

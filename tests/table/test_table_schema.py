@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from newtron.engine.base.codec import from_json, to_json
 from newtron.engine.base.errors import InputError
 from newtron.table import Column, Schema, Table, learn_schema, read_table
 from newtron.table.large.file_rows import FileRows
@@ -398,7 +399,7 @@ def test_time_grows_with_the_columns_and_not_with_their_square(tmp_path: Path) -
         schema = learn_schema(table, "c0")
         learn_schema(table, "c0", like=schema, ignore=[f"c{j}" for j in range(1, p, 2)])
         schema.encode(table)
-        Schema.from_json(schema.to_json())
+        from_json(to_json(schema), Schema, "schema")
         FileRows(tmp_path / "wide.parquet", "c0").hold_out(0.4, 0)
         return time.process_time() - started
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
-from newtron.cli.fit.compare import Report, metric_table
+from newtron.cli.fit.compare import Report, metric_table, stored_report
 from newtron.cli.fit.train import ENDS, ending, member_facts, sentences
 from newtron.cli.options import ShowOptions
 from newtron.cli.report.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
+from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count, label, listed, number, strict, unsaid
 from newtron.engine.maths.losses import method_of
@@ -24,7 +26,7 @@ def run_show(options: ShowOptions) -> int:
     """Run `newtron show` and return its exit code."""
     bundle = load_bundle(options.model)
     try:
-        report = None if bundle.report is None else Report.from_json(bundle.report, bundle.estimator._task)
+        report = None if bundle.report is None else stored_report(bundle.report, bundle.estimator._task)
     except InputError as error:
         raise InputError(f"{options.model}: {error}") from None
     if options.json:
@@ -184,7 +186,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
         "relevance": relevance_facts(estimator, names(bundle)),
         "coefficients": None,
         "summary": None,
-        "report": None if report is None else report.to_json(),
-        "schema": None if schema is None else schema.to_json(),
+        "report": None if report is None else asdict(report),
+        "schema": None if schema is None else to_json(schema),
     }
     return facts | coefficient_facts(bundle) if _is_perceptron(estimator) else facts

@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from newtron.engine.base.codec import from_json, to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.strict_json import DAMAGED, parse_json, wrong
 from newtron.engine.base.whole_files import check_writable, write_whole
@@ -73,7 +74,7 @@ def save(
         that has no place in the file, or the file cannot be written.
     """
     manifest, arrays = to_manifest(estimator)
-    manifest["schema"] = None if schema is None else schema.to_json()
+    manifest["schema"] = None if schema is None else to_json(schema)
     manifest["report"] = report
     try:
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8")
@@ -123,7 +124,7 @@ def _read(file: BinaryIO) -> Bundle:
     report = manifest["report"]
     if report is not None and not isinstance(report, dict):
         raise wrong("report", "an object or null", report)
-    schema = None if manifest["schema"] is None else Schema.from_json(manifest["schema"])
+    schema = None if manifest["schema"] is None else from_json(manifest["schema"], Schema, "schema")
     if schema is not None:
         _check_schema(schema, estimator)
         if estimator._names() is None:  # files written before models kept what their columns are called

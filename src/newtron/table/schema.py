@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.errors import InputError
 from newtron.table.table import Table
 
 Kind = Literal["number", "date", "yes/no", "category"]
@@ -42,6 +44,26 @@ class Column:
     missing_seen: bool = False
     indicator: bool = False
 
+    def __post_init__(self) -> None:
+        """The fields of a column must fit each other, or encoding would go wrong later."""
+        category = self.kind == "category"
+        named = self.kind in ("category", "yes/no")
+        width = int(self.indicator) + (len(self.levels) + bool(self.pooled) if category else 1)
+        n_levels = {"number": 0, "date": 0, "yes/no": 1}.get(self.kind, len(self.levels))
+        words = (*self.levels, *self.pooled, *([] if self.reference is None else [self.reference]))
+        checks = (
+            ("encoded", len(self.encoded) == width and width > 0),
+            ("indicator", self.missing_seen or not self.indicator),
+            ("mean", (self.mean is None) == category and (self.mean is None or math.isfinite(self.mean))),
+            ("levels", len(self.levels) == n_levels and len(set(words)) == len(words)),
+            ("reference", (self.reference is not None) == named),
+            ("pooled", category or not self.pooled),
+            ("shares", len(self.shares) == (width if category else 0) and all(map(math.isfinite, self.shares))),
+        )
+        for field, right in checks:
+            if not right:
+                raise InputError(f"{field} of the column {self.name!r} does not fit the kind {self.kind!r}.")
+
 
 @dataclass(frozen=True)
 class Target:
@@ -54,6 +76,13 @@ class Target:
     task: Task
     classes: tuple[ClassLabel, ...]
     why: str
+
+    def __post_init__(self) -> None:
+        finite = all(math.isfinite(label) for label in self.classes if isinstance(label, float))
+        of_one_type = len({isinstance(label, str) for label in self.classes}) <= 1
+        enough = len(self.classes) >= 2 if self.task == "classification" else not self.classes
+        if not (finite and of_one_type and enough and len(set(self.classes)) == len(self.classes)):
+            raise InputError(f"classes of the target {self.name!r} do not fit {self.task}.")
 
 
 @dataclass(frozen=True)
@@ -77,6 +106,11 @@ class Schema:
     target: Target
     dropped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, names in (("columns", [column.name for column in self.columns]), ("features", self.feature_names)):
+            if not names or len(set(names)) != len(names):
+                raise InputError(f"the {what} of a schema must be one or more, and none may be there twice.")
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -107,16 +141,3 @@ class Schema:
         from newtron.table.encode import encode_target
 
         return encode_target(self.target, table)
-
-    def to_json(self) -> dict[str, Any]:
-        """The schema in plain JSON types; `from_json` gives back an equal schema."""
-        from newtron.table.schema_json import schema_to_json
-
-        return schema_to_json(self)
-
-    @staticmethod
-    def from_json(value: Any) -> Schema:
-        """The schema from `to_json`; an InputError names the field if anything is not as it must be."""
-        from newtron.table.schema_json import schema_from_json
-
-        return schema_from_json(value)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.fit.sample import Sample, TargetValues
-from newtron.engine.base.strict_json import a_count, a_flag, a_list, a_number, a_text, an_object, wrong
+from newtron.engine.base.codec import from_json
+from newtron.engine.base.strict_json import wrong
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, number, percent, plus_minus
 
@@ -219,45 +220,15 @@ class Report:
     why: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
-        found = dict(vars(self))
-        found["metrics"] = {
-            name: {key: value if np.isfinite(value) else None for key, value in metrics.items()}
-            for name, metrics in self.metrics.items()
-        }
-        for name in ("gain", "error"):
-            if found[name] is not None and not np.isfinite(found[name]):
-                found[name] = None
-        return found
 
-    @staticmethod
-    def from_json(value: Any, task: str) -> Report:
-        """The report of a model file; an InputError names the field that is not as it must be."""
-        an_object(value, "report", tuple(Report.__dataclass_fields__))
-        metrics = {}
-        if not isinstance(value["metrics"], dict):
-            raise wrong("report.metrics", "an object", value["metrics"])
-        keys = tuple(key for key, _ in METRICS[task])
-        for name in (BASELINE, "perceptron", "network"):
-            if name in value["metrics"]:
-                where = f"report.metrics.{name}"
-                row = an_object(value["metrics"][name], where, keys)
-                metrics[name] = {key: _number_or_nan(row[key], f"{where}.{key}") for key in keys}
-        whole = ("rows", "columns", "trained_rows", "held_out_rows", "seed")
-        return Report(
-            **{name: a_count(value[name], f"report.{name}") for name in whole},
-            refit=a_flag(value["refit"], "report.refit"),
-            kept=a_text(value["kept"], "report.kept"),
-            metrics=metrics,
-            gain=None if value["gain"] is None else a_number(value["gain"], "report.gain"),
-            error=None if value["error"] is None else a_number(value["error"], "report.error"),
-            why=a_list(value["why"], "report.why", a_text),
-            notes=a_list(value["notes"], "report.notes", a_text),
-        )
-
-
-def _number_or_nan(value: Any, where: str) -> float:
-    return float("nan") if value is None else a_number(value, where)
+def stored_report(value: object, task: str) -> Report:
+    """The report of a model file; an InputError names the field that is not as it must be."""
+    report = from_json(value, Report, "report")
+    keys = [key for key, _ in METRICS[task]]
+    for name, metrics in report.metrics.items():
+        if name not in (BASELINE, "perceptron", "network") or list(metrics) != keys:
+            raise wrong("report.metrics", f"{', '.join(keys)} of each model", report.metrics)
+    return report
 
 
 def metric_table(

@@ -17,6 +17,7 @@ from newtron.cli.fit.train import RESCUE_ALPHA, Candidate, Trainer, check_firth,
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.options import FitOptions
 from newtron.cli.progress import PassProgress, Reporter
+from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import capital, count
 from newtron.model_file import check_writable, save
@@ -36,7 +37,7 @@ def run_fit(options: FitOptions) -> int:
             job = _fitted(data, trainer)
         # From here to the rename Ctrl-C waits: it takes milliseconds.
         interrupts.writing = True
-        save(job.final.estimator, options.output, schema=job.schema, report=job.report.to_json())
+        save(job.final.estimator, options.output, schema=job.schema, report=to_json(job.report))
         if not job.interrupted:
             remove_checkpoints(options)
         written, failed = _write_report(job, report, trainer.reporter)

@@ -13,8 +13,6 @@ read is executed. Every bit returns:
     dataclass                       an object of all fields, but for those whose metadata says that they are derived
     base class of `Kinds`           {name: object} of the class that has this name there; the name alone without fields
 
-An array or dataclass that stands in several places is stored in the first, and {"same": place} in the others.
-
 What a hint does not say (that a scale is positive, say) is checked by the dataclass itself in `__post_init__`, whose
 InputError becomes that of the field, or by the caller.
 """
@@ -34,7 +32,6 @@ from newtron.engine.base.forms import (
     PLAIN,
     ArrayForm,
     ChoiceForm,
-    Document,
     FloatForm,
     Form,
     Hint,
@@ -46,14 +43,11 @@ from newtron.engine.base.forms import (
     PlainForm,
     RecordForm,
     RowsForm,
-    SharedForm,
     UnionForm,
     Vector,
     stored_fields,
 )
-from newtron.engine.base.strict_json import (
-    wrong,
-)
+from newtron.engine.base.strict_json import wrong
 from newtron.engine.base.types import Json
 
 T = TypeVar("T")
@@ -89,6 +83,16 @@ class FlatNumbers:
         return self._at == len(self._vector)
 
 
+class NoNumbers:
+    """For values that have no arrays of numbers."""
+
+    def put(self, where: str, numbers: Vector) -> None:
+        raise TypeError(f"{where} is an array, which JSON alone does not hold")
+
+    def get(self, where: str, size: int) -> Vector:
+        raise wrong(where, "without arrays", f"{size} numbers")
+
+
 class Codec:
     """Writes and reads values by their type hints. kinds: what fields of base classes may hold."""
 
@@ -101,11 +105,11 @@ class Codec:
 
         Raises InputError where the value is not what the hint says, or where a base class has another subclass.
         """
-        return self.form(hint).write(value, where, Document(numbers))
+        return self.form(hint).write(value, where, numbers)
 
     def read(self, value: object, hint: type[T], numbers: Numbers, where: str = "") -> T:
         """The value that was written. Raises InputError, which names the field that is not as it must be."""
-        return cast(T, self.form(hint).read(value, where, Document(numbers)))
+        return cast(T, self.form(hint).read(value, where, numbers))
 
     def form(self, hint: Hint) -> Form:
         known = self._forms.get(hint)
@@ -132,15 +136,28 @@ class Codec:
             value = self.form(inner[1])
             return ObjectForm(value) if inner[0] is str else PairsForm(self.form(inner[0]), value)
         if origin in (np.ndarray, NDArray):  # NDArray is an alias of its own since NumPy 2.5
-            return SharedForm(ArrayForm(_scalar(inner[-1])))
+            return ArrayForm(_scalar(inner[-1]))
         if isinstance(hint, type):
             if hint in self._kinds:
                 return KindForm(hint, {name: RecordForm(kind, self.form) for name, kind in self._kinds[hint].items()})
             if issubclass(hint, enum.Enum):
                 return ChoiceForm(dict(hint.__members__))
             if is_dataclass(hint):
-                return SharedForm(RecordForm(hint, self.form))
+                return RecordForm(hint, self.form)
         raise TypeError(f"no value of type {hint} can be stored")
+
+
+_WITHOUT_KINDS = Codec()
+
+
+def to_json(value: object) -> dict[str, Json]:
+    """A dataclass without arrays as JSON."""
+    return cast("dict[str, Json]", _WITHOUT_KINDS.write(value, type(value), NoNumbers()))
+
+
+def from_json(value: object, hint: type[T], where: str) -> T:
+    """The dataclass that `to_json` wrote. Raises InputError, which names the field that is not as it must be."""
+    return _WITHOUT_KINDS.read(value, hint, NoNumbers(), where)
 
 
 def _is_row(kind: Hint) -> bool:

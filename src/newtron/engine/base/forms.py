@@ -9,7 +9,7 @@ import math
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias, cast, get_type_hints
 
@@ -74,16 +74,6 @@ def stored_fields(kind: Hint) -> dict[str, Hint]:
     return {one.name: hints[one.name] for one in fields(kind) if not one.metadata.get("derived")}
 
 
-@dataclass(frozen=True)
-class Document:
-    """A document while it is written or read. written: arrays and dataclasses with their first places, by their
-    identity; read: by their places."""
-
-    numbers: Numbers
-    written: dict[int, tuple[object, str]] = field(default_factory=dict)
-    read: dict[str, object] = field(default_factory=dict)
-
-
 class Form(ABC):
     """How values of one type are stored. words: what such a value is, for messages."""
 
@@ -98,10 +88,10 @@ class Form(ABC):
         """Could this JSON be a value of this type? Asked where a union leaves a choice."""
 
     @abstractmethod
-    def write(self, value: object, where: str, document: Document) -> Json: ...
+    def write(self, value: object, where: str, numbers: Numbers) -> Json: ...
 
     @abstractmethod
-    def read(self, json: object, where: str, document: Document) -> object: ...
+    def read(self, json: object, where: str, numbers: Numbers) -> object: ...
 
     def refusal(self, value: object, where: str) -> InputError:
         """The error of a value that is not of this type and should be written."""
@@ -120,12 +110,12 @@ class PlainForm(Form):
     def looks(self, json: object) -> bool:
         return type(json) is self._kind
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not self.fits(value):
             raise self.refusal(value, where)
         return cast(Json, self._kind(value)) if value is not None else None
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         if not self.looks(json) or (isinstance(json, int) and not _LEAST_WHOLE <= json <= _MOST_WHOLE):
             raise wrong(where, self.words, json)
         return json
@@ -150,7 +140,7 @@ class FloatForm(Form):
             return len(json) == 1 and set(json) <= {"float", *FLOATING}
         return type(json) in (int, float) or (isinstance(json, str) and json in FLOATS)
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         # Arithmetic tells a NumPy float64 from Python's, and a float32 from both.
         if isinstance(value, np.floating) and value.dtype.name in FLOATING:
             return {value.dtype.name: float_to_json(float(value))}
@@ -158,7 +148,7 @@ class FloatForm(Form):
             raise self.refusal(value, where)
         return float_to_json(float(value))
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         if isinstance(json, dict) and self.looks(json):
             ((name, inner),) = json.items()
             number = float_from_json(inner, where)
@@ -187,12 +177,12 @@ class ChoiceForm(Form):
     def looks(self, json: object) -> bool:
         return isinstance(json, str) and json in self._values
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not self.fits(value):
             raise self.refusal(value, where)
         return self._named(value)[0]
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         if not (isinstance(json, str) and json in self._values):
             raise wrong(where, self.words, json)
         return self._values[json]
@@ -225,17 +215,17 @@ class ListForm(Form):
         parts = self._parts(json, list)
         return parts is not None and all(form.looks(one) for form, one in parts)
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         parts = self._parts(value, self.kind)
         if parts is None:
             raise self.refusal(value, where)
-        return [form.write(one, f"{where}[{number}]", document) for number, (form, one) in enumerate(parts)]
+        return [form.write(one, f"{where}[{number}]", numbers) for number, (form, one) in enumerate(parts)]
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         parts = self._parts(json, list)
         if parts is None:
             raise wrong(where, self.words, json)
-        return self.kind(form.read(one, f"{where}[{number}]", document) for number, (form, one) in enumerate(parts))
+        return self.kind(form.read(one, f"{where}[{number}]", numbers) for number, (form, one) in enumerate(parts))
 
 
 class RowsForm(Form):
@@ -252,15 +242,15 @@ class RowsForm(Form):
     def looks(self, json: object) -> bool:
         return self._array.looks(json)
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, self._items.kind):
             raise self.refusal(value, where)
         rows = [[getattr(row, name) for name in self._fields] for row in value]
         matrix = np.array(rows, dtype=np.float64).reshape(len(rows), len(self._fields))
-        return self._array.write(matrix, where, document)
+        return self._array.write(matrix, where, numbers)
 
-    def read(self, json: object, where: str, document: Document) -> object:
-        matrix = self._array.read(json, where, document)
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
+        matrix = self._array.read(json, where, numbers)
         if matrix.ndim != 2 or matrix.shape[1] != len(self._fields):
             raise wrong(where, self.words, list(matrix.shape))
         whole = [hint is int for hint in self._fields.values()]
@@ -287,15 +277,15 @@ class ObjectForm(Form):
     def looks(self, json: object) -> bool:
         return isinstance(json, dict)
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise self.refusal(value, where)
-        return {key: self._value.write(one, joined(where, key[:SHOWN]), document) for key, one in value.items()}
+        return {key: self._value.write(one, joined(where, key[:SHOWN]), numbers) for key, one in value.items()}
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         if not isinstance(json, dict):
             raise wrong(where, self.words, json)
-        return {key: self._value.read(one, joined(where, key[:SHOWN]), document) for key, one in json.items()}
+        return {key: self._value.read(one, joined(where, key[:SHOWN]), numbers) for key, one in json.items()}
 
 
 class PairsForm(Form):
@@ -312,13 +302,13 @@ class PairsForm(Form):
     def looks(self, json: object) -> bool:
         return isinstance(json, list)
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, Mapping):
             raise self.refusal(value, where)
-        return self._pairs.write(tuple(value.items()), where, document)
+        return self._pairs.write(tuple(value.items()), where, numbers)
 
-    def read(self, json: object, where: str, document: Document) -> object:
-        pairs = cast("tuple[tuple[object, object], ...]", self._pairs.read(json, where, document))
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
+        pairs = cast("tuple[tuple[object, object], ...]", self._pairs.read(json, where, numbers))
         found = dict(pairs)
         if len(found) != len(pairs):
             raise InputError(f"{where} gives a key twice; {DAMAGED}.")
@@ -339,21 +329,21 @@ class ArrayForm(Form):
     def looks(self, json: object) -> bool:
         return isinstance(json, dict) and "array" in json
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not (isinstance(value, np.ndarray) and self.fits(value)):
             raise self.refusal(value, where)
         name = {"U": "text", "O": "object"}.get(value.dtype.kind, value.dtype.name)
         described: dict[str, Json] = {"array": name, "shape": list(value.shape)}
         if name in FLOATING:
             turned = value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous
-            document.numbers.put(where, value.ravel("F" if turned else "C").astype(np.float64))
+            numbers.put(where, value.ravel("F" if turned else "C").astype(np.float64))
             return {**described, "order": "F"} if turned else described
         elements = value.ravel().tolist()
         if any(type(element) is not _INLINE.get(name) for element in elements):
             raise self.refusal(value, where)
         return {**described, "values": elements}
 
-    def read(self, json: object, where: str, document: Document) -> Array:
+    def read(self, json: object, where: str, numbers: Numbers) -> Array:
         name = json.get("array") if isinstance(json, dict) else None
         if not isinstance(json, dict) or not isinstance(name, str) or name not in (*FLOATING, *_INLINE):
             raise wrong(where, self.words, json)
@@ -367,9 +357,9 @@ class ArrayForm(Form):
         if name in _INLINE:
             flat, order = _inline(given["values"], name, f"{where}.values"), "C"
         else:
-            order = str(_ORDERS.read(given.get("order", "C"), f"{where}.order", document))
+            order = str(_ORDERS.read(given.get("order", "C"), f"{where}.order", numbers))
             with np.errstate(over="ignore"):
-                flat = document.numbers.get(where, math.prod(shape)).astype(FLOATING[name], copy=False)
+                flat = numbers.get(where, math.prod(shape)).astype(FLOATING[name], copy=False)
         try:
             return cast(Array, flat.reshape(shape, order=cast("Literal['C', 'F']", order)))
         except ValueError:  # other numbers of elements, or sizes beyond what NumPy can count
@@ -415,52 +405,20 @@ class RecordForm(Form):
     def looks(self, json: object) -> bool:
         return isinstance(json, dict) and "array" not in json
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not self.fits(value):
             raise self.refusal(value, where)
         return {
-            name: form.write(getattr(value, name), joined(where, name), document) for name, form in self.fields.items()
+            name: form.write(getattr(value, name), joined(where, name), numbers) for name, form in self.fields.items()
         }
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         given = an_object(json, where, tuple(self.fields))
-        values = {name: form.read(given[name], joined(where, name), document) for name, form in self.fields.items()}
+        values = {name: form.read(given[name], joined(where, name), numbers) for name, form in self.fields.items()}
         try:
             found: object = self._kind(**values)
         except InputError as error:
             raise InputError(f"{where}: {error} The model file is damaged.") from None
-        return found
-
-
-class SharedForm(Form):
-    """An array or a dataclass that may stand in several places."""
-
-    def __init__(self, form: Form) -> None:
-        self._form, self.words = form, form.words
-        self.is_record = isinstance(form, RecordForm)
-
-    def fits(self, value: object) -> bool:
-        return self._form.fits(value)
-
-    def looks(self, json: object) -> bool:
-        return self._form.looks(json) or (isinstance(json, dict) and json.keys() == {"same"})
-
-    def write(self, value: object, where: str, document: Document) -> Json:
-        known = document.written.get(id(value))
-        if known is not None:
-            return {"same": known[1]}
-        if not (isinstance(value, np.ndarray) and value.size == 0):
-            document.written[id(value)] = value, where
-        return self._form.write(value, where, document)
-
-    def read(self, json: object, where: str, document: Document) -> object:
-        if isinstance(json, dict) and json.keys() == {"same"}:
-            place = json["same"]
-            found = document.read.get(place) if isinstance(place, str) else None
-            if not self.fits(found):
-                raise wrong(f"{where}.same", f"the place of {self.words} before it", place)
-            return found
-        found = document.read[where] = self._form.read(json, where, document)
         return found
 
 
@@ -478,28 +436,28 @@ class KindForm(Form):
     def looks(self, json: object) -> bool:
         return isinstance(json, dict) or (isinstance(json, str) and json in self._kinds)
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         for name, form in self._kinds.items():
             if form.fits(value):
-                inner = form.write(value, joined(where, name), document)
+                inner = form.write(value, joined(where, name), numbers)
                 return {name: inner} if form.fields else name
         raise InputError(
             f"{where}: a file names those of the kind {self._base} that newtron has ({', '.join(self._kinds)}), and "
             f"{type(value).__name__} is none of them; fit with one of these to save the model."
         )
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         name, inner = next(iter(json.items())) if isinstance(json, dict) and len(json) == 1 else (json, {})
         if not isinstance(name, str) or name not in self._kinds:
             raise wrong(where, self.words, json)
-        return self._kinds[name].read(inner, joined(where, name), document)
+        return self._kinds[name].read(inner, joined(where, name), numbers)
 
 
 class UnionForm(Form):
     """A value of one of several types."""
 
     def __init__(self, options: list[Form]) -> None:
-        if sum(isinstance(option, SharedForm) and option.is_record for option in options) > 1:
+        if sum(isinstance(option, RecordForm) for option in options) > 1:
             raise TypeError("a file cannot tell the dataclasses of a union apart")
         self._options = options
         self._has_text = any(option.fits("") for option in options)
@@ -512,10 +470,10 @@ class UnionForm(Form):
     def looks(self, json: object) -> bool:
         return any(option.looks(json) for option in self._options)
 
-    def write(self, value: object, where: str, document: Document) -> Json:
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
         for option in self._options:
             if option.fits(value):
-                written = option.write(value, where, document)
+                written = option.write(value, where, numbers)
                 # The text "nan" may also be text.
                 return (
                     {"float": written}
@@ -525,13 +483,13 @@ class UnionForm(Form):
         # What lacks a subclass is told by those who know the subclasses.
         kind = next((option for option in self._options if isinstance(option, KindForm)), None)
         if kind is not None and not isinstance(value, str | float | int | np.generic):
-            return kind.write(value, where, document)
+            return kind.write(value, where, numbers)
         raise self.refusal(value, where)
 
-    def read(self, json: object, where: str, document: Document) -> object:
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
         if json is not None and len(self._besides_null) == 1:
-            return self._besides_null[0].read(json, where, document)  # whose error says more
+            return self._besides_null[0].read(json, where, numbers)  # whose error says more
         for option in self._options:
             if option.looks(json):
-                return option.read(json, where, document)
+                return option.read(json, where, numbers)
         raise wrong(where, self.words, json)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_number
+from newtron.engine.base.codec import to_json
 from newtron.engine.base.threads import thread_count
 from newtron.engine.rows import Chunk
 from newtron.engine.rows.streamed import Cut, Source, StreamedRows, TargetEncoder
@@ -62,7 +63,7 @@ class FileSource(Source):
             done += len(y)
 
     def digest(self) -> str:
-        what = [self.files.identity, self.schema.to_json(), self.sizes.tolist()]
+        what = [self.files.identity, to_json(self.schema), self.sizes.tolist()]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
