@@ -51,6 +51,7 @@ class Everything:
     maybe: int | float | None
     rule: float | str
     method: Literal["kfac", "adam"]
+    sign: Literal[-1, 0, 1] | None
     colour: Colour | None
     shape: tuple[int, ...]
     shapes: str | tuple[int, ...] | list[tuple[int, ...]]
@@ -75,6 +76,7 @@ def everything(**changed: object) -> Everything:
         "maybe": None,
         "rule": "evidence",
         "method": "adam",
+        "sign": -1,
         "colour": Colour.BLUE,
         "shape": (2, 3),
         "shapes": [(2,), (3, 2)],
@@ -138,7 +140,16 @@ def same(one: object, other: object) -> bool:
     "changed",
     [
         {},
-        {"maybe": 2, "rule": 0.25, "shapes": (4, 4), "weights": None, "classes": None, "first": None, "colour": None},
+        {
+            "maybe": 2,
+            "rule": 0.25,
+            "shapes": (4, 4),
+            "weights": None,
+            "classes": None,
+            "first": None,
+            "colour": None,
+            "sign": None,
+        },
         {"maybe": 2.0, "rule": math.inf, "shapes": "auto", "first": Point("r", np.zeros(3))},
         {"number": np.float64(0.1), "rule": np.float32(0.1), "maybe": -math.inf, "rows": (), "shape": ()},
         {"matrix": np.array([[0.1, np.inf]], dtype=np.float32), "classes": np.array(["a", "b"], dtype=object)},
@@ -261,6 +272,8 @@ def test_what_is_not_of_its_type_is_not_written(changed: dict[str, object], sent
         ("rule", None, "rule must be text or a number"),
         ("method", "sgd", "method must be one of kfac, adam"),
         ("method", ["adam"], "method must be one of kfac, adam"),
+        ("sign", True, "sign must be one of -1, 0, 1"),
+        ("sign", 2, "sign must be one of -1, 0, 1"),
         ("colour", "GREEN", "colour must be one of RED, BLUE"),
         ("shape", 3, "shape must be a list"),
         ("shape", [1, "x"], r"shape[1] must be a whole number"),

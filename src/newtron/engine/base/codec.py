@@ -141,7 +141,7 @@ class Codec:
             if hint in self._kinds:
                 return KindForm(hint, {name: RecordForm(kind, self.form) for name, kind in self._kinds[hint].items()})
             if issubclass(hint, enum.Enum):
-                return ChoiceForm(dict(hint.__members__))
+                return ChoiceForm({name: member for name, member in hint.__members__.items()})
             if is_dataclass(hint):
                 return RecordForm(hint, self.form)
         raise TypeError(f"no value of type {hint} can be stored")

@@ -158,34 +158,27 @@ class FloatForm(Form):
 
 
 class ChoiceForm(Form):
-    """One of some values, each with its name in the JSON."""
+    """One of some values. values: each with what stands for it in the JSON, a text or a whole number."""
 
-    def __init__(self, values: dict[str, object]) -> None:
-        self._values = values
+    def __init__(self, values: Mapping[str | int, object]) -> None:
+        self._values = list(values.items())
         self.words = "one of " + ", ".join(map(str, values))
 
-    def _named(self, value: object) -> list[str]:
-        return [
-            name
-            for name, known in self._values.items()
-            if known is value or (type(known) is type(value) and known == value)
-        ]
-
     def fits(self, value: object) -> bool:
-        return bool(self._named(value))
+        return any(type(one) is type(value) and one == value for _, one in self._values)
 
     def looks(self, json: object) -> bool:
-        return isinstance(json, str) and json in self._values
+        return any(type(name) is type(json) and name == json for name, _ in self._values)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not self.fits(value):
             raise self.refusal(value, where)
-        return self._named(value)[0]
+        return next(name for name, one in self._values if one == value)
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        if not (isinstance(json, str) and json in self._values):
+        if not self.looks(json):
             raise wrong(where, self.words, json)
-        return self._values[json]
+        return next(one for name, one in self._values if name == json)
 
 
 class ListForm(Form):
