@@ -15,7 +15,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, minimize
 from newtron.inference import posterior as laplace
-from newtron.inference.coefficients.information import keep
+from newtron.inference.coefficients.information import information_at
 from newtron.inference.penalties.evidence import evidence_at
 from newtron.inference.penalties.leave_one_out import (
     LeftOut,
@@ -109,7 +109,7 @@ def test_the_posterior_is_the_inverse_curvature(task: str, k: int, hidden: Any, 
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 def test_what_a_perceptron_keeps_gives_the_same(task: str, k: int, hidden: Any, weighted: bool, alpha: float) -> None:
     objective, X, _, _, params = problem(task, k, hidden, weighted, alpha)
-    kept = keep(objective, params, objective.evaluate(params, 0).value)
+    kept = information_at(objective, params, objective.evaluate(params, 0).value)
     found, expected = (
         posterior_of_perceptron(objective.network, params, kept, objective.loss),
         posterior_at(objective, params),
@@ -131,7 +131,7 @@ def test_columns_that_say_the_same_leave_the_rest_alone() -> None:
     expected = next(posterior_at(plain, np.zeros(3)).seen_from(X))[2]
     apart = twice + np.array([0.0, 0.0, 1.0])  # told apart where training never was: nothing is known there
     zeros = np.zeros(4)
-    kept = keep(aliased, zeros, aliased.evaluate(zeros, 0).value)
+    kept = information_at(aliased, zeros, aliased.evaluate(zeros, 0).value)
     for found in (posterior_at(aliased, zeros), posterior_of_perceptron(aliased.network, zeros, kept, loss)):
         np.testing.assert_allclose(next(found.seen_from(twice))[2], expected, rtol=1e-6)
         assert next(found.seen_from(apart))[2].min() > 1e6

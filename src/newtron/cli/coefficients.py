@@ -9,8 +9,7 @@ import numpy as np
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import label, number, target_names
-from newtron.inference.coefficients.summary import Summary
-from newtron.inference.coefficients.summary_text import facts, header, rows
+from newtron.inference.coefficients.summary import Summary, summary_facts, summary_header, summary_rows
 from newtron.model.summary import feature_names, summary_of
 from newtron.model_file import Bundle
 
@@ -67,10 +66,10 @@ def coefficient_table(bundle: Bundle) -> tuple[list[str], list[str], list[list[s
         return [], *_estimates(bundle), _meaning(bundle, None)
     # How training ended is told elsewhere; here stands what follows from it.
     trouble = summary.trouble.removeprefix(bundle.estimator.solution_.sentence).strip()
-    before = [*([trouble] if trouble else []), *facts(summary)]
-    head: list[str] = ["name", *header(summary)[1:]]
+    before = [*([trouble] if trouble else []), *summary_facts(summary)]
+    head: list[str] = ["name", *summary_header(summary)[1:]]
     table: list[list[str]] = []
-    for output, cells in rows(summary):
+    for output, cells in summary_rows(summary):
         indent = "" if output is None else "  "
         table += [] if output is None else [[output] + [""] * (len(head) - 1)]
         table += [[indent + name, *rest] for name, *rest in cells]

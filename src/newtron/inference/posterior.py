@@ -30,7 +30,7 @@ from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Linearization, Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
-from newtron.inference.coefficients.information import Information, penalty_root, square
+from newtron.inference.coefficients.information import Information, penalty_root, square_triangle
 from newtron.inference.penalties.evidence import determined_parameters
 
 Array = NDArray[np.floating]
@@ -179,7 +179,7 @@ def posterior_of_perceptron(network: Network, params: Array, kept: Information, 
     """The same from what a perceptron keeps of its rows, whose triangle has all digits of the columns."""
     k, q = network.n_outputs, kept.penalty.shape[1]
     with one_blas_thread(), np.errstate(all="ignore"):
-        U = square(qr_triangle(np.vstack([kept.root, penalty_root(kept.penalty, loss)])))
+        U = square_triangle(qr_triangle(np.vstack([kept.root, penalty_root(kept.penalty, loss)])))
         if loss.task == "regression" or k == 1:
             prior = kept.penalty[0] + _little(U)
             if (prior != kept.penalty[0]).any():

@@ -21,9 +21,10 @@ from newtron.engine.rows import Rows
 from newtron.engine.solvers import Status
 from newtron.inference.certificate.firth_end import against_last, of_all_classes
 from newtron.inference.coefficients.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
-from newtron.inference.coefficients.information import Information, keep
+from newtron.inference.coefficients.estimates import FittedCoefficients, summarize
+from newtron.inference.coefficients.information import Information, information_at
 from newtron.inference.coefficients.profile import Profile
-from newtron.inference.coefficients.summary import Fitted, Summary, summarize
+from newtron.inference.coefficients.summary import Summary
 from newtron.training.class_weight import class_weights, totals
 from newtron.training.from_rows import is_rows, scaled, weighted
 from newtron.training.logistic import check_profile, coefficient_profile, firth_objective, is_firth
@@ -233,7 +234,7 @@ def _information(model: Any, rows: _Rows | None) -> Information:
             "summary(X, y), or summary(rows) of files, with the rows it was trained on."
         )
     value = rows.objective.evaluate(member.params, 0).value
-    found = keep(rows.objective, member.params, value, asked=True)
+    found = information_at(rows.objective, member.params, value, any_size=True)
     if found is None:
         raise InputError("The curvature at these coefficients is not finite: there are no standard errors.")
     return found
@@ -341,7 +342,7 @@ def _fitted(
     classes: list[str] | None,
     target: str | None,
     kind: str,
-) -> Fitted:
+) -> FittedCoefficients:
     member = model.members_[0]
     solution, scaling = member.solution, model.scaling_
     W, b = model._weights_in_units()
@@ -358,7 +359,7 @@ def _fitted(
         remarks = (_WEIGHTED_FIRTH if is_firth(model) else _WEIGHTED_CLASSES,)
     elif not weighted_classes and not information.whole_weights:
         remarks = (_weights_that_do_not_count(kind),)
-    return Fitted(
+    return FittedCoefficients(
         information=information,
         loss=model.loss_,
         intercept=intercept,
@@ -370,8 +371,8 @@ def _fitted(
         outputs=tuple(outputs),
         targets=tuple(targets),
         trouble="" if solution.converged else solution.sentence,
-        determined=solution.status is not Status.UNBOUNDED and not _is_separated(model),
-        counted=information.whole_weights and not weighted_classes,
+        has_optimum=solution.status is not Status.UNBOUNDED and not _is_separated(model),
+        weights_count_rows=information.whole_weights and not weighted_classes,
         firth=is_firth(model),
         remarks=remarks,
     )

@@ -20,9 +20,9 @@ from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import SOLVERS, Newton, Solution, Solver, Status, Stochastic, minimize
 from newtron.engine.solvers.loop import relative_gradient
 from newtron.inference.certificate.firth_end import measure_firth, of_all_classes
-from newtron.inference.coefficients.covariance import NO_PART, independent
+from newtron.inference.coefficients.covariance import NEGLIGIBLE_WEIGHT, independent
 from newtron.inference.coefficients.firth import FirthObjective
-from newtron.inference.coefficients.information import MOST_PARAMETERS, keep, square
+from newtron.inference.coefficients.information import MOST_PARAMETERS, information_at, square_triangle
 from newtron.inference.coefficients.profile import Profile, profile_intervals, profile_tests
 from newtron.inference.separation.overlap import classes_overlap
 from newtron.inference.separation.separation import Separation, find_separation
@@ -173,7 +173,7 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
     plain = objective_of(task, network, task.threads)
     value = plain.evaluate(solution.params, 0).value
     # One pass more is little beside those of the training.
-    information = keep(plain, solution.params, value, asked=network.n_params <= MOST_PARAMETERS)
+    information = information_at(plain, solution.params, value, any_size=network.n_params <= MOST_PARAMETERS)
     alpha = np.zeros(network.n_params)
     return Member(network, solution, alpha, end=measure_firth(objective, solution, k), information=information)
 
@@ -275,7 +275,7 @@ def _independent_part(
     w, b = fitted
     p, intercept = len(w), bool(len(b))
     A = np.column_stack([centered, np.ones(len(centered))]) if intercept else centered
-    R = square(qr_triangle(A if weight is None else A * np.sqrt(weight)[:, None]))
+    R = square_triangle(qr_triangle(A if weight is None else A * np.sqrt(weight)[:, None]))
     norm = np.linalg.norm(R, axis=0)
     norm[norm == 0.0] = 1.0
     kept, dependent = independent(R / norm, p + intercept, intercept)
@@ -284,7 +284,7 @@ def _independent_part(
     W = np.zeros((p + intercept, len(dependent)))  # each dependent column as a combination of the others
     for d, (column, factors) in enumerate(dependent.items()):
         for c, factor in factors.items():
-            W[c, d] = factor * norm[column] / norm[c] if abs(factor) > NO_PART else 0.0
+            W[c, d] = factor * norm[column] / norm[c] if abs(factor) > NEGLIGIBLE_WEIGHT else 0.0
     gone = list(dependent)
     columns = [c for c in kept if c < p]
     less = (w + W[:p] @ w[gone])[columns]

@@ -30,7 +30,7 @@ from newtron.engine.solvers import (
     solver_named,
 )
 from newtron.inference.certificate.endpoint import Curvature, Endpoint, measure
-from newtron.inference.coefficients.information import Information, keep
+from newtron.inference.coefficients.information import Information, information_at
 from newtron.inference.penalties.evidence import noise_variance
 from newtron.inference.penalties.leave_one_out import stacking_shares
 from newtron.inference.penalties.penalty_path import (
@@ -286,7 +286,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
     if solution.converged and end.on_plateau:
         solution = replace(solution, status=Status.PLATEAU)
     ended = solution.status in (Status.INTERRUPTED, Status.STOPPED)
-    information = keep(objective, solution.params, solution.value, ended=ended)
+    information = information_at(objective, solution.params, solution.value, interrupted=ended)
     posterior = None if network.is_linear else posterior_at(objective, solution.params)
     evidence = None if fit is None else fit.evidence
     if fit is None:

@@ -1,15 +1,15 @@
-"""Covariance of a perceptron's estimates: classical, robust, clustered, and under a penalty.
+"""The covariance of a perceptron's estimates: classical, robust, clustered, and under a penalty.
 
-With R'R = I, the information in the rows, and the penalty's Hessian S, all of them are Z M Z' where ZZ' = (I + S)^-1.
-Z comes from a QR decomposition of R on the root of S, never from the inverse of a matrix. M is
+Let R'R = I be the information in the rows and S the Hessian of the penalty. Every covariance here is Z M Z' with
+ZZ' = (I + S)^-1. Z is computed from a QR decomposition of R stacked on the root of S, and no matrix is inverted. M is
 
 - classical, posterior, fisher (under Firth's penalty): 1, times the residual variance for a regression (Laplace's
   approximation under a penalty)
 - sandwich, under a penalty: Z'IZ, the variance of the penalised estimate if the model is right (Gray 1992)
-- HC0 to HC3: sum of u u' over the rows, u = Z'B'e the row's score, its residuals as they are (White 1980), times
-  n/(n - p), over the root of 1 - leverage, or over 1 - leverage (MacKinnon & White 1985; for several outputs the
-  leverage is a matrix: Bell & McCaffrey 2002)
-- cluster: sum of U U' over the groups, U the sum of the group's scores, times G/(G - 1) (n - 1)/(n - p)
+- HC0 to HC3: the sum of u u' over the rows, where u = Z'B'e is the row's score. HC0 takes the residuals e as they are
+  (White 1980). HC1 multiplies the sum by n/(n - p), HC2 divides each e by the root of 1 - leverage, and HC3 by
+  1 - leverage (MacKinnon & White 1985; with several outputs the leverage is a matrix: Bell & McCaffrey 2002)
+- cluster: the sum of U U' over the groups, where U is the sum of the group's scores, times G/(G - 1) (n - 1)/(n - p)
   (Liang & Zeger 1986; the factor is Stata's for regress)
 """
 
@@ -27,7 +27,7 @@ from newtron.engine.maths.losses import Loss
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.objective.whitened import Whitened, WhitenedBlock
 from newtron.engine.rows import Chunk
-from newtron.inference.coefficients.information import Information, blocks, penalty_root, square
+from newtron.inference.coefficients.information import Information, identified_blocks, penalty_root, square_triangle
 
 Array = NDArray[np.floating]
 
@@ -35,17 +35,18 @@ FROM_THE_FIT = ("classical", "posterior", "sandwich", "fisher")
 FROM_THE_ROWS = ("HC0", "HC1", "HC2", "HC3", "cluster")
 COVARIANCES = (*FROM_THE_FIT, *FROM_THE_ROWS)
 
-# A column has no part in a combination of columns where its weight, in columns of equal norm, is below this.
-NO_PART = 1e-8
-# A leverage this near to 1 is 1: the row is fitted exactly, whatever its target.
-_WHOLE = 1e-10
+# The weight of a column in a combination of columns of equal norm; below this it is taken for 0.
+NEGLIGIBLE_WEIGHT = 1e-8
+# A leverage whose distance from 1 is below this is 1: the row is fitted exactly, whatever its target.
+_LEVERAGE_ONE = 1e-10
 
 
 @dataclass(frozen=True)
 class Alias:
     """A column that is a combination of others, so that its own coefficient has no meaning.
 
-    column: its position, the intercept's last. combination: positions to factors; in the units of training.
+    column: its position; the intercept has the last one. combination: the factor of each of the other columns, by
+    position, in the units of training.
     """
 
     column: int
@@ -56,9 +57,8 @@ class Alias:
 class Bread:
     """Z (m, r) with ZZ' = (I + S)^-1 over the independent columns, r of them; rows of other columns are zero.
 
-    seen: RZ, the identity without a penalty. null: (m, d) directions in which the parameters may move without any row
-    seeing it. condition: of the independent columns, scaled to equal norms. effective: tr((I + S)^-1 I), the parameters
-    that the rows and not the penalty decide; r without one.
+    seen: RZ, the identity without a penalty. null: (m, d) directions of the parameters that change no row's prediction.
+    condition: the condition number of the independent columns, scaled to equal norms. aliases: the dependent columns.
     """
 
     Z: Array
@@ -69,16 +69,17 @@ class Bread:
 
     @property
     def effective(self) -> float:
+        """tr((I + S)^-1 I), the number of parameters that the rows determine and not the penalty; r without one."""
         return float(np.sum(np.square(self.seen)))
 
 
 def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
-    """(I + S)^-1 as a product."""
+    """(I + S)^-1 as a product. intercept: whether the parameters of each output end with an intercept."""
     R = information.root
     m, q = R.shape[1], information.penalty.shape[1]
     with one_blas_thread():
         penalised = bool(information.penalty.any())
-        H = square(qr_triangle(np.vstack([R, penalty_root(information.penalty, loss)]))) if penalised else R
+        H = square_triangle(qr_triangle(np.vstack([R, penalty_root(information.penalty, loss)]))) if penalised else R
         norm = np.linalg.norm(H, axis=0)
         norm[norm == 0.0] = 1.0
         H = H / norm
@@ -91,10 +92,11 @@ def bread(information: Information, loss: Loss, intercept: bool) -> Bread:
         null = np.zeros((m, len(dependent)))
         aliases = []
         for number, (column, weights) in enumerate(dependent.items()):
-            factors = {c: w * norm[column] / norm[c] for c, w in weights.items() if abs(w) > NO_PART}
+            factors = {c: w * norm[column] / norm[c] for c, w in weights.items() if abs(w) > NEGLIGIBLE_WEIGHT}
             null[list(factors), number] = list(factors.values())
             null[column, number] = -1.0
-            # The same columns are dependent for every output; of an intercept that no row sees nothing is to be said.
+            # The same columns are dependent for every output, so only the first output reports them. A dependent
+            # intercept is not reported.
             if column < q - intercept:
                 aliases.append(Alias(column, factors))
         seen = R @ Z if penalised else np.eye(len(kept))
@@ -109,10 +111,10 @@ def _inverse(R: Array) -> Array:
 
 
 def independent(H: Array, q: int, intercept: bool) -> tuple[list[int], dict[int, dict[int, float]]]:
-    """Which columns of H (norms 1) are independent, and the others as combinations of those.
+    """The columns of H (norms 1) that are independent, and the others as combinations of those.
 
-    Earlier columns come first, and an intercept before all: a column is called dependent on what stands before it. The
-    rank is that of `least_squares`.
+    A column is called dependent if it is a combination of the columns before it; an intercept counts as the first
+    column. q: columns for each output. The rank is decided by the same tolerance as in `least_squares`.
     """
     m = H.shape[1]
     tolerance = 10 * m * float(np.finfo(np.float64).eps)
@@ -139,13 +141,14 @@ def independent(H: Array, q: int, intercept: bool) -> tuple[list[int], dict[int,
 
 
 def residual_covariance(information: Information, effective: float) -> Array:
-    """(k, k) of a regression's residuals, with the rows less the effective parameters; nan where none are left."""
+    """(k, k) the covariance of a regression's residuals: sums of products over rows less effective parameters; nan
+    where none are left."""
     left = information.weight - effective
     return np.asarray(information.residual_products / left if left > 1e-9 * information.weight else np.nan)
 
 
 def from_fit(kind: str, found: Bread, residuals: Array | None) -> Array:
-    """Covariance (M, M) of all parameters, those of one target after the other. residuals: (k, k) or None."""
+    """The covariance (M, M) of all parameters, target by target. residuals: (k, k) of a regression, else None."""
     root = found.Z @ found.seen.T if kind == "sandwich" else found.Z
     of_one = root @ root.T
     return of_one if residuals is None else np.kron(np.atleast_2d(residuals), of_one)
@@ -153,12 +156,16 @@ def from_fit(kind: str, found: Bread, residuals: Array | None) -> Array:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the rows say about the spread of the scores: the meat (M, M) in the coordinates of Z, how many groups it is
-    a sum over, how many rows had leverage 1, and the scores' sum in the parameters' own coordinates (M,)."""
+    """The spread of the rows' scores.
+
+    meat: (M, M) the sum of their products in the coordinates of Z. n_groups: the number of groups that it sums over, 0
+    without groups. leverage_one: the number of rows whose leverage is 1. total: (M,) the sum of the scores in the
+    parameters' own coordinates.
+    """
 
     meat: Array
     n_groups: int
-    whole: int
+    leverage_one: int
     total: Array
 
 
@@ -182,35 +189,36 @@ def scores(
     factor: Callable[[WhitenedBlock], Array] | None = None,
     groups: NDArray[np.integer] | None = None,
 ) -> Scores:
-    """One pass over the rows. A row of weight w is w rows. factor: of the rows of a block, by what the loss of each was
-    multiplied in training (class weights), part of the weight. groups: (n,) numbers of the clusters, from 0."""
+    """The scores of all rows, in one pass. A row of weight w counts as w rows. factor: gives, for the rows of a block,
+    the class weight by which training multiplied the loss of each, which is a part of its weight. groups: (n,) numbers
+    of the clusters, from 0."""
     k = objective.rows.n_outputs if objective.loss.task == "regression" else 1
     size, m = k * found.Z.shape[1], k * found.Z.shape[0]
     n_groups = 0 if groups is None else int(groups.max()) + 1
 
     def of_chunk(chunk: Chunk) -> _Sums:
         meat, by_group = np.zeros((size, size)), np.zeros((n_groups, size))
-        whole, total = np.zeros(1), np.zeros(m)
-        for block in blocks(objective, params, chunk):
+        leverage_one, total = np.zeros(1), np.zeros(m)
+        for block in identified_blocks(objective, params, chunk):
             total += _score_sum(block)
             if factor is not None:
                 block = _multiplied(block, factor(block))
-            u, n_whole = _row_scores(block, found, kind)
-            whole += n_whole
+            u, of_leverage_one = _row_scores(block, found, kind)
+            leverage_one += of_leverage_one
             if groups is None:
                 meat += u.T @ (block.weight[:, None] * u)
             else:
                 np.add.at(by_group, groups[block.rows], block.weight[:, None] * u)
-        return _Sums(meat, by_group, whole, total)
+        return _Sums(meat, by_group, leverage_one, total)
 
     with one_blas_thread():
         sums = objective.rows.sum(of_chunk)
-    meat, by_group, whole, total = sums.arrays
-    return Scores(meat if groups is None else by_group.T @ by_group, n_groups, int(whole[0]), total)
+    meat, by_group, leverage_one, total = sums.arrays
+    return Scores(meat if groups is None else by_group.T @ by_group, n_groups, int(leverage_one[0]), total)
 
 
 def _multiplied(block: WhitenedBlock, factor: Array) -> WhitenedBlock:
-    """The same rows with the factor on their loss taken out of the weight and put into B and e."""
+    """The same rows with the factor on their loss moved from the weight into B and e."""
     root = np.sqrt(factor)
     S, e = block.white
     weight = np.divide(block.weight, factor, out=np.zeros_like(block.weight), where=factor > 0.0)
@@ -218,7 +226,7 @@ def _multiplied(block: WhitenedBlock, factor: Array) -> WhitenedBlock:
 
 
 def _score_sum(block: WhitenedBlock) -> Array:
-    """Sum of the rows' scores, in the parameters' own coordinates."""
+    """The sum of the rows' scores, in the parameters' own coordinates."""
     e = block.white.e * block.weight[:, None]
     if block.white.S.shape[1] == 1:
         S = block.white.S[:, :, 0]
@@ -226,6 +234,7 @@ def _score_sum(block: WhitenedBlock) -> Array:
     return np.asarray(np.einsum("ns,nsm->m", e, block.B))
 
 
+# By what HC2 and HC3 multiply a residual, from 1 - leverage.
 _ADJUST: dict[str, Callable[[Array], Array]] = {
     "HC2": lambda left: 1.0 / np.sqrt(left),
     "HC3": lambda left: 1.0 / left,
@@ -233,28 +242,28 @@ _ADJUST: dict[str, Callable[[Array], Array]] = {
 
 
 def _row_scores(block: WhitenedBlock, found: Bread, kind: str) -> tuple[Array, int]:
-    """(n, size): every row's score in the coordinates of Z, and how many rows have leverage 1."""
-    e, whole = block.white.e, 0
+    """(n, size): every row's score in the coordinates of Z; and how many rows have leverage 1."""
+    e, leverage_one = block.white.e, 0
     Q = block.B @ found.Z
     if kind in _ADJUST and Q.shape[1] == 1:
         left = 1.0 - np.einsum("nsr,nsr->n", Q, Q)
-        alone = left < _WHOLE
-        whole = int(alone.sum())
+        alone = left < _LEVERAGE_ONE
+        leverage_one = int(alone.sum())
         e = e * np.where(alone, 0.0, _ADJUST[kind](np.where(alone, 1.0, left)))[:, None]
     elif kind in _ADJUST:
         values, V = eigh(Q @ Q.transpose(0, 2, 1))
         left = 1.0 - values
-        alone = left < _WHOLE
-        whole = int(alone.any(axis=1).sum())
+        alone = left < _LEVERAGE_ONE
+        leverage_one = int(alone.any(axis=1).sum())
         scale = np.where(alone, 0.0, _ADJUST[kind](np.where(alone, 1.0, left)))
         e = np.einsum("nij,nj,nkj,nk->ni", V, scale, V, e, optimize=True)
     if Q.shape[1] == 1:
-        return (e[:, :, None] * Q).reshape(e.shape[0], -1), whole
-    return np.asarray(np.einsum("nsr,ns->nr", Q, e)), whole
+        return (e[:, :, None] * Q).reshape(e.shape[0], -1), leverage_one
+    return np.asarray(np.einsum("nsr,ns->nr", Q, e)), leverage_one
 
 
 def from_rows(kind: str, found: Bread, sums: Scores, total_weight: float) -> Array:
-    """Covariance (M, M) by the sandwich, with its kind's small-sample factor; nan where no rows are left for that."""
+    """The sandwich covariance (M, M), with the small-sample factor of its kind; nan where no rows are left for that."""
     n, p, G = total_weight, found.effective, sums.n_groups
     factor = 1.0
     if kind in ("HC1", "cluster"):

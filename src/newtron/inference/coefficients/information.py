@@ -1,13 +1,13 @@
 """The information in the rows about a perceptron's parameters, as a triangle R with R'R = sum of J'HJ.
 
-It is what a fit keeps of its rows, so that standard errors need no second look at them. A triangle from QR has twice
-the digits of the matrix; where the Hessian at the optimum is at hand and well conditioned, its Cholesky factor is as
-good and costs nothing.
+A fit keeps it of its rows, so that standard errors need no second pass over them. A triangle from QR has twice the
+digits of the matrix R'R. Where the fit has the Hessian at its optimum and this is well conditioned, its Cholesky factor
+is as accurate and costs no pass.
 
 Rows in whitened form (`objective.whitened`) make every likelihood here a weighted least-squares problem.
 
-The parameters of a softmax are known up to a common shift of all classes only. What is identified, and kept, is each
-class against the first: K - 1 outputs.
+A softmax determines its parameters only up to a common shift of all classes. So each class is kept against the first:
+K - 1 outputs.
 """
 
 from __future__ import annotations
@@ -28,30 +28,31 @@ from newtron.engine.rows import Chunk
 
 Array = NDArray[np.floating]
 
-# A fit keeps a triangle of at most this many parameters (1 MB). Without a Hessian of its own it passes over its rows
-# once more; where its user has ended it, only if that takes so many multiplications (some ten milliseconds) at most.
+# A fit keeps the triangle of at most so many parameters (1 MB). A fit without a Hessian of its own passes over its rows
+# once more. After a training that was interrupted it does so only if that takes at most so many multiplications (some
+# ten milliseconds).
 MOST_PARAMETERS, _WORK = 500, 1e8
-# A Cholesky factor has lost the condition times the rounding of its matrix. The rounding to this power is little, 4e-10
-# for float64 and 7e-5 for float32; and this much is too much.
-_LITTLE, _USABLE = 0.6, 1e-3
-# The squares of numbers up to this are finite, and their sums.
+# The relative error of a Cholesky factor is the condition number of its matrix times the rounding error of a number,
+# epsilon. Up to epsilon to this power, 4e-10 for float64 and 7e-5 for float32, it is small; beyond the second number
+# the factor is of no use.
+_SMALL_ERROR_POWER, _LARGEST_ERROR = 0.6, 1e-3
+# Numbers up to this have finite squares and finite sums of squares.
 LARGEST = 1e150
-# A penalty that outweighs the rows by this much leaves too few digits of what they say.
+# Where the penalty is so many times larger than the information, subtracting it leaves too few digits.
 _OUTWEIGHED = 1e3
 
 
 @dataclass(frozen=True)
 class Information:
-    """In the units that training worked in. Parameters are output by output, each as its weights and then the
-    intercept: q for each output.
+    """The information in the rows, in the units of training. Parameters are ordered by output; each output has its
+    weights and then its intercept, q parameters.
 
-    root: (m, m) upper triangle R. m = q for regression, where all targets share it; m = (K - 1) q for K classes, the
-    first of which is the one that the others are seen against.
-    penalty: (k, q) of each output's parameters. weight: total weight of the rows. n_rows: their number.
-    whole_weights: whether every weight is a whole number, so that it may be a number of rows.
-    log_likelihood: at the fit, of a classification; nan for a regression.
-    residual_products: (k, k) weighted sums of products of residuals, and target_squares (k,) of squares of the targets
-    about their means (about 0 without an intercept), of a regression; empty for a classification.
+    root: (m, m) upper triangle R. m = q for regression, where all targets share it; m = (K - 1) q for K classes, each
+    compared with the first. penalty: (k, q) of each output's parameters. weight: the total weight of the rows.
+    n_rows: their number. whole_weights: whether every weight is a whole number, so that it may be a number of rows.
+    log_likelihood: that of the fit, for a classification; nan for a regression. residual_products: (k, k) weighted sums
+    of products of residuals, and target_squares: (k,) weighted sums of squares of the targets about their means (about
+    0 without an intercept), for a regression; empty for a classification.
     """
 
     root: Array
@@ -65,9 +66,9 @@ class Information:
 
 
 def penalty_root(penalty: Array, loss: Loss) -> Array:
-    """A matrix whose product with itself, root'root, is the penalty's Hessian in the parameters of `Information.root`.
+    """A matrix with root'root = the penalty's Hessian in the parameters of `Information.root`.
 
-    A softmax's penalty is on all K classes, and their common shift is free: minimised over it, ½ Σ_c a_c w_c² is a
+    A softmax's penalty is on all K classes, whose common shift is free. Minimised over this shift, ½ Σ_c a_c w_c² is a
     quadratic form in the K - 1 differences with diag(a) - aa'/Σa.
     """
     if loss.task == "regression" or penalty.shape[0] == 1:
@@ -81,29 +82,30 @@ def penalty_root(penalty: Array, loss: Loss) -> Array:
     return root.reshape(q * K, (K - 1) * q)
 
 
-def blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterator[WhitenedBlock]:
+def identified_blocks(objective: TrainingObjective, params: Array, chunk: Chunk) -> Iterator[WhitenedBlock]:
     """A chunk's rows in whitened form at params, in the parameters of `Information.root`."""
     for block in whitened.whitened_blocks(objective, params, chunk):
         S = block.white.S
         yield block if S.shape[2] == 1 else block._replace(white=Whitened(S[:, :, 1:], block.white.e))
 
 
-def keep(
-    objective: TrainingObjective, params: Array, value: float, *, asked: bool = False, ended: bool = False
+def information_at(
+    objective: TrainingObjective, params: Array, value: float, *, any_size: bool = False, interrupted: bool = False
 ) -> Information | None:
-    """What a fit that ended at params, with the objective's value there, keeps. None where that has no meaning (a loss
-    that is no likelihood, numbers that are not finite) or, unless it was asked for, where it would be large. ended: by
-    somebody who does not wait for another long pass."""
+    """The information at params, the end of a fit, where the objective has this value.
+
+    None where it has no meaning (the loss is no likelihood, numbers are not finite) and, without any_size, where it
+    would be large. interrupted: the user has ended the training, and shall not wait for another long pass."""
     network, loss, rows = objective.network, objective.loss, objective.rows
     if not network.is_linear or loss.name not in ("squared_error", "log_loss") or not loss.convex:
         return None
-    if not asked and network.n_params > MOST_PARAMETERS:
+    if not any_size and network.n_params > MOST_PARAMETERS:
         return None
     k = network.n_outputs
     penalty = objective.alpha.reshape(-1, k).T
     with one_blas_thread(), np.errstate(all="ignore"):
         P, n = objective.n_params, objective.rows.n_rows
-        root = _root(objective, params, allowed=not ended or n * P**2 <= _WORK)
+        root = _root(objective, params, allowed=not interrupted or n * P**2 <= _WORK)
         if root is None or not (_usable(root) and np.isfinite(params).all() and np.isfinite(value)):
             return None
         weights = (rows.total_weight, rows.n_rows, rows.whole_weights)
@@ -122,7 +124,7 @@ def _usable(root: Array) -> bool:
 
 def _root(objective: TrainingObjective, params: Array, allowed: bool) -> Array | None:
     if objective.triangle is not None:
-        return square(objective.triangle)
+        return square_triangle(objective.triangle)
     hessian = objective.known_hessian(params)
     if hessian is None and allowed:
         hessian = objective.evaluate(params, 2).hessian
@@ -134,13 +136,13 @@ def _root(objective: TrainingObjective, params: Array, allowed: bool) -> Array |
     information = _identified(objective, total)
     factor = factorize(information)
     lost = np.inf if factor is None or outweighed else factor.condition * objective.epsilon
-    if lost > objective.epsilon**_LITTLE and (allowed or lost > _USABLE):
+    if lost > objective.epsilon**_SMALL_ERROR_POWER and (allowed or lost > _LARGEST_ERROR):
         return _by_rows(objective, params) if allowed else None
     return None if factor is None else np.triu(factor.cholesky) * factor.scale
 
 
 def _identified(objective: TrainingObjective, H: Array) -> Array:
-    """The Hessian (P, P), its parameters input by input, as one of the parameters of `Information.root`."""
+    """The Hessian (P, P), whose parameters are ordered by input, in the parameters of `Information.root`."""
     k = objective.network.n_outputs
     by_output = H.reshape(-1, k, H.shape[0] // k, k)
     if objective.loss.task == "regression":
@@ -152,25 +154,23 @@ def _identified(objective: TrainingObjective, H: Array) -> Array:
 
 
 def _by_rows(objective: TrainingObjective, params: Array) -> Array:
-    """R by QR over all rows."""
+    """R from QR decompositions over all rows."""
+
+    def of_block(block: WhitenedBlock) -> Triangle:
+        B = block.B * np.sqrt(block.weight)[:, None, None]
+        return Triangle(qr_triangle(B.reshape(-1, B.shape[2])))
 
     def of_chunk(chunk: Chunk) -> Triangle:
-        found: Triangle | None = None
-        for block in blocks(objective, params, chunk):
-            B = block.B * np.sqrt(block.weight)[:, None, None]
-            part = Triangle(qr_triangle(B.reshape(-1, B.shape[2])))
-            if found is None:
-                found = part
-            else:
-                found += part
-        assert found is not None
+        found, *rest = (of_block(block) for block in identified_blocks(objective, params, chunk))
+        for part in rest:
+            found += part
         return found
 
-    return square(objective.rows.sum(of_chunk).R)
+    return square_triangle(objective.rows.sum(of_chunk).R)
 
 
-def square(R: Array) -> Array:
-    """A triangle of fewer rows than columns, filled up with zeros."""
+def square_triangle(R: Array) -> Array:
+    """A triangle of fewer rows than columns, with rows of zeros added until it is square."""
     short = R.shape[1] - R.shape[0]
     return np.vstack([R, np.zeros((short, R.shape[1]))]) if short > 0 else R
 
@@ -178,7 +178,7 @@ def square(R: Array) -> Array:
 def _residual_products(objective: TrainingObjective, params: Array) -> Array:
     def of_chunk(chunk: Chunk) -> Array:
         total: Array = np.zeros((objective.rows.n_outputs,) * 2)
-        for block in blocks(objective, params, chunk):
+        for block in identified_blocks(objective, params, chunk):
             total += block.white.e.T @ (block.weight[:, None] * block.white.e)
         return total
 

@@ -1,122 +1,89 @@
-"""The summary of a fitted perceptron: estimates with standard errors, tests and intervals, and how well it fits."""
+"""The summary of a fitted perceptron, a value, and how it prints: as text of at most 120 columns, and as HTML."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+import textwrap
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.engine.base.words import joined
-from newtron.engine.maths.losses import Loss
-from newtron.inference.coefficients.covariance import (
-    Alias,
-    Bread,
-    Scores,
-    bread,
-    from_fit,
-    from_rows,
-    residual_covariance,
-)
-from newtron.inference.coefficients.information import Information
-from newtron.inference.coefficients.profile import Profile
-from newtron.inference.coefficients.summary_notes import notes_on, perfect_targets
-from newtron.inference.coefficients.summary_text import as_html, as_text
+from newtron.engine.base.types import Array
+from newtron.engine.base.words import clean, count, in_html
 
-Array = NDArray[np.floating]
+IntervalKind: TypeAlias = Literal["confidence", "credible", "penalised"]
 
-FORMULAS = {
-    "classical": "classical: valid where the model is correctly specified",
-    "posterior": "posterior: inverse of the penalised Hessian, the penalty taken as a Gaussian prior",
-    "sandwich": "sandwich under the penalty: variance of the penalised estimate where the model is correctly specified",
-    "fisher": "fisher: inverse Fisher information at the estimates of Firth's penalised likelihood",
-    "HC0": "HC0 (White): valid also where the variance or the likelihood is misspecified",
-    "HC1": "HC1: White's with n/(n - p)",
-    "HC2": "HC2: White's with each residual over the root of 1 - leverage",
-    "HC3": "HC3: White's with each residual over 1 - leverage",
-    "cluster": "clustered: rows of one group may depend on each other",
+# Columns that a name may take in the table, so that its numbers stay on a screen, and columns of a line of prose.
+_WIDEST_NAME, _WIDTH = 40, 100
+# The word above intervals that are no confidence intervals of a true coefficient, and what they are instead.
+_KINDS: dict[IntervalKind, str] = {"confidence": "", "credible": " credible", "penalised": " penalised"}
+_NO_CONFIDENCE: dict[IntervalKind, str] = {
+    "credible": "{} credible intervals: with the penalty as a Gaussian prior, each holds its coefficient with this "
+    "probability after the data; they are no confidence intervals, and may hold the true coefficient in far fewer "
+    "samples",
+    "penalised": "{} intervals of the penalised estimate: how it varies from sample to sample about its own mean, "
+    "which the penalty pulls towards zero; they are no confidence intervals of the true coefficient",
 }
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What a summary reads of a fit.
-
-    coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale (p,), y_scale (k,): of training.
-    terms: (p,) names of the inputs. outputs: names of the targets or classes. targets: names of the targets, where they
-    are known. trouble: a sentence where the fit is no optimum, else "". determined: False where it has none, so that no
-    standard error has a meaning. counted: does a weight of 2 mean two rows, so that there is a likelihood? firth: the
-    estimates are those of Firth's penalised likelihood. profile: of two classes, in the order of coefficients, where
-    intervals and tests are by the likelihood. remarks: what else a reader must know.
-    """
-
-    information: Information
-    loss: Loss
-    intercept: bool
-    coefficients: Array
-    x_center: Array
-    x_scale: Array
-    y_scale: Array
-    terms: tuple[str, ...]
-    outputs: tuple[str, ...]
-    targets: tuple[str, ...] = ()
-    trouble: str = ""
-    determined: bool = True
-    counted: bool = True
-    firth: bool = False
-    profile: Profile | None = None
-    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Estimates of a perceptron and what is known of their error, in the units of the data.
+    """The estimates of a perceptron and their errors, in the units of the data.
 
-    Prints as a table, at the prompt too; in a notebook it shows as one. Rows are output by output (targets; classes
-    against the baseline), each as its intercept and then the inputs: M of them.
+    It prints as a table, and a notebook shows it as one. The M rows are ordered by output (each target, or each class
+    against the baseline); the rows of an output are its intercept and then its inputs.
 
     Attributes
     ----------
     names : tuple of str
-        Of the rows: the input, preceded by "output: " where there are several outputs.
+        The names of the rows: the input, preceded by "output: " where there are several outputs.
     estimates, standard_errors, statistics, p_values : (M,)
-        statistics is estimate / standard error, or of the likelihood-ratio test. nan where a coefficient is not
-        estimable, and p_values are nan under a penalty on the weights.
+        A statistic is estimate / standard error, or that of the likelihood-ratio test. All are nan where a coefficient
+        is not estimable, and the p-values also under a penalty on the weights.
     intervals : (M, 2)
-        Lower and upper end, with `coverage`.
+        The lower and the upper end of each interval.
     interval_kind : "confidence", "credible" or "penalised"
-        What the intervals are of. "confidence": they hold the true coefficient in this share of samples. Under a
-        penalty none of newtron's do: "credible" (covariance "posterior") are Bayesian, with the penalty as the prior,
-        and "penalised" (the other formulas) say how the penalised estimate varies about its own mean.
+        "confidence" intervals hold the true coefficient in the share `coverage` of samples. Under a penalty no interval
+        does: "credible" intervals (covariance "posterior") are Bayesian, with the penalty as the prior, and "penalised"
+        intervals (the other formulas) say how the penalised estimate varies about its own mean.
     covariance : str
-        Which formula.
+        The name of the covariance formula: "classical", "posterior", "sandwich", "fisher", "HC0" to "HC3", "cluster".
     covariance_matrix : (M, M)
+    coverage : float
+        The probability that an interval holds its coefficient, between 0 and 1.
     interval_method : "wald" or "profile"
-        From the standard errors, or by profiling the likelihood.
+        "wald" intervals come from the standard errors, "profile" intervals from the profile of the likelihood.
     statistic : "t", "z" or "χ²"
     degrees_of_freedom : float
-        Of t; inf for z.
+        Those of t; inf for z.
     log_likelihood, aic, bic : float
-        AIC = -2 log L + 2k, BIC = -2 log L + k log n, with k = effective_parameters and, for each target of a
-        regression, 1 for the residual variance, whose maximum-likelihood estimate RSS/n is in log L. (So has R;
-        statsmodels and Stata leave that 1 out.) n is the total weight of the rows. nan with class weights, and with
-        sample weights that are not whole numbers: what the likelihood is depends on what such weights mean.
+        AIC = -2 log L + 2k and BIC = -2 log L + k log n. k is effective_parameters and, for each target of a
+        regression, 1 for the residual variance, whose maximum-likelihood estimate RSS/n is in log L. (R counts this 1
+        too; statsmodels and Stata do not.) n is the total weight of the rows. All are nan with class weights, and with
+        sample weights that are not whole numbers, because the likelihood then depends on what the weights mean.
     penalised_log_likelihood : float or None
-        Under Firth's penalty log L + ½ log det I, I the Fisher information in the units of the data: what the fit
-        maximised. log L, AIC and BIC are without it.
+        Under Firth's penalty log L + ½ log det I, which the fit maximised; I is the Fisher information in the units of
+        the data. log L, AIC and BIC do not include the penalty.
     effective_parameters : float
-        How many the rows determine; under a penalty tr((I + S)^-1 I).
+        The number of parameters that the rows determine; under a penalty tr((I + S)^-1 I).
     n_rows : int
     total_weight : float
-        Equal to n_rows without sample weights.
+        The sum of the sample weights; n_rows where there are none.
     residual_sd, r_squared : float, or (k,) for several targets; None for a classification
-        sqrt(RSS / (n - p)); 1 - RSS / sum of squares about the mean (about 0 without an intercept).
+        sqrt(RSS / (n - p)), and 1 - RSS / sum of squares about the mean (about 0 without an intercept).
     aliases : tuple of str
-        Columns that are combinations of others, each as "column = combination".
+        The columns that are combinations of others, each as "column = combination".
     trouble : str
-        Where the fit is no optimum, why; else empty. Stands above the table.
+        The reason why the fit is no optimum, else empty. It stands above the table.
     notes : tuple of str
-        What else a reader must know. Stands below the table.
+        What else a reader must know. The notes stand below the table.
+    title, formula : str
+        The headline of the table, and one line on the covariance formula.
+    terms, outputs : tuple of str
+        The intercept and the inputs, and the outputs, from which `names` are made.
     """
 
     names: tuple[str, ...]
@@ -125,7 +92,7 @@ class Summary:
     statistics: Array
     p_values: Array
     intervals: Array
-    interval_kind: str
+    interval_kind: IntervalKind
     covariance: str
     covariance_matrix: Array
     coverage: float
@@ -150,227 +117,164 @@ class Summary:
     outputs: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return as_text(self)
+        return _as_text(self)
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return _as_html(self)
 
 
-def summarize(fitted: Fitted, kind: str, coverage: float, baseline: int, sums: Scores | None, found: Bread) -> Summary:
-    """kind: one of `COVARIANCES`; sums: of the rows, for those that read them. baseline: number of the class that the
-    others are seen against."""
-    information, regression = fitted.information, fitted.loss.task == "regression"
-    q = fitted.coefficients.shape[0]
-    estimates, across, outputs = _identified(fitted, baseline)
-    T = _to_users_units(fitted, q)
-    residuals = residual_covariance(information, found.effective) if regression else None
-    matrix, unknown = _covariance(fitted, kind, found, sums, residuals, T, across)
-    matrix[unknown], matrix[:, unknown] = np.nan, np.nan
-    # Before the inputs, the intercept.
-    first = [q - 1, *range(q - 1)] if fitted.intercept else list(range(q))
-    order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
-    estimates, matrix = estimates[order], matrix[np.ix_(order, order)]
-    df = _degrees_of_freedom(information, found, sums, regression, kind)
-    errors, statistics, p_values, intervals = _tests(estimates, matrix, df, coverage)
-    if residuals is not None:
-        rounding = np.repeat(perfect_targets(fitted, residuals), q)
-        statistics[rounding], p_values[rounding] = np.nan, np.nan
-    if fitted.profile is not None:
-        intervals, statistics, p_values = _profiled(fitted.profile, first, baseline)
-    penalised = bool(information.penalty.any())
-    terms = (*(("intercept",) if fitted.intercept else ()), *fitted.terms)
-    aliases = tuple(_alias_text(alias, fitted, q) for alias in found.aliases) if fitted.determined else ()
-    log_likelihood, aic, bic = _criteria(fitted, found)
-    residual_sd, r_squared = _goodness(fitted, residuals) if regression else (None, None)
-    return Summary(
-        names=tuple(f"{output}: {term}" if len(outputs) > 1 else term for output in outputs for term in terms),
-        estimates=estimates,
-        standard_errors=errors,
-        statistics=statistics,
-        p_values=np.full_like(p_values, np.nan) if penalised else p_values,
-        intervals=intervals,
-        interval_kind="confidence" if not penalised else "credible" if kind == "posterior" else "penalised",
-        covariance=kind,
-        covariance_matrix=matrix,
-        coverage=coverage,
-        interval_method="wald" if fitted.profile is None else "profile",
-        statistic="t" if regression else "z" if fitted.profile is None else "χ²",
-        degrees_of_freedom=df,
-        log_likelihood=log_likelihood,
-        aic=aic,
-        bic=bic,
-        penalised_log_likelihood=_penalised(fitted, log_likelihood) if fitted.firth else None,
-        effective_parameters=found.effective * (len(outputs) if regression else 1),
-        n_rows=information.n_rows,
-        total_weight=information.weight,
-        residual_sd=residual_sd,
-        r_squared=r_squared,
-        aliases=aliases,
-        trouble=_trouble(fitted),
-        notes=tuple(notes_on(fitted, found, sums, penalised, bool(aliases), residuals)),
-        title=_title(fitted, baseline),
-        formula=FORMULAS[kind],
-        terms=terms,
-        outputs=outputs,
-    )
+def summary_header(summary: Summary) -> list[str]:
+    """The titles of the columns."""
+    tests = [summary.statistic, "p"] if np.isfinite(summary.p_values).any() else []
+    percent = _percent(summary)
+    return ["", "estimate", "std. error", *tests, f"{percent}{_KINDS[summary.interval_kind]} from", "to"]
 
 
-def _identified(fitted: Fitted, baseline: int) -> tuple[Array, Array, tuple[str, ...]]:
-    """Estimates (M,) output by output, the map (c, c) to classes against the baseline, and names."""
-    B = fitted.coefficients
-    k = B.shape[1]
-    if fitted.loss.task == "regression":
-        return B.T.ravel(), np.eye(k), fitted.outputs
-    if k == 1:
-        sign = 1.0 if baseline == 0 else -1.0
-        return sign * B[:, 0], np.array([[sign]]), (fitted.outputs[1 - baseline],)
-    # The information is of each class against the first: differences of those, where another one is the baseline.
-    others = [c for c in range(k) if c != baseline]
-    against_first = np.vstack([np.zeros(k - 1), np.eye(k - 1)])
-    across = against_first[others] - against_first[baseline]
-    return (B[:, others] - B[:, [baseline]]).T.ravel(), across, tuple(fitted.outputs[c] for c in others)
+def summary_rows(summary: Summary) -> Iterator[tuple[str | None, list[list[str]]]]:
+    """The table in cells: for each output its heading (None where there is only one output) and a row for each term."""
+    tested = np.isfinite(summary.p_values).any()
+    n = len(summary.terms)
+    for number, output in enumerate(summary.outputs):
+        cells = []
+        for j, term in enumerate(summary.terms):
+            i = number * n + j
+            error = float(summary.standard_errors[i])
+            row = [clean(term), _amount(summary.estimates[i])]
+            if math.isnan(error):
+                row += ["not estimable", *(["-", "-"] if tested else []), "-", "-"]
+            else:
+                tests = [_statistic(summary.statistics[i]), _probability(summary.p_values[i])] if tested else []
+                row += [_amount(error), *tests, *map(_amount, summary.intervals[i])]
+            cells.append(row)
+        yield (clean(output) if len(summary.outputs) > 1 else None), cells
 
 
-def _to_users_units(fitted: Fitted, q: int) -> Array:
-    """(q, q): one output's parameters in the user's units of inputs, from those of training."""
-    T = np.zeros((q, q))
-    p = fitted.x_scale.size
-    T[np.arange(p), np.arange(p)] = 1.0 / fitted.x_scale
-    if fitted.intercept:
-        T[-1, :p] = -fitted.x_center / fitted.x_scale
-        T[-1, -1] = 1.0
-    return T
+def summary_facts(summary: Summary) -> list[str]:
+    """The lines above the table: the size and the quality of the fit, and the formula of the standard errors."""
+    n = count(summary.n_rows, "row")
+    if abs(summary.total_weight - summary.n_rows) > 1e-9 * summary.n_rows:
+        n += f" of total weight {summary.total_weight:.6g}"
+    effective = summary.effective_parameters
+    if abs(effective - round(effective)) < 1e-6:
+        parameters = count(round(effective), "parameter")
+    else:
+        parameters = f"{effective:.4g} effective parameters"
+    likelihood = f"log-likelihood {summary.log_likelihood:z.6g}, AIC {summary.aic:z.6g}, BIC {summary.bic:z.6g}"
+    lines = [f"{n}, {parameters}{'' if math.isnan(summary.log_likelihood) else f'; {likelihood}'}"]
+    if summary.penalised_log_likelihood is not None and not math.isnan(summary.penalised_log_likelihood):
+        lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:z.6g}")
+    if summary.residual_sd is not None and summary.r_squared is not None:
+        sd, r2 = np.atleast_1d(summary.residual_sd), np.atleast_1d(summary.r_squared)
+        explained = ", ".join("not defined" if np.isnan(v) else f"{v:z.5f}" for v in r2)
+        lines.append(
+            f"residual standard deviation {', '.join(map(_amount, sd))}; R² {explained}; "
+            f"t with {_degrees(summary.degrees_of_freedom)} of freedom"
+        )
+    if np.isfinite(summary.standard_errors).any():
+        lines.append(f"standard errors {summary.formula}")
+        if summary.interval_kind in _NO_CONFIDENCE:
+            lines.append(_NO_CONFIDENCE[summary.interval_kind].format(_percent(summary)))
+    if summary.interval_method == "profile":
+        penalised = "" if summary.penalised_log_likelihood is None else "penalised "
+        lines.append(f"intervals by the profile {penalised}likelihood, tests by its ratio")
+    return lines
 
 
-def _covariance(
-    fitted: Fitted, kind: str, found: Bread, sums: Scores | None, residuals: Array | None, T: Array, across: Array
-) -> tuple[Array, NDArray[np.bool_]]:
-    """The covariance (M, M) in the user's units, and (M,) True for parameters that the rows do not determine."""
-    # What a target shares with the others is moved once, before anything is squared, so that no variance cancels.
-    L = T if residuals is not None else np.kron(across, T)
-    moved = replace(found, Z=L @ found.Z)
-    with np.errstate(all="ignore"):
-        if sums is None:
-            matrix = from_fit(kind, moved, residuals)
-        else:
-            matrix = from_rows(kind, moved, sums, fitted.information.weight)
-    unknown = np.any(np.abs(L @ found.null) > 1e-7 * (np.abs(L) @ np.abs(found.null)), axis=1)
-    if residuals is not None:
-        units = np.repeat(fitted.y_scale, T.shape[0])
-        matrix, unknown = matrix * np.outer(units, units), np.tile(unknown, fitted.y_scale.size)
-    return matrix, np.asarray(unknown) if fitted.determined else np.ones(len(matrix), dtype=bool)
+def _percent(summary: Summary) -> str:
+    return f"{100.0 * summary.coverage:.6g} %"
 
 
-def _degrees_of_freedom(
-    information: Information, found: Bread, sums: Scores | None, regression: bool, kind: str
-) -> float:
-    if not regression:
-        return float("inf")
-    if kind == "cluster" and sums is not None:
-        return float(sums.n_groups - 1)
-    return max(0.0, information.weight - found.effective)
+def _degrees(value: float) -> str:
+    return count(round(value), "degree") if value == round(value) else f"{value:.6g} degrees"
 
 
-def _tests(estimates: Array, matrix: Array, df: float, coverage: float) -> tuple[Array, Array, Array, Array]:
-    """Standard errors, statistics, p-values and intervals, by Student's t or, for df = inf, the normal distribution."""
-    from scipy.special import ndtr, ndtri, stdtr, stdtrit
-
-    with np.errstate(all="ignore"):
-        errors = np.sqrt(np.diagonal(matrix))
-        statistics = estimates / errors
-        if np.isinf(df):
-            p_values = 2.0 * ndtr(-np.abs(statistics))
-            reach = -float(ndtri(0.5 * (1.0 - coverage)))
-        elif df > 0.0:
-            p_values = 2.0 * stdtr(df, -np.abs(statistics))
-            reach = -float(stdtrit(df, 0.5 * (1.0 - coverage)))
-        else:
-            p_values, reach = np.full_like(errors, np.nan), float("nan")
-        intervals = np.column_stack([estimates - reach * errors, estimates + reach * errors])
-    return errors, statistics, np.asarray(p_values), intervals
-
-
-def _profiled(profile: Profile, order: list[int], baseline: int) -> Profile:
-    """In the order of the summary; with the other class as the baseline every coefficient has the other sign."""
-    intervals = profile.intervals[order]
-    if baseline == 1:
-        intervals = -intervals[:, ::-1]
-    return Profile(intervals, profile.statistics[order], profile.p_values[order])
-
-
-def _penalised(fitted: Fitted, log_likelihood: float) -> float:
-    """log L + ½ log det I. The triangle R'R = I is in scaled columns."""
-    R = fitted.information.root
-    others = len(R) // len(fitted.coefficients)
-    with np.errstate(divide="ignore"):
-        half_log_det = float(np.sum(np.log(np.abs(np.diagonal(R)))))
-    return log_likelihood + half_log_det + others * float(np.sum(np.log(fitted.x_scale)))
+def _as_text(summary: Summary) -> str:
+    """The title, the trouble, the facts, the table, the aliases and the notes."""
+    lines = textwrap.wrap(clean(summary.title), _WIDTH, subsequent_indent="  ")
+    lines += textwrap.wrap(clean(summary.trouble), _WIDTH, initial_indent="! ", subsequent_indent="  ")
+    lines += [part for fact in summary_facts(summary) for part in textwrap.wrap(fact, _WIDTH, subsequent_indent="  ")]
+    tables = list(summary_rows(summary))
+    head = summary_header(summary)
+    indent = "  " if tables[0][0] is not None else ""
+    body = [[indent + _short(row[0]), *row[1:]] for _, table in tables for row in table]
+    widths = [max(_width(row[i]) for row in [head, *body]) for i in range(len(head))]
+    lines += ["", _line(head, widths), "-" * (sum(widths) + 2 * (len(widths) - 1))]
+    for heading, table in tables:
+        if heading is not None:
+            lines.append(heading)
+        lines += [_line([indent + _short(row[0]), *row[1:]], widths) for row in table]
+    if summary.aliases:
+        lines += ["", "dependent columns:"]
+        for alias in summary.aliases:
+            lines += textwrap.wrap(clean(alias), _WIDTH, initial_indent="  ", subsequent_indent="    ")
+    if summary.notes:
+        lines.append("")
+    for note in summary.notes:
+        lines += textwrap.wrap(clean(note), _WIDTH)
+    return "\n".join(lines)
 
 
-def _criteria(fitted: Fitted, found: Bread) -> tuple[float, float, float]:
-    """log L, AIC, BIC."""
-    information = fitted.information
-    n, k, count = information.weight, fitted.coefficients.shape[1], found.effective
-    if not fitted.counted:
-        return float("nan"), float("nan"), float("nan")
-    log_likelihood = information.log_likelihood
-    if fitted.loss.task == "regression":
-        with np.errstate(divide="ignore"):
-            variance = np.diagonal(information.residual_products) * np.square(fitted.y_scale) / n
-            log_likelihood = float(np.sum(-0.5 * n * (np.log(2.0 * np.pi * variance) + 1.0)))
-        count = k * (count + 1.0)
-    return log_likelihood, -2.0 * log_likelihood + 2.0 * count, -2.0 * log_likelihood + float(np.log(n)) * count
+def _line(cells: list[str], widths: list[int]) -> str:
+    first = cells[0] + " " * (widths[0] - _width(cells[0]))
+    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]).rstrip()
 
 
-def _goodness(fitted: Fitted, residuals: Array | None) -> tuple[float | Array, float | Array]:
-    """Residual standard deviation and R²."""
-    information = fitted.information
-    k = fitted.y_scale.size
-    variance = np.full(k, np.nan) if residuals is None or residuals.ndim == 0 else np.diagonal(residuals)
-    sd = np.sqrt(variance) * fitted.y_scale
-    with np.errstate(all="ignore"):
-        r_squared = 1.0 - np.diagonal(information.residual_products) / information.target_squares
-    r_squared[information.target_squares == 0.0] = np.nan
-    return (float(sd[0]), float(r_squared[0])) if k == 1 else (sd, r_squared)
+def _as_html(summary: Summary) -> str:
+    """The same as HTML for a notebook, with every name escaped."""
+
+    def cells(tag: str, values: list[str], style: str = ' style="text-align:right"') -> str:
+        name, *rest = (in_html(value) for value in values)
+        return f'<tr><th style="text-align:left">{name}</th>' + "".join(f"<{tag}{style}>{v}</{tag}>" for v in rest)
+
+    head = summary_header(summary)
+    parts = [f"<p><b>{in_html(summary.title)}</b></p>"]
+    if summary.trouble:
+        parts.append(f"<p><b>{in_html(summary.trouble)}</b></p>")
+    parts += ["<p>", "<br>".join(in_html(fact) for fact in summary_facts(summary)), "</p>", "<table><thead>"]
+    parts += [cells("th", head), "</tr></thead><tbody>"]
+    for heading, table in summary_rows(summary):
+        if heading is not None:
+            parts.append(f'<tr><th colspan="{len(head)}" style="text-align:left">{in_html(heading)}</th></tr>')
+        parts += [cells("td", row) + "</tr>" for row in table]
+    parts.append("</tbody></table>")
+    if summary.aliases:
+        items = "".join(f"<li>{in_html(alias)}</li>" for alias in summary.aliases)
+        parts.append(f"<p>dependent columns:</p><ul>{items}</ul>")
+    parts += [f"<p>{in_html(note)}</p>" for note in summary.notes]
+    return "".join(parts)
 
 
-def _alias_text(alias: Alias, fitted: Fitted, q: int) -> str:
-    """'total = bill + 2 tip + 1', in the user's units."""
-    center, scale, column = fitted.x_center, fitted.x_scale, alias.column
-    inputs = {c: f * scale[column] / scale[c] for c, f in alias.combination.items() if c < len(scale)}
-    parts = [(fitted.terms[c], factor, center[c]) for c, factor in inputs.items()]
-    constant = alias.combination.get(q - 1, 0.0) * scale[column] if fitted.intercept else 0.0
-    pieces = [center[column], constant, *(-factor * middle for _, factor, middle in parts)]
-    total = float(np.sum(pieces))
-    total = 0.0 if abs(total) <= 1e-9 * float(np.sum(np.abs(pieces))) else total
-    words = [_piece(factor, name) for name, factor, _ in parts] + ([_piece(total, "")] if total or not parts else [])
-    text = " ".join(words).removeprefix("+ ")
-    return f"{fitted.terms[column]} = {'-' + text[2:] if text.startswith('- ') else text}"
+def _amount(value: float) -> str:
+    """A number with five significant digits; trailing zeros stay, so that a column is easy to compare."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:z#.5g}".rstrip(".")
 
 
-def _piece(factor: float, name: str) -> str:
-    amount = f"{abs(factor):.6g}"
-    words = ["-" if factor < 0 else "+", *([amount] if amount != "1" or not name else []), *([name] if name else [])]
-    return " ".join(words)
+def _statistic(value: float) -> str:
+    return f"{value:z.3f}" if abs(value) < 1e5 else f"{value:.3e}"
 
 
-def _trouble(fitted: Fitted) -> str:
-    if not fitted.trouble:
-        return ""
-    if fitted.determined:
-        return f"{fitted.trouble} The numbers below are not those of an optimum."
-    return f"{fitted.trouble} Without finite estimates there are no standard errors."
+def _probability(p: float) -> str:
+    if math.isnan(p):
+        return "-"
+    if p < 1e-300:
+        return "<1e-300"
+    return f"{p:.4f}" if p >= 1e-4 else f"{p:.1e}"
 
 
-def _title(fitted: Fitted, baseline: int) -> str:
-    of = f" of {joined(fitted.targets)}" if fitted.targets else ""
-    if fitted.loss.task == "regression":
-        return f"Perceptron for regression{of} (linear regression, squared error)"
-    kind = "logistic" if len(fitted.outputs) == 2 else "multinomial logistic"
-    what = f"Perceptron for classification{of} ({kind} regression)"
-    if len(fitted.outputs) == 2:
-        return f"{what}: log odds of {fitted.outputs[1 - baseline]} against {fitted.outputs[baseline]}"
-    return f"{what}: log odds of each class against {fitted.outputs[baseline]}"
+def _short(name: str) -> str:
+    """A long name without its middle: the columns of one category have names that differ at the end."""
+    if _width(name) <= _WIDEST_NAME:
+        return name
+    kept, end = name, name[-(_WIDEST_NAME // 2) :]
+    while _width(end) > _WIDEST_NAME // 2:
+        end = end[1:]
+    while _width(kept) + _width(end) > _WIDEST_NAME - 3:
+        kept = kept[:-1]
+    return f"{kept}...{end}"
 
 
-__all__ = ["FORMULAS", "Fitted", "Summary", "bread", "summarize"]
+def _width(text: str) -> int:
+    """The columns that a text takes on a screen: East Asian wide letters take two, marks on a letter none."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)

@@ -1,0 +1,385 @@
+"""From the coefficients of a fitted perceptron and their covariance to its summary: standard errors, tests, intervals,
+measures of the fit, and the sentences that a reader needs beside the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.types import Array
+from newtron.engine.base.words import count, joined
+from newtron.engine.maths.losses import Loss
+from newtron.inference.coefficients.covariance import Alias, Bread, Scores, from_fit, from_rows, residual_covariance
+from newtron.inference.coefficients.information import Information
+from newtron.inference.coefficients.profile import Profile
+from newtron.inference.coefficients.summary import IntervalKind, Summary
+
+# What each covariance formula is valid for: one line of a summary.
+_FORMULAS = {
+    "classical": "classical: valid where the model is correctly specified",
+    "posterior": "posterior: inverse of the penalised Hessian, the penalty taken as a Gaussian prior",
+    "sandwich": "sandwich under the penalty: variance of the penalised estimate where the model is correctly specified",
+    "fisher": "fisher: inverse Fisher information at the estimates of Firth's penalised likelihood",
+    "HC0": "HC0 (White): valid also where the variance or the likelihood is misspecified",
+    "HC1": "HC1: White's with n/(n - p)",
+    "HC2": "HC2: White's with each residual over the root of 1 - leverage",
+    "HC3": "HC3: White's with each residual over 1 - leverage",
+    "cluster": "clustered: rows of one group may depend on each other",
+}
+
+
+@dataclass(frozen=True)
+class FittedCoefficients:
+    """What a summary needs to know of a fit.
+
+    coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale: (p,) and y_scale: (k,), the scaling
+    of the training. terms: (p,) names of the inputs. outputs: names of the targets or classes. targets: names of the
+    targets, where these are known. trouble: a sentence where the fit is no optimum, else "". has_optimum: False where
+    the likelihood has no maximum, so that no standard error has a meaning. weights_count_rows: whether a weight of 2
+    means two rows, so that there is a likelihood. firth: whether the estimates are those of Firth's penalised
+    likelihood. profile: for two classes, in the order of coefficients, where intervals and tests come from the profile
+    likelihood. remarks: further sentences for the reader.
+    """
+
+    information: Information
+    loss: Loss
+    intercept: bool
+    coefficients: Array
+    x_center: Array
+    x_scale: Array
+    y_scale: Array
+    terms: tuple[str, ...]
+    outputs: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    trouble: str = ""
+    has_optimum: bool = True
+    weights_count_rows: bool = True
+    firth: bool = False
+    profile: Profile | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def summarize(
+    fit: FittedCoefficients, kind: str, coverage: float, baseline: int, sums: Scores | None, found: Bread
+) -> Summary:
+    """The summary by the covariance formula `kind`, one of `COVARIANCES`. sums: the scores of the rows, for the
+    formulas that read them. baseline: the number of the class that the others are compared with. found: the bread of
+    the covariance."""
+    information, regression = fit.information, fit.loss.task == "regression"
+    q = fit.coefficients.shape[0]
+    estimates, across, outputs = _identified(fit, baseline)
+    T = _to_users_units(fit, q)
+    residuals = residual_covariance(information, found.effective) if regression else None
+    matrix, unknown = _covariance(fit, kind, found, sums, residuals, T, across)
+    matrix[unknown], matrix[:, unknown] = np.nan, np.nan
+    # A summary shows the intercept before the inputs.
+    first = [q - 1, *range(q - 1)] if fit.intercept else list(range(q))
+    order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
+    estimates, matrix = estimates[order], matrix[np.ix_(order, order)]
+    df = _degrees_of_freedom(information, found, sums, regression, kind)
+    errors, statistics, p_values, intervals = _tests(estimates, matrix, df, coverage)
+    if residuals is not None:
+        rounding = np.repeat(_perfect_targets(fit, residuals), q)
+        statistics[rounding], p_values[rounding] = np.nan, np.nan
+    if fit.profile is not None:
+        intervals, statistics, p_values = _profiled(fit.profile, first, baseline)
+    penalised = bool(information.penalty.any())
+    terms = (*(("intercept",) if fit.intercept else ()), *fit.terms)
+    aliases = tuple(_alias_text(alias, fit, q) for alias in found.aliases) if fit.has_optimum else ()
+    log_likelihood, aic, bic = _criteria(fit, found)
+    residual_sd, r_squared = _goodness(fit, residuals) if regression else (None, None)
+    return Summary(
+        names=tuple(f"{output}: {term}" if len(outputs) > 1 else term for output in outputs for term in terms),
+        estimates=estimates,
+        standard_errors=errors,
+        statistics=statistics,
+        p_values=np.full_like(p_values, np.nan) if penalised else p_values,
+        intervals=intervals,
+        interval_kind=_interval_kind(kind, penalised),
+        covariance=kind,
+        covariance_matrix=matrix,
+        coverage=coverage,
+        interval_method="wald" if fit.profile is None else "profile",
+        statistic="t" if regression else "z" if fit.profile is None else "χ²",
+        degrees_of_freedom=df,
+        log_likelihood=log_likelihood,
+        aic=aic,
+        bic=bic,
+        penalised_log_likelihood=_penalised(fit, log_likelihood) if fit.firth else None,
+        effective_parameters=found.effective * (len(outputs) if regression else 1),
+        n_rows=information.n_rows,
+        total_weight=information.weight,
+        residual_sd=residual_sd,
+        r_squared=r_squared,
+        aliases=aliases,
+        trouble=_trouble(fit),
+        notes=tuple(_notes(fit, found, sums, penalised, bool(aliases), residuals)),
+        title=_title(fit, baseline),
+        formula=_FORMULAS[kind],
+        terms=terms,
+        outputs=outputs,
+    )
+
+
+def _interval_kind(kind: str, penalised: bool) -> IntervalKind:
+    if not penalised:
+        return "confidence"
+    return "credible" if kind == "posterior" else "penalised"
+
+
+def _identified(fit: FittedCoefficients, baseline: int) -> tuple[Array, Array, tuple[str, ...]]:
+    """The estimates (M,) output by output, the map (c, c) from classes against the first to classes against the
+    baseline, and the names of the outputs."""
+    B = fit.coefficients
+    k = B.shape[1]
+    if fit.loss.task == "regression":
+        return B.T.ravel(), np.eye(k), fit.outputs
+    if k == 1:
+        sign = 1.0 if baseline == 0 else -1.0
+        return sign * B[:, 0], np.array([[sign]]), (fit.outputs[1 - baseline],)
+    # The information is about each class against the first. Other baselines need differences of these.
+    others = [c for c in range(k) if c != baseline]
+    against_first = np.vstack([np.zeros(k - 1), np.eye(k - 1)])
+    across = against_first[others] - against_first[baseline]
+    return (B[:, others] - B[:, [baseline]]).T.ravel(), across, tuple(fit.outputs[c] for c in others)
+
+
+def _to_users_units(fit: FittedCoefficients, q: int) -> Array:
+    """(q, q): the map from one output's parameters in the units of training to the user's units of the inputs."""
+    T = np.zeros((q, q))
+    p = fit.x_scale.size
+    T[np.arange(p), np.arange(p)] = 1.0 / fit.x_scale
+    if fit.intercept:
+        T[-1, :p] = -fit.x_center / fit.x_scale
+        T[-1, -1] = 1.0
+    return T
+
+
+def _covariance(
+    fit: FittedCoefficients,
+    kind: str,
+    found: Bread,
+    sums: Scores | None,
+    residuals: Array | None,
+    T: Array,
+    across: Array,
+) -> tuple[Array, NDArray[np.bool_]]:
+    """The covariance (M, M) in the user's units, and (M,) whether the rows leave a parameter undetermined."""
+    # Z is transformed before it is squared, so that no variance is the difference of large numbers. All targets of a
+    # regression share Z.
+    L = T if residuals is not None else np.kron(across, T)
+    moved = replace(found, Z=L @ found.Z)
+    with np.errstate(all="ignore"):
+        if sums is None:
+            matrix = from_fit(kind, moved, residuals)
+        else:
+            matrix = from_rows(kind, moved, sums, fit.information.weight)
+    unknown = np.any(np.abs(L @ found.null) > 1e-7 * (np.abs(L) @ np.abs(found.null)), axis=1)
+    if residuals is not None:
+        units = np.repeat(fit.y_scale, T.shape[0])
+        matrix, unknown = matrix * np.outer(units, units), np.tile(unknown, fit.y_scale.size)
+    return matrix, np.asarray(unknown) if fit.has_optimum else np.ones(len(matrix), dtype=bool)
+
+
+def _degrees_of_freedom(
+    information: Information, found: Bread, sums: Scores | None, regression: bool, kind: str
+) -> float:
+    if not regression:
+        return float("inf")
+    if kind == "cluster" and sums is not None:
+        return float(sums.n_groups - 1)
+    return max(0.0, information.weight - found.effective)
+
+
+def _tests(estimates: Array, matrix: Array, df: float, coverage: float) -> tuple[Array, Array, Array, Array]:
+    """Standard errors, statistics, p-values and intervals by Student's t, or by the normal distribution for df =
+    inf."""
+    from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+    with np.errstate(all="ignore"):
+        errors = np.sqrt(np.diagonal(matrix))
+        statistics = estimates / errors
+        if np.isinf(df):
+            p_values = 2.0 * ndtr(-np.abs(statistics))
+            reach = -float(ndtri(0.5 * (1.0 - coverage)))
+        elif df > 0.0:
+            p_values = 2.0 * stdtr(df, -np.abs(statistics))
+            reach = -float(stdtrit(df, 0.5 * (1.0 - coverage)))
+        else:
+            p_values, reach = np.full_like(errors, np.nan), float("nan")
+        intervals = np.column_stack([estimates - reach * errors, estimates + reach * errors])
+    return errors, statistics, np.asarray(p_values), intervals
+
+
+def _profiled(profile: Profile, order: list[int], baseline: int) -> Profile:
+    """The profile in the order of the summary. Against the other class every coefficient has the opposite sign."""
+    intervals = profile.intervals[order]
+    if baseline == 1:
+        intervals = -intervals[:, ::-1]
+    return Profile(intervals, profile.statistics[order], profile.p_values[order])
+
+
+def _penalised(fit: FittedCoefficients, log_likelihood: float) -> float:
+    """log L + ½ log det I in the user's units; the triangle R'R = I is in scaled columns."""
+    R = fit.information.root
+    others = len(R) // len(fit.coefficients)
+    with np.errstate(divide="ignore"):
+        half_log_det = float(np.sum(np.log(np.abs(np.diagonal(R)))))
+    return log_likelihood + half_log_det + others * float(np.sum(np.log(fit.x_scale)))
+
+
+def _criteria(fit: FittedCoefficients, found: Bread) -> tuple[float, float, float]:
+    """log L, AIC, BIC."""
+    information = fit.information
+    n, k, count = information.weight, fit.coefficients.shape[1], found.effective
+    if not fit.weights_count_rows:
+        return float("nan"), float("nan"), float("nan")
+    log_likelihood = information.log_likelihood
+    if fit.loss.task == "regression":
+        with np.errstate(divide="ignore"):
+            variance = np.diagonal(information.residual_products) * np.square(fit.y_scale) / n
+            log_likelihood = float(np.sum(-0.5 * n * (np.log(2.0 * np.pi * variance) + 1.0)))
+        count = k * (count + 1.0)
+    return log_likelihood, -2.0 * log_likelihood + 2.0 * count, -2.0 * log_likelihood + float(np.log(n)) * count
+
+
+def _goodness(fit: FittedCoefficients, residuals: Array | None) -> tuple[float | Array, float | Array]:
+    """The residual standard deviation and R² of each target."""
+    information = fit.information
+    k = fit.y_scale.size
+    variance = np.full(k, np.nan) if residuals is None or residuals.ndim == 0 else np.diagonal(residuals)
+    sd = np.sqrt(variance) * fit.y_scale
+    with np.errstate(all="ignore"):
+        r_squared = 1.0 - np.diagonal(information.residual_products) / information.target_squares
+    r_squared[information.target_squares == 0.0] = np.nan
+    return (float(sd[0]), float(r_squared[0])) if k == 1 else (sd, r_squared)
+
+
+def _alias_text(alias: Alias, fit: FittedCoefficients, q: int) -> str:
+    """'total = bill + 2 tip + 1', in the user's units."""
+    center, scale, column = fit.x_center, fit.x_scale, alias.column
+    inputs = {c: f * scale[column] / scale[c] for c, f in alias.combination.items() if c < len(scale)}
+    parts = [(fit.terms[c], factor, center[c]) for c, factor in inputs.items()]
+    constant = alias.combination.get(q - 1, 0.0) * scale[column] if fit.intercept else 0.0
+    pieces = [center[column], constant, *(-factor * middle for _, factor, middle in parts)]
+    total = float(np.sum(pieces))
+    total = 0.0 if abs(total) <= 1e-9 * float(np.sum(np.abs(pieces))) else total
+    words = [_piece(factor, name) for name, factor, _ in parts] + ([_piece(total, "")] if total or not parts else [])
+    text = " ".join(words).removeprefix("+ ")
+    return f"{fit.terms[column]} = {'-' + text[2:] if text.startswith('- ') else text}"
+
+
+def _piece(factor: float, name: str) -> str:
+    amount = f"{abs(factor):.6g}"
+    words = ["-" if factor < 0 else "+", *([amount] if amount != "1" or not name else []), *([name] if name else [])]
+    return " ".join(words)
+
+
+def _trouble(fit: FittedCoefficients) -> str:
+    if not fit.trouble:
+        return ""
+    if fit.has_optimum:
+        return f"{fit.trouble} The numbers below are not those of an optimum."
+    return f"{fit.trouble} Without finite estimates there are no standard errors."
+
+
+def _title(fit: FittedCoefficients, baseline: int) -> str:
+    of = f" of {joined(fit.targets)}" if fit.targets else ""
+    if fit.loss.task == "regression":
+        return f"Perceptron for regression{of} (linear regression, squared error)"
+    kind = "logistic" if len(fit.outputs) == 2 else "multinomial logistic"
+    what = f"Perceptron for classification{of} ({kind} regression)"
+    if len(fit.outputs) == 2:
+        return f"{what}: log odds of {fit.outputs[1 - baseline]} against {fit.outputs[baseline]}"
+    return f"{what}: log odds of each class against {fit.outputs[baseline]}"
+
+
+# Notes below the table
+
+# A condition number beyond this leaves fewer than six digits.
+_BAD_CONDITION = 1e10
+_FIRTH_WALD = (
+    "An estimate and its standard error say little about a coefficient whose likelihood is asymmetric, as it is where "
+    "classes are separated{}."
+)
+_FIRTH_PROFILE = ': intervals="profile", with X and y, gives intervals and tests by the penalised likelihood itself'
+_NOT_FOUND = (
+    "A missing bound was not found: the likelihood does not fall so far, or rounding hides where it does, as it can "
+    "where columns depend on each other."
+)
+# A residual variance below this share of the mean square of the predictions is rounding. R's summary.lm takes 1e-30;
+# the sums over many rows here round more.
+_PERFECT = 1e-28
+_NO_NOISE = (
+    "The fit is perfect but for rounding: the rows show no noise, so there are no tests, and the standard errors and "
+    "the likelihood are those of rounding."
+)
+_NO_TESTS = (
+    "No tests: the penalty pulls estimates towards zero on purpose, so an estimate over its standard error has no "
+    "known distribution under the hypothesis of zero."
+)
+
+
+def _perfect_targets(fit: FittedCoefficients, spread: Array) -> NDArray[np.bool_]:
+    """(k,) whether the residual variance of a target, the diagonal of spread (k, k), is no more than rounding beside
+    the mean square of its predictions: the criterion of R's summary.lm."""
+    k = fit.y_scale.size
+    if np.isnan(spread).any():
+        return np.zeros(k, dtype=bool)
+    information = fit.information
+    # The sums of squares of the predictions are those of R B, with B in the units of training.
+    B, p = fit.coefficients.copy(), fit.x_scale.size
+    if fit.intercept:
+        B[-1] += fit.x_center @ B[:p]
+    B[:p] *= fit.x_scale[:, None]
+    squares = np.square(information.root @ B).sum(axis=0) / information.weight
+    return np.asarray(np.diagonal(spread) * np.square(fit.y_scale) <= _PERFECT * squares)
+
+
+def _notes(
+    fit: FittedCoefficients, found: Bread, sums: Scores | None, penalised: bool, aliased: bool, spread: Array | None
+) -> Iterator[str]:
+    """The sentences below the table. sums: the scores of the rows, where the formula reads them. spread: the covariance
+    of a regression's residuals, or None."""
+    if aliased:
+        yield (
+            "Some columns are combinations of others: a coefficient that can be traded for theirs without any "
+            "prediction changing is not estimable, and the one shown is that of one solution among many."
+        )
+    if found.condition > _BAD_CONDITION:
+        digits = max(0, round(15.5 - np.log10(found.condition)))
+        yield (
+            f"Some columns are nearly combinations of others (condition {found.condition:.0e} in columns of equal "
+            f"norm): about {count(digits, 'digit')} of the standard errors can be relied on, if the data are "
+            "that precise themselves."
+        )
+    counted = "" if fit.information.weight == fit.information.n_rows else ", each counted by its weight,"
+    if spread is not None and np.isnan(spread).any():
+        yield f"There are not more rows{counted} than parameters: no variance is left to be estimated."
+    elif spread is not None and _perfect_targets(fit, spread).any():
+        yield _NO_NOISE
+    if spread is None and sums is not None and fit.information.weight <= found.effective:
+        yield (
+            f"There are not more rows{counted} than parameters: HC1 and the clustered covariance have no small-sample "
+            "factor then."
+        )
+    if sums is not None and sums.leverage_one:
+        yield (
+            f"Rows with leverage 1 ({sums.leverage_one:,} of them) are fitted exactly, whatever their target, and add "
+            "nothing to the robust covariance."
+        )
+    if sums is not None and 0 < sums.n_groups <= found.effective:
+        yield (
+            f"The {count(sums.n_groups, 'group is', 'groups are')} no more than the parameters: clustered errors of so "
+            "few groups are usually too small."
+        )
+    yield from fit.remarks
+    if fit.firth and fit.profile is None and fit.has_optimum:
+        yield _FIRTH_WALD.format(_FIRTH_PROFILE if len(fit.outputs) == 2 else "")
+    if fit.profile is not None and np.isnan(fit.profile.intervals).any():
+        yield _NOT_FOUND
+    if penalised:
+        yield _NO_TESTS
