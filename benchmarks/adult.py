@@ -13,7 +13,7 @@ from library import certified
 from results import Record, Results
 from tables import aligned
 
-from newtron.table import learn_schema, read_table
+from newtron.table import encode, encode_target, learn_schema, read_table
 
 # Errors in percent that adult.names gives for the original split, rows with unknown cells removed.
 PUBLISHED = {
@@ -44,8 +44,8 @@ def run_adult(results: Results) -> None:
     ]
     for rows, (train, test) in (("all", tables), ("known", known)):
         schema = learn_schema(train, "income")
-        (y, kept), (y_test, kept_test) = schema.encode_target(train), schema.encode_target(test)
-        X, X_test = schema.encode(train).X[kept], schema.encode(test).X[kept_test]
+        (y, kept), (y_test, kept_test) = encode_target(schema.target, train), encode_target(schema.target, test)
+        X, X_test = encode(schema, train).X[kept], encode(schema, test).X[kept_test]
         size = {"train": len(y), "test": len(y_test), "columns": X.shape[1]}
         for who in CLASSIFIERS:
             make = partial(who.make, X.shape[1])

@@ -14,7 +14,7 @@ import pytest
 from newtron.cli import main
 from newtron.cli.fit.leaks import telling_columns
 from newtron.cli.fit.sample import Sample
-from newtron.table import Table, learn_schema
+from newtron.table import Table, encode, encode_target, learn_schema
 
 N = 400
 
@@ -29,8 +29,8 @@ def frame_of(**columns: Any) -> pd.DataFrame:
 def said(frame: pd.DataFrame, y: Any) -> list[str]:
     table = Table("t.csv", pa.Table.from_pandas(frame.assign(y=y), preserve_index=False))
     schema = learn_schema(table, "y")
-    codes, kept = schema.encode_target(table)
-    return telling_columns(schema, Sample(schema.encode(table).X[kept], codes))
+    codes, kept = encode_target(schema.target, table)
+    return telling_columns(schema, Sample(encode(schema, table).X[kept], codes))
 
 
 def fit(

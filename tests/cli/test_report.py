@@ -25,7 +25,7 @@ from newtron.cli.report.plots import Series, plot
 from newtron.engine.maths.network import Layer
 from newtron.estimators import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.model_file import load_bundle
-from newtron.table import Table, learn_schema, read_table
+from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
 VOID = {"meta", "br"}
@@ -125,10 +125,10 @@ def test_the_held_out_numbers_are_those_of_the_compared_model() -> None:
 
     table = read_table(data)
     assert bundle.schema is not None
-    y, _ = bundle.schema.encode_target(table)
+    y, _ = encode_target(bundle.schema.target, table)
     _, held_out = hold_out(200, y.astype(np.int64), 0.2, 0)
     rows = table.take(held_out)
-    p = bundle.estimator.predict_proba(bundle.schema.encode(rows).X)
+    p = bundle.estimator.predict_proba(encode(bundle.schema, rows).X)
     counts = confusion_matrix(y[held_out], p.argmax(axis=1))
     cells = re.search(r"predicted \(columns\):</p>.*?<tbody>(.*?)</tbody>", text, re.S)
     assert cells is not None
@@ -230,8 +230,8 @@ def test_the_column_that_matters_stands_out_and_noise_does_not(tmp_path: Path) -
     bundle = load_bundle("model.newtron")
     assert bundle.schema is not None
     table = read_table(data)
-    y, _ = bundle.schema.encode_target(table)
-    X = bundle.schema.encode(table).X
+    y, _ = encode_target(bundle.schema.target, table)
+    X = encode(bundle.schema, table).X
     found = importances(bundle.estimator, bundle.schema, Sample(X, y))
     # Shuffling x of y = 2 x - c + e adds (2 (x' - x))² to the squared error: 8 var(x) on average; of c, 2 var(c).
     spread = X.var(axis=0)
@@ -264,7 +264,7 @@ def test_shuffled_columns_cost_what_depends_on_them_and_give_the_same(model: str
     y = z if task == "regression" else np.array(["l", "m", "h"])[np.digitize(z, [1.0, 2.0])]
     table = Table("t.csv", pa.table({**frame, "y": y}))
     schema = learn_schema(table, "y")
-    X, (codes, _) = schema.encode(table).X, schema.encode_target(table)
+    X, (codes, _) = encode(schema, table).X, encode_target(schema.target, table)
     kinds: Any = {
         ("perceptron", "regression"): PerceptronRegressor(),
         ("perceptron", "classification"): PerceptronClassifier(alpha=0.1, standardize=True),

@@ -47,7 +47,7 @@ from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.rows.streamed import Cut
 from newtron.engine.solvers import LBFGS, SOLVERS, Stochastic, auto
-from newtron.table import learn_schema, read_table
+from newtron.table import encode, encode_target, learn_schema, read_table
 from newtron.table.large import files
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -150,8 +150,8 @@ def estimator(kind: str, **settings: Any) -> Any:
 def arrays_of(frame: pd.DataFrame, target: str, tmp_path: Path) -> tuple[Any, Any]:
     table = read_table(written(frame, tmp_path / "whole.parquet", 10**6))
     schema = learn_schema(table, target)
-    y, kept = schema.encode_target(table)
-    X = schema.encode(table.take(np.flatnonzero(kept))).X
+    y, kept = encode_target(schema.target, table)
+    X = encode(schema, table.take(np.flatnonzero(kept))).X
     return X, y if schema.target.task == "regression" else np.array(schema.target.classes)[y]
 
 
@@ -192,8 +192,8 @@ def test_every_form_and_size_of_parts_gives_the_same(form: str, client: Client, 
     elif form == "array":
         table = read_table(tmp_path / "whole.parquet")
         schema = learn_schema(table, target)
-        y, kept = schema.encode_target(table)
-        data = da.from_array(schema.encode(table.take(np.flatnonzero(kept))).X, chunks=(150, 4))
+        y, kept = encode_target(schema.target, table)
+        data = da.from_array(encode(schema, table.take(np.flatnonzero(kept))).X, chunks=(150, 4))
         label = da.from_array(y, chunks=200)
         expected.classes_ = np.arange(3)
     else:

@@ -21,7 +21,7 @@ from newtron import (
 from newtron.cli import main
 from newtron.explain import Derivation
 from newtron.model_file import load_bundle
-from newtron.table import read_table
+from newtron.table import encode, read_table
 
 HOSTILE = '<script>alert("x")</script> ⟦∂L⟧ & {b}_\\frac$'
 RNG = np.random.default_rng(7)
@@ -174,7 +174,7 @@ def test_the_command_prints_the_whole_derivation(fitted: tuple[Path, Path], caps
     facts = json.loads(capsys.readouterr().out)
     bundle = load_bundle(model)
     assert bundle.schema is not None
-    encoded = bundle.schema.encode(read_table(data).take([1])).X
+    encoded = encode(bundle.schema, read_table(data).take([1])).X
     derivation = bundle.estimator.explain(encoded, Y_TWO[[1]])
     np.testing.assert_allclose(facts["gradient"], derivation.gradient, rtol=1e-9)
     assert main(["explain", model, data, "--notation", "lab", "--member", "2"]) == 0

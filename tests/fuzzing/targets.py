@@ -246,7 +246,7 @@ class Tables(Target):
 
     def check(self, data: bytes) -> None:
         from newtron import InputError
-        from newtron.table import learn_schema, read_table
+        from newtron.table import encode, encode_target, learn_schema, read_table
 
         path = self.folder / f"t.{self.suffix}"
         path.write_bytes(data)
@@ -254,8 +254,8 @@ class Tables(Target):
             table = read_table(path)
             target = "y" if "y" in table.names else table.names[-1]
             schema = learn_schema(table, target)
-            schema.encode_target(table)
-            encoded = schema.encode(table)
+            encode_target(schema.target, table)
+            encoded = encode(schema, table)
         except InputError as error:
             sentence(error)
         else:

@@ -266,7 +266,7 @@ def test_curvature_near_its_rounding_and_a_bound_are_verified() -> None:
 
 def test_a_file_of_the_command_line_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from newtron.cli import main
-    from newtron.table import read_table
+    from newtron.table import encode, encode_target, read_table
 
     path = Path(__file__).parents[2] / "examples" / "penguins.csv"
     output = str(tmp_path / "m.newtron")
@@ -274,9 +274,9 @@ def test_a_file_of_the_command_line_is_verified(tmp_path: Path, capsys: pytest.C
     told = json.loads(capsys.readouterr().out)
     bundle, table = load_bundle(output), read_table(str(path))
     assert bundle.schema is not None
-    codes, kept = bundle.schema.encode_target(table)
+    codes, kept = encode_target(bundle.schema.target, table)
     rows = np.flatnonzero(kept)
-    encoded, y = bundle.schema.encode(table.take(rows)).X, np.array(bundle.schema.target.classes)[codes[rows]]
+    encoded, y = encode(bundle.schema, table.take(rows)).X, np.array(bundle.schema.target.classes)[codes[rows]]
     assert bundle.estimator.certificate_.verify(encoded, y)
     assert not bundle.estimator.certificate_.verify(encoded[1:], y[1:])
     found = bundle.estimator.certificate_

@@ -37,7 +37,7 @@ from newtron import (
 )
 from newtron.engine.solvers import Newton, Status
 from newtron.model_file import load_bundle, save
-from newtron.table import Table, learn_schema, read_table
+from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(60, 3))
@@ -218,7 +218,7 @@ def test_schema_and_report_come_back(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("a,b,y\n" + "".join(f"{i},{'pq'[i % 2]},{i * i}.5\n" for i in range(30)))
     table: Table = read_table(tmp_path / "d.csv")
     schema = learn_schema(table, "y")
-    model = PerceptronRegressor().fit(schema.encode(table).X, schema.encode_target(table)[0])
+    model = PerceptronRegressor().fit(encode(schema, table).X, encode_target(schema.target, table)[0])
     save(model, tmp_path / "m", schema=schema, report={"a": [1, None, "é"]})
     bundle = load_bundle(tmp_path / "m")
     assert bundle.schema == schema

@@ -32,7 +32,7 @@ from newtron.cli import main, progress
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.solvers import SOLVERS
-from newtron.table import learn_schema, read_table
+from newtron.table import encode, encode_target, learn_schema, read_table
 from newtron.table.data_file import at_hand
 from newtron.table.large import files
 from newtron.table.learn_stream import learn_stream
@@ -65,8 +65,8 @@ def test_the_schema_is_that_of_the_whole_table(form: str, target: str, tmp_path:
         assert mean == (None if other_mean is None else pytest.approx(other_mean, rel=1e-14, abs=1e-14))
     assert found == wanted
     # and so are the numbers
-    y, kept = expected.encode_target(table)
-    X = expected.encode(table.take(np.flatnonzero(kept))).X
+    y, kept = encode_target(expected.target, table)
+    X = encode(expected, table.take(np.flatnonzero(kept))).X
     cuts = list(rows.source.read(range(len(rows.source.sizes))))
     np.testing.assert_allclose(np.concatenate([cut.X() for cut in cuts]), X, rtol=1e-14, atol=1e-14)
     assert np.array_equal(np.concatenate([cut.y for cut in cuts]), y)
@@ -119,8 +119,8 @@ def with_rows(kind: str, form: str, tmp_path: Path, **settings: Any) -> tuple[An
         make = PerceptronRegressor if target == "y" else PerceptronClassifier
         settings = {"standardize": True, "alpha": 0.5, **settings}
     table = read_table(written(frame, tmp_path / "whole.parquet", 10**6))
-    y, kept = rows.schema.encode_target(table)
-    X = rows.schema.encode(table.take(np.flatnonzero(kept))).X
+    y, kept = encode_target(rows.schema.target, table)
+    X = encode(rows.schema, table.take(np.flatnonzero(kept))).X
     labels = np.array(rows.schema.target.classes)[y] if target != "y" else y
     return make(**settings).fit_rows(rows), make(**settings).fit(X, labels), rows, X, labels
 
@@ -564,8 +564,8 @@ def test_a_csv_file_gives_the_same_model(tmp_path: Path) -> None:
     table = read_table(path)
     schema = learn_schema(table, "species")
     assert rows.schema.feature_names == schema.feature_names
-    y, kept = schema.encode_target(table)
-    X = schema.encode(table.take(np.flatnonzero(kept))).X
+    y, kept = encode_target(schema.target, table)
+    X = encode(schema, table.take(np.flatnonzero(kept))).X
     settings: Any = {"standardize": True, "alpha": 1.0}
     expected = PerceptronClassifier(**settings).fit(X, np.array(schema.target.classes)[y])
     np.testing.assert_allclose(PerceptronClassifier(**settings).fit_rows(rows).coef_, expected.coef_, rtol=1e-10)

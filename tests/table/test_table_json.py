@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from newtron.engine.base.codec import from_json, to_json
 from newtron.engine.base.errors import InputError
-from newtron.table import Column, Schema, Table, Target, learn_schema
+from newtron.table import Column, Schema, Table, Target, encode, learn_schema
 from newtron.table.schema import Kind, Task
 
 
@@ -85,7 +85,7 @@ def test_json_round_trip_is_exact(schema: Schema) -> None:
 def test_a_schema_read_back_encodes_the_same() -> None:
     schema = learn_schema(training(), "y")
     again = from_json(json.loads(json.dumps(to_json(schema))), Schema, "schema")
-    np.testing.assert_array_equal(again.encode(training()).X, schema.encode(training()).X)
+    np.testing.assert_array_equal(encode(again, training()).X, encode(schema, training()).X)
 
 
 REMOVE = object()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from newtron.engine.base.errors import InputError
-from newtron.table import Table, Target, learn_schema, read_table
+from newtron.table import Table, Target, encode_target, learn_schema, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -125,7 +125,7 @@ def test_rows_without_a_target_are_left_out_of_the_learning() -> None:
     schema = learn_schema(table, "y")
     assert schema.columns[0].mean == 3.0
     assert "1 row without a value of the target 'y' left out" in schema.warnings[0]
-    y, kept = schema.encode_target(table)
+    y, kept = encode_target(schema.target, table)
     assert y.tolist() == [0, 1, 0]
     assert y.dtype == np.int64
     assert kept.tolist() == [True, True, False, True]
@@ -133,22 +133,22 @@ def test_rows_without_a_target_are_left_out_of_the_learning() -> None:
 
 def test_regression_targets() -> None:
     schema = learn_schema(training(), "y")
-    y, kept = schema.encode_target(table_of(y=[3, None, 5]))
+    y, kept = encode_target(schema.target, table_of(y=[3, None, 5]))
     assert y.dtype == np.float64
     assert y.tolist() == [3.0, 5.0]
     assert kept.tolist() == [True, False, True]
     with pytest.raises(InputError, match=r"row 3, column 'y': 'high' is not a number"):
-        schema.encode_target(table_of(y=["3", "high"]))
+        encode_target(schema.target, table_of(y=["3", "high"]))
 
 
 def test_classes_at_scoring_time() -> None:
     schema = learn_schema(table_of(x=[1, 2, 4, 8], y=[1, 2, 2, 1]), "y")
-    assert schema.encode_target(table_of(y=["2", "1.0", None]))[0].tolist() == [1, 0]
+    assert encode_target(schema.target, table_of(y=["2", "1.0", None]))[0].tolist() == [1, 0]
     with pytest.raises(InputError, match=r"row 3, column 'y'.*class 3; its classes are 1, 2"):
-        schema.encode_target(table_of(y=[1, 3]))
+        encode_target(schema.target, table_of(y=[1, 3]))
     schema = learn_schema(table_of(x=[1, 2, 4, 8], y=[True, False, True, True]), "y")
-    assert schema.encode_target(table_of(y=["False", "True"]))[0].tolist() == [0, 1]
-    assert schema.encode_target(table_of(y=[0, 1]))[0].tolist() == [0, 1]
+    assert encode_target(schema.target, table_of(y=["False", "True"]))[0].tolist() == [0, 1]
+    assert encode_target(schema.target, table_of(y=[0, 1]))[0].tolist() == [0, 1]
 
 
 def test_classes_that_look_alike_are_kept_apart_with_a_warning() -> None:
@@ -156,4 +156,4 @@ def test_classes_that_look_alike_are_kept_apart_with_a_warning() -> None:
     schema = learn_schema(table, "y")
     assert schema.target.classes == ("e\u0301", "\u00e9")
     assert "look alike" in schema.warnings[0]
-    assert schema.encode_target(table)[0].tolist() == [1, 0, 1, 0]
+    assert encode_target(schema.target, table)[0].tolist() == [1, 0, 1, 0]

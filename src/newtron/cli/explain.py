@@ -12,7 +12,7 @@ from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import clean, count, strict
 from newtron.model_file import load_bundle
-from newtron.table import Schema, Table, read_table
+from newtron.table import Schema, Table, encode, encode_target, read_table
 
 if TYPE_CHECKING:
     from newtron.explain import Derivation
@@ -24,7 +24,7 @@ def run_explain(options: ExplainOptions) -> int:
     schema = needed_schema(bundle, options.model)
     table = read_table(options.data, encoding=options.encoding)
     row = _chosen(table, options.row)
-    encoded = schema.encode(row)
+    encoded = encode(schema, row)
     for sentence in filled_in(schema, encoded.unseen, encoded.missing):
         print(f"{clean(table.path)}: {clean(sentence)}", file=sys.stderr)
     derivation = _derive(bundle.estimator, schema, encoded.X, _target(bundle.estimator, schema, row), options)
@@ -49,7 +49,7 @@ def _chosen(table: Table, number: int) -> Table:
 
 def _target(estimator: Any, schema: Schema, row: Table) -> Any:
     """What really came, which the loss measures the prediction against."""
-    y, kept = schema.encode_target(row)
+    y, kept = encode_target(schema.target, row)
     if not kept[0]:
         place = row.place(schema.target.name, 0)
         raise InputError(f"{place}: the cell is empty, and without it there is no loss; choose another row.")

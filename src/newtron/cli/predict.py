@@ -18,7 +18,7 @@ from newtron.cli.options import PredictOptions
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import clean, count, label, listed, number, percent, tamed
 from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
-from newtron.table import Schema, Table
+from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, at_hand
 from newtron.table.encode import check_columns, nothing_known
@@ -49,7 +49,7 @@ def run_predict(options: PredictOptions) -> int:
         return _in_pieces(options, source, bundle.estimator, schema)
     empty = nothing_known(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
-    encoded = schema.encode(known)
+    encoded = encode(schema, known)
     told = [
         *filled_in(schema, encoded.unseen, encoded.missing),
         *_not_used(schema, table),
@@ -75,7 +75,7 @@ def run_predict(options: PredictOptions) -> int:
 
 def _in_pieces(options: PredictOptions, source: DataFile, estimator: Any, schema: Schema) -> int:
     """Predict files larger than memory: each piece is written before the next is read."""
-    from newtron.table.large.file_rows import batch_rows, encode, opened
+    from newtron.table.large.file_rows import batch_rows, opened
 
     check = partial(check_columns, schema, source.name)
     files = opened(source, options.memory, options.scratch, options.encoding, check=check)
@@ -91,7 +91,7 @@ def _in_pieces(options: PredictOptions, source: DataFile, estimator: Any, schema
         for _, table in files.tables(range(len(files.pieces)), names, most):
             empty = nothing_known(schema, table)
             known = table.take(np.flatnonzero(~empty)) if empty.any() else table
-            header, columns = _predictions(estimator, encode(schema, known), options.interval, classes)
+            header, columns = _predictions(estimator, encode(schema, known, order="F").X, options.interval, classes)
             _write_csv(file, header if first else [], _with_empty(columns, empty), table.n_rows)
             first, left = False, left + int(empty.sum())
         if left:
@@ -244,7 +244,7 @@ def _say_score(estimator: Any, schema: Schema, table: Table, X: Any) -> None:
     if target.name not in table:
         return
     try:
-        y, kept = schema.encode_target(table)
+        y, kept = encode_target(schema.target, table)
     except InputError as error:
         print(f"{clean(str(error))} The predictions are not scored.", file=sys.stderr)
         return

@@ -20,6 +20,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names
 from newtron.engine.rows.streamed import Cut
 from newtron.table.data_file import DataFile
+from newtron.table.encode import target_columns
 from newtron.table.large.file_rows import (
     CHUNK_BYTES,
     CHUNKS,
@@ -27,10 +28,8 @@ from newtron.table.large.file_rows import (
     MEMORY,
     FileSource,
     TableRows,
-    as_targets,
     batch_rows,
-    encode,
-    targets_of,
+    cut_of,
 )
 from newtron.table.large.files import TableFiles, is_text_file
 from newtron.table.learn_stream import Gathered, Learnt, check_asked
@@ -90,7 +89,7 @@ class ClusterRows(DistributedRows, TableRows):
         learnt = laid.learnt
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
         self.name, self.total_rows, self.column_names = laid.name, laid.total_rows, laid.names
-        targets, n_outputs = as_targets(self.schema)
+        targets, n_outputs = target_columns(self.schema.target)
         source = FarSource(
             laid.sizes, len(self.schema.feature_names), memory, _chunk_bytes(memory), laid.content or self._content
         )
@@ -355,9 +354,7 @@ def _encoded(block: _Block, schema: Schema, first: int) -> Part:
 
 def _cuts(block: _Block, schema: Schema, first: int) -> Iterator[Cut]:
     for _, table in block.tables():
-        y, kept = targets_of(schema, table)
-        if len(y) < table.n_rows:
-            table = table.take(np.flatnonzero(kept))
-        if len(y):
-            yield Cut(first, partial(encode, schema, table), y.astype(np.float64, copy=False))
-        first += len(y)
+        cut = cut_of(schema, table, first)
+        if len(cut.y):
+            yield cut
+        first += len(cut.y)

@@ -11,7 +11,7 @@ from newtron.engine.base.checks import check_choice, shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.maths.scaling import Scaling
-from newtron.table import Table
+from newtron.table import Table, encode, encode_target
 
 # The page draws every row: of more rows it shows a sample, and says so. More inputs than this are no picture any more.
 MOST_ROWS, MOST_INPUTS, MOST_CLASSES = 1000, 8, 6
@@ -125,11 +125,11 @@ def from_table(table: Table, target: str, inputs: tuple[str, ...] | None, seed: 
     ignored = () if inputs is None else [n for n in table.names if n != target and n not in inputs]
     schema = learn_schema(table, target, ignore=ignored)
     notes = [f"Note: {warning}" for warning in schema.warnings]
-    codes, kept = schema.encode_target(table)
+    codes, kept = encode_target(schema.target, table)
     numbers = np.flatnonzero(kept)
     if len(numbers) < table.n_rows:
         notes.append(f"{table.n_rows - len(numbers):,} rows without {target!r} are left out.")
-    X, names = schema.encode(table).X[kept], schema.feature_names
+    X, names = encode(schema, table).X[kept], schema.feature_names
     if len(names) > MOST_INPUTS:
         notes.append(f"The first {MOST_INPUTS} of {len(names)} columns of numbers are used; choose others if you like.")
         X, names = X[:, :MOST_INPUTS], names[:MOST_INPUTS]

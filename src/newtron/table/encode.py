@@ -1,20 +1,20 @@
-"""A table and a schema -> the matrix. Written in place, column by column; no second copy is made."""
+"""A table and a schema -> the matrix of features and the targets. The matrix is written in place, column by column."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
+from newtron.engine.rows.streamed import TargetEncoder
+from newtron.table.arrow import ArrowArray, ArrowColumn
 from newtron.table.cells import as_days, as_flags, as_numbers, distinct_cells, match_levels, plain
 from newtron.table.schema import Column, Encoded, Schema, Target
-from newtron.table.table import Table, show, suggest
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from newtron.table.table import Table, check_finite_column, show, suggest
 
 _BLOCK_ROWS = 8192  # rows of a category written at a time, so that they stay in the cache
 _CLASSES_SHOWN = 10
@@ -30,21 +30,32 @@ def check_columns(schema: Schema, path: str, names: Sequence[str]) -> None:
             )
 
 
-def encode_features(schema: Schema, table: Table) -> Encoded:
+def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> Encoded:
+    """The features of a table, found by name; other columns are ignored. order: in which X is laid out in memory.
+
+    A category that training never saw becomes `(other)` where there is that level, and else the average training row of
+    its column; so does a missing cell where training had none.
+
+    Raises
+    ------
+    InputError
+        A column is missing, or a cell is infinite or not of the kind that its column was in training.
+    """
     check_columns(schema, table.path, table.names)
-    X = np.empty((table.n_rows, len(schema.feature_names)))
+    X = np.empty((table.n_rows, len(schema.feature_names)), order=order)
     unseen: dict[str, int] = {}
     missing: dict[str, int] = {}
     start = 0
-    for column in schema.columns:
-        stop = start + len(column.encoded)
-        fill = _fill_category if column.kind == "category" else _fill_number
-        n_unseen, n_missing = fill(column, table, X[:, start:stop])
-        if n_unseen:
-            unseen[column.name] = n_unseen
-        if n_missing and not column.missing_seen:
-            missing[column.name] = n_missing
-        start = stop
+    with np.errstate(all="ignore"):
+        for column in schema.columns:
+            stop = start + len(column.encoded)
+            fill = _fill_category if column.kind == "category" else _fill_number
+            n_unseen, n_missing = fill(column, table, X[:, start:stop])
+            if n_unseen:
+                unseen[column.name] = n_unseen
+            if n_missing and not column.missing_seen:
+                missing[column.name] = n_missing
+            start = stop
     return Encoded(X, unseen, missing)
 
 
@@ -62,9 +73,12 @@ def nothing_known(schema: Schema, table: Table) -> NDArray[np.bool_]:
     return found
 
 
-def _fill_number(column: Column, table: Table, out: NDArray[np.float64]) -> tuple[int, int]:
+def _fill_number(column: Column, table: Table, out: Array) -> tuple[int, int]:
     """Write a number, date or yes/no; return how many cells were unseen and how many missing."""
-    cells = plain(table.column(column.name))
+    chunks = table.cells(column.name)
+    if column.kind == "number" and _are_plain_numbers(chunks):
+        return 0, _fill_plain_numbers(column, table, chunks, out)
+    cells = plain(_finite(column, table))
     unseen = 0
     if column.kind == "yes/no":
         values, unknown = as_flags(cells)
@@ -86,7 +100,42 @@ def _fill_number(column: Column, table: Table, out: NDArray[np.float64]) -> tupl
     return unseen, n_absent - unseen
 
 
-def _wrong_kind(column: Column, table: Table, cells: pa.Array, index: int) -> InputError:
+def _are_plain_numbers(cells: ArrowColumn) -> bool:
+    """Does NumPy know the type of the cells as it is?"""
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(cells.type)) or cells.type in (pa.float64(), pa.float32())
+
+
+def _fill_plain_numbers(column: Column, table: Table, cells: ArrowColumn, out: Array) -> int:
+    """Write numbers of a type that NumPy knows, without a copy of the column; return how many cells are missing."""
+    start = 0
+    for chunk in cells.chunks:
+        values = chunk.to_numpy(zero_copy_only=False)  # integers with a missing cell become floats, with NaN for it
+        out[start : start + len(chunk), 0] = values
+        start += len(chunk)
+    out[:, 1:] = 0.0
+    if np.isfinite(out[:, 0].sum()):
+        return 0  # a missing or infinite cell would have spoilt the sum
+    if np.isinf(out[:, 0]).any():
+        check_finite_column(table, column.name)
+    absent = np.isnan(out[:, 0])
+    out[absent, 0] = column.mean
+    out[absent, 1:] = 1.0
+    return int(np.count_nonzero(absent))
+
+
+def _finite(column: Column, table: Table) -> ArrowArray:
+    """The cells of a column. Raises InputError where one is infinite."""
+    import pyarrow as pa
+
+    cells = table.column(column.name)
+    if pa.types.is_floating(cells.type):
+        check_finite_column(table, column.name)
+    return cells
+
+
+def _wrong_kind(column: Column, table: Table, cells: ArrowArray, index: int) -> InputError:
     was = "a date such as 2024-01-31" if column.kind == "date" else "a number"
     return InputError(
         f"{table.place(column.name, index)}: {show(cells[index].as_py())} is not {was}, "
@@ -94,9 +143,9 @@ def _wrong_kind(column: Column, table: Table, cells: pa.Array, index: int) -> In
     )
 
 
-def _fill_category(column: Column, table: Table, out: NDArray[np.float64]) -> tuple[int, int]:
+def _fill_category(column: Column, table: Table, out: Array) -> tuple[int, int]:
     """Write a category's 0/1 columns; return how many cells were unseen and how many missing."""
-    values, codes = distinct_cells(plain(table.column(column.name)))
+    values, codes = distinct_cells(plain(_finite(column, table)))
     patterns, known = _patterns(column, values)
     for start in range(0, len(codes), _BLOCK_ROWS):
         block = codes[start : start + _BLOCK_ROWS]
@@ -128,6 +177,14 @@ def _patterns(column: Column, values: list[object]) -> tuple[NDArray[np.float64]
 
 
 def encode_target(target: Target, table: Table) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
+    """`(y, kept)`: the target of the rows that have one, and the mask over all rows that says which.
+
+    `y` has one value for each True in `kept`: numbers for regression, positions in `target.classes` for classification.
+    Raises InputError where a cell is not a number, or a class that the model does not know.
+    """
+    known = _plain_target(target, table.cells(target.name))
+    if known is not None:
+        return known, np.ones(len(known), dtype=bool)
     cells = plain(table.column(target.name))
     if target.task == "regression":
         values = as_numbers(cells)
@@ -151,3 +208,35 @@ def encode_target(target: Target, table: Table) -> tuple[NDArray[np.float64] | N
             f"{show(distinct[codes[index]])}; its classes are {names}{more}: correct the cell or empty it."
         )
     return found[codes[kept]], kept
+
+
+def _plain_target(target: Target, cells: ArrowColumn) -> NDArray[np.float64] | NDArray[np.int64] | None:
+    """As `encode_target`, for a column of numbers none of which is missing; None for any other cells."""
+    import pyarrow as pa
+
+    if cells.null_count or not _are_plain_numbers(cells):
+        return None
+    values = cells.to_numpy()
+    if target.task == "regression":
+        return None if np.isnan(values).any() else values.astype(np.float64)
+    if not (pa.types.is_integer(cells.type) and all(isinstance(label, int) for label in target.classes)):
+        return None
+    classes = np.array(target.classes)
+    codes = np.searchsorted(classes, values)
+    return codes if np.array_equal(classes.take(codes, mode="clip"), values) else None
+
+
+def target_columns(target: Target, class_weight: Array | None = None) -> tuple[TargetEncoder, int]:
+    """How y (m,) of `encode_target` becomes targets (m, k) of a loss, and k: numbers as they are, two classes as 0 and
+    1, more classes with a column of 0 and 1 for each. class_weight: the weight of each class, in order."""
+    k = len(target.classes)
+
+    def targets(y: Array) -> tuple[Array, Array | None]:
+        weight = None if class_weight is None else class_weight[y.astype(np.int64)]
+        if k <= 2:
+            return y[:, None], weight
+        Y = np.zeros((len(y), k), order="F")
+        Y[np.arange(len(y)), y.astype(np.int64)] = 1.0
+        return Y, weight
+
+    return targets, k if k > 2 else 1

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.table.encode import encode
 from newtron.table.schema import Schema
 from newtron.table.table import Table
 
@@ -47,13 +48,13 @@ def equal_groups(schema: Schema, table: Table) -> tuple[NDArray[np.int64] | None
     chance has; None where no rows are equal, or where all rows are of a few kinds by chance."""
     n, step = table.n_rows, max(1, _NUMBERS // len(schema.feature_names))
     blocks = (np.arange(start, min(start + step, n)) for start in range(0, n, step))
-    hashes = np.concatenate([row_hashes(schema.encode(table.take(block)).X) for block in blocks])
+    hashes = np.concatenate([row_hashes(encode(schema, table.take(block)).X) for block in blocks])
     _, first, groups, sizes = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
     if len(sizes) == n:
         return None, False
     spans = np.cumsum([len(column.encoded) for column in schema.columns])[:-1]
     some = slice(0, max(_MANY, step))  # in the order of their hashes, which is as good as chance
-    columns = np.split(schema.encode(table.take(first[some])).X, spans, axis=1)
+    columns = np.split(encode(schema, table.take(first[some])).X, spans, axis=1)
     found = _are_copies(columns, sizes, sizes[some])
     return (None if not found and len(sizes) < _MANY else np.asarray(groups, dtype=np.int64)), found
 

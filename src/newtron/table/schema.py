@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.table.table import Table
 
 Kind = Literal["number", "date", "yes/no", "category"]
 Task = Literal["regression", "classification"]
@@ -116,28 +115,3 @@ class Schema:
     def feature_names(self) -> tuple[str, ...]:
         """The names of the columns of the matrix, in order."""
         return tuple(name for column in self.columns for name in column.encoded)
-
-    def encode(self, table: Table) -> Encoded:
-        """The features of a table, found by name; other columns are ignored.
-
-        A category that training never saw goes to `(other)` where there is that level, and else becomes
-        the average training row of its column; so does a missing cell that training never had.
-
-        Raises
-        ------
-        InputError
-            A column is missing, or a cell is not of the kind that its column was in training.
-        """
-        from newtron.table.encode import encode_features
-
-        return encode_features(self, table)
-
-    def encode_target(self, table: Table) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
-        """`(y, kept)`: the target of the rows that have one, and the mask over all rows that says which.
-
-        `y` has one value for each True in `kept`: numbers for regression, positions in `target.classes`
-        for classification.
-        """
-        from newtron.table.encode import encode_target
-
-        return encode_target(self.target, table)

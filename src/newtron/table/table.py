@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import joined
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from newtron.table.arrow import ArrowArray, ArrowColumn, ArrowTable
 
 _NAMES_SHOWN = 20
 _ROWS_SHOWN = 5
@@ -32,7 +29,7 @@ class Table:
     """
 
     path: str
-    data: pa.Table
+    data: ArrowTable
     first_row: int = 2
     notes: tuple[str, ...] = ()
     rows: NDArray[np.int64] | None = None
@@ -52,13 +49,17 @@ class Table:
     def n_rows(self) -> int:
         return int(self.data.num_rows)
 
-    def column(self, name: str) -> pa.Array:
-        """One column in one piece; an InputError that lists near names if there is none of that name."""
-        import pyarrow as pa
-
+    def cells(self, name: str) -> ArrowColumn:
+        """One column as it lies in memory; an InputError that lists near names if there is none of that name."""
         if name not in self._positions:
             raise InputError(f"{self.path}: there is no column {shown(name)}; {suggest(name, self.names)}.")
-        chunks = self.data.column(self._positions[name])
+        return self.data.column(self._positions[name])
+
+    def column(self, name: str) -> ArrowArray:
+        """One column in one piece; errors as `cells`."""
+        import pyarrow as pa
+
+        chunks = self.cells(name)
         if chunks.type == pa.string() and chunks.nbytes > 2**31 - 1:
             # Offsets of 32 bits cannot reach over the joined pieces.
             chunks = chunks.cast(pa.large_string())
@@ -94,7 +95,7 @@ class Table:
         return f"{self.path}, {'row' if len(indices) == 1 else 'rows'} {listed}, column {column!r}"
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """A cell as messages show it: quoted, and cut where it is long."""
     if isinstance(value, str):
         return repr(value if len(value) <= _CELL_SHOWN else value[:_CELL_SHOWN] + "...")
@@ -121,19 +122,24 @@ def check_names(path: str, names: Sequence[str]) -> None:
 
 
 def check_finite(table: Table) -> None:
-    """Infinities have no place in a fit: name the rows instead of passing them on."""
+    """Infinities have no place in a fit: raise an InputError that names the rows instead of passing them on."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     for name, column in zip(table.names, table.data.columns, strict=True):
-        if not pa.types.is_floating(column.type):
-            continue
-        infinite = pc.is_inf(column)
-        if not pc.any(infinite).as_py():
-            continue
-        rows = np.flatnonzero(pc.fill_null(infinite, False).to_numpy())
-        noun, them = ("this cell is", "it") if len(rows) == 1 else ("these cells are", "them")
-        raise InputError(
-            f"{table.place_of_rows(name, rows)}: {noun} infinite or too large for a number; "
-            f"correct {them}, leave {them} empty, or delete the row{'s' if len(rows) > 1 else ''}."
-        )
+        if pa.types.is_floating(column.type):
+            check_finite_column(table, name)
+
+
+def check_finite_column(table: Table, name: str) -> None:
+    """As `check_finite`, for one column of floating-point numbers."""
+    import pyarrow.compute as pc
+
+    infinite = pc.is_inf(table.cells(name))
+    if not pc.any(infinite).as_py():
+        return
+    rows = np.flatnonzero(pc.fill_null(infinite, False).to_numpy())
+    noun, them = ("this cell is", "it") if len(rows) == 1 else ("these cells are", "them")
+    raise InputError(
+        f"{table.place_of_rows(name, rows)}: {noun} infinite or too large for a number; "
+        f"correct {them}, leave {them} empty, or delete the row{'s' if len(rows) > 1 else ''}."
+    )

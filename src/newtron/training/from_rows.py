@@ -64,14 +64,14 @@ def is_rows(X: Any) -> bool:
 
 def weighted(estimator: Any, rows: Any) -> StreamedRows:
     """The rows, each with the weight of its class."""
-    from newtron.table.large.file_rows import as_targets
+    from newtron.table.encode import target_columns
 
     seen: StreamedRows = rows
     if getattr(estimator, "class_weight", None) is None:
         return seen
     classes, counts = estimator.classes_, np.array(rows.class_counts)
     weight = class_weights(estimator.class_weight, classes, counts)
-    targets, n_outputs = as_targets(rows.schema, weight)
+    targets, n_outputs = target_columns(rows.schema.target, weight)
     return seen.with_targets(targets, n_outputs, (float(weight @ counts), float(weight[weight > 0].min())))
 
 

@@ -21,7 +21,7 @@ from newtron.cli.progress import PassProgress, Reporter
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Labels
 from newtron.engine.base.words import count, size
-from newtron.table import Schema, Table, learn_schema
+from newtron.table import Schema, Table, encode, encode_target, learn_schema
 from newtron.table.data_file import DataFile
 from newtron.table.equal_rows import equal_groups
 from newtron.table.large.file_rows import LEAST_MEMORY, FileRows, TableRows
@@ -125,7 +125,7 @@ class TableData(FitData):
     def learn(table: Table, options: FitOptions) -> TableData:
         """Learn what the columns mean, and find the rows that have a target."""
         schema = learn_schema(table, options.target, task=options.task, ignore=options.ignore)
-        y, kept = schema.encode_target(table)
+        y, kept = encode_target(schema.target, table)
         known, missing = np.flatnonzero(kept), missing_cells(schema, table)
         notes, ignore = tuple(map(str, table.notes)), tuple(options.ignore)
         return TableData(
@@ -145,12 +145,12 @@ class TableData(FitData):
         # are categories, is decided once from all rows, so that what is compared is what is written.
         known = self.table.take(self.known[training])
         schema = learn_schema(known, target.name, task=target.task, ignore=sorted(ignore), like=self.schema)
-        rows = Sample(schema.encode(known).X, self.y[training])
-        outside = Sample(schema.encode(self.table.take(self.known[held_out])).X, self.y[held_out])
+        rows = Sample(encode(schema, known).X, self.y[training])
+        outside = Sample(encode(schema, self.table.take(self.known[held_out])).X, self.y[held_out])
         return Split(TableTraining(schema, rows), outside, rows, notes)
 
     def everything(self) -> TableTraining:
-        return TableTraining(self.schema, Sample(self.schema.encode(self.table.take(self.known)).X, self.y))
+        return TableTraining(self.schema, Sample(encode(self.schema, self.table.take(self.known)).X, self.y))
 
 
 def labels_of(schema: Schema, y: TargetValues) -> Labels:

@@ -30,6 +30,7 @@ from newtron.cli.report.style import STYLE
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent
 from newtron.model_file import Bundle, check_writable, write_whole
+from newtron.table import encode
 from newtron.training.members import best_member
 
 Array = NDArray[np.float64]
@@ -333,7 +334,7 @@ def _derivation(job: Job, data: TableData) -> str:
     schema = job.schema
     with np.errstate(all="ignore"):
         derivation = explain(
-            job.final.estimator, schema.encode(row).X, labels_of(schema, data.y[:1]), names=schema.feature_names
+            job.final.estimator, encode(schema, row).X, labels_of(schema, data.y[:1]), names=schema.feature_names
         )
     place = int(data.known[0]) + 1
     other = str(place + 1 if place < data.n_rows else place)

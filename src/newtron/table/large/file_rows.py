@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,15 @@ from newtron.engine.base.checks import check_number
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.threads import thread_count
 from newtron.engine.rows import Chunk
-from newtron.engine.rows.streamed import Cut, Source, StreamedRows, TargetEncoder
+from newtron.engine.rows.streamed import Cut, Source, StreamedRows
 from newtron.table.data_file import DataFile, at_hand
+from newtron.table.encode import encode, encode_target, target_columns
 from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.large.files import TableFiles, is_text_file
 from newtron.table.learn_stream import Learnt, check_asked, learn_stream
-from newtron.table.schema import Column, Schema, Target
-from newtron.table.table import Table, check_finite
+from newtron.table.schema import Schema
+from newtron.table.table import Table
 from newtron.table.text.convert import convert
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Array = NDArray[np.floating]
 
@@ -54,13 +52,10 @@ class FileSource(Source):
         last, done = -1, 0
         for piece, table in self.files.tables(pieces, [*self._columns, self.schema.target.name], most):
             done, last = 0 if piece != last else done, piece
-            y, kept = targets_of(self.schema, table)
-            if len(y) < table.n_rows:
-                table = table.take(np.flatnonzero(kept))
-            if len(y):
-                features = partial(encode, self.schema, table)
-                yield Cut(int(self._starts[piece]) + done, features, y.astype(np.float64, copy=False))
-            done += len(y)
+            cut = cut_of(self.schema, table, int(self._starts[piece]) + done)
+            if len(cut.y):
+                yield cut
+            done += len(cut.y)
 
     def digest(self) -> str:
         what = [self.files.identity, to_json(self.schema), self.sizes.tolist()]
@@ -195,25 +190,22 @@ class FileRows(TableRows):
         self.name, self.total_rows = self.files.name, self.files.n_rows
         self.column_names = tuple(self.files.schema.names)
         self.notes = self.files.notes
-        targets, n_outputs = as_targets(self.schema)
+        targets, n_outputs = target_columns(self.schema.target)
         source = FileSource(self.files, self.schema, learnt.sizes, memory)
         super().__init__(source, targets, n_outputs, threads=thread_count(n_jobs))
 
 
-def as_targets(schema: Schema, class_weight: Array | None = None) -> tuple[TargetEncoder, int]:
-    """Numbers as they are; two classes as 0 and 1, more with a column for each; and how many columns that are.
-    class_weight: of each class, in order."""
-    k = len(schema.target.classes)
+def cut_of(schema: Schema, table: Table, first: int) -> Cut:
+    """The rows of a table that have a target; first: the number of the first one in the source. X is encoded when it is
+    called, and lies column by column in memory."""
+    y, kept = encode_target(schema.target, table)
+    if len(y) < table.n_rows:
+        table = table.take(np.flatnonzero(kept))
+    return Cut(first, partial(_features, schema, table), y.astype(np.float64, copy=False))
 
-    def targets(y: Array) -> tuple[Array, Array | None]:
-        weight = None if class_weight is None else class_weight[y.astype(np.int64)]
-        if k <= 2:
-            return y[:, None], weight
-        Y = np.zeros((len(y), k), order="F")
-        Y[np.arange(len(y)), y.astype(np.int64)] = 1.0
-        return Y, weight
 
-    return targets, k if k > 2 else 1
+def _features(schema: Schema, table: Table) -> Array:
+    return encode(schema, table, order="F").X
 
 
 def batch_rows(chunk_bytes: int, columns: int) -> int:
@@ -239,74 +231,3 @@ def _learn(
     if target not in names:
         read = names  # the error lists near names
     return learn_stream(files.name, names, told(), len(files.pieces), target, task=task, ignore=ignore)
-
-
-def encode(schema: Schema, table: Table) -> Array:
-    """X of a table, column by column in memory; plain columns of numbers take the short way."""
-    import pyarrow as pa
-
-    X = np.empty((table.n_rows, len(schema.feature_names)), order="F")
-    start, others = 0, []
-    for column in schema.columns:
-        cells: pa.ChunkedArray = table.data.column(column.name)
-        stop = start + len(column.encoded)
-        kind = cells.type
-        if column.kind == "number" and (pa.types.is_integer(kind) or kind in (pa.float64(), pa.float32())):
-            _copy(cells, X[:, start])
-            X[:, start + 1 : stop] = 0.0
-            if not np.isfinite(X[:, start].sum()):  # one look at all cells: only a cell that is none of them spoils it
-                _mend(column, X[:, start:stop], table)
-        else:
-            others.append((column, slice(start, stop)))
-        start = stop
-    if others:
-        part = Schema(tuple(column for column, _ in others), schema.target)
-        check_finite(Table(table.path, table.data.select([column.name for column, _ in others]), table.first_row))
-        found, at = part.encode(table).X, 0
-        for _, span in others:
-            width = span.stop - span.start
-            X[:, span] = found[:, at : at + width]
-            at += width
-    return X
-
-
-def targets_of(schema: Schema, table: Table) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """As `Schema.encode_target`; plain columns of numbers take the short way."""
-    return _plain_target(schema.target, table) or schema.encode_target(table)
-
-
-def _plain_target(target: Target, table: Table) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
-    """As `Schema.encode_target`, for numbers none of which is missing; None for any other cells."""
-    import pyarrow as pa
-
-    cells = table.data.column(target.name)
-    whole = pa.types.is_integer(cells.type)
-    if cells.null_count or not (whole or cells.type in (pa.float64(), pa.float32())):
-        return None
-    values = cells.to_numpy()
-    kept = np.ones(len(values), dtype=bool)
-    if target.task == "regression":
-        return None if np.isnan(values.sum()) else (values, kept)
-    if not (whole and all(isinstance(label, int) for label in target.classes)):
-        return None
-    classes = np.array(target.classes)
-    codes = np.searchsorted(classes, values)
-    known = np.array_equal(classes.take(codes, mode="clip"), values)
-    return (codes, kept) if known else None
-
-
-def _mend(column: Column, out: Array, table: Table) -> None:
-    """Fill missing cells in and mark them; infinite ones are refused."""
-    if np.isinf(out[:, 0]).any():
-        check_finite(table)
-    absent = np.isnan(out[:, 0])
-    out[absent, 0] = column.mean
-    out[absent, 1:] = 1.0
-
-
-def _copy(cells: pa.ChunkedArray, out: Array) -> None:
-    start = 0
-    for chunk in cells.chunks:
-        values = chunk.to_numpy(zero_copy_only=False)  # a missing whole number makes them floats with NaN
-        out[start : start + len(chunk)] = values
-        start += len(chunk)
