@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from newtron.cli import main
-from newtron.cli.imports import Later, WithoutPandas
+from newtron.cli.imports import LazyModule, WithoutPandas
 
 NOT_NEEDED = {"pandas", "scipy.stats._stats_py", "scipy.optimize"}
 
@@ -44,13 +44,13 @@ def test_a_program_that_calls_main_keeps_its_imports(data: Path) -> None:
     finders = list(sys.meta_path)
     assert main(["fit", str(data), "--target", "y", "--output", str(data.with_suffix(".newtron")), "--quiet"]) == 0
     assert sys.meta_path == finders
-    assert not isinstance(sys.modules["scipy.stats"], Later)
+    assert not isinstance(sys.modules["scipy.stats"], LazyModule)
 
 
 @pytest.mark.parametrize("ask", ["import colorsys", "from colorsys import rgb_to_hsv", "from colorsys import *"])
 def test_a_module_left_for_later_comes_when_it_is_asked_for(ask: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    later = Later("colorsys")
+    later = LazyModule("colorsys")
     monkeypatch.setitem(sys.modules, "colorsys", later)
     assert not hasattr(later, "__file__")
     assert sys.modules["colorsys"] is later
@@ -66,7 +66,7 @@ def test_a_module_left_for_later_comes_when_it_is_asked_for(ask: str, monkeypatc
 def test_what_lies_inside_a_package_left_for_later_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("wsgiref")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "wsgiref", Later("wsgiref"))
+    monkeypatch.setitem(sys.modules, "wsgiref", LazyModule("wsgiref"))
     assert import_module("wsgiref.headers").Headers([("a", "b")])["a"] == "b"
 
 

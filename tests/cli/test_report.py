@@ -103,12 +103,12 @@ def test_every_task_and_model_has_its_report(target: str, model: str) -> None:
     named = "Coefficients" if kept["kept"] == "perceptron" else "The network"
     assert headings == [
         "The data",
-        "The models compared",
+        "Comparison of the models",
         "Predictions on held-out rows",
         "Which columns matter",
         named,
         "How training ended",
-        "To do it again",
+        "How to repeat this fit",
         "The calculus of one row",
     ]
     first = load_bundle("model.newtron").estimator.certificate_.sentences()[0]

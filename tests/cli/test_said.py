@@ -139,7 +139,7 @@ def test_a_target_at_the_edge_of_the_range_has_its_report(capsys: pytest.Capture
     out, err = said(capsys, "fit", "d.csv", "--target", "y", "--hidden", "2")
     assert "Nothing was compared: squared errors of this target are beyond the range" in out
     assert "Warning" not in err
-    assert "To do it again" in Path("report.html").read_text(encoding="utf-8")
+    assert "How to repeat this fit" in Path("report.html").read_text(encoding="utf-8")
 
 
 def test_the_model_stays_where_the_report_cannot_be_written(

@@ -185,6 +185,6 @@ def test_the_report_shows_asinh_features_shares_and_intervals(tmp_path: Path) ->
     page = model.with_suffix(".html").read_text(encoding="utf-8")
     assert "asinh(cement)</text>" in page
     assert "with 90 % intervals" in page
-    assert "The 90 % intervals hold" in page
+    assert "The 90 % intervals contain" in page
     assert "2 of them once more as asinh features" in page
     assert "effective parameters</th>" in page

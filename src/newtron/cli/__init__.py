@@ -1,7 +1,7 @@
 """The command line: `newtron fit`, `newtron predict`, `newtron explain`, `newtron show`, `newtron play`.
 
-Results go to standard output, everything else to standard error. What a user can mend is one sentence and
-exit code 2. Heavy packages are imported by the commands, so that help and mistyped options answer at once.
+Results go to standard output, everything else to standard error. An error that a user can mend is one sentence, and
+the exit code is 2. Heavy packages are imported by the commands, so that help and mistyped options answer at once.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from newtron.cli.parser import parse
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import as_typed, clean
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 # The function that runs a command with these options: its module and its name.
@@ -59,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         return _stop(str(interrupt) or "interrupted.", INTERRUPTED)
     except BrokenPipeError:
-        _abandon_output()  # whoever read it has seen enough
+        _abandon_output()  # the reader of the pipe, such as head, has ended
         return BROKEN_PIPE
     except MemoryError:
         return _stop("there is not enough memory; use fewer rows, columns or units.", BAD_INPUT)
@@ -73,15 +76,15 @@ def _prepare_process() -> None:
     """What is done only in a process of the command's own: signals end it at once, and packages that no command uses
     are not imported."""
     from newtron.cli.imports import spare_imports
-    from newtron.cli.interrupt import end_when_told
+    from newtron.cli.interrupt import end_on_signals
 
     spare_imports()
-    end_when_told()
+    end_on_signals()
 
 
 def _whole(stream: TextIO) -> TextIO:
-    """A stream that writes all that it is given: one without a buffer (PYTHONUNBUFFERED) leaves out, silently, what a
-    full disk does not take."""
+    """A stream that writes everything or raises OSError. A stream without a buffer (PYTHONUNBUFFERED) may write a part
+    and say nothing where a disk is full."""
     raw = getattr(stream, "buffer", None)
     if not isinstance(raw, io.RawIOBase):
         return stream
@@ -89,13 +92,13 @@ def _whole(stream: TextIO) -> TextIO:
 
 
 class _Log(io.FileIO):
-    """A log that takes no more loses its lines, not the work that they are about."""
+    """The file behind standard error. Where it cannot be written any more, lines are lost and the work goes on."""
 
-    def write(self, data: Any) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         try:
             return super().write(data) or 0
         except OSError:
-            return len(data)
+            return memoryview(data).nbytes
 
 
 def _forgiving(stream: TextIO) -> TextIO:
@@ -105,15 +108,15 @@ def _forgiving(stream: TextIO) -> TextIO:
 
 
 def _finish(stream: TextIO) -> None:
-    """Have all of it written; a disk on the network may say only when a file is closed that it was full."""
+    """Write what is in the buffers. A network disk may report only when a file is closed that it is full."""
     stream.flush()
     with suppress(io.UnsupportedOperation, AttributeError):
         os.close(os.dup(stream.fileno()))
 
 
 def _abandon_output() -> None:
-    """What is left in the buffer cannot be written: without this, Python would complain when it closes the
-    stream."""
+    """Send what is left in the buffer to nowhere: it cannot be written, and Python would report an error when it closes
+    the stream."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -129,14 +129,16 @@ def _meaning(bundle: Bundle, summary: Summary | None) -> list[str]:
     classes = _classes(bundle.estimator)
     if classes is not None:
         if len(classes) == 2:
-            found.append(f"They add to the log odds of {classes[1]} against {classes[0]}.")
+            found.append(f"The coefficients add to the log odds of {classes[1]} against {classes[0]}.")
         elif summary is not None:
-            found.append(f"They add to the log odds of each class against {classes[0]}.")
+            found.append(f"The coefficients add to the log odds of each class against {classes[0]}.")
         else:
-            found.append("They add to the raw prediction of each class; softmax turns these into probabilities.")
+            found.append(
+                "The coefficients add to the raw prediction of each class, and softmax turns these into probabilities."
+            )
     for column in bundle.schema.columns if bundle.schema is not None else ():
         if column.kind == "category" and column.reference is not None:
-            found.append(f"{column.name} is compared with {column.reference}.")
+            found.append(f"The levels of {column.name} are compared with {column.reference}.")
         elif column.kind == "date":
-            found.append(f"{column.name} counts days.")
+            found.append(f"The column {column.name} counts days.")
     return [*found, *([*summary.aliases, *summary.notes] if summary is not None else [])]

@@ -44,9 +44,9 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
         pairs.append(("missing cells", listed([f"{name} {n:,}" for name, n in missing.items()])))
         kinds = {column.kind for column in schema.columns if column.name in missing}
         if kinds != {"category"}:
-            pairs.append(("", "filled in with the mean, and a column of its own marks where"))
+            pairs.append(("", "A missing number is filled in with the mean, and a column of its own marks where."))
         if "category" in kinds:
-            pairs.append(("", "in a category, a level of its own"))
+            pairs.append(("", "A missing category is a level of its own."))
     reasons: dict[str, list[str]] = {}
     # First those where something can be done about it, which is said after a colon.
     for name, reason in sorted(schema.dropped, key=lambda pair: ": " not in pair[1]):

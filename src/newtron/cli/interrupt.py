@@ -1,4 +1,4 @@
-"""Ctrl-C: the first stops training and keeps what there is, the second ends everything at once. SIGTERM ends it too."""
+"""Signals: the first Ctrl-C stops training and keeps the model so far, a second one and SIGTERM end at once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 from newtron.engine.base.scratch import remove_all
 from newtron.engine.base.threads import is_waiting
@@ -16,17 +17,18 @@ from newtron.engine.base.threads import is_waiting
 _FIRST = b"newtron: stopping at the next step; Ctrl-C again ends at once and writes nothing.\n"
 _SECOND = b"\nnewtron: ended at once; nothing was written.\n"
 _SHOW_CURSOR = b"\x1b[?25h"
-# How a process is asked to end: by a system that shuts down or a queue of jobs, and by a terminal that is closed.
+# The signals by which a process is asked to end: by a system that shuts down or a queue of jobs, and by a terminal that
+# is closed.
 _ENDS = ("SIGTERM", "SIGHUP")
 
 
 class Interrupts:
-    """While this context is open, Ctrl-C is a wish that training looks at between two steps.
+    """While this context is open, Ctrl-C only sets a flag, which training reads between two steps.
 
-    There is no exception out of nowhere: `asked` turns true, and the callback of a fit raises KeyboardInterrupt in its
-    own thread, or `interruptible` does while it waits for a library. Before there is anything to keep (`keeping` is
-    False), Ctrl-C is Python's own; while the model is written (`writing`), it waits for the milliseconds that this
-    takes.
+    No exception is raised at an arbitrary place: `asked` becomes true, and the callback of a fit raises
+    KeyboardInterrupt in its own thread, or `interruptible` does while it waits for a library. Before there is anything
+    to keep (`keeping` is False), Ctrl-C is Python's own; while the model is written (`writing`), it waits for the
+    milliseconds that this takes.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,7 @@ class Interrupts:
         self.keeping = False
         self.writing = False
         self.announce = True
-        self._before: Any = None
+        self._before: Callable[[int, FrameType | None], object] | int | None = None
         self._installed = False
 
     def __enter__(self) -> Self:
@@ -72,7 +74,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-def end_when_told() -> None:
+def end_on_signals() -> None:
     """From now on SIGTERM and SIGHUP end the process at once, whatever it computes, and leave nothing half-written.
     Where somebody chose to ignore one of them, it stays ignored."""
     ends = [getattr(signal, name) for name in _ENDS if hasattr(signal, name)]

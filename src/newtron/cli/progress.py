@@ -1,4 +1,4 @@
-"""What is seen while models train: a live table on a terminal, one line per stage anywhere else."""
+"""What a user sees while models train: a live table on a terminal, one line per stage anywhere else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from newtron.cli.interrupt import Interrupts
 from newtron.engine.base.words import clean, count, number, power, seconds
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from newtron.engine.solvers import Progress
 
+# How often the live table is drawn anew, per second.
 _PER_SECOND = 8
+# Members in the live table, so that it fits on a small terminal.
 _MEMBERS_SHOWN = 10
 # Seconds that a pass over the rows of files must have taken before it is spoken of, and between two lines about it.
 _LONG_PASS = 2.0
@@ -35,7 +40,7 @@ class Reporter:
         self._stage = ""
         self._rows: dict[int, Progress] = {}
         self._pass, self._done, self._began, self._told = "", 0, 0.0, 0.0
-        self._console: Any = None
+        self._console: Console | None = None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
 
@@ -91,7 +96,7 @@ class Reporter:
         ):
             yield
 
-    def _table(self) -> Any:
+    def _table(self) -> Table:
         from rich import box
         from rich.table import Table
         from rich.text import Text
@@ -127,7 +132,7 @@ class Reporter:
 
 
 class PassProgress:
-    """How far a pass is, its speed and the time left. long: it is worth a word only if it takes long."""
+    """Tells how far a pass is, its speed and the time left. long: nothing is told of a pass that ends soon."""
 
     def __init__(self, reporter: Reporter, what: str, unit: str, long: bool = False) -> None:
         self._reporter, self._what, self._unit, self._long = reporter, what, unit, long

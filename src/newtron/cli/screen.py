@@ -1,7 +1,7 @@
-"""Where results appear: with rich on a terminal, as plain text anywhere else.
+"""The screen that results are printed on: with rich on a terminal, as plain text anywhere else.
 
 Plain text, which goes to a file, a pipe or a log, has sentences wrapped at 100 characters, or at COLUMNS where that is
-set; tables, paths and commands stay whole.
+set; tables, paths and commands are never broken.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from newtron.engine.base.words import clean
 
-_WIDEST = 100
-_NARROWEST = 40
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Characters in a line: the most on a terminal and the default elsewhere, which prose is still easy to read at; and the
+# fewest, below which tables are no longer readable.
+_WIDEST, _NARROWEST = 100, 40
 
 
 def plain_width() -> int:
@@ -29,7 +33,7 @@ class Screen:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = sys.stdout if stream is None else stream
-        self._console: Any = None
+        self._console: Console | None = None
         if self.stream.isatty():
             from rich.console import Console
 
@@ -61,8 +65,14 @@ class Screen:
 
     def _wrapped(self, text: str, first: str, following: str) -> str:
         """Lines of plain text that begin like these. Long words, as paths are, stay whole."""
-        options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-        lines = textwrap.wrap(text, self.width, initial_indent=first, subsequent_indent=following, **options)
+        lines = textwrap.wrap(
+            text,
+            self.width,
+            initial_indent=first,
+            subsequent_indent=following,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         return "\n".join(lines or [first.rstrip()]) + "\n"
 
     def _print(self, text: str, style: str = "", indent: int = 0) -> None:
@@ -99,6 +109,8 @@ class Screen:
 
     def notes(self, sentences: Sequence[str]) -> None:
         """Sentences with a mark in front."""
+        from rich.text import Text
+
         for sentence in sentences:
             if self._console is None:
                 self.stream.write(self._wrapped(clean(sentence), "  - ", "    "))
@@ -110,12 +122,7 @@ class Screen:
                 subsequent_indent="    ",
                 break_on_hyphens=False,
             )
-            self._print_raw(text, "yellow")
-
-    def _print_raw(self, text: str, style: str) -> None:
-        from rich.text import Text
-
-        self._console.print(Text(text, style=style), soft_wrap=True)
+            self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> None:
         """The first column to the left, the others to the right; the row number `strong` stands out."""

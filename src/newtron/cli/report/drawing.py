@@ -44,7 +44,7 @@ def draw_network(
     return (
         f'<figure><figcaption>{in_html(title)}</figcaption><svg role="img" '
         f'aria-label="network" viewBox="0 0 {_WIDTH} {height}">{"".join(parts)}</svg></figure>'
-        f"<p>Lines are weights: thick ones are large, dashed ones negative.</p>{more}"
+        f"<p>Each line is a weight: thick lines are large weights, dashed lines negative ones.</p>{more}"
     )
 
 

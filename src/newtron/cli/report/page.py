@@ -28,7 +28,7 @@ from newtron.cli.report.prediction_plots import intervals, numbers, reliability,
 from newtron.cli.report.relevance import relevance_table
 from newtron.cli.report.style import STYLE
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent
+from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
 from newtron.model_file import Bundle, check_writable, write_whole
 from newtron.table import encode
 from newtron.training.members import best_member
@@ -76,16 +76,16 @@ def write_report(job: Job, data: TableData, path: str, progress: Callable[[int, 
 
 
 def _page(job: Job, data: TableData, progress: Callable[[int, int], None] | None) -> str:
-    title = f"{clean(data.schema.target.name)} from {clean(data.name)}"
+    title = f"Prediction of {clean(data.schema.target.name)} from {clean(data.name)}"
     rankings = _rankings(job, progress)
     sections = [
         _section("The data", _data(job)),
-        _section("The models compared", _comparison(job)),
+        _section("Comparison of the models", _comparison(job)),
         _section("Predictions on held-out rows", _predictions(job)),
         _section("Which columns matter", rankings),
         _section("Coefficients" if job.final.name == "perceptron" else "The network", _model(job, bool(rankings))),
         _section("How training ended", _ends(job)),
-        _section("To do it again", _again(job)),
+        _section("How to repeat this fit", _again(job)),
         _section("The calculus of one row", _derivation(job, data)),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
@@ -145,8 +145,8 @@ def _comparison(job: Job) -> str:
         return "<p>No rows were held out, so nothing says how well the model predicts new rows.</p>"
     metrics = {name: score.metrics for name, score in compared.scores.items()}
     held = (
-        f"On {count(compared.n_held_out, 'row')} held out (seed {job.options.seed}); trained on "
-        f"{compared.n_training:,}."
+        f"The models were trained on {count(compared.n_training, 'row')} and compared on "
+        f"{count(compared.n_held_out, 'row')} that were held out (seed {job.options.seed})."
     )
     return (
         _paragraphs([held])
@@ -159,7 +159,7 @@ def _comparison(job: Job) -> str:
 
 
 def _predictions(job: Job) -> str:
-    """Of the model that was compared, which has not seen these rows."""
+    """Predictions of the model that was compared, which was not trained on these rows."""
     held_out = job.comparison.held_out
     if held_out is None:
         return ""
@@ -172,13 +172,14 @@ def _predictions(job: Job) -> str:
 
 
 _TWO_RANKINGS = (
-    "Two rankings answer two questions, and may differ. The first: how much worse do predictions of held-out rows get "
-    "without a column? The second: how far does the network's prediction move with it, be that for better or worse?"
+    "The two rankings below answer two questions and may differ. The first says how much worse predictions of held-out "
+    "rows become without a column. The second says how far the network's prediction moves when a column changes, "
+    "whether predictions become better or worse by that."
 )
 
 
 def _rankings(job: Job, progress: Callable[[int, int], None] | None) -> str:
-    """By what predictions lose without a column, and of a network also by how far they move with it."""
+    """Columns by what predictions lose without them, and of a network also by how far predictions move with them."""
     importance, relevance = _importance(job, progress), _relevance(job)
     if importance:
         importance = f"<h3>What predictions lose without a column</h3>{importance}"
@@ -202,7 +203,8 @@ def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
         table = np.zeros((len(names), len(names)), dtype=int)
         np.add.at(table, (codes, p.argmax(axis=1)), 1)
         rows = [[name, *map(str, line)] for name, line in zip(names, table.tolist(), strict=True)]
-        found = "<p>Classes that came (rows) and that were predicted (columns):</p>" + _table(["", *names], rows)
+        meaning = "Confusion matrix: a row for each observed class, a column for each predicted class."
+        found = _paragraphs([meaning]) + _table(["", *names], rows)
     hit, sure = (codes == 1, p[:, 1]) if len(names) == 2 else (p.argmax(axis=1) == codes, p.max(axis=1))
     what = f"probability of {names[1]}" if len(names) == 2 else "probability of the most probable class"
     figures = [reliability(sure, hit, what)]
@@ -214,8 +216,8 @@ def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
 # --- the model ---
 
 _UNITS = (
-    "Each is the change of the prediction (of log odds, for classes) for one unit more of its column. The units "
-    "differ, so the largest coefficient is not the most important column"
+    "Each coefficient is the change of the prediction (of the log odds, for classes) when its column grows by one "
+    "unit. The units differ, so the largest coefficient does not show the most important column"
 )
 
 
@@ -224,7 +226,7 @@ def _model(job: Job, ranked: bool) -> str:
     if job.final.name == "perceptron":
         before, header, rows, after = coefficient_table(Bundle(estimator, job.schema))
         more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
-        units = f'{_UNITS}: that is told under "Which columns matter".' if ranked else f"{_UNITS}."
+        units = f'{_UNITS}: see "Which columns matter" for that.' if ranked else f"{_UNITS}."
         first = _paragraphs([units, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
         return first + _table(header, rows[:_TERMS]) + _paragraphs([*more, *after])
     rows = [
@@ -255,22 +257,26 @@ def _relevance(job: Job) -> str:
 
 
 def _averaged(estimator: Any) -> list[str]:
-    """What is averaged, and what each network is fed."""
+    """Sentences on what is averaged, and on the inputs of each network."""
     members, asinh = estimator.members_, estimator.scaling_.asinh
     one = len(members) == 1
     found = [
-        f"{'One network' if one else 'The prediction averages these networks by their shares'}, hidden units "
-        f"{estimator.activation}, shape from inputs to outputs."
+        f"{'The model is one network' if one else 'The prediction is the mean of these networks, weighted by share'}. "
+        f"The activation of hidden units is {estimator.activation}. A shape gives the numbers of units from inputs to "
+        "outputs."
     ]
     if not one and any(not member.hidden for member in members):
-        found[0] += " The one without hidden units is a perceptron."
+        found[0] += " The network without hidden units is a perceptron."
     if asinh is not None:
         found.append(
             f"The inputs are the {count(len(estimator.scaling_.x_center), 'column')} as numbers, and "
             f"{len(asinh.columns):,} of them once more as asinh features around the median, which shorten long tails."
         )
     if isinstance(estimator.alpha, str):
-        found.append(f"Each network's penalty was chosen from the data (alpha={estimator.alpha!r}), where it could be.")
+        found.append(
+            "Where it could be, the penalty of each network was chosen from the data "
+            f"({setting('alpha', repr(estimator.alpha))})."
+        )
     return found
 
 
@@ -288,11 +294,11 @@ def _drawing(job: Job) -> str:
     why = (
         "the greatest share"
         if alone
-        else "the greatest evidence"
+        else "the greatest evidence among those of the greatest share"
         if best.log_evidence > -np.inf
-        else "the lowest objective"
+        else "the lowest objective among those of the greatest share"
     )
-    title = f"Network {place + 1}, that of {why}" if len(members) > 1 else "The network"
+    title = f"Network {place + 1}, which has {why}" if len(members) > 1 else "The network"
     rank = _relevance_of_inputs(job)
     return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs], title, rank)
 
@@ -339,7 +345,7 @@ def _derivation(job: Job, data: TableData) -> str:
     place = int(data.known[0]) + 1
     other = str(place + 1 if place < data.n_rows else place)
     again = command(["newtron", "explain", job.options.output, data.name, "--row", other])
-    first = f"<p>Row {place:,} of the data. Another: <code>{in_html(again)}</code></p>"
+    first = f"<p>This is row {place:,} of the data. Another row: <code>{in_html(again)}</code></p>"
     # Closed but for the first: a network's derivation is many times as long as the rest of the report.
     first_open, *others = derivation.to_html(style=False).split("<details open>")
     steps = first_open + "".join(f"<details{' open' if n == 0 else ''}>{part}" for n, part in enumerate(others))
@@ -351,8 +357,8 @@ def _again(job: Job) -> str:
     settings = {name: value for name, value in job.final.estimator.get_params().items() if name not in hidden}
     pairs = [
         ("model file", job.options.output),
-        ("settings", ", ".join(f"{name}={value!r}" for name, value in settings.items())),
+        ("settings of the estimator", ", ".join(f"{name}={value!r}" for name, value in settings.items())),
         ("newtron", newtron.__version__),
     ]
     typed = f"<p><code>{in_html(command(job.options.typed))}</code></p>"
-    return f"<p>As it was typed, with the seed {job.options.seed}:</p>{typed}{_pairs(pairs)}"
+    return f"<p>This command was typed; the seed is {job.options.seed}.</p>{typed}{_pairs(pairs)}"

@@ -2,7 +2,7 @@
 
 The permutation importance of Breiman, "Random Forests", Machine Learning 45 (2001), section 10, with an interval over
 the rows. It asks the fitted model, whatever its shape, in the units of its loss; it is not about cause, and of columns
-that tell the same each can stand in for the other.
+with the same information each can replace the other.
 """
 
 from __future__ import annotations
@@ -77,16 +77,17 @@ def importance_table(found: list[Importance], task: str) -> str:
     more = len(found) - _SHOWN
     shown = found[:_SHOWN]
     low, high = min(0.0, *(one.low for one in shown)), max(one.high for one in shown)
-    head = "".join(f"<th>{name}</th>" for name in ("column", "grows by", "95 % from", "to", "drawn"))
+    head = "".join(f"<th>{name}</th>" for name in ("column", "grows by", "95 % from", "to"))
     # As many decimals for all as show four digits of the largest, so that sizes can be compared at a glance.
     largest = max(abs(low), abs(high))
     decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, _TINY)) if largest > 0.0 else 0
     lines = "".join(_line(one, low, max(high, low + 1e-300), decimals) for one in shown)
     return (
-        f"<p>By how much the {quantity} of a held-out row grows when the values of a column are shuffled among the "
-        "rows. Of columns that tell the same, each can stand in for the other, and both seem to matter little.</p>"
+        f"<p>The table says by how much the {quantity} of a held-out row grows when the values of a column are "
+        "shuffled among the rows. Where two columns carry the same information, each can replace the other, and both "
+        "seem to matter little.</p>"
         '<div class="scroll" tabindex="0" role="group" aria-label="Which columns matter"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+        f"<thead><tr>{head}<td></td></tr></thead><tbody>{lines}</tbody></table></div>"
         + (f"<p>… and {more:,} more, which matter less.</p>" if more > 0 else "")
     )
 

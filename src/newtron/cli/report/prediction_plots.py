@@ -1,4 +1,4 @@
-"""Plots of predictions beside what came: numbers with their intervals, probabilities with their shares."""
+"""Plots of predictions against observations: numbers with their intervals, probabilities with observed shares."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ def intervals(estimator: Any, X: Any) -> Array | None:
 def numbers(predicted: Array, y: Array, ends: Array | None) -> str:
     """Observed and residual against predicted (n,). ends: (n, 2) of 90 % intervals, or None."""
     shown = _drawn(predicted, y)
-    p, came = predicted[shown], y[shown]
-    even = np.array([min(p.min(), came.min()), max(p.max(), came.max())])
-    series, title, said = [Series(p, came), Series(even, even, "rule", 2)], "Observed against predicted", ""
+    p, observed = predicted[shown], y[shown]
+    even = np.array([min(p.min(), observed.min()), max(p.max(), observed.max())])
+    series, title, said = [Series(p, observed), Series(even, even, "rule", 2)], "Observed against predicted", ""
     if ends is not None:
         series.insert(0, Series(np.repeat(p, 2), ends[shown].ravel(), "bars", 2))
         inside = int(np.sum((ends[:, 0] <= y) & (y <= ends[:, 1])))
         title += ", with 90 % intervals"
-        said = f"<p>The 90 % intervals hold {inside:,} of {count(len(y), 'row')} ({percent(inside / len(y))}).</p>"
+        share = f"{inside:,} of {count(len(y), 'row')} ({percent(inside / len(y))})"
+        said = f"<p>The 90 % intervals contain the target in {share}.</p>"
     figures = [
         plot(title, "predicted", "observed", series),
         plot(
             "Residuals against predicted",
             "predicted",
             "observed - predicted",
-            [Series(p, came - p), Series(np.array([p.min(), p.max()]), np.zeros(2), "rule", 2)],
+            [Series(p, observed - p), Series(np.array([p.min(), p.max()]), np.zeros(2), "rule", 2)],
         ),
     ]
     more = ""
     if len(shown) < len(y):
         more = (
-            f"<p>{len(shown):,} of {count(len(y), 'row')} are drawn: those with the most extreme values, predictions "
-            "and residuals, and others chosen at random.</p>"
+            f"<p>{len(shown):,} of {count(len(y), 'row')} are drawn: the rows with the most extreme values, "
+            "predictions and residuals, and other rows that were chosen at random.</p>"
         )
     return f'<div class="figures">{"".join(figures)}</div>{said}{more}'
 
@@ -67,18 +68,18 @@ def _drawn(predicted: Array, y: Array) -> NDArray[np.int64]:
 
 
 def reliability(sure: Array, hit: NDArray[np.bool_], what: str) -> str:
-    """Groups of equal size by probability: what was predicted and how often it came."""
+    """Groups of equal size by probability: the predicted probability and the observed share of each group."""
     groups = np.array_split(np.argsort(sure, kind="stable"), min(_BINS, max(1, len(sure) // 10)))
     x = np.array([sure[group].mean() for group in groups])
     y = np.array([hit[group].mean() for group in groups])
     even = np.array([0.0, 1.0])
     return plot(
-        "Reliability", what, "share that came", [Series(even, even, "rule", 2), Series(x, y, "line"), Series(x, y)]
+        "Reliability", what, "observed share", [Series(even, even, "rule", 2), Series(x, y, "line"), Series(x, y)]
     )
 
 
 def roc(score: Array, hit: NDArray[np.bool_]) -> str:
-    """Found against false alarms, and the area below. score: (n,) larger for what is sought; hit: (n,) is it?"""
+    """The ROC curve, and the area below it. score: (n,) larger for the positive class; hit: (n,) is it that class?"""
     order = np.argsort(-score, kind="stable")
     last = np.append(np.diff(score[order]) != 0.0, True)  # rows of one score are passed together
     true = np.append(0.0, np.cumsum(hit[order])[last] / hit.sum())
@@ -86,4 +87,6 @@ def roc(score: Array, hit: NDArray[np.bool_]) -> str:
     area = float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2.0))
     even = np.array([0.0, 1.0])
     title = f"ROC curve, area {area:.3f}"
-    return plot(title, "false alarms", "found", [Series(even, even, "rule", 2), Series(false, true, "line")])
+    return plot(
+        title, "false positive rate", "true positive rate", [Series(even, even, "rule", 2), Series(false, true, "line")]
+    )

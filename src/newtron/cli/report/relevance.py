@@ -10,9 +10,9 @@ from newtron.engine.base.words import count, percent
 
 _SHOWN = 30
 EXPLANATION = (
-    "How much each column moves the prediction: the mean square of its derivative by the column, for a move of one "
-    "standard deviation, over the rows of training; as a share of all columns. Columns that say the same share what "
-    "they are worth."
+    "The relevance of a column says how much it moves the prediction. It is the mean, over the training rows, of the "
+    "squared derivative of the prediction by the column, per standard deviation of the column, as a share of the sum "
+    "over all columns. Columns that carry the same information share their relevance."
 )
 
 
