@@ -130,7 +130,7 @@ def test_the_held_out_numbers_are_those_of_the_compared_model() -> None:
     rows = table.take(held_out)
     p = bundle.estimator.predict_proba(encode(bundle.schema, rows).X)
     counts = confusion_matrix(y[held_out], p.argmax(axis=1))
-    cells = re.search(r"predicted \(columns\):</p>.*?<tbody>(.*?)</tbody>", text, re.S)
+    cells = re.search(r"each predicted class\.</p>.*?<tbody>(.*?)</tbody>", text, re.S)
     assert cells is not None
     assert re.findall(r"<td>(\d+)</td>", cells[1]) == [str(n) for n in counts.ravel()]
     assert f"ROC curve, area {roc_auc_score(y[held_out], p[:, 1]):.3f}" in text
