@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,6 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from newtron import PerceptronClassifier, PerceptronRegressor
 from newtron.engine.solvers import Status
+
+Form = Callable[[np.ndarray], Any]
 
 # --- the shortest of many solutions ---
 
@@ -21,10 +26,12 @@ def wide(n: int = 10, p: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("intercept", [False, True])
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
-def test_the_shortest_solution_depends_on_no_unit_no_common_weight_and_no_repetition(form, standardize, intercept):
+def test_the_shortest_solution_depends_on_no_unit_no_common_weight_and_no_repetition(
+    form: Form, standardize: bool, intercept: bool
+) -> None:
     X, y, new = wide()
 
-    def predictions(units, rows=1, weight=None):
+    def predictions(units: np.ndarray, rows: int = 1, weight: np.ndarray | None = None) -> np.ndarray:
         model = PerceptronRegressor(fit_intercept=intercept, standardize=standardize)
         model.fit(form(np.vstack([X * units] * rows)), np.tile(y, rows), sample_weight=weight)
         assert "independent" in model.solution_.note
@@ -40,7 +47,7 @@ def test_the_shortest_solution_depends_on_no_unit_no_common_weight_and_no_repeti
         np.testing.assert_allclose(predictions(np.ones(20), rows), plain, rtol=1e-12)
 
 
-def test_the_shortest_solution_is_shortest_in_columns_of_exactly_equal_norm():
+def test_the_shortest_solution_is_shortest_in_columns_of_exactly_equal_norm() -> None:
     X, y, _ = wide()
     norm = np.linalg.norm(X, axis=0)
     shortest = np.linalg.lstsq(X / norm, y, rcond=None)[0] / norm
@@ -62,7 +69,8 @@ def near(gap: float, n: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def labels(apart: np.ndarray, noise: np.ndarray, classes: int) -> np.ndarray:
     score = apart[:, 0] + 1.5 * apart[:, 2] + noise
-    return np.searchsorted(np.quantile(score, np.arange(1, classes) / classes), score)
+    cuts = np.quantile(score, np.arange(1, classes) / classes)
+    return np.asarray(np.searchsorted(cuts, score))
 
 
 GAPS = [1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12]
@@ -72,7 +80,9 @@ GAPS = [1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12]
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("solver", ["newton", "levenberg-marquardt"])
 @pytest.mark.parametrize("gap", GAPS)
-def test_a_classifier_tells_columns_that_nearly_agree_apart(gap, solver, classes, weighted):
+def test_a_classifier_tells_columns_that_nearly_agree_apart(
+    gap: float, solver: str, classes: int, weighted: bool
+) -> None:
     X, apart, noise = near(gap)
     y = labels(apart, noise, classes)
     weight = np.random.default_rng(1).integers(0, 4, len(y)).astype(float) if weighted else None
@@ -93,7 +103,7 @@ def test_a_classifier_tells_columns_that_nearly_agree_apart(gap, solver, classes
 
 @pytest.mark.parametrize("solver", ["newton", "levenberg-marquardt"])
 @pytest.mark.parametrize("gap", GAPS)
-def test_least_squares_tells_columns_that_nearly_agree_apart(gap, solver):
+def test_least_squares_tells_columns_that_nearly_agree_apart(gap: float, solver: str) -> None:
     X, apart, noise = near(gap)
     y = np.column_stack([apart[:, 0] + 1.5 * apart[:, 2] + noise, noise])
     expected = PerceptronRegressor().fit(apart, y)
@@ -110,7 +120,7 @@ def test_least_squares_tells_columns_that_nearly_agree_apart(gap, solver):
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("gap", [1e-7, 1e-9])
-def test_a_penalty_that_weighs_as_much_as_the_difference_of_columns(form, gap):
+def test_a_penalty_that_weighs_as_much_as_the_difference_of_columns(form: Form, gap: float) -> None:
     X, apart, noise = near(gap)
     y = labels(apart, noise, 2)
     alpha = 10.0 * gap**2
@@ -127,7 +137,7 @@ def test_a_penalty_that_weighs_as_much_as_the_difference_of_columns(form, gap):
     np.testing.assert_allclose(model.predict_proba(form(X))[:, 1], 1.0 / (1.0 + np.exp(-A @ b)), atol=1e-14 / gap)
 
 
-def test_single_precision_keeps_what_its_numbers_tell():
+def test_single_precision_keeps_what_its_numbers_tell() -> None:
     X, _, noise = near(1e-4)
     X = X.astype(np.float32)
     exact = X.astype(np.float64)
@@ -138,7 +148,7 @@ def test_single_precision_keeps_what_its_numbers_tell():
     np.testing.assert_allclose(model.predict_proba(exact), expected.predict_proba(apart), atol=1e-3)
 
 
-def test_coefficients_whose_rounding_hides_the_optimum_are_not_called_converged():
+def test_coefficients_whose_rounding_hides_the_optimum_are_not_called_converged() -> None:
     """Doubles near 5e13 are .008 apart, which moves predictions."""
     X, apart, noise = near(5e-14)
     y = apart[:, 0] + 2.0 * apart[:, 2] + 0.1 * noise
@@ -150,7 +160,7 @@ def test_coefficients_whose_rounding_hides_the_optimum_are_not_called_converged(
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
 @pytest.mark.parametrize("gap", GAPS)
-def test_what_cannot_tell_columns_apart_is_not_called_converged(gap, solver):
+def test_what_cannot_tell_columns_apart_is_not_called_converged(gap: float, solver: str) -> None:
     X, apart, noise = near(gap, 60)
     for Model, y in (
         (PerceptronClassifier, labels(apart, noise, 2)),
@@ -163,7 +173,7 @@ def test_what_cannot_tell_columns_apart_is_not_called_converged(gap, solver):
             assert "solver='newton' does" in end.sentence
 
 
-def test_exactly_dependent_columns_need_no_look_at_the_rows():
+def test_exactly_dependent_columns_need_no_look_at_the_rows() -> None:
     X, apart, noise = near(1.0)
     y = labels(apart, noise, 2)
     more = np.column_stack([X, X[:, 0] + X[:, 1]])

@@ -125,7 +125,8 @@ def test_a_wrong_loss_is_noticed(monkeypatch: pytest.MonkeyPatch, loss: Any, mut
 def test_a_wrong_activation_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str, part: str) -> None:
     right = ACTIVATIONS[name]
     formula = getattr(right, part)
-    wrong = replace(right, **{part: lambda a: 1.01 * formula(a) + (0.01 if part == "bend" else 0.0)})
+    changed: dict[str, Any] = {part: lambda a: 1.01 * formula(a) + (0.01 if part == "bend" else 0.0)}
+    wrong = replace(right, **changed)
     monkeypatch.setitem(ACTIVATIONS, name, wrong)
     with pytest.raises(AssertionError):
         check_derivatives(Case(LOSSES[0], name, (4, 3), 1))

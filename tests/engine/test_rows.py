@@ -64,7 +64,12 @@ def test_a_sum_is_the_plain_computation(weight: Any, form: Any) -> None:
     rows = ArrayRows(form(X), Y, weight, threads=2)
     np.testing.assert_allclose(rows.sum(everything), everything(Chunk(X, Y, weight, slice(0, N))), rtol=1e-12)
     seen: list[slice] = []
-    assert rows.sum(lambda chunk: seen.append(chunk.rows) or len(chunk.y)) == N
+
+    def counted(chunk: Chunk) -> int:
+        seen.append(chunk.rows)
+        return len(chunk.y)
+
+    assert rows.sum(counted) == N
     cuts = sorted(seen, key=lambda cut: cut.start)
     assert len(cuts) > 3
     assert [cut.start for cut in cuts] == [0, *(cut.stop for cut in cuts[:-1])]
@@ -222,7 +227,12 @@ def drawn(rows: Any) -> Iterator[Any]:
 
 def whole(rows: Any) -> list[Chunk]:
     chunks: list[Chunk] = []
-    rows.sum(lambda chunk: chunks.append(chunk) or 0)
+
+    def kept(chunk: Chunk) -> int:
+        chunks.append(chunk)
+        return 0
+
+    rows.sum(kept)
     return sorted(chunks, key=lambda chunk: chunk.rows.start)
 
 

@@ -344,7 +344,7 @@ def test_stochastic_needs_rows() -> None:
         (lambda: GradientDescent(learning_rate=math.nan), "learning_rate"),
         (lambda: GradientDescent(momentum=0.5), "learning_rate"),
         (lambda: GradientDescent(0.1, momentum=1.0), "momentum"),
-        (lambda: Stochastic(method="sgd"), "method"),
+        (lambda: Stochastic(method="sgd"), "method"),  # type: ignore[arg-type]  # what is refused here
         (lambda: Stochastic(batch_size=0), "batch_size"),
         (lambda: Stochastic(validation=1.0), "validation"),
         (lambda: minimize(Rosenbrock(), np.zeros(2), Newton(), tol=0.0), "tol"),

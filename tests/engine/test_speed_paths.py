@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ def _memmap(folder: Path) -> Any:
 
 
 def _with(value: float, kind: type = np.float64) -> Any:
-    broken = X.astype(kind)
+    broken: np.ndarray = X.astype(kind)
     broken[7, 1] = value
     return broken
 
@@ -314,7 +314,8 @@ def test_sums_are_carried_to_all_digits_of_a_pair(rows: int, kind: str) -> None:
     elif kind == "zero":
         high *= 0.0
     low = 1e-17 * high * rng.normal(size=high.shape)
-    for order in "CF":
+    orders: tuple[Literal["C", "F"], ...] = ("C", "F")
+    for order in orders:
         found = pair_sum(np.asarray(high, order=order), np.asarray(low, order=order))
         for c in range(2):
             exact = sum(map(Fraction, high[:, c].tolist()), Fraction(0)) + sum(map(Fraction, low[:, c].tolist()))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from support.present import of_type
 
 from newtron import InputError, Stochastic, minimize
 from newtron.engine.maths.activations import ACTIVATIONS
@@ -17,7 +18,7 @@ from newtron.engine.maths.losses import LOSSES
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows, Chunk
-from newtron.engine.solvers import Status, kfac
+from newtron.engine.solvers import Progress, Status, kfac
 from newtron.engine.solvers.batch_pass import BatchPass
 from newtron.engine.solvers.kfac import KFAC, EigenDecomposition, input_decomposition
 from newtron.engine.solvers.stochastic import StochasticState
@@ -259,7 +260,7 @@ def test_a_state_is_not_changed_and_goes_on_to_the_same_bits(method: Any) -> Non
     kept = replace(state)
     arrays = {name: np.copy(value) for name, value in vars(state).items() if isinstance(value, np.ndarray)}
     factors = [factor.copy() for factor in state.factors]
-    first = solver.step(objective, state)
+    first: Any = solver.step(objective, state)
     for name, value in arrays.items():
         np.testing.assert_array_equal(getattr(state, name), value, err_msg=name)
     for before, after in zip(factors, state.factors, strict=True):
@@ -277,7 +278,11 @@ def test_a_state_is_not_changed_and_goes_on_to_the_same_bits(method: Any) -> Non
 def test_a_stall_goes_back_to_the_best_at_a_lower_rate_and_the_last_ends() -> None:
     objective, start = problem(n=60)  # nothing but noise
     states: list[StochasticState] = []
-    found = minimize(objective, start, Stochastic(patience=2, max_stalls=3), callback=lambda p: states.append(p.state))
+
+    def note(progress: Progress) -> None:
+        states.append(of_type(StochasticState, progress.state))
+
+    found = minimize(objective, start, Stochastic(patience=2, max_stalls=3), callback=note)
     assert found.status is Status.EARLY_STOPPED
     assert not found.converged
     assert [s.stalls for s in states[-2:]] == [2, 2]
@@ -286,7 +291,7 @@ def test_a_stall_goes_back_to_the_best_at_a_lower_rate_and_the_last_ends() -> No
         assert after.best <= before.best
         if after.stalls > before.stalls:
             np.testing.assert_array_equal(after.iterate, after.params)
-            assert not after.moment.any()  # type: ignore[union-attr]
+            assert not after.moment.any()
     np.testing.assert_array_equal(found.params, states[-1].params)
 
 

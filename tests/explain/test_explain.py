@@ -9,7 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.derivations import check_exactly, check_numbers_as_shown, check_table_as_shown, every_step
+from support.derivations import (
+    check_exactly,
+    check_numbers_as_shown,
+    check_table_as_shown,
+    every_step,
+    table_of,
+    value_of,
+)
 from support.subjects import subject
 
 from newtron.engine.maths.activations import ACTIVATIONS
@@ -66,7 +73,7 @@ def test_every_number_follows_from_its_factors_and_the_gradient_is_the_engines(
     everything = TrainingObjective(given.network, loss, ArrayRows(given.X, given.Y)).evaluate(given.params, 1)
     np.testing.assert_allclose(derivation.gradient, everything.gradient, rtol=1e-12, atol=1e-15)
     lab = [
-        np.concatenate([np.ravel(derivation[f"lab.dw.{layer}"].value), derivation[f"lab.db.{layer}"].value])
+        np.concatenate([value_of(derivation, f"lab.dw.{layer}").ravel(), value_of(derivation, f"lab.db.{layer}")])
         for layer in range(1, len(hidden) + 2)
     ]
     np.testing.assert_allclose(np.concatenate(lab), everything.gradient, rtol=1e-12, atol=1e-15)
@@ -124,7 +131,7 @@ def test_sympy_agrees(loss: Loss, hidden: tuple[int, ...]) -> None:
     found = np.array(sympy.lambdify(names, [*gradient, *hessian], "math", cse=True)(*given.params.tolist()))
     P = len(names)
     np.testing.assert_allclose(derivation.gradient, found[:P], rtol=1e-12)
-    np.testing.assert_allclose(np.ravel(derivation["newton.hessian"].value), found[P:], rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(value_of(derivation, "newton.hessian").ravel(), found[P:], rtol=1e-11, atol=1e-14)
 
 
 SOLVERS = [
@@ -173,7 +180,7 @@ def test_newton_shows_the_hessian_its_eigenvalues_and_a_step_that_solves(loss: L
     objective = TrainingObjective(given.network, loss, ArrayRows(given.X, given.Y), 0.7)
     H, g = np.asarray(derivation["newton.hessian"].value), np.asarray(derivation["newton.gradient"].value)
     slopes = [
-        (objective.evaluate(given.params + e, 1).gradient - objective.evaluate(given.params - e, 1).gradient) / 2e-5  # type: ignore[operator]
+        (objective.evaluate(given.params + e, 1).gradient - objective.evaluate(given.params - e, 1).gradient) / 2e-5
         for e in 1e-5 * np.eye(len(g))
     ]
     np.testing.assert_allclose(H, slopes, rtol=1e-5, atol=1e-7)
@@ -182,8 +189,7 @@ def test_newton_shows_the_hessian_its_eigenvalues_and_a_step_that_solves(loss: L
     words = derivation["newton.eigenvalues"].sentence
     assert ("negative" in words) == bool(np.linalg.eigvalsh(H)[0] < -1e-12 * np.abs(H).max())
     if derivation["newton.step"].formula in ("-H^{-1} g", "-H^{+} g"):
-        table = derivation["newton.step"].table
-        assert table is not None
+        table = table_of(derivation, "newton.step")
         np.testing.assert_allclose(H @ table.values[:, 1], -g, rtol=1e-6, atol=1e-9)
     else:
         # Indefinite, or too far: then the step is shortened, and the value falls.
@@ -191,7 +197,7 @@ def test_newton_shows_the_hessian_its_eigenvalues_and_a_step_that_solves(loss: L
         assert "μ D" in derivation["newton.step"].formula
     if not hidden and loss.quadratic:
         assert "one step" in derivation["newton.value"].sentence
-        assert np.abs(objective.evaluate(derivation["newton.step"].table.values[:, -1], 1).gradient).max() < 1e-12  # type: ignore[union-attr,arg-type]
+        assert np.abs(objective.evaluate(table_of(derivation, "newton.step").values[:, -1], 1).gradient).max() < 1e-12
 
 
 @pytest.mark.parametrize("y", [0.0, 1.0])
@@ -245,8 +251,7 @@ def test_a_probability_of_zero_shows_the_product_alone() -> None:
     derivation = derive(far)
     assert "infinite" in derivation["backward.z"].sentence
     np.testing.assert_allclose(derivation.gradient[-1], -1.0)
-    table = derivation["backward.1"].table
-    assert table is not None
+    table = table_of(derivation, "backward.1")
     assert np.isfinite(table.values).all()
     json.dumps(derivation.to_dict(), allow_nan=False)
     for line in derivation.to_text().splitlines():
@@ -286,12 +291,11 @@ def test_scaling_comes_first_and_the_answer_is_in_the_users_units() -> None:
     given = subject(SquaredError(), (2,))
     derivation = derive(given)
     assert derivation.shown_sections[0].key == "scaling"
-    table = derivation["scaling.x"].table
-    assert table is not None
+    table = table_of(derivation, "scaling.x")
     np.testing.assert_allclose(table.values[:, 0], given.as_given[0])
     z = given.network.output(given.params, given.X)[0, 0]
     expected = z * given.scaling.y_scale[0] + given.scaling.y_center[0]
-    np.testing.assert_allclose(derivation["answer.units"].value, [expected])
+    np.testing.assert_allclose(value_of(derivation, "answer.units"), [expected])
 
 
 @pytest.mark.parametrize("width", [80, 120])

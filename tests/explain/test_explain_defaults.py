@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support.derivations import check_exactly, check_numbers_as_shown, check_table_as_shown, drawn, every_step
+from support.derivations import check_exactly, check_numbers_as_shown, check_table_as_shown, drawn, every_step, table_of
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.cli import main
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
-from newtron.explain import Derivation, StepTable
 from newtron.explain.show.symbols import to_text
 
 RNG = np.random.default_rng(11)
@@ -40,12 +39,6 @@ MODELS = {
 def fitted(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     model, y = MODELS[request.param]
     return model.fit(FRAME, y), np.asarray(y)
-
-
-def table_of(derivation: Derivation, key: str) -> StepTable:
-    table = derivation[key].table
-    assert table is not None
-    return table
 
 
 def test_every_number_follows_from_those_shown(fitted: tuple[Any, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support.derivations import check_html, check_latex, drawn
+from support.derivations import check_html, check_latex, drawn, table_of, value_of
 
 from newtron import (
     GradientDescent,
@@ -53,7 +53,7 @@ def test_every_model_explains_itself(model: Any, y: Any) -> None:
     assert Z is not None
     answer = model.predict_proba(X[5:6])[0] if hasattr(model, "classes_") else np.atleast_1d(model.predict(X[5:6])[0])
     if len(model.members_) > 1 or getattr(model, "temperature_", 1.0) != 1.0:
-        shown = np.atleast_1d(one["answer.average"].value)
+        shown = np.atleast_1d(value_of(one, "answer.average"))
     if len(model.members_) > 1:
         assert f"averages {len(model.members_)} networks" in " ".join(one.summary)
     elif getattr(model, "temperature_", 1.0) == 1.0:
@@ -71,8 +71,7 @@ def test_rows_come_as_they_do_to_predict(kind: str) -> None:
     model = PerceptronRegressor().fit(frame if kind != "list" else X, Y_NUMBER)
     given: Any = {"frame": frame.iloc[[3]], "row": frame.iloc[3], "list": X[3].tolist()}[kind]
     derivation = model.explain(given, Y_NUMBER[3])
-    table = derivation["forward.1.1"].table
-    assert table is not None
+    table = table_of(derivation, "forward.1.1")
     names = [name for _, name in table.lines]
     assert names == [*(["age", "income", "ratio"] if kind != "list" else ["", "", ""]), "intercept"]
     assert float(np.asarray(derivation["forward.1.1"].value)) == pytest.approx(
@@ -84,13 +83,13 @@ def test_at_the_optimum_the_gradient_of_the_training_rows_is_zero() -> None:
     for model, y in ((PerceptronClassifier(alpha=2.0), Y_TWO), (PerceptronRegressor(alpha=5.0), Y_NUMBER)):
         model.fit(X, y)
         derivation = model.explain(X, y)
-        scale = np.abs(np.asarray(derivation["mean.gradient"].table.values[:, :2])).max()  # type: ignore[union-attr]
+        scale = np.abs(table_of(derivation, "mean.gradient").values[:, :2]).max()
         assert np.abs(np.asarray(derivation["mean.gradient"].value)).max() < 1e-9 * max(1.0, scale)
         assert np.abs(derivation.gradient).max() > 1e-6  # without the penalty's pull it is not
         assert (
             "takes no step" in derivation["newton.step"].sentence
-            or np.abs(derivation["newton.step"].value).max() < 1e-6
-        )  # type: ignore[type-var, operator]
+            or np.abs(value_of(derivation, "newton.step")).max() < 1e-6
+        )
 
 
 def test_the_best_member_is_explained_or_any_chosen() -> None:
@@ -106,8 +105,7 @@ def test_the_best_member_is_explained_or_any_chosen() -> None:
 def test_a_learning_rate_can_be_chosen() -> None:
     model = PerceptronRegressor(standardize=True).fit(X, Y_NUMBER)
     derivation = model.explain(X[0], Y_NUMBER[0], solver=GradientDescent(learning_rate=0.03))
-    table = derivation["update.step"].table
-    assert table is not None
+    table = table_of(derivation, "update.step")
     np.testing.assert_allclose(table.values[:, 1], 0.03)
     # Without one, columns in large units get a rate with which the value falls.
     raw = PerceptronRegressor().fit(X, Y_NUMBER).explain(X[0], Y_NUMBER[0])

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.matrix_operations import OPERATIONS
+from support.present import present
 
 from newtron.explain import Derivation, Step, StepTable
 from newtron.explain.show.rounding import ARITY, RELATIONS, number_text
@@ -23,15 +25,25 @@ def every_step(derivation: Derivation) -> Iterator[Step]:
         yield from section.steps
 
 
+def value_of(derivation: Derivation, key: str) -> NDArray[np.floating]:
+    """The value of a step that has one."""
+    return np.asarray(present(derivation[key].value))
+
+
+def table_of(derivation: Derivation, key: str) -> StepTable:
+    """The table of a step that has one."""
+    return present(derivation[key].table)
+
+
 def check_exactly(step: Step, tolerance: float = 1e-11) -> None:
     """The factors make the value, and a table's lines its last column and the total, but for rounding."""
     if step.operation:
         parts = [factor.value for factor in step.factors]
         if step.operation in RELATIONS and all(np.ndim(part) == 0 for part in parts):
-            found: object = RELATIONS[step.operation]([float(part) for part in parts])
+            found: Any = RELATIONS[step.operation]([float(part) for part in parts])
         else:
             found = parts[0] if step.operation == "identity" else OPERATIONS[step.operation](parts)
-        np.testing.assert_allclose(found, step.value, rtol=tolerance, atol=1e-14)
+        np.testing.assert_allclose(found, present(step.value), rtol=tolerance, atol=1e-14)
     if step.table is None:
         return
     values = step.table.values

@@ -198,14 +198,16 @@ def test_encode_by_hand() -> None:
     encoded = encode(schema, table)
     np.testing.assert_allclose(
         encoded.X,
-        [
-            [1, 0, 1, 1, 0, 0, 0, 0, 1, 0],
-            [2, 0, 2, 0, 0, 0, 0, 1, 2.5, 0],
-            [3, 1, 3, 1, 0, 1, 0, 0, 0, 0],
-            [6, 0, 6, 0.4, 1, 1, 1, 0, -1, 0],
-            [1, 0, 2, 0, 0, 0, 1, 0, 4, 0],
-            [5, 0, 2, 0, 0, 0, 0, 0, 1.3, 1],
-        ],
+        np.array(
+            [
+                [1, 0, 1, 1, 0, 0, 0, 0, 1, 0],
+                [2, 0, 2, 0, 0, 0, 0, 1, 2.5, 0],
+                [3, 1, 3, 1, 0, 1, 0, 0, 0, 0],
+                [6, 0, 6, 0.4, 1, 1, 1, 0, -1, 0],
+                [1, 0, 2, 0, 0, 0, 1, 0, 4, 0],
+                [5, 0, 2, 0, 0, 0, 0, 0, 1.3, 1],
+            ]
+        ),
         rtol=1e-15,
     )
     assert encoded.X.flags.c_contiguous
@@ -262,7 +264,7 @@ def test_unseen_goes_to_other_where_there_is_one() -> None:
     table = table_of(level=["a"] * 10 + ["b"] * 8 + ["c", "d"], y=[i + 0.5 for i in range(20)])
     schema = learn_schema(table, "y")
     encoded = encode(schema, table_of(level=["c", "new", None, "a", "b"]))
-    np.testing.assert_allclose(encoded.X, [[0, 1], [0, 1], [0.4, 0.1], [0, 0], [1, 0]])
+    np.testing.assert_allclose(encoded.X, np.array([[0, 1], [0, 1], [0.4, 0.1], [0, 0], [1, 0]]))
     assert (encoded.unseen, encoded.missing) == ({"level": 1}, {"level": 1})
 
 
