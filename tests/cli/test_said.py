@@ -30,7 +30,7 @@ from newtron.cli import main
 from newtron.cli.fit.compare import judge, score_numbers
 from newtron.cli.report.prediction_plots import _drawn, numbers
 from newtron.engine.base import words
-from newtron.estimators.notebook import account
+from newtron.estimators.notebook import described
 
 
 @pytest.fixture(autouse=True)
@@ -288,7 +288,7 @@ def test_control_characters_in_a_notebook() -> None:
     X = pd.DataFrame({HOSTILE: np.arange(20.0), "b": np.arange(20.0) % 3})
     y = np.where(np.arange(20) % 4 < 2, HOSTILE, "z")
     model = PerceptronClassifier(alpha=1.0).fit(X, y)
-    told = [model.summary()._repr_html_(), str(model.summary()), account(model)]
+    told = [model.summary()._repr_html_(), str(model.summary()), described(model.model_)]
     derived = model.explain(X.iloc[0], y[0])
     told += [derived._repr_html_(), str(derived), derived.to_latex()]
     for text in told:
@@ -373,7 +373,7 @@ def test_separation_reads_as_a_sentence_and_is_told_once_in_a_notebook() -> None
     found = repr(model.separation_)
     assert found.startswith("<Separation 'complete': The classes are completely separated: the column dose tells")
     assert "array(" not in found
-    told = account(model)
+    told = described(model.model_)
     assert told.count("completely separated") == 1
     assert "Without finite estimates there are no standard errors." in told
 

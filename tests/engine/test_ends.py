@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
+from support.models import change, change_member
 from support.problems import logistic
 
 from newtron import (
@@ -157,15 +158,15 @@ def test_members_that_do_not_predict_are_not_counted() -> None:
     assert model.certificate_.sentence == "All 4 members that predict, of 5 trained, converged."
     line, first = model.members_[:2]
     unfinished = replace(line.solution, status=Status.MAX_ITER)
-    model.members_[0] = replace(line, solution=unfinished)  # nobody asks how it ended
+    change_member(model, 0, solution=unfinished)  # nobody asks how it ended
     assert ending(model.members_) == "5 members, of which 4 predict: 4 converged"
     assert sentences(model.members_) == [first.solution.sentence]
-    model.members_[1] = replace(first, solution=unfinished)
+    change_member(model, 1, solution=unfinished)
     assert ending(model.members_) == "5 members, of which 4 predict: 1 stopped at the iteration limit and 3 converged"
     assert model.certificate_.sentence.startswith("3 of 4 members that predict, of 5 trained, converged. Of the ")
     with pytest.warns(ConvergenceWarning, match="^1 of 4 members that predict: Not converged"):
         model._warn(2)
-    model.members_ = model.members_[1:]
+    change(model, members=model.model_.members[1:])
     assert ending(model.members_) == "4 members: 1 stopped at the iteration limit and 3 converged"
     assert model.certificate_.sentence.startswith("3 of 4 members converged. Of the others:")
     with pytest.warns(ConvergenceWarning, match="^1 of 4 members: Not converged"):

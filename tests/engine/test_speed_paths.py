@@ -18,7 +18,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import newtron.estimators.base as base
 import newtron.estimators.plain as plain
-import newtron.estimators.tasks as tasks
+import newtron.model.predicting as predicting
+import newtron.training.targets as targets
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.engine.base.linalg import as_csr, exact_product, pair_sum, squared
 from newtron.engine.objective import TrainingObjective, least_squares
@@ -151,7 +152,7 @@ def told(work: Callable[[], Any]) -> tuple[Any, ...]:
 def slowly(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> tuple[Any, ...]:
     with monkeypatch.context() as patch:
         patch.setattr(base, "is_plain_matrix", lambda X: False)
-        patch.setattr(base, "_ALONE", 0)
+        patch.setattr(predicting, "_ALONE", 0)
         return told(work)
 
 
@@ -349,7 +350,7 @@ def test_classes_are_those_of_a_sort(dtype: Any, spread: int) -> None:
     for low in {0, info.min, info.max - spread} if np.dtype(dtype).kind in "iu" else {0}:
         drawn = rng.integers(0, spread + 1, 50)
         y = np.array([low + int(d) for d in drawn], dtype=dtype)
-        classes, codes = tasks._classes(y)
+        classes, codes = targets._classes(y)
         expected, expected_codes = np.unique(y, return_inverse=True)
         assert classes.dtype == expected.dtype
         np.testing.assert_array_equal(classes, expected)

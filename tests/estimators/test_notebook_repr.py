@@ -10,9 +10,10 @@ import pytest
 from sklearn import config_context
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from support.models import change
 
 from newtron import NetworkRegressor, PerceptronClassifier, PerceptronRegressor
-from newtron.estimators.notebook import account
+from newtron.estimators.notebook import described
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(60, 2))
@@ -22,7 +23,7 @@ HOSTILE = '<script>alert("x")</script>'
 
 @pytest.mark.parametrize("model", [PerceptronRegressor(), NetworkRegressor(hidden=(2,), n_starts=1)])
 def test_certificate_and_coefficients_are_below_the_picture(model: Any) -> None:
-    assert account(model) == ""
+    assert described(None) == ""
     assert "newtron-account" not in model._repr_html_()
     model.fit(X, Y)
     shown = model._repr_html_()
@@ -40,7 +41,7 @@ def test_names_from_the_data_are_escaped() -> None:
     with pytest.warns(UserWarning, match="separated"):
         model.fit(frame, np.where(X[:, 0] > 0.0, HOSTILE, "no"))
     for fitted in (model, PerceptronRegressor().fit(frame, Y)):
-        found = account(fitted)
+        found = described(fitted.model_)
         assert "&lt;script&gt;" in found
         assert "<script" not in found
 
@@ -48,11 +49,11 @@ def test_names_from_the_data_are_escaped() -> None:
 def test_an_estimator_is_shown_in_any_state() -> None:
     model = PerceptronRegressor().fit(X, Y)
     broken = PerceptronRegressor().fit(X, Y)
-    broken.members_ = None  # type: ignore[assignment]
-    assert account(broken) == ""
+    change(broken, members=None)
+    assert described(broken.model_) == ""
     with config_context(display="text"):
         assert not hasattr(model, "_repr_html_")
         assert "text/html" not in model._repr_mimebundle_()
     assert make_pipeline(StandardScaler(), model).fit(X, Y)._repr_html_()
     many = PerceptronRegressor(alpha=1.0).fit(RNG.normal(size=(60, 80)), Y)
-    assert "<table" not in account(many)
+    assert "<table" not in described(many.model_)

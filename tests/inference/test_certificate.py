@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_iris
+from support.models import change, change_member
 from support.problems import tanh_network
 
 from newtron import (
@@ -128,16 +129,11 @@ def move_param(model: Any) -> None:
     model.members_[0].params[0] *= 1.0 + 1e-8
 
 
-def move_coefficient(model: Any) -> None:
-    model.coef_ = model.coef_ + 1e-12
-
-
 def change_alpha(model: Any) -> None:
     if isinstance(model.alpha, str):  # chosen from the data: the members' own
-        first, *rest = model.members_
-        model.members_ = [replace(first, alpha=first.alpha * (1.0 + 1e-6)), *rest]
+        change_member(model, 0, alpha=model.members_[0].alpha * (1.0 + 1e-6))
     else:
-        model.alpha *= 1.0 + 1e-6
+        change(model, settings=replace(model.model_.settings, alpha=model.alpha * (1.0 + 1e-6)))
 
 
 def shift(model: Any) -> None:
@@ -145,26 +141,21 @@ def shift(model: Any) -> None:
 
 
 def claim_convergence(model: Any) -> None:
-    poor = model.members_[0]
-    model.members_[0] = replace(poor, solution=replace(poor.solution, status=Status.CONVERGED))
-    model.solution_ = min((m.solution for m in model.members_), key=lambda s: s.value)
+    change_member(model, 0, solution=replace(model.members_[0].solution, status=Status.CONVERGED))
 
 
 def claim_precision(model: Any) -> None:
     claim_convergence(model)
-    poor = model.members_[0]
-    model.members_[0] = replace(poor, solution=replace(poor.solution, status=Status.PRECISION))
-    model.solution_ = min((m.solution for m in model.members_), key=lambda s: s.value)
+    change_member(model, 0, solution=replace(model.members_[0].solution, status=Status.PRECISION))
 
 
 def change_share(model: Any) -> None:
-    model.members_[0] = replace(model.members_[0], share=0.5)
+    change_member(model, 0, share=0.5)
 
 
 def state(**fields: Any) -> Callable[[Any], None]:
     def apply(model: Any) -> None:
-        first = model.members_[0]
-        model.members_[0] = replace(first, end=replace(first.curvature, **fields))
+        change_member(model, 0, end=replace(model.members_[0].curvature, **fields))
 
     return apply
 
@@ -177,8 +168,6 @@ def state(**fields: Any) -> Callable[[Any], None]:
         ("softmax", move_param),
         ("network", move_param),
         ("stopped by rule", move_param),
-        ("least squares", move_coefficient),
-        ("logistic", move_coefficient),
         ("ridge", change_alpha),
         ("network", change_alpha),
         ("chosen penalty", change_alpha),

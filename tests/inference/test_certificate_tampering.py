@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.models import change, change_member
 
 from newtron import (
     LBFGS,
@@ -122,8 +123,7 @@ def test_a_gradient_norm_of_zero_is_found_out(name: str, models: dict[str, Any])
         solution = replace(solution, gradient_norm=1e-18)
     else:
         solution = replace(solution, gradient_norm=0.0)
-    model.members_[0] = replace(model.members_[0], solution=solution)
-    model.solution_ = min((m.solution for m in model.members_), key=lambda s: s.value)
+    change_member(model, 0, solution=solution)
     assert not holds(model, name)
 
 
@@ -133,7 +133,7 @@ def test_another_sign_of_the_curvature_is_found_out(name: str, sign: int | None,
     model = copy.deepcopy(models[name])
     member = model.members_[0]
     stated = member.curvature
-    model.members_[0] = replace(member, end=replace(stated, sign=sign))
+    change_member(model, 0, end=replace(stated, sign=sign))
     assert holds(model, name) == (sign == stated.sign)
 
 
@@ -144,7 +144,7 @@ def test_other_facts_of_the_curvature_are_found_out(name: str, field: str, model
     member = model.members_[0]
     before = getattr(member.curvature, field)
     after = before + 1 if field == "flat_directions" else 1.5 * before + 0.1 if np.isfinite(before) else 0.1
-    model.members_[0] = replace(member, end=replace(member.curvature, **{field: after}))
+    change_member(model, 0, end=replace(member.curvature, **{field: after}))
     assert not holds(model, name)
 
 
@@ -163,14 +163,14 @@ def test_a_removed_or_turned_separation_is_found_out(name: str, models: dict[str
         other = "complete" if kept.kind == "quasi-complete" else "quasi-complete"
         others += [replace(kept, kind=other), replace(kept, rows_apart=kept.rows_apart - 1)]
     for other in others:
-        model.separation_ = other
+        change(model, separation=other)
         assert not holds(model, name), other
 
 
 def test_a_separation_under_a_penalty_is_found_out(models: dict[str, Any]) -> None:
     model = fitted(PerceptronClassifier(alpha=1.0), X, APART)
     assert model.certificate_.verify(X, APART)
-    model.separation_ = models["separated"].separation_
+    change(model, separation=models["separated"].separation_)
     assert not model.certificate_.verify(X, APART)
 
 

@@ -16,6 +16,7 @@ import scipy.sparse
 import scipy.stats
 from sklearn.base import clone
 from support.certified import linear_set, needs_shared, regression_set
+from support.models import change
 
 from newtron import (
     InputError,
@@ -223,7 +224,7 @@ def test_a_stretch_widens_everything() -> None:
     std = model.predict(NEW, return_std=True)[1]
     parts = model.predict_uncertainty(NEW)
     noise = replace(model.predictive_.noise, stretch=2.0 * model.predictive_.noise.stretch)
-    model.predictive_ = replace(model.predictive_, noise=noise)
+    change(model, noise=noise)
     np.testing.assert_allclose(np.diff(model.predict_interval(NEW), axis=1), 2.0 * width, rtol=1e-9)
     np.testing.assert_allclose(model.predict(NEW, return_std=True)[1], 2.0 * std, rtol=1e-12)
     np.testing.assert_allclose(model.predict_uncertainty(NEW).model_std, 2.0 * parts.model_std, rtol=1e-12)
@@ -330,7 +331,7 @@ def test_the_temperature_helps_and_changes_no_class(tmp_path: Path) -> None:
     assert model.temperature_ > 1.3
     right = model.log_density(new, truth).mean()
     plain = clone(model).fit(Z, labels)
-    plain.temperature_ = 1.0
+    change(plain, temperature=1.0)
     assert right > plain.log_density(new, truth).mean() + 0.1
     np.testing.assert_array_equal(model.predict(new), plain.predict(new))
     np.testing.assert_array_equal(model.predict(new), model.predict_proba(new).argmax(axis=1))
@@ -453,12 +454,12 @@ def test_constant_targets_are_certain(model: Any, value: float) -> None:
 
 
 def test_ctrl_c_waits_for_no_more_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    import newtron.training.uncertainty as uncertainty
+    from newtron.training import predictive
 
     def never(*_: Any) -> Any:
         raise AssertionError("trained once more")
 
-    monkeypatch.setattr(uncertainty, "train_members", never)
+    monkeypatch.setattr(predictive, "train_members", never)
     with pytest.warns(match="stopped by the callback"):
         fitted = network(callback=lambda progress: progress.row.iteration >= 3).fit(X, Y)
     assert np.isfinite(fitted.predict_interval(NEW)).all()

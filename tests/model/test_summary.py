@@ -23,7 +23,7 @@ from support.certified import LINEAR, lre, needs_shared
 import newtron.inference.certificate.endpoint as endpoint
 import newtron.inference.coefficients.information as information
 from newtron import InputError, PerceptronClassifier, PerceptronRegressor, load
-from newtron.training.uncertainty import lacking
+from newtron.model.predicting import lacking
 
 Array = np.ndarray[Any, Any]
 
@@ -642,10 +642,10 @@ def test_what_a_large_fit_has_not_is_said() -> None:
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(520, 500))
     model = PerceptronClassifier(alpha=10.0).fit(wide, wide[:, 0] > 0.0)
-    (sentence,) = lacking(model)
+    (sentence,) = lacking(model.model_)
     assert sentence.startswith("Standard errors of 501 parameters are not kept")
     assert "summary(X, y)" in sentence
-    assert lacking(PerceptronClassifier(alpha=10.0).fit(wide[:, :9], wide[:, 0] > 0.0)) == []
+    assert lacking(PerceptronClassifier(alpha=10.0).fit(wide[:, :9], wide[:, 0] > 0.0).model_) == []
 
 
 @pytest.mark.parametrize("task", TARGETS)
@@ -718,7 +718,7 @@ REFUSED = [
     ({"X": X, "y": TARGETS["two classes"], "sample_weight": WEIGHTS}, "total weight"),
     ({"X": X, "y": TARGETS["two classes"][::-1]}, "the gradient"),
     ({"X": X[:, ::-1], "y": TARGETS["two classes"]}, "the gradient"),
-    ({"X": X, "y": np.full(N, "other")}, "one of the model's 2 classes"),
+    ({"X": X, "y": np.full(N, "other")}, "none of the classes that the model knows"),
     ({"X": X, "y": TARGETS["two classes"], "groups": GROUPS[1:]}, "119"),
     ({"X": X, "y": TARGETS["two classes"], "groups": np.zeros(N)}, "one group only"),
     ({"X": X, "y": TARGETS["two classes"], "groups": np.where(GROUPS, 1.0, np.nan)}, "missing"),

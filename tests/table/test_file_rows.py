@@ -37,8 +37,7 @@ from newtron.table.data_file import at_hand
 from newtron.table.large import files
 from newtron.table.learn_stream import learn_stream
 from newtron.table.text import convert
-from newtron.training import from_rows as from_files
-from newtron.training import scaling
+from newtron.training import predictive, scaling
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ROOT = Path(__file__).resolve().parents[2]
@@ -481,7 +480,7 @@ def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path
 def test_how_sure_a_network_is_is_learnt_from_files_too(
     looked_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(from_files, "_STANDING_FOR_ALL", looked_at)
+    monkeypatch.setattr(predictive, "_STANDING_FOR_ALL", looked_at)
     rng = np.random.default_rng(2)
     X = rng.normal(size=(300, 3))
     frame = pd.DataFrame(X, columns=list("abc"))
@@ -620,8 +619,7 @@ def test_a_full_folder_has_its_sentence(tmp_path: Path) -> None:
 
 def test_asinh_features_are_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where only some rows are looked at: they are the same ones."""
-    monkeypatch.setattr(scaling, "ASINH_ROWS", 200)
-    monkeypatch.setattr(from_files, "ASINH_ROWS", 200)
+    monkeypatch.setattr(scaling, "_ASINH_ROWS", 200)
     rng = np.random.default_rng(3)
     X = np.exp(rng.normal(size=(500, 2)))
     frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": np.log(X[:, 0]) * X[:, 1] + 0.1 * rng.normal(size=500)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from newtron.training import mix
 
 def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> None:
     def planned_for(n: int, p: int = 4, task: str = "regression", **settings: Any) -> mix.Plan:
-        estimator = (NetworkRegressor if task == "regression" else NetworkClassifier)(**settings)
-        return mix.planned(estimator, None, Scaling.none(p, 1), (n, p, 1), None)
+        kind = NetworkRegressor if task == "regression" else NetworkClassifier
+        estimator = kind(**{"standardize": False, **settings})
+        sizes: Any = SimpleNamespace(n_rows=n, n_features=p, n_outputs=1)  # all that a plan without asinh features asks
+        return mix.planned(estimator._settings(), Scaling.none(p, 1), sizes)
 
     assert planned_for(3000)[:2] == (((), (10,), (8, 8)), 2)
     assert planned_for(3001)[:2] == (((), (20, 20)), 2)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.models import change
 
 from newtron import FileRows, InputError, NetworkClassifier, NetworkRegressor, PerceptronRegressor, load
 
@@ -41,10 +42,9 @@ def by_differences(model: Any, X: Any, weight: Any) -> Any:
 
     def predict(Z: Any) -> Any:
         if hasattr(model, "classes_"):
-            model.temperature_, kept = 1.0, model.temperature_
-            found = model.predict_proba(Z)
-            model.temperature_ = kept
-            return found
+            plain = copy.copy(model)
+            change(plain, temperature=1.0)
+            return plain.predict_proba(Z)
         return (model.predict(Z).reshape(len(Z), -1)) / model.scaling_.y_scale
 
     squares = np.zeros(X.shape[1])

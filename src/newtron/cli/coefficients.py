@@ -8,9 +8,9 @@ import numpy as np
 
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import label, number, target_names
+from newtron.engine.base.words import column_names, label, number, target_names
 from newtron.inference.coefficients.summary import Summary, summary_facts, summary_header, summary_rows
-from newtron.model.summary import feature_names, summary_of
+from newtron.model.summary import summary_of
 from newtron.model_file import Bundle
 
 _TERMS_SHOWN = 200
@@ -42,7 +42,7 @@ _IN_JSON = (
 
 def names(bundle: Bundle) -> list[str]:
     """What the inputs are called: in the file, or where the model was fitted."""
-    return list(bundle.schema.feature_names) if bundle.schema is not None else feature_names(bundle.estimator)
+    return list(bundle.schema.feature_names) if bundle.schema is not None else list(column_names(bundle.estimator.model_.data.names, bundle.estimator.n_features_in_))
 
 
 def show_coefficients(screen: Screen, bundle: Bundle) -> None:
@@ -98,7 +98,7 @@ def _plain(value: Any) -> Any:
 def _summary(bundle: Bundle) -> Summary | None:
     try:
         target = None if bundle.schema is None else bundle.schema.target.name
-        return summary_of(bundle.estimator, names=names(bundle), classes=_classes(bundle.estimator), target=target)
+        return summary_of(bundle.estimator.model_, names=names(bundle), classes=_classes(bundle.estimator), target=target)
     except InputError:
         return None
 
@@ -111,7 +111,7 @@ def _outputs(estimator: Any, n_outputs: int) -> list[str]:
     """What each column of coefficients is of."""
     if n_outputs == 1:
         return ["estimate"]
-    return _classes(estimator) or list(target_names(getattr(estimator, "_targets", ()), n_outputs))
+    return _classes(estimator) or list(target_names(estimator.model_.data.targets, n_outputs))
 
 
 def _estimates(bundle: Bundle) -> tuple[list[str], list[list[str]]]:

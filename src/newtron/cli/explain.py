@@ -57,10 +57,12 @@ def _target(estimator: Any, schema: Schema, row: Table) -> Any:
 
 
 def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: ExplainOptions) -> Derivation:
-    from newtron.model.explanation import explain
+    from newtron.model.explanation import explained
 
     try:
-        return explain(estimator, X, y, notation=options.notation, member=options.member, names=schema.feature_names)
+        return explained(
+            estimator.model_, X, y, notation=options.notation, member=options.member, names=schema.feature_names
+        )
     except InputError as error:
         if options.member is not None and str(error).startswith("member="):
             raise InputError(

@@ -13,11 +13,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from newtron.engine.base.checks import check_choice
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import clean
 from newtron.explain.show.symbols import to_latex
+from newtron.training.fitted import FittedModel
 
 Array = NDArray[np.floating]
 
@@ -72,19 +74,18 @@ class ConvergenceDisplay:
 
         Raises InputError where the quantity is unknown or no solver computed it, NotFittedError before `fit`.
         """
-        from newtron.model.surface import solutions_of
-
         field, _ = QUANTITIES[check_choice("quantity", quantity, QUANTITIES)]
-        solutions = solutions_of(estimator)
+        check_is_fitted(estimator)
+        model: FittedModel = estimator.model_
+        solutions = [member.solution for member in model.members]
         values = [np.array([getattr(row, field) for row in solution.trace]) for solution in solutions]
         if not any(np.isfinite(one).any() for one in values):
             raise InputError(f"quantity={quantity!r} was not computed by {solutions[0].solver.name!r}: choose another.")
-        best = next(i for i, solution in enumerate(solutions) if solution is estimator.solution_)
         found = cls(
             iterations=[np.array([row.iteration for row in solution.trace]) for solution in solutions],
             values=values,
-            best=best,
-            tol=float(estimator.tol) if quantity == "gradient" else None,
+            best=model.best,
+            tol=float(model.settings.tol) if quantity == "gradient" else None,
             quantity=quantity,
         )
         return found.plot(ax=ax, **kwargs)
@@ -169,11 +170,10 @@ class LossSurfaceDisplay:
         """
         from newtron.model.surface import slice_of
 
+        check_is_fitted(estimator)
         found = slice_of(
-            estimator,
-            X,
-            y,
-            sample_weight=sample_weight,
+            estimator.model_,
+            estimator._rows_given(X, y, sample_weight),
             parameters=parameters,
             member=member,
             span=span,

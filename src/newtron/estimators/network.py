@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
-from newtron.engine.base.checks import check_choice, check_count, is_count
-from newtron.engine.base.errors import InputError
-from newtron.engine.maths.activations import activation_named
-from newtron.engine.solvers import Progress, Solver
-from newtron.estimators.base import NewtronEstimator
+import numpy as np
+
+from newtron.engine.base.types import Array
+from newtron.engine.solvers import Solver
+from newtron.estimators.base import Callback, NewtronEstimator
 from newtron.estimators.tasks import Classification, Regression
-from newtron.training.members import Shape
-
-Hidden = str | int | tuple[int, ...] | list[tuple[int, ...]]
+from newtron.inference.predictive.predictive import RegressionPredictive
+from newtron.model.predicting import predictive_of
+from newtron.training.settings import ClassWeight, Family, Hidden
 
 
 class _Network(NewtronEstimator):
-    """Shapes, starts and how members are combined."""
+    """What networks have beside the rest: the relevance of columns."""
 
-    hidden: Hidden
-    activation: str
-    n_starts: int
-    combine: str
+    _family: ClassVar[Family] = "network"
 
-    def _shapes(self) -> tuple[Shape, ...] | None:
-        return None if isinstance(self.hidden, str) and self.hidden == "auto" else read_shapes(self.hidden)
-
-    def _check_settings(self) -> None:
-        super()._check_settings()
-        activation_named(self.activation)
-        check_count("n_starts", self.n_starts)
-        check_choice("combine", self.combine, ("average", "best"))
-
-
-def read_shapes(hidden: Any) -> tuple[Shape, ...]:
-    """`hidden` as shapes: one tuple of widths, or a list of them, one member each; a number is one layer."""
-    if is_count(hidden):
-        return ((int(hidden),),)
-    if isinstance(hidden, list) and not hidden:
-        raise InputError("hidden=[] names no network: give a tuple of widths such as (20,).")
-    shapes = hidden if isinstance(hidden, list) and not all(is_count(h) for h in hidden) else [hidden]
-    read = []
-    for shape in shapes:
-        if not isinstance(shape, (tuple, list)) or not all(is_count(width) for width in shape):
-            raise InputError(
-                f"hidden={hidden!r} must be 'auto', a tuple of widths such as (20,) or (10, 10), or a list of such "
-                "tuples."
-            )
-        read.append(tuple(int(width) for width in shape))
-    return tuple(read)
+    @property
+    def relevance_(self) -> Array:
+        """(n_features,) how much each column moves the prediction."""
+        found = self._fitted_model().relevance
+        return np.zeros(self.model_.data.n_features) if found is None else found
 
 
 class NetworkRegressor(Regression, _Network):
@@ -122,7 +97,10 @@ class NetworkRegressor(Regression, _Network):
     MacKay 1992 (evidence).
     """
 
-    _task = "regression"
+    @property
+    def predictive_(self) -> RegressionPredictive | str:
+        """What intervals are made from, or the sentence why there is nothing."""
+        return predictive_of(self._fitted_model())
 
     def __init__(
         self,
@@ -138,10 +116,10 @@ class NetworkRegressor(Regression, _Network):
         fit_intercept: bool = True,
         tol: float = 1e-8,
         max_iter: int | None = None,
-        random_state: Any = 0,
+        random_state: object = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
-        callback: Callable[[Progress], Any] | None = None,
+        callback: Callback | None = None,
     ) -> None:
         self.hidden = hidden
         self.activation = activation
@@ -191,8 +169,6 @@ class NetworkClassifier(Classification, _Network):
         As in `NetworkRegressor`; effective_parameters_ too, and relevance_, of the probabilities.
     """
 
-    _task = "classification"
-
     def __init__(
         self,
         *,
@@ -203,15 +179,15 @@ class NetworkClassifier(Classification, _Network):
         combine: str = "average",
         solver: str | Solver = "auto",
         loss: str | None = None,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         standardize: bool = True,
         fit_intercept: bool = True,
         tol: float = 1e-8,
         max_iter: int | None = None,
-        random_state: Any = 0,
+        random_state: object = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
-        callback: Callable[[Progress], Any] | None = None,
+        callback: Callback | None = None,
     ) -> None:
         self.hidden = hidden
         self.activation = activation

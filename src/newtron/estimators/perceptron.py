@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import ClassVar, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.solvers import Progress, Solver
-from newtron.estimators.base import NewtronEstimator
+from newtron.engine.base.types import Array, Matrix
+from newtron.engine.solvers import Solver
+from newtron.estimators.base import Callback, NewtronEstimator
 from newtron.estimators.tasks import Classification, Regression
 from newtron.inference.coefficients.summary import Summary
 from newtron.inference.separation.separation import Separation
-from newtron.model.summary import summary_of
-from newtron.training.logistic import check_penalty, check_profile, coefficient_profile, firth_member, judged
-from newtron.training.members import Task, Trained
+from newtron.model.predicting import averaged
+from newtron.model.profiles import check_profile, profile_of
+from newtron.model.summary import rows_of_arrays, rows_of_source, summary_of
+from newtron.table.large.file_rows import TableRows
+from newtron.training.settings import ClassWeight, Family
+from newtron.training.targets import known_codes
 
-Array = NDArray[np.floating]
+
+class SummarySettings(TypedDict, total=False):
+    """How a summary is made."""
+
+    covariance: str | None
+    groups: object
+    coverage: float
+    baseline: object
+    intervals: str
 
 
 class _Perceptron(NewtronEstimator):
-    """coef_ and intercept_ in the user's units, from the one member."""
+    """What perceptrons have beside the rest: coefficients in the user's units, and their summary."""
 
-    _sparse = True
+    _family: ClassVar[Family] = "perceptron"
 
-    def _weights_in_units(self) -> tuple[Array, Array]:
-        """W (p, k) and b (k,) of the raw prediction as a function of the inputs as given."""
-        member = self.members_[0]
-        layer = member.network.split(member.params)[0]
-        scaling = self.scaling_
-        W = layer.W / scaling.x_scale[:, None] * scaling.y_scale
-        b = np.zeros(W.shape[1]) if layer.b is None else layer.b * scaling.y_scale
-        return W, b + scaling.y_center - scaling.x_center @ W
+    def _summary(self, X: Matrix, y: object, sample_weight: object, **settings: Unpack[SummarySettings]) -> Summary:
+        model = self._fitted_model()
+        if X is None and (y is not None or sample_weight is not None):
+            raise InputError(
+                "summary got y or sample_weight without X: give X and y, the rows the model was trained on."
+            )
+        if X is None:
+            return summary_of(model, **settings)
+        if isinstance(X, TableRows):
+            if y is not None or sample_weight is not None:
+                raise InputError("summary got rows with a target of their own: leave out y and sample_weight.")
+            return summary_of(model, rows_of_source(model, X), **settings)
+        X = self._for_prediction(X)
+        return summary_of(model, rows_of_arrays(model, X, y, self._weights(X, sample_weight)), **settings)
 
 
 class PerceptronRegressor(Regression, _Perceptron):
@@ -89,8 +105,6 @@ class PerceptronRegressor(Regression, _Perceptron):
     Method: Björck 1996, *Numerical Methods for Least Squares Problems*.
     """
 
-    _task = "regression"
-
     def __init__(
         self,
         *,
@@ -101,10 +115,10 @@ class PerceptronRegressor(Regression, _Perceptron):
         fit_intercept: bool = True,
         tol: float = 1e-12,
         max_iter: int | None = None,
-        random_state: Any = 0,
+        random_state: object = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
-        callback: Callable[[Progress], Any] | None = None,
+        callback: Callback | None = None,
     ) -> None:
         self.alpha = alpha
         self.solver = solver
@@ -118,19 +132,26 @@ class PerceptronRegressor(Regression, _Perceptron):
         self.verbose = verbose
         self.callback = callback
 
-    def _fitted(self) -> None:
-        W, b = self._weights_in_units()
-        self.coef_ = W[:, 0] if self._one_column else W.T
-        self.intercept_ = float(b[0]) if self._one_column else b
+    @property
+    def coef_(self) -> Array:
+        """Coefficients in the user's units: (p,), or (k, p) for several targets."""
+        W, _ = self._fitted_model().coefficients
+        return W[:, 0] if self.model_.data.one_column else W.T
+
+    @property
+    def intercept_(self) -> float | Array:
+        """The prediction where all inputs are 0: a number, or (k,) for several targets."""
+        _, b = self._fitted_model().coefficients
+        return float(b[0]) if self.model_.data.one_column else b
 
     def summary(
         self,
-        X: Any = None,
-        y: Any = None,
+        X: Matrix = None,
+        y: object = None,
         *,
         covariance: str | None = None,
-        groups: Any = None,
-        sample_weight: Any = None,
+        groups: object = None,
+        sample_weight: object = None,
         coverage: float = 0.95,
     ) -> Summary:
         """Coefficients with standard errors, t, p and intervals, and how well the model fits. Prints as a table.
@@ -162,9 +183,7 @@ class PerceptronRegressor(Regression, _Perceptron):
         InputError
             A formula lacks its rows, groups or penalty; the rows are not those of the fit.
         """
-        return summary_of(
-            self, X, y, covariance=covariance, groups=groups, sample_weight=sample_weight, coverage=coverage
-        )
+        return self._summary(X, y, sample_weight, covariance=covariance, groups=groups, coverage=coverage)
 
 
 class PerceptronClassifier(Classification, _Perceptron):
@@ -223,10 +242,6 @@ class PerceptronClassifier(Classification, _Perceptron):
     Firth 1993, Heinze & Schemper 2002, Bull, Mak & Greenwood 2002 (Firth's likelihood).
     """
 
-    _task = "classification"
-
-    separation_: Separation | None
-
     def __init__(
         self,
         *,
@@ -234,15 +249,15 @@ class PerceptronClassifier(Classification, _Perceptron):
         penalty: str = "l2",
         solver: str | Solver = "auto",
         loss: str | None = None,
-        class_weight: Any = None,
+        class_weight: ClassWeight = None,
         standardize: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-12,
         max_iter: int | None = None,
-        random_state: Any = 0,
+        random_state: object = 0,
         n_jobs: int | None = None,
         verbose: int = 0,
-        callback: Callable[[Progress], Any] | None = None,
+        callback: Callback | None = None,
     ) -> None:
         self.alpha = alpha
         self.penalty = penalty
@@ -258,36 +273,31 @@ class PerceptronClassifier(Classification, _Perceptron):
         self.verbose = verbose
         self.callback = callback
 
-    def _check_settings(self) -> None:
-        super()._check_settings()
-        check_penalty(self.penalty, self.alpha, self.loss)
+    @property
+    def coef_(self) -> Array:
+        """Coefficients in the user's units: (1, p) for two classes, else (K, p)."""
+        return self._fitted_model().coefficients[0].T
 
-    def _members(self, task: Task) -> list[Trained]:
-        names = self._names()
-        self.separation_ = None
-        if self.penalty == "firth":
-            return [Trained(firth_member(task, names))]
-        trained = super()._members(task)
-        if task.alpha != 0.0:
-            return trained
-        member, self.separation_ = judged(task, trained[0].member, names)
-        return [Trained(member)]
+    @property
+    def intercept_(self) -> Array:
+        """Raw predictions where all inputs are 0: (1,) for two classes, else (K,)."""
+        return self._fitted_model().coefficients[1]
 
-    def _fitted(self) -> None:
-        W, b = self._weights_in_units()
-        self.coef_ = W.T
-        self.intercept_ = b
+    @property
+    def separation_(self) -> Separation | None:
+        """Whether planes separate the classes; None where a penalty keeps the coefficients finite."""
+        return self._fitted_model().separation
 
     def summary(
         self,
-        X: Any = None,
-        y: Any = None,
+        X: Matrix = None,
+        y: object = None,
         *,
         covariance: str | None = None,
-        groups: Any = None,
-        sample_weight: Any = None,
+        groups: object = None,
+        sample_weight: object = None,
         coverage: float = 0.95,
-        baseline: Any = None,
+        baseline: object = None,
         intervals: str = "wald",
     ) -> Summary:
         """Coefficients with standard errors, z, p and intervals, and how well the model fits. Prints as a table.
@@ -321,19 +331,18 @@ class PerceptronClassifier(Classification, _Perceptron):
         InputError
             A formula lacks its rows, groups or penalty; the rows are not those of the fit; the loss is no likelihood.
         """
-        return summary_of(
-            self,
+        return self._summary(
             X,
             y,
+            sample_weight,
             covariance=covariance,
             groups=groups,
-            sample_weight=sample_weight,
             coverage=coverage,
             baseline=baseline,
             intervals=intervals,
         )
 
-    def profile_intervals(self, X: Any, y: Any, sample_weight: Any = None, *, coverage: float = 0.95) -> Array:
+    def profile_intervals(self, X: Matrix, y: object, sample_weight: object = None, *, coverage: float = 0.95) -> Array:
         """Profile-likelihood intervals of the coefficients, from the rows of the fit: (p, 2), or (p + 1, 2) with the
         intercept's last, lower bounds first.
 
@@ -344,16 +353,12 @@ class PerceptronClassifier(Classification, _Perceptron):
         """
         X = self._for_prediction(X)
         weight = self._weights(X, sample_weight)
-        check_profile(self)
-        labels = np.asarray(y)
-        if labels.shape != (X.shape[0],) or not np.isin(labels, self.classes_).all():
-            raise InputError(f"y must be one of {self.classes_.tolist()!r} for each of the {X.shape[0]} rows of X.")
-        fitted = (self.coef_[0], self.intercept_ if self.fit_intercept else np.zeros(0))
-        codes = (labels == self.classes_[1]).astype(np.float64)
-        return coefficient_profile(X, codes, weight, fitted, self.penalty, coverage).intervals
+        check_profile(self.model_)
+        codes = known_codes(np.asarray(y), self.classes_, X.shape[0]).astype(np.float64)
+        return profile_of(self.model_, X, codes, weight, coverage, tests=False).intervals
 
-    def decision_function(self, X: Any) -> Array:
+    def decision_function(self, X: Matrix) -> Array:
         """The raw prediction z = xw + b: (n,) for two classes (positive means `classes_[1]`), else (n, K)."""
         X = self._for_prediction(X)
-        z = self._averaged(X, lambda raw: raw)
+        z = averaged(self.model_, X, lambda raw: raw)
         return z[:, 0] if z.shape[1] == 1 else z

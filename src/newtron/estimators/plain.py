@@ -9,34 +9,35 @@ to it, so that every conversion, warning and error stays scikit-learn's own.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from newtron.engine.base.linalg import aligned, as_csr
+from newtron.engine.base.types import Matrix
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
-def is_plain_matrix(X: Any) -> bool:
+def is_plain_matrix(X: object) -> bool:
     """Is X an array (n, p) of finite float64 or float32 that validation would return unchanged?"""
     if not (type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size > 0):
         return False
     return X.flags.aligned and _surely_finite(X)
 
 
-def is_plain_target(y: Any, n_rows: int) -> bool:
+def is_plain_target(y: object, n_rows: int) -> bool:
     """Is y an array (n_rows,) of finite numbers that validation would return unchanged?"""
     if not (type(y) is np.ndarray and y.shape == (n_rows,) and y.flags.aligned):
         return False
     return y.dtype.kind in "biu" or (y.dtype in _FLOATS and _surely_finite(y))
 
 
-def validated(estimator: Any, X: Any, *y: Any, **settings: Any) -> Any:
-    """X, or X and y, by scikit-learn's `validate_data`: X (n, p) of floats, dense or, where the estimator takes it, as
+def validated(estimator: BaseEstimator, sparse: bool, X: Matrix, *y: Matrix, **settings: bool) -> Matrix:
+    """X, or X and y, by scikit-learn's `validate_data`: X (n, p) of floats, dense or, where `sparse` says so, as
     `as_csr` gives it. Nothing that was given is changed."""
-    sparse = estimator._sparse
     if sparse and getattr(X, "ndim", 0) == 2 and hasattr(X, "tocsr") and X.dtype.kind in "biuf":
         X = as_csr(X)
     kinds = "csr" if sparse else False
@@ -44,7 +45,7 @@ def validated(estimator: Any, X: Any, *y: Any, **settings: Any) -> Any:
     return tuple(aligned(each) for each in found) if y else aligned(found)
 
 
-def _surely_finite(a: np.ndarray[Any, Any]) -> bool:
+def _surely_finite(a: NDArray[np.generic]) -> bool:
     """True only where all numbers are finite; False also where nothing but a sum overflows."""
     with np.errstate(all="ignore"):
         if a.flags.c_contiguous:

@@ -6,31 +6,28 @@ costs as much as a few predictions of all rows for each, whatever the number of 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Network
 from newtron.inference.predictive.temperature import every_class, tempered
-from newtron.training.members import Member
-
-Array = NDArray[np.floating]
+from newtron.training.fitted import FittedModel, Member
 
 
 class ColumnsChanged:
-    """Starts from an estimator and rows X (n, p), in float64 and valid for it."""
+    """Starts from a fitted model and rows X (n, p), in float64 and valid for it."""
 
-    def __init__(self, estimator: Any, X: Array) -> None:
-        self._estimator = estimator
-        self._fed: Array = estimator.scaling_.inputs(X)
-        asinh = estimator.scaling_.asinh
-        copies = {} if asinh is None else {int(j): X.shape[1] + k for k, j in enumerate(asinh.columns)}
-        # Of each column the inputs that are made of it.
+    def __init__(self, model: FittedModel, X: Array) -> None:
+        self._model = model
+        self._fed: Array = model.scaling.inputs(X)
+        features = model.scaling.asinh
+        copies = {} if features is None else {int(j): X.shape[1] + k for k, j in enumerate(features.columns)}
+        # The inputs that are made of each column.
         self._inputs = [[j, copies[j]] if j in copies else [j] for j in range(X.shape[1])]
         with one_blas_thread():
-            self._members = [_Member(member, self._fed) for member in estimator.members_ if member.share]
+            self._members = [_Member(member, self._fed) for member in model.sharing]
 
     def predicted(self, own: slice, orders: NDArray[np.int64]) -> Array:
         """Numbers (r * n, k) or probabilities (r * n, classes) where each of the orders (r, n) shuffles these columns'
@@ -38,12 +35,11 @@ class ColumnsChanged:
         columns = [place for j in range(own.start, own.stop) for place in self._inputs[j]]
         fed = self._fed[:, columns]
         change = (fed[orders] - fed).reshape(-1, len(columns))
-        model = self._estimator
-        classes = hasattr(model, "classes_")
-        finish = model.loss_.inverse_link if classes else model.scaling_.outputs
+        model = self._model
+        finish = model.scaling.outputs if model.is_regression else model.loss.inverse_link
         with one_blas_thread():
-            total: Any = sum(member.share * finish(member.output(columns, change)) for member in self._members)
-        return np.asarray(tempered(every_class(total), model.temperature_) if classes else total)
+            total = np.sum([member.share * finish(member.output(columns, change)) for member in self._members], axis=0)
+        return np.asarray(total if model.is_regression else tempered(every_class(total), model.temperature))
 
 
 class _Member:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from newtron.engine.base.checks import check_choice, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import thread_count
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import column_names, target_names
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.objective.whitened import WhitenedBlock
-from newtron.engine.rows import Rows
+from newtron.engine.rows import ArrayRows, Rows
 from newtron.engine.solvers import Status
 from newtron.inference.certificate.firth_end import against_last, of_all_classes
 from newtron.inference.coefficients.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
 from newtron.inference.coefficients.estimates import FittedCoefficients, summarize
 from newtron.inference.coefficients.information import Information, information_at
-from newtron.inference.coefficients.profile import Profile
 from newtron.inference.coefficients.summary import Summary
-from newtron.training.class_weight import class_weights, totals
-from newtron.training.from_rows import is_rows, scaled, weighted
-from newtron.training.logistic import check_profile, coefficient_profile, firth_objective, is_firth
-from newtron.training.members import scaled_rows
-
-if TYPE_CHECKING:
-    from newtron.estimators.perceptron import _Perceptron
-
-Array = NDArray[np.floating]
+from newtron.model.profiles import check_profile, profile_of
+from newtron.model.targets import class_factor_of, given_rows
+from newtron.table.large.file_rows import TableRows
+from newtron.training.firth import firth_objective
+from newtron.training.fitted import FittedModel
+from newtron.training.table_rows import with_class_weight
 
 # Rows whose gradient differs from the fit's by more than this share of a typical row's are not those of the fit.
 _ANOTHER_GRADIENT = 1e-5
@@ -70,50 +65,28 @@ def _weights_that_do_not_count(kind: str) -> str:
     return _NOT_COUNTS + meaning + _NO_LIKELIHOOD
 
 
-class _Rows:
-    """The rows of a fit, given again: the objective over them, and what the class weights have made of their weights.
+@dataclass(frozen=True)
+class GivenRows:
+    """The rows of a fit, given again, in the user's units; class_factor: the weight of each row's class, which the
+    rows' weights have as a factor, or None."""
 
-    X: (n, p), or the rows of `fit_rows`. y, sample_weight: of an array."""
+    rows: Rows
+    class_factor: Callable[[WhitenedBlock], Array] | None = None
 
-    def __init__(self, model: _Perceptron, X: Any, y: Any, sample_weight: Any) -> None:
-        member = model.members_[0]
-        self.class_factor: Callable[[WhitenedBlock], Array] | None = None
-        rows = self._of_files(model, X, y, sample_weight) if is_rows(X) else self._given(model, X, y, sample_weight)
-        known = member.information
-        alpha: Any = model.alpha if known is None else known.penalty.T.ravel()
-        self.objective = TrainingObjective(member.network, model.loss_, rows, alpha)
+
+class _Refound:
+    """The objective of a fit over its rows, given again. Raises InputError for other rows."""
+
+    def __init__(self, model: FittedModel, given: GivenRows) -> None:
+        member = model.members[0]
+        self.given, self.class_factor = given.rows, given.class_factor
+        scaled = given.rows.standardized(model.scaling).on_threads(thread_count(model.settings.n_jobs))
+        self.objective = TrainingObjective(member.network, model.loss, scaled).with_alpha(member.alpha)
         self._check(model)
 
-    def _given(self, model: _Perceptron, X: Any, y: Any, sample_weight: Any) -> Rows:
-        X = model._for_prediction(X)
-        if y is None:
-            raise InputError("summary got X without y: give both, the rows the model was trained on.")
-        weight = model._weights(X, sample_weight)
-        Y, factor = _targets(model, y, X, weight)
-        if factor is not None:
-            self.class_factor = partial(_of_block, factor)
-            weight = factor if weight is None else weight * factor
-        self.X, self.Y, self.weight = X, Y, weight
-        in_units = model.scaling_.targets(Y).astype(X.dtype, copy=False)
-        return scaled_rows(X, in_units, weight, model.scaling_, thread_count(model.n_jobs))
-
-    def _of_files(self, model: Any, rows: Any, y: Any, sample_weight: Any) -> Rows:
-        target = rows.schema.target
-        if y is not None or sample_weight is not None:
-            raise InputError("summary got rows with a target of their own: leave out y and sample_weight.")
-        classes = model.classes_.tolist() if hasattr(model, "classes_") else []
-        alike = (rows.n_features, target.task, list(target.classes))
-        if alike != (model.n_features_in_, model._task, classes):
-            raise InputError(
-                "These are not the rows the model was trained on: they have other columns, or another target."
-            )
-        if getattr(model, "class_weight", None) is not None:
-            self.class_factor = _weight_of_block  # rows of files have no other weights
-        return scaled(weighted(model, rows), model.scaling_, target.task == "regression")
-
-    def _check(self, model: _Perceptron) -> None:
+    def _check(self, model: FittedModel) -> None:
         """Are these the rows of the fit? Their number, weight and, where it ended at rest, the gradient say it."""
-        member, rows = model.members_[0], self.objective.rows
+        member, rows = model.members[0], self.objective.rows
         known = member.information
         other = "These are not the rows the model was trained on"
         if known is not None and known.n_rows != rows.n_rows:
@@ -131,15 +104,33 @@ class _Rows:
                 "fit had, in the same order of columns."
             )
 
-    def _gradient(self, model: Any) -> Array:
-        member = model.members_[0]
-        if not is_firth(model):
+    def _gradient(self, model: FittedModel) -> Array:
+        member = model.members[0]
+        if not model.settings.is_firth:
             gradient = self.objective.evaluate(member.params, 1).gradient
             return gradient
         network = member.network
-        firth = firth_objective(self.X, self.Y, self.weight, model.scaling_, network.intercept)
+        firth = firth_objective(self.objective.rows, network.intercept)
         gradient = firth.evaluate(against_last(member.params, network.n_outputs), 1).gradient
         return of_all_classes(gradient, network.n_outputs)
+
+
+def rows_of_arrays(model: FittedModel, X: Matrix, y: object, weight: Array | None) -> GivenRows:
+    """The rows of a fit from X (n, p) and weights (n,) that are valid for the model."""
+    if y is None:
+        raise InputError("summary got X without y: give both, the rows the model was trained on.")
+    factor = class_factor_of(model, X, y, weight)
+    return GivenRows(given_rows(model, X, y, weight), None if factor is None else partial(_of_block, factor))
+
+
+def rows_of_source(model: FittedModel, rows: TableRows) -> GivenRows:
+    """The rows of a fit from files or a cluster, with the targets that they hold."""
+    target, classes = rows.schema.target, model.data.classes
+    alike = (rows.n_features, target.task, list(target.classes))
+    if alike != (model.data.n_features, model.settings.task, [] if classes is None else classes.tolist()):
+        raise InputError("These are not the rows the model was trained on: they have other columns, or another target.")
+    weighted = model.settings.class_weight is not None  # rows of files have no other weights
+    return GivenRows(with_class_weight(rows, model.settings), _weight_of_block if weighted else None)
 
 
 def _of_block(factor: Array, block: WhitenedBlock) -> Array:
@@ -151,79 +142,48 @@ def _weight_of_block(block: WhitenedBlock) -> Array:
 
 
 def summary_of(
-    model: _Perceptron,
-    X: Any = None,
-    y: Any = None,
+    model: FittedModel,
+    given: GivenRows | None = None,
     *,
     covariance: str | None = None,
-    groups: Any = None,
-    sample_weight: Any = None,
+    groups: object = None,
     coverage: float = 0.95,
-    baseline: Any = None,
+    baseline: object = None,
     intervals: str = "wald",
-    names: list[str] | None = None,
-    classes: list[str] | None = None,
+    names: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
     target: str | None = None,
 ) -> Summary:
-    """`summary` of the perceptrons. names, classes, target: how inputs, classes and the one target are called where not
-    as in the model."""
-    check_is_fitted(model)
+    """The summary of a perceptron. given: the rows of its fit, for what they alone can say. names, classes, target:
+    what inputs, classes and the one target are called where not as in the model."""
     check_number("coverage", coverage, above=0.0)
     if not coverage < 1.0:
         raise InputError(f"coverage={coverage!r} must be below 1, such as 0.95.")
-    if X is None and (y is not None or sample_weight is not None):
-        raise InputError("summary got y or sample_weight without X: give X and y, the rows the model was trained on.")
     check_choice("intervals", intervals, ("wald", "profile"))
     if intervals == "profile":
-        _check_profiled(model, X, covariance, groups)
-    rows = None if X is None else _Rows(model, X, y, sample_weight)
+        _check_profiled(model, given, covariance, groups)
+    rows = None if given is None else _Refound(model, given)
     information = _information(model, rows)
-    kind = _kind(covariance, groups, _penalty(model, information), X is None)
-    network = model.members_[0].network
-    found = bread(information, model.loss_, network.intercept)
+    kind = _kind(covariance, groups, _penalty(model, information), rows is None)
+    network = model.members[0].network
+    found = bread(information, model.loss, network.intercept)
     sums: Scores | None = None
-    if kind not in FROM_THE_FIT:
-        assert rows is not None
+    if rows is not None and kind not in FROM_THE_FIT:
         numbers = None if kind != "cluster" else _group_numbers(groups, rows.objective.rows.n_rows)
-        params = model.members_[0].params
+        params = model.members[0].params
         sums = scores(rows.objective, params, found, kind, rows.class_factor, numbers)
     fitted = _fitted(model, information, names, classes, target, kind)
-    if intervals == "profile":
-        assert rows is not None
-        fitted = replace(fitted, profile=_profile(model, rows, coverage))
+    if rows is not None and intervals == "profile":
+        X, Y, weight, _ = rows.given.whole()
+        fitted = replace(fitted, profile=profile_of(model, X, Y[:, 0], weight, coverage, tests=True))
     return summarize(fitted, kind, float(coverage), _baseline(model, baseline), sums, found)
 
 
-def _targets(model: Any, y: Any, X: Any, weight: Array | None) -> tuple[Array, Array | None]:
-    """Targets (n, k) as training had them, and the class weight of each row."""
-    n = X.shape[0]
-    if model._task == "regression":
-        Y = np.asarray(y, dtype=np.float64)
-        k = model.members_[0].network.n_outputs
-        if Y.shape not in ((n,), (n, k)) or Y.size != n * k or not np.isfinite(Y).all():
-            raise InputError(f"y must be finite numbers for the {n:,} rows of X and {k} target(s), as in fit.")
-        return Y.reshape(n, k), None
-    labels = column_or_1d(y)
-    classes = model.classes_
-    codes = np.searchsorted(classes, labels).clip(0, len(classes) - 1)
-    if len(labels) != n or not np.array_equal(classes[codes], labels):
-        raise InputError(f"y must be one of the model's {len(classes)} classes for each of the {n:,} rows of X.")
-    factor = None
-    if model.class_weight is not None:
-        per_class = class_weights(model.class_weight, classes, totals(codes, weight, len(classes)))
-        factor = per_class[codes].astype(X.dtype)
-    if len(classes) == 2:
-        return codes.astype(np.float64)[:, None], factor
-    Y = np.zeros((n, len(classes)))
-    Y[np.arange(n), codes] = 1.0
-    return Y, factor
-
-
-def _information(model: Any, rows: _Rows | None) -> Information:
-    member = model.members_[0]
+def _information(model: FittedModel, rows: _Refound | None) -> Information:
+    member = model.members[0]
     if member.information is not None:
-        return member.information  # type: ignore[no-any-return]
-    if model.loss_.task == "classification" and model.loss_.name != "log_loss":
+        return member.information
+    if not model.is_regression and model.loss.name != "log_loss":
         raise InputError(
             "loss='squared_error' of a classifier is no likelihood, so its coefficients have no summary: fit with the "
             "log loss (loss=None)."
@@ -240,13 +200,13 @@ def _information(model: Any, rows: _Rows | None) -> Information:
     return found
 
 
-def _check_profiled(model: Any, X: Any, covariance: str | None, groups: Any) -> None:
+def _check_profiled(model: FittedModel, given: GivenRows | None, covariance: str | None, groups: object) -> None:
     check_profile(model)
-    if X is None:
+    if given is None:
         raise InputError(
             "intervals='profile' are made from the rows: give summary the X and y that the model was trained on."
         )
-    if is_rows(X):
+    if not isinstance(given.rows, ArrayRows):
         raise InputError("intervals='profile' need the rows in memory: give summary X and y, or take intervals='wald'.")
     if groups is not None or covariance in FROM_THE_ROWS:
         raise InputError(
@@ -255,16 +215,11 @@ def _check_profiled(model: Any, X: Any, covariance: str | None, groups: Any) -> 
         )
 
 
-def _profile(model: Any, rows: _Rows, coverage: float) -> Profile:
-    fitted = (model.coef_[0], model.intercept_ if model.fit_intercept else np.zeros(0))
-    return coefficient_profile(rows.X, rows.Y[:, 0], rows.weight, fitted, model.penalty, coverage, tests=True)
+def _penalty(model: FittedModel, information: Information) -> str:
+    return "firth" if model.settings.is_firth else "l2" if information.penalty.any() else ""
 
 
-def _penalty(model: Any, information: Information) -> str:
-    return "firth" if is_firth(model) else "l2" if information.penalty.any() else ""
-
-
-def _kind(covariance: str | None, groups: Any, penalty: str, without_rows: bool) -> str:
+def _kind(covariance: str | None, groups: object, penalty: str, without_rows: bool) -> str:
     kind, penalised = covariance, penalty == "l2"
     if kind is None and penalty != "firth":
         kind = "cluster" if groups is not None else "posterior" if penalised else "classical"
@@ -299,7 +254,7 @@ def _kind(covariance: str | None, groups: Any, penalty: str, without_rows: bool)
     return kind
 
 
-def _group_numbers(groups: Any, n: int) -> NDArray[np.integer]:
+def _group_numbers(groups: object, n: int) -> NDArray[np.integer]:
     labels = np.asarray(groups)
     if labels.shape != (n,):
         raise InputError(f"groups must name a group for each of the {n:,} rows, but its shape is {labels.shape}.")
@@ -314,65 +269,52 @@ def _group_numbers(groups: Any, n: int) -> NDArray[np.integer]:
     return numbers
 
 
-def _baseline(model: Any, baseline: Any) -> int:
+def _baseline(model: FittedModel, baseline: object) -> int:
     if baseline is None:
         return 0
-    matching = np.flatnonzero(model.classes_ == baseline)
-    if len(matching) != 1:
-        known = ", ".join(repr(c) for c in model.classes_.tolist()[:20])
+    classes = model.data.known_classes.tolist()
+    if baseline not in classes:
+        known = ", ".join(map(repr, classes[:20]))
         raise InputError(f"baseline={baseline!r} is no class of the model: choose one of {known}.")
-    return int(matching[0])
-
-
-def feature_names(model: Any) -> list[str]:
-    """The names that the columns had in fit, or x1, x2, ..."""
-    return list(column_names(model._names(), model.n_features_in_))
-
-
-def _is_separated(model: Any) -> bool:
-    """Was it proved that no coefficients are best, wherever the training was stopped?"""
-    found = getattr(model, "separation_", None)
-    return found is not None and found.found
+    return int(classes.index(baseline))
 
 
 def _fitted(
-    model: Any,
+    model: FittedModel,
     information: Information,
-    names: list[str] | None,
-    classes: list[str] | None,
+    names: Sequence[str] | None,
+    classes: Sequence[str] | None,
     target: str | None,
     kind: str,
 ) -> FittedCoefficients:
-    member = model.members_[0]
-    solution, scaling = member.solution, model.scaling_
-    W, b = model._weights_in_units()
-    intercept = member.network.intercept
-    regression = model._task == "regression"
-    targets = getattr(model, "_targets", ()) if target is None else (target,)
-    if regression:
-        outputs = list(target_names(targets, W.shape[1]))
+    solution, scaling, data = model.members[0].solution, model.scaling, model.data
+    W, b = model.coefficients
+    intercept = model.members[0].network.intercept
+    targets = data.targets if target is None else (target,)
+    if data.classes is None:
+        outputs = target_names(targets, W.shape[1])
     else:
-        outputs = [str(c) for c in model.classes_.tolist()] if classes is None else classes
-    weighted_classes = getattr(model, "class_weight", None) is not None
+        outputs = tuple(str(c) for c in data.classes.tolist()) if classes is None else tuple(classes)
+    weighted_classes = model.settings.class_weight is not None
     remarks: tuple[str, ...] = ()
     if weighted_classes and kind in FROM_THE_FIT:
-        remarks = (_WEIGHTED_FIRTH if is_firth(model) else _WEIGHTED_CLASSES,)
+        remarks = (_WEIGHTED_FIRTH if model.settings.is_firth else _WEIGHTED_CLASSES,)
     elif not weighted_classes and not information.whole_weights:
         remarks = (_weights_that_do_not_count(kind),)
     return FittedCoefficients(
         information=information,
-        loss=model.loss_,
+        loss=model.loss,
         intercept=intercept,
         coefficients=np.vstack([W, b[None, :]]) if intercept else W,
         x_center=scaling.x_center,
         x_scale=scaling.x_scale,
         y_scale=scaling.y_scale,
-        terms=tuple(feature_names(model) if names is None else names),
+        terms=tuple(column_names(data.names, data.n_features) if names is None else names),
         outputs=tuple(outputs),
         targets=tuple(targets),
         trouble="" if solution.converged else solution.sentence,
-        has_optimum=solution.status is not Status.UNBOUNDED and not _is_separated(model),
+        has_optimum=solution.status is not Status.UNBOUNDED and not model.is_separated,
         weights_count_rows=information.whole_weights and not weighted_classes,
-        firth=is_firth(model),
+        firth=model.settings.is_firth,
         remarks=remarks,
     )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.threads import one_blas_thread, thread_count
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
-from newtron.engine.solvers import Solution
+from newtron.engine.rows import Rows
 from newtron.explain import parameter_names
-from newtron.model.certified import objective_of, training_data
+from newtron.model.certified import objective_on
 from newtron.model.explanation import fed_names, input_names, member_at
-from newtron.training.members import Member
-
-Array = NDArray[np.floating]
+from newtron.training.fitted import FittedModel, Member
 
 # Half the side of a window where nothing bends, as a share of the parameter's size, and the least and most in general.
 _FLAT, _LEAST, _MOST = 1.0, 1e-3, 10.0
@@ -40,32 +38,24 @@ class Slice(NamedTuple):
     held: int
 
 
-def solutions_of(estimator: Any) -> list[Solution]:
-    """Of every member of a fitted estimator."""
-    check_is_fitted(estimator)
-    return [member.solution for member in estimator.members_]
-
-
 def slice_of(
-    estimator: Any,
-    X: Any,
-    y: Any,
+    model: FittedModel,
+    rows: Rows,
     *,
-    sample_weight: Any,
-    parameters: Any,
+    parameters: Sequence[int],
     member: int | None,
     span: float | None,
     size: int,
 ) -> Slice:
-    """The slice through the parameters of one member. See `LossSurfaceDisplay.from_estimator`."""
-    check_is_fitted(estimator)
+    """The slice through the parameters of one member over rows in the user's units. The settings are those of
+    `LossSurfaceDisplay.from_estimator`."""
     if check_count("grid_resolution", size) < 2:
         raise InputError("grid_resolution=1 is a point: give at least 2.")
     if span is not None:
         check_number("span", span, above=0.0)
-    chosen = estimator.members_[member_at(estimator, member)]
+    chosen = model.members[member_at(model, member)]
     pair = _pair(parameters, chosen)
-    objective, params = _objective(estimator, chosen, X, y, sample_weight)
+    objective, params = _objective(model, chosen, rows)
     with one_blas_thread(), np.errstate(all="ignore"):
         halves = [span or _half(objective, params, index) for index in pair]
         axes = [params[index] + half * np.linspace(-1.0, 1.0, size) for index, half in zip(pair, halves, strict=True)]
@@ -75,8 +65,7 @@ def slice_of(
             for column, a in enumerate(axes[0]):
                 moved[pair[0]], moved[pair[1]] = a, b
                 values[row, column] = objective.evaluate(moved, 0).value
-    inputs = fed_names(estimator.scaling_, input_names(estimator))
-    named = parameter_names(chosen.network, estimator.loss_, inputs)
+    named = parameter_names(chosen.network, model.loss, fed_names(model.scaling, input_names(model)))
     (first, first_name), (second, second_name) = (named[index] for index in pair)
     return Slice(
         axes[0],
@@ -89,7 +78,7 @@ def slice_of(
     )
 
 
-def _pair(parameters: Any, member: Member) -> tuple[int, int]:
+def _pair(parameters: Sequence[int], member: Member) -> tuple[int, int]:
     P = member.network.n_params
     if P < 2:
         raise InputError("This model has one parameter: a surface needs two.")
@@ -102,11 +91,9 @@ def _pair(parameters: Any, member: Member) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _objective(estimator: Any, member: Member, X: Any, y: Any, sample_weight: Any) -> tuple[Objective, Array]:
-    data = training_data(estimator, X, y, sample_weight)
-    if data is None:
-        raise InputError("y has not the classes or targets that the model was trained on: there is no loss to draw.")
-    objective = objective_of(estimator, member, *data)
+def _objective(model: FittedModel, member: Member, rows: Rows) -> tuple[Objective, Array]:
+    scaled = rows.standardized(model.scaling).on_threads(thread_count(model.settings.n_jobs))
+    objective = objective_on(model, member, scaled)
     params = np.asarray(member.params, dtype=np.float64)
     if objective.n_params != len(params):
         raise InputError("The surface of Firth's likelihood is drawn for two classes alone.")

@@ -127,8 +127,6 @@ def _read(file: BinaryIO) -> Bundle:
     schema = None if manifest["schema"] is None else from_json(manifest["schema"], Schema, "schema")
     if schema is not None:
         _check_schema(schema, estimator)
-        if estimator._names() is None:  # files written before models kept what their columns are called
-            estimator._rows_names = schema.feature_names
     check_predictions(estimator)
     return Bundle(estimator, schema, report, manifest["newtron"])
 

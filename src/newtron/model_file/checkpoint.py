@@ -9,13 +9,12 @@ so the last state of every stage is kept, and those that are done return at once
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Literal
@@ -26,10 +25,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.codec import Codec, FlatNumbers
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.forms import stored_fields
-from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.strict_json import DAMAGED, parse_json, wrong
-from newtron.engine.base.threads import ordered_map
-from newtron.engine.base.types import Matrix
 from newtron.engine.base.version import __version__
 from newtron.engine.base.whole_files import check_writable, remove_parts, rewrite
 from newtron.engine.solvers import SOLVERS, Run, State
@@ -229,28 +225,3 @@ def _arrays(value: object) -> Iterator[NDArray[np.generic]]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _arrays(item)
-
-
-def digest(arrays: Sequence[Matrix | None], threads: int) -> str:
-    """SHA-256 of arrays, dense, CSR or None, with their shapes and types; the same for any number of threads."""
-    total = hashlib.sha256()
-    for array in arrays:
-        if array is None:
-            total.update(b"none")
-            continue
-        total.update(f"{array.shape} {array.dtype}".encode())
-        parts = (array.data, array.indices, array.indptr) if is_sparse(array) else (array,)
-        for part in parts:
-            for one in ordered_map(_digest, _pieces(part), threads):
-                total.update(one)
-    return total.hexdigest()
-
-
-def _digest(piece: NDArray[np.generic]) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(piece).data).digest()
-
-
-def _pieces(array: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
-    size = max(1, _BLOCK // max(1, array[:1].nbytes))
-    for start in range(0, len(array), size):
-        yield array[start : start + size]

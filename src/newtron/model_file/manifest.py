@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ from newtron.model_file.settings import (
     solver_to_json,
 )
 from newtron.model_file.whole import check_shares
-from newtron.training.members import Member, best_member
+from newtron.training.fitted import DataDescription, FittedModel, Member
+from newtron.training.settings import Settings
 
 FORMAT, VERSION = "newtron-model", 2
 
@@ -107,7 +109,7 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
     if ESTIMATORS.get(name) is not type(estimator):
         known = ", ".join(ESTIMATORS)
         raise InputError(f"a {name} cannot be saved as a newtron model; save one of {known}.")
-    if not hasattr(estimator, "members_"):
+    if "model_" not in vars(estimator):
         raise InputError(f"this {name} has not been trained; call fit before it is saved.")
     scaling = estimator.scaling_
     arrays = {_scaling_name(part): getattr(scaling, part) for part in _SCALING}
@@ -128,7 +130,8 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         members.append(_member_to_json(member, number, arrays))
     classes = getattr(estimator, "classes_", None)
     names = getattr(estimator, "feature_names_in_", None)
-    called = estimator._names() if names is None else None
+    model = estimator.model_
+    called = model.data.names if names is None else None
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -145,8 +148,8 @@ def to_manifest(estimator: Any) -> tuple[dict[str, Any], dict[str, Vector]]:
         "classes": None if classes is None else classes_to_json(classes),
         "outputs": {
             "count": estimator.members_[0].network.n_outputs,
-            "one_column": bool(getattr(estimator, "_one_column", True)),
-            "names": list(getattr(estimator, "_targets", ())),
+            "one_column": model.data.one_column,
+            "names": list(model.data.targets),
         },
         "loss": estimator.loss_.name,
         "separation": separation_to_json(getattr(estimator, "separation_", None)),
@@ -240,7 +243,8 @@ def check_format(manifest: Any) -> None:
 def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     """The estimator, fitted as it was. `read` gives an array of a known length; no array of more than
     `capacity` numbers can be in the archive."""
-    estimator = estimator_from_json(manifest["estimator"], manifest["settings"])
+    made = estimator_from_json(manifest["estimator"], manifest["settings"])
+    estimator = SimpleNamespace(**made.get_params(deep=False), _task=made._task)
     features = an_object(manifest["features"], "features", _FEATURES)
     outputs = an_object(manifest["outputs"], "outputs", _OUTPUTS)
     estimator._targets = tuple(a_list(outputs["names"], "outputs.names", a_text))
@@ -271,22 +275,37 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
     members = a_list(manifest["members"], "members", member)
     perceptron = not hasattr(estimator, "hidden")
     if not members or (perceptron and (len(members) > 1 or members[0].hidden)):
-        raise InputError(f"members does not fit a {type(estimator).__name__}; {DAMAGED}.")
+        raise InputError(f"members does not fit a {type(made).__name__}; {DAMAGED}.")
     check_shares([member.share for member in members])
     estimator.members_ = members
     _read_separation(estimator, manifest["separation"], n_features, n_outputs)
-    estimator.solution_ = members[best_member(members)].solution
-    estimator.n_iter_ = max(1, *(m.solution.n_iter for m in members), 1)
     predictive_from_json(estimator, manifest["predictive"])
     relevance_from_json(estimator, features["relevance"], n_features)
-    estimator.n_features_in_ = n_features
+    made.n_features_in_ = n_features
+    names = None
     if features["names"] is not None:
-        estimator.feature_names_in_ = np.array(_names(features, "names", n_features), dtype=object)
-    if features["called"] is not None:
-        estimator._rows_names = tuple(_names(features, "called", n_features))
-    with np.errstate(all="ignore"):
-        estimator._fitted()
-    return estimator
+        names = tuple(_names(features, "names", n_features))
+        made.feature_names_in_ = np.array(names, dtype=object)
+    elif features["called"] is not None:
+        names = tuple(_names(features, "called", n_features))
+    made.model_ = FittedModel(
+        Settings.of(made._family, made._task, made.get_params(deep=False)),
+        DataDescription(
+            n_features,
+            names,
+            features["names"] is not None,
+            estimator._targets,
+            getattr(estimator, "_one_column", True),
+            getattr(estimator, "classes_", None),
+        ),
+        scaling,
+        tuple(members),
+        getattr(estimator, "separation_", None),
+        getattr(estimator, "temperature_", 1.0),
+        getattr(estimator, "noise", None),
+        getattr(estimator, "relevance_", None),
+    )
+    return made
 
 
 def _names(features: dict[str, Any], field: str, n_features: int) -> list[str]:

@@ -13,9 +13,9 @@ from newtron.engine.base.strict_json import DAMAGED, a_list, a_number, an_object
 from newtron.engine.maths.network import Network
 from newtron.inference.posterior import PosteriorFactor, posterior_span
 from newtron.inference.predictive.noise import ScaleModel
-from newtron.inference.predictive.predictive import NoiseModel, RegressionPredictive
+from newtron.inference.predictive.predictive import NoiseModel
 from newtron.model_file.archive import Vector
-from newtron.training.uncertainty import posteriors_of
+from newtron.training.predictive import posteriors_of
 
 _SCALE = ("dof", "intercept", "slopes", "center", "spread", "low", "high")
 _VECTORS = _SCALE[2:]
@@ -84,7 +84,7 @@ def predictive_from_json(estimator: Any, value: Any) -> None:
         estimator.temperature_ = 1.0  # of perceptrons, and of files of the first version
         return
     if value is None and networks:
-        estimator.predictive_ = "its file is of an older newtron: fit and save it again."
+        estimator.noise = "its file is of an older newtron: fit and save it again."
         return
     if value is None:
         return
@@ -97,7 +97,7 @@ def predictive_from_json(estimator: Any, value: Any) -> None:
             raise wrong("predictive.temperature", "a number above 0", given)
         return
     if isinstance(value, str):
-        estimator.predictive_ = value
+        estimator.noise = value
         return
     an_object(value, "predictive", ("noise", "stretch", "scales"))
     sharing = [member for member in estimator.members_ if member.share > 0.0]
@@ -119,8 +119,7 @@ def predictive_from_json(estimator: Any, value: Any) -> None:
     if len(scales) != k or not all(found and found == known[: len(found)] for found in lengths):
         raise wrong("predictive.scales", "models of the noise of each output", value["scales"])
     stretch = _numbers(value["stretch"], "predictive.stretch", k, positive=True)
-    share = np.array([member.share for member in sharing])
-    estimator.predictive_ = RegressionPredictive(posteriors, share, NoiseModel(np.array(noise), scales, stretch))
+    estimator.noise = NoiseModel(np.array(noise), scales, stretch)
 
 
 def relevance_to_json(estimator: Any) -> list[float] | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.strict_json import DAMAGED
+from newtron.model.predicting import predicted
 
 # What shares may add up to, but for the rounding of those that wrote them.
 _ROUNDING = 1e-6
@@ -25,11 +26,8 @@ def check_predictions(estimator: Any) -> None:
     scaling = estimator.scaling_
     rows = scaling.x_center + np.array([[0.0], [1.0], [-1.0]]) * scaling.x_scale
     with np.errstate(all="ignore"):
-        if estimator._task == "regression":
-            predicted = estimator._averaged(rows, scaling.outputs)
-        else:
-            predicted = estimator._probabilities(rows)
+        at = predicted(estimator.model_, rows)
     # The coefficients of a perceptron, in the user's units, are what is shown of it.
     own = [getattr(estimator, name) for name in ("coef_", "intercept_") if hasattr(estimator, name)]
-    if not all(np.isfinite(numbers).all() for numbers in (predicted, *own)):
+    if not all(np.isfinite(numbers).all() for numbers in (at, *own)):
         raise InputError(f"the model predicts no finite numbers at the means of its columns; {DAMAGED}.")

@@ -1,36 +1,37 @@
-"""From arrays to trained members: the shapes, the starts, the threads, and what became of each."""
+"""From rows to trained members: the shapes, the starts, the threads, and what became of each."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.engine.base.threads import run_all
+from newtron.engine.base.threads import cached_property, run_all
+from newtron.engine.base.types import Array
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Layer, Network
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
-from newtron.engine.rows import ArrayRows, Rows
-from newtron.engine.rows.streamed import StreamedRows
+from newtron.engine.rows import Rows
 from newtron.engine.solvers import (
     LevenbergMarquardt,
     Progress,
+    Run,
     Solution,
     Solver,
+    State,
     Status,
     Stochastic,
     minimize,
     solver_named,
 )
-from newtron.inference.certificate.endpoint import Curvature, Endpoint, measure
-from newtron.inference.coefficients.information import Information, information_at
+from newtron.inference.certificate.endpoint import measure
+from newtron.inference.coefficients.information import information_at
 from newtron.inference.penalties.evidence import noise_variance
 from newtron.inference.penalties.leave_one_out import stacking_shares
 from newtron.inference.penalties.penalty_path import (
@@ -40,13 +41,9 @@ from newtron.inference.penalties.penalty_path import (
     penalised_fit,
     with_description,
 )
-from newtron.inference.posterior import Posterior, PosteriorFactor, posterior_at
-
-if TYPE_CHECKING:
-    from newtron.model_file.checkpoint import Checkpoint
-
-Array = NDArray[np.floating]
-Shape = tuple[int, ...]
+from newtron.inference.posterior import posterior_at
+from newtron.training.fitted import Member, best_member
+from newtron.training.settings import Shape
 
 # Alpha where a network is too large for choosing it from the data.
 FALLBACK_ALPHA = {"regression": 0.1, "classification": 1.0}
@@ -54,54 +51,9 @@ FALLBACK_ALPHA = {"regression": 0.1, "classification": 1.0}
 _MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
 # Iterations and tolerance of a stage on the way to the chosen penalty.
 _STAGE, _ON_THE_WAY = 10, 1e-4
-# By how much more evidence for each row, in nats, a perceptron is believed rather than networks, and how gradually.
-_DOUBT, _BLUR = 0.05, 0.01
-
-
-@dataclass(frozen=True)
-class Member:
-    """One trained network of an average: its shape, its solution, its penalties, and its share in the prediction.
-
-    alpha: (P,) penalty on each parameter, in units of one row's loss in scaled targets: the objective is
-    (Σ_i weight_i · loss_i + ½ Σ_j alpha_j params_j²) / Σ_i weight_i. 0 where a parameter is not penalised.
-    noise: variance of the targets around the network, in scaled target units (the mean over several targets); 1 for
-    classification. So the Laplace precision of params is (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise
-    is the prior's precision. log_evidence, effective_parameters: where the data chose alpha, else nan.
-    end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
-    its rows, for its summary; None where that would be large or has no meaning. posterior_factor: how far the
-    rows of a network determine its parameters, for its intervals; None where that would be large.
-    """
-
-    network: Network
-    solution: Solution
-    alpha: Array
-    noise: float = 1.0
-    share: float = 1.0
-    end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
-    information: Information | None = None
-    posterior_factor: PosteriorFactor | None = field(default=None, repr=False, compare=False)
-    log_evidence: float = float("nan")
-    effective_parameters: float = float("nan")
-
-    @property
-    def hidden(self) -> Shape:
-        """Units of each hidden layer."""
-        return self.network.widths[1:-1]
-
-    @property
-    def params(self) -> Array:
-        return self.solution.params
-
-    @property
-    def posterior(self) -> Posterior | None:
-        """The posterior of a network's parameters; None where its factor was not kept."""
-        factor = self.posterior_factor
-        return None if factor is None else Posterior(self.network, self.params, factor)
-
-    @property
-    def curvature(self) -> Curvature:
-        """What second derivatives say of its end."""
-        return self.end.curvature if isinstance(self.end, Endpoint) else self.end or Curvature()
+# By how much more evidence for each row, in nats, a perceptron gets the prediction rather than networks, and the width
+# of the transition.
+_AHEAD, _WIDTH = 0.05, 0.01
 
 
 class Trained(NamedTuple):
@@ -111,18 +63,34 @@ class Trained(NamedTuple):
     left_out: Array | None = None
 
 
+class Keeper(Protocol):
+    """Where the runs of solvers are kept while they go on, so that a training that was stopped can be resumed."""
+
+    def seed(self, drawn: int) -> int:
+        """The seed of the training that is resumed, or the one that was drawn."""
+
+    def run(self, member: int, stage: int, kind: type[State], n_params: int) -> Run | None:
+        """The run that was kept of this stage of a member; None where there is none."""
+
+    def keep(self, member: int, stage: int, run: Run) -> None:
+        """Keep a run."""
+
+    def close(self) -> None:
+        """Keep all runs once more, at the end."""
+
+
 @dataclass(frozen=True)
 class Task:
-    """All that training needs to know, in scaled units. Y (n, k), weight (n,) or None; or all of them from a source.
+    """All that the training of members needs to know.
 
-    alpha: a number for every weight, (P,) penalties, or the rule that chooses them. steps: of a network under each
-    penalty that is tried, from its start, and as many more under the best; None: along a path of penalties and then to
-    the optimum.
+    given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
+    penalties, or the rule that chooses them. weaker: whether each start gives a second member with a tenth of the
+    chosen penalty. stack: whether the loss of each row by the model without it is wanted. steps: of a network under
+    each penalty that is tried, from its start, and as many more under the best; None: along a path of penalties and
+    then to the optimum.
     """
 
-    X: Any
-    Y: Array
-    weight: Array | None
+    given: Rows
     scaling: Scaling
     loss: Loss
     shapes: tuple[Shape, ...]
@@ -137,9 +105,8 @@ class Task:
     max_iter: int | None
     seed: int
     threads: int
-    callback: Callable[[Progress], Any] | None
-    checkpoint: Checkpoint | None = None
-    source: StreamedRows | None = None
+    callback: Callable[[Progress], object] | None
+    keeper: Keeper | None = None
     steps: int | None = None
 
     @property
@@ -147,22 +114,17 @@ class Task:
         """Shape and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
         return [(shape, start) for shape in self.shapes for start in range(self.n_starts if shape else 1)]
 
-    @property
-    def n_outputs(self) -> int:
-        return self.source.n_outputs if self.source is not None else int(self.Y.shape[1])
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows in the units of training."""
+        return self.given.standardized(self.scaling)
 
     def kept(self, member: int, stage: int, solver: Solver, n_params: int) -> dict[str, Any]:
-        """What `minimize` needs to go on from the checkpoint and to keep it, at one stage of a member's training."""
-        if self.checkpoint is None:
+        """What `minimize` needs to resume one stage of a member's training and to keep it."""
+        if self.keeper is None:
             return {}
-        resume = self.checkpoint.run(member, stage, solver.state_type, n_params)
-        return {"resume": resume, "keep": partial(self.checkpoint.keep, member, stage)}
-
-    def rows(self, threads: int) -> Rows:
-        """The rows as the objective sums them."""
-        if self.source is not None:
-            return self.source.on_threads(threads)
-        return scaled_rows(self.X, self.Y, self.weight, self.scaling, threads)
+        resume = self.keeper.run(member, stage, solver.state_type, n_params)
+        return {"resume": resume, "keep": partial(self.keeper.keep, member, stage)}
 
 
 def train_members(task: Task) -> list[Trained]:
@@ -172,7 +134,7 @@ def train_members(task: Task) -> list[Trained]:
     """
     jobs = task.jobs
     # Of a file there is one reader at a time: members side by side would each need memory of their own.
-    side_by_side = 1 if task.source is not None else min(task.threads, len(jobs))
+    side_by_side = 1 if task.given.rereads else min(task.threads, len(jobs))
     stop = threading.Event()
 
     def train(job: tuple[int, tuple[Shape, int]]) -> list[Trained]:
@@ -205,7 +167,7 @@ def _train(
     task: Task, number: int, threads: int, callback: Callable[[TrainingObjective, Progress], Any]
 ) -> list[Trained]:
     shape, start = task.jobs[number]
-    network = Network((task.scaling.n_inputs, *shape, task.n_outputs), task.activation, task.intercept)
+    network = Network((task.scaling.n_inputs, *shape, task.given.n_outputs), task.activation, task.intercept)
     objective = objective_of(task, network, threads)
     stopped = task.steps is not None and not network.is_linear
     solver, chosen = stopped_by_rule(task.steps, objective) if stopped else solver_named(task.solver, objective)
@@ -309,25 +271,10 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
 
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
     """What a member minimises: the mean loss over the scaled rows, plus the penalty; none that is yet to be chosen."""
-    rows = task.rows(threads)
+    rows = task.rows.on_threads(threads)
     if isinstance(task.alpha, np.ndarray):
         return TrainingObjective(network, task.loss, rows).with_alpha(task.alpha)
     return TrainingObjective(network, task.loss, rows, 0.0 if isinstance(task.alpha, str) else task.alpha)
-
-
-def scaled_rows(X: Any, Y: Array, weight: Array | None, scaling: Scaling, threads: int) -> ArrayRows:
-    """The rows as they are trained on. Y in scaled units already."""
-    if scaling.asinh is not None:
-        return ArrayRows(scaling.inputs(X), Y, weight, threads=threads)
-    changes = scaling.changes_inputs
-    return ArrayRows(
-        X,
-        Y,
-        weight,
-        center=scaling.x_center if changes and np.any(scaling.x_center) else None,
-        scale=scaling.x_scale if changes else None,
-        threads=threads,
-    )
 
 
 def settle(output: Layer, loss: Loss, penalised: bool) -> None:
@@ -339,50 +286,38 @@ def settle(output: Layer, loss: Loss, penalised: bool) -> None:
         output.W[:] = loss.visible(output.W)
 
 
-def with_shares(trained: list[Trained], combine: str, n_rows: int, weight: Array | None) -> list[Member]:
+def with_shares(trained: list[Trained], combine: str, rows: Rows) -> tuple[Member, ...]:
     """Shares of the members in the prediction: equal ("average"), all to one ("best"), those under which the rows left
-    out were most probable ("stack"), or by evidence between perceptron and networks ("believe"); the last two are equal
-    where what they need was not computed."""
+    out were most probable ("stacking"), or by evidence between perceptron and networks ("evidence"); the last two are
+    equal where what they need was not computed."""
     members = [each.member for each in trained]
     shares = shares_of(members, combine)
     losses = [each.left_out for each in trained if each.left_out is not None]
-    if combine == "stack" and len(losses) == len(members):
-        shares = stacking_shares(np.array(losses), weight)
-    elif combine == "believe":
-        shares = _believed(members, n_rows if weight is None else float(weight.sum()))
-    return [replace(member, share=float(share)) for member, share in zip(members, shares, strict=True)]
+    if combine == "stacking" and len(losses) == len(members):
+        shares = stacking_shares(np.array(losses), rows.weights())
+    elif combine == "evidence":
+        shares = _by_evidence(members, rows.total_weight)
+    return tuple(replace(member, share=float(share)) for member, share in zip(members, shares, strict=True))
 
 
-def shares_of(members: list[Member], combine: str) -> Array:
+def shares_of(members: Sequence[Member], combine: str) -> Array:
     """Shares that follow from the members alone: all to the best, or equal ones."""
     n = len(members)
     return np.eye(n)[best_member(members)] if combine == "best" else np.full(n, 1.0 / n)
 
 
-def _believed(members: list[Member], rows: float) -> Array:
+def _by_evidence(members: Sequence[Member], rows: float) -> Array:
     """Equal shares of the networks, beside a perceptron's by how its evidence compares with their best.
 
-    Networks predict better than their evidence says, so that of a perceptron must be greater by `_DOUBT` nat a row.
+    Networks predict better than their evidence says, so that of a perceptron must be greater by `_AHEAD` nat a row.
     """
     evidence = np.array([member.log_evidence for member in members])
     linear = np.array([not member.hidden for member in members])
     if linear.all() or not linear.any() or not np.isfinite(evidence).all():
         return np.full(len(members), 1.0 / len(members))
     ahead = (float(evidence[linear].max()) - float(evidence[~linear].max())) / rows
-    believed = float(1.0 / (1.0 + np.exp(np.clip((_DOUBT - ahead) / _BLUR, -50.0, 50.0))))
-    if not 0.01 < believed < 0.99:
-        believed = float(np.round(believed))  # a share of next to nothing would only cost time when predicting
-    shares: Array = np.where(linear, believed / linear.sum(), (1.0 - believed) / (~linear).sum())
+    share = float(1.0 / (1.0 + np.exp(np.clip((_AHEAD - ahead) / _WIDTH, -50.0, 50.0))))
+    if not 0.01 < share < 0.99:
+        share = float(np.round(share))  # a share of next to nothing would only cost time when predicting
+    shares: Array = np.where(linear, share / linear.sum(), (1.0 - share) / (~linear).sum())
     return shares
-
-
-def best_member(members: list[Member]) -> int:
-    """Of the members with the greatest share the one with the greatest evidence, or where that was not computed with
-    the lowest objective; a value that is not finite is never the best."""
-    chosen = all(np.isfinite(m.log_evidence) for m in members)
-    largest = max(m.share for m in members)
-    values = [-m.log_evidence if chosen else m.solution.value for m in members]
-    values = [
-        value if np.isfinite(value) and m.share == largest else np.inf for value, m in zip(values, members, strict=True)
-    ]
-    return int(np.argmin(values))

@@ -1,15 +1,19 @@
-"""hidden="auto": the mix of shapes and inputs that predicted best, as large as the data let it be."""
+"""hidden="auto": the mix of shapes and inputs that predicted best, as large as the data allow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.network import Network
 from newtron.engine.maths.scaling import Scaling
-from newtron.training.members import Shape, affords_choice
+from newtron.engine.rows import Rows
+from newtron.training.members import affords_choice
+from newtron.training.scaling import with_asinh
+from newtron.training.settings import Settings, Shape
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ _LARGE: tuple[Shape, ...] = ((50,),)
 
 @dataclass(frozen=True)
 class Mix:
-    """shapes: of the members. share_of_starts: each has n_starts divided by this. scaling: with bent inputs, where they
-    are used. steps: as of a tier."""
+    """shapes: of the members. share_of_starts: each has n_starts divided by this. scaling: with asinh features,
+    where they are used. steps: as of a tier."""
 
     shapes: tuple[Shape, ...]
     share_of_starts: int
@@ -65,42 +69,37 @@ class Plan(NamedTuple):
     steps: int | None = None
 
 
-def planned(
-    estimator: Any,
-    shapes: tuple[Shape, ...] | None,
-    scaling: Scaling,
-    size: tuple[int, int, int],
-    with_asinh: Callable[[], Scaling] | None,
-) -> Plan:
-    """What an estimator trains. shapes: None is the measured mix. size: rows, columns and outputs. with_asinh: the
-    scaling with asinh features, where they may be used."""
-    combine, n_starts = getattr(estimator, "combine", "average"), int(getattr(estimator, "n_starts", 1))
+def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
+    """What an estimator with these settings trains. scaling: of the rows, without asinh features."""
+    shapes = settings.shapes()
     if shapes is not None:
-        return Plan(shapes, n_starts, scaling, combine)
+        return Plan(shapes, int(settings.n_starts), scaling, settings.combine)
+    features = partial(with_asinh, scaling, rows) if settings.standardize else None
     with one_blas_thread():
-        mix = measured_mix(estimator._task, scaling, *size, with_asinh)
+        mix = measured_mix(settings.task, scaling, rows.n_rows, rows.n_features, rows.n_outputs, features)
+    combine = settings.combine
     if combine == "average":
-        combine = "believe" if estimator._task == "regression" else "stack"
-    # Who chooses a penalty, a solver or a number of steps wants what these lead to.
-    own = estimator.solver != "auto" or estimator.max_iter is not None or not isinstance(estimator.alpha, str)
+        combine = "evidence" if settings.task == "regression" else "stacking"
+    # Whoever chooses a penalty, a solver or a number of steps wants what these lead to.
+    own = settings.solver != "auto" or settings.max_iter is not None or not isinstance(settings.alpha, str)
     steps = None if own else mix.steps
-    return Plan(mix.shapes, -(-n_starts // mix.share_of_starts), mix.scaling, combine, steps)
+    return Plan(mix.shapes, -(-int(settings.n_starts) // mix.share_of_starts), mix.scaling, combine, steps)
 
 
 def measured_mix(
-    task: str, scaling: Scaling, n: int, p: int, n_outputs: int, with_asinh: Callable[[], Scaling] | None
+    task: str, scaling: Scaling, n: int, p: int, n_outputs: int, with_features: Callable[[], Scaling] | None
 ) -> Mix:
-    """The mix for n rows of p columns. with_asinh: the scaling with asinh features; None where they may
-    not be used. A perceptron is always among the members."""
+    """The mix for n rows of p columns. with_features: makes the scaling with asinh features; None where there may be
+    none. A perceptron is always among the members."""
     for tier in _TIERS:
         if n > tier.rows or tier.task not in ("", task) or not _fits(tier, n, p, n_outputs):
             continue
-        fed = with_asinh() if with_asinh is not None and tier.asinh else scaling
+        fed = with_features() if with_features is not None and tier.asinh else scaling
         return Mix(((), *tier.shapes), tier.share_of_starts, fed, tier.steps)
     return Mix(_LARGE, 1, scaling)
 
 
 def _fits(tier: _Tier, n: int, p: int, k: int) -> bool:
-    inputs = 2 * p if tier.asinh else p  # as if every column had an asinh feature
+    inputs = 2 * p if tier.asinh else p  # as if all had an asinh feature
     sizes = [Network((inputs, *shape, k)).n_params for shape in tier.shapes]
     return all(affords_choice(size, n, k) and n * k * size**2 <= tier.work for size in sizes)

@@ -10,20 +10,15 @@ models"), with the columns' units taken out as in derivative-based global sensit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Linearization
 from newtron.engine.maths.scaling import Scaling
-from newtron.engine.rows import Chunk
-from newtron.training.members import Member, Task
-
-Array = NDArray[np.floating]
+from newtron.training.fitted import Member
+from newtron.training.members import Task
 
 # A mean over so many rows, drawn from more, is known to a few percent; of many outputs and inputs, fewer are looked at.
 _MOST_ROWS, _LEAST_ROWS, _MOST_NUMBERS = 5000, 500, 2e6
@@ -32,55 +27,35 @@ _BLOCK = 500
 _NOTHING = 1e-20
 
 
-@dataclass
-class _Kept:
-    """Some rows as the networks are fed, X (n, inputs), their y (n, k) and weights (n,); pieces add up row by row."""
-
-    X: Array
-    y: Array
-    weight: Array
-
-    def __iadd__(self, other: _Kept) -> _Kept:
-        self.X, self.y = np.vstack([self.X, other.X]), np.vstack([self.y, other.y])
-        self.weight = np.concatenate([self.weight, other.weight])
-        return self
-
-
 def relevance_of(task: Task, members: Sequence[Member]) -> Array:
     """(p,) shares that add to 1; all 0 where no column moves the prediction.
 
     For several targets and for classes, the squares add over the standardised targets and the probabilities.
     """
     with one_blas_thread(), np.errstate(all="ignore"):
-        most = _MOST_NUMBERS / (task.n_outputs * task.scaling.n_inputs)
+        most = _MOST_NUMBERS / (task.given.n_outputs * task.scaling.n_inputs)
         some = int(min(_MOST_ROWS, max(_LEAST_ROWS, most)))
-        rows = task.rows(task.threads).sample(some, np.random.default_rng(0))
-        kept = rows.sum(_kept)
+        looked = task.rows.sample(some, np.random.default_rng(0)).whole()
+        X, y = looked.X.astype(np.float64, copy=False), looked.y.astype(np.float64, copy=False)
+        weight = np.ones(len(X)) if looked.weight is None else looked.weight.astype(np.float64)
         p = len(task.scaling.x_center)
-        mean = kept.weight @ kept.X[:, :p] / kept.weight.sum()
-        variance = kept.weight @ np.square(kept.X[:, :p] - mean) / kept.weight.sum()
+        mean = weight @ X[:, :p] / weight.sum()
+        variance = weight @ np.square(X[:, :p] - mean) / weight.sum()
         squares = np.zeros(p)
         sharing = [member for member in members if member.share]
-        for start in range(0, len(kept.X), _BLOCK):
+        for start in range(0, len(X), _BLOCK):
             block = slice(start, start + _BLOCK)
-            squares += kept.weight[block] @ _squared_slopes(task, sharing, kept.X[block])
+            squares += weight[block] @ _squared_slopes(task, sharing, X[block])
         found = variance * squares
         total = found.sum()
-        nothing = _NOTHING * float(kept.weight @ np.square(kept.y).sum(axis=1))
+        nothing = _NOTHING * float(weight @ np.square(y).sum(axis=1))
     moves = np.isfinite(total) and 0.0 < nothing < total
     return np.asarray(found / total) if moves else np.zeros(p)
 
 
-def _kept(chunk: Chunk) -> _Kept:
-    X = chunk.X.toarray() if is_sparse(chunk.X) else np.asarray(chunk.X)
-    n = X.shape[0]
-    weight = np.ones(n) if chunk.weight is None else np.asarray(chunk.weight, dtype=np.float64)
-    return _Kept(X.astype(np.float64), chunk.y.astype(np.float64), weight)
-
-
 def _squared_slopes(task: Task, members: Sequence[Member], fed: Array) -> Array:
     """(n, p) sum over the outputs of the squared derivatives of the members' mean by each scaled column."""
-    slopes = sum(member.share * _input_slopes(task, member, fed) for member in members)
+    slopes = np.sum([member.share * _input_slopes(task, member, fed) for member in members], axis=0)
     return np.asarray(np.square(_by_column(task.scaling, slopes, fed)).sum(axis=0))
 
 
@@ -103,14 +78,15 @@ def _pulled_back(at: Linearization, output: int) -> Array:
     return np.asarray(at.deltas(u)[0] @ at.weights[0].W.T)
 
 
-def _by_column(scaling: Scaling, slopes: Any, fed: Array) -> Array:
-    """(k, n, p) by each scaled column, whose asinh feature may be an input as well: the chain rule."""
+def _by_column(scaling: Scaling, slopes: Array, fed: Array) -> Array:
+    """(k, n, p) derivatives by each scaled column, of which an asinh feature may be an input as well: the chain
+    rule."""
     features = scaling.asinh
     if features is None:
-        return np.asarray(slopes)
+        return slopes
     p, which = len(scaling.x_center), features.columns
-    own, by_asinh = slopes[:, :, :p].copy(), slopes[:, :, p:]
+    own, of_asinh = slopes[:, :, :p].copy(), slopes[:, :, p:]
     x = fed[:, which] * scaling.x_scale[which] + scaling.x_center[which]
     steep = scaling.x_scale[which] / (features.scale * features.spread)
-    own[:, :, which] += by_asinh * steep / np.hypot(1.0, (x - features.center) / features.scale)
+    own[:, :, which] += of_asinh * steep / np.hypot(1.0, (x - features.center) / features.scale)
     return np.asarray(own)

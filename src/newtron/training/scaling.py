@@ -1,54 +1,73 @@
-"""Scalings and asinh features learnt from rows in memory."""
+"""How the columns lie, learnt from the rows of a training: means and standard deviations, and asinh features.
+
+Rows in memory, of files and of a cluster go the same way: two sums over all rows, and a look at some of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.scaling import AsinhFeatures, Scaling
-from newtron.engine.rows import drawn
+from newtron.engine.rows import Chunk, Rows
 
 # A column most of whose values are equal has an interquartile range of zero: the scale of its asinh feature is at
 # least this share of its standard deviation, divided by 4.
 _LEAST_RANGE = 0.1
 # Asinh features are learnt from at most this many rows, drawn at random.
-ASINH_ROWS = 50_000
-_BLOCK = 16384  # rows at a time, so that no second X is ever in memory
+_ASINH_ROWS = 50_000
+# A column is far from zero when its mean is this many times its standard deviation: then its last digits alone differ
+# from those of an intercept. So many rows are looked at.
+_FAR, _FAR_ROWS = 100.0, 1000
 
 
-def learn_scaling(X: Matrix, Y: Array | None, weight: Array | None, n_outputs: int, center: bool = True) -> Scaling:
+def learn_scaling(rows: Rows, *, targets: bool, center: bool = True) -> Scaling:
     """Weighted means and standard deviations of the columns; a constant column keeps scale 1.
 
-    Y: regression targets, or None to leave targets alone. center: only a model with intercepts can absorb the
-    means. A sparse X is scaled, not centred, so that it stays sparse.
+    targets: whether those of a regression are scaled too. center: only a model with intercepts can absorb the means.
+    Sparse columns are scaled, not centred, so that they stay sparse.
     """
-    if is_sparse(X):
-        mean, spread = np.zeros(X.shape[1]), _sparse_spread(X, weight)
-    else:
-        mean, spread = _moments(X, weight)
-    y_mean, y_spread = (np.zeros(n_outputs), np.ones(n_outputs)) if Y is None else _moments(Y, weight)
-    shift = 1.0 if center else 0.0
-    return Scaling(shift * mean, spread, shift * y_mean, y_spread)
+    mean, spread = _moments(rows, with_targets=targets)
+    p, k = rows.n_features, rows.n_outputs
+    if not center:
+        mean = np.zeros_like(mean)
+    elif rows.is_sparse:
+        mean[:p] = 0.0
+    if not targets:
+        mean, spread = np.append(mean, np.zeros(k)), np.append(spread, np.ones(k))
+    return Scaling(mean[:p], spread[:p], mean[p:], spread[p:])
 
 
-def learn_centering(X: Array, weight: Array | None, n_outputs: int) -> Scaling:
+def learn_centering(rows: Rows) -> Scaling:
     """The scaling that only subtracts the means of the columns."""
-    mean, _ = _moments(X, weight)
-    return Scaling(mean, np.ones(X.shape[1]), np.zeros(n_outputs), np.ones(n_outputs))
+    return replace(Scaling.none(rows.n_features, rows.n_outputs), x_center=_moments(rows, with_targets=False)[0])
 
 
-def with_asinh(scaling: Scaling, X: Array, weight: Array | None) -> Scaling:
-    """The same scaling with an asinh feature for every column that has more than two values, learnt from at most
-    `ASINH_ROWS` rows."""
-    if X.shape[0] > ASINH_ROWS:
-        some = drawn(X.shape[0], ASINH_ROWS, np.random.default_rng(0))
-        X, weight = X.take(some, axis=0), None if weight is None else weight[some]
-    features = learn_asinh(X, weight, scaling.x_scale)
+def with_asinh(scaling: Scaling, rows: Rows) -> Scaling:
+    """The same scaling with an asinh feature for every column that has more than two values."""
+    some = rows.sample(_ASINH_ROWS, np.random.default_rng(0)).whole()
+    features = learn_asinh(some.X, some.weight, scaling.x_scale)
     return replace(scaling, asinh=features) if features.columns.size else scaling
+
+
+def far_from_zero(rows: Rows) -> bool:
+    """Has a column a mean that is many times its standard deviation? Sparse columns never have."""
+    if rows.is_sparse:
+        return False
+    looked = rows.sample(_FAR_ROWS, np.random.default_rng(0)).whole().X.astype(np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Products with a row of ones are several times quicker than mean and std, and exactly 0 for a constant column.
+        share = np.full(len(looked), 1.0 / len(looked))
+        beyond = looked - looked[0]
+        mean = share @ beyond
+        spread = np.sqrt(share @ np.square(beyond - mean))
+        return bool(np.any((np.abs(looked[0] + mean) > _FAR * spread) & (spread > 0.0)))
 
 
 def learn_asinh(X: Array, weight: Array | None, spread: Array) -> AsinhFeatures:
@@ -59,8 +78,10 @@ def learn_asinh(X: Array, weight: Array | None, spread: Array) -> AsinhFeatures:
     chosen = X[:, columns].astype(np.float64)
     low, center, high = (_quantile(chosen, weight, q) for q in (0.25, 0.5, 0.75))
     scale = np.maximum(high - low, _LEAST_RANGE * spread[columns]) / 4.0
-    mean, spread = _moments(np.arcsinh((chosen - center) / scale), weight) if columns.size else (center, center)
-    return AsinhFeatures(columns, center, scale, mean, spread)
+    if not columns.size:
+        return AsinhFeatures(columns, center, scale, center, center)
+    w = np.ones(len(X)) if weight is None else weight.astype(np.float64)
+    return AsinhFeatures(columns, center, scale, *_mean_and_spread(np.arcsinh((chosen - center) / scale), w))
 
 
 def _has_three(column: Array) -> bool:
@@ -79,51 +100,99 @@ def _quantile(X: Array, weight: Array | None, share: float) -> Array:
     return np.asarray(np.take_along_axis(X, np.take_along_axis(order, place[None], axis=0), axis=0)[0])
 
 
-def _moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
-    """Weighted mean and standard deviation of each column, in two passes so that no digits cancel, and of deviations
-    relative to the largest, so that no square overflows or vanishes."""
-    n = X.shape[0]
-    total = float(n) if weight is None else float(weight.sum(dtype=np.float64))
-    mean, largest, square = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    for block, w in _blocks(X, weight):
-        mean += (w / total) @ block
-    for block, _ in _blocks(X, weight):
-        np.maximum(largest, np.abs(block - mean).max(axis=0), out=largest)
-    # Rounding of the mean leaves a constant column deviations of about epsilon times its size.
-    constant = largest <= 10.0 * np.finfo(X.dtype).eps * np.abs(mean)
-    largest[constant] = 1.0
-    for block, w in _blocks(X, weight):
-        square += w @ np.square((block - mean) / largest)
-    spread = largest * np.sqrt(square / total)
-    spread[constant | (spread == 0.0)] = 1.0
-    # The mean of equal numbers may be off by rounding; the number itself makes the column exactly zero.
-    mean[constant] = X[0, constant]
-    return mean, spread
+# --- moments, in two passes so that no digits cancel, of deviations relative to the largest, so that no square
+# overflows or vanishes ---
 
 
-def _blocks(X: Array, weight: Array | None) -> Iterator[tuple[Array, Array]]:
-    """Rows in float64 with their weights, some at a time."""
-    for start in range(0, X.shape[0], _BLOCK):
-        block = X[start : start + _BLOCK].astype(np.float64, copy=False)
-        yield block, np.ones(block.shape[0]) if weight is None else weight[start : start + _BLOCK]
+@dataclass
+class _Ranges:
+    """The weighted sum of each column, divided by the weight of all rows, its smallest and its largest number."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, A: Matrix, share: Array) -> Self:
+        """The part of some rows A (n, q), which may be sparse. share: (n,) their weights by the weight of all."""
+        if not is_sparse(A):
+            return cls(share @ A, A.min(axis=0), A.max(axis=0))
+        entries = np.diff(A.tocsc().indptr)
+        low, high = (np.zeros(A.shape[1]) for _ in range(2))
+        # Zero is a number of a column that has not an entry in every row.
+        low[entries == A.shape[0]], high[entries == A.shape[0]] = np.inf, -np.inf
+        np.minimum.at(low, A.indices, A.data)
+        np.maximum.at(high, A.indices, A.data)
+        mean = np.bincount(A.indices, np.repeat(share, np.diff(A.indptr)) * A.data, A.shape[1])
+        return cls(mean.astype(np.float64, copy=False), low, high)
+
+    def __iadd__(self, other: Self) -> Self:
+        self.mean = self.mean + other.mean
+        self.low, self.high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return self
+
+    def largest(self, epsilon: Array | float) -> tuple[Array, NDArray[np.bool_]]:
+        """The largest deviation from the mean of each column, 1 for a constant one, and which are constant: rounding of
+        the mean leaves those deviations of about epsilon times their size."""
+        found = np.maximum(self.high - self.mean, self.mean - self.low)
+        constant = found <= 10.0 * epsilon * np.abs(self.mean)
+        return np.where(constant, 1.0, found), constant
 
 
-def _sparse_spread(X: Matrix, weight: Array | None) -> Array:
-    """The standard deviations that `_moments` finds for the same matrix as a dense array. X: no entry twice."""
-    n, p = X.shape
-    w = np.ones(n) if weight is None else weight.astype(np.float64)
-    total = float(w.sum())
-    of_entry = np.repeat(w, np.diff(X.indptr))
-    entries = np.bincount(X.indices, minlength=p)
+def _squares(A: Matrix, weight: Array, mean: Array, largest: Array) -> Array:
+    """The weighted sum of ((A - mean) / largest)² of each column."""
+    if not is_sparse(A):
+        return np.asarray(weight @ np.square((A - mean) / largest))
+    of_entry = np.repeat(weight, np.diff(A.indptr))
+    p = A.shape[1]
+    own = np.bincount(A.indices, of_entry * np.square((A.data - mean[A.indices]) / largest[A.indices]), p)
     # The weight of the rows without an entry, whose deviation is the mean; exactly none where every row has one.
-    elsewhere = np.where(entries < n, np.maximum(total - np.bincount(X.indices, of_entry, p), 0.0), 0.0)
-    mean = np.bincount(X.indices, of_entry / total * X.data, p)
-    deviation = X.data - mean[X.indices]
-    largest = np.where(entries < n, np.abs(mean), 0.0)
-    np.maximum.at(largest, X.indices, np.abs(deviation))
-    constant = largest <= 10.0 * np.finfo(X.dtype).eps * np.abs(mean)
-    largest[constant] = 1.0
-    square = np.bincount(X.indices, of_entry * np.square(deviation / largest[X.indices]), p)
-    spread = largest * np.sqrt((square + elsewhere * np.square(mean / largest)) / total)
-    spread[constant | (spread == 0.0)] = 1.0
-    return np.asarray(spread, dtype=np.float64)
+    full = np.bincount(A.indices, minlength=p) == A.shape[0]
+    elsewhere = np.where(full, 0.0, np.maximum(weight.sum() - np.bincount(A.indices, of_entry, p), 0.0))
+    return np.asarray(own + elsewhere * np.square(mean / largest))
+
+
+def _spread(ranges: _Ranges, squares: Array, total: float, epsilon: Array | float) -> tuple[Array, Array]:
+    """Mean and standard deviation of each column. The mean of equal numbers may be off by rounding; the number itself
+    makes the scaled column exactly zero."""
+    largest, constant = ranges.largest(epsilon)
+    spread = largest * np.sqrt(squares / total)
+    return np.where(constant, ranges.low, ranges.mean), np.where(constant | (spread == 0.0), 1.0, spread)
+
+
+def _mean_and_spread(A: Array, weight: Array) -> tuple[Array, Array]:
+    """Weighted mean and standard deviation of the columns of an array in memory."""
+    total = float(weight.sum())
+    ranges = _Ranges.of(A, weight / total)
+    epsilon = float(np.finfo(A.dtype).eps)
+    return _spread(ranges, _squares(A, weight, ranges.mean, ranges.largest(epsilon)[0]), total, epsilon)
+
+
+def _moments(rows: Rows, with_targets: bool) -> tuple[Array, Array]:
+    """(p,) or, with the targets behind the inputs, (p + k,) weighted means and standard deviations."""
+    total = rows.total_weight
+
+    def numbers(chunk: Chunk) -> tuple[list[Matrix], Array]:
+        weight = np.ones(len(chunk.y)) if chunk.weight is None else chunk.weight.astype(np.float64, copy=False)
+        X = chunk.X.astype(np.float64, copy=False)
+        return [X, chunk.y.astype(np.float64, copy=False)] if with_targets else [X], weight
+
+    def first(chunk: Chunk) -> _Ranges:
+        parts, weight = numbers(chunk)
+        found = [_Ranges.of(A, weight / total) for A in parts]
+        return _Ranges(*(np.concatenate([getattr(f, name) for f in found]) for name in ("mean", "low", "high")))
+
+    ranges = rows.sum(first)
+    # Targets are in float64 until they are scaled, whatever the inputs are.
+    epsilon = np.full(len(ranges.mean), np.finfo(np.float64).eps)
+    epsilon[: rows.n_features] = np.finfo(rows.dtype).eps
+    largest, _ = ranges.largest(epsilon)
+    edges = [0, rows.n_features, len(largest)]
+
+    def second(chunk: Chunk) -> Array:
+        parts, weight = numbers(chunk)
+        spans = [slice(a, b) for a, b in pairwise(edges)]
+        found = [_squares(A, weight, ranges.mean[s], largest[s]) for A, s in zip(parts, spans, strict=False)]
+        return np.concatenate(found)
+
+    return _spread(ranges, rows.sum(second), total, epsilon)

@@ -13,7 +13,7 @@ from newtron.cli.fit.train import Candidate, ending, member_facts, sentences
 from newtron.cli.screen import Screen
 from newtron.engine.base.words import capital, command, count, seconds, strict, unsaid
 from newtron.engine.solvers import Status
-from newtron.training.members import Member
+from newtron.training.fitted import Member
 
 
 def print_screen(job: Job, report: str | None) -> None:

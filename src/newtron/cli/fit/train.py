@@ -25,8 +25,8 @@ from newtron.estimators import (
     PerceptronClassifier,
     PerceptronRegressor,
 )
-from newtron.training.members import Member
-from newtron.training.uncertainty import lacking
+from newtron.model.predicting import lacking
+from newtron.training.fitted import Member
 
 # Strength of the penalty that makes separated classes a problem with an answer: that of scikit-learn's
 # default.
@@ -101,7 +101,7 @@ class Trainer:
                 fitted, warned = self._fit(name, rows, RESCUE_ALPHA, checkpoint)
         # The number of threads is no property of the model, and the progress display ends here.
         fitted.set_params(n_jobs=None, callback=None)
-        missing = [] if self.interrupts.asked else [f"The {name}: {sentence}" for sentence in lacking(fitted)]
+        missing = [] if self.interrupts.asked else [f"The {name}: {sentence}" for sentence in lacking(fitted.model_)]
         trained = Candidate(name, fitted, perf_counter() - started, notes + warned + missing)
         self.reporter.say(f"{stage}: {ending(fitted.members_)}, {seconds(trained.seconds)}")
         return trained
@@ -112,7 +112,7 @@ class Trainer:
         """The fitted estimator, and the warnings as sentences, but those of convergence, which `ending` tells
         better."""
         made = self._make(name, rows.schema.target.task, alpha)
-        made.call_columns(rows.schema.feature_names)
+        made.call_columns(rows.schema.feature_names, rows.schema.target.name)
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
             warnings.simplefilter("always")
             try:
@@ -122,7 +122,6 @@ class Trainer:
                     made.fit(rows.sample.X, rows.labels, checkpoint=checkpoint)
             except ColumnError as error:
                 raise InputError(f"{self.options.data}: {error}") from None
-        made._targets = (rows.schema.target.name,)
         messages = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
         return made, list(dict.fromkeys(text for text in messages if "encountered in" not in text))
 

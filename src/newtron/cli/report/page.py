@@ -31,7 +31,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
 from newtron.model_file import Bundle, check_writable, write_whole
 from newtron.table import encode
-from newtron.training.members import best_member
+from newtron.training.fitted import best_member
 
 Array = NDArray[np.float64]
 
@@ -334,13 +334,13 @@ def _traces(trained: Candidate) -> str:
 
 def _derivation(job: Job, data: TableData) -> str:
     from newtron.explain.show.html import STYLE
-    from newtron.model.explanation import explain
+    from newtron.model.explanation import explained
 
     row = data.table.take(data.known[:1])
     schema = job.schema
     with np.errstate(all="ignore"):
-        derivation = explain(
-            job.final.estimator, encode(schema, row).X, labels_of(schema, data.y[:1]), names=schema.feature_names
+        derivation = explained(
+            job.final.estimator.model_, encode(schema, row).X, labels_of(schema, data.y[:1]), names=schema.feature_names
         )
     place = int(data.known[0]) + 1
     other = str(place + 1 if place < data.n_rows else place)

@@ -53,7 +53,7 @@ def importances(
     kept = np.arange(n) if n <= _ROWS else rng.choice(n, _ROWS, replace=False)
     rows = Sample(held_out.X[kept], held_out.y[kept])
     before = score_model(estimator, rows).losses
-    changed, again = ColumnsChanged(estimator, rows.X), np.tile(rows.y, _SHUFFLES)
+    changed, again = ColumnsChanged(estimator.model_, rows.X), np.tile(rows.y, _SHUFFLES)
     found, start = [], 0
     for done, column in enumerate(schema.columns, start=1):
         own = slice(start, start + len(column.encoded))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import reduce
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import aligned, is_sparse
 from newtron.engine.base.threads import ordered_map
+from newtron.engine.base.types import Array, Matrix
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows.rows import Chunk, Rows, drawn
 
-Array = NDArray[np.floating]
 S = TypeVar("S")
 
 # A chunk is the piece one thread works on. At least this many rows, so that the Python around it costs nothing;
@@ -22,6 +26,8 @@ S = TypeVar("S")
 _MIN_CHUNK, _MAX_CHUNK, _CHUNKS = 4096, 65536, 32
 # Below this many bytes the standardised X is kept; above, each chunk is standardised whenever it is read.
 _KEEP_STANDARDIZED = 64 * 2**20
+# Bytes of an array that are hashed at a time.
+_HASHED = 2**24
 
 
 class _CSRSlices:
@@ -42,7 +48,7 @@ class _CSRSlices:
 
 
 class ArrayRows(Rows):
-    """X (n, p) dense or CSR, y (n, k), weight (n,) or None, all of one floating dtype.
+    """X (n, p) dense or CSR, y (n, k), weight (n,) or None. For an objective all are of one floating dtype.
 
     center, scale: (p,) or None; every chunk hands out (X - center) / scale. A center leaves no zeros in a CSR matrix,
     so that its chunks are dense then, one at a time.
@@ -52,7 +58,7 @@ class ArrayRows(Rows):
 
     def __init__(
         self,
-        X: Any,
+        X: Matrix,
         y: Array,
         weight: Array | None = None,
         *,
@@ -69,6 +75,7 @@ class ArrayRows(Rows):
         # Output by output, as the raw predictions are that it meets.
         self._y, self._weight = np.asfortranarray(y), weight
         self._X, self._center, self._scale, self._chosen = X, center, scale, chosen
+        self.is_sparse = is_sparse(X)
         if is_sparse(X):
             size = X.data.nbytes if center is None else X.shape[0] * X.shape[1] * X.dtype.itemsize
         else:
@@ -120,8 +127,51 @@ class ArrayRows(Rows):
 
         return reduce(operator.iadd, ordered_map(on_thread, cuts, threads))
 
-    def _part(self, which: NDArray[np.integer], *, copied: bool) -> ArrayRows:
-        """Some rows of these; a copy is quicker to read over and over, where it is small."""
+    def whole(self) -> Chunk:
+        return self._chunk(slice(0, self.n_rows))
+
+    def weights(self) -> Array | None:
+        return self._weight if self._weight is None or self._chosen is None else self._weight[self._chosen]
+
+    def standardized(self, scaling: Scaling) -> ArrayRows:
+        # In the dtype of y until scaled: float32 would round a small spread on a large offset away.
+        with np.errstate(over="ignore"):
+            y = scaling.targets(self._y).astype(self.dtype, copy=False)
+        if y is self._y and not scaling.changes_inputs and scaling.asinh is None:
+            return self
+        if y is not self._y and not np.isfinite(y).all():
+            raise InputError(
+                f"y has numbers too large for {self.dtype}: divide it by a constant, or give X as float64."
+            )
+        if scaling.asinh is not None:
+            X, center, scale = scaling.inputs(self._X), None, None
+        else:
+            X, center, scale = self._X, None, None
+            if scaling.changes_inputs:
+                center, scale = scaling.x_center if np.any(scaling.x_center) else None, scaling.x_scale
+        return ArrayRows(X, y, self._weight, center=center, scale=scale, threads=self.threads, chosen=self._chosen)
+
+    def on_threads(self, threads: int) -> Self:
+        found = copy(self)
+        found.threads = threads
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 of all numbers, with the shapes and types of the arrays."""
+        total = hashlib.sha256()
+        arrays: tuple[Matrix, ...] = (self._X, self._y, self._weight, self._center, self._scale, self._chosen)
+        for array in arrays:
+            if array is None:
+                total.update(b"none")
+                continue
+            total.update(f"{array.shape} {array.dtype}".encode())
+            for part in (array.data, array.indices, array.indptr) if is_sparse(array) else (array,):
+                for hashed in ordered_map(_hash, _pieces(part), self.threads):
+                    total.update(hashed)
+        return total.hexdigest()
+
+    def part(self, which: NDArray[np.integer], *, copied: bool) -> ArrayRows:
+        """Some of these rows, by their numbers; a copy is quicker to read over and over, where it is small."""
         which = which if self._chosen is None else self._chosen[which]
         X, y, weight, chosen = self._X, self._y, self._weight, which
         if copied:
@@ -134,15 +184,25 @@ class ArrayRows(Rows):
         held_out = min(most, self.n_rows - 1, max(1, round(fraction * self.n_rows)))
         order = rng.permutation(self.n_rows)
         rest, held = np.sort(order[held_out:]), np.sort(order[:held_out])
-        return self._part(rest, copied=False), self._part(held, copied=True)
+        return self.part(rest, copied=False), self.part(held, copied=True)
 
-    def sample(self, n: int, rng: np.random.Generator) -> Rows:
+    def sample(self, n: int, rng: np.random.Generator) -> ArrayRows:
         if n >= self.n_rows:
             return self
-        return self._part(drawn(self.n_rows, n, rng), copied=True)
+        return self.part(drawn(self.n_rows, n, rng), copied=True)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
         order = rng.permutation(self.n_rows) if self._chosen is None else rng.permutation(self._chosen)
         # Equal batches, so that none is a crumb with a noisy gradient.
         for which in np.array_split(order, max(1, round(self.n_rows / size))):
             yield self._take(which, slice(0, 0))
+
+
+def _hash(piece: NDArray[np.generic]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(piece).data).digest()
+
+
+def _pieces(array: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    size = max(1, _HASHED // max(1, array[:1].nbytes))
+    for start in range(0, len(array), size):
+        yield array[start : start + size]

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from newtron.engine.base.types import Array
+from newtron.engine.maths.scaling import Scaling
 
 
 class Chunk(NamedTuple):
@@ -52,6 +53,8 @@ class Rows(ABC):
     dtype: np.dtype[Any]
     # Is every weight a whole number, so that it may be a number of rows?
     whole_weights: bool = True
+    # Are the chunks of X sparse matrices?
+    is_sparse: bool = False
     # Is what `sum` evaluates run in this process, so that it may keep something of each row here?
     in_process: ClassVar[bool] = True
     # Does every sum read the rows anew, from a disk or on other machines, so that few sums are worth much arithmetic?
@@ -71,6 +74,26 @@ class Rows(ABC):
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """n rows drawn without replacement, kept in their order."""
+
+    def whole(self) -> Chunk:
+        """All rows as one chunk, in memory."""
+        raise NotImplementedError
+
+    def standardized(self, scaling: Scaling) -> Rows:
+        """The same rows in scaled units. Raises InputError where the targets are too large for their dtype."""
+        raise NotImplementedError
+
+    def on_threads(self, threads: int) -> Self:
+        """The same rows, whose sums this number of threads share."""
+        raise NotImplementedError
+
+    def weights(self) -> Array | None:
+        """(n,) the weight of each row; None where all are 1."""
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        """A text that differs between different rows."""
+        raise NotImplementedError
 
     @abstractmethod
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:

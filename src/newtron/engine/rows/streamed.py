@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import aligned
 from newtron.engine.base.threads import ordered_map
 from newtron.engine.base.types import Array
+from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows.arrays import ArrayRows
 from newtron.engine.rows.rows import Chunk, Rows, drawn
 
@@ -208,10 +209,37 @@ class StreamedRows(Rows):
         found.transform, found.n_features = replace(self.transform, inputs=inputs, n_inputs=n_inputs), n_inputs
         return found
 
+    def standardized(self, scaling: Scaling) -> Self:
+        rows = self
+        if scaling.changes_targets:
+            targets = partial(_scaled_targets, self.transform.targets, scaling)
+            rows = rows.with_targets(targets, rows.n_outputs, (rows.total_weight, rows.min_weight))
+        if scaling.changes_inputs or scaling.asinh is not None:
+            rows = rows.with_inputs(scaling.inputs, scaling.n_inputs)
+        return rows
+
+    def whole(self) -> Chunk:
+        chunks: list[Chunk] = self.sum(lambda chunk: [chunk])
+        return _joined(chunks)
+
+    def weights(self) -> Array | None:
+        if self.total_weight == self.n_rows:
+            return None
+        found: list[Array | None] = self.sum(lambda chunk: [chunk.weight])
+        return np.concatenate([weight for weight in found if weight is not None])
+
+    def digest(self) -> str:
+        return self.source.digest()
+
     def on_threads(self, threads: int) -> Self:
         found = copy(self)
         found.threads = threads
         return found
+
+
+def _scaled_targets(encode: TargetEncoder, scaling: Scaling, y: Array) -> tuple[Array, Array | None]:
+    Y, weight = encode(y)
+    return scaling.targets(Y), weight
 
 
 def placed(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iterator[tuple[Cut, int]]:

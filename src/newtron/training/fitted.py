@@ -1,0 +1,177 @@
+"""The fitted model: one frozen value that training makes and that everything else reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from newtron.engine.base.threads import cached_property
+from newtron.engine.base.types import Array, Labels
+from newtron.engine.maths.losses import Loss, loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
+from newtron.engine.solvers import Solution
+from newtron.inference.certificate.endpoint import Curvature, Endpoint
+from newtron.inference.coefficients.information import Information
+from newtron.inference.posterior import Posterior, PosteriorFactor
+from newtron.inference.predictive.predictive import NoiseModel
+from newtron.inference.separation.separation import Separation
+from newtron.table.schema import Schema
+from newtron.training.settings import Settings, Shape
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained network of an average: its shape, its solution, its penalties, and its share in the prediction.
+
+    alpha: (P,) penalty on each parameter, in units of one row's loss in scaled targets: the objective is
+    (Σ_i weight_i · loss_i + ½ Σ_j alpha_j params_j²) / Σ_i weight_i. 0 where a parameter is not penalised.
+    noise: variance of the targets around the network, in scaled target units (the mean over several targets); 1 for
+    classification. So the Laplace precision of params is (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise
+    is the prior's precision. log_evidence, effective_parameters: where the data chose alpha, else nan.
+    end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
+    its rows, for its summary; None where that would be large or has no meaning. posterior_factor: how far the rows
+    of a network determine its parameters, for its intervals; None where that would be large.
+    """
+
+    network: Network
+    solution: Solution
+    alpha: Array
+    noise: float = 1.0
+    share: float = 1.0
+    end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
+    information: Information | None = None
+    posterior_factor: PosteriorFactor | None = field(default=None, repr=False, compare=False)
+    log_evidence: float = float("nan")
+    effective_parameters: float = float("nan")
+
+    @property
+    def hidden(self) -> Shape:
+        """Units of each hidden layer."""
+        return self.network.widths[1:-1]
+
+    @property
+    def params(self) -> Array:
+        return self.solution.params
+
+    @property
+    def posterior(self) -> Posterior | None:
+        """The posterior of a network's parameters; None where its factor was not kept."""
+        factor = self.posterior_factor
+        return None if factor is None else Posterior(self.network, self.params, factor)
+
+    @property
+    def curvature(self) -> Curvature:
+        """What second derivatives say of its end."""
+        return self.end.curvature if isinstance(self.end, Endpoint) else self.end or Curvature()
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """What is known of the columns and the targets of the rows that a model is trained on.
+
+    names: of the columns, where they are known; from_frame: they were those of a data frame, so that rows to predict
+    must have the same. targets: names of the targets, where they are known. one_column: the targets were given as
+    (n,), and so are predictions. classes: (K,) in order; None for a regression. schema: how the columns of a file
+    become numbers; None where X was numbers.
+    """
+
+    n_features: int
+    names: tuple[str, ...] | None = None
+    from_frame: bool = False
+    targets: tuple[str, ...] = ()
+    one_column: bool = True
+    classes: Labels | None = None
+    schema: Schema | None = None
+
+    @property
+    def known_classes(self) -> Labels:
+        """The classes of a classification."""
+        if self.classes is None:
+            raise TypeError("a regression has no classes")
+        return self.classes
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """All that is known after a fit. Every question about the model is a function of this value.
+
+    members: the trained networks, one for a perceptron. separation: whether planes separate the classes; None where
+    nobody asked or a penalty keeps the coefficients finite. temperature: probabilities are taken to the power
+    1 / temperature. noise: what a regression by networks knows of its noise, or the sentence why there are no
+    intervals; None for all other models. relevance: (p,) how much each column moves the prediction; None for a
+    perceptron.
+    """
+
+    settings: Settings
+    data: DataDescription
+    scaling: Scaling
+    members: tuple[Member, ...]
+    separation: Separation | None = None
+    temperature: float = 1.0
+    noise: NoiseModel | str | None = None
+    relevance: Array | None = None
+
+    @cached_property
+    def loss(self) -> Loss:
+        """The loss that was minimised."""
+        return loss_for(self.settings.task, self.settings.loss, self.n_outputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """Raw predictions for each row."""
+        return self.members[0].network.n_outputs
+
+    @property
+    def is_regression(self) -> bool:
+        return self.settings.task == "regression"
+
+    @property
+    def is_perceptron(self) -> bool:
+        return self.settings.family == "perceptron"
+
+    @property
+    def is_separated(self) -> bool:
+        """Was it proved that the classes are separated, so that no finite coefficients are best?"""
+        return self.separation is not None and self.separation.found
+
+    @property
+    def sharing(self) -> tuple[Member, ...]:
+        """The members that take part in the prediction."""
+        return tuple(member for member in self.members if member.share > 0.0)
+
+    @property
+    def best(self) -> int:
+        """The position of the member that stands for all where one is shown."""
+        return best_member(self.members)
+
+    @property
+    def solution(self) -> Solution:
+        """How the training of the best member ended."""
+        return self.members[self.best].solution
+
+    @cached_property
+    def coefficients(self) -> tuple[Array, Array]:
+        """W (p, k) and b (k,) of the raw prediction of a perceptron, in the user's units."""
+        member, scaling = self.members[0], self.scaling
+        layer = member.network.split(member.params)[0]
+        W = layer.W / scaling.x_scale[:, None] * scaling.y_scale
+        b = np.zeros(W.shape[1]) if layer.b is None else layer.b * scaling.y_scale
+        b = b + scaling.y_center - scaling.x_center @ W
+        for array in (W, b):  # whoever changed them would change no prediction
+            array.flags.writeable = False
+        return W, b
+
+
+def best_member(members: Sequence[Member]) -> int:
+    """Of the members with the greatest share the one with the greatest evidence, or where that was not computed with
+    the lowest objective; a value that is not finite is never the best."""
+    chosen = all(np.isfinite(m.log_evidence) for m in members)
+    largest = max(m.share for m in members)
+    values = [-m.log_evidence if chosen else m.solution.value for m in members]
+    values = [
+        value if np.isfinite(value) and m.share == largest else np.inf for value, m in zip(values, members, strict=True)
+    ]
+    return int(np.argmin(values))

@@ -1,0 +1,185 @@
+"""How sure a model is, learnt at the end of its training: predictive distributions and temperatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.types import Array
+from newtron.engine.base.words import either, setting
+from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.scaling import Scaling
+from newtron.engine.rows import ArrayRows
+from newtron.engine.solvers import Status
+from newtron.inference.posterior import MOST_OF_A_LAYER, Posterior, posterior_of_perceptron, posterior_span
+from newtron.inference.predictive.predictive import (
+    NoiseModel,
+    RegressionPredictive,
+    freedom,
+    of_networks,
+    of_perceptron,
+)
+from newtron.inference.predictive.temperature import learn_temperature
+from newtron.training.fitted import Member
+from newtron.training.members import Task, train_members
+
+# A share of the rows, of at most so many, is held out of one more training, where there are at least so many rows and
+# the model spends more than this share of them on parameters: with fewer parameters residuals flatter no model.
+_HELD_OUT, _MOST_HELD_OUT, _LEAST_ROWS, _SPENT = 0.2, 2000, 40, 0.02
+# So many rows of files or of a cluster tell how far off predictions are.
+_STANDING_FOR_ALL = 20_000
+
+
+def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
+    """The noise around an average of networks, or the sentence why there are no intervals."""
+    sharing = [member for member in members if member.share > 0.0]
+    posteriors = posteriors_of(sharing, task.loss)
+    if isinstance(posteriors, str):
+        return posteriors
+    rows = rows_in_memory(task)
+    all_rows = rows.n_rows == task.given.n_rows
+    X, Y, weight, _ = rows.whole()
+    if freedom(posteriors, weight, *Y.shape) <= 0.0:
+        return _nothing_left(weight is not None)
+    try:
+        with one_blas_thread(), np.errstate(all="ignore"):
+            share = np.array([member.share for member in sharing])
+            found = of_networks(posteriors, share, task.loss, X, Y, weight).noise
+        # Whoever has ended the training waits for no more of it.
+        ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
+        # What a few of many rows teach another network says nothing of one that has learnt from all.
+        if all_rows and _flattered(rows, posteriors) and not ended:
+            found = replace(found, stretch=_stretch(task, rows, sharing))
+    except np.linalg.LinAlgError:
+        return _not_finite()
+    return found
+
+
+def learn_class_temperature(task: Task, members: Sequence[Member]) -> float:
+    """The temperature of an average of networks trained on the log loss; 1, no change, where a member has no
+    posterior."""
+    sharing = [member for member in members if member.share > 0.0]
+    posteriors = posteriors_of(sharing, task.loss)
+    if isinstance(posteriors, str) or task.loss.name != "log_loss":
+        return 1.0
+    share = np.array([member.share for member in sharing])
+    X, Y, weight, _ = rows_in_memory(task).whole()
+    try:
+        with one_blas_thread(), np.errstate(all="ignore"):
+            return learn_temperature(posteriors, share, task.loss, X, Y, weight)
+    except np.linalg.LinAlgError:
+        return 1.0
+
+
+def rows_in_memory(task: Task) -> ArrayRows:
+    """The rows as they are trained on: all that are in memory; else as many as are looked at, each of which then counts
+    for all those that it stands for."""
+    if isinstance(task.rows, ArrayRows):
+        return task.rows
+    X, Y, weight, _ = task.rows.sample(_STANDING_FOR_ALL, np.random.default_rng(task.seed)).whole()
+    if len(Y) < task.rows.n_rows:
+        counted = np.ones(len(Y)) if weight is None else weight
+        weight = counted * (task.rows.total_weight / float(counted.sum()))
+    return ArrayRows(X, Y, weight, threads=task.threads)
+
+
+def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive | str:
+    """From what the fit keeps of its rows; or the sentence why there is none."""
+    posteriors = posteriors_of([member], loss)
+    if isinstance(posteriors, str):
+        return posteriors
+    kept = member.information
+    assert kept is not None
+    if kept.weight <= posteriors[0].effective / member.network.n_outputs * (1.0 + 1e-9):
+        return _nothing_left(kept.weight != kept.n_rows)
+    return of_perceptron(posteriors[0], kept)
+
+
+def posteriors_of(members: Sequence[Member], loss: Loss) -> tuple[Posterior, ...] | str:
+    """Those of all members, or the sentence why there is none."""
+    found = []
+    for member in members:
+        posterior = member.posterior
+        if member.network.is_linear:
+            if member.information is None:
+                return (
+                    "it kept nothing of its rows, because they and the parameters are too many, the loss is no "
+                    "likelihood or the end is not finite: solver='newton' keeps more."
+                )
+            posterior = posterior_of_perceptron(member.network, member.params, member.information, loss)
+        elif posterior_span(member.network) is None:
+            layer = member.network.spans[-1]
+            return (
+                f"the output layer has {layer.stop - layer.start:,} parameters, and the factor of their curvature is "
+                f"kept for at most {MOST_OF_A_LAYER:,}: choose fewer units in the last hidden layer."
+            )
+        if posterior is None:
+            return _not_finite()
+        found.append(posterior)
+    return tuple(found)
+
+
+def _not_finite() -> str:
+    standardize = setting("standardize", "True")
+    ways = either(f"give a larger {setting('alpha')}", standardize and f"set {standardize}")
+    return (
+        f"its curvature is not kept: the training ended where it is not finite ({ways}), or the file is of an older "
+        "newtron (fit and save it again)."
+    )
+
+
+def _nothing_left(weighted: bool) -> str:
+    counted = "rows, each counted by its sample_weight," if weighted else "rows"
+    return (
+        f"there are no more {counted} than parameters that they determine, so nothing is left to see the noise by: "
+        f"give more rows or a larger {setting('alpha')}."
+    )
+
+
+def _flattered(rows: ArrayRows, posteriors: tuple[Posterior, ...]) -> bool:
+    """Are residuals smaller than errors on new rows, because the networks have many parameters for their rows?"""
+    weight = rows.weights()
+    n = rows.n_rows if weight is None else np.count_nonzero(weight)
+    # What the layers before the output have spent is not in their posterior, so the most that they may have is counted.
+    spent = max(p.network.n_params if p.is_partial else p.effective for p in posteriors) / rows.n_outputs
+    return bool(n >= _LEAST_ROWS and spent > _SPENT * n)
+
+
+def _stretch(task: Task, rows: ArrayRows, members: Sequence[Member]) -> Array:
+    """One more network is trained without some rows, and says how far off its own scale was for these.
+
+    Leave-one-out residuals from one curvature are those of the network linearised; where it has many parameters for
+    its rows, real ones are larger.
+    """
+    largest = max(members, key=lambda member: member.share)
+    weight = rows.weights()
+    numbers = np.arange(rows.n_rows) if weight is None else np.flatnonzero(weight)
+    order = np.random.default_rng([task.seed, len(numbers)]).permutation(numbers)
+    n = min(_MOST_HELD_OUT, round(_HELD_OUT * len(numbers)))
+    out, rest = (rows.part(np.sort(which), copied=True) for which in (order[:n], order[n:]))
+    part = replace(
+        task,
+        given=rest,
+        scaling=Scaling.none(rest.n_features, rest.n_outputs),
+        alpha=largest.alpha,
+        shapes=(largest.hidden,),
+        n_starts=1,
+        weaker=False,
+        stack=False,
+        callback=None,
+    )
+    trained = [each.member for each in train_members(part)]
+    posteriors = posteriors_of(trained, task.loss)
+    unknown = np.ones(rows.n_outputs)
+    if isinstance(posteriors, str) or trained[0].solution.status is Status.INTERRUPTED:
+        return unknown
+    X, Y, weight, _ = rest.whole()
+    if freedom(posteriors, weight, *Y.shape) <= 0.0:
+        return unknown
+    with one_blas_thread(), np.errstate(all="ignore"):
+        found = of_networks(posteriors, np.ones(1), task.loss, X, Y, weight)
+        X, Y, weight, _ = out.whole()
+        return found.stretched(X, Y.astype(np.float64), weight)

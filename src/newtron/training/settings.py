@@ -1,0 +1,129 @@
+"""What is asked of a training: the settings of an estimator, with their types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, Self, TypeAlias
+
+import numpy as np
+
+from newtron.engine.base.checks import check_choice, check_count, check_flag, check_number, check_penalty, is_count
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.activations import activation_named
+from newtron.engine.solvers import Solver
+from newtron.inference.penalties.penalty_path import RULES
+
+# Widths of the hidden layers of one network; () is a perceptron.
+Shape: TypeAlias = tuple[int, ...]
+TaskName: TypeAlias = Literal["regression", "classification"]
+Family: TypeAlias = Literal["perceptron", "network"]
+Label: TypeAlias = str | bool | int | float
+ClassWeight: TypeAlias = str | dict[Label, float] | None
+Hidden: TypeAlias = str | int | tuple[int, ...] | list[int] | list[tuple[int, ...]] | list[list[int]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one of the four estimators, as they were given. The estimators' docstrings say what each means.
+
+    A setting that an estimator does not have keeps its default. random_state: None also where a generator was given,
+    because a generator has moved on since. The callback is no part of them: a function cannot be stored.
+    """
+
+    family: Family
+    task: TaskName
+    alpha: float | str = 0.0
+    penalty: str = "l2"
+    hidden: Hidden = ()
+    activation: str = "identity"
+    n_starts: int = 1
+    combine: str = "average"
+    solver: str | Solver = "auto"
+    loss: str | None = None
+    class_weight: ClassWeight = None
+    standardize: bool = False
+    fit_intercept: bool = True
+    tol: float = 1e-12
+    max_iter: int | None = None
+    random_state: int | None = 0
+    n_jobs: int | None = None
+    verbose: int = 0
+
+    @classmethod
+    def of(cls, family: Family, task: TaskName, given: Mapping[str, object]) -> Self:
+        """From the parameters of an estimator; a NumPy number becomes Python's."""
+        known = {field.name for field in fields(cls)}
+        values = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in given.items()
+            if name in known
+        }
+        if not is_count(values.get("random_state", 0), least=0):
+            values["random_state"] = None
+        return cls(family, task, **values)  # type: ignore[arg-type]  # `checked` judges what the user gave
+
+    def checked(self) -> Self:
+        """These settings. Raises InputError for the first that cannot be used."""
+        check_penalty(self.alpha, RULES)
+        check_number("tol", self.tol, above=0.0)
+        if self.max_iter is not None:
+            check_count("max_iter", self.max_iter)
+        check_flag("fit_intercept", self.fit_intercept)
+        check_flag("standardize", self.standardize)
+        if self.family == "network":
+            activation_named(self.activation)
+            check_count("n_starts", self.n_starts)
+            check_choice("combine", self.combine, ("average", "best"))
+        self._check_firth()
+        return self
+
+    def _check_firth(self) -> None:
+        """Firth's penalty stands alone, and is one of the log loss."""
+        if self.penalty not in ("l2", "firth"):
+            raise InputError(f"penalty={self.penalty!r} is not known: choose one of 'l2', 'firth'.")
+        if not self.is_firth:
+            return
+        if self.alpha != 0.0:
+            raise InputError(f'penalty="firth" is a penalty of its own: set alpha=0 with it, not {self.alpha!r}.')
+        if self.loss not in (None, "log_loss"):
+            raise InputError(f'penalty="firth" is a penalty on the log loss: set loss=None with it, not {self.loss!r}.')
+
+    @property
+    def estimator(self) -> str:
+        """The name of the estimator that has these settings."""
+        return f"{self.family.capitalize()}{'Regressor' if self.task == 'regression' else 'Classifier'}"
+
+    @property
+    def is_firth(self) -> bool:
+        """Is the model fitted by Firth's penalised likelihood?"""
+        return self.penalty == "firth"
+
+    @property
+    def is_mix(self) -> bool:
+        """Are the shapes those of the measured mix?"""
+        return isinstance(self.hidden, str) and self.hidden == "auto"
+
+    def shapes(self) -> tuple[Shape, ...] | None:
+        """The shapes of the members; None is the measured mix. Raises InputError where `hidden` names no shapes."""
+        if self.is_mix:
+            return None
+        return read_shapes(self.hidden) if self.family == "network" else ((),)
+
+
+def read_shapes(hidden: object) -> tuple[Shape, ...]:
+    """`hidden` as shapes: one tuple of widths, or a list of them, one member each; a number is one layer."""
+    if is_count(hidden):
+        return ((int(hidden),),)  # type: ignore[call-overload]  # `is_count` has said that it is a number
+    if isinstance(hidden, list) and not hidden:
+        raise InputError("hidden=[] names no network: give a tuple of widths such as (20,).")
+    shapes = hidden if isinstance(hidden, list) and not all(is_count(h) for h in hidden) else [hidden]
+    read = []
+    for shape in shapes:
+        if not isinstance(shape, (tuple, list)) or not all(is_count(width) for width in shape):
+            raise InputError(
+                f"hidden={hidden!r} must be 'auto', a tuple of widths such as (20,) or (10, 10), or a list of such "
+                "tuples."
+            )
+        read.append(tuple(int(width) for width in shape))
+    return tuple(read)

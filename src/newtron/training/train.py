@@ -1,0 +1,138 @@
+"""Rows and settings in, a fitted model out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from newtron.engine.base.errors import ColumnError, InputError
+from newtron.engine.base.threads import one_blas_thread, thread_count
+from newtron.engine.base.words import setting
+from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.scaling import Scaling
+from newtron.engine.rows import Rows
+from newtron.engine.rows.streamed import StreamedRows
+from newtron.engine.solvers import GradientDescent, Progress
+from newtron.inference.predictive.predictive import NoiseModel
+from newtron.inference.separation.separation import Separation
+from newtron.training.firth import firth_member
+from newtron.training.fitted import DataDescription, FittedModel, Member
+from newtron.training.members import Task, Trained, train_members, with_shares
+from newtron.training.mix import planned
+from newtron.training.predictive import learn_class_temperature, learn_noise
+from newtron.training.relevance import relevance_of
+from newtron.training.resuming import OpenKeeper, kept
+from newtron.training.scaling import far_from_zero, learn_centering, learn_scaling
+from newtron.training.separated import judged
+from newtron.training.settings import Settings, Shape
+
+# Bytes that the leave-one-out loss keeps for each row and output, copies among them.
+_ROW_LEFT_OUT = 64
+
+
+def train(
+    rows: Rows,
+    data: DataDescription,
+    settings: Settings,
+    *,
+    seed: int,
+    callback: Callable[[Progress], object] | None = None,
+    open_keeper: OpenKeeper | None = None,
+) -> FittedModel:
+    """The model that these rows determine under settings that have been checked.
+
+    rows: in the user's units, in memory, of files or of a cluster; targets (n, k) as numbers, 0 and 1 for classes;
+    weights with those of the classes. seed: of the starts. callback: called after each iteration; a true answer stops.
+    open_keeper: makes the keeper of a checkpoint. Raises InputError where a setting does not go with the rows.
+    """
+    loss = loss_for(settings.task, settings.loss, rows.n_outputs)
+    if settings.is_firth and isinstance(rows, StreamedRows):
+        firth, alpha = setting("penalty", repr("firth")), setting("alpha")
+        raise InputError(f"{firth} needs all rows in memory: read them into memory, or give a penalty by {alpha}.")
+    with one_blas_thread():
+        scaling = _scaling(rows, settings)
+    plan = planned(settings, scaling, rows)
+    if isinstance(rows, StreamedRows):
+        _check_memory(settings, plan.shapes, rows)
+    task = Task(
+        given=rows,
+        scaling=plan.scaling,
+        loss=loss,
+        shapes=plan.shapes,
+        n_starts=plan.n_starts,
+        activation=settings.activation,
+        intercept=settings.fit_intercept,
+        alpha=settings.alpha if isinstance(settings.alpha, str) else float(settings.alpha),
+        weaker=plan.combine == "evidence",
+        stack=plan.combine == "stacking",
+        solver=settings.solver,
+        tol=float(settings.tol),
+        max_iter=settings.max_iter,
+        seed=seed,
+        threads=thread_count(settings.n_jobs),
+        callback=callback,
+        steps=plan.steps,
+    )
+    names = data.names
+    try:
+        # What is judged between the steps of solvers must not depend on who else is computing just then.
+        with one_blas_thread(), kept(task, settings, open_keeper) as task:
+            trained, separation = _members(task, settings, names)
+            members = with_shares(trained, plan.combine, rows)
+    except ColumnError as error:
+        raise error if names is None else error.named(names) from None
+    # Further trainings there are of other rows, and are not kept.
+    return _with_predictions(replace(task, keeper=None), settings, data, members, separation)
+
+
+def _members(task: Task, settings: Settings, names: tuple[str, ...] | None) -> tuple[list[Trained], Separation | None]:
+    if settings.is_firth:
+        return [Trained(firth_member(task, names))], None
+    trained = train_members(task)
+    if settings.family == "network" or settings.task == "regression" or task.alpha != 0.0:
+        return trained, None
+    member, separation = judged(task, trained[0].member, names)
+    return [Trained(member)], separation
+
+
+def _with_predictions(
+    task: Task,
+    settings: Settings,
+    data: DataDescription,
+    members: tuple[Member, ...],
+    separation: Separation | None,
+) -> FittedModel:
+    """The model, with what networks learn from the rows after their training."""
+    temperature, relevance = 1.0, None
+    noise: NoiseModel | str | None = None
+    if settings.family == "network":
+        if settings.task == "regression":
+            noise = learn_noise(task, members)
+        else:
+            temperature = learn_class_temperature(task, members)
+        relevance = relevance_of(task, members)
+    return FittedModel(settings, data, task.scaling, members, separation, temperature, noise, relevance)
+
+
+def _scaling(rows: Rows, settings: Settings) -> Scaling:
+    if settings.standardize:
+        return learn_scaling(rows, targets=settings.task == "regression", center=settings.fit_intercept)
+    # Columns far from zero (times in seconds, say) differ from the intercept only in their last digits, and no
+    # curvature can tell them apart: the means are taken out, which loses no digit there, and given back. Gradient
+    # descent must stay what the textbook says.
+    by_hand = settings.solver == "gradient-descent" or isinstance(settings.solver, GradientDescent)
+    if settings.fit_intercept and not by_hand and far_from_zero(rows):
+        return learn_centering(rows)
+    return Scaling.none(rows.n_features, rows.n_outputs)
+
+
+def _check_memory(settings: Settings, shapes: tuple[Shape, ...], rows: StreamedRows) -> None:
+    """A perceptron's leave-one-out loss needs numbers of every row at once, however many parameters it has; that of
+    networks is computed for few rows only."""
+    needed = _ROW_LEFT_OUT * rows.n_rows * rows.n_outputs
+    if settings.alpha == "loo" and () in shapes and needed > rows.source.memory:
+        raise InputError(
+            f"{setting('alpha', repr('loo'))} keeps some numbers of every row in memory, {needed / 1e6:,.0f} MB here, "
+            f"and {setting('memory')} is {rows.source.memory / 1e6:,.0f} MB: give {setting('alpha', repr('evidence'))} "
+            f"or a number, or more {setting('memory')}."
+        )
