@@ -42,7 +42,11 @@ _IN_JSON = (
 
 def names(bundle: Bundle) -> list[str]:
     """What the inputs are called: in the file, or where the model was fitted."""
-    return list(bundle.schema.feature_names) if bundle.schema is not None else list(column_names(bundle.estimator.model_.data.names, bundle.estimator.n_features_in_))
+    return (
+        list(bundle.schema.feature_names)
+        if bundle.schema is not None
+        else list(column_names(bundle.estimator.model_.data.names, bundle.estimator.n_features_in_))
+    )
 
 
 def show_coefficients(screen: Screen, bundle: Bundle) -> None:
@@ -98,7 +102,9 @@ def _plain(value: Any) -> Any:
 def _summary(bundle: Bundle) -> Summary | None:
     try:
         target = None if bundle.schema is None else bundle.schema.target.name
-        return summary_of(bundle.estimator.model_, names=names(bundle), classes=_classes(bundle.estimator), target=target)
+        return summary_of(
+            bundle.estimator.model_, names=names(bundle), classes=_classes(bundle.estimator), target=target
+        )
     except InputError:
         return None
 
