@@ -143,8 +143,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         arrays of `rows.schema.feature_names`. Raises InputError as `fit` does, where a setting needs the rows in
         memory, and where a file cannot be read any more.
         """
-        from newtron.training.table_rows import described as described_rows
-        from newtron.training.table_rows import with_class_weight
+        from newtron.training.table_rows import describe_rows, with_class_weight
 
         if not isinstance(rows, TableRows):
             raise InputError(
@@ -152,7 +151,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
                 "use fit(X, y)."
             )
         settings = self._settings()
-        data = described_rows(rows, settings)
+        data = describe_rows(rows, settings)
         self._train(with_class_weight(rows, settings), data, settings, checkpoint)
         self.n_features_in_ = rows.n_features
         self.__dict__.pop("feature_names_in_", None)

@@ -288,24 +288,30 @@ def from_manifest(manifest: dict[str, Any], read: Read, capacity: int) -> Any:
         made.feature_names_in_ = np.array(names, dtype=object)
     elif features["called"] is not None:
         names = tuple(_names(features, "called", n_features))
-    made.model_ = FittedModel(
+    made.model_ = _fitted_model(made, estimator, names, features["names"] is not None, scaling, members)
+    return made
+
+
+def _fitted_model(
+    made: Any, found: Any, names: tuple[str, ...] | None, from_frame: bool, scaling: Scaling, members: list[Member]
+) -> FittedModel:
+    return FittedModel(
         Settings.of(made._family, made._task, made.get_params(deep=False)),
         DataDescription(
-            n_features,
+            len(scaling.x_center),
             names,
-            features["names"] is not None,
-            estimator._targets,
-            getattr(estimator, "_one_column", True),
-            getattr(estimator, "classes_", None),
+            from_frame,
+            found._targets,
+            getattr(found, "_one_column", True),
+            getattr(found, "classes_", None),
         ),
         scaling,
         tuple(members),
-        getattr(estimator, "separation_", None),
-        getattr(estimator, "temperature_", 1.0),
-        getattr(estimator, "noise", None),
-        getattr(estimator, "relevance_", None),
+        getattr(found, "separation_", None),
+        getattr(found, "temperature_", 1.0),
+        getattr(found, "noise", None),
+        getattr(found, "relevance_", None),
     )
-    return made
 
 
 def _names(features: dict[str, Any], field: str, n_features: int) -> list[str]:

@@ -41,7 +41,7 @@ def run(problem: Problem, method: Method, start: Array, stop: Callable[[], bool]
     return Run(np.array(points[: len(solution.trace)]), solution)
 
 
-def to_json(problem: Problem, found: Run) -> dict[str, Any]:
+def run_to_json(problem: Problem, found: Run) -> dict[str, Any]:
     """The run with all digits; what is not finite is None."""
     solution = found.solution
     evaluations = [problem.objective.evaluate(params, 1) for params in found.params]

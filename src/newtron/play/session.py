@@ -27,7 +27,7 @@ from newtron.play.datasets import EXAMPLES, Data, example, from_table
 from newtron.play.export import page
 from newtron.play.problem import Problem, mapping, method_from, problem_from
 from newtron.play.program import program
-from newtron.play.runs import finite, run, to_json
+from newtron.play.runs import finite, run, run_to_json
 from newtron.play.story import latex, story, symbol
 from newtron.table import Table
 
@@ -187,7 +187,7 @@ class Session:
             raise InputError("The loss is not finite at this start: choose smaller weights, or turn scaling on.")
         found = [run(problem, method_from(method), start, self._stop.is_set) for method in methods]
         view = pictures.View(problem, _axes(given, problem))
-        runs = [to_json(problem, one) | {"frames": view.frames(one.params)} for one in found]
+        runs = [run_to_json(problem, one) | {"frames": view.frames(one.params)} for one in found]
         values = [np.array([np.nan if v is None else v for v in one["value"]]) for one in runs]
         return {
             "problem": _facts(problem) | {"view": view.to_json()},

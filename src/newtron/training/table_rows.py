@@ -13,7 +13,7 @@ from newtron.training.fitted import DataDescription
 from newtron.training.settings import Settings
 
 
-def described(rows: TableRows, settings: Settings) -> DataDescription:
+def describe_rows(rows: TableRows, settings: Settings) -> DataDescription:
     """What the schema of the rows says of them. Raises InputError where their target is for the other task."""
     target = rows.schema.target
     if target.task != settings.task:

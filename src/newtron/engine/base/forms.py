@@ -25,7 +25,7 @@ from newtron.engine.base.strict_json import (
     an_object,
     float_from_json,
     float_to_json,
-    joined,
+    place_of,
     wrong,
 )
 from newtron.engine.base.types import Array, Json
@@ -273,12 +273,12 @@ class ObjectForm(Form):
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise self.refusal(value, where)
-        return {key: self._value.write(one, joined(where, key[:SHOWN]), numbers) for key, one in value.items()}
+        return {key: self._value.write(one, place_of(where, key[:SHOWN]), numbers) for key, one in value.items()}
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
         if not isinstance(json, dict):
             raise wrong(where, self.words, json)
-        return {key: self._value.read(one, joined(where, key[:SHOWN]), numbers) for key, one in json.items()}
+        return {key: self._value.read(one, place_of(where, key[:SHOWN]), numbers) for key, one in json.items()}
 
 
 class PairsForm(Form):
@@ -402,12 +402,12 @@ class RecordForm(Form):
         if not self.fits(value):
             raise self.refusal(value, where)
         return {
-            name: form.write(getattr(value, name), joined(where, name), numbers) for name, form in self.fields.items()
+            name: form.write(getattr(value, name), place_of(where, name), numbers) for name, form in self.fields.items()
         }
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
         given = an_object(json, where, tuple(self.fields))
-        values = {name: form.read(given[name], joined(where, name), numbers) for name, form in self.fields.items()}
+        values = {name: form.read(given[name], place_of(where, name), numbers) for name, form in self.fields.items()}
         try:
             found: object = self._kind(**values)
         except InputError as error:
@@ -432,7 +432,7 @@ class KindForm(Form):
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         for name, form in self._kinds.items():
             if form.fits(value):
-                inner = form.write(value, joined(where, name), numbers)
+                inner = form.write(value, place_of(where, name), numbers)
                 return {name: inner} if form.fields else name
         raise InputError(
             f"{where}: a file names those of the kind {self._base} that newtron has ({', '.join(self._kinds)}), and "
@@ -443,7 +443,7 @@ class KindForm(Form):
         name, inner = next(iter(json.items())) if isinstance(json, dict) and len(json) == 1 else (json, {})
         if not isinstance(name, str) or name not in self._kinds:
             raise wrong(where, self.words, json)
-        return self._kinds[name].read(inner, joined(where, name), numbers)
+        return self._kinds[name].read(inner, place_of(where, name), numbers)
 
 
 class UnionForm(Form):

@@ -68,7 +68,7 @@ def wrong(where: str, expected: str, value: object) -> InputError:
     return InputError(f"{where} must be {expected}, but it is {shown(value)}; {DAMAGED}.")
 
 
-def joined(where: str, name: str) -> str:
+def place_of(where: str, name: str) -> str:
     """The place of a field in what lies at another place; "" is the whole document."""
     return f"{where}.{name}" if where else name
 
@@ -79,10 +79,10 @@ def an_object(value: object, where: str, names: tuple[str, ...]) -> dict[str, ob
         raise wrong(where or "the manifest", "an object", value)
     for name in names:
         if name not in value:
-            raise InputError(f"{joined(where, name)} is missing; {DAMAGED}.")
+            raise InputError(f"{place_of(where, name)} is missing; {DAMAGED}.")
     for name in value:
         if name not in names:
-            raise InputError(f"{joined(where, name[:SHOWN])} is not a known field; {DAMAGED}.")
+            raise InputError(f"{place_of(where, name[:SHOWN])} is not a known field; {DAMAGED}.")
     return value
 
 
