@@ -317,7 +317,7 @@ class Messages(Target):
         super().prepare(folder)
         self.session = Session()
         lines = b"".join(b"%d,%d,%d\n" % (i, i * i % 7, i % 3 + i) for i in range(20))
-        key = self.session.open("t.csv", b"a,b,y\n" + lines)
+        key: Any = self.session.open("t.csv", b"a,b,y\n" + lines)
         sources: list[dict[str, Any]] = [{"source": name} for name in ("line", "clouds", "three", "wave")]
         sources.append({"source": key["file"]["key"], "target": "y", "inputs": ["a", "b"]})
         methods: list[dict[str, Any]] = [
@@ -332,7 +332,7 @@ class Messages(Target):
                 for hidden in ([], [2]):
                     model = {**FIRST_SETUP["model"], "hidden": hidden, "scale": True, "alpha": 0.1}
                     setup = {"data": data, "model": model, "start": {"seed": 0}, "methods": methods[:2]}
-                    run = self.session.ask({"kind": "run", "setup": setup})
+                    run: Any = self.session.ask({"kind": "run", "setup": setup})
                     self.messages.append(
                         {
                             "kind": kind,
@@ -357,7 +357,7 @@ class Messages(Target):
         from newtron.play.session import DEFECT, as_json
 
         with contextlib.redirect_stderr(io.StringIO()) as told:
-            answer = self.session.ask(json.loads(data))
+            answer: Any = self.session.ask(json.loads(data))
             text = as_json(answer)
         json.loads(text.encode("utf-8"), parse_constant=_no_constant)
         if answer.get("error") == DEFECT:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.page import file_answer
 
 from newtron import FileRows, PerceptronRegressor
 from newtron.engine.base.errors import InputError
@@ -67,7 +68,7 @@ for path in sys.argv[1:]:
             print("read", flush=True)
         except InputError as error:
             print(error, flush=True)
-    print(Session().open(path, open(path, "rb").read()).get("error", "read"), flush=True)
+    print(file_answer(Session(), path, open(path, "rb").read()).get("error", "read"), flush=True)
 """
 
 
@@ -347,8 +348,8 @@ def bomb(rows: int) -> bytes:
 def test_the_page_counts_what_is_unpacked() -> None:
     content = bomb(MOST_FILE // 4 + 4)
     assert len(content) < 1_000_000
-    assert "too much to be read into memory at once" in Session().open("bomb.csv.gz", content)["error"]
-    assert Session().open("fine.csv.gz", bomb(1000))["file"]["rows"] == 1000
+    assert "too much to be read into memory at once" in file_answer(Session(), "bomb.csv.gz", content)["error"]
+    assert file_answer(Session(), "fine.csv.gz", bomb(1000))["file"]["rows"] == 1000
 
 
 def test_a_limit_is_of_unpacked_bytes(tmp_path: Path) -> None:

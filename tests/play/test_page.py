@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import is_classifier
+from support.page import answer_of
 from support.subjects import subject
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
@@ -300,10 +301,10 @@ def stories() -> Iterator[Any]:
     for source, hidden, row in product(data, ([], [2], [2, 2, 3]), (0, None)):
         method = {"solver": "levenberg-marquardt" if hidden else "newton", "steps": 3}
         setup = {"data": source, "model": {"hidden": hidden, "alpha": 0.1, "scale": True}, "methods": [method]}
-        run = Session().ask({"kind": "run", "setup": setup})
+        run = answer_of(Session(), {"kind": "run", "setup": setup})
         params = run["runs"][0]["params"][-1]
         yield run["problem"]
-        yield Session().ask({"kind": "story", "setup": setup, "params": params, "row": row, "method": method})
+        yield answer_of(Session(), {"kind": "story", "setup": setup, "params": params, "row": row, "method": method})
 
 
 def test_every_formula_of_every_explanation_can_be_set(served: Played, visit: Callable[..., Any]) -> None:

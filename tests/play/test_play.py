@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.page import GD, NEWTON, request, setup
+from support.page import GD, NEWTON, answer_of, file_answer, request, setup
 
 from newtron.cli import main
 from newtron.engine.maths.losses import loss_for
@@ -39,7 +39,7 @@ PENGUINS = Path(__file__).resolve().parents[2] / "examples" / "penguins.csv"
 
 
 def ask(kind: str, **fields: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(as_json(Session().ask({"kind": kind, **fields})))
+    answer: dict[str, Any] = json.loads(as_json(answer_of(Session(), {"kind": kind, **fields})))
     assert "error" not in answer, answer
     return answer
 
@@ -227,7 +227,7 @@ def test_the_latex_that_is_copied_is_the_explanation() -> None:
     ],
 )
 def test_a_wrong_message_is_answered_by_a_sentence(message: Any, word: str) -> None:
-    answer = Session().ask(message)
+    answer = answer_of(Session(), message)
     assert set(answer) == {"error"}
     assert word.lower() in answer["error"].lower()
     assert answer["error"].endswith(".")
@@ -264,10 +264,10 @@ def test_a_run_can_be_cancelled() -> None:
     session = Session()
     slow = setup("ring", model={"hidden": [8, 8, 8]}, methods=[{"solver": "newton", "steps": 400}])
     answers: list[dict[str, Any]] = []
-    thread = threading.Thread(target=lambda: answers.append(session.ask({"kind": "run", "setup": slow})))
+    thread = threading.Thread(target=lambda: answers.append(answer_of(session, {"kind": "run", "setup": slow})))
     thread.start()
     while thread.is_alive():
-        session.ask({"kind": "cancel"})
+        answer_of(session, {"kind": "cancel"})
         thread.join(0.05)
     assert answers[0]["runs"][0]["status"] == "STOPPED"
 
@@ -278,13 +278,13 @@ def test_a_run_can_be_cancelled() -> None:
 def test_a_file_is_trained_on_and_its_rows_keep_their_numbers() -> None:
     session = Session()
     key = session.add("penguins.csv", read_table(PENGUINS), "species")
-    assert session.ask({"kind": "hello"})["files"][0]["target"] == "species"
+    assert answer_of(session, {"kind": "hello"})["files"][0]["target"] == "species"
     data = {"source": key, "inputs": ["bill_length_mm", "bill_depth_mm"]}
-    answer = session.ask({"kind": "run", "setup": setup(data=data, model={"scale": True})})
+    answer = answer_of(session, {"kind": "run", "setup": setup(data=data, model={"scale": True})})
     assert "error" not in answer, answer
     problem = answer["problem"]
     assert len(problem["classes"]) == 3
-    whole = session.ask({"kind": "run", "setup": setup(data={"source": key}, model={"scale": True})})["problem"]
+    whole = answer_of(session, {"kind": "run", "setup": setup(data={"source": key}, model={"scale": True})})["problem"]
     drawn = [whole["inputs"][j] for j in whole["view"]["axes"]]
     assert drawn == ["bill_length_mm", "bill_depth_mm"]  # not the marks of the islands, which come first
     assert len(problem["rows"]) == len(problem["X"])
@@ -297,7 +297,7 @@ def test_a_large_file_is_sampled_and_says_so(tmp_path: Path) -> None:
     np.savetxt(path, rng.normal(size=(3 * MOST_ROWS, 3)), delimiter=",", header="a,b,y", comments="")
     session = Session()
     key = session.add("large.csv", read_table(path))
-    problem = session.ask({"kind": "run", "setup": setup(data={"source": key})})["problem"]
+    problem = answer_of(session, {"kind": "run", "setup": setup(data={"source": key})})["problem"]
     assert len(problem["X"]) == MOST_ROWS
     assert any("sample" in note for note in problem["notes"])
 
@@ -313,17 +313,21 @@ def test_a_large_file_is_sampled_and_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_file_is_answered_by_its_own_name(content: bytes, word: str) -> None:
-    answer = Session().open("mine.csv", content)
+    answer = file_answer(Session(), "mine.csv", content)
     assert answer["error"].startswith("mine.csv")
     assert word in answer["error"]
 
 
 def test_separated_classes_are_told() -> None:
     session = Session()
-    answer = session.open("sep.csv", b"x,y\n" + b"".join(b"%d,%d\n" % (i, i > 10) for i in range(20)))
+    answer = file_answer(session, "sep.csv", b"x,y\n" + b"".join(b"%d,%d\n" % (i, i > 10) for i in range(20)))
     data = {"source": answer["file"]["key"], "target": "y"}
-    run = session.ask(
-        {"kind": "run", "setup": setup(data=data, model={"hidden": [], "alpha": 0.0}, methods=[NEWTON | {"steps": 60}])}
+    run = answer_of(
+        session,
+        {
+            "kind": "run",
+            "setup": setup(data=data, model={"hidden": [], "alpha": 0.0}, methods=[NEWTON | {"steps": 60}]),
+        },
     )
     assert run["runs"][0]["status"] == "UNBOUNDED"
     assert "separated" in run["runs"][0]["sentence"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.page import answer_of, file_answer
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.play import Session, server, session
@@ -77,7 +78,7 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
 def test_a_senseless_message_is_answered_by_a_sentence(
     message: dict[str, Any], word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = Session().ask(message)
+    answer = answer_of(Session(), message)
     assert word in answer["error"]
     assert len(answer["error"]) < 300
     as_json(answer).encode("utf-8")
@@ -87,7 +88,7 @@ def test_a_senseless_message_is_answered_by_a_sentence(
 @pytest.mark.parametrize("kind", ["surface", "bowl", "profile", "check", "story"])
 def test_windows_and_points_beyond_all_arithmetic_are_answered(kind: str) -> None:
     message = asked(kind, windows=[[-1e308, 1e308], [-2, 3]], window=[-1e308, 1e308], params=[1e300, -1e300, 1e308])
-    answer = Session().ask(message)
+    answer = answer_of(Session(), message)
     json.loads(as_json(answer), parse_constant=pytest.fail)
     assert answer.get("error") != DEFECT
 
@@ -98,7 +99,7 @@ def test_a_message_that_is_nested_deeply_is_answered() -> None:
         state = [state]
     asking = Session()
     asking.prepare()
-    assert "nested" in asking.ask(asked("export", state=state))["error"]
+    assert "nested" in answer_of(asking, asked("export", state=state))["error"]
     while isinstance(state, list):  # taken apart here: Python itself takes deep lists apart by recursion
         state = state[0]
 
@@ -110,9 +111,9 @@ def test_a_defect_is_told_and_the_next_question_answered(capsys: pytest.CaptureF
         raise ZeroDivisionError("on purpose")
 
     asking._answers["check"] = broken
-    assert asking.ask({"kind": "check"}) == {"error": DEFECT}
+    assert answer_of(asking, {"kind": "check"}) == {"error": DEFECT}
     assert "ZeroDivisionError: on purpose" in capsys.readouterr().err
-    assert "examples" in asking.ask({"kind": "hello"})
+    assert "examples" in answer_of(asking, {"kind": "hello"})
 
 
 def test_text_that_utf8_cannot_hold_is_answered() -> None:
@@ -136,20 +137,20 @@ def test_a_window_is_never_empty(value: float) -> None:
 
 def test_opened_files_are_given_up_for_later_ones() -> None:
     asking = Session()
-    first = asking.open("first.csv", b"a,y\n1,2\n3,4\n5,7\n")["file"]["key"]
-    keys = [asking.open(f"{i}.csv", b"a,y\n1,2\n3,4\n5,7\n")["file"]["key"] for i in range(session._KEPT_FILES)]
+    first = file_answer(asking, "first.csv", b"a,y\n1,2\n3,4\n5,7\n")["file"]["key"]
+    keys = [file_answer(asking, f"{i}.csv", b"a,y\n1,2\n3,4\n5,7\n")["file"]["key"] for i in range(session._KEPT_FILES)]
     assert len({first, *keys}) == len(keys) + 1
-    assert [file["key"] for file in asking.ask({"kind": "hello"})["files"]] == keys
+    assert [file["key"] for file in answer_of(asking, {"kind": "hello"})["files"]] == keys
     data = {"source": first, "target": "y"}
-    assert "no longer open" in asking.ask(asked("run", setup__data=data))["error"]
-    assert "error" not in asking.ask(asked("run", setup__data=data | {"source": keys[0]}))
+    assert "no longer open" in answer_of(asking, asked("run", setup__data=data))["error"]
+    assert "error" not in answer_of(asking, asked("run", setup__data=data | {"source": keys[0]}))
 
 
 @pytest.mark.parametrize("chosen", [{"target": "x" * 5000}, {"inputs": ["x" * 5000]}, {"inputs": ["\ud800"]}])
 def test_columns_that_a_file_has_not_are_answered_by_a_sentence(chosen: dict[str, Any]) -> None:
     asking = Session()
-    key = asking.open("t.csv", b"a,y\n1,2\n3,4\n5,7\n")["file"]["key"]
-    answer = asking.ask(asked("run", setup__data={"source": key, **chosen}))
+    key = file_answer(asking, "t.csv", b"a,y\n1,2\n3,4\n5,7\n")["file"]["key"]
+    answer = answer_of(asking, asked("run", setup__data={"source": key, **chosen}))
     assert "column" in answer["error"]
     assert len(answer["error"]) < 300
     as_json(answer).encode("utf-8")
@@ -159,8 +160,8 @@ def test_opened_files_are_given_up_by_their_size(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(session, "_KEPT_BYTES", 100)
     asking = Session()
     for name in ("a.csv", "b.csv", "c.csv"):
-        assert asking.open(name, b"a,y\n1,2\n3,4\n5,7\n")["file"]["name"] == name
-    assert [file["name"] for file in asking.ask({"kind": "hello"})["files"]] == ["b.csv", "c.csv"]
+        assert file_answer(asking, name, b"a,y\n1,2\n3,4\n5,7\n")["file"]["name"] == name
+    assert [file["name"] for file in answer_of(asking, {"kind": "hello"})["files"]] == ["b.csv", "c.csv"]
 
 
 # --- the server ---
@@ -236,7 +237,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_the_whole(running: Server) -> N
     )
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"broke off" in answer
-    assert running.session.ask({"kind": "hello"})["files"] == []
+    assert answer_of(running.session, {"kind": "hello"})["files"] == []
 
 
 def test_numbers_that_are_no_json_are_refused(running: Server) -> None:

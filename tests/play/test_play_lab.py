@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.page import answer_of
 
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network
@@ -40,7 +41,7 @@ def story(of: Any, row: int | None) -> tuple[Any, Any, Any]:
     params = np.random.default_rng(4).normal(0.0, 0.7, network.n_params)
     method = setup["methods"][0]  # type: ignore[index]
     message = {"kind": "story", "setup": setup, "params": params.tolist(), "row": row, "method": method}
-    return Session().ask(message)["story"], objective, params
+    return answer_of(Session(), message)["story"], objective, params
 
 
 def outcome(line: dict[str, Any]) -> float:

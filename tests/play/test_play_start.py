@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.page import answer_of
 
 from newtron.play.server import HOST, Server
 from newtron.play.session import DEFECT, FIRST_SETUP, Session
@@ -38,9 +39,9 @@ def test_the_first_run_is_made_before_it_is_asked_for(capsys: pytest.CaptureFixt
     session.prepare()
     session._answers["run"] = refuse
     message = json.loads(json.dumps(first(FIRST_SETUP)))
-    assert session.ask(message) == Session().ask(message)
+    assert answer_of(session, message) == answer_of(Session(), message)
     other = first(FIRST_SETUP | {"start": {"seed": 1}})
-    assert session.ask(other) == {"error": DEFECT}
+    assert answer_of(session, other) == {"error": DEFECT}
     assert "computed although" in capsys.readouterr().err
 
 
@@ -54,7 +55,7 @@ def test_the_first_run_of_a_file_is_scaled_as_the_page_asks(tmp_path: Path) -> N
         "data": {"source": key, "target": "b"},
         "model": FIRST_SETUP["model"] | {"scale": True},
     }
-    assert session.ask(first(setup))["problem"]["target"] == "b"
+    assert answer_of(session, first(setup))["problem"]["target"] == "b"
 
 
 def test_the_page_is_served_while_the_session_is_being_made() -> None:

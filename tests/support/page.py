@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 from typing import Any
 
+from newtron.play import Session
 from newtron.play.server import HOST, Server
 
 GD: dict[str, Any] = {"solver": "gradient-descent", "rate": 0.3, "momentum": 0.5, "steps": 12}
@@ -19,6 +20,15 @@ def setup(source: str = "xor", **changes: Any) -> dict[str, Any]:
         "start": {"seed": 1},
         "methods": [GD, NEWTON],
     } | changes
+
+
+def answer_of(session: Session, message: object) -> Any:
+    """An answer whose parts a test reads without a type for each."""
+    return session.ask(message)
+
+
+def file_answer(session: Session, name: str, content: bytes) -> Any:
+    return session.open(name, content)
 
 
 def request(

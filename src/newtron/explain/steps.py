@@ -7,11 +7,10 @@ Nothing here computes or draws. The modules of `tell` make these values, the ren
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
-from newtron.engine.base.types import Array, Json
+from newtron.engine.base.types import Array, Json, Labels
 
 LECTURE, LAB = NOTATIONS = ("lecture", "lab")
 
@@ -135,9 +134,15 @@ class Section:
 
 def to_plain(value: Array) -> Json:
     """Nested lists of floats, None where a number is not finite."""
+    found: Json = finite_or_none(value).tolist()
+    return found
+
+
+def finite_or_none(value: Array) -> Labels:
+    """The numbers in float64, or as objects with None where one is not finite."""
     array = np.asarray(value, dtype=np.float64)
     if np.isfinite(array).all():
-        return cast(Json, array.tolist())
+        return array
     found = array.astype(object)
     found[~np.isfinite(array)] = None
-    return cast(Json, found.tolist())
+    return found

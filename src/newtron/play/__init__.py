@@ -7,7 +7,7 @@ HTML file that needs no server.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from newtron.play.session import Session
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> type[Session]:
     # The server answers before the engine is imported, so importing it must not import the engine.
     if name == "Session":
         from newtron.play.session import Session

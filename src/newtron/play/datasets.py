@@ -105,7 +105,7 @@ EXAMPLES: dict[str, tuple[str, Callable[[np.random.Generator], Data]]] = {
 }
 
 
-def example(name: str) -> Data:
+def example(name: object) -> Data:
     """One of EXAMPLES, the same numbers every time."""
     return EXAMPLES[check_choice("data", name, EXAMPLES)][1](np.random.default_rng(7))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 from newtron.engine.base.errors import InputError
 
 MODULE, STYLE = "page.js", "page.css"
+# The longest run that is written into one file, in characters of JSON: browsers still open it at once.
 _MOST_BYTES = 16 * 2**20
 
 _PAGE = """<!doctype html>
@@ -42,7 +43,7 @@ def built(name: str) -> str:
     return files("newtron.play").joinpath("static", name).read_text(encoding="utf-8")
 
 
-def page(state: dict[str, Any]) -> str:
+def page(state: Mapping[str, object]) -> str:
     """One HTML file of a run: module, style, fonts and numbers inside, nothing loaded from anywhere.
 
     Nothing in the state can end the element that it stands in: "<" is written as its escape.

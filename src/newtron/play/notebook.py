@@ -7,14 +7,20 @@ A message is {"id", "message"}, answered by {"id", "answer"} with the text that 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeAlias
 
 from newtron.play.export import MODULE, STYLE, built
 from newtron.play.session import Session, as_json
 
+# An anywidget.AnyWidget, whose package has no types and may not be installed.
+Widget: TypeAlias = Any
+# What the front end sends beside a message.
+Buffers = Sequence[bytes | memoryview] | None
 
-def widget(session: Session) -> Any:
+
+def widget(session: Session) -> Widget:
     """An `anywidget.AnyWidget` that shows the page and asks this session.
 
     Raises ImportError, which names the extra, where anywidget is not installed.
@@ -30,7 +36,7 @@ def widget(session: Session) -> Any:
     return page
 
 
-def _answer_aside(session: Session, page: Any, content: Any, buffers: Any) -> None:
+def _answer_aside(session: Session, page: Widget, content: object, buffers: Buffers) -> None:
     """On a thread of its own, so that a run can be cancelled by the message that comes after it, and that the notebook
     goes on meanwhile."""
     copied = [bytes(buffer) for buffer in buffers or ()]
@@ -38,7 +44,7 @@ def _answer_aside(session: Session, page: Any, content: Any, buffers: Any) -> No
     threading.Thread(target=copy_context().run, args=arguments, name="newtron-page", daemon=True).start()
 
 
-def reply(session: Session, content: Any, buffers: list[bytes]) -> dict[str, Any]:
+def reply(session: Session, content: object, buffers: list[bytes]) -> dict[str, object]:
     """The answer to one message of the widget's front end."""
     given = content if isinstance(content, dict) else {}
     if buffers:

@@ -12,13 +12,14 @@ from newtron.engine.base.words import column_names
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton
 from newtron.model.explanation import member_at, output_names, remarks
 from newtron.play.datasets import MOST_CLASSES, MOST_INPUTS, MOST_ROWS, Data
+from newtron.play.messages import MethodChoice, ModelChoice
 from newtron.play.notebook import widget
 from newtron.play.problem import MOST_LAYERS, MOST_UNITS, SOLVERS
 from newtron.play.session import ROWS, Session
 from newtron.training.fitted import FittedModel, Member
 from newtron.training.targets import known_targets
 
-_DESCENT = {"solver": GradientDescent.name, "rate": 0.5, "momentum": 0.0, "steps": 40}
+_DESCENT: MethodChoice = {"solver": GradientDescent.name, "rate": 0.5, "momentum": 0.0, "steps": 40}
 
 
 def play(model: FittedModel, X: Array | None, y: object) -> object:
@@ -29,33 +30,28 @@ def play(model: FittedModel, X: Array | None, y: object) -> object:
 def session_of(model: FittedModel, X: Array | None, y: object) -> Session:
     """The page's session: it begins with the model's settings, and with these rows where they are given."""
     session, member = Session(), model.members[member_at(model, None)]
-    setup: dict[str, object] = {"model": _model(model, member), "methods": [_descent(member), _own(member)]}
+    choice, methods = _model(model, member), [_descent(member), _own(member)]
     if X is None:
-        session.begin(setup | {"data": {"source": _example(model, member)}})
+        session.begin({"data": {"source": _example(model, member)}, "model": choice, "methods": methods})
         session.say(
             "A fit keeps no rows, so this is an example with the model's settings: model.play(X, y) shows the model on "
             "rows of yours."
         )
         return session
     rows, all_inputs = _rows(model, member, X, y)
-    shown = member.network.widths[1:-1] == tuple(_hidden(member))
+    shown = member.network.widths[1:-1] == tuple(choice["hidden"])
     same = all_inputs and shown and model.scaling.asinh is None
     params = np.asarray(member.params, dtype=np.float64).tolist() if same else None
-    session.begin(setup | {"data": {"source": ROWS}}, rows, params)
+    session.begin({"data": {"source": ROWS}, "model": choice, "methods": methods}, rows, params)
     session.say(" ".join(_notes(model, same)))
     return session
 
 
-def _hidden(member: Member) -> list[int]:
-    """The widths of the hidden layers, as far as the page can draw them."""
-    return [min(width, MOST_UNITS) for width in member.network.widths[1:-1]][:MOST_LAYERS]
-
-
-def _model(model: FittedModel, member: Member) -> dict[str, object]:
+def _model(model: FittedModel, member: Member) -> ModelChoice:
     """The settings of the best member, as far as the page can draw them."""
     network, scaling = member.network, model.scaling
     return {
-        "hidden": _hidden(member),
+        "hidden": [min(width, MOST_UNITS) for width in network.widths[1:-1]][:MOST_LAYERS],
         "activation": "tanh" if network.is_linear else network.activation,
         "loss": None if model.is_regression else model.loss.name,
         "intercept": network.intercept,
@@ -65,20 +61,23 @@ def _model(model: FittedModel, member: Member) -> dict[str, object]:
     }
 
 
-def _descent(member: Member) -> dict[str, object]:
+def _descent(member: Member) -> MethodChoice:
     solver = member.solution.solver
     if not isinstance(solver, GradientDescent):
         return _DESCENT
-    return _DESCENT | {"rate": solver.learning_rate, "momentum": solver.momentum}
+    return {**_DESCENT, "rate": solver.learning_rate, "momentum": solver.momentum}
 
 
-def _own(member: Member) -> dict[str, object]:
+def _own(member: Member) -> MethodChoice:
     """The solver that trained the member, or Newton's method where that is no other than gradient descent."""
     name = member.solution.solver.name
     if name not in SOLVERS or name == GradientDescent.name:
         name = Newton.name
-    extra = {"damped": True} if name == Newton.name else {"damping": None} if name == LevenbergMarquardt.name else {}
-    return {"solver": name, "steps": 40, **extra}
+    if name == Newton.name:
+        return {"solver": name, "steps": 40, "damped": True}
+    if name == LevenbergMarquardt.name:
+        return {"solver": name, "steps": 40, "damping": None}
+    return {"solver": name, "steps": 40}
 
 
 def _example(model: FittedModel, member: Member) -> str:

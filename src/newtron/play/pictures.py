@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,25 @@ from newtron.engine.base.linalg import eigvalsh
 from newtron.engine.base.types import Array
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
+from newtron.play.messages import (
+    DifferenceCheck,
+    DifferenceLine,
+    Frame,
+    InputView,
+    LossProfile,
+    LossSurface,
+    NewtonBowl,
+    Window,
+)
+from newtron.play.numbers import json_matrix, json_vector
 from newtron.play.problem import Problem
-from newtron.play.runs import finite
 
+# Points along a curve, along each side of an area, along each side of a surface, and level lines of a surface: as many
+# as fill a panel of about 400 pixels, and few enough to be computed while a slider moves.
 CURVE, GRID, SURFACE, LEVELS = 121, 36, 33, 14
 
 
-def window(values: Array, margin: float = 0.12) -> tuple[float, float]:
+def window(values: Array, margin: float = 0.12) -> Window:
     """From the smallest to the largest number and a little more; never empty."""
     low, high = np.clip([float(values.min()), float(values.max())], -1e100, 1e100).tolist()
     # Beside large numbers a half is nothing.
@@ -26,7 +37,7 @@ def window(values: Array, margin: float = 0.12) -> tuple[float, float]:
     return low - space, high + space
 
 
-class View:
+class InputGrid:
     """The inputs that are drawn: the one there is, or two of several, the others held at their means."""
 
     def __init__(self, problem: Problem, axes: tuple[int, int] = (0, 1)) -> None:
@@ -44,18 +55,18 @@ class View:
         y = problem.data.y
         self.range = window(y[:, 0]) if problem.data.task == "regression" else (0.0, 1.0)
 
-    def to_json(self) -> dict[str, Any]:
+    def facts(self) -> InputView:
         held = len(self.axes) < self.problem.data.X.shape[1]
         return {
             "axes": list(self.axes),
             "windows": self.windows,
             "range": self.range,
-            "curve": finite(self.points[:, 0]) if len(self.axes) == 1 else None,
+            "curve": json_vector(self.points[:, 0]) if len(self.axes) == 1 else None,
             "grid": None if len(self.axes) == 1 else GRID,
             "held": "the other inputs held at their means" if held else "",
         }
 
-    def frames(self, all_params: Array) -> Any:
+    def frames(self, all_params: Array) -> list[Frame]:
         """The prediction at every step: a curve as numbers; an area as one byte a point, in base64.
 
         A byte is the share of the range (one output), or 32 times the most probable class plus its probability as a
@@ -66,7 +77,8 @@ class View:
         if len(self.axes) == 1:
             # A hundred-thousandth of the range is less than a pixel.
             digits = 5 - int(np.floor(np.log10(self.range[1] - self.range[0])))
-            return [finite(np.round(mean if mean.shape[1] > 1 else mean[:, 0], digits)) for mean in found]
+            found = [np.round(mean, digits) for mean in found]
+            return [json_matrix(mean) if mean.shape[1] > 1 else json_vector(mean[:, 0]) for mean in found]
         areas = [self._bytes(mean).tobytes() for mean in found]
         if len(self.problem.data.classes) == 2:
             areas = [area + self._sides(params) for area, params in zip(areas, all_params, strict=True)]
@@ -86,8 +98,8 @@ class View:
         return np.asarray(np.rint(255 * np.clip((mean[:, 0] - low) / (high - low), 0.0, 1.0)), dtype=np.uint8)
 
 
-def parameter_windows(paths: list[Array], values: list[Array]) -> list[tuple[float, float]]:
-    """For each parameter what the runs went through, as far as the loss stayed near where it began."""
+def parameter_windows(paths: list[Array], values: list[Array]) -> list[Window]:
+    """For each parameter the range of the runs, as far as the loss stayed near its first value."""
     seen = []
     for path, value in zip(paths, values, strict=True):
         near = np.isfinite(value) & (value <= 20.0 * abs(value[0]) + 1e-12)
@@ -105,8 +117,8 @@ def parameter_windows(paths: list[Array], values: list[Array]) -> list[tuple[flo
 
 
 def surface(
-    problem: Problem, base: Array, pair: tuple[int, int], windows: list[tuple[float, float]], size: int = SURFACE
-) -> dict[str, Any]:
+    problem: Problem, base: Array, pair: tuple[int, int], windows: list[Window], size: int = SURFACE
+) -> LossSurface:
     """The objective over two parameters, the others as in `base`, and the levels to draw."""
     i, j = pair
     first, second = (np.linspace(*w, size) for w in windows)
@@ -124,7 +136,7 @@ def surface(
         "pair": [i, j],
         "windows": windows,
         "size": size,
-        "values": finite(values.ravel()),
+        "values": json_vector(values.ravel()),
         "levels": levels.tolist(),
         "low": low,
         "high": high,
@@ -133,28 +145,28 @@ def surface(
 
 
 def bowl(
-    problem: Problem, base: Array, pair: tuple[int, int], windows: list[tuple[float, float]], size: int = SURFACE
-) -> dict[str, Any]:
-    """Newton's quadratic at `base` over two parameters, the others held: the same value, slopes and bends as the
-    objective. lowest: where it is lowest, None where it has no lowest point."""
+    problem: Problem, base: Array, pair: tuple[int, int], windows: list[Window], size: int = SURFACE
+) -> NewtonBowl:
+    """Newton's quadratic at `base` over two parameters, the others held: the same value, gradient and Hessian as the
+    objective. lowest: its minimum, None where it has none."""
     at = problem.objective.evaluate(base, 2)
     which = list(pair)
-    slope, bend = at.gradient[which], at.hessian[np.ix_(which, which)]
+    slope, curvature = at.gradient[which], at.hessian[np.ix_(which, which)]
     first, second = (np.linspace(*w, size) for w in windows)
     moves = np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2) - base[which]
-    values = at.value + moves @ slope + 0.5 * np.einsum("ni,ij,nj->n", moves, bend, moves)
-    positive = bool(np.isfinite(bend).all()) and bool(eigvalsh(bend)[0] > 0.0)
-    lowest = base[which] - np.linalg.solve(bend, slope) if positive else None
+    values = at.value + moves @ slope + 0.5 * np.einsum("ni,ij,nj->n", moves, curvature, moves)
+    positive = bool(np.isfinite(curvature).all()) and bool(eigvalsh(curvature)[0] > 0.0)
+    lowest = base[which] - np.linalg.solve(curvature, slope) if positive else None
     return {
         "pair": which,
         "windows": windows,
         "size": size,
-        "values": finite(values),
-        "lowest": None if lowest is None else finite(lowest),
+        "values": json_vector(values),
+        "lowest": None if lowest is None else json_vector(lowest),
     }
 
 
-def profile(problem: Problem, base: Array, index: int, limits: tuple[float, float]) -> dict[str, Any]:
+def profile(problem: Problem, base: Array, index: int, limits: Window) -> LossProfile:
     """The objective along one parameter, its tangent and its parabola at `base`, and where the parabola is lowest."""
     low, high = limits
     at = problem.objective.evaluate(base, 2)
@@ -171,9 +183,9 @@ def profile(problem: Problem, base: Array, index: int, limits: tuple[float, floa
     return {
         "index": index,
         "w": w.tolist(),
-        "value": finite(values),
-        "tangent": finite(at.value + slope * move),
-        "parabola": finite(at.value + slope * move + 0.5 * bend * np.square(move)),
+        "value": json_vector(values),
+        "tangent": json_vector(at.value + slope * move),
+        "parabola": json_vector(at.value + slope * move + 0.5 * bend * np.square(move)),
         "here": [here, at.value],
         "slope": slope,
         "bend": bend,
@@ -181,7 +193,7 @@ def profile(problem: Problem, base: Array, index: int, limits: tuple[float, floa
     }
 
 
-def differences(problem: Problem, base: Array, index: int, row: int | None) -> dict[str, Any]:
+def differences(problem: Problem, base: Array, index: int, row: int | None) -> DifferenceCheck:
     """One partial derivative beside central differences for smaller and smaller h: the error first falls with h², then
     rises as rounding eats the digits of the difference. Of the loss of one row, or of the objective."""
     objective = problem.objective
@@ -190,7 +202,7 @@ def differences(problem: Problem, base: Array, index: int, row: int | None) -> d
         objective = TrainingObjective(problem.network, problem.loss, rows)
     gradient = objective.evaluate(base, 1).gradient
     exact = float(gradient[index])
-    lines = []
+    lines: list[DifferenceLine] = []
     for power in range(1, 11):
         h = 10.0**-power
         right, left = base.copy(), base.copy()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ MOST_LAYERS, MOST_UNITS, MOST_STEPS = 3, 8, 400
 LOSSES = ("log_loss", "squared_error")
 
 
-def mapping(name: str, value: Any) -> dict[str, Any]:
+def mapping(name: str, value: object) -> dict[str, object]:
     """A JSON object; an InputError that names the setting for anything else."""
     if not isinstance(value, dict):
         raise InputError(f"{name} must be an object with named fields.")
@@ -41,7 +40,7 @@ class Method:
     steps: int
 
 
-def method_from(value: Any) -> Method:
+def method_from(value: object) -> Method:
     """{"solver": name, "rate", "momentum", "damped", "damping", "steps"} -> Method."""
     given = mapping("method", value)
     name = check_choice("solver", given.get("solver"), SOLVERS)
@@ -51,23 +50,23 @@ def method_from(value: Any) -> Method:
     return Method(SOLVERS[name](given), steps)
 
 
-def _descent(given: dict[str, Any]) -> Solver:
+def _descent(given: dict[str, object]) -> Solver:
     rate = given.get("rate", 0.5)
     momentum = check_number("momentum", given.get("momentum", 0.0), least=0.0, below=1.0)
     rate = None if rate is None else check_number("rate", rate, above=0.0)
     return GradientDescent(learning_rate=rate, momentum=momentum)
 
 
-def _newton(given: dict[str, Any]) -> Solver:
+def _newton(given: dict[str, object]) -> Solver:
     return Newton(damped=check_flag("damped", given.get("damped", True)))
 
 
-def _marquardt(given: dict[str, Any]) -> Solver:
+def _marquardt(given: dict[str, object]) -> Solver:
     damping = given.get("damping")
     return LevenbergMarquardt(damping=None if damping is None else check_number("damping", damping, above=0.0))
 
 
-SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
+SOLVERS: dict[str, Callable[[dict[str, object]], Solver]] = {
     GradientDescent.name: _descent,
     Newton.name: _newton,
     LevenbergMarquardt.name: _marquardt,
@@ -143,11 +142,10 @@ class Problem:
             self.alpha,
         )
 
-    def params_from(self, name: str, value: Any) -> Array:
+    def params_from(self, name: str, value: object) -> Array:
         """A list of as many finite numbers as there are parameters."""
         P = self.network.n_params
-        numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-        if not numbers or len(value) != P:
+        if not isinstance(value, list) or len(value) != P or not all(type(v) in (int, float) for v in value):
             raise InputError(f"{name} must be a list of {P} numbers, one for each parameter.")
         try:
             params = np.array(value, dtype=np.float64)
@@ -157,13 +155,13 @@ class Problem:
             raise InputError(f"{name} must hold finite numbers.")
         return params
 
-    def row_from(self, value: Any) -> int:
+    def row_from(self, value: object) -> int:
         row = check_count("row", value, least=0)
         if row >= self.data.X.shape[0]:
             raise InputError(f"row={shown(row)} is not there: the rows are 0 to {self.data.X.shape[0] - 1}.")
         return row
 
-    def parameter_from(self, name: str, value: Any) -> int:
+    def parameter_from(self, name: str, value: object) -> int:
         index = check_count(name, value, least=0)
         if index >= self.network.n_params:
             raise InputError(
@@ -171,12 +169,12 @@ class Problem:
             )
         return index
 
-    def start(self, given: Any) -> Array:
+    def start(self, given: object) -> Array:
         """{"params": list} or {"seed": number}: the same seed is always the same start."""
-        given = mapping("start", given)
-        if given.get("params") is not None:
-            return self.params_from("start", given["params"])
-        seed = check_count("seed", given.get("seed", 0), least=0)
+        start = mapping("start", given)
+        if start.get("params") is not None:
+            return self.params_from("start", start["params"])
+        seed = check_count("seed", start.get("seed", 0), least=0)
         if seed >= 2**32:
             raise InputError(f"seed={shown(seed)} must be below 4294967296.")
         return self.network.start(np.random.default_rng(seed), np.zeros(self.network.n_outputs))
@@ -187,7 +185,7 @@ def _spread(values: Array) -> Array:
     return np.where(spread > 0.0, spread, 1.0)
 
 
-def problem_from(data: Data, value: Any) -> Problem:
+def problem_from(data: Data, value: object) -> Problem:
     """{"hidden": [..], "activation", "loss", "intercept", "scale", "alpha", "hidden_intercepts"} -> Problem.
 
     hidden_intercepts: the penalty is on these too, as where a rule chooses it from the data.
@@ -203,7 +201,8 @@ def problem_from(data: Data, value: Any) -> Problem:
             )
     k = data.y.shape[1]
     name = given.get("loss")
-    loss = loss_for(data.task, None if data.task == "regression" else name and check_choice("loss", name, LOSSES), k)
+    regression = data.task == "regression" or name is None
+    loss = loss_for(data.task, None if regression else check_choice("loss", name, LOSSES), k)
     network = Network(
         (data.X.shape[1], *hidden, k),
         check_choice("activation", given.get("activation", "tanh"), ACTIVATIONS),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from newtron.engine.base.types import Array
@@ -66,5 +64,5 @@ def program(problem: Problem, params: Array, row: int | None, solver: Solver) ->
     )
 
 
-def _array(values: Array) -> Any:
-    return values.tolist()
+def _array(values: Array) -> str:
+    return repr(values.tolist())

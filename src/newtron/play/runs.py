@@ -1,34 +1,36 @@
-"""A solver's whole way, step by step, as the page scrubs through it: made by `minimize`, nothing left out."""
+"""All steps of a solver, as the page shows them one by one: made by `minimize`, with nothing left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from newtron.engine.base.linalg import eigvalsh
 from newtron.engine.base.types import Array
-from newtron.engine.solvers import Progress, Solution, State, minimize
+from newtron.engine.solvers import Progress, Solution, minimize
+from newtron.play.messages import Frame, RunFacts
+from newtron.play.numbers import json_matrix, json_vector
 from newtron.play.problem import Method, Problem
 
-# Eigenvalues of every step up to this many parameters; of more, of the step that is looked at.
+# Up to this many parameters the page gets the eigenvalues of the Hessian at every step: a decomposition then takes
+# well under a millisecond.
 EVERY_HESSIAN = 40
-# A run that takes longer is stopped, which its sentence says.
+# Seconds after which a run is stopped; its sentence says so.
 SECONDS = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class MethodRun:
     """params (steps + 1, P) and the solution of `minimize`."""
 
     params: Array
     solution: Solution
 
 
-def run(problem: Problem, method: Method, start: Array, stop: Callable[[], bool]) -> Run:
+def run_method(problem: Problem, method: Method, start: Array, stop: Callable[[], bool]) -> MethodRun:
     """Every point from the start to the end. stop: asked after every step."""
     points = [start]
     began = perf_counter()
@@ -38,45 +40,25 @@ def run(problem: Problem, method: Method, start: Array, stop: Callable[[], bool]
         return stop() or perf_counter() - began > SECONDS
 
     solution = minimize(problem.objective, start, method.solver, tol=1e-10, max_iter=method.steps, callback=see)
-    return Run(np.array(points[: len(solution.trace)]), solution)
+    return MethodRun(np.array(points[: len(solution.trace)]), solution)
 
 
-def run_to_json(problem: Problem, found: Run) -> dict[str, Any]:
-    """The run with all digits; what is not finite is None."""
-    solution = found.solution
+def run_facts(problem: Problem, found: MethodRun, frames: list[Frame]) -> RunFacts:
+    """The run with all digits; a number that is not finite is None. frames: the prediction at every step."""
+    solution, eigenvalues = found.solution, None
     evaluations = [problem.objective.evaluate(params, 1) for params in found.params]
-    eigenvalues = None
     if problem.network.n_params <= EVERY_HESSIAN:
-        eigenvalues = [finite(eigenvalues_at(problem, params)) for params in found.params]
+        hessians = (problem.objective.evaluate(params, 2).hessian for params in found.params)
+        eigenvalues = [json_vector(eigvalsh(hessian)[::-1]) for hessian in hessians]
     return {
         "solver": solution.solver.name,
-        "params": finite(found.params),
-        "value": finite(np.array([e.value for e in evaluations])),
-        "gradient": finite(np.array([e.gradient for e in evaluations])),
-        "gradient_norm": finite(np.array([row.gradient_norm for row in solution.trace])),
+        "params": json_matrix(found.params),
+        "value": json_vector(np.array([e.value for e in evaluations])),
+        "gradient": json_matrix(np.array([e.gradient for e in evaluations])),
+        "gradient_norm": json_vector(np.array([row.gradient_norm for row in solution.trace])),
         "eigenvalues": eigenvalues,
         "status": solution.status.name,
         "converged": solution.converged,
         "sentence": solution.sentence,
+        "frames": frames,
     }
-
-
-def eigenvalues_at(problem: Problem, params: Array) -> Array:
-    """Of the Hessian, largest first; nan where it is not finite."""
-    hessian = problem.objective.evaluate(params, 2).hessian
-    return eigvalsh(hessian)[::-1]
-
-
-def finite(values: Array) -> Any:
-    """Nested lists, None where a number is not finite."""
-    values = np.asarray(values, dtype=np.float64)
-    if np.isfinite(values).all():
-        return values.tolist()
-    return np.where(np.isfinite(values), values.astype(object), np.array(None)).tolist()
-
-
-def one_step(problem: Problem, method: Method, params: Array) -> tuple[State, State]:
-    """The solver's state at a point and after one step from there."""
-    with np.errstate(all="ignore"):
-        before = method.solver.init(problem.objective, params)
-        return before, method.solver.step(problem.objective, before)

@@ -18,18 +18,20 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qs, unquote
 
 from newtron.play.export import MODULE, STYLE, built
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
     from newtron.play.session import Session
 
 HOST = "127.0.0.1"
@@ -68,6 +70,10 @@ _FILES: dict[str, tuple[str, Callable[[], str]]] = {
     "/page.js": ("text/javascript", lambda: built(MODULE)),
     "/page.css": ("text/css", lambda: built(STYLE)),
 }
+
+
+# What the base class passes around: a connection here, and with UDP a packet too.
+_Request = socket.socket | tuple[bytes, socket.socket]
 
 
 class Server(ThreadingHTTPServer):
@@ -112,24 +118,25 @@ class Server(ThreadingHTTPServer):
         # Behind the #, where it is sent to no server and stands in no log.
         return f"{self.origin}/#token={self.token}"
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: _Request, client_address: object) -> None:
         """Starts a thread for a connection, or refuses it where there are too many."""
         if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
             return
+        assert isinstance(request, socket.socket)
         with suppress(OSError):
             request.settimeout(0.1)
             request.recv(65536)  # what is not read would take the answer with it when the connection is closed
             request.sendall(_BUSY)
         self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def process_request_thread(self, request: _Request, client_address: object) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: _Request, client_address: object) -> None:
         """A browser that hangs up is no error; anything else is ours, and is shown."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
@@ -155,7 +162,7 @@ class _Timed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         left = self.until - monotonic()
         if left <= 0.0:
             raise TimeoutError
@@ -188,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
 
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """The terminal belongs to the command."""
 
     # --- requests ---
@@ -271,17 +278,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     # --- answers ---
 
-    def _ask(self, content: bytes) -> dict[str, Any]:
+    def _ask(self, content: bytes) -> Mapping[str, object]:
         try:
             message = json.loads(content, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             return {"error": "The message is not JSON."}
         return self.server.session.ask(message)
 
-    def _open(self, name: str, content: bytes) -> dict[str, Any]:
+    def _open(self, name: str, content: bytes) -> Mapping[str, object]:
         return self.server.session.open(name, content)
 
-    def _answer(self, answer: dict[str, Any]) -> None:
+    def _answer(self, answer: Mapping[str, object]) -> None:
         from newtron.play.session import as_json
 
         self._send(HTTPStatus.OK, as_json(answer).encode("utf-8"), "application/json")
@@ -321,5 +328,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.closing.wait(_PULSE)
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")

@@ -12,8 +12,7 @@ import sys
 import threading
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -22,21 +21,39 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.explain import NOTATIONS
+from newtron.explain.show.symbols import to_latex
 from newtron.play import pictures
 from newtron.play.datasets import EXAMPLES, Data, example, from_table
 from newtron.play.export import page
+from newtron.play.messages import (
+    ErrorAnswer,
+    FileEntry,
+    FirstSetup,
+    FittedStart,
+    HelloAnswer,
+    ModelChoice,
+    OpenAnswer,
+    ProblemFacts,
+    RunAnswer,
+    Setup,
+    Window,
+)
+from newtron.play.numbers import json_matrix, json_vector
 from newtron.play.problem import Problem, mapping, method_from, problem_from
 from newtron.play.program import program
-from newtron.play.runs import finite, run, run_to_json
-from newtron.play.story import latex, story, symbol
+from newtron.play.runs import run_facts, run_method
+from newtron.play.story import latex_of, story
 from newtron.table import Table
 
+# A message of the page, and an answer: one of `newtron.play.messages`, each a mapping of names.
+Message = dict[str, object]
+Answer = Mapping[str, object]
 # The source of rows that were given to `begin`, and the largest file, in bytes.
 ROWS, MOST_FILE = "rows", 50 * 2**20
 # Of what the page chose last so much is kept: columns of files as numbers, files, and bytes of files together.
 _KEPT, _KEPT_FILES, _KEPT_BYTES = 8, 8, 2 * MOST_FILE
 # What the page shows first, as it asks for it (DEFAULT_SETUP in web/src/app.js).
-FIRST_SETUP: dict[str, Any] = {
+FIRST_SETUP: Setup = {
     "data": {"source": "clouds"},
     "model": {"hidden": [], "activation": "tanh", "loss": None, "intercept": True, "scale": False, "alpha": 0},
     "start": {"seed": 0},
@@ -57,11 +74,13 @@ class Session:
         self._opened: dict[str, int] = {}  # bytes of the files that the page sent, the oldest first
         self._opening = threading.Lock()
         self._rows: Data | None = None
-        self._beginning: dict[str, Any] = {"setup": None, "fitted": None, "note": ""}
+        self._first: FirstSetup | None = None
+        self._fitted: FittedStart | None = None
+        self._note = ""
         self._data: OrderedDict[str, Data] = OrderedDict()
         self._lock, self._stop = threading.Lock(), threading.Event()
-        self._prepared: tuple[str, dict[str, Any]] = ("", {})
-        self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        self._prepared: tuple[str, Answer] = ("", {})
+        self._answers: dict[str, Callable[[Message], Answer]] = {
             "hello": self._hello,
             "run": self._run,
             "story": self._story,
@@ -84,26 +103,23 @@ class Session:
         self._tables[key] = (name, table)
         self._targets[key] = target or table.names[-1]
         if first:
-            self._beginning["setup"] = {
+            self._first = {
                 "data": {"source": key, "target": self._targets[key]},
                 "model": {"scale": True},
             }
         return key
 
-    def begin(self, setup: dict[str, Any], rows: Data | None = None, params: list[float] | None = None) -> None:
-        """What the page begins with: `data`, `model` and `methods` as messages carry them.
-
-        rows: data of the source "rows". params: those of a fitted model, where both methods can be started.
-        """
-        self._rows = rows
-        fitted = None if params is None else {"data": setup["data"], "model": setup["model"], "params": params}
-        self._beginning |= {"setup": setup, "fitted": fitted}
+    def begin(self, setup: FirstSetup, rows: Data | None = None, params: list[float] | None = None) -> None:
+        """What the page begins with. rows: data of the source "rows". params: those of a fitted model, where both
+        methods can be started."""
+        self._rows, self._first = rows, setup
+        self._fitted = None if params is None else {"data": setup["data"], "model": setup["model"], "params": params}
 
     def say(self, note: str) -> None:
         """A sentence that the page shows as long as it is open."""
-        self._beginning["note"] = note
+        self._note = note
 
-    def open(self, name: str, content: bytes) -> dict[str, Any]:
+    def open(self, name: str, content: bytes) -> Answer:
         """A file that the page sent: read as the command line reads it, and what it holds.
 
         One file is read at a time. The files that were sent longest ago are given up for it where there are many.
@@ -111,7 +127,7 @@ class Session:
         with self._opening:
             return _answered(lambda: self._open(name, content))
 
-    def _open(self, name: str, content: bytes) -> dict[str, Any]:
+    def _open(self, name: str, content: bytes) -> OpenAnswer | ErrorAnswer:
         from newtron.table.data_file import DataFile
         from newtron.table.read import read_table
 
@@ -131,17 +147,17 @@ class Session:
             del self._opened[oldest], self._tables[oldest], self._targets[oldest]
         return {"kind": "open", "file": self.columns(key)}
 
-    def columns(self, key: str) -> dict[str, Any]:
+    def columns(self, key: str) -> FileEntry:
         """What the page needs to let columns be chosen."""
         name, table = self._tables[key]
         target = self._targets[key]
         return {"key": key, "name": name, "columns": list(table.names), "rows": table.n_rows, "target": target}
 
-    def ask(self, message: Any) -> dict[str, Any]:
+    def ask(self, message: object) -> Answer:
         """The answer to a message; {"error": sentence} where it cannot be answered."""
         return _answered(lambda: self._ask(message))
 
-    def _ask(self, message: Any) -> dict[str, Any]:
+    def _ask(self, message: object) -> Answer:
         given = mapping("message", message)
         if given.get("kind") == "cancel":
             self._stop.set()
@@ -157,15 +173,17 @@ class Session:
     def prepare(self) -> None:
         """Answers the page's first question before it is asked, while the browser starts. Nothing is said of errors:
         the page gets them when it asks."""
-        setup, given = FIRST_SETUP, self._beginning["setup"]
+        setup, given = FIRST_SETUP, self._first
         if given is not None:
-            setup = setup | given | {"model": setup["model"] | given["model"]}
+            model: ModelChoice = {**setup["model"], **given["model"]}
+            methods = given.get("methods", setup["methods"])
+            setup = {**setup, "data": given["data"], "model": model, "methods": methods}
         message = {"kind": "run", "setup": setup, "axes": None}
         self._prepared = (_canonical(message), self.ask(message))
 
     # --- the answers ---
 
-    def _hello(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _hello(self, given: Message) -> HelloAnswer:
         del given
         titles = [(key, title) for key, (title, _) in EXAMPLES.items()]
         if self._rows is not None:
@@ -173,10 +191,12 @@ class Session:
         return {
             "examples": [{"key": key, "title": title} for key, title in titles],
             "files": [self.columns(key) for key in list(self._tables)],
-            **self._beginning,
+            "setup": self._first,
+            "fitted": self._fitted,
+            "note": self._note,
         }
 
-    def _run(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, given: Message) -> RunAnswer:
         problem = self._problem(given)
         setup = mapping("setup", given.get("setup"))
         methods = setup.get("methods")
@@ -185,44 +205,34 @@ class Session:
         start = problem.start(setup.get("start", {}))
         if not np.isfinite(problem.objective.evaluate(start, 0).value):
             raise InputError("The loss is not finite at this start: choose smaller weights, or turn scaling on.")
-        found = [run(problem, method_from(method), start, self._stop.is_set) for method in methods]
-        view = pictures.View(problem, _axes(given, problem))
-        runs = [run_to_json(problem, one) | {"frames": view.frames(one.params)} for one in found]
+        found = [run_method(problem, method_from(method), start, self._stop.is_set) for method in methods]
+        grid = pictures.InputGrid(problem, _axes(given, problem))
+        runs = [run_facts(problem, one, grid.frames(one.params)) for one in found]
         values = [np.array([np.nan if v is None else v for v in one["value"]]) for one in runs]
         return {
-            "problem": _facts(problem) | {"view": view.to_json()},
-            "start": finite(start),
+            "problem": _facts(problem, grid),
+            "start": json_vector(start),
             "runs": runs,
             "windows": pictures.parameter_windows([one.params for one in found], values),
         }
 
-    def _story(self, given: dict[str, Any]) -> dict[str, Any]:
-        problem = self._problem(given)
-        params = problem.params_from("params", given.get("params"))
-        row = None if given.get("row") is None else problem.row_from(given["row"])
-        method = method_from(given.get("method"))
-        return {"story": story(problem, params, row, method.solver)}
+    def _story(self, given: Message) -> Answer:
+        return {"story": story(*self._point(given), method_from(given.get("method")).solver)}
 
-    def _latex(self, given: dict[str, Any]) -> dict[str, Any]:
-        problem = self._problem(given)
-        params = problem.params_from("params", given.get("params"))
-        row = None if given.get("row") is None else problem.row_from(given["row"])
+    def _latex(self, given: Message) -> Answer:
         notation = check_choice("notation", given.get("notation"), NOTATIONS)
-        return {"text": latex(problem, params, row, method_from(given.get("method")).solver, notation)}
+        return {"text": latex_of(*self._point(given), method_from(given.get("method")).solver, notation)}
 
-    def _python(self, given: dict[str, Any]) -> dict[str, Any]:
-        problem = self._problem(given)
-        params = problem.params_from("params", given.get("params"))
-        row = None if given.get("row") is None else problem.row_from(given["row"])
-        return {"text": program(problem, params, row, method_from(given.get("method")).solver)}
+    def _python(self, given: Message) -> Answer:
+        return {"text": program(*self._point(given), method_from(given.get("method")).solver)}
 
-    def _surface(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _surface(self, given: Message) -> Answer:
         return {"surface": pictures.surface(*self._slice(given))}
 
-    def _bowl(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _bowl(self, given: Message) -> Answer:
         return {"bowl": pictures.bowl(*self._slice(given))}
 
-    def _slice(self, given: dict[str, Any]) -> tuple[Problem, Array, tuple[int, int], list[tuple[float, float]]]:
+    def _slice(self, given: Message) -> tuple[Problem, Array, tuple[int, int], list[Window]]:
         problem = self._problem(given)
         pair = given.get("pair")
         if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
@@ -234,42 +244,46 @@ class Session:
         base = problem.params_from("params", given.get("params"))
         return problem, base, (i, j), [_window(w) for w in windows]
 
-    def _profile(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _profile(self, given: Message) -> Answer:
         problem = self._problem(given)
         base = problem.params_from("params", given.get("params"))
         index = problem.parameter_from("index", given.get("index"))
         return {"profile": pictures.profile(problem, base, index, _window(given.get("window")))}
 
-    def _check(self, given: dict[str, Any]) -> dict[str, Any]:
-        problem = self._problem(given)
-        base = problem.params_from("params", given.get("params"))
+    def _check(self, given: Message) -> Answer:
+        problem, base, row = self._point(given)
         index = problem.parameter_from("index", given.get("index"))
-        row = None if given.get("row") is None else problem.row_from(given["row"])
         return {"check": pictures.differences(problem, base, index, row)}
 
-    def _export(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _export(self, given: Message) -> Answer:
         return {"html": page(mapping("state", given.get("state")))}
 
     # --- what every message carries ---
 
-    def _problem(self, given: dict[str, Any]) -> Problem:
+    def _point(self, given: Message) -> tuple[Problem, Array, int | None]:
+        """The problem, the parameters, and the row; None for all rows."""
+        problem = self._problem(given)
+        params = problem.params_from("params", given.get("params"))
+        return problem, params, None if given.get("row") is None else problem.row_from(given["row"])
+
+    def _problem(self, given: Message) -> Problem:
         setup = mapping("setup", given.get("setup"))
         return problem_from(self._find(mapping("data", setup.get("data"))), setup.get("model", {}))
 
-    def _find(self, data: dict[str, Any]) -> Data:
+    def _find(self, data: Message) -> Data:
         source = data.get("source")
         if source == ROWS and self._rows is not None:
             return self._rows
         if not isinstance(source, str) or not source.startswith("file:"):
-            return example(source)  # type: ignore[arg-type]
+            return example(source)
         if (table := self._tables.get(source, ("", None))[1]) is None:
             raise InputError("This file is no longer open: choose it again.")
         target = data.get("target", self._targets.get(source))
         inputs = data.get("inputs")
-        names = isinstance(inputs, list) and all(isinstance(name, str) for name in inputs)
-        if not isinstance(target, str) or not (inputs is None or names):
+        named = inputs if isinstance(inputs, list) and all(isinstance(name, str) for name in inputs) else []
+        if not isinstance(target, str) or not (inputs is None or inputs == named):
             raise InputError("target must be the name of a column, and inputs a list of names.")
-        chosen = None if not inputs else tuple(inputs)
+        chosen = tuple(named) or None
         key = repr((source, target, chosen))
         if key not in self._data:
             self._data[key] = from_table(table, target, chosen)
@@ -281,7 +295,7 @@ class Session:
 DEFECT = "newtron cannot answer this, which is a fault of newtron's own: its traceback is on standard error."
 
 
-def _answered(answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _answered(answer: Callable[[], Answer | OpenAnswer | ErrorAnswer]) -> Answer:
     """The answer, or {"error": sentence}: whatever happens, the page is told, and the next question is answered."""
     try:
         return answer()
@@ -294,7 +308,7 @@ def _answered(answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"error": DEFECT}
 
 
-def _canonical(message: dict[str, Any]) -> str:
+def _canonical(message: Answer) -> str:
     return json.dumps(message, sort_keys=True)
 
 
@@ -306,7 +320,7 @@ def too_large(what: str, size: int, most: int) -> str:
     )
 
 
-def as_json(answer: dict[str, Any]) -> str:
+def as_json(answer: Answer) -> str:
     """An answer as text that UTF-8 can hold. Numbers that are not finite, which a run that diverges may end in, become
     null, and halves of surrogate pairs, which a message may hold, question marks."""
     try:
@@ -317,7 +331,7 @@ def as_json(answer: dict[str, Any]) -> str:
     return text
 
 
-def _cleaned(value: Any) -> Any:
+def _cleaned(value: object) -> object:
     if isinstance(value, dict):
         return {_cleaned(name): _cleaned(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -327,7 +341,7 @@ def _cleaned(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _axes(given: dict[str, Any], problem: Problem) -> tuple[int, int]:
+def _axes(given: Message, problem: Problem) -> tuple[int, int]:
     axes = given.get("axes")
     X = problem.data.X
     p = X.shape[1]
@@ -344,7 +358,7 @@ def _axes(given: dict[str, Any], problem: Problem) -> tuple[int, int]:
     return axes[0], axes[1]
 
 
-def _window(value: Any) -> tuple[float, float]:
+def _window(value: object) -> Window:
     if not isinstance(value, list) or len(value) != 2:
         raise InputError("A window must be two finite numbers, the smaller first.")
     low, high = (check_number("window", limit) for limit in value)
@@ -353,16 +367,17 @@ def _window(value: Any) -> tuple[float, float]:
     return low, high
 
 
-def _facts(problem: Problem) -> dict[str, Any]:
-    """All about data and model that does not change while one scrubs."""
+def _facts(problem: Problem, grid: pictures.InputGrid) -> ProblemFacts:
+    """All about data and model that no step changes."""
     data, network = problem.data, problem.network
+    layers = [layer for layer, span in enumerate(network.spans, 1) for _ in range(span.stop - span.start)]
     return {
         "task": data.task,
         "inputs": list(data.inputs),
         "target": data.target,
         "classes": list(data.classes),
-        "X": finite(data.X),
-        "labels": finite(data.y[:, 0]) if data.y.shape[1] == 1 else data.y.argmax(axis=1).tolist(),
+        "X": json_matrix(data.X),
+        "labels": json_vector(data.y[:, 0]) if data.y.shape[1] == 1 else data.y.argmax(axis=1).tolist(),
         "rows": list(data.rows),
         "notes": list(data.notes),
         "widths": list(network.widths),
@@ -373,11 +388,8 @@ def _facts(problem: Problem) -> dict[str, Any]:
         "quadratic": problem.objective.is_quadratic,
         "convex": problem.objective.is_convex,
         "parameters": [
-            {"tex": symbol(name), "plain": name, "weight": bool(weight), "layer": layer}
-            for name, weight, layer in zip(problem.symbols, network.is_weight, _layers(problem), strict=True)
+            {"tex": to_latex(name), "plain": name, "weight": bool(weight), "layer": layer}
+            for name, weight, layer in zip(problem.symbols, network.is_weight, layers, strict=True)
         ],
+        "view": grid.facts(),
     }
-
-
-def _layers(problem: Problem) -> list[int]:
-    return [layer for layer, span in enumerate(problem.network.spans, 1) for _ in range(span.stop - span.start)]

@@ -1,10 +1,9 @@
-"""A derivation for the page: its formulas in LaTeX, and at the front the chain of the one parameter that is chosen."""
+"""A derivation for the page: its formulas in LaTeX, and for each parameter the chain of factors of its partial."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,19 @@ from newtron.explain.show.numbers import equation
 from newtron.explain.show.rounding import number_text
 from newtron.explain.show.symbols import to_latex, to_text
 from newtron.play.lab import lab_chains, mean_partials
+from newtron.play.messages import (
+    ChainFacts,
+    MatrixFacts,
+    Number,
+    SectionFacts,
+    SentencePart,
+    StepFacts,
+    Story,
+    TableFacts,
+    UnitValues,
+)
+from newtron.play.numbers import json_matrix, json_number, json_vector
 from newtron.play.problem import Problem
-from newtron.play.runs import finite
 
 # A matrix is cut to this many rows and columns on the page, which says so.
 MOST_LINES, MOST_COLUMNS = 12, 10
@@ -27,32 +37,32 @@ _text = lru_cache(maxsize=4096)(to_text)
 _INLINE = re.compile("⟦(.*?)⟧")
 
 
-def story(problem: Problem, params: Array, row: int | None, solver: Solver) -> dict[str, Any]:
+def story(problem: Problem, params: Array, row: int | None, solver: Solver) -> Story:
     """The derivation of one row, or of the mean over all, in both notations."""
     found = derive(problem.subject(params, None if row is None else [row], solver))
     return {
         "title": found.title,
-        "loss": finite(np.asarray(found.loss)),
-        "gradient": finite(found.gradient),
+        "loss": json_number(found.loss),
+        "gradient": json_vector(found.gradient),
         "sections": [_section(section) for section in found.sections if section.steps],
         "chains": chains(problem, found) if row is not None else [],
-        "lab": lab_chains(problem, params, row) if row is not None else [],
+        "lab": lab_chains(problem, found, row) if row is not None else [],
         "means": mean_partials(problem, params) if row is None else [],
-        "units": _units(problem, params, row),
+        "units": None if row is None else _units(problem, found, row),
         "predicted": _predicted(problem, params, row),
     }
 
 
-def _section(section: Section) -> dict[str, Any]:
+def _section(section: Section) -> SectionFacts:
     return {"key": section.key, "title": section.title, "steps": [_step(step) for step in section.steps]}
 
 
-def _step(step: Step) -> dict[str, Any]:
-    matrix = None
+def _step(step: Step) -> StepFacts:
+    matrix: MatrixFacts | None = None
     if step.value is not None and step.table is None and 1 <= np.ndim(step.value) <= 2:
         whole = np.atleast_2d(step.value)
         matrix = {
-            "values": finite(whole[:MOST_LINES, :MOST_COLUMNS]),
+            "values": json_matrix(whole[:MOST_LINES, :MOST_COLUMNS]),
             "shape": list(np.shape(step.value)),
             "cut": whole.shape[0] > MOST_LINES or whole.shape[1] > MOST_COLUMNS,
         }
@@ -61,7 +71,7 @@ def _step(step: Step) -> dict[str, Any]:
         "tex": _equation(step.symbol, step.formula),
         "numbers": _latex(step.numbers) if step.numbers else "",
         "sentence": _sentence(step.sentence),
-        "value": finite(np.asarray(step.value)) if step.value is not None and np.ndim(step.value) == 0 else None,
+        "value": None if step.number is None else json_number(step.number),
         "matrix": matrix,
         "table": None if step.table is None else _table(step.table),
         "lines": [_latex(line) for line in step.lines],
@@ -75,13 +85,13 @@ def _equation(symbol: str, formula: str) -> str:
     return f"{_latex(symbol)} {_latex(formula)}" if formula.startswith("≈") else f"{_latex(symbol)} = {_latex(formula)}"
 
 
-def _sentence(text: str) -> list[dict[str, str]]:
+def _sentence(text: str) -> list[SentencePart]:
     """Words and formulas in turn."""
     parts = _INLINE.split(text)
     return [{"tex": _latex(part)} if place % 2 else {"text": part} for place, part in enumerate(parts) if part]
 
 
-def _table(table: StepTable) -> dict[str, Any]:
+def _table(table: StepTable) -> TableFacts:
     lines = min(len(table.lines), 60)
     return {
         "columns": [{"tex": _latex(column), "text": _text(column)} for column in table.columns],
@@ -89,7 +99,7 @@ def _table(table: StepTable) -> dict[str, Any]:
             {"tex": _latex(symbol), "plain": symbol, "text": _text(symbol), "name": name}
             for symbol, name in table.lines[:lines]
         ],
-        "values": finite(table.values[:lines]),
+        "values": json_matrix(table.values[:lines]),
         "texts": [
             [number_text(value) if np.isfinite(value) else "" for value in line] for line in table.values[:lines]
         ],
@@ -99,12 +109,12 @@ def _table(table: StepTable) -> dict[str, Any]:
     }
 
 
-def chains(problem: Problem, found: Derivation) -> list[dict[str, Any] | None]:
+def chains(problem: Problem, found: Derivation) -> list[ChainFacts | None]:
     """For each parameter its partial as a product: symbols, numbers and the result, from the derivation's own tables.
 
     None for a parameter that its table does not list.
     """
-    listed: dict[str, dict[str, Any]] = {}
+    listed: dict[str, ChainFacts] = {}
     widths = problem.network.widths
     for layer in range(1, len(widths)):
         table = found[f"backward.{layer}"].table
@@ -116,7 +126,7 @@ def chains(problem: Problem, found: Derivation) -> list[dict[str, Any] | None]:
     return [listed.get(symbol) for symbol in problem.symbols]
 
 
-def _chain(table: StepTable, position: int, symbol: str, name: str, unit: int) -> dict[str, Any]:
+def _chain(table: StepTable, position: int, symbol: str, name: str, unit: int) -> ChainFacts:
     """One line of a table of partials; its letters j, k and c become this parameter's own numbers."""
     generic = table.columns[-1].partition("/∂")[2]
 
@@ -133,38 +143,35 @@ def _chain(table: StepTable, position: int, symbol: str, name: str, unit: int) -
         "factors": [_latex(factor) for factor in factors],
         "result": _latex(result),
         "numbers": _latex(numbers),
-        "values": finite(table.values[position]),
+        "values": json_vector(table.values[position]),
         "reused": list(table.reused),
     }
 
 
-def _units(problem: Problem, params: Array, row: int | None) -> Any:
-    """z, a and ∂L/∂z of every layer for one row, to be written into the drawn network."""
-    if row is None:
-        return None
-    at = problem.network.linearize(params, problem.X[[row]])
-    slope = problem.loss.pointwise(problem.Y[[row]], at.output, 1).gradient
-    mean = problem.loss.inverse_link(at.output)
+def _units(problem: Problem, found: Derivation, row: int) -> UnitValues:
+    """z, a and ∂L/∂z of every layer for one row, to be written into the drawn network; from its derivation."""
+    layers = range(1, len(problem.network.widths))
+    outputs = [*(f"lab.a.{layer}" for layer in layers[:-1]), "lab.mean"]
     return {
-        "inputs": finite(problem.X[row]),
-        "z": [finite(layer.z[0]) for layer in at.layers],
-        "a": [*(finite(layer.a[0]) for layer in at.layers[:-1]), finite(mean[0])],
-        "deltas": [finite(delta[0]) for delta in at.deltas(slope)],
+        "inputs": json_vector(problem.X[row]),
+        "z": [json_vector(_row_of(found[f"lab.z.{layer}"].value)) for layer in layers],
+        "a": [json_vector(_row_of(found[key].value)) for key in outputs],
+        "deltas": [json_vector(_row_of(found[f"lab.dw.{layer}"].factors[1].value)) for layer in layers],
     }
 
 
-def _predicted(problem: Problem, params: Array, row: int | None) -> Any:
+def _row_of(value: Array | None) -> Array:
+    assert value is not None
+    return np.asarray(value[0])
+
+
+def _predicted(problem: Problem, params: Array, row: int | None) -> Number:
     """ŷ of a row in the units of the data, where there is one output."""
     if row is None or problem.network.n_outputs > 1:
         return None
-    return finite(problem.predict(params, problem.data.X[[row]])[0, 0])
+    return json_number(problem.predict(params, problem.data.X[[row]])[0, 0])
 
 
-def symbol(formula: str) -> str:
-    """LaTeX of a symbol."""
-    return _latex(formula)
-
-
-def latex(problem: Problem, params: Array, row: int | None, solver: Solver, notation: str) -> str:
+def latex_of(problem: Problem, params: Array, row: int | None, solver: Solver, notation: str) -> str:
     """The derivation for a document."""
     return derive(problem.subject(params, None if row is None else [row], solver), notation).to_latex()
