@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import is_classifier
-from support.page import answer_of
+from support.page import answer_of, session_of
 from support.subjects import subject
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
@@ -39,7 +39,6 @@ from newtron.play import Session
 from newtron.play.datasets import example
 from newtron.play.export import built
 from newtron.play.notebook import reply
-from newtron.play.of_model import session_of
 from newtron.play.session import FIRST_SETUP
 
 CHROMIUM = shutil.which("chromium")

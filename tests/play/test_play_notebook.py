@@ -14,14 +14,13 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
-from support.page import NEWTON, request, setup
+from support.page import NEWTON, request, session_of, setup
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, load
 from newtron.engine.base.errors import InputError
 from newtron.play import Session
 from newtron.play.datasets import MOST_INPUTS, MOST_ROWS
 from newtron.play.notebook import reply
-from newtron.play.of_model import session_of
 from newtron.play.server import Server
 from newtron.play.session import ROWS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from typing import Any
+from unittest.mock import patch
 
 from newtron.play import Session
 from newtron.play.server import HOST, Server
@@ -29,6 +30,14 @@ def answer_of(session: Session, message: object) -> Any:
 
 def file_answer(session: Session, name: str, content: bytes) -> Any:
     return session.open(name, content)
+
+
+def session_of(model: Any, X: Any, y: Any) -> Session:
+    """The session that `model.play(X, y)` shows as a widget."""
+    with patch("newtron.play.of_model.widget", lambda session: session):
+        found = model.play(X, y)
+    assert isinstance(found, Session)
+    return found
 
 
 def request(
