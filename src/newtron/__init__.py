@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         PerceptronRegressor,
     )
     from newtron.estimators.displays import ConvergenceDisplay, LossSurfaceDisplay
-    from newtron.model_file import load
+    from newtron.estimators.stored import load
     from newtron.table.large.file_rows import FileRows
 
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
@@ -47,7 +47,7 @@ _HOMES = {
     "NewtonCG": "newtron.engine.solvers",
     "Stochastic": "newtron.engine.solvers",
     "minimize": "newtron.engine.solvers",
-    "load": "newtron.model_file",
+    "load": "newtron.estimators.stored",
 }
 
 __all__ = [

@@ -28,7 +28,7 @@ from newtron.cli import main
 from newtron.cli.fit.split import hold_out
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.words import plus_minus
-from newtron.model_file import load_bundle
+from newtron.estimators.stored import load_bundle
 from newtron.table import encode, encode_target, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -647,7 +647,7 @@ def test_show_as_json(place: Path) -> None:
 
 def test_a_model_saved_from_python(tmp_path: Path) -> None:
     from newtron import PerceptronRegressor
-    from newtron.model_file import save
+    from newtron.estimators.stored import save
 
     X = np.random.default_rng(0).normal(size=(30, 2))
     save(PerceptronRegressor().fit(X, np.column_stack([X[:, 0], X[:, 1]])), tmp_path / "m")

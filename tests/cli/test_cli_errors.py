@@ -18,7 +18,7 @@ import pytest
 
 from newtron import InputError, PerceptronClassifier
 from newtron.cli import main
-from newtron.model_file import load_bundle
+from newtron.estimators.stored import load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 PENGUINS = ROOT / "examples" / "penguins.csv"
@@ -261,7 +261,7 @@ def test_columns_that_are_missing_or_of_another_kind(
 
 
 def test_a_damaged_report_is_named(model: Path, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from newtron.model_file import save
+    from newtron.estimators.stored import save
 
     bundle = load_bundle(model)
     for name, value in (("rows", "many"), ("why", [1]), ("kept", None), ("gain", "x"), ("refit", 1), ("metrics", [])):

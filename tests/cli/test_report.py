@@ -24,7 +24,7 @@ from newtron.cli.report.permutation import importances
 from newtron.cli.report.plots import Series, plot
 from newtron.engine.maths.network import Layer
 from newtron.estimators import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
-from newtron.model_file import load_bundle
+from newtron.estimators.stored import load_bundle
 from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"

@@ -54,7 +54,7 @@ class Everything:
     sign: Literal[-1, 0, 1] | None
     colour: Colour | None
     shape: tuple[int, ...]
-    shapes: str | tuple[int, ...] | list[tuple[int, ...]]
+    shapes: str | tuple[int, ...] | list[int | tuple[int, ...] | list[int]]
     pair: tuple[str, float]
     points: list[Point]
     counts: Mapping[str, int]
@@ -79,7 +79,7 @@ def everything(**changed: object) -> Everything:
         "sign": -1,
         "colour": Colour.BLUE,
         "shape": (2, 3),
-        "shapes": [(2,), (3, 2)],
+        "shapes": [(2,), [3, 2], 4],
         "pair": ("a", 0.1),
         "points": [Point("p", np.array([0.1, -0.0])), Point("q", np.empty(0), 2.0)],
         "counts": {"value": 3, "hessian": 0},
@@ -277,7 +277,8 @@ def test_what_is_not_of_its_type_is_not_written(changed: dict[str, object], sent
         ("colour", "GREEN", "colour must be one of RED, BLUE"),
         ("shape", 3, "shape must be a list"),
         ("shape", [1, "x"], r"shape[1] must be a whole number"),
-        ("shapes", [[1], "x"], "shapes must be text or a list or a list"),
+        ("shapes", {"tuple": 3}, "shapes must be a list"),
+        ("shapes", [[1], "x"], "shapes must be text or a list"),
         ("pair", ["a", 1.0, 2.0], "pair must be a list of 2"),
         ("points[1].name", 3, "points[1].name must be text"),
         ("points[1].size", -1.0, "points[1]: size=-1.0 must be a finite number above 0. The model file is damaged"),

@@ -19,8 +19,8 @@ from newtron import (
     PerceptronRegressor,
 )
 from newtron.cli import main
+from newtron.estimators.stored import load_bundle
 from newtron.explain import Derivation
-from newtron.model_file import load_bundle
 from newtron.table import encode, read_table
 
 HOSTILE = '<script>alert("x")</script> ⟦∂L⟧ & {b}_\\frac$'

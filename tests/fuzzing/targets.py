@@ -115,7 +115,7 @@ class Models(Target):
 
     def check(self, data: bytes) -> None:
         from newtron import InputError
-        from newtron.model_file import load_bundle
+        from newtron.estimators.stored import load_bundle
 
         head, _, data = data.partition(b"\n")
         number, what = head.decode().split()

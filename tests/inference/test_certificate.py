@@ -33,10 +33,10 @@ from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status, minimize
+from newtron.estimators.stored import load_bundle
 from newtron.inference.certificate.certificate import Certificate
 from newtron.inference.certificate.endpoint import measure
 from newtron.inference.certificate.spectrum import exact_spectrum, lanczos, visible_basis
-from newtron.model_file import load_bundle
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(80, 3))

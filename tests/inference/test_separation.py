@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import pickle
 import warnings
+import zipfile
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -480,12 +484,13 @@ def test_it_survives_a_model_file_and_a_pickle(y: Any, tmp_path: Any) -> None:
         assert back.penalty == "l2"
 
 
-def test_hostile_fields_of_a_model_file_are_refused() -> None:
-    from newtron.model_file.separation import separation_from_json, separation_to_json
-
-    good = separation_to_json(find_separation(QUASI, QUASI_Y, 2))
-    assert good is not None
-    assert separation_from_json(good, 2, 1) is not None
+def test_hostile_fields_of_a_model_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    with pytest.warns(ConvergenceWarning):
+        PerceptronClassifier().fit(QUASI, QUASI_Y).save(path)
+    assert load(path).separation_.found
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
     for field, value in (
         ("kind", "perfect"),
         ("kind", "none"),
@@ -497,13 +502,24 @@ def test_hostile_fields_of_a_model_file_are_refused() -> None:
         ("names", []),
         ("names", [1]),
         ("direction", None),
-        ("direction", [[1.0]]),
-        ("direction", [["nan", 0.0]]),
-        ("direction", [[float("inf"), 0.0]]),
-        ("intercept", [0.0, 0.0]),
+        ("direction", {"array": "float64", "shape": [1, 1]}),
+        ("direction", {"array": "float64", "shape": [2]}),
+        ("intercept", {"array": "float64", "shape": [2]}),
         ("smallest_margin", "inf"),
         ("proof", 3),
         ("more", 3),
+        ("direction.npy", [[np.nan, 0.0]]),
+        ("direction.npy", [[np.inf, 0.0]]),
     ):
+        changed, manifest = dict(files), json.loads(files["manifest.json"])
+        if field == "direction.npy":
+            held = io.BytesIO()
+            np.save(held, np.ravel(value))
+            changed["separation/direction.npy"] = held.getvalue()
+        else:
+            manifest["model"]["separation"][field] = value
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in {**changed, "manifest.json": json.dumps(manifest).encode()}.items():
+                archive.writestr(name, data)
         with pytest.raises(InputError, match="separation"):
-            separation_from_json({**good, field: value}, 2, 1)
+            load(path)

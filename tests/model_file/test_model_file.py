@@ -36,7 +36,7 @@ from newtron import (
     load,
 )
 from newtron.engine.solvers import Newton, Status
-from newtron.model_file import load_bundle, save
+from newtron.estimators.stored import load_bundle, save
 from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 RNG = np.random.default_rng(7)
@@ -265,7 +265,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "dates as classes": (
         lambda _: PerceptronClassifier(alpha=1.0).fit(X, np.array(["2020-01-01", "2021-01-01"], "M8[D]")[CODES]),
-        "classes of type datetime64",
+        r"data\.classes=.*cannot be stored",
     ),
 }
 
@@ -408,12 +408,15 @@ def test_places_that_are_no_files(tmp_path: Path) -> None:
         load(tmp_path / "pipe")
 
 
+TOP = ("format", "version", "newtron", "model", "report", "surplus")
+
+
 def change(where: str, value: Any) -> Callable[[dict[str, Any]], None]:
     """A function that sets a field, named as an error names it, or removes it where the value is ..."""
     steps = [int(s) if s.isdigit() else s for s in where.replace("[", ".").replace("]", "").split(".")]
 
     def apply(manifest: dict[str, Any]) -> None:
-        inner: Any = manifest
+        inner: Any = manifest if steps[0] in TOP else manifest["model"]
         for step in steps[:-1]:
             inner = inner[step]
         if value is ...:
@@ -425,18 +428,26 @@ def change(where: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 HUGE = 10**400
+SOLVER = "settings.solver"
 WRONG: list[tuple[str, Any, str]] = [
     ("format", "other", "format"),
     ("version", 999, "upgrade newtron"),
     ("version", "1", "version"),
     ("version", 0, "version"),
     ("version", True, "version"),
+    ("version", ..., "version"),
     ("newtron", None, "newtron"),
-    ("estimator", "Ridge", "estimator"),
-    ("estimator", ..., "estimator is missing"),
-    ("estimator", "NetworkRegressor", "settings"),
     ("surplus", 1, "surplus is not a known field"),
+    ("model", ..., "model is missing"),
+    ("model", [], "an object"),
+    ("report", "all is well", "report"),
     ("settings", [], "settings"),
+    ("settings.family", "tree", "settings.family must be one of perceptron, network"),
+    ("settings.family", ..., "settings.family is missing"),
+    ("settings.family", "perceptron", r"members\[0\].network.widths must be without hidden layers"),
+    ("settings.task", "ranking", "settings.task"),
+    ("settings.task", "regression", "data.classes must be null"),
+    ("settings.more", 1, "settings.more is not a known field"),
     ("settings.alpha", None, "settings.alpha"),
     ("settings.alpha", ..., "settings.alpha is missing"),
     ("settings.alpha", {"float": "minus"}, "settings.alpha"),
@@ -446,71 +457,76 @@ WRONG: list[tuple[str, Any, str]] = [
     ("settings.hidden", {"tuple": 3}, "settings.hidden"),
     ("settings.activation", 3, "settings.activation"),
     ("settings.loss", "log_loss_of_mine", "settings.loss"),
-    ("settings.solver", {"solver": "newton", "settings": {}}, "settings.solver.settings.radius is missing"),
-    (
-        "settings.solver",
-        {"solver": "newton", "settings": {"radius": "x", "damped": True}},
-        "settings.solver.settings.radius",
-    ),
-    ("settings.solver", {"solver": "os.system", "settings": {}}, "settings.solver.solver"),
-    ("settings.class_weight", {"dict": [[1, 2, 3]]}, "settings.class_weight"),
-    ("settings.class_weight", {"dict": [[{"tuple": [[1]]}, 2]]}, "settings.class_weight"),
+    (SOLVER, {"newton": {}}, "settings.solver.newton.radius is missing"),
+    (SOLVER, {"newton": {"radius": "x", "damped": True}}, "settings.solver.newton.radius"),
+    (SOLVER, {"newton": {"radius": -1.0, "damped": True}}, "settings.solver.newton: radius=-1.0 must be"),
+    (SOLVER, {"os.system": {}}, "settings.solver must be one of gradient-descent"),
+    (SOLVER, {"newton": {}, "lbfgs": {}}, "settings.solver must be one of gradient-descent"),
+    ("settings.class_weight", [[1, 2, 3]], "settings.class_weight"),
+    ("settings.class_weight", [[{"tuple": [[1]]}, 2]], "settings.class_weight"),
     ("settings.random_state", 0.5, "settings.random_state"),
-    ("features.count", 0, "features.count"),
-    ("features.count", 10**12, "features.count"),
-    ("features.names", ["a"], "features.names"),
-    ("features.names", ["a", "b", 3], r"features.names\[2\]"),
-    ("outputs.count", 10**12, "outputs.count"),
-    ("classes", None, "classes"),
-    ("classes.type", "datetime64", "classes.type"),
-    ("classes.values", [1, 0, -1], "classes.values"),
-    ("classes.values", [0, 1, 1], "classes.values"),
-    ("classes.values", [0, 1], "outputs.count"),
-    ("classes.values", [0, 1, 2**80], "classes.values"),
-    ("classes.values", ["a", "b", "c"], "classes.values"),
-    ("classes.values", [0, 1, [2]], "classes.values"),
-    ("loss", "squared_error", "loss"),
-    ("members", [], "is missing|does not belong"),
+    ("data.n_features", 0, "scaling.x_center must be 0 numbers"),
+    ("data.n_features", 10**12, "scaling.x_center must be 1000000000000 numbers"),
+    ("data.names", ["a"], "data.names"),
+    ("data.names", ["a", "b", 3], r"data.names\[2\]"),
+    ("data.from_frame", True, "data.from_frame must be false"),
+    ("data.classes", None, "data.classes"),
+    ("data.classes.array", "datetime64", "data.classes"),
+    ("data.classes.values", [1, 0, -1], "data.classes"),
+    ("data.classes.values", [0, 1, 1], "data.classes"),
+    ("data.classes.values", [0, 1], "data.classes.shape"),
+    ("data.classes", {"array": "int64", "shape": [2], "values": [0, 1]}, "data.classes must be classes for 3 outputs"),
+    ("data.classes.values", [0, 1, 2**80], "data.classes.values"),
+    ("data.classes.values", ["a", "b", "c"], "data.classes.values"),
+    ("data.classes.values", [0, 1, [2]], "data.classes.values"),
+    ("data.schema", {"columns": []}, "data.schema.target is missing"),
+    ("data.schema", 3, "data.schema"),
+    ("scaling.x_center.shape", [10**12], "x_center.npy must be 1,000,000,000,000 numbers"),
+    ("scaling.x_center.shape", [3, 1], "scaling.x_center must be 3 numbers"),
+    ("members", [], "members|does not belong"),
     ("members", {}, "members"),
     ("members[0]", 3, r"members\[0\]"),
-    ("members[0].widths", [3], r"members\[0\].widths"),
-    ("members[0].widths", [3, 10**9, 10**9, 3], r"members\[0\].widths"),
-    ("members[0].widths", [3, 4, 3], r"members/0/params.npy must be"),
-    ("members[0].widths", [3, 2.0, 3], r"members\[0\].widths\[1\]"),
-    ("members[0].widths", [3, -2, 3], r"members\[0\].widths\[1\]"),
-    ("members[1].activation", "exec", r"members\[1\].activation"),
-    ("members[1].intercept", 1, r"members\[1\].intercept"),
+    ("members[0].network.widths", [3], r"members\[0\].network.widths"),
+    ("members[0].network.widths", [3, 10**9, 10**9, 3], r"members\[0\].network.widths"),
+    ("members[0].network.widths", [3, 4, 3], r"members\[0\].network.widths must be a network of 17 parameters"),
+    ("members[0].network.widths", [3, 2.0, 3], r"members\[0\].network.widths\[1\]"),
+    ("members[0].network.widths", [3, -2, 3], r"members\[0\].network.widths"),
+    ("members[1].network.activation", "exec", r"members\[1\].network"),
+    ("members[1].network.intercept", 1, r"members\[1\].network.intercept"),
     ("members[1].share", -1.0, r"members\[1\].share"),
     ("members[1].share", HUGE, r"members\[1\].share"),
-    ("members[1].solution.status", "FINE", r"members\[1\].solution.status"),
+    ("members[1].noise", "nan", r"members\[1\].noise"),
+    ("members[1].solution.status", "FINE", r"members\[1\].solution.status must be one of CONVERGED, PRECISION, MAX"),
     ("members[1].solution.value", "infinite", r"members\[1\].solution.value"),
     ("members[1].solution.n_iter", -1, r"members\[1\].solution.n_iter"),
     ("members[1].solution.counts", [], r"members\[1\].solution.counts"),
     ("members[1].solution.counts", {"value": 0.5}, r"members\[1\].solution.counts.value"),
-    ("members[1].solution.trace_rows", 10**12, r"members\[1\].solution.trace_rows"),
-    ("members[1].solution.trace_rows", 1, r"members/1/trace.npy has"),
+    ("members[1].solution.counts", {"value": -1}, r"members\[1\].solution.counts.value"),
+    ("members[1].solution.trace.shape", [10**12, 6], r"members/1/solution/trace.npy must be 6,000,000,000,000 numbers"),
+    ("members[1].solution.trace.shape", [1, 6], r"members/1/solution/trace.npy has"),
     ("members[1].solution.solver", "newton", r"members\[1\].solution.solver"),
     ("members[1].solution.note", None, r"members\[1\].solution.note"),
-    ("members[1].curvature", 1.0, r"members\[1\].curvature"),
-    ("members[1].curvature.method", "guess", r"members\[1\].curvature.method"),
-    ("members[1].curvature.sign", 2, r"members\[1\].curvature.sign"),
-    ("members[1].curvature.sign", True, r"members\[1\].curvature.sign"),
-    ("members[1].curvature.smallest", "small", r"members\[1\].curvature.smallest"),
-    ("members[1].curvature.loss_gap_bound", -1.0, r"members\[1\].curvature.loss_gap_bound"),
-    ("members[1].curvature.loss_gap_bound", 0.0, r"members\[1\].curvature.no_bound_reason"),
-    ("members[1].curvature.no_bound_reason", "x" * 2000, r"members\[1\].curvature.no_bound_reason"),
-    ("members[1].curvature.decrement", HUGE, r"members\[1\].curvature.decrement"),
-    ("members[1].curvature.flat_directions", -1, r"members\[1\].curvature.flat_directions"),
-    ("members[1].curvature.more", 1, r"members\[1\].curvature.more is not a known field"),
-    ("members[0].effective", "many", r"members\[0\].effective"),
-    ("members[0].effective", 1e9, r"members\[0\].effective"),
-    ("members[0].effective", None, r"'members/0/triangle.npy' in the archive does not belong"),
-    ("predictive", 3, "predictive must be an object"),
-    ("predictive.temperature", 0.0, "predictive.temperature must be a number above 0"),
-    ("predictive.temperature", "hot", "predictive.temperature"),
-    ("schema", {"version": 1}, "schema.columns is missing"),
-    ("schema", 3, "schema"),
-    ("report", "all is well", "report"),
+    ("members[1].end", 1.0, r"members\[1\].end"),
+    ("members[1].end.method", "guess", r"members\[1\].end.method"),
+    ("members[1].end.sign", 2, r"members\[1\].end.sign"),
+    ("members[1].end.sign", True, r"members\[1\].end.sign"),
+    ("members[1].end.smallest", "small", r"members\[1\].end.smallest"),
+    ("members[1].end.loss_gap_bound", -1.0, r"members\[1\].end.loss_gap_bound"),
+    ("members[1].end.loss_gap_bound", 0.0, r"members\[1\].end.no_bound_reason"),
+    ("members[1].end.no_bound_reason", "x" * 2000, r"members\[1\].end.no_bound_reason"),
+    ("members[1].end.decrement", HUGE, r"members\[1\].end.decrement"),
+    ("members[1].end.flat_directions", -1, r"members\[1\].end.flat_directions"),
+    ("members[1].end.more", 1, r"members\[1\].end.more is not a known field"),
+    ("members[1].end.fingerprint", "x" * 2000, r"members\[1\].end.fingerprint"),
+    ("members[0].posterior_factor", "many", r"members\[0\].posterior_factor"),
+    ("members[0].posterior_factor.effective", 1e9, r"members\[0\].posterior_factor.effective"),
+    ("members[0].posterior_factor", None, r"posterior_factor/triangle.npy' in the archive does not belong"),
+    ("separation", {"kind": "none"}, "separation.rows is missing"),
+    ("noise", 3, "noise must be"),
+    ("noise", "none", "noise must be .* null"),
+    ("temperature", 0.0, "temperature must be a number above 0"),
+    ("temperature", "hot", "temperature"),
+    ("relevance", None, "'relevance.npy' in the archive does not belong"),
 ]
 
 
@@ -522,24 +538,23 @@ def sample(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     return path.read_bytes()
 
 
-NOISE = "predictive.scales[0][1]"
+SCALE = "noise.scales[0][1]"
 WRONG_OF_REGRESSION: list[tuple[str, Any, str]] = [
-    ("predictive", 3, "predictive must be an object"),
-    ("predictive", {"temperature": 1.0}, "predictive.noise is missing"),
-    ("predictive.noise", [[1.0]], "predictive.noise must be numbers for each member"),
-    ("predictive.noise", [[1.0], [0.0]], r"predictive.noise\[1\] must be 1 numbers above 0"),
-    ("predictive.noise", [[1.0], [1.0, 2.0]], r"predictive.noise\[1\]"),
-    ("predictive.stretch", [-1.0], "predictive.stretch must be 1 numbers above 0"),
-    ("predictive.stretch", 3, "predictive.stretch"),
-    ("predictive.scales", [], "predictive.scales must be models of the noise of each output"),
-    ("predictive.scales", [[]], "predictive.scales must be"),
-    ("predictive.scales", {}, "predictive.scales"),
-    (f"{NOISE}.dof", 0.0, r"predictive.scales\[0\]\[1\].dof"),
-    (f"{NOISE}.intercept", None, r"predictive.scales\[0\]\[1\].intercept"),
-    (f"{NOISE}.slopes", [0.0, 0.0], r"predictive.scales\[0\]\[1\].center must be 2 numbers"),
-    (f"{NOISE}.spread", [1.0, 0.0, 1.0], r"predictive.scales\[0\]\[1\].spread must be 3 numbers above 0"),
-    (f"{NOISE}.high", [1.0, HUGE, 1.0], r"predictive.scales\[0\]\[1\].high"),
-    ("members[1].effective", None, r"'members/1/triangle.npy' in the archive does not belong"),
+    ("noise", 3, "noise must be"),
+    ("noise", {"variance": 1.0}, "noise.scales is missing"),
+    ("noise", None, "in the archive does not belong"),
+    ("noise.variance.shape", [1], "noise/variance.npy has|variance.npy must be"),
+    ("noise.variance.shape", [1, 2], "noise.variance must be 2 x 1 numbers"),
+    ("noise.stretch", 3, "noise.stretch"),
+    ("noise.scales", {}, "noise.scales"),
+    (f"{SCALE}.dof", 0.0, r"noise.scales\[0\]\[1\].dof"),
+    (f"{SCALE}.intercept", None, r"noise.scales\[0\]\[1\].intercept"),
+    (f"{SCALE}.intercept", "inf", r"noise.scales\[0\]\[1\].intercept"),
+    (f"{SCALE}.slopes.shape", [3, 1], r"noise.scales\[0\]\[1\].slopes must be 3 numbers"),
+    ("data.one_column", 1, "data.one_column"),
+    ("data.classes", {"array": "int64", "shape": [0], "values": []}, "data.classes must be null for a regression"),
+    ("temperature", "nan", "temperature must be a number above 0"),
+    ("members[1].posterior_factor", None, r"posterior_factor/triangle.npy' in the archive does not belong"),
 ]
 
 
@@ -551,18 +566,31 @@ def test_an_error_names_the_field_of_a_regression(
     test_an_error_names_the_field(where, value, named, (tmp_path / "m").read_bytes(), tmp_path)
 
 
-def test_a_factor_that_is_none_is_refused(models: dict[str, Any], tmp_path: Path) -> None:
+NUMBERS_OF_REGRESSION: list[tuple[str, Any, str]] = [
+    ("noise/variance", [1.0, 0.0], "noise.variance holds numbers that are not above 0"),
+    ("noise/stretch", [-1.0], "noise.stretch holds numbers that are not above 0"),
+    ("noise/scales/0/1/spread", [1.0, 0.0, 1.0], r"noise.scales\[0\]\[1\].spread holds numbers that are not above 0"),
+    ("noise/scales/0/1/high", [1.0, np.inf, 1.0], r"noise.scales\[0\]\[1\].high holds numbers that are not finite"),
+    ("noise/scales/0/1/low", [1.0, 1.0], "low.npy must be 3 numbers"),
+    ("relevance", [-0.5, 0.5, 0.5], "relevance holds numbers that are not 0 or more"),
+    ("relevance", [0.5, 0.5, 0.5], "relevance must be shares that add up to 1"),
+    ("members/0/alpha", -np.ones(16), r"members\[0\].alpha holds numbers that are not 0 or more"),
+    ("members/0/posterior_factor/triangle", 0.0, r"members\[0\].posterior_factor.triangle is no factor"),
+    ("members/0/posterior_factor/triangle", np.nan, r"posterior_factor.triangle holds numbers that are not finite"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "named"), NUMBERS_OF_REGRESSION)
+def test_numbers_that_make_no_model_are_named(
+    name: str, values: Any, named: str, models: dict[str, Any], tmp_path: Path
+) -> None:
     save(models["network"], tmp_path / "m")
-    for position, value in ((0, 0.0), (5, np.nan)):
-        files = read(tmp_path / "m")
-        triangle = np.load(io.BytesIO(files["members/0/triangle.npy"]))
-        triangle[position] = value
-        held = io.BytesIO()
-        np.save(held, triangle)
-        files["members/0/triangle.npy"] = held.getvalue()
-        write(tmp_path / "n", files)
-        with pytest.raises(InputError, match="holds numbers that are no factor"):
-            load(tmp_path / "n")
+    files = read(tmp_path / "m")
+    numbers = np.load(io.BytesIO(files[f"{name}.npy"]))
+    files[f"{name}.npy"] = array(np.r_[values, numbers[1:]] if np.ndim(values) == 0 else np.array(values))
+    write(tmp_path / "n", files)
+    with pytest.raises(InputError, match=named):
+        load(tmp_path / "n")
 
 
 @pytest.mark.parametrize(("where", "value", "named"), WRONG, ids=[f"{w}={str(v)[:20]}" for w, v, _ in WRONG])
@@ -614,7 +642,7 @@ def array(values: Any) -> bytes:
     return held.getvalue()
 
 
-PARAMS = "members/0/params.npy"
+PARAMS = "members/0/solution/params.npy"
 TAMPERED: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], str]] = {
     "extra": (
         lambda files: {**files, "extra.npy": array(np.zeros(3))},
@@ -623,7 +651,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], str]] 
     "path": (lambda files: {**files, "../../evil": b"x"}, "'../../evil' in the archive does not"),
     "missing": (
         lambda files: {n: d for n, d in files.items() if n != PARAMS},
-        "'members/0/params.npy' is missing",
+        "'members/0/solution/params.npy' is missing",
     ),
     "float32": (
         lambda files: {**files, PARAMS: array(np.zeros(17, np.float32))},
@@ -638,13 +666,13 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], str]] 
     "long": (lambda files: {**files, PARAMS: files[PARAMS] + bytes(10**6)}, "more than it can have"),
     "nan": (
         lambda files: {**files, PARAMS: array(np.full(17, np.nan))},
-        "params.npy holds numbers that are not",
+        "params holds numbers that are not finite",
     ),
     "nan scaling": (
         lambda files: {**files, "scaling/x_center.npy": array(np.full(3, np.nan))},
-        "x_center.npy holds numbers that are not finite",
+        "scaling.x_center holds numbers that are not finite",
     ),
-    "zero scale": (lambda files: {**files, "scaling/x_scale.npy": array(np.zeros(3))}, "not positive"),
+    "zero scale": (lambda files: {**files, "scaling/x_scale.npy": array(np.zeros(3))}, "not above 0"),
 }
 
 
@@ -723,14 +751,17 @@ def test_every_status_can_be_saved(models: dict[str, Any], tmp_path: Path) -> No
 
 # --- what a perceptron keeps for its summary ---
 
-ROOT, MOMENTS = "members/0/root.npy", "members/0/moments.npy"
+INFORMATION = "members/0/information"
+ROOT, PENALTY = "members/0/information/root.npy", "members/0/information/penalty.npy"
 UNKEPT: list[tuple[str, Any, str]] = [
     ("n_rows", 0, r"members\[0\].information.n_rows"),
     ("n_rows", 2.5, r"members\[0\].information.n_rows"),
     ("weight", 0.0, r"members\[0\].information.weight"),
     ("weight", HUGE, r"members\[0\].information.weight"),
+    ("whole_weights", 1, r"members\[0\].information.whole_weights"),
     ("log_likelihood", "big", r"members\[0\].information.log_likelihood"),
     ("log_likelihood", ..., r"information.log_likelihood is missing"),
+    ("residual_products.shape", [0, 10**9], r"members\[0\].information.residual_products must be 0 x 0 numbers"),
     ("more", 1, "information.more is not a known field"),
 ]
 
@@ -754,10 +785,11 @@ def test_what_is_kept_for_the_summary_is_checked(field: str, value: Any, named: 
 @pytest.mark.parametrize(
     ("name", "values", "named"),
     [
-        (ROOT, np.zeros(35), "root.npy must be 36 numbers"),
-        (ROOT, np.full(36, np.inf), "root.npy holds numbers that are not finite"),
-        (MOMENTS, np.full(12, np.nan), "moments.npy holds numbers that are not finite"),
-        (MOMENTS, np.full(12, -1.0), "moments.npy holds squares that are negative"),
+        (ROOT, np.zeros(63), "root.npy must be 64 numbers"),
+        (ROOT, np.full(64, np.inf), "information.root holds numbers that are not finite"),
+        (ROOT, np.ones(64), "information.root holds numbers below the diagonal"),
+        (PENALTY, np.full(12, np.nan), "information.penalty holds numbers that are not finite"),
+        (PENALTY, np.full(12, -1.0), "information.penalty holds numbers that are not 0 or more"),
         (ROOT, None, "root.npy' is missing"),
     ],
 )
@@ -772,54 +804,13 @@ def test_the_arrays_of_the_summary_are_checked(name: str, values: Any, named: st
         load(kept)
 
 
-def test_a_network_keeps_nothing_for_a_summary(sample: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "m"
+def test_a_network_keeps_nothing_for_a_summary(sample: bytes, kept: Path) -> None:
+    path = kept.with_name("sample")
     path.write_bytes(sample)
-    files = read(path)
-    manifest = json.loads(files["manifest.json"])
-    manifest["members"][0]["information"] = {"n_rows": 1, "weight": 1.0, "log_likelihood": 0.0}
-    files |= {"manifest.json": json.dumps(manifest).encode(), ROOT: array(np.zeros(3)), MOMENTS: array(np.zeros(3))}
-    write(path, files)
+    files, of_perceptron = read(path), read(kept)
+    manifest, other = json.loads(files["manifest.json"]), json.loads(of_perceptron["manifest.json"])
+    manifest["model"]["members"][0]["information"] = other["model"]["members"][0]["information"]
+    files |= {name: data for name, data in of_perceptron.items() if name.startswith(INFORMATION)}
+    write(path, {**files, "manifest.json": json.dumps(manifest).encode()})
     with pytest.raises(InputError, match="null for a network"):
         load(path)
-
-
-def as_first_version(files: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of an archive as the first version wrote it; takes the arrays of later ones out."""
-    manifest: dict[str, Any] = json.loads(files["manifest.json"])
-    manifest["version"] = 1
-    manifest["settings"]["alpha"] = 0.1 if isinstance(manifest["settings"]["alpha"], str) else 0.0
-    del manifest["separation"], manifest["predictive"], manifest["features"]["bent"]
-    manifest["settings"].pop("penalty", None)
-    for number, member in enumerate(manifest["members"]):
-        for part in ("noise", "log_evidence", "effective_parameters", "curvature", "information", "effective"):
-            del member[part]
-        for name in [name for name in files if name.startswith(f"members/{number}/")]:
-            if name.split("/")[-1] not in ("params.npy", "gradient.npy", "trace.npy"):
-                del files[name]
-    return manifest
-
-
-def test_a_file_of_the_first_version_opens_and_asks_for_the_rows(kept: Path, models: dict[str, Any]) -> None:
-    files = read(kept)
-    manifest = as_first_version(files)
-    write(kept, {**files, "manifest.json": json.dumps(manifest).encode()})
-    model = load(kept)
-    same_answers = zip(answers(model), answers(models["text"]), strict=True)
-    assert all(np.array_equal(a, b) for a, b in same_answers)
-    with pytest.raises(InputError, match="call summary"):
-        model.summary()
-
-
-@pytest.mark.parametrize("name", ["network", "width"])
-def test_networks_of_the_first_version_predict_and_name_what_they_lack(
-    name: str, models: dict[str, Any], tmp_path: Path
-) -> None:
-    save(models[name], tmp_path / "m")
-    files = read(tmp_path / "m")
-    manifest = as_first_version(files)
-    write(tmp_path / "m", {**files, "manifest.json": json.dumps(manifest).encode()})
-    model = load(tmp_path / "m")
-    assert np.array_equal(model.predict(X), models[name].predict(X))
-    with pytest.raises(InputError, match=r"older newtron: fit and save|curvature is not kept"):
-        model.predict_uncertainty(X)

@@ -24,7 +24,7 @@ from newtron.engine.base.codec import FlatNumbers
 from newtron.engine.solvers import GradientDescent, Newton, Run, Solver, minimize
 from newtron.model_file.archive import LARGEST_MANIFEST
 from newtron.model_file.checkpoint import CODEC, check_run
-from newtron.model_file.manifest import MOST_MEMBERS
+from newtron.model_file.checks import MOST_MEMBERS
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(60, 3))
@@ -61,7 +61,7 @@ def write(path: Path, files: Files) -> Path:
 
 def with_manifest(files: Files, edit: Callable[[dict[str, Any]], None]) -> Files:
     manifest = json.loads(files["manifest.json"])
-    edit(manifest)
+    edit(manifest["model"])
     return {**files, "manifest.json": json.dumps(manifest).encode()}
 
 
@@ -72,8 +72,8 @@ def with_array(files: Files, name: str, edit: Callable[[Any], Any]) -> Files:
 
 
 def shares(*values: float) -> Callable[[dict[str, Any]], None]:
-    def edit(manifest: dict[str, Any]) -> None:
-        for member, value in zip(manifest["members"], values, strict=True):
+    def edit(model: dict[str, Any]) -> None:
+        for member, value in zip(model["members"], values, strict=True):
             member["share"] = value
 
     return edit
@@ -85,12 +85,12 @@ SENSELESS: dict[str, tuple[str, Callable[[Files], Files], str]] = {
     "too large shares": ("best", lambda f: with_manifest(f, shares(1.0, 1e308)), "shares of the members add up to 1e"),
     "root beyond squares": (
         "classes",
-        lambda f: with_array(f, "members/0/root.npy", lambda a: np.where(a == 0.0, a, 1e308)),
-        "root.npy holds numbers too large",
+        lambda f: with_array(f, "members/0/information/root.npy", lambda a: np.where(a == 0.0, a, 1e308)),
+        "root holds numbers too large",
     ),
     "weights beyond all": (
         "networks",
-        lambda f: with_array(f, "members/0/params.npy", lambda a: np.full_like(a, 1e308)),
+        lambda f: with_array(f, "members/0/solution/params.npy", lambda a: np.full_like(a, 1e308)),
         "predicts no finite numbers",
     ),
     "scales of nothing": (
@@ -115,16 +115,16 @@ def test_what_is_no_model_as_a_whole_is_refused(
 
 
 def test_an_intercept_that_no_row_sees_can_be_shown(models: dict[str, Files], tmp_path: Path) -> None:
-    files = with_array(models["classes"], "members/0/root.npy", np.zeros_like)
+    files = with_array(models["classes"], "members/0/information/root.npy", np.zeros_like)
     text = str(load(write(tmp_path / "m", files)).summary())
     assert "intercept" in text
 
 
-def test_a_wrong_count_of_outputs_is_called_so(models: dict[str, Files], tmp_path: Path) -> None:
-    def edit(manifest: dict[str, Any]) -> None:
-        manifest["outputs"]["count"] = 10**12
+def test_a_wrong_count_of_columns_is_called_so(models: dict[str, Files], tmp_path: Path) -> None:
+    def edit(model: dict[str, Any]) -> None:
+        model["data"]["n_features"] = 10**12
 
-    with pytest.raises(InputError, match=r"outputs\.count must be as many as stored, but it is 1000000000000"):
+    with pytest.raises(InputError, match=r"scaling\.x_center must be 1000000000000 numbers, but it is \[3\]"):
         load(write(tmp_path / "m", with_manifest(models["regression"], edit)))
 
 
@@ -173,10 +173,11 @@ def test_a_file_of_many_members_is_read_in_proportion(models: dict[str, Files], 
     def of(count: int) -> Path:
         files = {name: data for name, data in models["networks"].items() if not name.startswith("members/1")}
         manifest = json.loads(files["manifest.json"])
-        member = {**manifest["members"][0], "share": 1.0 / count, "effective": None}
-        manifest |= {"members": [member] * count, "predictive": "it was left out."}
+        model = manifest["model"]
+        member = {**model["members"][0], "share": 1.0 / count, "posterior_factor": None}
+        model |= {"members": [member] * count, "noise": "it was left out."}
         own = {n: data for n, data in files.items() if n.startswith("members/0/") and "triangle" not in n}
-        files = {n: data for n, data in files.items() if not n.startswith("members/")}
+        files = {n: data for n, data in files.items() if not n.startswith(("members/", "noise/"))}
         for number in range(count):
             files |= {n.replace("/0/", f"/{number}/"): data for n, data in own.items()}
         return write(tmp_path / str(count), {**files, "manifest.json": json.dumps(manifest).encode()})

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from newtron import LBFGS, InputError, LevenbergMarquardt, NetworkClassifier, NetworkRegressor, load
+from newtron.engine.base.codec import NoNumbers
 from newtron.engine.maths.network import Network
 from newtron.engine.maths.scaling import Scaling
+from newtron.engine.solvers import Solver
 from newtron.inference import posterior as laplace
-from newtron.model_file.settings import solver_from_json, solver_to_json
+from newtron.model_file import CODEC
 from newtron.training import mix
 
 
@@ -42,14 +44,13 @@ def test_no_default_is_too_large_for_intervals(task: str) -> None:
             assert laplace.posterior_span(Network((found.scaling.n_inputs, *shape, k))) is not None
 
 
-def test_files_without_a_rule_to_stop_by_are_still_read() -> None:
-    kept = solver_to_json(LevenbergMarquardt(exact_after=3), "solver")
-    del kept["settings"]["stop_after"]
-    assert solver_from_json(kept, "solver") == LevenbergMarquardt(exact_after=3)
-    del kept["settings"]["damping"]
+def test_solvers_are_stored_with_their_settings() -> None:
+    for solver in (LevenbergMarquardt(exact_after=3, stop_after=5), LBFGS()):
+        kept = CODEC.write(solver, Solver, NoNumbers(), "solver")
+        assert CODEC.read(kept, Solver, NoNumbers(), "solver") == solver  # type: ignore[type-abstract]
+    kept = {"levenberg-marquardt": {"exact_after": 3, "stop_after": None}}
     with pytest.raises(InputError, match="damping is missing"):
-        solver_from_json(kept, "solver")
-    assert solver_from_json(solver_to_json(LBFGS(), "solver"), "solver") == LBFGS()
+        CODEC.read(kept, Solver, NoNumbers(), "solver")  # type: ignore[type-abstract]
 
 
 def test_networks_stopped_by_rule_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names, label, number, target_names
+from newtron.estimators.stored import Bundle
 from newtron.inference.coefficients.summary import Summary, summary_facts, summary_header, summary_rows
 from newtron.model.summary import summary_of
-from newtron.model_file import Bundle
 
 _TERMS_SHOWN = 200
 _IN_JSON = (

@@ -11,7 +11,7 @@ from newtron.cli.predict import filled_in, needed_schema
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import clean, count, strict
-from newtron.model_file import load_bundle
+from newtron.estimators.stored import load_bundle
 from newtron.table import Schema, Table, encode, encode_target, read_table
 
 if TYPE_CHECKING:

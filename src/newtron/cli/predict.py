@@ -17,7 +17,8 @@ from newtron.cli.fit.sample import Sample
 from newtron.cli.options import PredictOptions
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import clean, count, label, listed, number, percent, tamed
-from newtron.model_file import Bundle, check_writable, load_bundle, write_whole
+from newtron.estimators.stored import Bundle, load_bundle
+from newtron.model_file import check_writable, write_whole
 from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, at_hand

@@ -7,6 +7,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.fit.compare import Report, metric_table, stored_report
@@ -16,9 +18,12 @@ from newtron.cli.report.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Json
 from newtron.engine.base.words import count, label, listed, number, strict, unsaid
 from newtron.engine.maths.losses import method_of
-from newtron.model_file import Bundle, load_bundle, separation_to_json, settings_to_json
+from newtron.estimators.stored import Bundle, load_bundle
+from newtron.inference.separation.separation import Separation
+from newtron.model_file import settings_to_json
 from newtron.table import Schema
 
 
@@ -170,7 +175,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
         "newtron": bundle.version,
         "estimator": type(estimator).__name__,
         "task": estimator._task,
-        "settings": settings_to_json(estimator),
+        "settings": _settings_facts(estimator),
         "features": names(bundle),
         "classes": estimator.classes_.tolist() if hasattr(estimator, "classes_") else None,
         "members": [
@@ -182,7 +187,7 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
             for member in estimator.members_
         ],
         "certificate": estimator.certificate_.to_json(),
-        "separation": separation_to_json(getattr(estimator, "separation_", None)),
+        "separation": _separation_facts(getattr(estimator, "separation_", None)),
         "relevance": relevance_facts(estimator, names(bundle)),
         "coefficients": None,
         "summary": None,
@@ -190,3 +195,15 @@ def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
         "schema": None if schema is None else to_json(schema),
     }
     return facts | coefficient_facts(bundle) if _is_perceptron(estimator) else facts
+
+
+def _settings_facts(estimator: Any) -> dict[str, Json]:
+    """The settings that the estimator has, but for the callback."""
+    found = settings_to_json(estimator.model_.settings)
+    return {name: found[name] for name in estimator.get_params(deep=False) if name in found}
+
+
+def _separation_facts(found: Separation | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(found).items()}

@@ -301,7 +301,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         Written under a temporary name and then renamed, so that an interrupted save leaves no half file.
         Raises InputError where the path cannot be written or the model has parameters that are not finite.
         """
-        from newtron.model_file import save
+        from newtron.estimators.stored import save
 
         check_is_fitted(self)
         save(self, path)

@@ -1,81 +1,86 @@
-"""Trained models on the disk: one file that any newtron of this version or a newer one opens.
+"""Fitted models on the disk: one file that this newtron and every newer one opens.
 
-The file is a zip archive of a JSON text and plain NumPy arrays. Opening it executes nothing and believes
-nothing: every name, field, size and number is checked, and memory is taken only for what the file really
-holds.
+The file is a zip archive of a JSON text and plain NumPy arrays, written and read by the codec from the types of
+`FittedModel`. Opening it executes nothing: every name, field, size and number is checked, and memory is taken only for
+what the file really holds.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import BinaryIO, cast
 
-from newtron.engine.base.codec import from_json, to_json
+import numpy as np
+
+from newtron.engine.base.codec import Codec, NoNumbers
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.strict_json import DAMAGED, parse_json, wrong
+from newtron.engine.base.strict_json import an_object, parse_json, wrong
+from newtron.engine.base.types import Json
+from newtron.engine.base.version import __version__
 from newtron.engine.base.whole_files import check_writable, write_whole
-from newtron.model_file.archive import LARGEST_FILE, LARGEST_MANIFEST, MANIFEST, Archive, open_file, pack
-from newtron.model_file.manifest import array_names, check_format, from_manifest, to_manifest
-from newtron.model_file.separation import separation_to_json
-from newtron.model_file.settings import settings_to_json
-from newtron.model_file.whole import check_predictions
-from newtron.table.schema import Schema
+from newtron.engine.solvers import SOLVERS, Solver
+from newtron.inference.certificate.endpoint import Endpoint
+from newtron.model_file.archive import (
+    LARGEST_FILE,
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Archive,
+    ArchiveNumbers,
+    open_file,
+    pack,
+)
+from newtron.model_file.checks import MOST_MEMBERS, check_model
+from newtron.training.fitted import FittedModel, Member
+from newtron.training.settings import Settings
 
-if TYPE_CHECKING:
-    from newtron.estimators.base import NewtronEstimator
+__all__ = ["StoredModel", "check_writable", "read_model", "settings_to_json", "write_model", "write_whole"]
 
-__all__ = [
-    "Bundle",
-    "check_writable",
-    "load",
-    "load_bundle",
-    "save",
-    "separation_to_json",
-    "settings_to_json",
-    "write_whole",
-]
+FORMAT, VERSION = "newtron-model", 1
+_FIELDS = ("format", "version", "newtron", "model", "report")
+# An Endpoint holds a Hessian of the rows: what is stored of it is its Curvature.
+CODEC = Codec({Solver: SOLVERS, Endpoint: {}})
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A model with what the command line needs: the meaning of the columns of a file, and the report of the
-    fit. Both are None for a model that was saved from Python without them. version: the newtron that saved
-    it."""
+class StoredModel:
+    """A model as its file holds it. report: facts about the fit, in JSON types, or None. version: the newtron that
+    saved it."""
 
-    estimator: Any
-    schema: Schema | None = None
-    report: dict[str, Any] | None = None
-    version: str = ""
+    model: FittedModel
+    report: dict[str, object] | None
+    version: str
 
 
-def save(
-    estimator: NewtronEstimator,
-    path: str | os.PathLike[str],
-    *,
-    schema: Schema | None = None,
-    report: dict[str, Any] | None = None,
+def write_model(
+    model: FittedModel, path: str | os.PathLike[str], *, report: Mapping[str, object] | None = None
 ) -> None:
-    """Write a fitted estimator to a file that `load` opens.
+    """Write a fitted model to a file that `read_model` opens.
 
-    The same estimator gives the same bytes. Everything comes back but three things: `callback`; a
-    `random_state` that is neither a whole number nor None, which comes back as None; and how many seconds
-    training took. schema: the meaning of a file's columns, for `newtron predict`. report: facts about the
-    fit, in JSON types.
-
-    An older file of that name stays until the new one is complete and on the disk.
+    The same model gives the same bytes. Everything comes back but how many seconds training took, which says nothing
+    about the model. report: facts about the fit, in JSON types. An older file of that name stays until the new one is
+    complete and on the disk.
 
     Raises
     ------
     InputError
-        The estimator is not fitted, its parameters are not finite, a setting or the classes are of a type
-        that has no place in the file, or the file cannot be written.
+        Parameters are not finite, a setting or the classes are of a type that has no place in the file, or the file
+        cannot be written.
     """
-    manifest, arrays = to_manifest(estimator)
-    manifest["schema"] = None if schema is None else to_json(schema)
-    manifest["report"] = report
+    _check_finite(model)
+    numbers = ArchiveNumbers()
+    kept = replace(model, members=tuple(map(_without_measures, model.members)))
+    manifest: dict[str, object] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "newtron": __version__,
+        "model": CODEC.write(kept, FittedModel, numbers),
+        "report": report,
+    }
     try:
         text = json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8")
     except (TypeError, ValueError):
@@ -83,7 +88,7 @@ def save(
             "the report or a name in the model cannot be written as JSON in UTF-8; use text, finite "
             "numbers, lists and dicts."
         ) from None
-    data = pack(text, arrays)
+    data = pack(text, numbers.arrays)
     if len(text) > LARGEST_MANIFEST or len(data) > LARGEST_FILE:
         raise InputError(f"the model takes {len(data):,} bytes, more than a model file can have; fit a smaller one.")
     try:
@@ -93,19 +98,41 @@ def save(
     write_whole(path, lambda file: file.write(data))
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """The estimator that was saved, fitted: it predicts the same numbers to the last bit.
+def settings_to_json(settings: Settings) -> dict[str, Json]:
+    """All settings as a model file holds them."""
+    return cast("dict[str, Json]", CODEC.write(settings, Settings, NoNumbers(), "settings"))
+
+
+def _check_finite(model: FittedModel) -> None:
+    scaling = model.scaling
+    if not all(np.isfinite(array).all() for array in (*vars(scaling).values(),) if isinstance(array, np.ndarray)):
+        raise InputError(
+            "the model is not saved, because the means or spreads of its columns are not finite: the data hold "
+            "numbers that are too large to be squared; divide them by a constant and fit again."
+        )
+    for number, member in enumerate(model.members):
+        if not np.isfinite(member.params).all():
+            raise InputError(
+                f"the model has parameters that are not finite (member {number + 1}), so it predicts "
+                "nothing and is not saved; fit it with a penalty, standardize=True or another solver."
+            )
+
+
+def _without_measures(member: Member) -> Member:
+    """The member with its curvature for the rows' own, and without the times, which make each fit another file."""
+    solution = member.solution
+    trace = tuple(replace(row, seconds=math.nan) for row in solution.trace)
+    return replace(member, end=member.curvature, solution=replace(solution, trace=trace, seconds=math.nan))
+
+
+def read_model(path: str | os.PathLike[str]) -> StoredModel:
+    """The model that was written: it predicts the same numbers to the last bit.
 
     Raises
     ------
     InputError
         The file is not a newtron model, is damaged, or needs a newer newtron; the message says which field.
     """
-    return load_bundle(path).estimator
-
-
-def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """The estimator as `load` returns it, with the schema and the report that were saved beside it."""
     name = os.fspath(path)
     name = os.fsdecode(name) if isinstance(name, bytes) else name
     try:
@@ -115,29 +142,39 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise InputError(f"{name if name.isprintable() else repr(name)}: {error}") from None
 
 
-def _read(file: BinaryIO) -> Bundle:
+def _read(file: BinaryIO) -> StoredModel:
     archive = Archive(file)
-    manifest: Any = parse_json(archive.manifest())
-    check_format(manifest)
-    archive.expect((MANIFEST, *array_names(manifest)))
-    estimator = from_manifest(manifest, archive.vector, archive.capacity)
-    report = manifest["report"]
+    manifest = _checked_manifest(parse_json(archive.manifest()))
+    _check_count(manifest["model"])
+    numbers = ArchiveNumbers(archive)
+    model = CODEC.read(manifest["model"], FittedModel, numbers)
+    archive.expect((MANIFEST, *numbers.arrays))
+    check_model(model)
+    report, version = manifest["report"], manifest["newtron"]
     if report is not None and not isinstance(report, dict):
         raise wrong("report", "an object or null", report)
-    schema = None if manifest["schema"] is None else from_json(manifest["schema"], Schema, "schema")
-    if schema is not None:
-        _check_schema(schema, estimator)
-    check_predictions(estimator)
-    return Bundle(estimator, schema, report, manifest["newtron"])
+    if not isinstance(version, str):
+        raise wrong("newtron", "text", version)
+    return StoredModel(model, report, version)
 
 
-def _check_schema(schema: Schema, estimator: Any) -> None:
-    """The columns of the file must become the features of the estimator, and its target the same classes."""
-    classes = estimator.classes_.tolist() if hasattr(estimator, "classes_") else []
-    fits = (
-        len(schema.feature_names) == estimator.n_features_in_
-        and schema.target.task == estimator._task
-        and list(schema.target.classes) == classes
-    )
-    if not fits:
-        raise InputError(f"schema does not fit the model's features and classes; {DAMAGED}.")
+def _check_count(model: object) -> None:
+    """Too many members are refused before they are read."""
+    members = model.get("members") if isinstance(model, dict) else None
+    if isinstance(members, list) and len(members) > MOST_MEMBERS:
+        raise wrong("members", f"a list of at most {MOST_MEMBERS:,}", len(members))
+
+
+def _checked_manifest(manifest: object) -> dict[str, object]:
+    """The manifest, if it is one of a version that is known."""
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise wrong("format", repr(FORMAT), manifest.get("format") if isinstance(manifest, dict) else manifest)
+    version = manifest.get("version")
+    if type(version) is not int or version < 1:
+        raise wrong("version", "a whole number, 1 or more", version)
+    if version > VERSION:
+        raise InputError(
+            f"the model was written by a newer newtron (format version {version}, and this one reads up to "
+            f"{VERSION}); upgrade newtron to open it."
+        )
+    return an_object(manifest, "", _FIELDS)

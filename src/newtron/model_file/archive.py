@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -93,13 +94,15 @@ class Archive:
             raise InputError(f"the archive cannot be read; {_CUT}.") from None
         self._size = size
         self._entries = self._zip.infolist()
-        self.names = tuple(entry.filename for entry in self._entries)
+        self.names = dict.fromkeys(entry.filename for entry in self._entries)
         if MANIFEST not in self.names:
             what = "a NumPy archive" if all(name.endswith(".npy") for name in self.names) else "a zip archive"
             raise InputError(f"{_NOT_OURS} but {what} of something else; {_GIVE}.")
         self._check_entries()
 
     def _check_entries(self) -> None:
+        if len(self.names) != len(self._entries):
+            raise InputError(f"the archive holds a name twice; {_GIVE}.")
         total = 0
         for entry in self._entries:
             total += entry.file_size
@@ -113,21 +116,18 @@ class Archive:
             raise InputError(f"the archive claims to hold more than the file has; {_CUT}.")
 
     def expect(self, names: tuple[str, ...]) -> None:
-        """The archive must hold these names, each once, and nothing else."""
-        known, held = set(names), set(self.names)
+        """The archive must hold these names and nothing else."""
+        known = set(names)
         for name in self.names:
             if name not in known:
                 raise InputError(f"{name[:60]!r} in the archive does not belong in a model file; {_GIVE}.")
-        if len(held) != len(self.names):
-            raise InputError(f"the archive holds a name twice; {_GIVE}.")
         for name in names:
-            if name not in held:
-                raise InputError(f"{name!r} is missing in the archive; {_CUT}.")
+            self._entry(name)
 
-    @property
-    def capacity(self) -> int:
-        """No array in the archive can have more numbers than this."""
-        return self._size // 8
+    def _entry(self, name: str) -> zipfile.ZipInfo:
+        if name not in self.names:
+            raise InputError(f"{name[:200]!r} is missing in the archive; {_CUT}.")
+        return self._zip.getinfo(name)
 
     def manifest(self) -> bytes:
         return self._read(MANIFEST, LARGEST_MANIFEST)
@@ -135,7 +135,7 @@ class Archive:
     def vector(self, name: str, length: int | None = None) -> Vector:
         """An array of float64 with this length, or as long as it is, in memory of its own."""
         if length is None:
-            length = max(0, self._zip.getinfo(name).file_size - len(npy_header(0))) // 8
+            length = max(0, self._entry(name).file_size - len(npy_header(0))) // 8
         expected = npy_header(length)
         raw = self._read(name, len(expected) + 8 * length + 1024)
         header = 10 + int.from_bytes(raw[8:10], "little")
@@ -145,7 +145,7 @@ class Archive:
         return np.frombuffer(raw, dtype="<f8", offset=header).astype(np.float64)
 
     def _read(self, name: str, limit: int) -> bytes:
-        entry = self._zip.getinfo(name)
+        entry = self._entry(name)
         if entry.file_size > limit:
             raise InputError(f"{name} has {entry.file_size:,} bytes, more than it can have; {_CUT}.")
         try:
@@ -157,6 +157,30 @@ class Archive:
         if len(raw) != entry.file_size:
             raise InputError(f"{name} in the archive is not as long as it should be; {_CUT}.")
         return raw
+
+
+class ArchiveNumbers:
+    """The numbers of a codec as arrays of an archive, each under the path of its field: "members/0/alpha.npy".
+
+    arrays: those that were put, or got from the archive.
+    """
+
+    def __init__(self, archive: Archive | None = None) -> None:
+        self.arrays: dict[str, Vector] = {}
+        self._archive = archive
+
+    def put(self, where: str, numbers: Vector) -> None:
+        self.arrays[_entry_name(where)] = numbers
+
+    def get(self, where: str, size: int) -> Vector:
+        assert self._archive is not None
+        name = _entry_name(where)
+        self.arrays[name] = found = self._archive.vector(name, size)
+        return found
+
+
+def _entry_name(where: str) -> str:
+    return re.sub(r"[\[\].]+", "/", where).strip("/") + ".npy"
 
 
 def npy_header(length: int) -> bytes:

@@ -20,7 +20,7 @@ TaskName: TypeAlias = Literal["regression", "classification"]
 Family: TypeAlias = Literal["perceptron", "network"]
 Label: TypeAlias = str | bool | int | float
 ClassWeight: TypeAlias = str | dict[Label, float] | None
-Hidden: TypeAlias = str | int | tuple[int, ...] | list[int] | list[tuple[int, ...]] | list[list[int]]
+Hidden: TypeAlias = str | int | tuple[int, ...] | list[int | tuple[int, ...] | list[int]]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from newtron.cli.progress import PassProgress, Reporter
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import capital, count
-from newtron.model_file import check_writable, save
+from newtron.estimators.stored import save
+from newtron.model_file import check_writable
 from newtron.table.data_file import at_hand
 from newtron.table.in_memory import table_in_memory
 

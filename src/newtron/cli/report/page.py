@@ -29,7 +29,8 @@ from newtron.cli.report.relevance import relevance_table
 from newtron.cli.report.style import STYLE
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
-from newtron.model_file import Bundle, check_writable, write_whole
+from newtron.estimators.stored import Bundle
+from newtron.model_file import check_writable, write_whole
 from newtron.table import encode
 from newtron.training.fitted import best_member
 

@@ -111,9 +111,9 @@ class PlainForm(Form):
         return type(json) is self._kind
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
-        if not self.fits(value):
+        if not isinstance(value, self._kinds):
             raise self.refusal(value, where)
-        return cast(Json, self._kind(value)) if value is not None else None
+        return cast(Json, self._kind(value)) if value is not None else None  # True becomes 1 where a number is due
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
         if not self.looks(json) or (isinstance(json, int) and not _LEAST_WHOLE <= json <= _MOST_WHOLE):
@@ -137,7 +137,7 @@ class FloatForm(Form):
 
     def looks(self, json: object) -> bool:
         if isinstance(json, dict):
-            return len(json) == 1 and set(json) <= {"float", *FLOATING}
+            return len(json) == 1 and set(json) <= set(FLOATING)
         return type(json) in (int, float) or (isinstance(json, str) and json in FLOATS)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
@@ -153,7 +153,7 @@ class FloatForm(Form):
             ((name, inner),) = json.items()
             number = float_from_json(inner, where)
             with np.errstate(over="ignore"):
-                return number if name == "float" else FLOATING[name](number)
+                return FLOATING[name](number)
         return float_from_json(json, where)
 
 
@@ -447,42 +447,59 @@ class KindForm(Form):
 
 
 class UnionForm(Form):
-    """A value of one of several types."""
+    """A value of one of several types. What JSON cannot tell apart has a tag there: {"tuple": [...]} where a list is
+    possible, and {"float": "nan"} where a text is."""
 
     def __init__(self, options: list[Form]) -> None:
         if sum(isinstance(option, RecordForm) for option in options) > 1:
             raise TypeError("a file cannot tell the dataclasses of a union apart")
         self._options = options
-        self._has_text = any(option.fits("") for option in options)
         self._besides_null = [option for option in options if not option.looks(None)]
-        self.words = " or ".join(option.words for option in options)
+        self.words = " or ".join(dict.fromkeys(option.words for option in options))
+        lists = [option for option in options if isinstance(option, ListForm)]
+        tuples = [option for option in lists if option.kind is tuple]
+        self._tags: dict[str, Form] = {}
+        self._untagged = options
+        if 0 < len(tuples) < len(lists):
+            self._tags["tuple"] = tuples[0] if len(tuples) == 1 else UnionForm(list(tuples))
+            self._untagged = [option for option in options if option not in tuples]
+        number = next((option for option in options if isinstance(option, FloatForm)), None)
+        if number is not None and any(option.fits("") for option in options):
+            self._tags["float"] = number
 
     def fits(self, value: object) -> bool:
         return any(option.fits(value) for option in self._options)
 
     def looks(self, json: object) -> bool:
-        return any(option.looks(json) for option in self._options)
+        return self._tagged(json) is not None or any(option.looks(json) for option in self._untagged)
+
+    def _tagged(self, json: object) -> tuple[Form, object] | None:
+        """The form that a tag names, and what is tagged."""
+        if not isinstance(json, dict) or len(json) != 1:
+            return None
+        ((tag, inner),) = json.items()
+        return (self._tags[tag], inner) if tag in self._tags else None
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
-        for option in self._options:
-            if option.fits(value):
-                written = option.write(value, where, numbers)
-                # The text "nan" may also be text.
-                return (
-                    {"float": written}
-                    if isinstance(option, FloatForm) and isinstance(written, str) and self._has_text
-                    else written
-                )
-        # What lacks a subclass is told by those who know the subclasses.
-        kind = next((option for option in self._options if isinstance(option, KindForm)), None)
-        if kind is not None and not isinstance(value, str | float | int | np.generic):
-            return kind.write(value, where, numbers)
-        raise self.refusal(value, where)
+        option = next((option for option in self._options if option.fits(value)), None)
+        if option is None:
+            # What lacks a subclass is told by the one that knows the subclasses.
+            kinds = [] if isinstance(value, str | float | int | np.generic) else self._options
+            option = next((option for option in kinds if isinstance(option, KindForm)), None)
+        if option is None:
+            raise self.refusal(value, where)
+        written = option.write(value, where, numbers)
+        if isinstance(value, tuple) and "tuple" in self._tags:
+            return {"tuple": written}
+        return {"float": written} if isinstance(written, str) and self._tags.get("float") is option else written
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
+        tagged = self._tagged(json)
+        if tagged is not None:
+            return tagged[0].read(tagged[1], where, numbers)
         if json is not None and len(self._besides_null) == 1:
             return self._besides_null[0].read(json, where, numbers)  # whose error says more
-        for option in self._options:
+        for option in self._untagged:
             if option.looks(json):
                 return option.read(json, where, numbers)
         raise wrong(where, self.words, json)

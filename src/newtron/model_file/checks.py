@@ -1,0 +1,292 @@
+"""What a model that was read must satisfy beyond the types of its fields.
+
+A file may come from anywhere. Its fields have their types already; here they are held against each other: shapes that
+belong together, scales that are positive, shares that add up to 1, and at the end predictions that are finite. Each
+error names the field. Nothing is made from a size before it is known to be that of numbers which the file holds.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.strict_json import DAMAGED, wrong
+from newtron.engine.base.types import Array
+from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
+from newtron.engine.solvers import Solution
+from newtron.inference.certificate.endpoint import Curvature
+from newtron.inference.coefficients.information import LARGEST, Information
+from newtron.inference.posterior import PosteriorFactor, posterior_span
+from newtron.inference.predictive.noise import ScaleModel
+from newtron.inference.predictive.predictive import NoiseModel
+from newtron.inference.separation.separation import Separation
+from newtron.model.predicting import predicted
+from newtron.training.fitted import DataDescription, FittedModel, Member
+from newtron.training.predictive import posteriors_of
+
+# Predictions of more members would take minutes.
+MOST_MEMBERS = 10_000
+# Shares are rounded where they are written; relevances are, too, when they are divided by their sum.
+_ROUNDING = 1e-6
+# Characters of a sentence or fingerprint in a file; those that newtron writes have at most some hundred.
+_LONGEST = 1000
+
+
+def check_model(model: FittedModel) -> None:
+    """Raise InputError for the first field that does not fit the others."""
+    if not 1 <= len(model.members) <= MOST_MEMBERS:
+        raise wrong("members", f"a list of at most {MOST_MEMBERS:,}, and not empty", len(model.members))
+    n_outputs = _check_shapes(model)
+    _check_data(model.data, model.settings.task, n_outputs)
+    try:
+        loss_for(model.settings.task, model.settings.loss, n_outputs)
+    except InputError as error:
+        raise InputError(f"settings.loss: {error} The model file is damaged.") from None
+    _check_scaling(model.scaling, model.data.n_features, n_outputs)
+    for number, member in enumerate(model.members):
+        _check_member(member, f"members[{number}]", model.settings.task)
+    total = sum(member.share for member in model.members)
+    if abs(total - 1.0) > _ROUNDING:
+        raise InputError(f"the shares of the members add up to {total:.6g}, and not to 1; {DAMAGED}.")
+    if model.separation is not None:
+        if model.is_regression or not model.is_perceptron:
+            raise wrong("separation", "null for any other than a perceptron for classes", model.separation.kind)
+        _check_separation(model.separation, model.data.n_features, n_outputs)
+    if not 0.0 < model.temperature < math.inf:
+        raise wrong("temperature", "a number above 0", model.temperature)
+    _check_noise(model)
+    _check_relevance(model)
+    _check_predictions(model)
+
+
+def _check_shapes(model: FittedModel) -> int:
+    """The networks have the inputs and outputs of the model, and as many parameters as are stored; returns the number
+    of outputs."""
+    scaling, networks = model.scaling, [member.network for member in model.members]
+    n_outputs = scaling.y_center.size
+    if scaling.asinh is not None and scaling.asinh.columns.ndim != 1:
+        raise wrong("scaling.asinh.columns", "a list", list(scaling.asinh.columns.shape))
+    n_inputs = scaling.x_center.size + (0 if scaling.asinh is None else scaling.asinh.columns.size)
+    for number, (network, member) in enumerate(zip(networks, model.members, strict=True)):
+        where, widths = f"members[{number}].network.widths", network.widths
+        if len(widths) < 2 or min(widths) < 1 or (widths[0], widths[-1]) != (n_inputs, n_outputs):
+            raise wrong(where, f"widths from {n_inputs} inputs to {n_outputs} outputs", widths)
+        if model.is_perceptron and len(widths) > 2:
+            raise wrong(where, "without hidden layers in a perceptron", widths)
+        # In whole numbers of Python, which do not overflow.
+        n_params = sum((inputs + network.intercept) * units for inputs, units in pairwise(widths))
+        if member.solution.params.shape != (n_params,):
+            raise wrong(where, f"a network of {member.solution.params.size} parameters, as are stored", widths)
+    if model.is_perceptron and len(networks) > 1:
+        raise wrong("members", "one member for a perceptron", len(networks))
+    return n_outputs
+
+
+def _check_data(data: DataDescription, task: str, n_outputs: int) -> None:
+    names, classes, schema = data.names, data.classes, data.schema
+    if names is not None and len(names) != data.n_features:
+        raise wrong("data.names", f"{data.n_features} names", names)
+    if data.from_frame and names is None:
+        raise wrong("data.from_frame", "false where no names are known", True)
+    if task == "regression":
+        if classes is not None:
+            raise wrong("data.classes", "null for a regression", classes.tolist())
+        if data.one_column and n_outputs != 1:
+            raise wrong("data.one_column", "false for several outputs", True)
+        labels: list[object] = []
+    else:
+        labels = [] if classes is None else classes.tolist()
+        ordered = classes is not None and classes.ndim == 1 and all(a < b for a, b in pairwise(classes.tolist()))
+        if len(labels) < 2 or not ordered:
+            raise InputError(f"data.classes must be two or more, in order and none twice; {DAMAGED}.")
+        if n_outputs != (1 if len(labels) == 2 else len(labels)):
+            raise wrong("data.classes", f"classes for {n_outputs} outputs", labels)
+    if schema is not None:
+        target = schema.target
+        if (len(schema.feature_names), target.task, list(target.classes)) != (data.n_features, task, labels):
+            raise InputError(f"data.schema does not fit the model's features and classes; {DAMAGED}.")
+
+
+def _numbers(array: Array, where: str, *shape: int, above: float = -math.inf, least: float = -math.inf) -> Array:
+    """The array, if it has this shape and its numbers are finite, above one bound and at least another."""
+    if array.shape != shape:
+        raise wrong(where, f"{' x '.join(map(str, shape))} numbers", list(array.shape))
+    if not np.isfinite(array).all():
+        raise InputError(f"{where} holds numbers that are not finite; {DAMAGED}.")
+    for bound, right in ((f"above {above:g}", array > above), (f"{least:g} or more", array >= least)):
+        if not right.all():
+            raise InputError(f"{where} holds numbers that are not {bound}; {DAMAGED}.")
+    return array
+
+
+def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:
+    _numbers(scaling.x_center, "scaling.x_center", n_features)
+    _numbers(scaling.x_scale, "scaling.x_scale", n_features, above=0.0)
+    _numbers(scaling.y_center, "scaling.y_center", n_outputs)
+    _numbers(scaling.y_scale, "scaling.y_scale", n_outputs, above=0.0)
+    asinh, where = scaling.asinh, "scaling.asinh"
+    if asinh is None:
+        return
+    columns = asinh.columns.tolist()
+    in_order = all(a < b for a, b in pairwise(columns))
+    if not columns or not in_order or not 0 <= columns[0] <= columns[-1] < n_features:
+        raise wrong(f"{where}.columns", "columns in order, none twice", columns)
+    _numbers(asinh.center, f"{where}.center", len(columns))
+    _numbers(asinh.scale, f"{where}.scale", len(columns), above=0.0)
+    _numbers(asinh.mean, f"{where}.mean", len(columns))
+    _numbers(asinh.spread, f"{where}.spread", len(columns), above=0.0)
+
+
+def _check_member(member: Member, where: str, task: str) -> None:
+    network, solution = member.network, member.solution
+    _numbers(member.alpha, f"{where}.alpha", solution.params.size, least=0.0)
+    for name, number in (("share", member.share), ("noise", member.noise)):
+        if not 0.0 <= number < math.inf:
+            raise wrong(f"{where}.{name}", "a finite number, 0 or more", number)
+    _check_solution(solution, f"{where}.solution")
+    if isinstance(member.end, Curvature):
+        _check_curvature(member.end, f"{where}.end")
+    if member.information is not None:
+        _check_information(member.information, f"{where}.information", network, task)
+    if member.posterior_factor is not None:
+        _check_factor(member.posterior_factor, f"{where}.posterior_factor", network)
+
+
+def _check_solution(solution: Solution, where: str) -> None:
+    _numbers(solution.params, f"{where}.params", solution.params.size)
+    if solution.gradient.shape != solution.params.shape:
+        raise wrong(f"{where}.gradient", f"{solution.params.size} numbers", list(solution.gradient.shape))
+    if not solution.trace:
+        raise wrong(f"{where}.trace", "rows, one or more", 0)
+    counts = {"n_iter": solution.n_iter, **{f"counts.{kind}": count for kind, count in solution.counts.items()}}
+    for name, count in counts.items():
+        if count < 0:
+            raise wrong(f"{where}.{name}", "a whole number, 0 or more", count)
+
+
+def _check_curvature(end: Curvature, where: str) -> None:
+    for name, number in (("decrement", end.decrement), ("loss_gap_bound", end.loss_gap_bound)):
+        if not (math.isnan(number) or 0.0 <= number < math.inf):
+            raise wrong(f"{where}.{name}", "0 or more, or nan", number)
+    if len(end.no_bound_reason) > _LONGEST or bool(end.no_bound_reason) != math.isnan(end.loss_gap_bound):
+        raise wrong(
+            f"{where}.no_bound_reason", "a sentence where there is no bound, and else empty", end.no_bound_reason
+        )
+    if end.flat_directions < 0:
+        raise wrong(f"{where}.flat_directions", "a whole number, 0 or more", end.flat_directions)
+    if len(end.fingerprint) > _LONGEST:
+        raise wrong(f"{where}.fingerprint", "a fingerprint", end.fingerprint)
+
+
+def _check_information(kept: Information, where: str, network: Network, task: str) -> None:
+    if not network.is_linear:
+        raise wrong(where, "null for a network with hidden layers", "an object")
+    if kept.n_rows < 1:
+        raise wrong(f"{where}.n_rows", "a whole number, 1 or more", kept.n_rows)
+    if not 0.0 < kept.weight < math.inf:
+        raise wrong(f"{where}.weight", "a finite number above 0", kept.weight)
+    k, q = network.n_outputs, network.widths[0] + network.intercept
+    regression = task == "regression"
+    m = q if regression else max(1, k - 1) * q
+    root = _numbers(kept.root, f"{where}.root", m, m)
+    if np.abs(root).max(initial=0.0) > LARGEST:
+        raise InputError(f"{where}.root holds numbers too large to be squared; {DAMAGED}.")
+    if np.tril(root, -1).any():
+        raise InputError(f"{where}.root holds numbers below the diagonal of a triangle; {DAMAGED}.")
+    _numbers(kept.penalty, f"{where}.penalty", k, q, least=0.0)
+    products = _numbers(kept.residual_products, f"{where}.residual_products", *((k, k) if regression else (0, 0)))
+    _numbers(np.diagonal(products), f"{where}.residual_products", len(products), least=0.0)
+    _numbers(kept.target_squares, f"{where}.target_squares", k if regression else 0, least=0.0)
+
+
+def _check_factor(factor: PosteriorFactor, where: str, network: Network) -> None:
+    of = posterior_span(network)
+    m = 0 if of is None or network.is_linear else of.stop - of.start
+    if not m:
+        raise wrong(where, "null for this network", "an object")
+    if not abs(factor.effective) <= m:
+        raise wrong(f"{where}.effective", f"a number of parameters up to {m}", factor.effective)
+    triangle = _numbers(factor.triangle, f"{where}.triangle", m * (m + 1) // 2)
+    if not triangle[np.cumsum([0, *range(m, 1, -1)])].all():
+        raise InputError(f"{where}.triangle is no factor of a curvature: its diagonal has zeros; {DAMAGED}.")
+
+
+def _check_separation(found: Separation, n_features: int, n_outputs: int) -> None:
+    if found.direction is not None:
+        _numbers(found.direction, "separation.direction", n_outputs, n_features)
+    if found.intercept is not None:
+        _numbers(found.intercept, "separation.intercept", n_outputs)
+    columns = found.columns
+    fits = (
+        (found.direction is not None) == (found.intercept is not None) == found.found
+        and found.rows >= 1
+        and (0 < found.rows_apart <= found.rows if found.found else found.rows_apart == 0 and not columns)
+        and len(columns) == len(found.names)
+        and list(columns) == sorted(set(columns))
+        and all(0 <= column < n_features for column in columns)
+        and math.isfinite(found.smallest_margin)
+    )
+    if not fits:
+        raise InputError(f"separation does not fit the model or itself; {DAMAGED}.")
+
+
+def _check_noise(model: FittedModel) -> None:
+    noise = model.noise
+    if (noise is not None) != (model.is_regression and not model.is_perceptron):
+        raise wrong("noise", "a model of the noise for a regression by networks, and else null", noise)
+    if not isinstance(noise, NoiseModel):
+        return
+    if isinstance(posteriors_of(model.sharing, model.loss), str):
+        raise wrong("noise", "text where not every member has a posterior", "an object")
+    k, n_inputs = model.n_outputs, model.scaling.n_inputs
+    _numbers(noise.variance, "noise.variance", len(model.sharing), k, above=0.0)
+    _numbers(noise.stretch, "noise.stretch", k, above=0.0)
+    # A constant, by the prediction, by the inputs: so many slopes have they, in this order.
+    slopes = [0, 3, 3 + n_inputs]
+    if len(noise.scales) != k:
+        raise wrong("noise.scales", f"models of the noise of {k} outputs", len(noise.scales))
+    for output, scales in enumerate(noise.scales):
+        if not 1 <= len(scales) <= len(slopes):
+            raise wrong(f"noise.scales[{output}]", "one to three models", len(scales))
+        for number, scale in enumerate(scales):
+            _check_scale(scale, f"noise.scales[{output}][{number}]", slopes[number])
+
+
+def _check_scale(scale: ScaleModel, where: str, slopes: int) -> None:
+    if not 0.0 < scale.dof < math.inf:
+        raise wrong(f"{where}.dof", "a number above 0", scale.dof)
+    if not math.isfinite(scale.intercept):
+        raise wrong(f"{where}.intercept", "a finite number", scale.intercept)
+    _numbers(scale.spread, f"{where}.spread", slopes, above=0.0)
+    for name, array in (("slopes", scale.slopes), ("center", scale.center), ("low", scale.low), ("high", scale.high)):
+        _numbers(array, f"{where}.{name}", slopes)
+
+
+def _check_relevance(model: FittedModel) -> None:
+    shares = model.relevance
+    if shares is None:
+        return
+    if model.is_perceptron:
+        raise wrong("relevance", "null for a perceptron", shares.tolist())
+    if shares.shape == (model.data.n_features,) and np.isnan(shares).all():
+        return  # not known, because no row has a finite derivative
+    _numbers(shares, "relevance", model.data.n_features, least=0.0)
+    if shares.sum() > 1.0 + _ROUNDING:
+        raise wrong("relevance", "shares that add up to 1", shares.tolist())
+
+
+def _check_predictions(model: FittedModel) -> None:
+    """Are predictions finite at the means of the columns, and a standard deviation to both sides of them?"""
+    scaling = model.scaling
+    rows = scaling.x_center + np.array([[0.0], [1.0], [-1.0]]) * scaling.x_scale
+    with np.errstate(all="ignore"):
+        means = predicted(model, rows)
+        # The coefficients of a perceptron, in the user's units, are what is shown of it.
+        own = model.coefficients if model.is_perceptron else ()
+    if not all(np.isfinite(numbers).all() for numbers in (means, *own)):
+        raise InputError(f"the model predicts no finite numbers at the means of its columns; {DAMAGED}.")
