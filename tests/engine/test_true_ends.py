@@ -23,7 +23,8 @@ from newtron import (
 )
 from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.solvers import Solution, Solver, Status
-from newtron.engine.solvers.loop import State, sufficient_decrease
+from newtron.engine.solvers.ends import sufficient_decrease
+from newtron.engine.solvers.state import State
 
 Array = NDArray[np.floating]
 

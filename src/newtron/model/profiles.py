@@ -16,7 +16,7 @@ from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, minimize
-from newtron.engine.solvers.loop import relative_gradient
+from newtron.engine.solvers.state import relative_gradient
 from newtron.inference.coefficients.covariance import NEGLIGIBLE_WEIGHT, independent
 from newtron.inference.coefficients.firth import FirthObjective
 from newtron.inference.coefficients.information import square_triangle

@@ -6,13 +6,11 @@ scipy.linalg is imported inside functions, so that `import newtron` stays as qui
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
-Matrix = Any  # a dense array or a scipy.sparse CSR matrix
+from newtron.engine.base.types import Array, Matrix
 
 
 def is_sparse(X: Matrix) -> bool:

@@ -12,12 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_choice
+from newtron.engine.base.types import Array
 from newtron.engine.maths.chain_rules import SIGMOID_DERIVED
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)

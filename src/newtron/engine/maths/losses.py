@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
 from newtron.engine.maths import chain_rules
-
-Array = NDArray[np.floating]
 
 
 @dataclass

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import cached_property
+from newtron.engine.base.types import Array
 from newtron.engine.maths.activations import Activation, activation_named
-
-Array = NDArray[np.floating]
 
 # Numbers in NumPy's buffer during a pass; any length well below a block's rows does.
 _BUFFER = 256

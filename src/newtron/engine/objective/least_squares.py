@@ -14,12 +14,10 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse, pair_sum, qr_triangle, svd, two_product, two_sum
+from newtron.engine.base.types import Array
 from newtron.engine.rows import Chunk, Rows
-
-Array = NDArray[np.floating]
 
 _ROUNDS = 20
 # A correction smaller than this share of the solution cannot change its last digit.

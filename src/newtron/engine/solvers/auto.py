@@ -8,9 +8,9 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers.gradient_descent import GradientDescent
 from newtron.engine.solvers.lbfgs import LBFGS
 from newtron.engine.solvers.levenberg_marquardt import LevenbergMarquardt
-from newtron.engine.solvers.loop import Solver
 from newtron.engine.solvers.newton import Newton
 from newtron.engine.solvers.newton_cg import NewtonCG
+from newtron.engine.solvers.state import Solver
 from newtron.engine.solvers.stochastic import Stochastic
 
 SOLVERS: dict[str, type[Solver]] = {

@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigh, is_sparse
+from newtron.engine.base.types import Array
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
-
-Array = NDArray[np.floating]
 
 # Columns of the output's curvature that are sent back through the network for one estimate of the factors: as much
 # work as a gradient on a batch of so many rows.

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import factorize
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective, SecondOrder
 from newtron.engine.objective.newton_system import NewtonSystem
-
-Array = NDArray[np.floating]
 
 # What is known of the columns: some nearly depend on each other, so that the objective is careful and steps come from a
 # `NewtonSystem`; or some exactly do and no others nearly, for which the Hessian is enough. "": nothing yet.

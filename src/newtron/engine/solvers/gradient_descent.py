@@ -6,15 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
+from newtron.engine.solvers.ends import at_precision
 from newtron.engine.solvers.line_search import wolfe
-from newtron.engine.solvers.loop import Solver, State, Status, at_precision, step_length, unset
-
-Array = NDArray[np.floating]
+from newtron.engine.solvers.state import Solver, State, Status, step_length, unset
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigh, weighted_gram_with_ones
+from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 from newtron.engine.solvers.batch_pass import BatchPass
-
-Array = NDArray[np.floating]
 
 # Damping, in units of the curvature of a layer whose inputs and targets are of size 1; and how much one step may change
 # the loss by the quadratic model, in the same units. Tuned on MNIST and on regressions of known noise.

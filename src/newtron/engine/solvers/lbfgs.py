@@ -13,25 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import Factor, factorize
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
+from newtron.engine.solvers.ends import at_precision, below_rounding
 from newtron.engine.solvers.line_search import wolfe
-from newtron.engine.solvers.loop import (
-    DERIVED,
-    Solver,
-    State,
-    at_precision,
-    below_rounding,
-    relative_gradient,
-    scaled_step,
-    step_length,
-)
+from newtron.engine.solvers.state import DERIVED, Solver, State, relative_gradient, scaled_step, step_length
 
-Array = NDArray[np.floating]
 Pairs = tuple[tuple[Array, Array], ...]
 
 # Where steps shrink the decrement by less than this factor each, the curvature is made anew, from so many times more

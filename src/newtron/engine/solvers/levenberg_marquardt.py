@@ -11,29 +11,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.linalg import Factor, factorize, newton_decrement
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective, SecondOrder
 from newtron.engine.objective.newton_system import NewtonSystem
 from newtron.engine.solvers.by_rows import NEAR, LocalModel, local_model
-from newtron.engine.solvers.loop import (
-    DERIVED,
-    Solver,
-    State,
-    Status,
+from newtron.engine.solvers.ends import (
     at_parameter_rounding,
     at_precision,
     below_rounding,
     is_nearer,
-    relative_gradient,
-    step_length,
     sufficient_decrease,
-    unset,
 )
-
-Array = NDArray[np.floating]
+from newtron.engine.solvers.state import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
 
 _TRIES = 60
 _FADING, _FLOOR = 0.5, 1e-7

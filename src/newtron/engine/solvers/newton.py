@@ -12,29 +12,22 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_flag, check_number
 from newtron.engine.base.linalg import eigh, factorize, newton_step
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.objective.newton_system import NewtonSystem
 from newtron.engine.solvers.by_rows import NEAR, local_model
-from newtron.engine.solvers.loop import (
-    DERIVED,
-    Solver,
-    State,
-    Status,
+from newtron.engine.solvers.ends import (
     at_parameter_rounding,
     at_precision,
     below_rounding,
     decrement_of,
     is_nearer,
-    step_length,
     sufficient_decrease,
-    unset,
 )
-
-Array = NDArray[np.floating]
+from newtron.engine.solvers.state import DERIVED, Solver, State, Status, step_length, unset
 
 # A radius whose square is beyond the range of floating point is none.
 _NO_LIMIT = 1e150

@@ -14,24 +14,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import factorize
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
-from newtron.engine.solvers.loop import (
-    Solver,
-    State,
-    at_precision,
-    below_rounding,
-    relative_gradient,
-    scaled_step,
-    step_length,
-    sufficient_decrease,
-)
-
-Array = NDArray[np.floating]
+from newtron.engine.solvers.ends import at_precision, below_rounding, sufficient_decrease
+from newtron.engine.solvers.state import Solver, State, relative_gradient, scaled_step, step_length
 
 _TRIES = 40
 

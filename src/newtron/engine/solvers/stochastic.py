@@ -16,16 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_choice, check_count, check_number
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective, TrainingObjective
 from newtron.engine.solvers.batch_pass import BatchPass
 from newtron.engine.solvers.kfac import KFAC, EigenDecomposition, factor_shapes, input_decomposition
-from newtron.engine.solvers.loop import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
-
-Array = NDArray[np.floating]
+from newtron.engine.solvers.state import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
 
 _DECAY, _DECAY_SQUARED, _TINY = 0.9, 0.999, 1e-8
 # First rates of the methods. K-FAC's momentum is shorter than that of the others, for its steps are larger.

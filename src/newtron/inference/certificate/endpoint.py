@@ -18,7 +18,7 @@ from newtron.engine.base.threads import cached_property, one_blas_thread
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 from newtron.engine.solvers import Newton, Solution
-from newtron.engine.solvers.loop import relative_gradient
+from newtron.engine.solvers.state import relative_gradient
 from newtron.inference.certificate.gap import curvature_bound, penalty_bound
 from newtron.inference.certificate.rounding import Rounding, rounding_of
 from newtron.inference.certificate.spectrum import (

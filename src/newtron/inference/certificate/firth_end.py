@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import eigvalsh
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.solvers import Newton, Solution
-from newtron.engine.solvers.loop import relative_gradient
+from newtron.engine.solvers.state import relative_gradient
 from newtron.inference.certificate.endpoint import FREE_WORK, SHARE_OF_TRAINING, Endpoint, fingerprint_of
 from newtron.inference.certificate.rounding import FUNCTION_ERROR, SECOND_ORDER, Rounding
 from newtron.inference.coefficients.firth import FirthObjective
