@@ -1,0 +1,208 @@
+"""When a step is worth taking, and whether the point where a solver stopped is a minimum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from newtron.engine.base.linalg import newton_decrement
+from newtron.engine.base.types import Array
+from newtron.engine.objective import Objective
+from newtron.engine.solvers.by_rows import LITTLE, hidden_descent
+from newtron.engine.solvers.state import S, State, Status, relative_gradient
+
+
+class StoppingRule:
+    """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known. note:
+    what else there is to say of the end."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        tol: float,
+        first_value: float,
+        exact_decrement: bool,
+        asked: bool = False,
+        reason: str = "",
+    ) -> None:
+        self._objective, self._tol, self._first_value = objective, tol, first_value
+        self._exact_decrement = exact_decrement
+        self.asked, self.reason, self.note = asked, reason, ""
+
+    def verdict(self, state: State, gradient_norm: float, gained: float | None = None) -> Status | None:
+        """gained: by how much the last step lowered the value; None where there was none."""
+        if not (np.isfinite(state.value) and np.isfinite(state.gradient).all()):
+            return Status.NOT_FINITE if state.iteration == 0 else Status.DIVERGED
+        ended = self._ended(state, gradient_norm, gained)
+        if ended is None:
+            self.reason = self._objective.unbounded_below(state.value) or ""
+        small = gradient_norm <= self._tol or (ended is not None and ended.converged)
+        at_end = ended is not None and ended.converged
+        if small and not self.reason and (at_end or not self.asked):
+            # A small gradient may also be a place on the way to infinity. Asked where it first is small, since later
+            # the curvature there is rounding, and before anything is called converged.
+            self.asked = True
+            self.reason = self._objective.escapes_to_infinity(state.params, state.gradient) or ""
+        return Status.UNBOUNDED if self.reason else ended
+
+    def _ended(self, state: State, gradient_norm: float, gained: float | None) -> Status | None:
+        small = gradient_norm <= self._tol
+        if small and self._rests(state, gained) and not self._curves_down(state):
+            if not _is_hidden(self._objective, state, self._exact_decrement):
+                return Status.CONVERGED
+            self.note = _HIDDEN_DESCENT
+            return Status.STALLED
+        if self._objective.scale is None and self._exact_decrement and state.status is None:
+            # The gradient's units are unknown, and the tolerance may lie below its rounding.
+            expected = 0.5 * state.decrement * state.decrement / state.params.size
+            if expected <= min(self._tol**2, self._objective.epsilon) * abs(state.value):
+                return Status.PRECISION
+        return state.status
+
+    def _rests(self, state: State, gained: float | None) -> bool:
+        """Is there, where the gradient is small, nothing left to be gained?"""
+        # The decrement is free of all units. It must be small beside the value that is left, or, where the fit is
+        # perfect, beside what there was to begin with, as far as rounding lets it be seen.
+        tol = self._tol
+        least = max(tol**3, (8.0 * float(np.finfo(np.float64).eps)) ** 2)
+        enough = max(tol**2 * abs(state.value), least * abs(self._first_value))
+        # The gradient is that of the worst parameter, the decrement adds up over all of them.
+        enough *= state.params.size
+        gave_up = state.status is Status.STALLED
+        if np.isnan(state.decrement) or (gave_up and (self._objective.scale is None or not self._exact_decrement)):
+            return True
+        if np.isinf(state.decrement) and not gave_up:
+            # No minimum by the curvature there, which vanishes at some minima: a step that gains nothing tells.
+            return gained is not None and gained <= enough
+        return gave_up if np.isinf(state.decrement) else state.decrement * state.decrement <= enough
+
+    def _curves_down(self, state: State) -> bool:
+        """Is a point that a solver with the exact curvature cannot leave a saddle, as the plain Newton step finds?"""
+        if not (self._exact_decrement and np.isinf(state.decrement)):
+            return False
+        hessian = self._objective.evaluate(state.params, 2).hessian
+        unit = np.sqrt(np.abs(np.diagonal(hessian)))
+        unit[unit == 0.0] = 1.0
+        values = np.linalg.eigvalsh(hessian / unit / unit[:, None])
+        return bool(values[0] < -1e-8 * np.abs(values).max())
+
+
+def decrement_of(step: Array | None, gradient: Array) -> float:
+    """sqrt(g'H^-1 g) from the Newton step; inf where there is none: such a point is no minimum."""
+    return float("inf") if step is None else max(0.0, -float(gradient @ step)) ** 0.5
+
+
+# A decrease of the value by less than this share is not judged by values: residuals that nearly cancel leave fewer
+# digits in it than its size suggests.
+_UNSURE = 1e-9
+
+
+def sufficient_decrease(objective: Objective, state: State, predicted: float, trial_value: float) -> bool | None:
+    """Does a trial step lower the objective as it should? None where rounding leaves that undecided.
+
+    predicted: the decrease that the solver's model expects (positive). Accepts a decrease of at least 1e-4 of
+    it (Armijo). Where even the expected decrease drowns in the rounding of the value, only gradients can tell, unless
+    the value falls by more than rounding could make of it.
+    """
+    if not np.isfinite(trial_value):
+        return False
+    unsure = max(_UNSURE, 10.0 * objective.epsilon) * max(abs(state.value), abs(trial_value))
+    gained = state.value - trial_value
+    if gained >= 1e-4 * predicted and (gained > unsure or not below_rounding(objective, state, predicted)):
+        return True
+    return None if predicted <= unsure and trial_value <= state.value + unsure else False
+
+
+def below_rounding(objective: Objective, state: State, predicted: float) -> bool:
+    """Is an expected decrease below the rounding of the value?"""
+    return predicted <= 10.0 * objective.epsilon * abs(state.value)
+
+
+def is_nearer(objective: Objective, moved: State, before: State, metric: Array | None = None) -> bool:
+    """Is a point nearer to the optimum, where values no longer tell? By the decrement, which no change of units
+    touches, or else by the gradient. metric: (P,) the curvature of each parameter, in whose units the gradient is
+    compared where the decrement is not one of the exact curvature."""
+    if metric is not None:
+        return bool(np.sum(np.square(moved.gradient) / metric) < np.sum(np.square(before.gradient) / metric))
+    if np.isfinite(moved.decrement) and np.isfinite(before.decrement):
+        return moved.decrement < before.decrement
+    return relative_gradient(objective, moved.gradient) < relative_gradient(objective, before.gradient)
+
+
+def at_parameter_rounding(state: S, perfect: float = 0.0) -> S:
+    """The end where no doubles are nearer to the optimum: columns depend on each other so closely that rounding their
+    coefficients costs what is left to be gained. perfect: so little of the value is nothing, either."""
+    if 0.5 * state.decrement * state.decrement <= max(LITTLE * abs(state.value), perfect):
+        return replace(state, status=Status.PRECISION)
+    note = "Columns depend on each other so closely that rounding their coefficients hides the lowest value."
+    return replace(state, status=Status.STALLED, note=f"{note} {state.note}".strip())
+
+
+_HIDDEN_DESCENT = (
+    "Columns nearly depend on each other, and their gradient and curvature no longer tell them apart: "
+    "solver='newton' does; or combine the columns, or give a penalty (alpha)."
+)
+# Hessians of so many parameters are formed to judge an end. A descent of this share of the value is lost among the
+# rounding of a few operations.
+_MATRIX, _HIDDEN = 1000, 100.0 * float(np.finfo(np.float64).eps)
+
+
+def at_precision(objective: Objective, state: S, *, exact: bool = False) -> S:
+    """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it.
+
+    exact: the state's decrement is that of the objective's own curvature (`Solver.exact_decrement`).
+    """
+    if _is_hidden(objective, state, exact):
+        return replace(state, status=Status.STALLED, note=_HIDDEN_DESCENT)
+    return replace(state, status=Status.PRECISION if _is_spent(objective, state, exact) else Status.STALLED)
+
+
+def _is_spent(objective: Objective, state: State, exact: bool) -> bool:
+    if not state.gradient.any():
+        return True
+    if objective.scale is None:
+        decrement = _decrement_at(objective, state, exact)
+        expected = 0.5 * decrement * decrement
+        return bool(expected <= _HIDDEN * abs(state.value)) or _at_the_floor(objective, state)
+    small = relative_gradient(objective, state.gradient) <= objective.epsilon**0.5
+    # Along columns that nearly depend on each other little gradient is left while a convex value may still fall.
+    if small and (exact or not objective.is_convex or objective.n_params > _MATRIX):
+        return True
+    decrement = _decrement_at(objective, state, exact)
+    expected = 0.5 * decrement * decrement
+    return bool(expected <= max(1e-12, 10.0 * objective.epsilon) * abs(state.value))
+
+
+def _is_hidden(objective: Objective, state: State, exact: bool) -> bool:
+    """May the value still fall, though neither the gradient nor the Hessian shows it?"""
+    if exact or not objective.is_convex or objective.n_params > _MATRIX:
+        return False
+    return hidden_descent(objective, state.params) > max(LITTLE, 10.0 * objective.epsilon) * abs(state.value)
+
+
+def _decrement_at(objective: Objective, state: State, exact: bool) -> float:
+    """That of the objective's own curvature; nan where this is indefinite or would be a large matrix.
+
+    exact: the state has it, unless rounding in the gradient of a convex objective looks like a descent without end
+    along a direction of no curvature (the common shift of all classes)."""
+    if exact and (np.isfinite(state.decrement) or not objective.is_convex):
+        return state.decrement
+    hessian = objective.evaluate(state.params, 2).hessian if objective.n_params <= _MATRIX else None
+    return float("nan") if hessian is None else newton_decrement(hessian, state.gradient)
+
+
+# Points beside an end whose gradients are looked at there, and how many times their difference is no more than that.
+_BESIDE, _FLOOR = 3, 10.0
+
+
+def _at_the_floor(objective: Objective, state: State) -> bool:
+    """Is the gradient of an objective without a scale no greater than what a change of the parameters in their last
+    digits makes of it? Then no doubles are nearer to a point where it vanishes."""
+    digit = np.spacing(np.abs(state.params))
+    noise = np.zeros_like(state.gradient)
+    rng = np.random.default_rng(0)
+    for _ in range(_BESIDE):
+        beside = objective.evaluate(state.params + rng.choice([-1.0, 1.0], digit.size) * digit, 1).gradient
+        noise = np.maximum(noise, np.abs(beside - state.gradient))
+    return bool(np.all(np.abs(state.gradient) <= _FLOOR * noise))

@@ -1,0 +1,218 @@
+"""Settings, state and result of a solver.
+
+A `Solver` is frozen settings with one `step`; a `State` is replaced, never changed; a `Solution` says why it
+stopped. Anybody may stand between two steps, and stepping by hand gives the same bits.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import numpy as np
+
+from newtron.engine.base.types import Array
+from newtron.engine.base.words import either, setting
+from newtron.engine.objective import Objective
+
+# The state of the solver itself. Each solver has a class of its own for its states; a signature could say so only by a
+# type parameter of every `Solver`.
+OwnState: TypeAlias = Any
+
+
+class Status(enum.Enum):
+    """Why a solver stopped. Each member's value says it, its sentence what can be done, too; only two of them are
+    convergence."""
+
+    CONVERGED = "Converged: the gradient is below the tolerance."
+    PRECISION = "Converged to the precision of the arithmetic: rounding hides any further descent."
+    MAX_ITER = "Not converged: the limit on iterations was reached."
+    STALLED = "Not converged: no step lowers the objective any more, but its gradient or curvature is not a minimum's."
+    PLATEAU = (
+        "Not converged: the training ended on a plateau, where the gradient vanishes only because all curvature does."
+    )
+    UNBOUNDED = "Not converged: the objective has no minimum, it falls for ever as the coefficients grow."
+    DIVERGED = "Not converged: the next step made the objective infinite; the last finite point is kept."
+    NOT_FINITE = "Not converged: the objective is not finite at the starting point."
+    EARLY_STOPPED = "Stopped by rule; this is not an optimum of the objective."
+    STOPPED = "Not converged: stopped by the callback."
+    INTERRUPTED = "Not converged: interrupted; the best point so far is kept."
+
+    @property
+    def sentence(self) -> str:
+        solver = setting("solver") and "choose another solver"
+        if self is Status.MAX_ITER:
+            return f"{self.value[:-1]}; {either('raise ' + setting('max_iter'), solver)}."
+        if self is Status.PLATEAU:
+            standardize, penalty = setting("standardize"), f"give a penalty ({setting('alpha')})"
+            return f"{self.value[:-1]}; {either(standardize and 'standardize the columns', penalty, solver)}."
+        return str(self.value)
+
+    @property
+    def converged(self) -> bool:
+        return self in (Status.CONVERGED, Status.PRECISION)
+
+    @property
+    def final(self) -> bool:
+        """Nothing is left to be done: a run that ended so does not go on from where it stopped."""
+        return self not in (Status.MAX_ITER, Status.STOPPED, Status.INTERRUPTED)
+
+
+# Of a state's field: `Solver.restored` makes it again, to the bit, from the rest of the state and the objective.
+DERIVED = {"derived": True}
+
+
+def unset() -> Array:
+    """What stands in an array field of a state before the solver sets it."""
+    return np.empty(0)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a solver stands. Subclasses add what their method remembers; what can be made again from the rest they mark
+    as `DERIVED`, so that a checkpoint is small.
+
+    value, gradient: of the objective at params. decrement: sqrt(g'H^-1 g) there from the solver's own curvature,
+    nan where it has none, inf where its curvature has no minimum; half its square is the descent that the quadratic
+    model still expects.
+    step_size: length of the last step (largest change of a parameter, in the objective's scale).
+    status: set where the solver itself must stop.
+    """
+
+    params: Array
+    value: float
+    gradient: Array
+    iteration: int = 0
+    decrement: float = float("nan")
+    step_size: float = 0.0
+    status: Status | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TraceRow:
+    """One iteration of a trace: what a progress display shows."""
+
+    iteration: int
+    value: float
+    gradient_norm: float
+    decrement: float
+    step_size: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver found.
+
+    params: (P,). value: the objective there. gradient_norm: its largest component, relative to the objective's
+    gradient scale: what `tol` is compared with. trace: one row per iteration, the start first. counts: how
+    often the objective was evaluated, by kind. solver: the settings used. chosen: why they were chosen.
+    """
+
+    params: Array
+    value: float
+    gradient: Array
+    gradient_norm: float
+    status: Status
+    n_iter: int
+    trace: tuple[TraceRow, ...]
+    counts: dict[str, int]
+    solver: Solver
+    seconds: float
+    note: str = ""
+    chosen: str = ""
+
+    @property
+    def converged(self) -> bool:
+        return self.status.converged
+
+    @property
+    def sentence(self) -> str:
+        """Why it stopped, in words."""
+        return f"{self.status.sentence} {self.note}".strip()
+
+
+S = TypeVar("S", bound=State)
+
+
+class Solver(ABC):
+    """Frozen settings of a method, and one step of it."""
+
+    name: ClassVar[str]
+    state_type: ClassVar[type[State]] = State
+    default_max_iter: ClassVar[int] = 1000
+    # Is the decrement of its states that of the objective's own curvature? That of an approximation is no measure of an
+    # end: where it takes the curvature for greater than it is, any gradient looks small.
+    exact_decrement: ClassVar[bool] = False
+
+    @abstractmethod
+    def init(self, objective: Objective, params: Array) -> State:
+        """The state before the first step."""
+
+    @abstractmethod
+    def step(self, objective: Objective, state: OwnState) -> State:
+        """One accepted step, or the same point with a status that says why there is none."""
+
+    def restored(self, objective: Objective, state: OwnState) -> State:
+        """A state that lacks its `DERIVED` fields, with them: the same bits as before they were left out."""
+        del objective
+        return state  # type: ignore[no-any-return]
+
+    def finish(self, objective: Objective, state: OwnState) -> State:
+        """The last state as it is handed back: for a solver whose states estimate the value and gradient."""
+        del objective
+        return state  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a callback is given after each iteration: the state, the last row of the trace, of several members trained
+    side by side which one this is, and the strength of the penalty that it is trained with just now (of several, the
+    greatest): a search for the penalty trains a member several times, each from iteration 1."""
+
+    state: State
+    row: TraceRow = field(repr=False)
+    member: int = 0
+    members: int = 1
+    penalty: float = 0.0
+
+
+Callback = Callable[[Progress], object]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of `minimize` between two steps: with it, the same solver goes on as if it had never stopped.
+
+    trace: its first `rows` rows belong to this run; the list may grow. counts: evaluations until here. asked, reason:
+    what the judge of the end has asked and been told. status: set where nothing is left to be done.
+    """
+
+    state: State
+    trace: list[TraceRow]
+    rows: int
+    counts: Mapping[str, int]
+    seconds: float
+    asked: bool = False
+    reason: str = ""
+    status: Status | None = None
+
+
+def relative_gradient(objective: Objective, gradient: Array) -> float:
+    """Largest component of the gradient, each relative to the objective's own scale."""
+    return float(np.max(np.abs(gradient) / objective.gradient_scale, initial=0.0))
+
+
+def scaled_step(objective: Objective, step: Array) -> Array:
+    """A step in units of the objective's scale (1 where there is none)."""
+    scale = objective.scale
+    return step if scale is None else step * scale
+
+
+def step_length(objective: Objective, step: Array) -> float:
+    """Largest change that a step makes to the model, by its scale (1 where there is none)."""
+    return float(np.max(np.abs(scaled_step(objective, step)), initial=0.0))
