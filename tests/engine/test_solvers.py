@@ -315,7 +315,7 @@ def test_stochastic_restores_the_best_and_is_not_called_an_optimum() -> None:
         assert first.status is Status.EARLY_STOPPED
         assert not first.converged
         np.testing.assert_array_equal(first.params, again.params)
-        _, held_out = objective.split(0.1, 20_000, np.random.default_rng(solver.seed))
+        _, held_out = objective.split(0.1, 20_000, solver.seed)
         assert held_out.evaluate(first.params, 0).value < held_out.evaluate(start, 0).value
         other = minimize(objective, start, replace(solver, seed=1))
         assert not np.array_equal(first.params, other.params)

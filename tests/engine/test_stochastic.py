@@ -267,8 +267,7 @@ def test_a_state_is_not_changed_and_goes_on_to_the_same_bits(method: Any) -> Non
         np.testing.assert_array_equal(before, after)
     # The same from the state alone, on objectives made anew, with another number of threads.
     again = TrainingObjective(network, LOSSES[0], ArrayRows(X, y, threads=1))
-    begun: Any = solver.init(again, start)
-    resumed: Any = solver.step(again, replace(kept, training=begun.training, held_out=begun.held_out))
+    resumed: Any = solver.step(again, kept)
     whole = minimize(again, start, solver, max_iter=4)
     np.testing.assert_array_equal(first.params, resumed.params)
     np.testing.assert_array_equal(first.iterate, resumed.iterate)

@@ -50,7 +50,6 @@ class MeanLoss(Objective):
         *,
         block_rows: int | None = None,
     ) -> None:
-        super().__init__()
         self.network, self.loss, self.rows = network, loss, rows
         self.n_params = network.n_params
         penalty = np.asarray(alpha, dtype=np.float64)
@@ -75,13 +74,21 @@ class MeanLoss(Objective):
         self.extended_precision = False
         self._last_hessian: tuple[Array, Array] | None = None  # with the parameters it was found at
         self._samples: dict[float, Self] = {}
+        self._split: tuple[tuple[float, int, int], tuple[Self, Self]] | None = None  # the last one, by its arguments
 
     def __getstate__(self) -> dict[str, object]:
         """What its sums over rows in other processes need: all but what is kept for this one."""
-        return {**vars(self), "_last_hessian": None, "triangle": None, "row_curvature": None, "_samples": {}}
+        kept_here: dict[str, object] = {
+            "_last_hessian": None,
+            "triangle": None,
+            "row_curvature": None,
+            "_samples": {},
+            "_split": None,
+        }
+        return {**vars(self), **kept_here}
 
     def __copy__(self) -> Self:
-        other = object.__new__(type(self))
+        other = type(self).__new__(type(self))
         vars(other).update(vars(self))
         return other
 
@@ -308,20 +315,21 @@ class MeanLoss(Objective):
         """The same loss over the same rows under other penalties (P,); what is known of the rows is kept."""
         other = copy(self)
         other.alpha, other.counts, other._samples = alpha, Counter(), {}
-        other._last_hessian = other.triangle = None
+        other._last_hessian = other.triangle = other._split = None
         other.extended_precision = False
         return other
 
     # --- what training on batches needs ---
 
-    def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Self, Self]:
-        """The function on random training rows, and the loss alone on the rows held out."""
-        kept, held_out = self.rows.split(fraction, most, rng)
-        alpha = self.alpha * (kept.total_weight / self.rows.total_weight)
-        return (
-            type(self)(self.network, self.loss, kept, alpha),
-            type(self)(self.network, self.loss, held_out),
-        )
+    def split(self, fraction: float, most: int, seed: int) -> tuple[Self, Self]:
+        """The function on random training rows, and the loss alone on the rows held out: a share of them, at most
+        `most`. The same two objects while the arguments are the same."""
+        if self._split is None or self._split[0] != (fraction, most, seed):
+            kept, held_out = self.rows.split(fraction, most, np.random.default_rng(seed))
+            alpha = self.alpha * (kept.total_weight / self.rows.total_weight)
+            parts = type(self)(self.network, self.loss, kept, alpha), type(self)(self.network, self.loss, held_out)
+            self._split = (fraction, most, seed), parts
+        return self._split[1]
 
     def of_batch(self, params: Array, batch: Chunk) -> FirstOrder:
         """Value and gradient of mean loss over one batch plus the penalty: right on average over batches."""

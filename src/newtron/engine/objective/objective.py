@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self, overload
+from typing import Literal, NamedTuple, Self, TypeAlias, overload
 
 import numpy as np
 
@@ -71,23 +71,40 @@ class Minimiser(NamedTuple):
     note: str
 
 
-class Objective(ABC):
-    """A smooth function of a flat vector of parameters.
+# What an objective gives to solvers beside its value and gradient. "hessian": the exact Hessian. "curvature": a matrix
+# of curvature, the Hessian or its Gauss-Newton part. "products": products of the Hessian with a vector. "batches": the
+# value and gradient of random samples of its rows.
+Offer: TypeAlias = Literal["hessian", "curvature", "products", "batches"]
 
-    Only `n_params` and `_evaluate` must be given; the rest follows from them, and a subclass that can do
-    better does. `counts` says how often each kind of evaluation was asked for.
+
+class Objective(ABC):
+    """A smooth function of a flat vector of n_params parameters.
+
+    Only `n_params` and `_evaluate` must be given; the rest follows from them, and a subclass that can do better does.
+    `Function` and `Residuals` are more convenient to derive from. `counts` says how often each kind of evaluation was
+    asked for.
     """
 
-    n_params: int
+    n_params: int = 0
     rows_per_parameter = 0.0  # how well a sum over rows determines the parameters
     is_linear = False  # the raw prediction is linear in the parameters
     is_convex = False  # whatever the start, there is one optimum
     is_quadratic = False  # the Hessian is the same everywhere
     epsilon = float(np.finfo(np.float64).eps)  # relative rounding of a value
     extended_precision = False  # evaluate with more digits than a pass over rows has
+    counts: Counter[str]
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """A subclass need not call any `__init__`, and may be a frozen dataclass."""
+        del args, kwargs
+        self = super().__new__(cls)
+        object.__setattr__(self, "counts", Counter())
+        return self
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        """What a solver may ask for beside value and gradient."""
+        return frozenset(("hessian", "curvature", "products"))
 
     @abstractmethod
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
@@ -116,7 +133,19 @@ class Objective(ABC):
                 f"{type(self).__name__}._evaluate must return a {_OF_ORDER[order].__name__} for order {order}, "
                 f"not a {type(found).__name__}."
             )
+        if isinstance(found, FirstOrder):
+            self._check_shape("gradient", found.gradient, (self.n_params,))
+        if isinstance(found, SecondOrder):
+            self._check_shape("Hessian", found.hessian, (self.n_params, self.n_params))
         return found
+
+    def _check_shape(self, what: str, found: Array, expected: tuple[int, ...]) -> None:
+        if not isinstance(found, np.ndarray) or found.shape != expected:
+            given = f"shape {found.shape}" if isinstance(found, np.ndarray) else f"type {type(found).__name__}"
+            raise InputError(
+                f"The {what} of {type(self).__name__} has {given}; return an array of shape {expected}, since n_params "
+                f"is {self.n_params}."
+            )
 
     def hvp(self, params: Array, v: Array) -> Array:
         """Hessian at params times v."""

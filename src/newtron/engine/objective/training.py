@@ -13,7 +13,7 @@ from newtron.engine.objective import no_minimum, perceptron, whitened
 from newtron.engine.objective.least_squares import solve_least_squares
 from newtron.engine.objective.mean_loss import MeanLoss
 from newtron.engine.objective.newton_system import NewtonSystem, lost_digits
-from newtron.engine.objective.objective import LinePoint, Minimiser
+from newtron.engine.objective.objective import LinePoint, Minimiser, Offer
 
 # Least squares with a worse condition of the (equilibrated) Gram matrix, or with no more numbers in X than this, goes
 # through QR and extended residuals.
@@ -25,6 +25,10 @@ _KEEP = 5_000_000
 
 class TrainingObjective(MeanLoss):
     """Mean loss of a network over rows, plus the penalty, with the shortcuts of perceptrons."""
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        return super().offers | {"batches"} if self.rows.in_process else super().offers
 
     def _hvp(self, params: Array, v: Array) -> Array:
         keeps = self.rows.in_process and self.rows.n_outputs == 1 and self.rows.n_rows <= _KEEP

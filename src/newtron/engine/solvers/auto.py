@@ -90,7 +90,7 @@ def solver_named(solver: str | Solver, objective: TrainingObjective) -> tuple[So
 
 def _checked(solver: Solver, objective: TrainingObjective) -> Solver:
     """Not one that draws rows where rows give only sums."""
-    if isinstance(solver, Stochastic) and not objective.rows.in_process:
+    if "batches" in solver.needs and "batches" not in objective.offers:
         others = ", ".join(repr(name) for name in SOLVERS if name != Stochastic.name)
         raise InputError(
             f"solver='stochastic' draws batches of single rows, and rows on a cluster give only sums: choose one of "

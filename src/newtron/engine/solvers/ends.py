@@ -6,11 +6,24 @@ from dataclasses import replace
 
 import numpy as np
 
+from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import newton_decrement
 from newtron.engine.base.types import Array
-from newtron.engine.objective import Objective
+from newtron.engine.objective import Objective, SecondOrder
 from newtron.engine.solvers.by_rows import LITTLE, hidden_descent
 from newtron.engine.solvers.state import S, State, Status, relative_gradient
+
+
+def check_start(objective: Objective, found: SecondOrder) -> None:
+    """Raise an InputError where a curvature is not finite though value and gradient are. Where there are rows it may be
+    so: QR of them may still find a step."""
+    if objective.scale is not None or np.isfinite(found.hessian).all():
+        return
+    if np.isfinite(found.value) and np.isfinite(found.gradient).all():
+        raise InputError(
+            f"The Hessian of {type(objective).__name__} is not finite at the starting point, though its value and "
+            "gradient are: compare it with differences of the gradient, or start elsewhere."
+        )
 
 
 class StoppingRule:
@@ -79,7 +92,7 @@ class StoppingRule:
 
     def _curves_down(self, state: State) -> bool:
         """Is a point that a solver with the exact curvature cannot leave a saddle, as the plain Newton step finds?"""
-        if not (self._exact_decrement and np.isinf(state.decrement)):
+        if not (self._exact_decrement and np.isinf(state.decrement) and "hessian" in self._objective.offers):
             return False
         hessian = self._objective.evaluate(state.params, 2).hessian
         unit = np.sqrt(np.abs(np.diagonal(hessian)))
@@ -117,6 +130,14 @@ def sufficient_decrease(objective: Objective, state: State, predicted: float, tr
 def below_rounding(objective: Objective, state: State, predicted: float) -> bool:
     """Is an expected decrease below the rounding of the value?"""
     return predicted <= 10.0 * objective.epsilon * abs(state.value)
+
+
+def next_radius(radius: float, length: float, ratio: float) -> float:
+    """The radius of the next trust region, after a step of this length that lowered the value by `ratio` of what the
+    model expected (Nocedal & Wright, alg. 4.1)."""
+    if ratio < 0.25:
+        return 0.25 * length
+    return 2.0 * radius if ratio > 0.75 and length > 0.9 * radius else radius
 
 
 def is_nearer(objective: Objective, moved: State, before: State, metric: Array | None = None) -> bool:
@@ -176,7 +197,7 @@ def _is_spent(objective: Objective, state: State, exact: bool) -> bool:
 
 def _is_hidden(objective: Objective, state: State, exact: bool) -> bool:
     """May the value still fall, though neither the gradient nor the Hessian shows it?"""
-    if exact or not objective.is_convex or objective.n_params > _MATRIX:
+    if exact or not objective.is_convex or objective.n_params > _MATRIX or "hessian" not in objective.offers:
         return False
     return hidden_descent(objective, state.params) > max(LITTLE, 10.0 * objective.epsilon) * abs(state.value)
 
@@ -188,8 +209,9 @@ def _decrement_at(objective: Objective, state: State, exact: bool) -> float:
     along a direction of no curvature (the common shift of all classes)."""
     if exact and (np.isfinite(state.decrement) or not objective.is_convex):
         return state.decrement
-    hessian = objective.evaluate(state.params, 2).hessian if objective.n_params <= _MATRIX else None
-    return float("nan") if hessian is None else newton_decrement(hessian, state.gradient)
+    if objective.n_params > _MATRIX or "hessian" not in objective.offers:
+        return float("nan")
+    return newton_decrement(objective.evaluate(state.params, 2).hessian, state.gradient)
 
 
 # Points beside an end whose gradients are looked at there, and how many times their difference is no more than that.

@@ -100,7 +100,7 @@ class LBFGS(Solver):
         return replace(state, decrement=decrement, renewed_at=decrement)
 
     def _samples(self, objective: Objective) -> bool:
-        return objective.is_linear and objective.n_params < self.sample_below
+        return objective.is_linear and objective.n_params < self.sample_below and "curvature" in objective.offers
 
     def _warm(self, sample: Objective, params: Array) -> tuple[Array, Pairs, Factor | None]:
         """About the optimum of the sample; and, where it was reached without a matrix and about as quickly as the

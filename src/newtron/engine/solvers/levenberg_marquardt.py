@@ -8,20 +8,21 @@ Sources: Levenberg 1944; Marquardt 1963; Moré 1978 (scaling by the largest curv
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.linalg import Factor, factorize, newton_decrement
 from newtron.engine.base.types import Array
-from newtron.engine.objective import Objective, SecondOrder
+from newtron.engine.objective import Objective, Offer, SecondOrder
 from newtron.engine.objective.newton_system import NewtonSystem
 from newtron.engine.solvers.by_rows import NEAR, LocalModel, local_model
 from newtron.engine.solvers.ends import (
     at_parameter_rounding,
     at_precision,
     below_rounding,
+    check_start,
     is_nearer,
     sufficient_decrease,
 )
@@ -88,6 +89,7 @@ class LevenbergMarquardt(Solver):
     name: ClassVar[str] = "levenberg-marquardt"
     state_type: ClassVar[type[State]] = LevenbergMarquardtState
     default_max_iter: ClassVar[int] = 5000
+    needs: ClassVar[tuple[Offer, ...]] = ("curvature",)
     exact_decrement: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -99,8 +101,11 @@ class LevenbergMarquardt(Solver):
             check_count("stop_after", self.stop_after)
 
     def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
-        objective.extended_precision = False
-        found, columns, system = _seen(objective, params, objective.evaluate(params, 2, gauss_newton=True), "")
+        if objective.extended_precision:
+            objective.extended_precision = False
+        found = objective.evaluate(params, 2, gauss_newton=True)
+        check_start(objective, found)
+        found, columns, system = _seen(objective, params, found, "")
         damping = self.damping
         if damping is None:
             damping = _DAMPING_UNKNOWN if objective.scale is None else _DAMPING_SCALED
@@ -125,7 +130,8 @@ class LevenbergMarquardt(Solver):
         )
 
     def restored(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-        objective.extended_precision = state.columns == NEAR
+        if objective.extended_precision != (state.columns == NEAR):
+            objective.extended_precision = state.columns == NEAR
         found = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact)
         found, _, system = _seen(objective, state.params, found, state.columns)
         factor = _factor(found.hessian, system, state.damping * state.metric)
@@ -133,7 +139,7 @@ class LevenbergMarquardt(Solver):
 
     def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
         damping, growth = state.damping, state.growth
-        may_see_exact = self.exact_after is not None and not (state.seen_exact or objective.is_convex)
+        may_see_exact = self._exact(objective) is not None and not (state.seen_exact or objective.is_convex)
         for attempt in range(_TRIES):
             added = damping * state.metric
             factor = _factor(state.curvature, state.system, added) if attempt else state.factor
@@ -172,7 +178,8 @@ class LevenbergMarquardt(Solver):
         ratio: float,
     ) -> LevenbergMarquardtState:
         norm = state.best_gradient
-        stuck = self.exact_after is not None and state.since >= self.exact_after
+        exact_after = self._exact(objective)
+        stuck = exact_after is not None and state.since >= exact_after
         exact = state.exact or stuck
         found = objective.evaluate(params, 2, gauss_newton=not exact)
         found, columns, system = _seen(objective, params, found, state.columns)
@@ -185,6 +192,7 @@ class LevenbergMarquardt(Solver):
         if system is not None:
             damping = _NO_DAMPING
         factor = _factor(found.hessian, system, damping * metric)
+        by_rule = self.stop_after is not None and state.iteration + 1 >= self.stop_after
         return replace(
             state,
             params=params,
@@ -205,14 +213,13 @@ class LevenbergMarquardt(Solver):
             factor=factor,
             system=system,
             columns=columns,
-            **self._end(state.iteration + 1),
+            status=Status.EARLY_STOPPED if by_rule else state.status,
+            note=f"It was to take {self.stop_after} steps." if by_rule else state.note,
         )
 
-    def _end(self, iteration: int) -> dict[str, Any]:
-        """What a state says of its end, by the rule."""
-        if self.stop_after is None or iteration < self.stop_after:
-            return {}
-        return {"status": Status.EARLY_STOPPED, "note": f"It was to take {self.stop_after} steps."}
+    def _exact(self, objective: Objective) -> int | None:
+        """`exact_after`, for an objective that has an exact Hessian."""
+        return self.exact_after if "hessian" in objective.offers else None
 
 
 def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:

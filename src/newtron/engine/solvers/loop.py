@@ -7,12 +7,17 @@ from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from newtron.engine.base.checks import check_count, check_number
+from newtron.engine.base.checks import check_count, check_number, is_count, shown
+from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
-from newtron.engine.objective import Objective
+from newtron.engine.base.words import count, either
+from newtron.engine.objective import Objective, Offer
+from newtron.engine.solvers.auto import SOLVERS
 from newtron.engine.solvers.ends import StoppingRule
+from newtron.engine.solvers.newton import Newton
 from newtron.engine.solvers.state import (
     Callback,
     Progress,
@@ -27,7 +32,7 @@ from newtron.engine.solvers.state import (
 
 def minimize(
     objective: Objective,
-    params: Array,
+    params: ArrayLike,
     solver: Solver,
     *,
     tol: float = 1e-12,
@@ -47,27 +52,30 @@ def minimize(
 
     Ctrl-C ends the run between or within steps and returns the best point so far with status INTERRUPTED.
     """
-    limit = _limit(solver, tol, max_iter)
+    check_number("tol", tol, above=0.0)
+    _check_solver(objective, solver)
+    start = _start(objective, params) if resume is None else resume.state.params
+    limit = solver.default_max_iter if max_iter is None else check_count("max_iter", max_iter)
     # Overflow far from the optimum is no accident but an answer: the value is inf and the step is not taken.
     with one_blas_thread(), np.errstate(all="ignore"):
-        course = _Loop(objective, solver, tol, params, resume)
-        status = course.status
+        loop = _Loop(objective, solver, tol, start, resume)
+        status = loop.status
         try:
             while status is None:
-                if course.state.iteration >= limit:
+                if loop.state.iteration >= limit:
                     status = Status.MAX_ITER
                     break
-                moved = course.step()
-                status = course.status
+                moved = loop.step()
+                status = loop.status
                 if keep is not None:
-                    keep(course.run())
-                if callback is not None and moved and callback(Progress(course.state, course.trace[-1])):
+                    keep(loop.run())
+                if callback is not None and moved and callback(Progress(loop.state, loop.trace[-1])):
                     status = status or Status.STOPPED
         except KeyboardInterrupt:
             status = status or Status.INTERRUPTED
         if keep is not None and status.final:
-            keep(course.run())
-        state = solver.finish(objective, course.state)
+            keep(loop.run())
+        state = solver.finish(objective, loop.state)
     return Solution(
         params=state.params.copy(),  # whoever gets it may change it: what was kept stays
         value=state.value,
@@ -75,11 +83,11 @@ def minimize(
         gradient_norm=relative_gradient(objective, state.gradient),
         status=status,
         n_iter=state.iteration,
-        trace=tuple(course.trace),
-        counts=dict(objective.counts - course.counts_before),
+        trace=tuple(loop.trace),
+        counts=dict(objective.counts - loop.counts_before),
         solver=solver,
-        seconds=course.seconds,
-        note=course.judge.reason or state.note,
+        seconds=loop.seconds,
+        note=loop.judge.reason or state.note,
     )
 
 
@@ -92,7 +100,7 @@ class _Loop:
         self.counts_before = objective.counts.copy()
         self.status: Status | None
         if resume is None:
-            self.state = solver.init(objective, np.array(params, dtype=np.float64))
+            self.state = solver.init(objective, params)
             self.trace = [self._row()]
             self.judge = StoppingRule(objective, tol, self.state.value, solver.exact_decrement)
             self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm)
@@ -140,6 +148,49 @@ class _Loop:
         return TraceRow(state.iteration, state.value, norm, state.decrement, state.step_size, self.seconds)
 
 
-def _limit(solver: Solver, tol: float, max_iter: int | None) -> int:
-    check_number("tol", tol, above=0.0)
-    return solver.default_max_iter if max_iter is None else check_count("max_iter", max_iter)
+# What a solver needs, and what an objective without it would have to have.
+_LACKING: dict[Offer, tuple[str, str]] = {
+    "hessian": ("exact Hessian", "write `hessian` of a Function or `second_order` of Residuals"),
+    "curvature": ("matrix of curvature", "write its method `hessian`"),
+    "products": ("products of the Hessian with a vector", "write its method `hessian`"),
+    "batches": ("batches of rows", "take the objective of an estimator, on rows in memory or in files"),
+}
+
+
+def _check_solver(objective: Objective, solver: Solver) -> None:
+    """Raise an InputError where one of the two is not what it must be, or they do not fit each other."""
+    if not isinstance(objective, Objective):
+        raise InputError(
+            f"objective={shown(objective)} is no objective: derive a class from newtron.engine.Function or Residuals, "
+            "and give an object of it."
+        )
+    if not isinstance(solver, Solver):
+        called = SOLVERS.get(solver) if isinstance(solver, str) else solver
+        known = called if called in SOLVERS.values() else Newton
+        raise InputError(f"solver={shown(solver)} is no solver: give an object, such as {known.__name__}().")
+    if not is_count(objective.n_params):
+        name = type(objective).__name__
+        raise InputError(f"{name}.n_params={shown(objective.n_params)} must be the number of parameters: set it.")
+    needs = [need for need in solver.needs if need not in objective.offers]
+    if needs:
+        what, how = _LACKING[needs[0]]
+        others = [f"{kind.__name__}()" for kind in SOLVERS.values() if objective.offers.issuperset(kind.needs)]
+        raise InputError(
+            f"{type(solver).__name__} needs the {what}, which {type(objective).__name__} does not have: {how}, or "
+            f"choose {either(*others)}."
+        )
+
+
+def _start(objective: Objective, params: object) -> Array:
+    """The starting point as an array (P,) of its own."""
+    try:
+        start = np.array(params, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"params={shown(params)} is no array of numbers: give the starting point as one.") from None
+    if start.shape != (objective.n_params,):
+        parameters = count(objective.n_params, "parameter")
+        raise InputError(
+            f"params has shape {start.shape}, and {type(objective).__name__} has {parameters}: give an array of shape "
+            f"({objective.n_params},)."
+        )
+    return start

@@ -16,15 +16,17 @@ import numpy as np
 from newtron.engine.base.checks import check_flag, check_number
 from newtron.engine.base.linalg import eigh, factorize, newton_step
 from newtron.engine.base.types import Array
-from newtron.engine.objective import Evaluation, Objective, SecondOrder
+from newtron.engine.objective import Evaluation, Objective, Offer, SecondOrder
 from newtron.engine.objective.newton_system import NewtonSystem
 from newtron.engine.solvers.by_rows import NEAR, local_model
 from newtron.engine.solvers.ends import (
     at_parameter_rounding,
     at_precision,
     below_rounding,
+    check_start,
     decrement_of,
     is_nearer,
+    next_radius,
     sufficient_decrease,
 )
 from newtron.engine.solvers.state import DERIVED, Solver, State, Status, step_length, unset
@@ -67,6 +69,7 @@ class Newton(Solver):
     name: ClassVar[str] = "newton"
     state_type: ClassVar[type[State]] = NewtonState
     default_max_iter: ClassVar[int] = 500
+    needs: ClassVar[tuple[Offer, ...]] = ("hessian",)
     exact_decrement: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -75,8 +78,10 @@ class Newton(Solver):
         check_flag("damped", self.damped)
 
     def init(self, objective: Objective, params: Array) -> NewtonState:
-        objective.extended_precision = False
+        if objective.extended_precision:
+            objective.extended_precision = False
         found = objective.evaluate(params, 2)
+        check_start(objective, found)
         radius = self.radius
         if radius is None:
             radius = np.inf if objective.is_linear else 1.0
@@ -87,7 +92,8 @@ class Newton(Solver):
         return _seen(objective, NewtonState(params, found.value, found.gradient, radius=radius), found)
 
     def restored(self, objective: Objective, state: NewtonState) -> NewtonState:
-        objective.extended_precision = state.columns == NEAR
+        if objective.extended_precision != (state.columns == NEAR):
+            objective.extended_precision = state.columns == NEAR
         found = objective.evaluate(state.params, 2)
         if objective.is_quadratic and state.iteration:
             factor = factorize(found.hessian)
@@ -155,16 +161,12 @@ class Newton(Solver):
         ratio = (state.value - found.value) / predicted if predicted > 0.0 else 1.0
         step = params - state.params
         length = float(np.linalg.norm(step * metric))
-        if ratio < 0.25:
-            radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.9 * radius:
-            radius = 2.0 * radius
         moved = replace(
             state,
             params=params,
             iteration=state.iteration + 1,
             step_size=step_length(objective, step),
-            radius=radius,
+            radius=next_radius(radius, length, ratio),
             sure=sure,
         )
         return _seen(objective, moved, found)

@@ -19,8 +19,8 @@ from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import factorize
 from newtron.engine.base.types import Array
-from newtron.engine.objective import Objective
-from newtron.engine.solvers.ends import at_precision, below_rounding, sufficient_decrease
+from newtron.engine.objective import Objective, Offer
+from newtron.engine.solvers.ends import at_precision, below_rounding, next_radius, sufficient_decrease
 from newtron.engine.solvers.state import Solver, State, relative_gradient, scaled_step, step_length
 
 _TRIES = 40
@@ -50,6 +50,7 @@ class NewtonCG(Solver):
     name: ClassVar[str] = "newton-cg"
     state_type: ClassVar[type[State]] = NewtonCGState
     default_max_iter: ClassVar[int] = 1000
+    needs: ClassVar[tuple[Offer, ...]] = ("products",)
 
     def __post_init__(self) -> None:
         if self.max_inner is not None:
@@ -82,10 +83,6 @@ class NewtonCG(Solver):
                     radius = 0.25 * length
                     continue
                 ratio = (state.value - trial.value) / predicted if worth else 1.0
-                if ratio < 0.25:
-                    radius = 0.25 * length
-                elif ratio > 0.75 and length > 0.9 * radius:
-                    radius *= 2.0
                 return replace(
                     state,
                     params=state.params + step,
@@ -95,7 +92,7 @@ class NewtonCG(Solver):
                     decrement=max(0.0, -float(state.gradient @ step)) ** 0.5 if found.inside else np.nan,
                     iteration=state.iteration + 1,
                     step_size=step_length(objective, step),
-                    radius=radius,
+                    radius=next_radius(radius, length, ratio),
                 )
             radius = 0.25 * length
         return at_precision(objective, state)

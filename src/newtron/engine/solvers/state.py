@@ -16,7 +16,7 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import either, setting
-from newtron.engine.objective import Objective
+from newtron.engine.objective import Objective, Offer
 
 # The state of the solver itself. Each solver has a class of its own for its states; a signature could say so only by a
 # type parameter of every `Solver`.
@@ -145,6 +145,8 @@ class Solver(ABC):
     name: ClassVar[str]
     state_type: ClassVar[type[State]] = State
     default_max_iter: ClassVar[int] = 1000
+    # What it asks of an objective beside value and gradient.
+    needs: ClassVar[tuple[Offer, ...]] = ()
     # Is the decrement of its states that of the objective's own curvature? That of an approximation is no measure of an
     # end: where it takes the curvature for greater than it is, any gradient looks small.
     exact_decrement: ClassVar[bool] = False

@@ -20,7 +20,7 @@ import numpy as np
 from newtron.engine.base.checks import check_choice, check_count, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.objective import Objective, TrainingObjective
+from newtron.engine.objective import Objective, Offer, TrainingObjective
 from newtron.engine.solvers.batch_pass import BatchPass
 from newtron.engine.solvers.kfac import KFAC, EigenDecomposition, factor_shapes, input_decomposition
 from newtron.engine.solvers.state import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
@@ -40,6 +40,8 @@ _MOST_PATIENT = 5
 _SLOWER, _GAIN = 0.3, 1e-4
 # A relative gradient on the held-out rows as small as this may be the end: it is looked at on all rows.
 _SMALL = 1e-3
+# Rows that are held out at most: with so many the error of their mean loss is small beside what training gains.
+_MOST_HELD_OUT = 20_000
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,6 @@ class StochasticState(State):
     factors, estimates, inputs: what K-FAC remembers of the curvature.
     """
 
-    training: TrainingObjective | None = field(default=None, metadata=DERIVED)
-    held_out: TrainingObjective | None = field(default=None, metadata=DERIVED)
     iterate: Array = field(default_factory=unset)
     average: Array = field(default_factory=unset)
     moment: Array = field(default_factory=unset)
@@ -90,6 +90,7 @@ class Stochastic(Solver):
     name: ClassVar[str] = "stochastic"
     state_type: ClassVar[type[State]] = StochasticState
     default_max_iter: ClassVar[int] = 1000
+    needs: ClassVar[tuple[Offer, ...]] = ("batches",)
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, tuple(_RATES))
@@ -106,34 +107,36 @@ class Stochastic(Solver):
     def init(self, objective: Objective, params: Array) -> StochasticState:
         if not isinstance(objective, TrainingObjective) or objective.rows.n_rows < 2:
             raise InputError("solver 'stochastic' draws batches and holds rows out: it needs two rows or more.")
-        at_start = self._with_parts(
-            objective, StochasticState(params, 0.0, params, rate=self.learning_rate or _RATES[self.method])
-        )
-        seen = _seen(objective, at_start, params)
-        return _restarted(replace(at_start, value=seen.value, gradient=seen.gradient, best=seen.score))
+        training, held_out = self._parts(objective)
+        if not (training.rows.total_weight > 0.0 and held_out.rows.total_weight > 0.0):
+            raise InputError(
+                "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
+            )
+        seen = _seen(objective, held_out, params)
+        state = StochasticState(params, seen.value, seen.gradient, best=seen.score, inputs=self._inputs(objective))
+        return _restarted(objective, replace(state, rate=self.learning_rate or _RATES[self.method]))
 
     def restored(self, objective: Objective, state: StochasticState) -> StochasticState:
         assert isinstance(objective, TrainingObjective)
         shapes = factor_shapes(objective.network)
         if state.factors and [factor.shape for factor in state.factors] != shapes:
             raise InputError("The curvature that was kept is not that of this network's layers.")
-        return self._with_parts(objective, state)
+        return replace(state, inputs=self._inputs(objective))
 
-    def _with_parts(self, objective: TrainingObjective, state: StochasticState) -> StochasticState:
-        """With what follows from the rows and the seed: the parts of the rows, and the curvature of the inputs."""
-        training, held_out = objective.split(self.validation, 20_000, np.random.default_rng(self.seed))
-        if not (training.rows.total_weight > 0.0 and held_out.rows.total_weight > 0.0):
-            raise InputError(
-                "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
-            )
-        inputs = input_decomposition(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None
-        return replace(state, training=training, held_out=held_out, inputs=inputs)
+    def _parts(self, objective: TrainingObjective) -> tuple[TrainingObjective, TrainingObjective]:
+        """What is trained on, and what is held out."""
+        return objective.split(self.validation, _MOST_HELD_OUT, self.seed)
+
+    def _inputs(self, objective: TrainingObjective) -> EigenDecomposition | None:
+        """K-FAC's factor of the first layer, which follows from the rows and the seed."""
+        return input_decomposition(objective, np.random.default_rng(self.seed)) if self.method == "kfac" else None
 
     def step(self, objective: Objective, state: StochasticState) -> State:
         assert isinstance(objective, TrainingObjective)
         trained = self._epoch(objective, state)
         average = trained.average.astype(np.float64)
-        seen = _seen(objective, trained, average)
+        training, held_out = self._parts(objective)
+        seen = _seen(objective, held_out, average)
         better = bool(np.isfinite(seen.score) and seen.score < state.best)
         gained = better and state.best - seen.score > _GAIN * abs(state.best)
         found = replace(trained, since_best=0 if gained else state.since_best + 1, step_size=0.0)
@@ -146,21 +149,19 @@ class Stochastic(Solver):
                 best=seen.score,
                 step_size=step_length(objective, average - state.params),
             )
-        if np.isfinite(seen.score) and found.since_best < self._patience(state):
+        if np.isfinite(seen.score) and found.since_best < self._patience(training.rows.n_rows):
             return found
         if state.stalls + 1 >= self.max_stalls:
             note = "The loss on an inner split of the training rows stopped improving."
             return replace(found, status=Status.EARLY_STOPPED, note=note)
-        return _restarted(replace(found, rate=_SLOWER * state.rate, since_best=0, stalls=state.stalls + 1))
+        return _restarted(objective, replace(found, rate=_SLOWER * state.rate, since_best=0, stalls=state.stalls + 1))
 
-    def _batch_size(self, state: StochasticState) -> int:
-        assert state.training is not None
-        return self.batch_size or int(np.clip(state.training.rows.n_rows // _BATCHES, _FEWEST, _MOST))
+    def _batch_size(self, n_rows: int) -> int:
+        return self.batch_size or int(np.clip(n_rows // _BATCHES, _FEWEST, _MOST))
 
-    def _patience(self, state: StochasticState) -> int:
-        assert state.training is not None
+    def _patience(self, n_rows: int) -> int:
         # An epoch of a few batches moves little: several of them are one trial.
-        trial = math.ceil(_BATCHES * self._batch_size(state) / state.training.rows.n_rows)
+        trial = math.ceil(_BATCHES * self._batch_size(n_rows) / n_rows)
         return self.patience or min(trial, _MOST_PATIENT)
 
     def finish(self, objective: Objective, state: State) -> State:
@@ -169,8 +170,7 @@ class Stochastic(Solver):
 
     def _epoch(self, objective: TrainingObjective, state: StochasticState) -> StochasticState:
         """One pass over the training rows."""
-        training = state.training
-        assert training is not None
+        training, _ = self._parts(objective)
         params, average = state.iterate.copy(), state.average.copy()
         moment, squared = state.moment.copy(), state.squared_moment.copy()
         batch_pass, curvature = BatchPass(training), None
@@ -180,7 +180,7 @@ class Stochastic(Solver):
         # The generator is made anew from seed and epoch, so that a resumed run draws the same batches.
         rng = np.random.default_rng([self.seed, state.iteration + 1])
         updates, averaged = state.updates, state.averaged
-        for number, batch in enumerate(training.rows.batches(self._batch_size(state), rng)):
+        for number, batch in enumerate(training.rows.batches(self._batch_size(training.rows.n_rows), rng)):
             gradient = batch_pass.gradient(params, batch)
             updates += 1
             if self.method == "adam":
@@ -214,10 +214,9 @@ class Stochastic(Solver):
         )
 
 
-def _restarted(state: StochasticState) -> StochasticState:
+def _restarted(objective: TrainingObjective, state: StochasticState) -> StochasticState:
     """Training at the best point, with nothing of the way there but the curvature."""
-    assert state.training is not None
-    start = state.params.astype(state.training.rows.dtype)
+    start = state.params.astype(objective.rows.dtype)
     return replace(
         state,
         iterate=start,
@@ -237,9 +236,8 @@ class _Seen(NamedTuple):
     gradient: Array
 
 
-def _seen(objective: TrainingObjective, state: StochasticState, params: Array) -> _Seen:
-    assert state.held_out is not None
-    found = state.held_out.evaluate(params, 1)
+def _seen(objective: TrainingObjective, held_out: TrainingObjective, params: Array) -> _Seen:
+    found = held_out.evaluate(params, 1)
     penalty = objective.alpha * params / objective.rows.total_weight
     value, gradient = found.value + 0.5 * float(penalty @ params), found.gradient + penalty
     # Few rows could pretend an end: before one is declared, all rows are asked.

@@ -50,7 +50,6 @@ class FirthObjective(Objective):
         intercept: bool = True,
         names: tuple[str, ...] | None = None,
     ) -> None:
-        super().__init__()
         self._X, self._intercept = X, intercept
         self._Y = np.asarray(Y, dtype=np.float64)
         self._weight = np.ones(len(Y)) if weight is None else np.asarray(weight, dtype=np.float64)

@@ -212,7 +212,6 @@ class _Held(Objective):
     """An objective as a function of all its parameters but one, which is held."""
 
     def __init__(self, objective: Objective, j: int, value: float) -> None:
-        super().__init__()
         self._whole, self._j, self._value = objective, j, value
         self.n_params = objective.n_params - 1
         self.is_linear, self.rows_per_parameter = objective.is_linear, objective.rows_per_parameter

@@ -105,7 +105,6 @@ class _TScale(Objective):
     is_convex = True
 
     def __init__(self, square: Array, phi: Array, weight: Array, penalty: Array, dof: float) -> None:
-        super().__init__()
         from scipy.special import gammaln
 
         self.n_params = phi.shape[1]
