@@ -22,12 +22,10 @@ FILE_LINES, FUNCTION_LINES = 600, 60
 ANY_LINES, SOURCES_IN_CIRCLES, DOCSTRINGS_WITH_OF = 629, 52, 39
 HOMONYMS = {
     "Bends",
-    "Block",
     "Factor",
     "Run",
     "Table",
     "Trained",
-    "View",
     "backward",
     "bent",
     "check_memory",
@@ -40,7 +38,6 @@ HOMONYMS = {
     "pull",
     "render",
     "run",
-    "scaled",
     "shown",
     "targets_of",
 }

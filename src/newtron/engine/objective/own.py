@@ -48,7 +48,7 @@ class Function(Objective):
         except (TypeError, ValueError):
             raise InputError(f"{type(self).__name__}.value returned {shown(value)}; return one number.") from None
         if not np.isfinite(value):
-            return nowhere(self.n_params)
+            return _nowhere(self.n_params)
         if order == 0:
             return Evaluation(value)
         gradient = self._numbers("gradient", self.gradient(params))
@@ -57,7 +57,7 @@ class Function(Objective):
         return SecondOrder(value, gradient, self._numbers("hessian", self.hessian(params)))
 
     def _numbers(self, method: str, found: object) -> Array:
-        return as_numbers(f"{type(self).__name__}.{method}", found)
+        return _as_numbers(f"{type(self).__name__}.{method}", found)
 
 
 class Residuals(Objective):
@@ -91,27 +91,27 @@ class Residuals(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         name = type(self).__name__
-        r = as_numbers(f"{name}.residuals", self.residuals(params))
+        r = _as_numbers(f"{name}.residuals", self.residuals(params))
         if r.ndim != 1:
             raise InputError(f"{name}.residuals returned shape {r.shape}; return an array of shape (m,).")
         value = 0.5 * float(r @ r)
         if not np.isfinite(value):
-            return nowhere(self.n_params)
+            return _nowhere(self.n_params)
         if order == 0:
             return Evaluation(value)
-        J = as_numbers(f"{name}.jacobian", self.jacobian(params))
+        J = _as_numbers(f"{name}.jacobian", self.jacobian(params))
         self._check_shape("Jacobian", J, (len(r), self.n_params))
         if order == 1:
             return FirstOrder(value, J.T @ r)
         hessian = J.T @ J
         if not gauss_newton:
-            rest = as_numbers(f"{name}.second_order", self.second_order(params, r))
+            rest = _as_numbers(f"{name}.second_order", self.second_order(params, r))
             self._check_shape("second_order", rest, hessian.shape)
             hessian = hessian + rest
         return SecondOrder(value, J.T @ r, hessian)
 
 
-def as_numbers(where: str, found: object) -> Array:
+def _as_numbers(where: str, found: object) -> Array:
     """What a method returned, as an array of float64."""
     try:
         return np.asarray(found, dtype=np.float64)
@@ -119,6 +119,6 @@ def as_numbers(where: str, found: object) -> Array:
         raise InputError(f"{where} returned {shown(found)}; return an array of numbers.") from None
 
 
-def nowhere(n_params: int) -> SecondOrder:
+def _nowhere(n_params: int) -> SecondOrder:
     """What is found at a point where a function has no finite value."""
     return SecondOrder(np.inf, np.full(n_params, np.nan), np.full((n_params, n_params), np.nan))
