@@ -26,7 +26,7 @@ from newtron import (
     PerceptronRegressor,
     load,
 )
-from newtron.inference.predictive.predictive import of_networks
+from newtron.inference.predictive.predictive import network_predictive
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(60, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 1.0]
@@ -195,7 +195,7 @@ def test_intervals_widen_where_training_never_was() -> None:
     assert (np.diff(model.predict_uncertainty(ray).model_std) > 0.0).all()
     # Each way to tell the noise by itself, too: none is carried on beyond what was seen.
     scaled = model.scaling_.inputs(ray)
-    scales = model.predictive_.mixture(scaled, model.predictive_.seen(scaled), 0).scale
+    scales = model.predictive_.mixture(scaled, model.predictive_.moments(scaled), 0).scale
     assert scales.shape == (6, 3)
     assert (np.diff(scales[2:], axis=0) > 0.0).all()
 
@@ -205,11 +205,11 @@ def test_the_variance_of_an_average_is_within_and_between() -> None:
     Z, predictive = model.scaling_.inputs(NEW), model.predictive_
     each = [member.network.output(member.params, Z)[:, 0] for member in model.members_]
     within = [
-        noise[0] * next(member.posterior.seen_from(Z))[2][:, 0, 0]
+        noise[0] * next(member.posterior.predict(Z))[2][:, 0, 0]
         for noise, member in zip(predictive.noise.variance, model.members_, strict=True)
     ]
     assert np.ptp(each, axis=0).max() > 0.1
-    np.testing.assert_allclose(predictive.seen(Z).variance[:, 0], np.mean(within, axis=0) + np.var(each, axis=0))
+    np.testing.assert_allclose(predictive.moments(Z).variance[:, 0], np.mean(within, axis=0) + np.var(each, axis=0))
     free = 60.0 - model.members_[1].posterior.effective
     residuals = (
         model.scaling_.targets(Y)
@@ -251,13 +251,13 @@ def test_a_weight_is_a_repeated_row_of_networks() -> None:
     Z, T = model.scaling_.inputs(X), model.scaling_.targets(Y[:, None])
     posteriors = [member.posterior for member in model.members_]
     share = np.full(2, 0.5)
-    weighted = of_networks(posteriors, share, model.loss_, Z, T, weight.astype(float))
-    repeated = of_networks(
+    weighted = network_predictive(posteriors, share, model.loss_, Z, T, weight.astype(float))
+    repeated = network_predictive(
         posteriors, share, model.loss_, np.repeat(Z, weight, axis=0), np.repeat(T, weight, axis=0), None
     )
     np.testing.assert_allclose(weighted.noise.variance, repeated.noise.variance, rtol=1e-10)
     new = model.scaling_.inputs(NEW)
-    a, b = (found.mixture(new, found.seen(new), 0) for found in (weighted, repeated))
+    a, b = (found.mixture(new, found.moments(new), 0) for found in (weighted, repeated))
     np.testing.assert_allclose(a.scale, b.scale, rtol=1e-5)
     np.testing.assert_array_equal(a.dof, b.dof)
 

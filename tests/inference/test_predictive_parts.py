@@ -97,7 +97,7 @@ def test_the_posterior_is_the_inverse_curvature(task: str, k: int, hidden: Any, 
         np.testing.assert_allclose(posterior.factor.matrix.T @ posterior.factor.matrix, A, rtol=1e-10, atol=1e-10)
     inverse = np.linalg.pinv(A, rcond=1e-12)
     expected = np.einsum("nap,pq,nbq->nab", J, inverse, J)
-    for rows, z, V in posterior.seen_from(X):
+    for rows, z, V in posterior.predict(X):
         np.testing.assert_allclose(seen @ V @ seen, seen @ expected[rows] @ seen, rtol=1e-8, atol=1e-10)
         assert V.max() < 1e3
         np.testing.assert_array_equal(z, objective.network.output(params, X[rows]))
@@ -115,7 +115,7 @@ def test_what_a_perceptron_keeps_gives_the_same(task: str, k: int, hidden: Any, 
         posterior_at(objective, params),
     )
     seen = objective.loss.visible(np.eye(k))
-    V, W = (seen @ next(posterior.seen_from(X))[2] @ seen for posterior in (found, expected))
+    V, W = (seen @ next(posterior.predict(X))[2] @ seen for posterior in (found, expected))
     np.testing.assert_allclose(V, W, rtol=1e-8, atol=1e-12)
     if task == "regression":
         assert found.effective == pytest.approx(expected.effective, rel=1e-9)
@@ -128,13 +128,13 @@ def test_columns_that_say_the_same_leave_the_rest_alone() -> None:
     plain = TrainingObjective(Network((2, 1)), loss, ArrayRows(X, Y))
     twice = np.hstack([X, X[:, :1]])
     aliased = TrainingObjective(Network((3, 1)), loss, ArrayRows(twice, Y))
-    expected = next(posterior_at(plain, np.zeros(3)).seen_from(X))[2]
+    expected = next(posterior_at(plain, np.zeros(3)).predict(X))[2]
     apart = twice + np.array([0.0, 0.0, 1.0])  # told apart where training never was: nothing is known there
     zeros = np.zeros(4)
     kept = information_at(aliased, zeros, aliased.evaluate(zeros, 0).value)
     for found in (posterior_at(aliased, zeros), posterior_of_perceptron(aliased.network, zeros, kept, loss)):
-        np.testing.assert_allclose(next(found.seen_from(twice))[2], expected, rtol=1e-6)
-        assert next(found.seen_from(apart))[2].min() > 1e6
+        np.testing.assert_allclose(next(found.predict(twice))[2], expected, rtol=1e-6)
+        assert next(found.predict(apart))[2].min() > 1e6
         assert found.effective == pytest.approx(3.0, abs=1e-3)
 
 
@@ -168,7 +168,7 @@ def test_a_large_network_has_the_posterior_of_its_output_layer(
     assert found.factor.triangle.size == (4 * k) * (4 * k + 1) // 2
     np.testing.assert_allclose(found.factor.triangle, expected.factor.triangle, rtol=1e-9, atol=1e-12)
     assert found.effective == pytest.approx(expected.effective, rel=1e-9)
-    for mine, its in zip(found.seen_from(X), expected.seen_from(units), strict=True):
+    for mine, its in zip(found.predict(X), expected.predict(units), strict=True):
         np.testing.assert_allclose(mine[1], its[1], rtol=1e-12)
         np.testing.assert_allclose(mine[2], its[2], rtol=1e-8, atol=1e-14)
 
@@ -187,7 +187,7 @@ def test_least_squares_is_left_out_exactly(alpha: float, weighted: bool) -> None
         without = TrainingObjective(objective.network, objective.loss, ArrayRows(X, Y, w), alpha)
         refit = minimize(without, np.zeros_like(params), Newton()).params
         np.testing.assert_allclose(found.raw[i], objective.network.output(refit, X[i : i + 1])[0], rtol=1e-9)
-        alone = next(posterior_at(without, refit).seen_from(X[i : i + 1]))[2][0]
+        alone = next(posterior_at(without, refit).predict(X[i : i + 1]))[2][0]
         np.testing.assert_allclose(found.spread[i], alone, rtol=1e-9, atol=1e-14)
 
 

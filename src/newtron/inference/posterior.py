@@ -1,11 +1,11 @@
-"""The linearised Laplace approximation: a Gaussian around a member's optimum, seen through its Jacobian.
+"""The linearised Laplace approximation: a Gaussian posterior of a member's parameters, and of its predictions.
 
-Near the optimum the sum of the losses plus the penalty is a parabola with curvature A = J'HJ + diag(alpha), the
-Gauss-Newton matrix: the parameters are then as uncertain as a Gaussian with covariance noise * A^-1, and the raw
-prediction z, linearised in them, as one with covariance noise * J A^-1 J'. For a perceptron with squared error that
-is exact, and the covariance is that of least squares or ridge regression.
+Near the optimum the sum of the losses plus the penalty is a quadratic function with curvature A = J'HJ + diag(alpha),
+the Gauss-Newton matrix. So the parameters have a Gaussian posterior with covariance noise * A^-1, and the raw
+prediction z, linearised in the parameters, has one with covariance noise * J A^-1 J'. For a perceptron with squared
+error this is exact, and the covariance is that of least squares or ridge regression.
 
-Of a network with many parameters the Gaussian is that of the output layer alone, given the layers before it: their
+For a network with many parameters the Gaussian is that of the output layer alone, given the layers before it: their
 units are then the inputs of a perceptron (the last-layer Laplace approximation; Kristiadi, Hein & Hennig 2020,
 Daxberger et al. 2021).
 
@@ -18,13 +18,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import factorize, is_sparse, qr_triangle, singular_values
 from newtron.engine.base.threads import cached_property, one_blas_thread
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.curvature import add_gauss_newton, jacobian
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Linearization, Network
@@ -33,17 +32,21 @@ from newtron.engine.rows import Chunk
 from newtron.inference.coefficients.information import Information, penalty_root, square_triangle
 from newtron.inference.penalties.evidence import determined_parameters
 
-Array = NDArray[np.floating]
-
-# The factor of more parameters than this takes more than 4 MB of a model's file and of every copy of the model; of
-# larger networks the output layer has one, up to 16 MB.
+# A factor of so many parameters takes 4 MB of a model's file and of every copy of the model. In a larger network the
+# output layer has a factor, of at most the second number of parameters (16 MB).
 MOST_PARAMETERS, MOST_OF_A_LAYER = 1000, 2000
-# Rows x outputs x parameters² of one curvature matrix: a second or so of one core. Of more rows a sample is taken.
+# Rows x outputs x parameters² of one curvature matrix: about a second of one core. Beyond, a sample of the rows stands
+# for all of them.
 _CURVATURE_WORK = 2e10
-# Numbers of a Jacobian in memory at a time: about 4 MB.
+# Numbers of a Jacobian in memory at a time: 4 MB.
 _PIECE = 2**19
-# A factor with a worse condition than this is rounding in some direction.
+# A factor whose condition number is above this is rounding in some direction.
 _SINGULAR = 1e13
+# What is added to the precision of such a factor: a share of each diagonal element, and of the largest one.
+_ADDED, _ADDED_LARGEST = 1e-10, 1e-12
+# Columns of equal norm whose smallest singular value is at most the first share of the largest are dependent. The
+# second share of a column's square is then added to the diagonal.
+_DEPENDENT, _ADDED_SQUARE = 1e-13, 1e-14
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ class Posterior:
         """Multiplications that `predict` takes for one row."""
         return float(self.factor.size**2 * self.network.n_outputs)
 
-    def seen_from(self, X: Any) -> Iterator[tuple[slice, Array, Array]]:
-        """For blocks of rows of X (n, p): which rows, z (m, k) and J A^-1 J' (m, k, k), all in float64."""
+    def predict(self, X: Matrix) -> Iterator[tuple[slice, Array, Array]]:
+        """Blocks of the rows of X (n, p): which rows, z (m, k) and J A^-1 J' (m, k, k), all in float64."""
         from scipy.linalg.lapack import dtrtrs
 
         m, k = self.factor.size, self.network.n_outputs
@@ -108,7 +111,7 @@ class Posterior:
             rows = slice(start, min(start + size, X.shape[0]))
             block = X[rows].toarray() if is_sparse(X) else X[rows]
             at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
-            J = jacobian(output_layer(at) if self.is_partial else at)
+            J = jacobian(_output_layer(at) if self.is_partial else at)
             # U' V = J, and J A^-1 J' = V'V. LAPACK works in column order, where U' is what U is here.
             V = dtrtrs(self.factor.matrix.T, J.reshape(m, -1), lower=1)[0].reshape(m, k, -1)
             if k == 1:
@@ -119,15 +122,15 @@ class Posterior:
 
 
 def posterior_span(network: Network) -> slice | None:
-    """The parameters that a posterior is of: all, or those of the output layer; None where these are too many, too."""
+    """The parameters that a posterior covers: all, or those of the output layer; None where these are too many, too."""
     P, output = network.n_params, network.spans[-1]
     if network.is_linear or P <= MOST_PARAMETERS:
         return slice(0, P)
     return output if output.stop - output.start <= MOST_OF_A_LAYER else None
 
 
-def output_layer(at: Linearization) -> Linearization:
-    """The output layer seen from the same rows: a perceptron on the units of the layer before."""
+def _output_layer(at: Linearization) -> Linearization:
+    """The output layer on the same rows: a perceptron whose inputs are the units of the layer before."""
     own = _output_network(at.network)
     return Linearization(own, at.weights[-1:], at.inputs[-1:], at.output)
 
@@ -137,9 +140,9 @@ def _output_network(network: Network) -> Network:
 
 
 def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | None:
-    """The posterior around params, the end of training: one pass over the rows, m²(n + m/3) operations.
+    """The posterior around params, the end of a training, from one pass over the rows: m²(n + m/3) multiplications.
 
-    None where there are more parameters than a factor is kept for, or where there is nothing finite to factor.
+    None where there are more parameters than a factor is kept for, or where the curvature is not finite.
     """
     network, of = objective.network, posterior_span(objective.network)
     if of is None or not np.isfinite(params).all():
@@ -154,12 +157,12 @@ def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | Non
         else:
             hessian = sampled.evaluate(params, 2, gauss_newton=True).hessian
             A, seen = hessian * objective.rows.total_weight, network
-        _fix_what_no_row_sees(seen, objective.loss, objective.alpha[of], A)
+        _add_along_invisible_shift(seen, objective.loss, objective.alpha[of], A)
         return _factored(network, params, A, objective.alpha[of])
 
 
 def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
-    """Sum over the rows of J'HJ in the output layer's parameters (m, m), without the penalty."""
+    """The sum over the rows of J'HJ in the output layer's parameters (m, m), without the penalty."""
     network, loss = objective.network, objective.loss
     cast = params.astype(objective.rows.dtype, copy=False)
     m = network.spans[-1].stop - network.spans[-1].start
@@ -167,7 +170,7 @@ def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
     def of_chunk(chunk: Chunk) -> Array:
         total = np.zeros((m, m))
         for block in objective.blocks(chunk):
-            at = output_layer(network.linearize(cast, block.X))
+            at = _output_layer(network.linearize(cast, block.X))
             hessian = loss.pointwise(block.y, at.output, 2, gauss_newton=True).weighted(block.weight).hessian
             add_gauss_newton(at, hessian, total)
         return total
@@ -176,35 +179,36 @@ def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
 
 
 def posterior_of_perceptron(network: Network, params: Array, kept: Information, loss: Loss) -> Posterior | None:
-    """The same from what a perceptron keeps of its rows, whose triangle has all digits of the columns."""
+    """The posterior of a perceptron, from what it keeps of its rows. Unlike A, its triangle keeps all digits of the
+    columns."""
     k, q = network.n_outputs, kept.penalty.shape[1]
     with one_blas_thread(), np.errstate(all="ignore"):
         U = square_triangle(qr_triangle(np.vstack([kept.root, penalty_root(kept.penalty, loss)])))
         if loss.task == "regression" or k == 1:
-            prior = kept.penalty[0] + _little(U)
+            prior = kept.penalty[0] + _added_to_dependent(U)
             if (prior != kept.penalty[0]).any():
-                U = qr_triangle(np.vstack([U, np.diag(np.sqrt(_little(U)))]))
+                U = qr_triangle(np.vstack([U, np.diag(np.sqrt(_added_to_dependent(U)))]))
             effective = k * _effective(U, prior)
             # Each target has parameters of its own, input by input, with the same information.
             triangle = np.kron(U, np.eye(k))[np.triu_indices(k * q)]
             return Posterior(network, params, PosteriorFactor(triangle, effective))
-        # From differences to the first class, class by class, to all classes, input by input.
+        # T maps all classes, ordered by input, to differences from the first class, ordered by class.
         T = np.zeros((k - 1, q, q, k))
         for i in range(q):
             T[:, i, i, 0] = -1.0
             T[range(k - 1), i, i, range(1, k)] = 1.0
         UT = U @ T.reshape((k - 1) * q, q * k)
         A, none = UT.T @ UT, np.zeros(q * k)
-        _fix_what_no_row_sees(network, loss, none, A)
+        _add_along_invisible_shift(network, loss, none, A)
         return _factored(network, params, A, none)
 
 
-def _little(U: Array) -> Array:
-    """What is added to the diagonal of U'U so that columns that depend on others have a factor, too; else zeros."""
+def _added_to_dependent(U: Array) -> Array:
+    """What is added to the diagonal of U'U where columns depend on others, so that it has a factor; else zeros."""
     norm = np.linalg.norm(U, axis=0)
     norm[norm == 0.0] = 1.0
     values = singular_values(U / norm)
-    return np.asarray(1e-14 * np.square(norm) * (values[-1] <= 1e-13 * values[0]))
+    return np.asarray(_ADDED_SQUARE * np.square(norm) * (values[-1] <= _DEPENDENT * values[0]))
 
 
 def _factored(network: Network, params: Array, A: Array, penalty: Array) -> Posterior | None:
@@ -212,10 +216,10 @@ def _factored(network: Network, params: Array, A: Array, penalty: Array) -> Post
         return None
     factor, prior = factorize(A), penalty
     if factor is None or factor.condition > _SINGULAR:
-        # Directions in which nothing happens: aliased columns, the intercept of a unit that the penalty switched off.
-        # Rows like those of training do not see them, whatever is added there.
+        # Some directions change no prediction: aliased columns, the intercept of a unit whose weights the penalty has
+        # made zero. Rows like those of training do not depend on what is added there.
         diagonal = np.maximum(np.diagonal(A), 0.0)
-        added = 1e-10 * diagonal + 1e-12 * diagonal.max(initial=0.0)
+        added = _ADDED * diagonal + _ADDED_LARGEST * diagonal.max(initial=0.0)
         factor, prior = factorize(A, added), penalty + added
     if factor is None:
         return None
@@ -225,9 +229,10 @@ def _factored(network: Network, params: Array, A: Array, penalty: Array) -> Post
     return Posterior(network, params, PosteriorFactor(U[np.triu_indices(len(U))], _effective(U, prior)))
 
 
-def _fix_what_no_row_sees(network: Network, loss: Loss, penalty: Array, A: Array) -> None:
-    """In place: the probabilities of a softmax stay when all classes shift together, and so may what is not penalised
-    of the output layer. A precision of ordinary size along that shift leaves all that is seen as it is."""
+def _add_along_invisible_shift(network: Network, loss: Loss, penalty: Array, A: Array) -> None:
+    """Add, in place, a precision of ordinary size along the common shift of all classes of a softmax, for the
+    parameters of the output layer that have no penalty. This shift changes no probability, so the prediction's
+    posterior stays."""
     k = network.n_outputs
     if k == 1 or loss.visible(np.ones((1, k))).any():
         return
@@ -239,7 +244,7 @@ def _fix_what_no_row_sees(network: Network, loss: Loss, penalty: Array, A: Array
 
 
 def _effective(U: Array, prior: Array) -> float:
-    """Number of parameters that the data determine."""
+    """The number of parameters that the data determine."""
     if not prior.any():
         return float(U.shape[0])
     from scipy.linalg.lapack import dtrtri

@@ -104,9 +104,9 @@ def distributions(model: FittedModel, X: Matrix) -> tuple[list[Mixture], Array, 
     with one_blas_thread(), np.errstate(all="ignore"):
         for start in range(0, X.shape[0], _ROWS):
             block = scaling.inputs(X[start : start + _ROWS])
-            seen = predictive.seen(block)
-            mixtures = [predictive.mixture(block, seen, c) for c in range(len(predictive.noise.scales))]
-            pieces.append((mixtures, seen.variance))
+            moments = predictive.moments(block)
+            mixtures = [predictive.mixture(block, moments, c) for c in range(len(predictive.noise.scales))]
+            pieces.append((mixtures, moments.variance))
     whole = []
     for output, (center, scale) in enumerate(zip(scaling.y_center, scaling.y_scale, strict=True)):
         parts = [mixtures[output] for mixtures, _ in pieces]

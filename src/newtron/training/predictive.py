@@ -19,8 +19,8 @@ from newtron.inference.predictive.predictive import (
     NoiseModel,
     RegressionPredictive,
     freedom,
-    of_networks,
-    of_perceptron,
+    network_predictive,
+    perceptron_predictive,
 )
 from newtron.inference.predictive.temperature import learn_temperature
 from newtron.training.fitted import Member
@@ -47,7 +47,7 @@ def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
             share = np.array([member.share for member in sharing])
-            found = of_networks(posteriors, share, task.loss, X, Y, weight).noise
+            found = network_predictive(posteriors, share, task.loss, X, Y, weight).noise
         # Whoever has ended the training waits for no more of it.
         ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
         # What a few of many rows teach another network says nothing of one that has learnt from all.
@@ -95,7 +95,7 @@ def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive
     assert kept is not None
     if kept.weight <= posteriors[0].effective / member.network.n_outputs * (1.0 + 1e-9):
         return _nothing_left(kept.weight != kept.n_rows)
-    return of_perceptron(posteriors[0], kept)
+    return perceptron_predictive(posteriors[0], kept)
 
 
 def posteriors_of(members: Sequence[Member], loss: Loss) -> tuple[Posterior, ...] | str:
@@ -180,6 +180,6 @@ def _stretch(task: Task, rows: ArrayRows, members: Sequence[Member]) -> Array:
     if freedom(posteriors, weight, *Y.shape) <= 0.0:
         return unknown
     with one_blas_thread(), np.errstate(all="ignore"):
-        found = of_networks(posteriors, np.ones(1), task.loss, X, Y, weight)
+        found = network_predictive(posteriors, np.ones(1), task.loss, X, Y, weight)
         X, Y, weight, _ = out.whole()
         return found.stretched(X, Y.astype(np.float64), weight)

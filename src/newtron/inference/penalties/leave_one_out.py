@@ -125,7 +125,7 @@ def predictions_without(posterior: Posterior, loss: Loss, X: Matrix, Y: Array, w
     training. The Hessian is its Gauss-Newton part, as in the posterior's A."""
     n, k = Y.shape
     found = LeftOut(np.empty((n, k)), np.empty((n, k)), np.empty((n, k, k)), np.empty(n, dtype=np.bool_))
-    for rows, z, V in posterior.seen_from(X):
+    for rows, z, V in posterior.predict(X):
         once = _counted_once(None if weight is None else weight[rows].astype(np.float64), len(z))
         of_row = loss.pointwise(Y[rows].astype(np.float64), z, 2, gauss_newton=True)
         part = leave_out(z, V, once[:, None] * of_row.gradient, once[:, None, None] * of_row.hessian)

@@ -9,19 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+from newtron.engine.base.types import Array
 
-# Beyond so many degrees of freedom a t is a Gaussian to 8 digits, and the gamma functions of its density cancel.
+# A t of more degrees of freedom than this is a Gaussian to 8 digits, and the gamma functions of its density cancel.
 GAUSSIAN = 1e8
-# Newton's steps to a quantile; bisection halves its bracket where they fail, so that this many always arrive.
+# Steps of Newton's method to a quantile. A step that fails is a bisection instead, so that so many always suffice.
 _STEPS = 200
+# Beyond this log(1 + u²) is 2 log u to 16 digits.
+_LARGE = 1e8
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """share (C,) adding to 1; location (n,) of all components; scale (n, C) positive; dof (C,) above 0, or inf."""
+    """C components at each of n rows.
+
+    share: (C,) adding to 1. location: (n,) the centre of all components of a row. scale: (n, C) positive. dof: (C,)
+    degrees of freedom, above 0 or inf.
+    """
 
     share: Array
     location: Array
@@ -30,12 +35,12 @@ class Mixture:
 
     @property
     def mean(self) -> Array:
-        """(n,)"""
+        """(n,) the mean, which is the centre."""
         return self.location
 
     @property
     def variance(self) -> Array:
-        """(n,): a t of scale s and ν degrees of freedom has s² ν / (ν - 2), and none below ν = 2: inf."""
+        """(n,) the variance: for a t of scale s it is s² ν / (ν - 2), and inf up to ν = 2."""
         nu = np.clip(self.dof, None, GAUSSIAN)
         widened = np.where(nu > 2.0, nu / np.where(nu > 2.0, nu - 2.0, 1.0), np.inf)
         widened[nu >= GAUSSIAN] = 1.0
@@ -43,17 +48,17 @@ class Mixture:
         return found
 
     def log_density(self, y: Array) -> Array:
-        """(n,) at y (n,): the logarithm of the weighted sum of the densities, without underflow."""
+        """(n,) the logarithm of the density at y (n,), without underflow."""
         parts = np.log(self.share) + self._log_densities(y)
         most = parts.max(axis=1, keepdims=True)
-        # So far out that every density is zero, or nan: whatever it is, it is the answer.
+        # Where every density underflows to 0, or is nan, that is the answer.
         shift = np.where(np.isfinite(most), most, 0.0)
         with np.errstate(divide="ignore"):
             found: Array = shift[:, 0] + np.log(np.exp(parts - shift).sum(axis=1))
         return found
 
     def _log_densities(self, y: Array) -> Array:
-        """(n, C)"""
+        """(n, C) the log density of each component."""
         from scipy.special import gammaln
 
         u = (y - self.location)[:, None] / self.scale
@@ -67,7 +72,7 @@ class Mixture:
         return np.asarray(found)
 
     def cdf(self, y: Array) -> Array:
-        """(n,) probability of a value of at most y (n,)."""
+        """(n,) the probability of a value of at most y (n,)."""
         from scipy.special import ndtr, stdtr
 
         u = (y - self.location)[:, None] / self.scale
@@ -77,11 +82,11 @@ class Mixture:
         return np.asarray(found @ self.share)
 
     def quantile(self, q: float) -> Array:
-        """(n,) where the cdf is q, 0 < q < 1; by Newton's method kept inside a bracket.
+        """(n,) the value where the cdf is q, 0 < q < 1, by Newton's method inside a bracket.
 
-        All components have one centre, so each has its quantile on the same side of it, and that of the mixture lies
-        between the nearest and the farthest. Solved for the distance of the lower tail, whose small probabilities
-        keep their digits.
+        All components have the same centre, so their quantiles lie on the same side of it, and that of the mixture lies
+        between the nearest and the farthest of them. The equation is solved for the distance of the lower tail, where
+        small probabilities keep their digits.
         """
         if q == 0.5:
             return self.location.copy()
@@ -91,7 +96,7 @@ class Mixture:
         return self.location + (distance if q < 0.5 else -distance)
 
     def _lower_quantile(self, tail: float) -> Array:
-        """Where the cdf around 0 is `tail`, below one half: negative."""
+        """The negative value where the cdf around 0 is `tail`, which is below one half."""
         from scipy.special import ndtri, stdtrit
 
         each = self.scale * np.where(self.dof < GAUSSIAN, stdtrit(np.minimum(self.dof, GAUSSIAN), tail), ndtri(tail))
@@ -114,5 +119,5 @@ class Mixture:
 def _log_of_one_plus_square(u: Array) -> Array:
     """log(1 + u²), also where u² is beyond the range of floating point."""
     size = np.abs(u)
-    large = size > 1e8
+    large = size > _LARGE
     return np.where(large, 2.0 * np.log(np.where(large, size, 1.0)), np.log1p(np.square(np.where(large, 0.0, u))))

@@ -1,12 +1,12 @@
-"""How far targets lie from predictions: scales of Student t errors, learned from leave-one-out residuals.
+"""The scale of Student t errors as a function of the row, learned from leave-one-out residuals.
 
 A residual r has a t distribution of ν degrees of freedom and squared scale
 
     s² = base · exp(b0 + b'φ),
 
-where base is a variance that is known per row (or 1) and φ are features of the row (or none): ν heavy tails, b a noise
-that depends on where the row lies. For fixed ν the negative log likelihood is convex in (b0, b), since with
-u = r²/s² its second derivative in log s² is ½ (ν + 1) ν u / (ν + u)², so Newton's method finds the optimum; ν is the
+where base is a variance that is known for each row (or 1) and φ are features of the row (or none). A small ν means
+heavy tails, and b makes the noise depend on the row. For fixed ν the negative log likelihood is convex in (b0, b): with
+u = r²/s² its second derivative in log s² is ½ (ν + 1) ν u / (ν + u)². So Newton's method finds its optimum. ν is the
 best of a grid, under the prior Gamma(2, 1/10) of Juárez & Steel 2010.
 """
 
@@ -15,24 +15,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 from newtron.engine.solvers import Newton, minimize
 
-Array = NDArray[np.floating]
-
-# Above 2, so that there is a standard deviation.
+# The degrees of freedom that are tried. All are above 2, so that there is a standard deviation.
 _DOFS = (2.2, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0, 15.0, 22.0, 35.0, 60.0, 100.0)
-# A row's log variance differs from the average row's by at most so much.
-_FARTHEST = 20.0
+# The log variance of a row differs from that of the average row by at most so much.
+_LARGEST_DIFFERENCE = 20.0
+# A feature whose standard deviation is at most this share of its mean is constant.
+_CONSTANT = 1e-10
+# Squared residuals below this share of their mean are raised to it, so that they have a logarithm.
+_LEAST_SQUARE = 1e-16
+# The rate of the prior Gamma(2, 1/10) of ν.
+_PRIOR_RATE = 0.1
+# Tolerance and iterations of Newton's method for each ν.
+_TOLERANCE, _ITERATIONS = 1e-6, 50
 
 
 @dataclass(frozen=True)
 class ScaleModel:
     """log s² = log base + b0 + b'φ; φ (n, d) is standardised, and cut off at the range it had in training.
 
-    dof: ν. intercept: b0. slopes: b (d,). center, spread, low, high: of the features, (d,).
+    dof: ν. intercept: b0. slopes: (d,) b. center, spread: (d,) mean and standard deviation of the features in training.
+    low, high: (d,) the range of the features in training.
     """
 
     dof: float
@@ -46,12 +53,14 @@ class ScaleModel:
     def squared_scale(self, features: Array, base: Array | float = 1.0) -> Array:
         """s² (n,) from features (n, d)."""
         phi = (np.clip(features, self.low, self.high) - self.center) / self.spread
-        found: Array = base * np.exp(self.intercept + np.clip(phi @ self.slopes, -_FARTHEST, _FARTHEST))
+        found: Array = base * np.exp(
+            self.intercept + np.clip(phi @ self.slopes, -_LARGEST_DIFFERENCE, _LARGEST_DIFFERENCE)
+        )
         return found
 
 
 def constant_scale(dof: float) -> ScaleModel:
-    """s² = base, with so many degrees of freedom."""
+    """The model s² = base, with this many degrees of freedom."""
     none = np.empty(0)
     return ScaleModel(dof, 0.0, none, none, none, none, none)
 
@@ -65,42 +74,41 @@ def fit_scale(
     ridge: float = 10.0,
     most_dof: float = np.inf,
 ) -> ScaleModel:
-    """The penalised maximum likelihood of (b0, b, ν).
+    """The model of penalised maximum likelihood in (b0, b, ν).
 
-    residuals (n,), features (n, d), weight (n,) with a positive sum. ridge: penalty ½ ridge ‖b‖² on the slopes of
-    standardised features. most_dof: ν is at most this: a scale estimated from few rows has a t's tails itself.
+    residuals (n,), features (n, d), weight (n,) with a positive sum. ridge: the penalty is ½ ridge ‖b‖² on
+    the slopes of standardised features. most_dof: an upper limit of ν, since a scale that is estimated from few rows
+    makes the tails of a t by itself.
     """
     total = float(weight.sum())
     center = weight @ features / total
     spread = np.sqrt(weight @ np.square(features - center) / total)
-    constant = spread <= 1e-10 * np.abs(center)
+    constant = spread <= _CONSTANT * np.abs(center)
     spread[constant] = 1.0
     phi = np.column_stack([np.ones(len(residuals)), (features - center) / spread])
-    phi[:, 1:][:, constant] = 0.0  # what says nothing gets no slope
+    phi[:, 1:][:, constant] = 0.0  # a constant feature gets no slope
     square = np.square(residuals) / base
-    square = np.maximum(square, 1e-16 * square.mean() + np.finfo(np.float64).tiny)  # of no residual at all, too
+    square = np.maximum(square, _LEAST_SQUARE * square.mean() + np.finfo(np.float64).tiny)
     penalty = np.full(phi.shape[1], ridge)
     penalty[0] = 0.0
     start: Array = np.zeros(phi.shape[1])
     start[0] = np.log(weight @ square / total)
-    best: tuple[float, float, Array] | None = None
+    fits: list[tuple[float, float, Array]] = []
     for dof in sorted({min(dof, max(most_dof, _DOFS[0])) for dof in _DOFS}, reverse=True):
         objective = _TScale(square, phi, weight, penalty, dof)
-        start = minimize(objective, start, Newton(), tol=1e-6, max_iter=50).params
+        start = minimize(objective, start, Newton(), tol=_TOLERANCE, max_iter=_ITERATIONS).params
         value = objective.evaluate(start, 0).value - _log_prior(dof) / total
-        if best is None or value < best[0]:
-            best = value, dof, start
-    assert best is not None
-    _, dof, b = best
+        fits.append((value, dof, start))
+    _, dof, b = min(fits, key=lambda fit: fit[0])
     return ScaleModel(dof, float(b[0]), b[1:], center, spread, features.min(axis=0), features.max(axis=0))
 
 
 def _log_prior(dof: float) -> float:
-    return float(np.log(dof) - 0.1 * dof)
+    return float(np.log(dof) - _PRIOR_RATE * dof)
 
 
 class _TScale(Objective):
-    """Mean negative log likelihood of t residuals as a function of (b0, b), plus the penalty: convex."""
+    """The mean negative log likelihood of t residuals as a function of (b0, b), plus the penalty: convex."""
 
     is_convex = True
 
@@ -125,6 +133,6 @@ class _TScale(Objective):
         gradient = (self._phi.T @ slope + self._penalty * params) / self._total
         if order == 1:
             return FirstOrder(value, gradient)
-        bend = w * 0.5 * (nu + 1.0) * nu * u / np.square(nu + u)
-        hessian = (self._phi.T @ (bend[:, None] * self._phi) + np.diag(self._penalty)) / self._total
+        curvature = w * 0.5 * (nu + 1.0) * nu * u / np.square(nu + u)
+        hessian = (self._phi.T @ (curvature[:, None] * self._phi) + np.diag(self._penalty)) / self._total
         return SecondOrder(value, gradient, hessian)

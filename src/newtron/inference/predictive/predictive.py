@@ -1,8 +1,8 @@
-"""The predictive distribution of a regression: what the members' posteriors and the noise make of a row.
+"""The predictive distribution of a regression, from the members' posteriors and a model of the noise.
 
-A perceptron of squared errors has its textbook distribution: a t of n - P degrees of freedom around f(x), with
+A perceptron with squared errors has its textbook distribution: a t of n - P degrees of freedom around f(x), with
 s² = noise (1 + h(x)). Around the mean f(x) of networks the target has a mixture, in equal shares, of t distributions
-whose scales are told in three ways, each learned from the leave-one-out residuals of that mean (`noise`):
+with three models of the scale, each learned from the leave-one-out residuals of that mean (`noise`):
 
     constant noise       s² = c · (noise + v(x)),
     noise by prediction  log s² = b0 + b'[f, f², log v],
@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.losses import Loss
 from newtron.inference.coefficients.information import Information
 from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
@@ -28,23 +27,29 @@ from newtron.inference.posterior import Posterior
 from newtron.inference.predictive.mixture import Mixture
 from newtron.inference.predictive.noise import ScaleModel, constant_scale, fit_scale
 
-Array = NDArray[np.floating]
-
 # A scale that depends on the row is learned from at least so many rows, and from at most so many inputs.
 _LEAST_ROWS, _MOST_INPUTS = 30, 200
-# A standard deviation below this share of the targets' is rounding.
+# A standard deviation below this share of the targets' standard deviation is rounding.
 _ROUNDING = 1e-8
-# Stretches of the scale that are tried, and how far from 1 they are thought to be beforehand. Residuals of rows left
-# out by one curvature are too small or right, not too large: a few rows that happen to fit are no reason to shrink.
+# Model variances below this share of the noise have the same logarithm.
+_LEAST_VARIANCE = 1e-12
+# The noise is divided by at least this share of the rows as degrees of freedom.
+_LEAST_FREEDOM = 1e-3
+# Rows of one block of predictions.
+_BLOCK = 8192
+# The stretches of the scale that are tried, 1 to 5, and the standard deviation of log stretch under its prior. None is
+# below 1: leave-one-out residuals from one curvature tend to be too small, and some rows that happen to fit well are no
+# reason to narrow all intervals.
 _STRETCHES, _PRIOR_SD = np.exp(np.linspace(0.0, 1.6, 65)), 0.5
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Where the uncertainty of predictions comes from; each of the predictions' shape and units.
+    """The parts of the uncertainty of predictions, each in the predictions' shape and units.
 
-    mean: the prediction. noise_std: how far targets scatter around the true mean, which more data do not reduce.
-    model_std: how far the mean itself is uncertain, which they do. std: both, the square root of the sum of squares.
+    mean: the prediction. noise_std: the standard deviation of targets around the true mean, which more data do not
+    reduce. model_std: that of the mean itself, which more data do reduce. std: that of both together, the square root
+    of the sum of squares.
     """
 
     mean: Array
@@ -57,8 +62,8 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Rows as the members see them: mean and variance of the model (n, k), in scaled units."""
+class ModelMoments:
+    """The mean and the variance of the model at some rows, (n, k) each, in scaled units."""
 
     mean: Array
     variance: Array
@@ -66,11 +71,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """What a regression knows of its noise, as a model keeps it; all in scaled units.
+    """The noise of a regression, as a model keeps it; all in scaled units.
 
     variance: (M, k) of the noise around each member with a share in the prediction. scales: for each output its models
-    of the scale, in the order constant, by prediction, by inputs; those that the rows did not suffice for are left
-    out. stretch: (k,) the factor on all scales that rows which were not trained on ask for.
+    of the scale, in the order constant, by prediction, by inputs; where there are few rows only the first of them.
+    stretch: (k,) a factor on all scales, learned from rows that were not trained on; 1 where there were none.
     """
 
     variance: Array
@@ -82,21 +87,21 @@ class NoiseModel:
 class RegressionPredictive:
     """The predictive distribution of a regression, as a function of the rows; all in scaled units.
 
-    posteriors, share (M,): of the members with a share in the prediction. noise: the model of the noise around them.
+    posteriors, share: (M,), those of the members with a share in the prediction. noise: the noise around them.
     """
 
     posteriors: tuple[Posterior, ...]
     share: Array
     noise: NoiseModel
 
-    def seen(self, X: Any) -> Seen:
-        """X (n, p) in scaled units."""
+    def moments(self, X: Matrix) -> ModelMoments:
+        """The model's mean and variance at the rows of X (n, p), in scaled units."""
         found = [_diagonals(posterior, X) for posterior in self.posteriors]
         return _combined([f[0] for f in found], [f[1] for f in found], self.share, self.noise.variance)
 
-    def mixture(self, X: Any, seen: Seen, output: int) -> Mixture:
-        """The distribution of an output, in scaled units."""
-        f, v = seen.mean[:, output], seen.variance[:, output]
+    def mixture(self, X: Matrix, moments: ModelMoments, output: int) -> Mixture:
+        """The distribution of one output at the rows of X, whose moments are given, in scaled units."""
+        f, v = moments.mean[:, output], moments.variance[:, output]
         models = self.noise.scales[output]
         noise = float(self.share @ self.noise.variance[:, output])
         squared = np.empty((len(f), len(models)))
@@ -105,35 +110,37 @@ class RegressionPredictive:
                 squared[:, 0] = model.squared_scale(np.empty((len(f), 0)), noise + v)
                 continue
             features = _features(f, v, noise, X if column == 2 else None)
-            # Farther out than any row of training the features stay where they are, and it is the model's own
-            # variance that grows.
-            known = noise * np.exp(model.high[2])
-            squared[:, column] = model.squared_scale(features) + np.maximum(v - known, 0.0)
+            # Beyond the rows of training the features are cut off at their range there. What the model's variance
+            # exceeds the largest one of training is added.
+            largest = noise * np.exp(model.high[2])
+            squared[:, column] = model.squared_scale(features) + np.maximum(v - largest, 0.0)
         scale = self.noise.stretch[output] * np.sqrt(np.maximum(squared, _floor(noise)))
         count = len(models)
         return Mixture(np.full(count, 1.0 / count), f, scale, np.array([model.dof for model in models]))
 
-    def stretched(self, X: Any, Y: Array, weight: Array | None) -> Array:
-        """(k,) the stretch under which rows that were not trained on are most probable, with a prior around 1."""
-        seen = self.seen(X)
+    def stretched(self, X: Matrix, Y: Array, weight: Array | None) -> Array:
+        """(k,) the stretch under which these rows, which were not trained on, are most probable, with a prior around
+        1."""
+        moments = self.moments(X)
         w = np.ones(len(Y)) if weight is None else weight
         prior = -0.5 * np.square(np.log(_STRETCHES) / _PRIOR_SD)
         found = []
         for output in range(Y.shape[1]):
-            plain = self.mixture(X, seen, output)
-            likely = [w @ replace(plain, scale=s * plain.scale).log_density(Y[:, output]) for s in _STRETCHES]
-            found.append(float(_STRETCHES[np.argmax(np.array(likely) + prior)]))
+            plain = self.mixture(X, moments, output)
+            log_likelihoods = [w @ replace(plain, scale=s * plain.scale).log_density(Y[:, output]) for s in _STRETCHES]
+            found.append(float(_STRETCHES[np.argmax(np.array(log_likelihoods) + prior)]))
         return np.array(found)
 
 
 def freedom(posteriors: Sequence[Posterior], weight: Array | None, n_rows: int, n_outputs: int) -> float:
-    """Rows, each counted by its weight, less the effective parameters of an output: what is left to see noise by."""
+    """The degrees of freedom of the noise: rows, counted by their weights, less the effective parameters of an
+    output."""
     total = float(n_rows if weight is None else weight.sum(dtype=np.float64))
     return total - max(posterior.effective for posterior in posteriors) / n_outputs
 
 
-def of_perceptron(posterior: Posterior, kept: Information) -> RegressionPredictive:
-    """The t of n - P degrees of freedom (n less the effective parameters, under a penalty), exact for least squares."""
+def perceptron_predictive(posterior: Posterior, kept: Information) -> RegressionPredictive:
+    """The t of n - P degrees of freedom, exact for least squares; under a penalty P is the effective parameters."""
     k = posterior.network.n_outputs
     left = kept.weight - posterior.effective / k
     noise = np.maximum(np.diagonal(kept.residual_products) / left, _floor(kept.target_squares / kept.weight))
@@ -142,14 +149,14 @@ def of_perceptron(posterior: Posterior, kept: Information) -> RegressionPredicti
 
 
 def _floor(variance: Array | float) -> Array:
-    """The least variance of noise that is no rounding, for targets of this variance."""
+    """The least variance of noise that is not rounding, for targets of this variance."""
     return np.asarray(np.square(_ROUNDING) * variance + np.finfo(np.float64).tiny)
 
 
-def of_networks(
-    posteriors: Sequence[Posterior], share: Array, loss: Loss, X: Any, Y: Array, weight: Array | None
+def network_predictive(
+    posteriors: Sequence[Posterior], share: Array, loss: Loss, X: Matrix, Y: Array, weight: Array | None
 ) -> RegressionPredictive:
-    """Noise and scales from the rows of training, all in scaled units: X (n, p), Y (n, k), weight (n,) or None."""
+    """The noise model learned from the rows of training: X (n, p), Y (n, k) in scaled units, weight (n,) or None."""
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
     noise = np.array([_noise(posterior, X, Y, weight) for posterior in posteriors])
     most_dof = freedom(posteriors, weight, *Y.shape)
@@ -157,15 +164,15 @@ def of_networks(
     X, Y, weight = X[rows], Y[rows].astype(np.float64), weight[rows]
     without = [predictions_without(posterior, loss, X, Y, weight) for posterior in posteriors]
     variances = [np.einsum("mcc->mc", found.spread) for found in without]
-    seen = _combined([found.raw for found in without], variances, share, noise)
-    scales = tuple(_scales(X, Y, seen, c, float(share @ noise[:, c]), weight, most_dof) for c in range(Y.shape[1]))
+    moments = _combined([found.raw for found in without], variances, share, noise)
+    scales = tuple(_scales(X, Y, moments, c, float(share @ noise[:, c]), weight, most_dof) for c in range(Y.shape[1]))
     return RegressionPredictive(tuple(posteriors), share, NoiseModel(noise, scales, np.ones(Y.shape[1])))
 
 
 def _scales(
-    X: Any, Y: Array, seen: Seen, output: int, noise: float, weight: Array, most_dof: float
+    X: Matrix, Y: Array, moments: ModelMoments, output: int, noise: float, weight: Array, most_dof: float
 ) -> tuple[ScaleModel, ...]:
-    f, v = seen.mean[:, output], seen.variance[:, output]
+    f, v = moments.mean[:, output], moments.variance[:, output]
     residuals = Y[:, output] - f
     found = [fit_scale(residuals, np.empty((len(f), 0)), weight, base=noise + v, most_dof=most_dof)]
     if weight.sum() >= _LEAST_ROWS:
@@ -175,37 +182,37 @@ def _scales(
     return tuple(found)
 
 
-def _features(f: Array, v: Array, noise: float, X: Any) -> Array:
-    """[f, f², log v], and X where given. v in units of the noise; that there is none has a logarithm too."""
-    own = np.column_stack([f, np.square(f), np.log(np.maximum(v / noise, 1e-12))])
+def _features(f: Array, v: Array, noise: float, X: Matrix) -> Array:
+    """[f, f², log v], and X where it is given. v is in units of the noise, and bounded below to have a logarithm."""
+    own = np.column_stack([f, np.square(f), np.log(np.maximum(v / noise, _LEAST_VARIANCE))])
     return own if X is None else np.hstack([own, X.astype(np.float64, copy=False)])
 
 
-def _noise(posterior: Posterior, X: Any, Y: Array, weight: Array) -> Array:
-    """(k,) variance of the noise: weighted squares of the residuals per degree of freedom (MacKay 1992)."""
+def _noise(posterior: Posterior, X: Matrix, Y: Array, weight: Array) -> Array:
+    """(k,) the variance of the noise: weighted squares of the residuals over degrees of freedom (MacKay 1992)."""
     total = np.zeros(Y.shape[1])
-    for start in range(0, len(Y), 8192):
-        rows = slice(start, start + 8192)
+    for start in range(0, len(Y), _BLOCK):
+        rows = slice(start, start + _BLOCK)
         block = X[rows].astype(np.float64, copy=False)
         total += weight[rows] @ np.square(Y[rows] - posterior.network.output(posterior.params, block))
     free = freedom((posterior,), weight, *Y.shape)
     mean = weight @ Y / weight.sum()
     about = weight @ np.square(Y - mean) / weight.sum()
-    return np.asarray(np.maximum(total / max(free, 1e-3 * weight.sum()), _floor(about)))
+    return np.asarray(np.maximum(total / max(free, _LEAST_FREEDOM * weight.sum()), _floor(about)))
 
 
-def _diagonals(posterior: Posterior, X: Any) -> tuple[Array, Array]:
-    """z and the diagonals of J A^-1 J', (n, k) both."""
+def _diagonals(posterior: Posterior, X: Matrix) -> tuple[Array, Array]:
+    """z and the diagonals of J A^-1 J', (n, k) each."""
     n, k = X.shape[0], posterior.network.n_outputs
     z, variance = np.empty((n, k)), np.empty((n, k))
-    for rows, at, V in posterior.seen_from(X):
+    for rows, at, V in posterior.predict(X):
         z[rows], variance[rows] = at, np.einsum("mcc->mc", V)
     return z, variance
 
 
-def _combined(raw: list[Array], variances: list[Array], share: Array, noise: Array) -> Seen:
-    """Mean over members, and mean variance plus variance of the means."""
+def _combined(raw: list[Array], variances: list[Array], share: Array, noise: Array) -> ModelMoments:
+    """The mean over members, and their mean variance plus the variance between their means."""
     mean = np.asarray(sum(s * z for s, z in zip(share, raw, strict=True)))
     own = sum(s * noise[m] * variances[m] for m, s in enumerate(share))
     between = sum(s * np.square(z - mean) for s, z in zip(share, raw, strict=True))
-    return Seen(mean, np.asarray(own + between))
+    return ModelMoments(mean, np.asarray(own + between))
