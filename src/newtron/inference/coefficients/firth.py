@@ -1,49 +1,51 @@
 """Firth's penalised likelihood for the logistic perceptron: finite coefficients under separation, and less bias.
 
-ℓ*(β) = ℓ(β) + ½ log det I(β), where I = Σ w_i (diag(p_i) - p_i p_i') ⊗ x_i x_i' is the Fisher information: Jeffreys'
-prior as a penalty (Firth 1993; Heinze & Schemper 2002; for more than two classes Bull, Mak & Greenwood 2002). Two
-classes are the case of one output, whose score is Σ (w_i (y_i - p_i) + h_i (½ - p_i)) x_i with the hat values h_i.
+The penalised likelihood is ℓ*(β) = ℓ(β) + ½ log det I(β), where I = Σ w_i (diag(p_i) - p_i p_i') ⊗ x_i x_i' is the
+Fisher information. The penalty is Jeffreys' prior (Firth 1993; Heinze & Schemper 2002; for more than two classes Bull,
+Mak & Greenwood 2002). Two classes are the case of one output, whose score is Σ (w_i (y_i - p_i) + h_i (½ - p_i)) x_i
+with the hat values h_i.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import Factor, factorize, is_sparse
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import column_names, setting
 from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 
-Array = NDArray[np.floating]
-
-# Rows at a time.
-_BLOCK = 4096
-# Numbers that one block of the third derivatives may hold.
+# Rows that are added up at a time.
+FIRTH_BLOCK = 4096
+# Numbers that one block of the third derivatives may hold: 32 MB.
 _THIRDS = 4_000_000
-# Multiplications of one exact Hessian, and its parameters; beyond, the Fisher information takes its place as curvature.
+# An exact Hessian takes at most so many multiplications, about a second of one core, and has at most so many
+# parameters. Beyond, the Fisher information takes its place as curvature.
 _WORK, _MATRIX = 2e10, 200
-# Equilibrated pivots below this belong to columns that depend on others.
+# A pivot of the equilibrated Gram matrix below this belongs to a column that depends on others.
 _DEPENDENT = 1e-10
+# By how much the largest norm of a row is rounded up, far more than its rounding error.
+_ROUND_UP = 1.001
 
 
 class FirthObjective(Objective):
     """-ℓ*(β) / Σw as a function of β (q * m,): for each of the q columns of [X, 1] the m coefficients of all classes
-    but a reference, whose coefficients are zero. The optimum does not depend on which class that is.
+    but a reference class, whose coefficients are zero. The optimum does not depend on which class is the reference.
 
-    X (n, p) dense or CSR; Y (n, m) ones and zeros, the other classes than the reference; weight (n,) or None, where a
-    weight of 2 is the row twice; intercept: whether there is a column of ones, the last.
-    names: of the columns of X. Raises InputError where columns depend on each other: log det I has no value there.
+    X: (n, p) dense or CSR. Y: (n, m) ones and zeros, for the classes other than the reference. weight: (n,) or None; a
+    weight of 2 means the row twice. intercept: whether a column of ones stands last. names: of the columns of X.
+    Raises InputError where columns depend on each other, since det I is then 0.
     """
 
     is_linear = True
 
     def __init__(
         self,
-        X: Any,
+        X: Matrix,
         Y: Array,
         weight: Array | None = None,
         *,
@@ -60,7 +62,7 @@ class FirthObjective(Objective):
         self.n_rows = len(self._weight)
         self.rows_per_parameter = len(Y) * self.n_outputs / self.n_params
         gram = sum((B.T @ (w[:, None] * B) for B, _, w in self._blocks()), np.zeros((self.n_columns, self.n_columns)))
-        self._refuse_dependent(gram, names)
+        self._check_independent(gram, names)
         self._scale = np.repeat(np.sqrt(np.diagonal(gram) / self.total_weight), self.n_outputs)
 
     @property
@@ -71,8 +73,8 @@ class FirthObjective(Objective):
     def gradient_scale(self) -> Array:
         return self._scale
 
-    def _blocks(self, rows: int = _BLOCK) -> Iterator[tuple[Array, Array, Array]]:
-        """[X, 1] (n, q), Y and the weights, some rows at a time."""
+    def _blocks(self, rows: int = FIRTH_BLOCK) -> Iterator[tuple[Array, Array, Array]]:
+        """[X, 1] (n, q), Y and the weights, block by block."""
         for start in range(0, len(self._weight), rows):
             cut = slice(start, start + rows)
             X = self._X[cut]
@@ -80,11 +82,11 @@ class FirthObjective(Objective):
             inputs = np.column_stack([X, np.ones(len(X))]) if self._intercept else X
             yield inputs, self._Y[cut], self._weight[cut]
 
-    def _refuse_dependent(self, gram: Array, names: tuple[str, ...] | None) -> None:
-        known = column_names(names, self.n_columns - self._intercept)
+    def _check_independent(self, gram: Array, names: tuple[str, ...] | None) -> None:
+        shown = column_names(names, self.n_columns - self._intercept)
         dependent = _dependent(gram, first=self._intercept)
         if dependent:
-            told = ", ".join(known[j] for j in dependent)
+            told = ", ".join(shown[j] for j in dependent)
             plural = len(dependent) > 1
             raise InputError(
                 f"{setting('penalty', repr('firth'))} needs columns that do not depend on each other: leave out the "
@@ -100,20 +102,21 @@ class FirthObjective(Objective):
         return total
 
     def log_likelihood(self, params: Array) -> tuple[float, float]:
-        """ℓ(β) and ℓ*(β), sums over the rows."""
+        """ℓ(β) and ℓ*(β), summed over the rows."""
         plain = 0.0
         for inputs, Y, weight in self._blocks():
             plain += float(weight @ _log_p(inputs @ params.reshape(self.n_columns, -1), Y))
         return plain, plain + 0.5 * float(np.linalg.slogdet(self.information(params))[1])
 
     def _p(self, inputs: Array, params: Array) -> Array:
+        """(n, m) probabilities of the classes other than the reference."""
         z = inputs @ params.reshape(self.n_columns, -1)
         top = np.maximum(z.max(axis=1), 0.0)[:, None]
         e = np.exp(z - top)
         return np.asarray(e / (e.sum(axis=1, keepdims=True) + np.exp(-top)))
 
     def _sandwich(self, inputs: Array, H: Array) -> Array:
-        """Σ H_i ⊗ x_i x_i', for H (n, m, m): (P, P), parameters column by column."""
+        """(P, P) Σ H_i ⊗ x_i x_i' for H (n, m, m), with the parameters ordered by column."""
         q, m = self.n_columns, self.n_outputs
         total = np.empty((q, m, q, m))
         for a in range(m):
@@ -124,17 +127,17 @@ class FirthObjective(Objective):
 
     @property
     def exact(self) -> bool:
-        """Is the Hessian the exact one, and not the information in its place?"""
+        """True where the Hessian is the exact one; else the information takes its place."""
         return self.work <= _WORK and self.exact_hessian_allowed
 
     @property
     def work(self) -> float:
-        """Multiplications of one exact Hessian."""
+        """The multiplications of one exact Hessian."""
         return float(self.n_rows) * float(self.n_params) ** 3 + 2.0 * float(self.n_params) ** 4
 
     @property
     def exact_hessian_allowed(self) -> bool:
-        """Does an exact Hessian fit in memory, however long it takes?"""
+        """True where an exact Hessian fits in memory, however long it takes."""
         return self.n_params <= _MATRIX
 
     def exact_hessian(self, params: Array) -> Array:
@@ -143,7 +146,7 @@ class FirthObjective(Objective):
         return self._at(params, 2, exact=True).hessian
 
     def leverage_length(self, params: Array) -> float:
-        """Σ w_i h_i |x_i|² with the hat values h_i = tr(V_i S_i), which add to P, in scaled columns."""
+        """Σ w_i h_i |x_i|² in scaled columns, with the hat values h_i = tr(V_i S_i), which add to P."""
         factor = factorize(self.information(params))
         if factor is None:
             return float("nan")
@@ -156,10 +159,10 @@ class FirthObjective(Objective):
         return total
 
     def radius(self) -> float:
-        """Largest norm of a row of [X, 1] that counts, its columns scaled to mean square 1."""
+        """The largest norm of a row of [X, 1] whose weight is positive, with columns scaled to mean square 1."""
         unit = 1.0 / np.square(self._scale.reshape(self.n_columns, -1)[:, 0])
         lengths = (float(np.max(np.square(A[w > 0.0]) @ unit, initial=0.0)) for A, _, w in self._blocks())
-        return 1.001 * float(np.sqrt(max(lengths)))
+        return _ROUND_UP * float(np.sqrt(max(lengths)))
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         return self._at(params, order, exact=self.exact and not gauss_newton)
@@ -178,10 +181,9 @@ class FirthObjective(Objective):
         gradient = np.zeros(self.n_params)
         if factor is None:
             return SecondOrder(np.inf, gradient * np.nan, information * np.nan)
-        log_det = 2.0 * float(np.log(np.abs(np.diagonal(factor.cholesky))).sum() + np.log(factor.scale).sum())
         inverse = factor.solve(np.eye(self.n_params)) if order > 0 else information
-        bends = np.zeros_like(information)
-        with_bends = order > 1 and exact
+        curvature = np.zeros_like(information)
+        with_curvature = order > 1 and exact
         for inputs, Y, weight in self._blocks():
             plain += float(weight @ _log_p(inputs @ params.reshape(self.n_columns, -1), Y))
             if order == 0:
@@ -190,16 +192,16 @@ class FirthObjective(Objective):
             S = self._hat(inputs, inverse)
             slope = _variance_slope(p, S)
             gradient += (inputs.T @ (weight[:, None] * (Y - p + 0.5 * slope))).ravel()
-            if with_bends:
-                bends += self._sandwich(inputs, weight[:, None, None] * _variance_bend(p, S))
-        value = -(plain + 0.5 * log_det) / n
+            if with_curvature:
+                curvature += self._sandwich(inputs, weight[:, None, None] * _variance_curvature(p, S))
+        value = -(plain + 0.5 * factor.log_determinant) / n
         if order == 0:
             return Evaluation(value)
         if order == 1:
             return FirstOrder(value, -gradient / n)
         hessian = information / n
-        if with_bends:
-            hessian += (0.5 * self._turned(params, factor) - 0.5 * bends) / n
+        if with_curvature:
+            hessian += (0.5 * self._squared_information_slope(params, factor) - 0.5 * curvature) / n
         return SecondOrder(value, -gradient / n, hessian)
 
     def _hat(self, inputs: Array, inverse: Array) -> Array:
@@ -212,17 +214,17 @@ class FirthObjective(Objective):
                 S[:, a, b] = S[:, b, a] = np.einsum("ij,ij->i", inputs @ blocks[:, a, :, b], inputs)
         return S
 
-    def _turned(self, params: Array, factor: Factor) -> Array:
-        """tr(I^-1 ∂_r I I^-1 ∂_s I) for each pair of parameters: the Gram matrix of the derivatives of I, each seen in
-        the coordinates in which I is the identity."""
+    def _squared_information_slope(self, params: Array, factor: Factor) -> Array:
+        """tr(I^-1 ∂_r I I^-1 ∂_s I) for each pair of parameters: the Gram matrix of the derivatives of I, in the
+        coordinates in which I is the identity."""
         q, m, P = self.n_columns, self.n_outputs, self.n_params
-        # Σ w_i x_ij x_ik x_il ∂V_i,ab/∂z_c of all j, k, l, a, b, c: one matrix product for each block of rows.
+        # Σ w_i x_ij x_ik x_il ∂V_i,ab/∂z_c for all j, k, l, a, b, c, by one matrix product for each block of rows.
         thirds = np.zeros((q * q, q * m**3))
         for inputs, _, weight in self._blocks(rows=max(16, _THIRDS // (q * m**3 + q * q))):
             third = (_third(self._p(inputs, params)) * weight[:, None, None, None]).reshape(len(inputs), 1, -1)
             pairs = (inputs[:, :, None] * inputs[:, None, :]).reshape(len(inputs), -1)
             thirds += pairs.T @ (inputs[:, :, None] * third).reshape(len(inputs), -1)
-        # ∂I of parameter (j, c) at the parameters (k, a) and (l, b).
+        # The derivative of I by parameter (j, c), at the parameters (k, a) and (l, b).
         derivatives = thirds.reshape(q, q, q, m, m, m).transpose(2, 5, 0, 3, 1, 4).reshape(P, P, P)
         half = np.linalg.inv(np.triu(factor.cholesky).T) / factor.scale
         flat = (half @ derivatives @ half.T).reshape(P, -1)
@@ -230,7 +232,7 @@ class FirthObjective(Objective):
 
 
 def _log_p(z: Array, Y: Array) -> Array:
-    """Logarithm of the probability of each row's own class, the reference's z being 0."""
+    """(n,) the logarithm of the probability of each row's own class; z of the reference class is 0."""
     top = np.maximum(z.max(axis=1), 0.0)
     return np.asarray((Y * z).sum(axis=1) - top - np.log(np.exp(-top) + np.exp(z - top[:, None]).sum(axis=1)))
 
@@ -249,14 +251,14 @@ def _variance_slope(p: Array, S: Array) -> Array:
     return np.asarray(p * d - p * np.einsum("ia,ia->i", p, d)[:, None])
 
 
-def _variance_bend(p: Array, S: Array) -> Array:
+def _variance_curvature(p: Array, S: Array) -> Array:
     """(n, m, m): the Hessian of tr(V S) with respect to z."""
     V = _variance(p)
     d = np.diagonal(S, axis1=1, axis2=2) - 2.0 * np.einsum("iab,ib->ia", S, p)
     mean = np.einsum("ia,ia->i", p, d)
     Vd = p * (d - mean[:, None])
-    bend = d[:, :, None] * V - mean[:, None, None] * V - p[:, :, None] * Vd[:, None, :]
-    return np.asarray(bend - 2.0 * V @ S @ V)
+    curvature = d[:, :, None] * V - mean[:, None, None] * V - p[:, :, None] * Vd[:, None, :]
+    return np.asarray(curvature - 2.0 * V @ S @ V)
 
 
 def _third(p: Array) -> Array:
@@ -271,7 +273,7 @@ def _third(p: Array) -> Array:
 
 
 def _dependent(gram: Array, first: bool) -> list[int]:
-    """Columns that follow from those before them, by a Cholesky factorization of the equilibrated Gram matrix; with
+    """The columns that depend on those before them, by a Cholesky factorization of the equilibrated Gram matrix. With
     `first` the last column, of ones, comes before all others."""
     q = len(gram)
     order = [q - 1, *range(q - 1)] if first else list(range(q))

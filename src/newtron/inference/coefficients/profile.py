@@ -1,10 +1,11 @@
-"""Profile-likelihood intervals: where the likelihood, maximised over all other coefficients, has fallen too far.
+"""Profile-likelihood intervals: the values of a coefficient at which the likelihood, maximised over all others, has
+fallen by a given amount.
 
-A bound of β_j solves ℓ(β) = ℓ_max - ½ χ²(coverage) with ∂ℓ/∂β_k = 0 for every k but j. Newton's method solves both at
-once (Venzon & Moolgavkar 1988, in the form of Heinze & Schemper 2002): with J the curvature of -ℓ and U its score the
-step is J^-1 (U + λ e_j), where λ makes the quadratic model of ℓ meet the bound. Under Firth's penalty, or in small
-samples, such intervals are lopsided where the likelihood is, and hold their coverage where estimate ± 1.96 standard
-errors does not.
+A bound of β_j solves ℓ(β) = ℓ_max - ½ χ²(coverage) with ∂ℓ/∂β_k = 0 for every k but j. Newton's method solves all of
+these equations together (Venzon & Moolgavkar 1988, in the form of Heinze & Schemper 2002): with J the curvature of -ℓ
+and U the score of ℓ, the step is J^-1 (U + λ e_j), where λ makes the quadratic model of ℓ meet the bound. Such
+intervals are asymmetric where the likelihood is, and keep their coverage under Firth's penalty and in small samples,
+where estimate ± 1.96 standard errors does not.
 """
 
 from __future__ import annotations
@@ -13,27 +14,38 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.linalg import factorize
 from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.types import Array
 from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 from newtron.engine.solvers import Newton, minimize
 
-Array = NDArray[np.floating]
-
+# Newton steps to a bound, and halvings of one step, at most.
 _STEPS, _HALVINGS = 100, 30
-# A step may be this many times as long as the way to the bound of a quadratic likelihood.
+# A step is at most so many times as long as the distance to the bound of a quadratic likelihood.
 _LONGEST = 2.0
-# Squared length of a step, in standard errors, that ends the search: Newton's next would be its square.
+# The search ends at a step of this squared length in standard errors: the length of Newton's next step would be about
+# the square of this one's.
 _SHORT = 1e-18
-_OUTWARDS = 20
+# How far the log-likelihood may be from the bound, relative to the fall where that is above 1, and by how much another
+# maximum over the other coefficients may exceed the one that was found.
+_MET, _HIGHER = 1e-8, 1e-7
+# Tolerance of the maximum over the other coefficients.
+_TOLERANCE = 1e-10
+# The bracket of a bound starts at half the distance of a quadratic likelihood and grows by this factor, so many times.
+_FIRST, _GROWTH, _OUTWARDS = 0.5, 1.5, 20
+# Relative and absolute tolerance of the root within the bracket.
+_ROOT = 1e-13
 
 
 class Profile(NamedTuple):
-    """intervals (P, 2); statistics (P,), twice the fall of the log-likelihood to where the parameter is 0, and their
-    p_values by χ² with one degree of freedom. nan where not found."""
+    """Intervals and tests by the profile likelihood; nan where they were not found.
+
+    intervals: (P, 2). statistics: (P,) twice the fall of the log-likelihood from its maximum to where the parameter is
+    0. p_values: (P,) theirs by χ² with one degree of freedom.
+    """
 
     intervals: Array
     statistics: Array
@@ -41,14 +53,15 @@ class Profile(NamedTuple):
 
 
 def profile_tests(objective: Objective, params: Array, weight: float, which: Sequence[int] | None = None) -> Array:
-    """Likelihood-ratio statistics (len(which),) of each parameter being 0, arguments as in `profile_intervals`.
+    """Likelihood-ratio statistics (len(which),) of the hypotheses that each parameter is 0; arguments as in
+    `profile_intervals`.
 
-    Under Firth's penalty that of the whole model stays in, as in logistf (Heinze & Schemper 2002).
+    Under Firth's penalty the penalty of the whole model stays, as in logistf (Heinze & Schemper 2002).
     """
     chosen = range(objective.n_params) if which is None else which
     with one_blas_thread(), np.errstate(all="ignore"):
-        top = _LogLikelihood(objective, weight, np.asarray(params, dtype=np.float64))
-        return np.array([top.statistic(j) for j in chosen])
+        likelihood = _log_likelihood(objective, params, weight)
+        return np.array([np.nan if likelihood is None else likelihood.statistic(j) for j in chosen])
 
 
 def profile_intervals(
@@ -59,12 +72,12 @@ def profile_intervals(
     coverage: float = 0.95,
     which: Sequence[int] | None = None,
 ) -> Array:
-    """Bounds (len(which), 2) of the parameters, the lower ones first.
+    """The bounds (len(which), 2) of parameters, the lower ones first.
 
     objective: minus the log-likelihood (or the penalised one) divided by `weight`, such as a `FirthObjective` with its
-    `total_weight`. params (P,): its optimum. coverage: between 0 and 1. which: numbers of parameters; None is all.
-    A bound that is not found, because the likelihood never falls so far (separated classes) or its arithmetic ends
-    before, is nan. Raises InputError for a coverage out of range.
+    `total_weight`. params: (P,) its optimum. coverage: between 0 and 1. which: numbers of parameters; None means all.
+    A bound is nan where it is not found, because the likelihood does not fall so far (separated classes) or is not
+    finite there. Raises InputError for a coverage out of range.
     """
     check_number("coverage", coverage, above=0.0, below=1.0)
     from scipy.special import chdtri
@@ -72,67 +85,70 @@ def profile_intervals(
     fall = 0.5 * float(chdtri(1.0, 1.0 - coverage))
     chosen = range(objective.n_params) if which is None else which
     with one_blas_thread(), np.errstate(all="ignore"):
-        top = _LogLikelihood(objective, weight, np.asarray(params, dtype=np.float64))
-        return np.array([[top.bound(j, side, fall) for side in (-1.0, 1.0)] for j in chosen]).reshape(-1, 2)
+        likelihood = _log_likelihood(objective, params, weight)
+        if likelihood is None:
+            return np.full((len(chosen), 2), np.nan)
+        return np.array([[likelihood.bound(j, side, fall) for side in (-1.0, 1.0)] for j in chosen]).reshape(-1, 2)
 
 
 class _Point(NamedTuple):
-    """Log-likelihood, its score and minus its Hessian (or the expected one where that is not definite)."""
+    """The log-likelihood at params: its value, its score, its curvature (minus the Hessian, or the expected one where
+    that is not definite) and the inverse of that."""
 
+    params: Array
     value: float
     score: Array
-    inverse: Array  # of the curvature
     curvature: Array
+    inverse: Array
+
+
+def _point(objective: Objective, params: Array, weight: float) -> _Point | None:
+    """None where the log-likelihood is not finite, or neither curvature is positive definite."""
+    for gauss_newton in (False, True):
+        found = objective.evaluate(params, 2, gauss_newton)
+        if not np.isfinite(found.value):
+            return None
+        factor = factorize(found.hessian)
+        if factor is not None:
+            inverse = factor.solve(np.eye(len(params))) / weight
+            return _Point(params, -weight * found.value, -weight * found.gradient, weight * found.hessian, inverse)
+    return None
+
+
+def _log_likelihood(objective: Objective, optimum: Array, weight: float) -> _LogLikelihood | None:
+    maximum = _point(objective, np.asarray(optimum, dtype=np.float64), weight)
+    return None if maximum is None else _LogLikelihood(objective, weight, maximum)
 
 
 class _LogLikelihood:
-    def __init__(self, objective: Objective, weight: float, optimum: Array) -> None:
-        self.objective, self.weight, self.optimum = objective, weight, optimum
-        self._at_optimum = self._at(optimum)
-        self.top = float("nan") if self._at_optimum is None else self._at_optimum.value
+    """A log-likelihood with its maximum. objective: minus the log-likelihood, divided by weight."""
 
-    def ridge(self, j: int) -> Array:
-        """How all parameters move with parameter j, near the optimum."""
-        assert self._at_optimum is not None
-        inverse = self._at_optimum.inverse
+    def __init__(self, objective: Objective, weight: float, maximum: _Point) -> None:
+        self.objective, self.weight, self.maximum = objective, weight, maximum
+
+    def slope_of_ridge(self, j: int) -> Array:
+        """(P,) the derivative by parameter j of all parameters at the maximum over the others, near the optimum."""
+        inverse = self.maximum.inverse
         return np.asarray(inverse[:, j] / inverse[j, j])
-
-    def _at(self, params: Array) -> _Point | None:
-        for gauss_newton in (False, True):
-            found = self.objective.evaluate(params, 2, gauss_newton)
-            if not np.isfinite(found.value):
-                return None
-            factor = factorize(found.hessian)
-            if factor is not None:
-                inverse = factor.solve(np.eye(len(params))) / self.weight
-                n = self.weight
-                return _Point(-n * found.value, -n * found.gradient, inverse, n * found.hessian)
-        return None
 
     def statistic(self, j: int) -> float:
         """Twice the fall of the log-likelihood from its maximum to where parameter j is 0."""
-        if self._at_optimum is None:
-            return float("nan")
-        return max(0.0, 2.0 * _Branches(self, j).fall(0.0))
+        return max(0.0, 2.0 * _ProfileOf(self, j).fall(0.0))
 
     def bound(self, j: int, side: float, fall: float) -> float:
-        """One bound of parameter j; nan where there is none to be found."""
-        if self._at_optimum is None:
-            return float("nan")
-        held = _Branches(self, j)
+        """One bound of parameter j, above (side 1) or below (-1) the optimum; nan where it is not found."""
+        profile = _ProfileOf(self, j)
         found = self._by_newton(j, side, fall)
         if found is not None:
-            held.starts.append(np.delete(found, j))
-            # The likelihood of the others may have several maxima there: is this the highest that is known?
-            if held.fall(float(found[j])) <= fall + 1e-7:
+            profile.starts.append(np.delete(found, j))
+            # The likelihood of the others may have several maxima there. This must be the highest that is known.
+            if profile.fall(float(found[j])) <= fall + _HIGHER:
                 return float(found[j])
-        return self._by_bracket(held, j, side, fall)
+        return self._by_bracket(profile, j, side, fall)
 
     def _by_newton(self, j: int, side: float, fall: float) -> Array | None:
         """All parameters at the bound; None where Newton's method does not find it."""
-        here: _Point | None = self._at_optimum
-        assert here is not None
-        params, target = self.optimum.copy(), here.value - fall
+        here, target = self.maximum, self.maximum.value - fall
         for _ in range(_STEPS):
             left = 2.0 * (here.value - target) + float(here.score @ here.inverse @ here.score)
             pull = side * np.sqrt(max(left, 0.0) / here.inverse[j, j])
@@ -141,75 +157,77 @@ class _LogLikelihood:
             if length > 2.0 * fall * _LONGEST**2:
                 step *= _LONGEST * np.sqrt(2.0 * fall / length)
             for _ in range(_HALVINGS):
-                there = self._at(params + step)
+                there = _point(self.objective, here.params + step, self.weight)
                 if there is not None:
                     break
                 step = 0.5 * step
             if there is None:
                 return None
-            params, here = params + step, there
+            here = there
             if length <= _SHORT:
-                return params if self._is_bound(here, params, j, side, target) else None
+                return here.params if self._is_bound(here, j, side, target) else None
         return None
 
-    def _is_bound(self, here: _Point, params: Array, j: int, side: float, target: float) -> bool:
-        """The equations have other solutions too: on the other side, or where the others are at no maximum."""
-        met = abs(here.value - target) <= 1e-8 * max(1.0, abs(self.top - target))
-        outside = side * (params[j] - self.optimum[j]) > 0.0 > side * here.score[j]
-        hessian = self.objective.evaluate(params, 2).hessian
+    def _is_bound(self, here: _Point, j: int, side: float, target: float) -> bool:
+        """Whether this is a bound. The equations also have solutions on the other side of the optimum, and solutions
+        where the other parameters are at no maximum."""
+        met = abs(here.value - target) <= _MET * max(1.0, abs(self.maximum.value - target))
+        outside = side * (here.params[j] - self.maximum.params[j]) > 0.0 > side * here.score[j]
         if not (met and outside):
             return False
-        return len(params) == 1 or factorize(np.delete(np.delete(hessian, j, axis=0), j, axis=1)) is not None
+        hessian = self.objective.evaluate(here.params, 2).hessian
+        return len(here.params) == 1 or factorize(np.delete(np.delete(hessian, j, axis=0), j, axis=1)) is not None
 
-    def _by_bracket(self, held: _Branches, j: int, side: float, fall: float) -> float:
-        """The slow way, which looks outwards from the optimum: the first value at which the likelihood has fallen."""
+    def _by_bracket(self, profile: _ProfileOf, j: int, side: float, fall: float) -> float:
+        """The slow way: search outwards from the optimum for the first value at which the likelihood has fallen."""
         from scipy.optimize import brentq
 
-        assert self._at_optimum is not None
-        unit = side * float(np.sqrt(2.0 * fall * self._at_optimum.inverse[j, j]))
+        start = float(self.maximum.params[j])
+        unit = side * float(np.sqrt(2.0 * fall * self.maximum.inverse[j, j]))
 
         def missing(t: float) -> float:
-            return held.fall(float(self.optimum[j]) + t * unit) - fall
+            return profile.fall(start + t * unit) - fall
 
-        near, far = 0.0, 0.5
+        near, far = 0.0, _FIRST
         for _ in range(_OUTWARDS):
             there = missing(far)
             if not there < 0.0:
                 break
-            near, far = far, 1.5 * far
+            near, far = far, _GROWTH * far
         if not there >= 0.0:
             return float("nan")
         try:
-            root = float(brentq(missing, near, far, xtol=1e-13, rtol=1e-13))
+            root = float(brentq(missing, near, far, xtol=_ROOT, rtol=_ROOT))
         except ValueError:  # nan on the way
             return float("nan")
-        return float(self.optimum[j]) + root * unit
+        return start + root * unit
 
 
-class _Branches:
+class _ProfileOf:
     """The profile of parameter j: the others at the highest maximum that is reached from any of the starts."""
 
     def __init__(self, whole: _LogLikelihood, j: int) -> None:
         self._whole, self._j = whole, j
-        self.starts: list[Array] = [np.delete(whole.optimum, j)]
+        self.starts: list[Array] = [np.delete(whole.maximum.params, j)]
 
     def fall(self, value: float) -> float:
-        """How far below its maximum the log-likelihood stays at this value of parameter j; nan if that is not found."""
+        """How far below its maximum the log-likelihood is at this value of parameter j; nan where that is not found."""
         whole, j = self._whole, self._j
         if whole.objective.n_params == 1:
-            return float(whole.top + whole.weight * whole.objective.evaluate(np.array([value]), 0).value)
+            return float(whole.maximum.value + whole.weight * whole.objective.evaluate(np.array([value]), 0).value)
         held = _Held(whole.objective, j, value)
-        along = np.delete(whole.ridge(j), j) * (value - whole.optimum[j]) + np.delete(whole.optimum, j)
-        ends = [minimize(held, start, Newton(), tol=1e-10) for start in (along, *self.starts)]
+        optimum = whole.maximum.params
+        along = np.delete(whole.slope_of_ridge(j), j) * (value - optimum[j]) + np.delete(optimum, j)
+        ends = [minimize(held, start, Newton(), tol=_TOLERANCE) for start in (along, *self.starts)]
         best = min((end for end in ends if end.converged), key=lambda end: end.value, default=None)
         if best is None:
             return float("nan")
         self.starts[0] = best.params
-        return float(whole.top + whole.weight * best.value)
+        return float(whole.maximum.value + whole.weight * best.value)
 
 
 class _Held(Objective):
-    """An objective as a function of all its parameters but one, which is held."""
+    """An objective as a function of all its parameters but one, which is held fixed."""
 
     def __init__(self, objective: Objective, j: int, value: float) -> None:
         self._whole, self._j, self._value = objective, j, value
