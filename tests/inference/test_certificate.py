@@ -421,7 +421,7 @@ def test_a_plateau_is_no_convergence(learning_rate: float, tmp_path: Path) -> No
     found = model.certificate_
     assert (model.solution_.status, found.nature, found.converged) == (Status.PLATEAU, "plateau", False)
     assert found.value > 1.3 * fitted(PerceptronClassifier(loss="squared_error"), TWO).certificate_.value
-    assert "On a plateau nothing tells how near a minimum is" in str(found)
+    assert "On a plateau neither gradient nor curvature shows where a minimum is" in str(found)
     assert "minimum. That no lower one exists" not in str(found)
     assert found.verify(X, TWO)
     model.save(tmp_path / "m.newtron")

@@ -16,7 +16,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Rows
 from newtron.engine.solvers import Status
 from newtron.inference.certificate.agreement import agrees
-from newtron.inference.certificate.certificate import Certificate, certify, summarise, with_starts
+from newtron.inference.certificate.certificate import Certificate, certify, certificate_of_members, with_starts
 from newtron.inference.certificate.endpoint import Endpoint, measure
 from newtron.inference.certificate.firth_end import measure_firth
 from newtron.inference.coefficients.firth import FirthObjective
@@ -48,7 +48,7 @@ def certificate_of(model: FittedModel, rows_of: RowsOf | None = None) -> Certifi
         found |= dict(zip(numbers, with_starts(own), strict=True))
     used = [member.share > 0.0 for member in model.members]
     recompute = partial(_recomputed, model, rows_of or partial(given_rows, model))
-    return summarise([found[i] for i in range(len(model.members))], used, recompute)
+    return certificate_of_members([found[i] for i in range(len(model.members))], used, recompute)
 
 
 def _is_convex(model: FittedModel, member: Member) -> bool:

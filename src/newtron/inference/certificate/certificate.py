@@ -1,7 +1,7 @@
-"""The certificate of a fitted model: whether it is an optimum, of what kind, and how far from the best at most.
+"""The certificate of a fitted model: whether it is an optimum, of what kind, and how far it is from the best at most.
 
-It claims what was proved and says where nothing was. Its numbers are those of the objective as it was trained (see
-`Solution`): of standardised columns where the model standardises.
+A certificate claims only what was proved, and says what was not proved. Its numbers are those of the objective as it
+was trained (see `Solution`), with standardised columns where the model standardises.
 """
 
 from __future__ import annotations
@@ -9,69 +9,77 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Literal, TypeAlias
 
+from newtron.engine.base.types import Json, Matrix
 from newtron.engine.base.words import count, power
 from newtron.engine.solvers import Solution, Status
-from newtron.inference.certificate.endpoint import METHODS, Curvature
+from newtron.inference.certificate.endpoint import METHODS, Curvature, Method
+from newtron.inference.certificate.spectrum import Sign
 
-# Ends whose objectives differ by no more than this share are one minimum: solvers tell no finer by values.
+# Two ends whose objectives differ by at most this share are the same minimum: solvers do not resolve values more
+# finely.
 _SAME = 1e-9
 NO_MINIMUM = "it has no minimum"
 
-# From X, y and weights: the certificate anew, whether the model agrees with what was kept of it, and its certificate.
-Recompute = Callable[[Any, Any, Any], "tuple[Certificate, bool, Certificate]"]
+Nature: TypeAlias = Literal["minimum", "flat", "saddle", "not proved", "plateau", "not stationary"]
+# From X, y and weights: the certificate computed anew, whether the model agrees with what was kept of it, and the
+# certificate of what was kept.
+Recompute: TypeAlias = Callable[[Matrix, object, object], "tuple[Certificate, bool, Certificate]"]
 
 
 @dataclass(frozen=True, repr=False)
 class Certificate:
-    """What is known of the end of a fit. For an average of members: the worst of them, and each in `members`.
+    """What is proved about the end of a fit. For an average of members these are the worst of all, with the certificate
+    of each in `members`.
 
     Attributes
     ----------
     converged : bool
-        Did every member that predicts reach the tolerance?
+        True if every member that predicts reached the tolerance.
     sentence : str
-        Whether, or why not.
+        Whether it converged, and if not, why.
     nature : str
-        "minimum" (convex: the lowest there is; else a local one), "flat" (rounding, or the gradient that is left,
-        hides the curvature of some directions, and in all others it is positive), "saddle", "not proved" (no negative
-        curvature was found, but not all of it was seen), "plateau" (gradient and curvature vanish together, in every
-        direction) or "not stationary" (the training stopped elsewhere).
+        "minimum" (the lowest one if the objective is convex, else a local one), "flat" (the curvature of some
+        directions is within rounding, or too weak beside the gradient that is left, and all others curve upwards),
+        "saddle", "not proved" (no negative curvature was found, but not all curvature was measured), "plateau"
+        (gradient and curvature vanish together, in every direction) or "not stationary" (the training stopped before
+        the gradient was zero).
     convex : bool
-        Is every minimum of the objective the lowest?
+        True if every minimum of the objective is the lowest.
     value : float
         The objective: mean loss plus penalty.
     gradient_norm : float
-        Largest component, relative to the objective's own scale: what `tol` is compared with.
+        The largest component of the gradient, relative to the objective's own scale. `tol` is compared with it.
     newton_decrement : float or None
         sqrt(g'H⁻¹g); half its square is the descent that the quadratic model still expects. None where a
         curvature is negative or none was measured.
     loss_gap_bound : float or None
-        The objective is proved to be at most this much above the lowest value there is, rounding included.
+        The objective is proved to be at most this much above its lowest value, rounding included.
     no_bound_reason : str
-        Why there is none.
+        The reason why there is no such bound; empty where there is one.
     smallest_eigenvalue, largest_eigenvalue : float or None
-        Of the objective's Hessian, over the directions that the loss can see.
+        Those of the objective's Hessian, over the directions on which the loss depends.
     method : str
-        How these were found: "exact" from the Hessian; "lanczos": of the smallest only an upper, of the largest
-        only a lower bound; "none".
+        How the eigenvalues were found: "exact" (from the Hessian), "lanczos" (an upper bound of the smallest and a
+        lower bound of the largest) or "none".
     flat_directions : int
-        In how many directions rounding, or the gradient that is left, hides the curvature.
+        The number of directions whose curvature is within rounding, or too weak beside the gradient that is left.
     n_iter, evaluations : int
-        Iterations (of members: the most), and evaluations of the objective and its derivatives (of members: all).
+        The iterations, and the evaluations of the objective and its derivatives. For an average these are the most of
+        any member, and the sum over members.
     starts_at_best, starts : int
-        How many starts of this shape reached the lowest objective among them, of how many. Of members: of the
-        shape with the lowest objective.
+        How many starts of this shape reached the lowest objective among them, and how many there were. For an average
+        they count the shape with the lowest objective.
     used : int
-        How many members predict.
+        The number of members that predict.
     members : tuple of Certificate
-        Of each member of an average; empty for a single one.
+        The certificate of each member of an average; empty for a single member.
     """
 
     converged: bool
     sentence: str
-    nature: str
+    nature: Nature
     convex: bool
     value: float
     gradient_norm: float
@@ -80,7 +88,7 @@ class Certificate:
     no_bound_reason: str
     smallest_eigenvalue: float | None
     largest_eigenvalue: float | None
-    method: str
+    method: Method
     flat_directions: int
     n_iter: int
     evaluations: int
@@ -90,12 +98,12 @@ class Certificate:
     members: tuple[Certificate, ...] = ()
     _recompute: Recompute | None = field(default=None, repr=False, compare=False)
 
-    def verify(self, X: Any, y: Any, sample_weight: Any = None) -> bool:
-        """Compute all of it anew from the fitted model and its training data, and compare.
+    def verify(self, X: Matrix, y: object, sample_weight: object = None) -> bool:
+        """Compute the certificate anew from the fitted model and its training data, and compare.
 
-        True when the model, given these data, has the value, the gradient and the curvature that the certificate
-        states, to within what rounding explains, and is converged if it says so. False when a coefficient, a
-        setting, a row or a weight is another. How many iterations it took cannot be checked.
+        True if the model has, on these data, the value, the gradient and the curvature that the certificate states, up
+        to rounding, and has converged if the certificate says so. False if a coefficient, a setting, a row or a weight
+        has changed. The number of iterations cannot be checked.
 
         X, y, sample_weight: as they were given to `fit`; the order of the rows does not matter.
         Raises ValueError where X has other columns than the model.
@@ -103,21 +111,21 @@ class Certificate:
         _, agrees, own = self._again(X, y, sample_weight)
         return agrees and self.to_json() == own.to_json()
 
-    def recomputed(self, X: Any, y: Any, sample_weight: Any = None) -> Certificate:
-        """The certificate of the model as it is now on these data, with the curvature measured whatever it costs:
-        `fit` leaves it out where it would take long beside the training."""
+    def recomputed(self, X: Matrix, y: object, sample_weight: object = None) -> Certificate:
+        """The certificate of the model as it is now, on these data, with the curvature measured whatever it costs.
+        `fit` does not measure it where this would take long beside the training."""
         return self._again(X, y, sample_weight)[0]
 
-    def _again(self, X: Any, y: Any, sample_weight: Any) -> tuple[Certificate, bool, Certificate]:
+    def _again(self, X: Matrix, y: object, sample_weight: object) -> tuple[Certificate, bool, Certificate]:
         if self._recompute is None:
-            raise ValueError("this is a part of a certificate: ask the model's own, model.certificate_.")
+            raise ValueError("this is the certificate of one member: use the model's own, model.certificate_.")
         return self._recompute(X, y, sample_weight)
 
     def __repr__(self) -> str:
         return "\n".join(self.sentences())
 
     def sentences(self) -> list[str]:
-        """The certificate in plain words."""
+        """The certificate in sentences."""
         found = [self.sentence, self._meaning()]
         if self.starts > 1:
             found.append(
@@ -133,11 +141,11 @@ class Certificate:
         return {
             "minimum": f"{'Each member' if many else 'It'} ended where the gradient is zero to the tolerance and "
             "every direction curves upwards: a local minimum. That no lower one exists elsewhere is not proved.",
-            "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero as far as rounding tells, or "
-            "too weak to hold the point, as that of a unit is which is saturated or which the penalty has switched "
-            "off, or of coefficients that the rows hardly determine, and all others curve upwards: nothing lower is "
-            "seen nearby, but a minimum is not proved.",
-            "plateau": "On a plateau nothing tells how near a minimum is, or in which direction: lower values may lie "
+            "flat": f"{'In a member' if many else 'Here'} the curvature of {n} is zero within rounding, or too weak to "
+            "prove a minimum, and all other directions curve upwards: nothing lower was found nearby, but a minimum is "
+            "not proved. Such directions come from units that are saturated or whose weights the penalty has made "
+            "zero, and from coefficients that the rows hardly determine.",
+            "plateau": "On a plateau neither gradient nor curvature shows where a minimum is: lower values may lie "
             "anywhere beyond it.",
             "saddle": f"{'A member' if many else 'It'} ended on a saddle: in some direction the objective curves "
             "downwards, so it is no minimum.",
@@ -145,7 +153,7 @@ class Certificate:
             + (
                 "the gradient is zero to the tolerance, but the curvature was not measured."
                 if self.method == "none"
-                else "no direction that curves downwards was found, but not every direction could be looked at."
+                else "no direction that curves downwards was found, but not all directions were measured."
             ),
             "not stationary": self._way_to_go(),
         }[self.nature]
@@ -153,17 +161,17 @@ class Certificate:
     def _meaning_convex(self) -> str:
         if self.nature == "flat":
             return (
-                "The objective is convex, so this is its lowest value to the tolerance; but as far as rounding tells "
-                "it is flat in some direction, and other coefficients may fit as well."
+                "The objective is convex, so this is its lowest value to the tolerance; but within rounding it is flat "
+                "in some direction, and other coefficients may fit as well."
             )
         if self.nature == "minimum" and self.method == "exact":
             return "The objective is convex and curved in every direction: it has this one minimum."
         if self.converged:
-            return "The objective is convex: a point without a gradient is its minimum."
+            return "The objective is convex, so a point where the gradient is zero is its minimum."
         return "" if self.no_bound_reason == NO_MINIMUM or self.loss_gap_bound is not None else self._way_to_go()
 
     def _way_to_go(self) -> str:
-        """How far it is from an optimum, where it stopped on the way."""
+        """How far it is from an optimum, where the training stopped before one."""
         whose = "a member's objective" if self.used > 1 else "the objective"
         if self.newton_decrement is not None:
             return f"By the gradient and the curvature there, {whose} would still fall by about {self._expected():.1e}."
@@ -177,22 +185,22 @@ class Certificate:
     def _gap(self) -> str:
         if self.loss_gap_bound is not None:
             return (
-                f"The objective, {self.value:z.6g}, is proved to be at most {self.loss_gap_bound:.2g} above the lowest "
-                "value there is."
+                f"The objective, {self.value:z.6g}, is proved to be at most {self.loss_gap_bound:.2g} above its lowest "
+                "value."
             )
         if not self.convex and self.converged:
-            return ""  # said already
+            return ""  # the sentence on its nature says it
         return (
             f"How far the objective, {self.value:z.6g}, is above its lowest value is not known: {self.no_bound_reason}."
         )
 
     def _numbers(self) -> str:
-        of = "Largest of the members: r" if self.used > 1 else "R"
-        parts = [f"{of}elative gradient {power(self.gradient_norm)}"]
+        whose = "Largest of the members: r" if self.used > 1 else "R"
+        parts = [f"{whose}elative gradient {power(self.gradient_norm)}"]
         if self.newton_decrement is not None:
             parts.append(f"Newton decrement {power(self.newton_decrement)}")
         if self.smallest_eigenvalue is not None and self.largest_eigenvalue is not None:
-            seen = "curvature" if self.method == "exact" else "curvature seen"
+            seen = "curvature" if self.method == "exact" else "curvature found"
             parts.append(
                 f"{seen} from {_two(self.smallest_eigenvalue)} to {_two(self.largest_eigenvalue)} (second derivatives "
                 "of the objective by the parameters as they were trained)"
@@ -200,8 +208,8 @@ class Certificate:
         times = f"{count(self.n_iter, 'iteration')}, {count(self.evaluations, 'evaluation')}"
         return f"{', '.join(parts)}; {times}."
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields in JSON types, members included; None where there is no finite number."""
+    def to_json(self) -> dict[str, Json]:
+        """The fields in JSON types, with those of the members; None in place of numbers that are not finite."""
         facts = {name: value for name, value in asdict(replace(self, _recompute=None)).items() if name[0] != "_"}
         facts |= {"value": _finite(self.value), "gradient_norm": _finite(self.gradient_norm)}
         facts["members"] = [member.to_json() for member in self.members]
@@ -209,7 +217,7 @@ class Certificate:
 
 
 def _two(number: float) -> str:
-    """Two digits, without a power of ten where that is as short."""
+    """A number with two digits, and without a power of ten where that is as short."""
     return f"{number:z.2g}" if not 100.0 <= abs(number) < 1e5 else f"{float(f'{number:.2g}'):,.0f}"
 
 
@@ -218,8 +226,9 @@ def _finite(number: float) -> float | None:
 
 
 def certify(solution: Solution, curvature: Curvature, *, convex: bool, separated: bool = False) -> Certificate:
-    """The certificate of one training. separated: the classes are proved to be, so that there is no minimum."""
-    endless = (separated or solution.status is Status.UNBOUNDED) and not math.isfinite(curvature.loss_gap_bound)
+    """The certificate of one training. separated: whether the classes are proved to be separated, so that there is no
+    minimum."""
+    no_minimum = (separated or solution.status is Status.UNBOUNDED) and not math.isfinite(curvature.loss_gap_bound)
     return Certificate(
         converged=solution.converged,
         sentence=solution.sentence,
@@ -229,7 +238,7 @@ def certify(solution: Solution, curvature: Curvature, *, convex: bool, separated
         gradient_norm=solution.gradient_norm,
         newton_decrement=_finite(curvature.decrement),
         loss_gap_bound=_finite(curvature.loss_gap_bound),
-        no_bound_reason=NO_MINIMUM if endless else curvature.no_bound_reason,
+        no_bound_reason=NO_MINIMUM if no_minimum else curvature.no_bound_reason,
         smallest_eigenvalue=_finite(curvature.smallest),
         largest_eigenvalue=_finite(curvature.largest),
         method=curvature.method,
@@ -239,16 +248,18 @@ def certify(solution: Solution, curvature: Curvature, *, convex: bool, separated
     )
 
 
-def _nature(converged: bool, sign: int | None, convex: bool) -> str:
+def _nature(converged: bool, sign: Sign | None, convex: bool) -> Nature:
     if not converged:
         return "not stationary"
     if sign is None:
         return "minimum" if convex else "not proved"
-    return {1: "minimum", 0: "flat", -1: "flat" if convex else "saddle"}[sign]
+    if sign == 1:
+        return "minimum"
+    return "flat" if sign == 0 or convex else "saddle"
 
 
 def with_starts(certificates: Sequence[Certificate]) -> list[Certificate]:
-    """Certificates of the starts of one shape, each told how many of them reached the lowest objective."""
+    """The certificates of all starts of one shape, with the number of starts that reached the lowest objective."""
     finite = [c.value for c in certificates if math.isfinite(c.value)]
     best = min(finite, default=math.nan)
 
@@ -260,11 +271,14 @@ def with_starts(certificates: Sequence[Certificate]) -> list[Certificate]:
     return [replace(c, starts_at_best=at_best, starts=len(certificates)) for c in certificates]
 
 
-_WORST_FIRST = ("not stationary", "plateau", "saddle", "flat", "not proved", "minimum")
+# The natures of members, from the worst to the best: that of an average is the worst of its members.
+_WORST_FIRST: tuple[Nature, ...] = ("not stationary", "plateau", "saddle", "flat", "not proved", "minimum")
 
 
-def summarise(certificates: Sequence[Certificate], used: Sequence[bool], recompute: Recompute) -> Certificate:
-    """One certificate for a model of members. used: which of them predict."""
+def certificate_of_members(
+    certificates: Sequence[Certificate], used: Sequence[bool], recompute: Recompute
+) -> Certificate:
+    """The certificate of a model from those of its members. used: which members predict."""
     best = min(certificates, key=lambda c: c.value if math.isfinite(c.value) else math.inf)
     if len(certificates) == 1:
         return replace(best, _recompute=recompute)

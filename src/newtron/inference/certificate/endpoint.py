@@ -1,20 +1,21 @@
-"""The point where a training ended, as far as it must be kept to say later what it is: a minimum, a saddle or neither.
+"""What is kept of the point where a training ended, so that its certificate can say later whether it is a minimum.
 
-`measure` is called while the rows are at hand and does no more than read them; what follows from what it read is worked
-out when somebody first asks, and only that is saved with a model.
+`measure` is called while the rows are at hand, and only reads them. The eigenvalues and the bound that follow are
+computed when they are first asked for, and only these (`Curvature`) are saved with a model.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import squared
 from newtron.engine.base.threads import cached_property, one_blas_thread
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 from newtron.engine.solvers import Newton, Solution
@@ -31,19 +32,24 @@ from newtron.inference.certificate.spectrum import (
     visible_basis,
 )
 
-Array = NDArray[np.floating]
-
-# A Hessian of more parameters than the first number is never formed for a certificate; of more than the second it is
-# looked at right away and not kept (4 MB).
+# A certificate never forms a Hessian of more parameters than the first number. A Hessian of more parameters than the
+# second (4 MB) is not kept: its eigenvalues are computed at once.
 _MATRIX, _KEPT = 2000, 700
-# Multiplications that a certificate may always take, some milliseconds, and else its share of the training's own.
+# A certificate may always take so many multiplications, some milliseconds, and else this share of those of the
+# training.
 FREE_WORK, SHARE_OF_TRAINING = 2e7, 0.3
-# BLAS multiplies matrices this many times faster than a pass over rows does its work; eigenvalues take this many
-# times P³.
+# BLAS does so many times more multiplications in a second, in products of matrices, than a pass over rows. Eigenvalues
+# take so many times P³ multiplications.
 _DENSE, _EIGEN = 4.0, 5.0
-
-# Rows of the longest chunk there is.
+# Rows of the longest chunk that rows are summed in.
 _LONGEST = 65536
+# By how much the largest norm of a row is rounded up, far more than its rounding error.
+_ROUND_UP = 1.001
+# The rounding error of a unit's z is at most so many times its terms times epsilon.
+_KINK = 4.0
+# A product with the Hessian is a sum over rows and units, in blocks of at most so many terms, with an error of at most
+# so many times their number times epsilon.
+_PRODUCT_TERMS, _PRODUCT_ERROR = 70_000, 4.0
 
 Method = Literal["none", "lanczos", "exact"]
 METHODS: tuple[Method, ...] = ("none", "lanczos", "exact")
@@ -52,13 +58,14 @@ NO_CURVATURE = "the curvature was not measured, which would have taken long besi
 
 @dataclass(frozen=True)
 class Curvature:
-    """What second derivatives say of a point. Numbers are nan where they are not known.
+    """The second derivatives at the end of a training, as a model keeps them. Numbers are nan where they are not known.
 
-    method: "exact" (all eigenvalues of the Hessian), "lanczos" (values within their range) or "none".
-    sign: of the smallest curvature, 0 where rounding hides it, None where it is not known. flat_directions: in
-    how many directions rounding hides it.
-    loss_gap_bound: the objective here is proved to be at most this much above its minimum; no_bound_reason says why
-    there is none.
+    method: how the eigenvalues were found: "exact" (all of them, from the Hessian), "lanczos" (values within their
+    range) or "none". sign: the sign of the smallest curvature, 0 where it is within rounding, None where it is not
+    known. smallest, largest: eigenvalues of the Hessian. decrement: Newton's, sqrt(g'H⁻¹g). flat_directions: the number
+    of directions whose curvature is within rounding.
+    loss_gap_bound: the objective is proved to be at most this much above its minimum. no_bound_reason: a sentence where
+    there is no bound, else empty.
     fingerprint: of the parameters and penalties at this end (`fingerprint_of`); empty where it is not known.
     """
 
@@ -74,20 +81,21 @@ class Curvature:
 
 
 def fingerprint_of(params: Array, alpha: Array) -> str:
-    """Identifies the parameters and the penalty on each to the last bit, so that a changed coefficient is noticed even
-    where it is too small for any derivative, such as 1e-17."""
+    """A hash of all bits of the parameters and of the penalty on each, so that a changed coefficient is noticed even
+    where the change is too small for any derivative, such as 1e-17."""
     held = np.concatenate([params, alpha]).astype("<f8", copy=False)
     return hashlib.sha256(held.tobytes()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An end as it was measured. All (P,) and (P, P) arrays are in the parameters as they were trained.
+    """The end of a training as it was measured. All (P,) and (P, P) arrays are in the parameters as they were trained.
 
-    penalty: (P,) the curvature that the penalty adds to each parameter. unseen: (q,) the inputs of the output layer
-    for which a common shift of all classes changes nothing. concordance: of a convex loss (`Loss.self_concordance`),
-    None where the objective is not convex. kinked: a unit has its kink within rounding of a row. fingerprint:
-    see `Curvature`.
+    products: the spectrum by Lanczos's method, where it was measured so. penalty: (P,) the curvature that the penalty
+    adds to each parameter. unseen: (q,) the inputs of the output layer for which a common shift of all classes changes
+    nothing. radius: the largest norm of a row in scaled columns. concordance: the constant of self-concordance of a
+    convex loss (`Loss.self_concordance`), None where the objective is not convex. kinked: whether a unit's argument is
+    within rounding of its kink in some row. epsilon: the rounding of the rows' type. fingerprint: see `Curvature`.
     """
 
     value: float
@@ -124,7 +132,7 @@ class Endpoint:
         sign: Sign | None = s.sign
         flat = s.flat
         if self.concordance is None and s.far:
-            # Curvature so weak that the gradient which is left leads far away along it proves no minimum here.
+            # Where Newton's step is long along a weak curvature, this curvature does not prove a minimum here.
             sign, flat = 0, flat + s.far
         method: Method = "exact" if s.exact else "lanczos" if np.isfinite(s.largest) else "none"
         sign = None if self.kinked else sign
@@ -132,8 +140,8 @@ class Endpoint:
 
     @property
     def on_plateau(self) -> bool:
-        """Is there no minimum near that would explain the vanishing gradient? None is where all curvature is so small
-        that Newton's step, |H^-1 g| >= |g| / |H|, is long all the same: on the tail of a sigmoid g and H fade alike."""
+        """True where the gradient vanishes but no minimum is near: all curvature is so small that Newton's step is
+        long, |H^-1 g| >= |g| / |H|. On the tail of a sigmoid, for example, g and H vanish together."""
         if self.concordance is not None or self.hessian is None or self.value <= self.epsilon:
             return False
         unit = 1.0 / self.scale
@@ -142,7 +150,7 @@ class Endpoint:
         return curvature <= self.rounding.curvature or slope >= LONG_STEP * curvature
 
     def _bound(self) -> tuple[float, str]:
-        """The proven bound, or nan and why there is none."""
+        """The proved bound and "", or nan and the reason why there is none."""
         nan = float("nan")
         if self.concordance is None:
             return nan, "the objective is not convex: a lower minimum elsewhere cannot be excluded"
@@ -161,14 +169,15 @@ class Endpoint:
         proved = [bound for bound in found if bound is not None]
         return (min(proved), "") if proved else (nan, reason)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # The matrix need not travel: what it says does.
-        self.curvature  # noqa: B018  (works it out)
+    def __getstate__(self) -> dict[str, object]:
+        # The curvature is pickled in place of the Hessian that it is computed from.
+        self.curvature  # noqa: B018  (computes it)
         return {**vars(self), "hessian": None}
 
 
 def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool = False) -> Endpoint:
-    """Read the rows once more at the solution. thorough: whatever it takes, and else little beside the training."""
+    """Read the rows once more at the solution. thorough: measure the curvature whatever it takes; else only where that
+    is little beside the training."""
     with one_blas_thread(), np.errstate(all="ignore"):
         params = solution.params
         plan = "matrix" if objective.n_params <= _MATRIX else "products"
@@ -201,14 +210,14 @@ def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool 
             fingerprint=fingerprint_of(params, objective.alpha),
         )
     if len(gradient) > _KEPT:
-        end.curvature  # noqa: B018  (works it out while the matrix is here)
+        end.curvature  # noqa: B018  (computes it while the matrix is here)
         object.__setattr__(end, "hessian", None)
     return end
 
 
 def _affordable(objective: TrainingObjective, solution: Solution) -> str:
-    """How to look at the curvature: by "matrix", by "products" or not ("nothing"). Judged by multiplications, not by
-    a clock, so that the same fit has the same certificate."""
+    """How to measure the curvature: by "matrix", by "products" or not at all ("nothing"). The decision counts
+    multiplications and reads no clock, so that the same fit has the same certificate."""
     P, n, k = objective.n_params, objective.rows.n_rows, objective.network.n_outputs
     one_pass = 2.0 * n * P
     if isinstance(solution.solver, Newton) and P <= _KEPT:
@@ -223,13 +232,14 @@ def _affordable(objective: TrainingObjective, solution: Solution) -> str:
     eigen = _EIGEN * P**3 if P > _KEPT else 0.0
     if P <= _MATRIX and matrix + eigen <= free:
         return "matrix"
-    # The sign of a convex objective's curvature is known.
+    # Lanczos's method can only prove a negative curvature, which a convex objective does not have.
     return "products" if not objective.is_convex and 3.0 * LANCZOS_STEPS * one_pass <= free else "nothing"
 
 
 @dataclass
 class _RowFacts:
-    """Largest over the rows, as something that adds. radius: of the scaled rows, with the 1 of the intercept."""
+    """The largest values over rows; pieces add up. radius: the norm of a scaled row, with the 1 of the intercept.
+    longest: the rows of a block. kinked: whether a unit's argument is within rounding of its kink."""
 
     radius: float = 1.0
     longest: int = 1
@@ -243,7 +253,7 @@ class _RowFacts:
 
 
 def _read(objective: TrainingObjective, params: Array) -> _RowFacts:
-    """A pass over the rows, where anything depends on single ones."""
+    """The facts of all rows; this passes over the rows only where something depends on single ones."""
     network, loss = objective.network, objective.loss
     concordant = network.is_linear and bool(loss.self_concordance)
     has_kinks = network.activation == "relu" and not network.is_linear
@@ -258,23 +268,24 @@ def _read(objective: TrainingObjective, params: Array) -> _RowFacts:
             X = block.X
             lengths = squared(X) @ squares
             radius = float(np.sqrt(np.max(lengths, initial=0.0) + float(network.intercept)))
-            facts += _RowFacts(radius * 1.001, block.y.shape[0], has_kinks and _on_a_kink(objective, cast, X))
+            facts += _RowFacts(radius * _ROUND_UP, block.y.shape[0], has_kinks and _on_a_kink(objective, cast, X))
         return facts
 
     return objective.rows.sum(of_chunk)
 
 
-def _on_a_kink(objective: TrainingObjective, params: Array, X: Any) -> bool:
-    """Is a hidden unit's z within rounding of 0 in some row? Then the Hessian is that of one side only."""
+def _on_a_kink(objective: TrainingObjective, params: Array, X: Matrix) -> bool:
+    """True where a hidden unit's z is within rounding of 0 in some row: the Hessian is then that of one side only."""
     at = objective.network.linearize(params, X)
     for layer, below, values in zip(at.weights[:-1], at.inputs[:-1], at.layers[:-1], strict=True):
         size = np.abs(below) @ np.abs(layer.W) + (0.0 if layer.b is None else np.abs(layer.b))
-        if np.any(np.abs(values.z) <= 4.0 * (below.shape[1] + 3.0) * objective.epsilon * size):
+        if np.any(np.abs(values.z) <= _KINK * (below.shape[1] + 3.0) * objective.epsilon * size):
             return True
     return False
 
 
 def _unseen(objective: TrainingObjective) -> NDArray[np.bool_]:
+    """(q,) the inputs of the output layer for which a common shift of all classes changes nothing."""
     k = objective.network.n_outputs
     last = objective.alpha[objective.network.spans[-1]].reshape(-1, k)
     if objective.loss.min_outputs < 2:
@@ -289,7 +300,6 @@ def _lanczos(objective: TrainingObjective, params: Array) -> Spectrum:
         k = objective.network.n_outputs
         last = start[objective.network.spans[-1]].reshape(-1, k)
         last[basis] -= last[basis].mean(axis=1, keepdims=True)
-    # A product adds over the rows and the units as a gradient does; taken generously.
     terms = objective.rows.n_rows + sum(objective.network.widths)
-    rounding = 4.0 * min(terms, 70_000) * objective.epsilon
+    rounding = _PRODUCT_ERROR * min(terms, _PRODUCT_TERMS) * objective.epsilon
     return lanczos(lambda v: objective.hvp(params, v), start, rounding, LANCZOS_STEPS)

@@ -1,4 +1,4 @@
-"""The end of a training under Firth's penalty, and how far rounding can have moved what was computed there.
+"""The end of a training under Firth's penalty, and bounds on the rounding errors of what was computed there.
 
 The classes' parameters Θ (q, K) and those against the last class, β = ΘE with E' = [I, -1], are one function: its
 gradient in Θ is gE', and its Hessian E H E' is zero along the common shift of all classes.
@@ -7,26 +7,23 @@ gradient in Θ is gE', and its Hessian E H E' is zero along the common shift of 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigvalsh
 from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.types import Array
 from newtron.engine.solvers import Newton, Solution
 from newtron.engine.solvers.state import relative_gradient
 from newtron.inference.certificate.endpoint import FREE_WORK, SHARE_OF_TRAINING, Endpoint, fingerprint_of
 from newtron.inference.certificate.rounding import FUNCTION_ERROR, SECOND_ORDER, Rounding
-from newtron.inference.coefficients.firth import FirthObjective
+from newtron.inference.coefficients.firth import FIRTH_BLOCK, FirthObjective
 
-Array = NDArray[np.floating]
-
-# Rows that FirthObjective adds at once.
-_BLOCK = 4096
-# Beyond this relative error of the information a bound of first order is none, and nothing is forgiven for it.
-_TOO_FAR = 1e-3
+# The largest relative error of the information that a bound of first order allows for.
+_LARGEST_SHARE = 1e-3
 
 
 def against_last(params: Array, n_outputs: int) -> Array:
-    """Parameters (q * K,) of all classes as those of the others against the last; of one output they are the same."""
+    """The parameters of all classes, (q * K,), as those of the other classes against the last. One output stays as it
+    is."""
     if n_outputs == 1:
         return params
     of_class = params.reshape(-1, n_outputs)
@@ -42,10 +39,10 @@ def of_all_classes(gradient: Array, n_outputs: int) -> Array:
 
 
 def measure_firth(objective: FirthObjective, solution: Solution, n_outputs: int, *, thorough: bool = False) -> Endpoint:
-    """What `endpoint.measure` reads, of Firth's likelihood. solution: with the parameters and gradient of all classes.
+    """`endpoint.measure` for Firth's likelihood. solution: with the parameters and the gradient of all classes.
 
     The objective is not convex in general, so there is no bound on how far it is above its lowest value; the exact
-    Hessian tells whether the point is a local minimum. thorough: compute it whatever it takes.
+    Hessian shows whether the point is a local minimum. thorough: compute it whatever it takes.
     """
     K, q = n_outputs, objective.n_columns
     with one_blas_thread(), np.errstate(all="ignore"):
@@ -81,7 +78,7 @@ def measure_firth(objective: FirthObjective, solution: Solution, n_outputs: int,
 
 
 def _affordable(objective: FirthObjective, solution: Solution) -> bool:
-    """Is one more exact Hessian little beside the training?"""
+    """True where one more exact Hessian is little beside the training."""
     if not objective.exact:
         return False
     if isinstance(solution.solver, Newton):
@@ -102,16 +99,16 @@ def _of_all_classes(hessian: Array, q: int, K: int) -> Array:
 
 
 def _rounding(objective: FirthObjective, params: Array, radius: float, K: int) -> Rounding:
-    """Bounds of first order. The likelihood's own part is as in `rounding_of`. For the penalty: the information as
-    computed is within a share ρ of itself, in every direction, so its log determinant is off by P ρ at most and the
-    hat values, which add to P, by the same share. No derivative of a row's variance is larger than a few times the
-    variance, so the penalty's curvature is a sum of hat values times squared rows (and, by Cauchy and Schwarz, P times
-    that).
+    """Bounds of first order. The likelihood's own part is as in `rounding_of`. The penalty's part follows from the
+    relative error ρ of the information, the same in every direction: the error of its log determinant is at most P ρ,
+    and the hat values, which add to P, have the relative error ρ. The derivatives of a row's variance are at most a few
+    times the variance, so the penalty's curvature is at most P times a sum of hat values times squared rows (by the
+    inequality of Cauchy and Schwarz).
     """
     u, n, W = 0.5 * objective.epsilon, objective.n_rows, objective.total_weight
     q, m, P = objective.n_columns, objective.n_outputs, objective.n_params
     scale = objective.scale.reshape(q, m)[:, 0]
-    block = min(n, _BLOCK)
+    block = min(n, FIRTH_BLOCK)
     summing = block * u + (2.0 * n / block + 4.0) * 2.0 * u
     size = scale @ np.abs(params.reshape(q, m))
     off = (q + 3.0) * u * float(np.linalg.norm(size))
@@ -122,13 +119,14 @@ def _rounding(objective: FirthObjective, params: Array, radius: float, K: int) -
     of_sum = P * (summing + 4.0 * u)
     unit = 1.0 / objective.scale
     least = float(eigvalsh(information * unit * unit[:, None] / W)[0])
-    # What moves z changes a row's variance by a share of itself; what is lost in sums is lost of all directions.
-    share = min(moved + (of_sum + 10.0 * P**2 * u) / least, _TOO_FAR) if least > 0.0 else _TOO_FAR
+    # An error of z changes a row's variance by a share of itself. The error of the sums counts against the smallest
+    # eigenvalue.
+    share = min(moved + (of_sum + 10.0 * P**2 * u) / least, _LARGEST_SHARE) if least > 0.0 else _LARGEST_SHARE
     value = residual * off + summing * mean_loss + FUNCTION_ERROR * u * (1.0 + float(size.sum())) + 0.5 * P * share / W
     of_hats = 0.5 * P * radius * (share + summing + 8.0 * u + moved) / W
     gradient = scale * (off + FUNCTION_ERROR * u + (summing + 4.0 * u) * residual + of_hats)
-    bends = (P + 4.0) * m * objective.leverage_length(params)
-    curvature = K * (of_sum + moved + bends * (2.0 * share + summing + 8.0 * u + moved) / W)
+    curvature_of_penalty = (P + 4.0) * m * objective.leverage_length(params)
+    curvature = K * (of_sum + moved + curvature_of_penalty * (2.0 * share + summing + 8.0 * u + moved) / W)
     each = np.repeat(gradient[:, None], K, axis=1)
-    each[:, -1] *= max(1, K - 1)  # of the last class it is a sum
+    each[:, -1] *= max(1, K - 1)  # the last class has the sum of the others
     return Rounding(SECOND_ORDER * value, SECOND_ORDER * each.ravel(), SECOND_ORDER * curvature)

@@ -1,9 +1,9 @@
-"""How far rounding can have moved a value, a gradient and a Hessian: bounds from the columns' sizes alone.
+"""Bounds on the rounding errors of a value, a gradient and a Hessian, from the sizes of the columns alone.
 
-First-order forward error analysis (Higham 2002, *Accuracy and Stability of Numerical Algorithms*, ch. 3), carried
-through the network with root mean squares over the rows in place of the rows: by Minkowski's and the Cauchy-Schwarz
-inequality a sum over rows of products is at most the product of the root mean squares, so no pass over the data is
-needed. Every sum is charged its worst case, the number of its terms times the unit roundoff.
+This is a forward error analysis of first order (Higham 2002, *Accuracy and Stability of Numerical Algorithms*, ch. 3).
+It follows the root mean squares over the rows through the network, in place of the rows: by Minkowski's and the
+Cauchy-Schwarz inequality a sum over rows of products is at most the product of the root mean squares, so no pass over
+the data is needed. The error of every sum is taken at its worst: the number of its terms times the unit roundoff.
 """
 
 from __future__ import annotations
@@ -11,27 +11,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Layer
 from newtron.engine.objective import TrainingObjective
 
-Array = NDArray[np.floating]
-
-# Errors of exp, log and tanh in units of the roundoff: NumPy's own tests allow four units in the last place.
+# The error of exp, log and tanh in units of the roundoff: twice the four units in the last place of NumPy's own tests.
 FUNCTION_ERROR = 8.0
-# The analysis is of first order; what it leaves out is smaller than what it finds.
+# The factor by which a bound of first order is raised, since the terms of second order are smaller than those of first.
 SECOND_ORDER = 2.0
-# Activations that stay within -1 and 1.
+# The activations whose values stay between -1 and 1.
 _BOUNDED = ("tanh", "sigmoid")
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """Bounds of rounding errors, of the objective as it is computed.
+    """Bounds on the rounding errors of an objective.
 
-    value: absolute. gradient: (P,), absolute. curvature: spectral norm of the Hessian's error, in parameters scaled
-    by `Objective.scale`; for a network with hidden layers an estimate that is meant to be generous, not a bound.
+    value: absolute. gradient: (P,), absolute. curvature: the spectral norm of the Hessian's error, in parameters scaled
+    by `Objective.scale`; for a network with hidden layers a generous estimate and no bound.
     """
 
     value: float
@@ -41,7 +39,7 @@ class Rounding:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Root mean squares over the rows of what enters each layer, and of its rounding error, (units,) each."""
+    """Root mean squares over the rows of the inputs of a layer, and of their rounding errors, (units,) each."""
 
     size: Array
     error: Array
@@ -50,8 +48,8 @@ class _Sizes:
 def rounding_of(
     objective: TrainingObjective, params: Array, value: float, radius: float, longest: int, hessian: Array | None
 ) -> Rounding:
-    """Bounds at a point. radius: largest norm of a row, its columns scaled, with the 1 of the intercept. longest:
-    rows of the longest block that is summed at once."""
+    """The bounds at a point. radius: the largest norm of a row, its columns scaled, with the 1 of the intercept.
+    longest: the rows of the longest block that is summed at once."""
     u = 0.5 * objective.epsilon
     layers = objective.network.split(params)
     summing = _summing(objective, longest)
@@ -59,10 +57,10 @@ def rounding_of(
     k = len(z.size)
     regression = objective.loss.task == "regression"
     penalty = 0.5 * float(objective.alpha @ np.square(params)) / objective.rows.total_weight
-    # Squares below the smallest ordinary number lose their digits, or all of them.
+    # Squares below the smallest normal number lose digits.
     mean_loss = max(float(np.finfo(objective.rows.dtype).tiny), value - penalty)
-    # Root mean square of the loss's gradient, over all outputs: exact for squared errors, and for the others by
-    # Pinsker's inequality, ½‖p - y‖² <= loss.
+    # The root mean square of the loss's gradient over all outputs: exact for squared errors, and by Pinsker's
+    # inequality, ½‖p - y‖² <= loss, for the log losses.
     residual = np.sqrt(2.0 * mean_loss) if regression else min(np.sqrt(k), np.sqrt(2.0 * mean_loss))
     wrong = float(np.linalg.norm(z.error)) + u * (residual if regression else FUNCTION_ERROR)
     gradient = _backward(objective, layers, inputs, (residual, wrong), summing, u)
@@ -71,8 +69,8 @@ def rounding_of(
     of_value = residual * float(np.linalg.norm(z.error)) + summing * mean_loss + rough + 4.0 * u * penalty
     scaled = float(np.linalg.norm(objective.scale * params))
     if objective.is_linear:
-        # The scaled columns have mean square 1, so the trace of their Gram matrix is their number; the loss's own
-        # Hessian moves at most as far as z.
+        # The scaled columns have mean square 1, so the trace of their Gram matrix is their number. The error of the
+        # loss's own Hessian is at most that of z.
         q = objective.n_params // k
         moved = 0.0 if objective.is_quadratic else (q + 3.0) * u * radius * scaled + FUNCTION_ERROR * u
         added = float(np.max(objective.alpha / np.square(objective.scale), initial=0.0)) / objective.rows.total_weight
@@ -80,7 +78,8 @@ def rounding_of(
     else:
         depth = sum(objective.network.widths) + 10.0 * len(layers)
         size = 0.0 if hessian is None else _scaled_norm(hessian, objective.scale)
-        # Slopes and bends move by at most a few times what the raw values of their units, and the prediction, do.
+        # The errors of first and second derivatives of the activations are at most a few times those of the units' z
+        # and of the prediction.
         moved = sum(float(at.error.max(initial=0.0)) for at in (*inputs[1:], z))
         curvature = 4.0 * (summing + depth * u + 2.0 * moved) * size
     return Rounding(SECOND_ORDER * of_value, SECOND_ORDER * gradient, SECOND_ORDER * curvature)
@@ -92,14 +91,14 @@ def _scaled_norm(hessian: Array, scale: Array) -> float:
 
 
 def _summing(objective: TrainingObjective, longest: int) -> float:
-    """Relative error of a sum over rows: within a block in the rows' dtype, over blocks in float64."""
+    """The relative error of a sum over rows: within a block in the rows' dtype, over blocks in float64."""
     u = 0.5 * objective.epsilon
     blocks = 2.0 * objective.rows.n_rows / max(1, longest) + 4.0
     return longest * u / (1.0 - longest * u) + blocks * float(np.finfo(np.float64).eps)
 
 
 def _forward(objective: TrainingObjective, layers: tuple[Layer, ...], u: float) -> tuple[list[_Sizes], _Sizes]:
-    """What enters each layer, and the raw prediction."""
+    """The sizes of the inputs of each layer, and of the raw prediction."""
     network = objective.network
     p = network.widths[0]
     at = _Sizes(network.split(objective.scale)[0].W[:, 0], np.zeros(p))
@@ -128,11 +127,11 @@ def _backward(
     summing: float,
     u: float,
 ) -> Array:
-    """(P,) error of the gradient by backpropagation of sizes and errors. output: root mean square of the loss's
-    gradient in any one output, and of its error."""
+    """(P,) the error of the gradient, by backpropagation of sizes and errors. output: the root mean squares of the
+    loss's gradient in any one output, and of its error."""
     rows, network = objective.rows, objective.network
     found = np.zeros(network.n_params)
-    # No single row is larger than this many root mean squares.
+    # The value of a single row is at most so many root mean squares.
     largest = (rows.total_weight / rows.min_weight) ** 0.5
     k = network.n_outputs
     delta, error = np.full(k, output[0]), np.full(k, output[1])
@@ -144,7 +143,7 @@ def _backward(
             out.b[:] = own
         if number:
             W = np.abs(layers[number].W)
-            steep = largest * below.error + FUNCTION_ERROR * u  # the slope moves at most as far as z
+            steep = largest * below.error + FUNCTION_ERROR * u  # the error of the slope is at most that of z
             back = delta @ W.T
             error = error @ W.T + (W.shape[1] + 3.0) * u * back + back * steep
             delta = back

@@ -1,9 +1,9 @@
-"""The extreme curvatures at a point, and the Newton decrement: from the Hessian where it was formed, by Lanczos where
-it is only known by its products.
+"""The smallest and the largest curvature at a point, and the Newton decrement: from the Hessian where it was formed,
+and by Lanczos's method where only its products are known.
 
-Lanczos (1950; Parlett 1998, *The Symmetric Eigenvalue Problem*, ch. 13) finds values between the smallest and the
-largest eigenvalue and close to both. A negative one proves a saddle; a positive one proves nothing of those it has not
-seen.
+Lanczos's method (1950; Parlett 1998, *The Symmetric Eigenvalue Problem*, ch. 13) finds values between the smallest and
+the largest eigenvalue, and close to both. A negative value proves a saddle. Positive values prove nothing about the
+eigenvalues that were not found.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigh, eigvalsh
+from newtron.engine.base.types import Array
 
-Array = NDArray[np.floating]
-
-# LAPACK's symmetric eigenvalues are off by a modest multiple of P units of roundoff times the norm.
+# The error of LAPACK's symmetric eigenvalues in units of P epsilon times the norm: a modest multiple (LAPACK Users'
+# Guide, section 4.7).
 _LAPACK = 10.0
+# Products with the Hessian that Lanczos's method takes.
 LANCZOS_STEPS = 40
-# A curvature within this factor of its rounding may be told as beyond it or not.
+# Lanczos's method ends where what is left of a vector is below this share of the largest diagonal element.
+_INVARIANT = 1e-12
+# A curvature within this factor of its rounding error may be found above it or not when it is computed again.
 EDGE = 3.0
-# Newton's step in scaled parameters, where 1 moves z by about 1, that leads far away from where it is taken.
+# A Newton step of this length in scaled parameters is long; a step of 1 changes z by about 1.
 LONG_STEP = 0.1
 
 
@@ -34,15 +37,16 @@ Sign: TypeAlias = Literal[-1, 0, 1]
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Curvature in the directions that the loss can see.
+    """The curvature in the directions on which the loss depends.
 
-    smallest, largest: eigenvalues of the Hessian, in the parameters as they are. sign: of the smallest, 0 where
-    rounding hides it, None where it is not known; flat: in how many directions it does. decrement: sqrt(g'H^-1 g)
-    over the directions whose curvature is beyond rounding, nan where a curvature is negative. scaled_smallest: of the
-    Hessian in scaled parameters; less `error`, a bound on its rounding, it is a proven lower bound where the Hessian
-    was formed. far: in how many directions of a curvature beyond rounding Newton's step is long (`LONG_STEP`).
-    flat_range, far_range: what `flat` and `far` may become where rounding falls otherwise. seen: the smallest curvature
-    beyond rounding, in scaled parameters.
+    smallest, largest: eigenvalues of the Hessian, in the parameters as they are. sign: the sign of the smallest, 0
+    where it is within rounding, None where it is not known. decrement: sqrt(g'H^-1 g) over the directions whose
+    curvature is beyond rounding; nan where a curvature is negative. scaled_smallest: the smallest eigenvalue of the
+    Hessian in scaled parameters; where the Hessian was formed, this less `error`, a bound on its rounding error, is a
+    proved lower bound. exact: whether the Hessian was formed. flat: the number of directions whose curvature is within
+    rounding. far: the number of directions with a curvature beyond rounding in which Newton's step is long
+    (`LONG_STEP`). flat_range, far_range: the least and the largest value that `flat` and `far` can have under another
+    rounding. seen: the smallest curvature beyond rounding, in scaled parameters.
     """
 
     smallest: float
@@ -60,7 +64,8 @@ class Spectrum:
 
 
 def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Array | None:
-    """(P, P - r) orthonormal basis of all directions but the shifts that the loss cannot see; None where it sees all.
+    """(P, P - r) an orthonormal basis of all directions but the shifts on which the loss does not depend; None where it
+    depends on all directions.
 
     unseen: (q,) for each input of the output layer, whether a common shift of the weights of all classes changes
     nothing. The output layer's parameters come last.
@@ -85,7 +90,8 @@ def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> A
 
 
 def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array | None, rounding: float) -> Spectrum:
-    """From the Hessian (P, P). rounding: bound on its own error, in scaled parameters (`Rounding.curvature`)."""
+    """The spectrum from the Hessian (P, P). rounding: a bound on its error, in scaled parameters
+    (`Rounding.curvature`)."""
     unit = 1.0 / scale
     scaled, along = hessian * unit * unit[:, None], gradient * unit
     back = unit
@@ -106,7 +112,8 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
         far_range = shortest, longest
         decrement = float(np.linalg.norm((V.T @ along)[kept] / np.sqrt(values[kept])))
     if sign > 0:
-        # The inverse in the parameters as they are: its largest eigenvalue keeps its digits whatever the units.
+        # The inverse is formed in the parameters as they are, since its largest eigenvalue keeps its digits in any
+        # units.
         inverse = (V / values) @ V.T * back * back[:, None]
         smallest = 1.0 / float(eigvalsh(inverse)[-1])
         largest = float(eigvalsh(hessian)[-1])
@@ -123,20 +130,20 @@ def _unknown() -> Spectrum:
     return Spectrum(nan, nan, None, nan, nan, nan, False)
 
 
-def lanczos(product: Callable[[Array], Array], basis_start: Array, rounding: float, steps: int) -> Spectrum:
-    """From products with the Hessian. basis_start: (P,) where to start, any vector with a part in every direction.
-    rounding: relative error of a product."""
+def lanczos(product: Callable[[Array], Array], start: Array, rounding: float, steps: int) -> Spectrum:
+    """The spectrum from products with the Hessian. start: (P,) any vector with a component in every direction.
+    rounding: the relative error of a product."""
     nan = float("nan")
-    v = basis_start / np.linalg.norm(basis_start)
+    v = start / np.linalg.norm(start)
     kept, diagonal, beside = [v], [], []
     for _ in range(min(steps, len(v))):
         w = np.asarray(product(v), dtype=np.float64)
         diagonal.append(float(v @ w))
         Q = np.array(kept)
-        for _twice in range(2):  # once loses the orthogonality that the method rests on
+        for _twice in range(2):  # one pass alone would lose the orthogonality
             w = w - Q.T @ (Q @ w)
         size = float(np.linalg.norm(w))
-        if not size > 1e-12 * max(map(abs, diagonal)):
+        if not size > _INVARIANT * max(map(abs, diagonal)):
             break
         v = w / size
         kept.append(v)
