@@ -16,7 +16,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Rows
 from newtron.engine.solvers import Status
 from newtron.inference.certificate.agreement import agrees
-from newtron.inference.certificate.certificate import Certificate, certify, certificate_of_members, with_starts
+from newtron.inference.certificate.certificate import Certificate, certificate_of_members, certify, with_starts
 from newtron.inference.certificate.endpoint import Endpoint, measure
 from newtron.inference.certificate.firth_end import measure_firth
 from newtron.inference.coefficients.firth import FirthObjective
