@@ -224,7 +224,7 @@ def test_a_stretch_widens_everything() -> None:
     std = model.predict(NEW, return_std=True)[1]
     parts = model.predict_uncertainty(NEW)
     noise = replace(model.predictive_.noise, stretch=2.0 * model.predictive_.noise.stretch)
-    change(model, noise=noise)
+    change(model, noise_model=noise)
     np.testing.assert_allclose(np.diff(model.predict_interval(NEW), axis=1), 2.0 * width, rtol=1e-9)
     np.testing.assert_allclose(model.predict(NEW, return_std=True)[1], 2.0 * std, rtol=1e-12)
     np.testing.assert_allclose(model.predict_uncertainty(NEW).model_std, 2.0 * parts.model_std, rtol=1e-12)

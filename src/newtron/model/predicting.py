@@ -88,12 +88,12 @@ def predictive_of(model: FittedModel) -> RegressionPredictive | str:
     """The predictive distribution of a regression, or the sentence why there is none."""
     if model.is_perceptron:
         return predictive_of_perceptron(model.members[0], model.loss)
-    if not isinstance(model.noise, NoiseModel):
-        return model.noise or "it is no regression."
+    if not isinstance(model.noise_model, NoiseModel):
+        return model.noise_model or "it is no regression."
     posteriors = posteriors_of(model.sharing, model.loss)
     if isinstance(posteriors, str):
         return posteriors
-    return RegressionPredictive(posteriors, np.array([member.share for member in model.sharing]), model.noise)
+    return RegressionPredictive(posteriors, np.array([member.share for member in model.sharing]), model.noise_model)
 
 
 def distributions(model: FittedModel, X: Matrix) -> tuple[list[Mixture], Array, Array]:

@@ -100,7 +100,7 @@ class FittedModel:
 
     members: the trained networks, one for a perceptron. separation: whether planes separate the classes; None where
     nobody asked or a penalty keeps the coefficients finite. temperature: probabilities are taken to the power
-    1 / temperature. noise: what a regression by networks knows of its noise, or the sentence why there are no
+    1 / temperature. noise_model: what a regression by networks knows of its noise, or the sentence why there are no
     intervals; None for all other models. relevance: (p,) how much each column moves the prediction; None for a
     perceptron.
     """
@@ -111,7 +111,7 @@ class FittedModel:
     members: tuple[Member, ...]
     separation: Separation | None = None
     temperature: float = 1.0
-    noise: NoiseModel | str | None = None
+    noise_model: NoiseModel | str | None = None
     relevance: Array | None = None
 
     @cached_property
