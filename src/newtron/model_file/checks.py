@@ -236,7 +236,7 @@ def _check_separation(found: Separation, n_features: int, n_outputs: int) -> Non
 
 
 def _check_noise(model: FittedModel) -> None:
-    noise = model.noise
+    noise = model.noise_model
     if (noise is not None) != (model.is_regression and not model.is_perceptron):
         raise wrong("noise", "a model of the noise for a regression by networks, and else null", noise)
     if not isinstance(noise, NoiseModel):
