@@ -21,14 +21,33 @@ const fonts = {
     });
   },
 };
-const shared = { bundle: true, minify: true, target: "es2022", charset: "utf8", legalComments: "none", logLevel: "warning" };
+const shared = {
+  bundle: true,
+  minify: true,
+  target: "es2022",
+  charset: "utf8",
+  legalComments: "none",
+  logLevel: "warning",
+};
 await build({ ...shared, entryPoints: ["src/main.js"], format: "esm", outfile: `${out}/page.js` });
 await build({
-  ...shared, entryPoints: ["src/page.css"], loader: { ".woff2": "dataurl" }, plugins: [fonts], outfile: `${out}/page.css`,
+  ...shared,
+  entryPoints: ["src/page.css"],
+  loader: { ".woff2": "dataurl" },
+  plugins: [fonts],
+  outfile: `${out}/page.css`,
 });
 // What the build was made from: the tests compare it with web/, so that a forgotten build is seen without Node.
 const hash = createHash("sha256");
-for (const name of ["package-lock.json", "build.mjs", "fonts-license.txt", ...readdirSync("src").sort().map((file) => `src/${file}`)]) hash.update(name).update(readFileSync(name));
+for (const name of [
+  "package-lock.json",
+  "build.mjs",
+  "fonts-license.txt",
+  ...readdirSync("src")
+    .sort()
+    .map((file) => `src/${file}`),
+])
+  hash.update(name).update(readFileSync(name));
 writeFileSync(`${out}/sources.sha256`, `${hash.digest("hex")}\n`);
 const inside = ["katex", "d3-contour", "d3-array", "internmap"];
 const licences = inside.map((name) => {

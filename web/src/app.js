@@ -1,6 +1,10 @@
 // The state of the page and its questions to Python. It computes nothing: every number comes in an answer.
 import { base64, text64 } from "./url.js";
 
+/** @import { ExampleEntry, FileEntry, FittedStart, NewtonBowl, LossProfile, Setup } from "../types/messages" */
+/** @import { Checks, KeptStory, KeptSurface, Run, SavedState, Transport, View } from "../types/page" */
+
+/** @type {Setup} */
 export const DEFAULT_SETUP = {
   data: { source: "clouds" },
   model: { hidden: [], activation: "tanh", loss: null, intercept: true, scale: false, alpha: 0 },
@@ -11,45 +15,97 @@ export const DEFAULT_SETUP = {
   ],
 };
 
+/** @type {View} */
 export const DEFAULT_VIEW = {
-  step: 0, active: 0, row: 0, param: 0, pair: [0, 1], notation: "lecture", tab: "backward", scope: "row",
-  landscape: "contour", log: true, lesson: null, lessonStep: 0, axes: null, bowl: false,
+  step: 0,
+  active: 0,
+  row: 0,
+  param: 0,
+  pair: [0, 1],
+  notation: "lecture",
+  tab: "backward",
+  scope: "row",
+  landscape: "contour",
+  log: true,
+  lesson: null,
+  lessonStep: 0,
+  axes: null,
+  bowl: false,
 };
 
+/** @type {Record<string, string>} */
 export const METHOD_NAMES = {
-  "gradient-descent": "Gradient descent", newton: "Newton", "levenberg-marquardt": "Levenberg–Marquardt",
-  "newton-cg": "Newton-CG", lbfgs: "L-BFGS",
+  "gradient-descent": "Gradient descent",
+  newton: "Newton",
+  "levenberg-marquardt": "Levenberg–Marquardt",
+  "newton-cg": "Newton-CG",
+  lbfgs: "L-BFGS",
 };
 
+/**
+ * @template T
+ * @param {T} value
+ * @returns {T}
+ */
 export const clone = (value) => JSON.parse(JSON.stringify(value));
 
 let pages = 0;
 
 export class App {
+  /**
+   * @param {Transport | null} transport
+   * @param {SavedState | null} saved
+   */
   constructor(transport, saved) {
     this.number = ++pages; // a notebook may show several
     this.transport = transport;
     this.offline = !transport;
     this.setup = clone(DEFAULT_SETUP);
     this.view = clone(DEFAULT_VIEW);
+    /** @type {Run | null} */
     this.run = null;
+    /** @type {ExampleEntry[]} */
     this.examples = [];
+    /** @type {FileEntry[]} */
     this.files = [];
+    /** @type {FittedStart | null} */
     this.fitted = null; // the model that `model.play` was called on: its set-up and parameters
     this.note = "";
     this.error = "";
     this.gone = false;
     this.busy = false;
+    /** @type {object | null} */
     this.quiz = null;
+    /** @type {((whole: boolean) => void)[]} */
     this.panels = [];
+    /** @type {Map<string, KeptStory>} */
     this.stories = new Map();
+    /** @type {Map<string, any>} */
     this.pictures = new Map();
+    /** @type {Set<string>} */
     this.asked = new Set();
+    /** @type {Set<string>} */
     this.lanes = new Set();
+    /** @type {ReturnType<typeof setInterval> | null} */
     this.playing = null;
     this.serial = 0;
     this.stride = 1;
     this.saved = saved;
+    /** @type {Checks} */
+    this.checks = new Map();
+    /** @type {Record<string, ReturnType<typeof setTimeout>>} */
+    this.timers = {};
+    /** @type {KeptSurface | undefined} */
+    this.lastSurface = undefined;
+    this.whole = false;
+    /** @type {number | null} */
+    this.frame = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.urlTimer = undefined;
+    /** @type {(() => void) | undefined} */
+    this.onready = undefined;
+    /** @type {() => void} */
+    this.showLesson = () => {};
   }
 
   async begin() {
@@ -77,7 +133,12 @@ export class App {
       this.view = { ...this.view, ...shared.view };
     } else if (hello.setup) {
       const { data, model, methods } = hello.setup;
-      this.setup = { ...this.setup, data, model: { ...this.setup.model, ...model }, methods: methods ?? this.setup.methods };
+      this.setup = {
+        ...this.setup,
+        data,
+        model: { ...this.setup.model, ...model },
+        methods: methods ?? this.setup.methods,
+      };
     }
     await this.train(Boolean(shared));
     if (this.run || this.gone) return;
@@ -197,7 +258,8 @@ export class App {
   label(method) {
     const given = this.run.setup.methods[method];
     const name = METHOD_NAMES[given.solver];
-    if (given.solver === "gradient-descent") return given.rate === null ? `${name}, line search` : `${name}, η = ${given.rate}`;
+    if (given.solver === "gradient-descent")
+      return given.rate === null ? `${name}, line search` : `${name}, η = ${given.rate}`;
     if (given.solver === "newton" && !given.damped) return `${name}, undamped`;
     return name;
   }
@@ -236,7 +298,12 @@ export class App {
 
   async fetchStory(scope, key, params = this.params, active = this.view.active) {
     const row = scope === "row" ? this.view.row : null;
-    return this.keep(this.stories, key, { kind: "story", params, row, method: this.run.setup.methods[active] }, "story");
+    return this.keep(
+      this.stories,
+      key,
+      { kind: "story", params, row, method: this.run.setup.methods[active] },
+      "story",
+    );
   }
 
   // Asks once for each key, and draws when the answer is here.
@@ -264,16 +331,31 @@ export class App {
     if (Math.max(i, j) >= this.params.length) return null;
     const key = this.linearTwo ? `s/${i},${j}` : `s${i},${j}/${this.stepOf(active)}/${active}`;
     if (!this.pictures.has(key) && !this.offline) {
-      this.later("surface", () => this.keep(this.pictures, key, {
-        kind: "surface", params: this.params, pair: [i, j], windows: [this.run.windows[i], this.run.windows[j]],
-      }, "surface"));
+      this.later("surface", () =>
+        this.keep(
+          this.pictures,
+          key,
+          {
+            kind: "surface",
+            params: this.params,
+            pair: [i, j],
+            windows: [this.run.windows[i], this.run.windows[j]],
+          },
+          "surface",
+        ),
+      );
     }
     const found = this.pictures.get(key);
     if (found) {
       found.savedAt ??= this.stepOf(active); // what its caption says, also where it has to stand in for another step
       this.lastSurface = found;
     }
-    return found ?? (this.lastSurface?.pair.join() === `${i},${j}` ? { ...this.lastSurface, of: this.lastSurface, stale: true } : null);
+    return (
+      found ??
+      (this.lastSurface?.pair.join() === `${i},${j}`
+        ? { ...this.lastSurface, of: this.lastSurface, stale: true }
+        : null)
+    );
   }
 
   // Newton's quadratic over the same two parameters, at the step that is looked at.
@@ -281,9 +363,19 @@ export class App {
     const [i, j] = this.view.pair;
     const key = `b${i},${j}/${this.stepOf(this.view.active)}/${this.view.active}`;
     if (!this.pictures.has(key) && !this.offline) {
-      this.later("bowl", () => this.keep(this.pictures, key, {
-        kind: "bowl", params: this.params, pair: [i, j], windows: [this.run.windows[i], this.run.windows[j]],
-      }, "bowl"));
+      this.later("bowl", () =>
+        this.keep(
+          this.pictures,
+          key,
+          {
+            kind: "bowl",
+            params: this.params,
+            pair: [i, j],
+            windows: [this.run.windows[i], this.run.windows[j]],
+          },
+          "bowl",
+        ),
+      );
     }
     return this.pictures.get(key) ?? null;
   }
@@ -292,16 +384,25 @@ export class App {
     const index = this.view.param;
     const key = `p${index}/${this.stepOf(this.view.active)}/${this.view.active}`;
     if (!this.pictures.has(key) && !this.offline) {
-      this.later("profile", () => this.keep(this.pictures, key, {
-        kind: "profile", params: this.params, index, window: this.run.windows[index],
-      }, "profile"));
+      this.later("profile", () =>
+        this.keep(
+          this.pictures,
+          key,
+          {
+            kind: "profile",
+            params: this.params,
+            index,
+            window: this.run.windows[index],
+          },
+          "profile",
+        ),
+      );
     }
     return this.pictures.get(key) ?? null;
   }
 
   // While one scrubs quickly, only the place where one rests is asked for.
   later(name, action) {
-    this.timers ??= {};
     clearTimeout(this.timers[name]);
     const run = this.run;
     this.timers[name] = setTimeout(() => run === this.run && action(), 40);

@@ -3,6 +3,11 @@ import { fmt, h, measured, memo, replace, s, same, select, unique } from "./dom.
 import { COLOURS, CLASS_COLOURS, CLASS_RGB, DASHES, frame, isolines, mark, path, viridis } from "./plot.js";
 import { bytes64 } from "./url.js";
 
+/** @import { DecodedRun } from "../types/page" */
+/** @import { ProblemFacts } from "../types/messages" */
+/** @import { App } from "./app.js" */
+
+/** @param {App} app */
 export function dataPanel(app, body) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const svg = s("svg", { role: "img" });
@@ -30,8 +35,18 @@ export function dataPanel(app, body) {
       const { left, right, top, bottom } = plot.box;
       const inside = { x: left, y: top, width: right - left, height: bottom - top };
       canvas.hidden = Boolean(app.run.problem.view.curve);
-      Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${right - left}px`, height: `${bottom - top}px` });
-      replace(below, s("clipPath", { id: clip }, s("rect", inside)), plot.axes, canvas.hidden ? null : s("rect.nt-border", inside));
+      Object.assign(canvas.style, {
+        left: `${left}px`,
+        top: `${top}px`,
+        width: `${right - left}px`,
+        height: `${bottom - top}px`,
+      });
+      replace(
+        below,
+        s("clipPath", { id: clip }, s("rect", inside)),
+        plot.axes,
+        canvas.hidden ? null : s("rect.nt-border", inside),
+      );
       replace(above, points(app, plot.sx, plot.sy, plot.place));
     });
     const story = app.stories.get(app.storyKey("row"));
@@ -44,31 +59,45 @@ export function dataPanel(app, body) {
 }
 
 // Of more than two inputs, which two are drawn.
+/** @param {App} app */
 function inputs(app, bar) {
   const { problem } = app.run;
   if (app.offline || problem.inputs.length < 3) return replace(bar);
-  const axis = (place) => select(place ? "Vertical input" : "Horizontal input", problem.view.axes[place],
-    problem.inputs.map((name, j) => [j, name]).filter(([j]) => j !== problem.view.axes[1 - place]),
-    (value) => { app.view.axes = problem.view.axes.map((j, n) => (n === place ? Number(value) : j)); app.train(true); });
+  const axis = (place) =>
+    select(
+      place ? "Vertical input" : "Horizontal input",
+      problem.view.axes[place],
+      problem.inputs.map((name, j) => [j, name]).filter(([j]) => j !== problem.view.axes[1 - place]),
+      (value) => {
+        app.view.axes = problem.view.axes.map((j, n) => (n === place ? Number(value) : j));
+        app.train(true);
+      },
+    );
   replace(bar, h("span.nt-pair", null, axis(0), " × ", axis(1)));
 }
 
+/** @param {App} app */
 function describe(app) {
   const { problem } = app.run;
-  const what = problem.task === "regression" ? "the fitted line or curve" : "the regions that the model gives to each class";
+  const what =
+    problem.task === "regression" ? "the fitted line or curve" : "the regions that the model gives to each class";
   return `${problem.X.length} rows and ${what}, ${app.label(app.view.active)}, step ${app.stepOf(app.view.active)}`;
 }
 
+/** @param {App} app */
 function captionOf(app) {
   const { problem } = app.run;
   const row = app.view.row;
   const inputs = problem.inputs.map((name, j) => `${name} = ${fmt(problem.X[row][j])}`).join(", ");
   const label = problem.classes.length ? problem.classes[problem.labels[row]] : fmt(problem.labels[row]);
-  const number = problem.rows.length ? ` (row ${problem.rows[row]} of the ${app.run.setup.data.source.startsWith("file:") ? "file" : "data"})` : "";
+  const number = problem.rows.length
+    ? ` (row ${problem.rows[row]} of the ${app.run.setup.data.source.startsWith("file:") ? "file" : "data"})`
+    : "";
   const held = problem.view.held ? `Drawn with ${problem.view.held}. ` : "";
   return `${held}Chosen example ${row + 1}${number}: ${inputs}; ${problem.target} = ${label}.`;
 }
 
+/** @param {App} app */
 function points(app, sx, sy, place) {
   const { problem } = app.run;
   const group = s("g");
@@ -76,8 +105,17 @@ function points(app, sx, sy, place) {
     const kind = problem.classes.length ? problem.labels[row] : 0;
     const chosen = row === app.view.row;
     const [a, b] = place(x, row);
-    const fill = problem.classes.length ? CLASS_COLOURS[kind] : problem.view.curve ? "var(--nt-point)" : rgb(viridis(share(problem.labels[row], problem.view.range)));
-    const node = mark(kind, sx(a), sy(b), chosen ? 6.5 : problem.X.length > 200 ? 3 : 4.5, { fill, stroke: "var(--nt-halo)", "stroke-width": 1.2, class: "nt-point" });
+    const fill = problem.classes.length
+      ? CLASS_COLOURS[kind]
+      : problem.view.curve
+        ? "var(--nt-point)"
+        : rgb(viridis(share(problem.labels[row], problem.view.range)));
+    const node = mark(kind, sx(a), sy(b), chosen ? 6.5 : problem.X.length > 200 ? 3 : 4.5, {
+      fill,
+      stroke: "var(--nt-halo)",
+      "stroke-width": 1.2,
+      class: "nt-point",
+    });
     node.addEventListener("click", () => app.show({ row }));
     node.append(s("title", null, `example ${row + 1}`));
     if (chosen) group.append(s("circle.nt-ring", { cx: sx(a), cy: sy(b), r: 11 }));
@@ -89,16 +127,20 @@ function points(app, sx, sy, place) {
 const rgb = (c) => `rgb(${c.join(" ")})`;
 const share = (value, [low, high]) => (value - low) / (high - low);
 
+/** @param {App} app */
 function curveFrame(app, width, height) {
   const { problem } = app.run;
   const { windows, range } = problem.view;
   const yWindow = problem.classes.length ? [-0.12, 1.12] : range;
   const several = problem.classes.length > 2;
-  const name = problem.classes.length ? `probability of ${several ? "each class" : problem.classes[1]}` : problem.target;
+  const name = problem.classes.length
+    ? `probability of ${several ? "each class" : problem.classes[1]}`
+    : problem.target;
   const place = (x, row) => [x[0], several ? -0.06 : problem.labels[row]];
   return { ...frame(width, height, windows[0], yWindow, { x: problem.inputs[0], y: name }), place };
 }
 
+/** @param {App} app */
 function curves(app, moving, { sx, sy }) {
   const { problem, runs } = app.run;
   const { curve } = problem.view;
@@ -106,14 +148,22 @@ function curves(app, moving, { sx, sy }) {
   const drawn = [];
   const order = runs.map((_, method) => method).sort((m) => (m === app.view.active ? 1 : -1));
   for (const method of order) {
-    const values = runs[method].frames[app.stepOf(method)];
+    const values = /** @type {any[]} */ (runs[method].frames[app.stepOf(method)]);
     const outputs = several ? problem.classes.map((_, c) => values.map((v) => v && v[c])) : [values];
     outputs.forEach((line, c) => {
       const d = path(curve.map((x, i) => [sx(x), line[i] === null ? NaN : sy(line[i])]));
       const stroke = several ? CLASS_COLOURS[c] : COLOURS[method];
       if (several && method !== app.view.active) return;
       if (!several) drawn.push(s("path.nt-halo", { d, "stroke-width": 5 }));
-      drawn.push(s("path", { d, fill: "none", stroke, "stroke-width": method === app.view.active ? 3 : 2, "stroke-dasharray": DASHES[method] }));
+      drawn.push(
+        s("path", {
+          d,
+          fill: "none",
+          stroke,
+          "stroke-width": method === app.view.active ? 3 : 2,
+          "stroke-dasharray": DASHES[method],
+        }),
+      );
     });
   }
   if (!problem.classes.length) drawn.push(residual(app, sx, sy));
@@ -121,6 +171,7 @@ function curves(app, moving, { sx, sy }) {
 }
 
 // The error of the chosen example, which the loss squares: from the point to the curve.
+/** @param {App} app */
 function residual(app, sx, sy) {
   const { problem } = app.run;
   const story = app.stories.get(app.storyKey("row"));
@@ -130,11 +181,19 @@ function residual(app, sx, sy) {
   return s("line.nt-residual", { x1: x, x2: x, y1: sy(problem.labels[app.view.row]), y2: sy(mean) });
 }
 
+/** @param {App} app */
 function areaFrame(app, width, height) {
-  const { inputs, view: { windows, axes: which } } = app.run.problem;
-  return { ...frame(width, height, windows[0], windows[1], { x: inputs[which[0]], y: inputs[which[1]], grid: false }), place: (x) => [x[which[0]], x[which[1]]] };
+  const {
+    inputs,
+    view: { windows, axes: which },
+  } = app.run.problem;
+  return {
+    ...frame(width, height, windows[0], windows[1], { x: inputs[which[0]], y: inputs[which[1]], grid: false }),
+    place: (x) => [x[which[0]], x[which[1]]],
+  };
 }
 
+/** @param {App} app */
 function areas(app, moving, canvas, { sx, sy }) {
   const { problem, runs } = app.run;
   const { windows, grid } = problem.view;
@@ -146,19 +205,37 @@ function areas(app, moving, canvas, { sx, sy }) {
       const values = Array.from(new Int16Array(bytes(runs[method], app.stepOf(method)).buffer, grid * grid));
       for (const [, d] of isolines(values, grid, [0], sx, sy, windows[0], windows[1])) {
         lines.push(s("path.nt-halo", { d, "stroke-width": 5 }));
-        lines.push(s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": method === app.view.active ? 3 : 2, "stroke-dasharray": DASHES[method] }));
+        lines.push(
+          s("path", {
+            d,
+            fill: "none",
+            stroke: COLOURS[method],
+            "stroke-width": method === app.view.active ? 3 : 2,
+            "stroke-dasharray": DASHES[method],
+          }),
+        );
       }
     }
   }
   replace(moving, lines);
 }
 
+/**
+ * @param {DecodedRun} run
+ * @param {number} step
+ */
 function bytes(run, step) {
   run.decoded ??= [];
   run.decoded[step] ??= bytes64(run.frames[step]);
   return run.decoded[step];
 }
 
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {Uint8Array} values
+ * @param {number} grid
+ * @param {ProblemFacts} problem
+ */
 function paint(canvas, values, grid, problem) {
   canvas.width = grid;
   canvas.height = grid;

@@ -14,6 +14,12 @@ function fill(node, attributes, children) {
   return node;
 }
 
+/**
+ * @param {string} tag
+ * @param {Record<string, any> | null} [attributes]
+ * @param {any[]} children
+ * @returns {any}
+ */
 export function h(tag, attributes, ...children) {
   const [name, ...classes] = tag.split(".");
   const node = document.createElement(name || "div");
@@ -21,6 +27,12 @@ export function h(tag, attributes, ...children) {
   return fill(node, attributes, children);
 }
 
+/**
+ * @param {string} tag
+ * @param {Record<string, any> | null} [attributes]
+ * @param {any[]} children
+ * @returns {any}
+ */
 export function s(tag, attributes, ...children) {
   const [name, ...classes] = tag.split(".");
   const node = document.createElementNS(SVG, name);
@@ -29,6 +41,11 @@ export function s(tag, attributes, ...children) {
 }
 
 // Five significant digits, a true minus sign; what is not a number is a dash.
+/**
+ * @param {number | null} value
+ * @param {number} [digits]
+ * @returns {string}
+ */
 export function fmt(value, digits = 5) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
@@ -38,13 +55,22 @@ export function fmt(value, digits = 5) {
 }
 
 // A number that a test, or a reader's script, can find with all its digits.
+/**
+ * @param {number | null} value
+ * @param {number} [digits]
+ */
 export const num = (value, digits) => h("span.nt-num", { "data-v": value ?? "" }, fmt(value, digits));
 
 // The same number with another value, where the element stands already.
+/**
+ * @param {HTMLElement} node
+ * @param {number | null} value
+ * @param {number} [digits]
+ */
 export function renew(node, value, digits) {
   const text = fmt(value, digits);
   if (node.textContent !== text) node.textContent = text;
-  node.dataset.v = value ?? "";
+  node.dataset.v = String(value ?? "");
 }
 
 export function replace(node, ...children) {
@@ -63,9 +89,12 @@ const stamp = (_, value) => {
   return value;
 };
 class Same {
-  constructor(of) { this.of = of; }
+  constructor(of) {
+    this.of = of;
+  }
 }
 export const same = (value) => new Same(value); // compared by identity
+/** @returns {(key: unknown, draw: () => void) => void} */
 export function memo() {
   let last = null;
   return (key, draw) => {
@@ -99,6 +128,11 @@ export function keyed(parent, parts) {
 }
 
 // How wide an element is, without asking in the middle of a drawing, when the browser would have to lay out the page.
+/**
+ * @param {Element} node
+ * @param {() => void} changed
+ * @returns {() => number}
+ */
 export function measured(node, changed) {
   let width = 0;
   new ResizeObserver(([entry]) => {
@@ -111,11 +145,22 @@ export function measured(node, changed) {
 }
 
 // A name that no other element of the document has, as where two pages stand in one notebook.
+/** @param {string} name */
 export const unique = (name) => `nt-${name}-${++count}`;
 
+/**
+ * @param {string} label
+ * @param {unknown} value
+ * @param {any[][]} options of each a value and a text
+ * @param {(value: string) => void} onchange
+ * @param {object} [extra]
+ */
 export function select(label, value, options, onchange, extra = {}) {
-  const node = h("select", { "aria-label": label, onchange: (event) => onchange(event.target.value), ...extra },
-    options.map(([key, text]) => h("option", { value: key, selected: String(key) === String(value) }, text)));
+  const node = h(
+    "select",
+    { "aria-label": label, onchange: (event) => onchange(event.target.value), ...extra },
+    options.map(([key, text]) => h("option", { value: key, selected: String(key) === String(value) }, text)),
+  );
   return node;
 }
 
@@ -123,21 +168,44 @@ export function field(label, control) {
   return h("label.nt-field", null, h("span", null, label), control);
 }
 
+/**
+ * @param {string} label
+ * @param {number | null} value
+ * @param {object} attributes
+ * @param {(value: number | null) => void} onchange
+ */
 export function number(label, value, attributes, onchange) {
   return h("input", {
-    type: "number", "aria-label": label, value: value ?? "", step: "any", ...attributes,
+    type: "number",
+    "aria-label": label,
+    value: value ?? "",
+    step: "any",
+    ...attributes,
     onchange: (event) => onchange(event.target.value === "" ? null : Number(event.target.value)),
   });
 }
 
 export function segmented(label, value, options, onchange) {
-  return h("div.nt-seg", { role: "group", "aria-label": label },
-    options.map(([key, text, title]) => h("button", {
-      type: "button", "aria-pressed": String(key === value), title, onclick: () => onchange(key),
-    }, text)));
+  return h(
+    "div.nt-seg",
+    { role: "group", "aria-label": label },
+    options.map(([key, text, title]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          "aria-pressed": String(key === value),
+          title,
+          onclick: () => onchange(key),
+        },
+        text,
+      ),
+    ),
+  );
 }
 
 // Copies by the clipboard where the browser lets a page, and otherwise says that it cannot.
+/** @param {string} text */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -152,6 +220,11 @@ export async function copy(text) {
   }
 }
 
+/**
+ * @param {string} name
+ * @param {string} text
+ * @param {string} type
+ */
 export function download(name, text, type) {
   const url = URL.createObjectURL(new Blob([text], { type }));
   const link = h("a", { href: url, download: name });

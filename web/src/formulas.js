@@ -17,7 +17,7 @@ const render = (tex) => {
 function texts(node) {
   const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
   const found = [];
-  while (walker.nextNode()) found.push(walker.currentNode);
+  while (walker.nextNode()) found.push(/** @type {Text} */ (walker.currentNode));
   return found;
 }
 
@@ -35,7 +35,8 @@ function template({ shape, numbers }) {
     const node = render(shape);
     const spots = [];
     texts(node).forEach(({ data }, place) => {
-      if (MARKED.test(data)) spots.push([place, data.split(/(9137\d{5})/).map((part) => (MARKED.test(part) ? Number(part) - MARK : part))]);
+      if (MARKED.test(data))
+        spots.push([place, data.split(/(9137\d{5})/).map((part) => (MARKED.test(part) ? Number(part) - MARK : part))]);
     });
     // Each number stands twice, drawn and as MathML; where KaTeX made something else of one, nothing is filled in.
     const seen = numbers.map((_, n) => spots.filter(([, parts]) => parts.includes(n)).length);
@@ -46,7 +47,8 @@ function template({ shape, numbers }) {
 
 function fill(holder, { spots }, numbers) {
   holder.texts ??= texts(holder);
-  for (const [place, parts] of spots) holder.texts[place].data = parts.map((part) => (typeof part === "number" ? numbers[part] : part)).join("");
+  for (const [place, parts] of spots)
+    holder.texts[place].data = parts.map((part) => (typeof part === "number" ? numbers[part] : part)).join("");
 }
 
 // Puts a formula into an element of its own; where it has one of the same shape already, only the numbers change.
@@ -68,7 +70,10 @@ export function set(holder, tex) {
 
 export const math = (tex) => set(h("span.nt-math"), tex);
 // In a header cell, whose name must be text: a screen reader hears the text and sees no formula.
-export const header = (tex, text) => [h("span.nt-sr", null, text), set(h("span.nt-math", { "aria-hidden": "true" }), tex)];
+export const header = (tex, text) => [
+  h("span.nt-sr", null, text),
+  set(h("span.nt-math", { "aria-hidden": "true" }), tex),
+];
 // A line of its own: breaks between factors and relations where it is too wide, and scrolls where it cannot.
 export const line = (tex) => set(h("div.nt-line"), `\\displaystyle ${tex}`);
 export const renewLine = (node, tex) => set(node, `\\displaystyle ${tex}`);

@@ -4,6 +4,9 @@ import { math } from "./formulas.js";
 import { COLOURS, DASHES, frame, isolines, methodMark, path, scale, viridis } from "./plot.js";
 import { plain } from "./network.js";
 
+/** @import { App } from "./app.js" */
+
+/** @param {App} app */
 export function landscapePanel(app, body) {
   const bar = h("div.nt-bar");
   const svg = s("svg", { role: "img" });
@@ -31,50 +34,106 @@ export function landscapePanel(app, body) {
     choices([same(app.run), kind, view.pair, view.param, view.bowl], () => tools(app, bar));
     const bowl = kind === "contour" && view.bowl ? app.bowl() : null;
     const found = kind === "one" ? app.profile() : app.surface();
-    picture([same(app.run), kind, same(found), found?.stale, same(bowl), view.bowl, view.step, view.active, view.param, width, turn, app.gone], () => {
-      if (kind === "one") alongOne(app, found, svg, caption, width, height, land);
-      else if (kind === "surface") {
-        hill(app, found, canvas, caption, width, height, turn, land);
-      } else map(app, found, svg, caption, width, height, land, bowl);
-    });
+    picture(
+      [
+        same(app.run),
+        kind,
+        same(found),
+        found?.stale,
+        same(bowl),
+        view.bowl,
+        view.step,
+        view.active,
+        view.param,
+        width,
+        turn,
+        app.gone,
+      ],
+      () => {
+        if (kind === "one") alongOne(app, found, svg, caption, width, height, land);
+        else if (kind === "surface") {
+          hill(app, found, canvas, caption, width, height, turn, land);
+        } else map(app, found, svg, caption, width, height, land, bowl);
+      },
+    );
   };
 }
 
+/** @param {App} app */
 function tools(app, bar) {
   const { parameters } = app.run.problem;
   const options = parameters.map((p, i) => [i, plain(p.plain)]);
-  const kinds = [["contour", "Contour"], ["surface", "Surface"], ["one", "One parameter"]].filter(([key]) => key === "one" || parameters.length > 1);
+  const kinds = [
+    ["contour", "Contour"],
+    ["surface", "Surface"],
+    ["one", "One parameter"],
+  ].filter(([key]) => key === "one" || parameters.length > 1);
   const at = bar.contains(document.activeElement) ? document.activeElement : null;
-  const focused = at?.getAttribute("aria-label") ? `[aria-label="${at.getAttribute("aria-label")}"]` : at ? '[aria-pressed="true"]' : null;
-  const pair = (place) => select(place ? "Vertical parameter" : "Horizontal parameter", app.view.pair[place], options.filter(([i]) => i !== app.view.pair[1 - place]),
-    (value) => { const next = [...app.view.pair]; next[place] = Number(value); app.show({ pair: next }); });
-  replace(bar,
+  const focused = at?.getAttribute("aria-label")
+    ? `[aria-label="${at.getAttribute("aria-label")}"]`
+    : at
+      ? '[aria-pressed="true"]'
+      : null;
+  const pair = (place) =>
+    select(
+      place ? "Vertical parameter" : "Horizontal parameter",
+      app.view.pair[place],
+      options.filter(([i]) => i !== app.view.pair[1 - place]),
+      (value) => {
+        const next = [...app.view.pair];
+        next[place] = Number(value);
+        app.show({ pair: next });
+      },
+    );
+  replace(
+    bar,
     segmented("Kind of picture", app.view.landscape, kinds, (landscape) => app.show({ landscape })),
     app.view.landscape === "one"
       ? select("Parameter of the curve", app.view.param, options, (value) => app.show({ param: Number(value) }))
       : parameters.length > 1 && h("span.nt-pair", null, pair(0), " × ", pair(1)),
-    app.view.landscape === "contour" && parameters.length > 1 && h("label.nt-check", null,
-      h("input", { type: "checkbox", checked: app.view.bowl, "aria-label": "Newton's bowl", onchange: (event) => app.show({ bowl: event.target.checked }) }), "Newton's bowl"));
+    app.view.landscape === "contour" &&
+      parameters.length > 1 &&
+      h(
+        "label.nt-check",
+        null,
+        h("input", {
+          type: "checkbox",
+          checked: app.view.bowl,
+          "aria-label": "Newton's bowl",
+          onchange: (event) => app.show({ bowl: event.target.checked }),
+        }),
+        "Newton's bowl",
+      ),
+  );
   if (focused) bar.querySelector(focused)?.focus();
 }
 
+/** @param {App} app */
 function others(app) {
   const count = app.run.problem.parameters.length - 2;
   return count === 1 ? "the third parameter is" : `the other ${count} parameters are`;
 }
 
+/** @param {App} app */
 function note(app, surface) {
-  if (!surface) return app.offline ? "No picture was saved for this pair of parameters." : "The loss is being computed …";
+  if (!surface)
+    return app.offline ? "No picture was saved for this pair of parameters." : "The loss is being computed …";
   const start = app.offline ? "" : " Click to start both methods there.";
-  const flat = surface.high - surface.low <= 1e-9 * Math.abs(surface.high) ? " Within it the loss is the same everywhere to nine digits." : "";
+  const flat =
+    surface.high - surface.low <= 1e-9 * Math.abs(surface.high)
+      ? " Within it the loss is the same everywhere to nine digits."
+      : "";
   const outside = away(app, surface) ? " The method stands outside of it." : "";
   if (!surface.slice) return `The whole loss: there are two parameters.${outside}${flat}${start}`;
   const saved = surface.savedAt === undefined ? app.stepOf(app.view.active) : surface.savedAt;
   return `A slice: ${others(app)} held as at step ${saved} of ${app.label(app.view.active)}. It changes from step to step, so only the point where the method stands is drawn.${outside}${flat}${start}`;
 }
 
-const away = (app, { pair, windows }) => pair.some((index, n) => app.params[index] < windows[n][0] || app.params[index] > windows[n][1]);
+/** @param {App} app */
+const away = (app, { pair, windows }) =>
+  pair.some((index, n) => app.params[index] < windows[n][0] || app.params[index] > windows[n][1]);
 
+/** @param {App} app */
 function map(app, surface, svg, caption, width, height, land, bowl) {
   replace(caption, note(app, surface), app.view.bowl && said(bowl));
   if (!surface) {
@@ -82,17 +141,33 @@ function map(app, surface, svg, caption, width, height, land, bowl) {
     return replace(svg, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
   }
   // The ground stands as long as it is the same surface; the ways on it change with the step.
-  land.ground([same(surface.of ?? surface), width, height, "map", app.offline], () => { land.scales = drawMap(app, surface, svg, width, height, land); });
+  land.ground([same(surface.of ?? surface), width, height, "map", app.offline], () => {
+    land.scales = drawMap(app, surface, svg, width, height, land);
+  });
   land.bands.classList.toggle("nt-stale", Boolean(surface.stale));
   drawWays(app, surface, land, bowl);
 }
 
-const said = (bowl) => ` White dashes: Newton's bowl at the same levels, ${bowl && !bowl.lowest ? "which has no lowest point here." : "lowest at the cross."}`;
+const said = (bowl) =>
+  ` White dashes: Newton's bowl at the same levels, ${bowl && !bowl.lowest ? "which has no lowest point here." : "lowest at the cross."}`;
 
+/** @param {App} app */
 function drawMap(app, surface, svg, width, height, land) {
-  const { pair: [i, j], windows: [wx, wy], size, values, levels, low, high } = surface;
+  const {
+    pair: [i, j],
+    windows: [wx, wy],
+    size,
+    values,
+    levels,
+    low,
+    high,
+  } = surface;
   const { parameters } = app.run.problem;
-  const { box, sx, sy, axes } = frame(width, height, wx, wy, { x: plain(parameters[i].plain), y: plain(parameters[j].plain), grid: false });
+  const { box, sx, sy, axes } = frame(width, height, wx, wy, {
+    x: plain(parameters[i].plain),
+    y: plain(parameters[j].plain),
+    grid: false,
+  });
   const filled = values.map((v) => (v === null ? high : v));
   const colour = (value) => `rgb(${viridis(1 - Math.sqrt(Math.max(0, (value - low) / (high - low || 1)))).join(" ")})`;
   const inside = { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top };
@@ -100,35 +175,70 @@ function drawMap(app, surface, svg, width, height, land) {
   const clipped = { "clip-path": `url(#${land.clip})` };
   land.bands = s("g", clipped, s("rect", { ...inside, fill: colour(low) }));
   for (const [level, d] of isolines(filled, size, levels, sx, sy, wx, wy)) {
-    land.bands.append(s("path", { d, fill: colour(level), stroke: "rgb(255 255 255 / 0.28)", "stroke-width": 0.8, "fill-rule": "evenodd" }));
+    land.bands.append(
+      s("path", {
+        d,
+        fill: colour(level),
+        stroke: "rgb(255 255 255 / 0.28)",
+        "stroke-width": 0.8,
+        "fill-rule": "evenodd",
+      }),
+    );
   }
   land.ways = s("g", clipped);
   replace(svg, clip, axes, land.bands, s("rect.nt-border", inside), land.ways);
-  svg.setAttribute("aria-label", `Contours of the loss over ${plain(parameters[i].plain)} and ${plain(parameters[j].plain)}, from ${fmt(low)} to ${fmt(high)}`);
-  svg.onclick = app.offline ? null : (event) => {
-    const place = svg.getBoundingClientRect();
-    const unit = width / place.width;
-    const x = (event.clientX - place.left) * unit;
-    const y = (event.clientY - place.top) * unit;
-    if (x < box.left || x > box.right || y < box.top || y > box.bottom) return;
-    const params = [...app.params];
-    params[i] = Number(scale([box.left, box.right], wx)(x).toPrecision(4));
-    params[j] = Number(scale([box.bottom, box.top], wy)(y).toPrecision(4));
-    app.change((setup) => { setup.start = { params }; });
-  };
+  svg.setAttribute(
+    "aria-label",
+    `Contours of the loss over ${plain(parameters[i].plain)} and ${plain(parameters[j].plain)}, from ${fmt(low)} to ${fmt(high)}`,
+  );
+  svg.onclick = app.offline
+    ? null
+    : (event) => {
+        const place = svg.getBoundingClientRect();
+        const unit = width / place.width;
+        const x = (event.clientX - place.left) * unit;
+        const y = (event.clientY - place.top) * unit;
+        if (x < box.left || x > box.right || y < box.top || y > box.bottom) return;
+        const params = [...app.params];
+        params[i] = Number(scale([box.left, box.right], wx)(x).toPrecision(4));
+        params[j] = Number(scale([box.bottom, box.top], wy)(y).toPrecision(4));
+        app.change((setup) => {
+          setup.start = { params };
+        });
+      };
   svg.style.cursor = app.offline ? "" : "crosshair";
   return { sx, sy };
 }
 
+/** @param {App} app */
 function drawWays(app, surface, { ways, scales: { sx, sy } }, bowl) {
   const [i, j] = surface.pair;
   const drawn = [];
   if (bowl && bowl.values.every((v) => v !== null)) {
-    const lines = isolines(bowl.values, bowl.size, surface.levels.filter((_, n) => n % 2 === 0), sx, sy, ...bowl.windows);
+    const lines = isolines(
+      bowl.values,
+      bowl.size,
+      surface.levels.filter((_, n) => n % 2 === 0),
+      sx,
+      sy,
+      ...bowl.windows,
+    );
     drawn.push(...lines.map(([, d]) => s("path.nt-bowl", { d })));
     if (bowl.lowest) {
       const [x, y] = [sx(bowl.lowest[0]), sy(bowl.lowest[1])];
-      drawn.push(s("path.nt-bowl.nt-lowest-point", { d: path([[x - 6, y - 6], [x + 6, y + 6]]) + path([[x - 6, y + 6], [x + 6, y - 6]]) }));
+      drawn.push(
+        s("path.nt-bowl.nt-lowest-point", {
+          d:
+            path([
+              [x - 6, y - 6],
+              [x + 6, y + 6],
+            ]) +
+            path([
+              [x - 6, y + 6],
+              [x + 6, y - 6],
+            ]),
+        }),
+      );
     }
   }
   app.run.runs.forEach((run, method) => {
@@ -136,7 +246,16 @@ function drawWays(app, surface, { ways, scales: { sx, sy } }, bowl) {
     const points = run.params.slice(0, app.stepOf(method) + 1).map((p) => [sx(p[i]), sy(p[j])]);
     if (!surface.slice) {
       const d = path(points);
-      drawn.push(s("path.nt-halo", { d, "stroke-width": 5 }), s("path", { d, fill: "none", stroke: COLOURS[method], "stroke-width": 2.4, "stroke-dasharray": DASHES[method] }));
+      drawn.push(
+        s("path.nt-halo", { d, "stroke-width": 5 }),
+        s("path", {
+          d,
+          fill: "none",
+          stroke: COLOURS[method],
+          "stroke-width": 2.4,
+          "stroke-dasharray": DASHES[method],
+        }),
+      );
       const dots = points.length <= 60 ? points : points.slice(-60);
       for (const [x, y] of dots.slice(0, -1)) drawn.push(methodMark(method, x, y, 2.6, { "stroke-width": 1 }));
     }
@@ -146,6 +265,7 @@ function drawWays(app, surface, { ways, scales: { sx, sy } }, bowl) {
   replace(ways, drawn);
 }
 
+/** @param {App} app */
 function alongOne(app, found, svg, caption, width, height, land) {
   land.ground(null, () => {});
   svg.onclick = null;
@@ -164,27 +284,48 @@ function alongOne(app, found, svg, caption, width, height, land) {
   const low = Math.min(...values);
   const high = Math.max(...values);
   const space = 0.15 * (high - low) || 1;
-  const { box, sx, sy, axes } = frame(width, height, [found.w[0], found.w.at(-1)], [low - space, high + space], { x: plain(parameter.plain), y: "J" });
-  const clip = s("clipPath", { id: land.clip }, s("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }));
+  const { box, sx, sy, axes } = frame(width, height, [found.w[0], found.w.at(-1)], [low - space, high + space], {
+    x: plain(parameter.plain),
+    y: "J",
+  });
+  const clip = s(
+    "clipPath",
+    { id: land.clip },
+    s("rect", { x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top }),
+  );
   const drawn = s("g", { "clip-path": `url(#${land.clip})` });
-  const curve = (ys, css) => drawn.append(s("path", { class: css, d: path(found.w.map((w, i) => [sx(w), ys[i] === null ? NaN : sy(ys[i])])) }));
+  const curve = (ys, css) =>
+    drawn.append(s("path", { class: css, d: path(found.w.map((w, i) => [sx(w), ys[i] === null ? NaN : sy(ys[i])])) }));
   curve(found.parabola, "nt-parabola");
   curve(found.tangent, "nt-tangent");
   curve(found.value, "nt-curve");
-  if (found.lowest !== null) drawn.append(s("line.nt-lowest", { x1: sx(found.lowest), x2: sx(found.lowest), y1: box.top, y2: box.bottom }));
+  if (found.lowest !== null)
+    drawn.append(s("line.nt-lowest", { x1: sx(found.lowest), x2: sx(found.lowest), y1: box.top, y2: box.bottom }));
   drawn.append(methodMark(app.view.active, sx(found.here[0]), sy(found.here[1]), 6));
   replace(svg, clip, axes, drawn);
   svg.setAttribute("aria-label", `The loss along ${plain(parameter.plain)} with its tangent and parabola`);
   const slope = app.run.problem.parameters.length > 1 ? "All other parameters are held. " : "";
-  replace(caption, slope, "The tangent is all that gradient descent knows: slope ", num(found.slope), ". Newton's parabola also knows the bend ", num(found.bend),
-    found.lowest === null ? "; it is not positive here, so the parabola has no lowest point." : h("span", null, " and is lowest at ", math(parameter.tex), " = ", num(found.lowest), "."));
+  replace(
+    caption,
+    slope,
+    "The tangent is all that gradient descent knows: slope ",
+    num(found.slope),
+    ". Newton's parabola also knows the bend ",
+    num(found.bend),
+    found.lowest === null
+      ? "; it is not positive here, so the parabola has no lowest point."
+      : h("span", null, " and is lowest at ", math(parameter.tex), " = ", num(found.lowest), "."),
+  );
 }
 
 // --- the surface: painter's algorithm, far facets first ---
 
 function rotate(canvas, turn, changed) {
   let last = null;
-  canvas.addEventListener("pointerdown", (event) => { last = [event.clientX, event.clientY]; canvas.setPointerCapture(event.pointerId); });
+  canvas.addEventListener("pointerdown", (event) => {
+    last = [event.clientX, event.clientY];
+    canvas.setPointerCapture(event.pointerId);
+  });
   canvas.addEventListener("pointermove", (event) => {
     if (!last) return;
     turn.angle += (event.clientX - last[0]) / 120;
@@ -192,7 +333,9 @@ function rotate(canvas, turn, changed) {
     last = [event.clientX, event.clientY];
     changed();
   });
-  canvas.addEventListener("pointerup", () => { last = null; });
+  canvas.addEventListener("pointerup", () => {
+    last = null;
+  });
   canvas.addEventListener("keydown", (event) => {
     const by = { a: -0.15, d: 0.15 }[event.key];
     if (!by) return;
@@ -201,8 +344,13 @@ function rotate(canvas, turn, changed) {
   });
 }
 
+/** @param {App} app */
 function hill(app, surface, canvas, caption, width, height, turn, land) {
-  replace(caption, note(app, surface).replace(/ ?Click to start both methods there\./, ""), " Drag to turn it, or press A and D.");
+  replace(
+    caption,
+    note(app, surface).replace(/ ?Click to start both methods there\./, ""),
+    " Drag to turn it, or press A and D.",
+  );
   const ratio = window.devicePixelRatio || 1;
   canvas.width = width * ratio;
   canvas.height = height * ratio;
@@ -210,14 +358,23 @@ function hill(app, surface, canvas, caption, width, height, turn, land) {
   const context = canvas.getContext("2d");
   if (!surface) return;
   canvas.setAttribute("aria-label", `The loss as a surface, from ${fmt(surface.low)} to ${fmt(surface.high)}`);
-  const { low, high, windows: [wx, wy], pair: [i, j] } = surface;
+  const {
+    low,
+    high,
+    windows: [wx, wy],
+    pair: [i, j],
+  } = surface;
   const lift = (value) => Math.sqrt(Math.max(0, ((value ?? high) - low) / (high - low || 1)));
   const [cos, sin, tilt] = [Math.cos(turn.angle), Math.sin(turn.angle), turn.tilt];
   const unit = Math.min(width * 0.62, height * 0.78);
   const project = (a, b, up) => {
     const [x, y] = [a - 0.5, b - 0.5];
     const depth = x * sin + y * cos;
-    return [width / 2 + (x * cos - y * sin) * unit, height * 0.64 - depth * unit * Math.cos(tilt) - up * unit * 0.52 * Math.sin(tilt), depth];
+    return [
+      width / 2 + (x * cos - y * sin) * unit,
+      height * 0.64 - depth * unit * Math.cos(tilt) - up * unit * 0.52 * Math.sin(tilt),
+      depth,
+    ];
   };
   // The ground is painted once for a surface and a turn; the ways on it change with the step.
   land.ground([same(surface.of ?? surface), canvas.width, canvas.height, turn], () => {
@@ -226,17 +383,20 @@ function hill(app, surface, canvas, caption, width, height, turn, land) {
   });
   context.drawImage(land.painted, 0, 0);
   context.scale(ratio, ratio);
-  paintWays(app, surface, canvas, context, (p, value) => project(scale(wx, [0, 1])(p[i]), scale(wy, [0, 1])(p[j]), lift(value)));
+  paintWays(app, surface, canvas, context, (p, value) =>
+    project(scale(wx, [0, 1])(p[i]), scale(wy, [0, 1])(p[j]), lift(value)),
+  );
 }
 
 function paintHill(context, { size, values }, project, lift, ratio) {
   context.scale(ratio, ratio);
   const facets = [];
-  for (let r = 0; r < size - 1; r++) for (let c = 0; c < size - 1; c++) {
-    const corner = (y, x) => project(x / (size - 1), y / (size - 1), lift(values[y * size + x]));
-    const corners = [corner(r, c), corner(r, c + 1), corner(r + 1, c + 1), corner(r + 1, c)];
-    facets.push([corners[0][2] + corners[2][2], corners, lift(values[r * size + c])]);
-  }
+  for (let r = 0; r < size - 1; r++)
+    for (let c = 0; c < size - 1; c++) {
+      const corner = (y, x) => project(x / (size - 1), y / (size - 1), lift(values[y * size + x]));
+      const corners = [corner(r, c), corner(r, c + 1), corner(r + 1, c + 1), corner(r + 1, c)];
+      facets.push([corners[0][2] + corners[2][2], corners, lift(values[r * size + c])]);
+    }
   facets.sort((a, b) => b[0] - a[0]);
   for (const [, corners, up] of facets) {
     context.beginPath();
@@ -250,6 +410,7 @@ function paintHill(context, { size, values }, project, lift, ratio) {
   }
 }
 
+/** @param {App} app */
 function paintWays(app, surface, canvas, context, place) {
   app.run.runs.forEach((run, method) => {
     if (surface.slice && method !== app.view.active) return;
@@ -257,7 +418,10 @@ function paintWays(app, surface, canvas, context, place) {
     const from = surface.slice ? until : 0;
     const points = run.params.slice(from, until + 1).map((p, n) => place(p, run.value[from + n]));
     const colour = getComputedStyle(canvas).getPropertyValue(method ? "--nt-b" : "--nt-a");
-    for (const [stroke, line] of [["#fff", 5], [colour, 2.5]]) {
+    for (const [stroke, line] of [
+      ["#fff", 5],
+      [colour, 2.5],
+    ]) {
       context.strokeStyle = stroke;
       context.lineWidth = line;
       context.beginPath();
@@ -266,7 +430,8 @@ function paintWays(app, surface, canvas, context, place) {
     }
     const [x, y] = points.at(-1);
     context.beginPath();
-    if (method) context.rect(x - 5, y - 5, 10, 10); else context.arc(x, y, 6, 0, 7);
+    if (method) context.rect(x - 5, y - 5, 10, 10);
+    else context.arc(x, y, 6, 0, 7);
     context.fillStyle = colour;
     context.strokeStyle = "#fff";
     context.lineWidth = 2;

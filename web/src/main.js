@@ -13,15 +13,31 @@ import { endings, scrubber } from "./scrub.js";
 import { setupPanel } from "./setup.js";
 import { Http, Widget } from "./transport.js";
 
+/** @import { SavedState, WidgetModel } from "../types/page" */
+
 const KEYS = [
-  ["← →", "one step back, one on"], ["Shift + ← →", "ten steps"], ["Home, End", "first, last step"], ["Space", "play, pause"],
-  ["1 … 6", "Forward, Loss, Backward, Hessian, Update, Check"], ["M", "the other method"], ["?", "this list"],
+  ["← →", "one step back, one on"],
+  ["Shift + ← →", "ten steps"],
+  ["Home, End", "first, last step"],
+  ["Space", "play, pause"],
+  ["1 … 6", "Forward, Loss, Backward, Hessian, Update, Check"],
+  ["M", "the other method"],
+  ["?", "this list"],
 ];
 
+/** @param {App} app */
 function mount(app, el) {
   const panel = (key, title) => {
     const body = h("div.nt-body");
-    return [h("section.nt-panel", { class: `nt-panel nt-${key}`, "aria-label": title, "data-panel": key }, h("h2", null, title), body), body];
+    return [
+      h(
+        "section.nt-panel",
+        { class: `nt-panel nt-${key}`, "aria-label": title, "data-panel": key },
+        h("h2", null, title),
+        body,
+      ),
+      body,
+    ];
   };
   const [data, dataBody] = panel("data", "Data and model");
   const [network, networkBody] = panel("network", "Network");
@@ -29,80 +45,180 @@ function mount(app, el) {
   const [loss, lossBody] = panel("loss", "Loss by step");
   const [maths, mathsBody] = panel("maths", "Mathematics");
   const setup = h("div.nt-setup-body");
-  const steer = h("details.nt-setup", { open: (el.clientWidth || window.innerWidth) > 700 }, h("summary", null, "Data, model and methods"), setup);
+  const steer = h(
+    "details.nt-setup",
+    { open: (el.clientWidth || window.innerWidth) > 700 },
+    h("summary", null, "Data, model and methods"),
+    setup,
+  );
   const lesson = h("section.nt-lesson", { "aria-label": "Lesson", hidden: true });
   const notices = h("div.nt-notices");
   const ends = h("div.nt-endings", { role: "status" });
   const scrub = h("div.nt-scrub", { role: "region", "aria-label": "Steps" });
-  const help = h("dialog.nt-help", { "aria-label": "Keys" }, h("h2", null, "Keys"),
-    h("dl", null, KEYS.map(([key, text]) => [h("dt", null, key), h("dd", null, text)])),
-    h("form", { method: "dialog" }, h("button", null, "Close")));
+  const help = h(
+    "dialog.nt-help",
+    { "aria-label": "Keys" },
+    h("h2", null, "Keys"),
+    h(
+      "dl",
+      null,
+      KEYS.map(([key, text]) => [h("dt", null, key), h("dd", null, text)]),
+    ),
+    h("form", { method: "dialog" }, h("button", null, "Close")),
+  );
   const grid = h("div.nt-grid", null, data, network, landscape, loss, maths);
   const bottom = h("div.nt-bottom", null, ends, scrub);
   // In a notebook a click must take the keys from the cell.
-  const root = h("div.nt", { tabindex: el.id === "newtron" ? null : "-1" }, header(app, help), notices, app.offline ? null : steer, lesson, grid, bottom, help);
+  const root = h(
+    "div.nt",
+    { tabindex: el.id === "newtron" ? null : "-1" },
+    header(app, help),
+    notices,
+    app.offline ? null : steer,
+    lesson,
+    grid,
+    bottom,
+    help,
+  );
   replace(el, root);
   const panels = [
-    setupPanel(app, setup), lessonPanel(app, lesson), dataPanel(app, dataBody), networkPanel(app, networkBody), landscapePanel(app, landscapeBody),
-    lossPanel(app, lossBody), mathsPanel(app, mathsBody), endings(app, ends), scrubber(app, scrub),
+    setupPanel(app, setup),
+    lessonPanel(app, lesson),
+    dataPanel(app, dataBody),
+    networkPanel(app, networkBody),
+    landscapePanel(app, landscapeBody),
+    lossPanel(app, lossBody),
+    mathsPanel(app, mathsBody),
+    endings(app, ends),
+    scrubber(app, scrub),
   ];
   const noticed = memo();
   const pointed = memo();
-  app.panels = [...panels, () => {
-    noticed([app.gone, app.error, app.busy, Boolean(app.run), app.note, app.run?.problem.notes ?? []], () => drawNotices(app, notices));
-    app.showLesson();
-    const chosen = focusedPanel(app);
-    for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
-    pointed([app.view.lesson, app.view.lessonStep], () => {
-      if (!chosen) return;
-      // A lesson is about the panels: what steers them is folded away where there is no room for both.
-      if (window.innerHeight < 1150) steer.open = false;
-      requestAnimationFrame(() => {
-        // Not under the lesson, which stays on top, nor under the scrubber.
-        grid.style.setProperty("--nt-above", `${lesson.offsetHeight + 12}px`);
-        grid.style.setProperty("--nt-beneath", `${bottom.offsetHeight + 12}px`);
-        const panel = grid.querySelector(".nt-pointed");
-        // Of a panel with more than there is room for, the beginning.
-        const tall = panel?.offsetHeight > window.innerHeight - lesson.offsetHeight - bottom.offsetHeight;
-        panel?.scrollIntoView({ block: tall ? "start" : "nearest" });
+  app.panels = [
+    ...panels,
+    () => {
+      noticed([app.gone, app.error, app.busy, Boolean(app.run), app.note, app.run?.problem.notes ?? []], () =>
+        drawNotices(app, notices),
+      );
+      app.showLesson();
+      const chosen = focusedPanel(app);
+      for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
+      pointed([app.view.lesson, app.view.lessonStep], () => {
+        if (!chosen) return;
+        // A lesson is about the panels: what steers them is folded away where there is no room for both.
+        if (window.innerHeight < 1150) steer.open = false;
+        requestAnimationFrame(() => {
+          // Not under the lesson, which stays on top, nor under the scrubber.
+          grid.style.setProperty("--nt-above", `${lesson.offsetHeight + 12}px`);
+          grid.style.setProperty("--nt-beneath", `${bottom.offsetHeight + 12}px`);
+          const panel = grid.querySelector(".nt-pointed");
+          // Of a panel with more than there is room for, the beginning.
+          const tall = panel?.offsetHeight > window.innerHeight - lesson.offsetHeight - bottom.offsetHeight;
+          panel?.scrollIntoView({ block: tall ? "start" : "nearest" });
+        });
       });
-    });
-    root.classList.toggle("nt-busy", app.busy);
-    root.classList.toggle("nt-nothing", !app.run && !app.busy && Boolean(app.error));
-  }];
-  app.onready = () => { if (app.run || app.error) root.dataset.ready = "true"; };
+      root.classList.toggle("nt-busy", app.busy);
+      root.classList.toggle("nt-nothing", !app.run && !app.busy && Boolean(app.error));
+    },
+  ];
+  app.onready = () => {
+    if (app.run || app.error) root.dataset.ready = "true";
+  };
   const stop = keys(app, root, help);
   const sizes = new ResizeObserver(() => app.redraw(false));
   sizes.observe(root);
-  return () => { stop(); sizes.disconnect(); app.stop(); };
+  return () => {
+    stop();
+    sizes.disconnect();
+    app.stop();
+  };
 }
 
+/** @param {App} app */
 function header(app, help) {
-  const lessons = select("Lesson", app.view.lesson ?? "", [["", "Lessons …"], ...LESSONS.map(({ id, title }, n) => [id, `${n + 1}. ${title}`])],
-    (id) => { const lesson = LESSONS.find((one) => one.id === id); if (lesson) enter(app, lesson, 0); else app.show({ lesson: null }); });
-  app.showLesson = () => { if (lessons.value !== (app.view.lesson ?? "")) lessons.value = app.view.lesson ?? ""; };
-  return h("header.nt-top", null,
+  const lessons = select(
+    "Lesson",
+    app.view.lesson ?? "",
+    [["", "Lessons …"], ...LESSONS.map(({ id, title }, n) => [id, `${n + 1}. ${title}`])],
+    (id) => {
+      const lesson = LESSONS.find((one) => one.id === id);
+      if (lesson) enter(app, lesson, 0);
+      else app.show({ lesson: null });
+    },
+  );
+  app.showLesson = () => {
+    if (lessons.value !== (app.view.lesson ?? "")) lessons.value = app.view.lesson ?? "";
+  };
+  return h(
+    "header.nt-top",
+    null,
     h("h1", null, "newtron", h("span", null, "see and steer every derivative")),
-    h("div.nt-top-tools", null,
+    h(
+      "div.nt-top-tools",
+      null,
       app.offline ? null : lessons,
       h("button", { type: "button", onclick: () => exportJson(app) }, "Save JSON"),
-      app.offline ? null : h("button", { type: "button", onclick: (event) => exportHtml(app, event.target) }, "Save page"),
-      h("button", { type: "button", "aria-label": "Keys", title: "Keys", onclick: () => help.showModal() }, "?")));
+      app.offline
+        ? null
+        : h("button", { type: "button", onclick: (event) => exportHtml(app, event.target) }, "Save page"),
+      h("button", { type: "button", "aria-label": "Keys", title: "Keys", onclick: () => help.showModal() }, "?"),
+    ),
+  );
 }
 
+/** @param {App} app */
 function drawNotices(app, notices) {
   const parts = [];
   const [before, command, after] = app.transport?.gone.again ?? [];
-  if (app.gone) parts.push(h("div.nt-banner", { role: "alert" }, h("b", null, app.transport.gone.what), " What is here stays and can be scrubbed and saved as JSON; for anything new ", before, h("code", null, command), `${after}.`));
-  if (app.error) parts.push(h("div.nt-error", { role: "alert" }, app.error, " ", h("button.nt-link", { type: "button", onclick: () => { app.error = ""; app.redraw(true); } }, "Close")));
+  if (app.gone)
+    parts.push(
+      h(
+        "div.nt-banner",
+        { role: "alert" },
+        h("b", null, app.transport.gone.what),
+        " What is here stays and can be scrubbed and saved as JSON; for anything new ",
+        before,
+        h("code", null, command),
+        `${after}.`,
+      ),
+    );
+  if (app.error)
+    parts.push(
+      h(
+        "div.nt-error",
+        { role: "alert" },
+        app.error,
+        " ",
+        h(
+          "button.nt-link",
+          {
+            type: "button",
+            onclick: () => {
+              app.error = "";
+              app.redraw(true);
+            },
+          },
+          "Close",
+        ),
+      ),
+    );
   if (app.busy && !app.run) parts.push(h("div.nt-note", { role: "status" }, "Python is computing …"));
-  else if (app.busy) parts.push(h("div.nt-note", { role: "status" }, "Python is computing … ", h("button.nt-link", { type: "button", onclick: () => app.cancel() }, "Cancel")));
+  else if (app.busy)
+    parts.push(
+      h(
+        "div.nt-note",
+        { role: "status" },
+        "Python is computing … ",
+        h("button.nt-link", { type: "button", onclick: () => app.cancel() }, "Cancel"),
+      ),
+    );
   for (const note of [app.note, ...(app.run?.problem.notes ?? [])]) if (note) parts.push(h("div.nt-note", null, note));
   replace(notices, parts);
 }
 
 // --- keys ---
 
+/** @param {App} app */
 function keys(app, root, help) {
   const standalone = root.closest("#newtron") !== null;
   const listen = (event) => {
@@ -110,13 +226,21 @@ function keys(app, root, help) {
     if (!inside && !(standalone && event.target === document.body)) return;
     // A notebook would take arrows for its own cells.
     if (!standalone) event.stopPropagation();
-    const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) && event.target.type !== "range" && event.target.type !== "checkbox";
+    const typing =
+      ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName) &&
+      event.target.type !== "range" &&
+      event.target.type !== "checkbox";
     if (typing || event.ctrlKey || event.metaKey || event.altKey || help.open) return;
     if (event.target.getAttribute?.("role") === "tab" && event.key.startsWith("Arrow")) return;
     const jump = event.shiftKey ? 10 : 1;
     const actions = {
-      ArrowRight: () => app.go(app.view.step + jump), ArrowLeft: () => app.go(app.view.step - jump), Home: () => app.go(0), End: () => app.run && app.go(app.lastStep),
-      " ": () => app.toggle(), "?": () => help.showModal(), m: () => app.run && app.show({ active: (app.view.active + 1) % app.run.runs.length }),
+      ArrowRight: () => app.go(app.view.step + jump),
+      ArrowLeft: () => app.go(app.view.step - jump),
+      Home: () => app.go(0),
+      End: () => app.run && app.go(app.lastStep),
+      " ": () => app.toggle(),
+      "?": () => help.showModal(),
+      m: () => app.run && app.show({ active: (app.view.active + 1) % app.run.runs.length }),
     };
     const pressing = ["BUTTON", "SUMMARY"].includes(event.target.tagName) || event.target.type === "checkbox";
     if (event.key === " " && pressing) return;
@@ -133,14 +257,23 @@ function keys(app, root, help) {
 
 // --- files ---
 
+/** @param {App} app */
 function exportJson(app) {
   if (!app.run) return;
   const { problem, runs, start } = app.run;
-  const plain = runs.map((run, m) => { const { frames, decoded, ...rest } = run; return { method: app.run.setup.methods[m], ...rest }; });
-  download("newtron-run.json", JSON.stringify({ setup: app.run.setup, problem, start, runs: plain }, null, 1), "application/json");
+  const plain = runs.map((run, m) => {
+    const { frames, decoded, ...rest } = run;
+    return { method: app.run.setup.methods[m], ...rest };
+  });
+  download(
+    "newtron-run.json",
+    JSON.stringify({ setup: app.run.setup, problem, start, runs: plain }, null, 1),
+    "application/json",
+  );
 }
 
 // Gathers what a page without Python needs: the derivations of some steps and the pictures that are in view.
+/** @param {App} app */
 async function exportHtml(app, button) {
   if (!app.run || app.gone) return;
   const text = button.textContent;
@@ -152,13 +285,25 @@ async function exportHtml(app, button) {
       for (const step of spread(run.params.length - 1, 10)) {
         for (const scope of ["row", "all"]) {
           const row = scope === "row" ? app.view.row : null;
-          const answer = await app.ask({ kind: "story", setup: app.run.setup, params: run.params[step], row, method: app.run.setup.methods[m] });
+          const answer = await app.ask({
+            kind: "story",
+            setup: app.run.setup,
+            params: run.params[step],
+            row,
+            method: app.run.setup.methods[m],
+          });
           if (answer.story) stories[app.storyKey(scope, step, m)] = answer.story;
         }
       }
     }
     const run = clone({ ...app.run, runs: app.run.runs.map(({ decoded, ...rest }) => rest) });
-    const state = { setup: app.run.setup, view: { ...app.view, lesson: null }, run, stories, pictures: Object.fromEntries(app.pictures) };
+    const state = {
+      setup: app.run.setup,
+      view: { ...app.view, lesson: null },
+      run,
+      stories,
+      pictures: Object.fromEntries(app.pictures),
+    };
     const answer = await app.ask({ kind: "export", state });
     if (answer.html) download("newtron-run.html", answer.html, "text/html");
     else app.fail(answer.error);
@@ -176,6 +321,7 @@ function spread(last, count) {
 
 // --- hosts ---
 
+/** @param {{ model: WidgetModel, el: HTMLElement }} host */
 function render({ model, el }) {
   const saved = model.get("saved");
   const transport = model.transport ?? (saved ? null : new Widget(model));
@@ -184,7 +330,10 @@ function render({ model, el }) {
   app.begin();
   transport?.watch(() => app.setGone(true));
   if (el.id === "newtron") window.newtron = app;
-  return () => { end(); transport?.close?.(); };
+  return () => {
+    end();
+    transport?.close?.();
+  };
 }
 
 // KaTeX as it is in the page, with which the tests set every formula that an explanation writes.
@@ -195,5 +344,8 @@ const own = typeof document === "undefined" ? null : document.getElementById("ne
 if (own) {
   const text = document.getElementById("newtron-state")?.textContent;
   const saved = text ? JSON.parse(text) : null;
-  render({ model: { get: (name) => (name === "saved" ? saved : undefined), transport: saved ? null : new Http() }, el: own });
+  render({
+    model: { get: (name) => (name === "saved" ? saved : undefined), transport: saved ? null : new Http() },
+    el: own,
+  });
 }

@@ -3,16 +3,29 @@ import { heroPart } from "./chain.js";
 import { copy, fmt, h, keyed, memo, num, replace, same, segmented } from "./dom.js";
 import { header, line, math, renewLine } from "./formulas.js";
 
+/** @import { DifferenceCheck, MatrixFacts, SentencePart, StepFacts, TableFacts } from "../types/messages" */
+/** @import { App } from "./app.js" */
+
 export const TABS = [
-  ["forward", "Forward"], ["loss", "Loss"], ["backward", "Backward"], ["newton", "Hessian"], ["update", "Update"], ["check", "Check"],
+  ["forward", "Forward"],
+  ["loss", "Loss"],
+  ["backward", "Backward"],
+  ["newton", "Hessian"],
+  ["update", "Update"],
+  ["check", "Check"],
 ];
 const SECTIONS = {
-  forward: ["scaling", "forward", "answer"], loss: ["loss"], backward: ["backward", "mean"], newton: ["newton"],
-  update: ["update", "solver"], check: ["check"],
+  forward: ["scaling", "forward", "answer"],
+  loss: ["loss"],
+  backward: ["backward", "mean"],
+  newton: ["newton"],
+  update: ["update", "solver"],
+  check: ["check"],
 };
 // These are about the whole objective: a step is never taken for one example alone.
 const ALWAYS_MEAN = new Set(["newton", "update"]);
 
+/** @param {App} app */
 export function mathsPanel(app, body) {
   const tabs = h("div.nt-tabs", { role: "tablist", "aria-label": "Mathematics" });
   const tools = h("div.nt-bar");
@@ -25,80 +38,170 @@ export function mathsPanel(app, body) {
     tabsChanged(view.tab, () => drawTabs(app, tabs, content));
     toolsChanged([same(app.run), view.tab, view.scope, view.row, view.notation], () => drawTools(app, tools));
     const check = app.checks?.get(checkKey(app));
-    contentChanged([same(app.run), same(app.story(scopeOf(app))), same(check), same(app.quiz), view.tab, view.scope, view.row, view.param, view.notation, view.step, view.active],
-      () => drawContent(app, content));
+    contentChanged(
+      [
+        same(app.run),
+        same(app.story(scopeOf(app))),
+        same(check),
+        same(app.quiz),
+        view.tab,
+        view.scope,
+        view.row,
+        view.param,
+        view.notation,
+        view.step,
+        view.active,
+      ],
+      () => drawContent(app, content),
+    );
   };
 }
 
+/** @param {App} app */
 export function scopeOf(app) {
   return ALWAYS_MEAN.has(app.view.tab) ? "all" : app.view.scope;
 }
 
+/** @param {App} app */
 function drawTabs(app, tabs, content) {
   const focused = tabs.contains(document.activeElement);
-  replace(tabs, TABS.map(([key, text], n) => h("button", {
-    type: "button", role: "tab", id: app.id(`tab-${key}`), "aria-controls": app.id("maths"), "aria-selected": String(app.view.tab === key),
-    tabindex: app.view.tab === key ? "0" : "-1", title: `Key ${n + 1}`, onclick: () => app.show({ tab: key }),
-    onkeydown: (event) => {
-      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!by) return;
-      event.stopPropagation();
-      event.preventDefault();
-      app.show({ tab: TABS[(n + by + TABS.length) % TABS.length][0] });
-    },
-  }, text)));
+  replace(
+    tabs,
+    TABS.map(([key, text], n) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: app.id(`tab-${key}`),
+          "aria-controls": app.id("maths"),
+          "aria-selected": String(app.view.tab === key),
+          tabindex: app.view.tab === key ? "0" : "-1",
+          title: `Key ${n + 1}`,
+          onclick: () => app.show({ tab: key }),
+          onkeydown: (event) => {
+            const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+            if (!by) return;
+            event.stopPropagation();
+            event.preventDefault();
+            app.show({ tab: TABS[(n + by + TABS.length) % TABS.length][0] });
+          },
+        },
+        text,
+      ),
+    ),
+  );
   content.setAttribute("aria-labelledby", app.id(`tab-${app.view.tab}`));
   if (focused) tabs.querySelector('[aria-selected="true"]').focus();
 }
 
+/** @param {App} app */
 function drawTools(app, tools) {
   const focused = tools.contains(document.activeElement) ? document.activeElement.textContent : null;
   const { view } = app;
+  /** @param {number[]} values */
   const said = h("span.nt-quiet", { role: "status" });
   const copied = (text) => async () => {
     const value = await text();
     said.textContent = value && (await copy(value)) ? "copied" : "could not be copied";
   };
-  const ask = (kind) => async () => (await app.ask({
-    kind, setup: app.run.setup, params: app.params, row: scopeOf(app) === "row" ? view.row : null, method: app.run.setup.methods[view.active], notation: view.notation,
-  })).text;
-  replace(tools,
+  const ask = (kind) => async () =>
+    (
+      await app.ask({
+        kind,
+        setup: app.run.setup,
+        params: app.params,
+        row: scopeOf(app) === "row" ? view.row : null,
+        method: app.run.setup.methods[view.active],
+        notation: view.notation,
+      })
+    ).text;
+  replace(
+    tools,
     ALWAYS_MEAN.has(view.tab)
       ? h("span.nt-quiet", null, `mean over all ${app.run.problem.X.length} rows`)
-      : segmented("Of which rows", view.scope, [["row", `Example ${view.row + 1}`], ["all", `Mean over ${app.run.problem.X.length}`]], (scope) => app.show({ scope })),
-    segmented("Notation", view.notation, [["lecture", "Lecture", "ŷ, one number at a time"], ["lab", "Lab", "A, Z, W as matrices"]], (notation) => app.show({ notation })),
-    app.offline ? null : h("span.nt-copy", null,
-      h("button.nt-link", { type: "button", onclick: copied(ask("latex")) }, "Copy LaTeX"),
-      h("button.nt-link", { type: "button", onclick: copied(ask("python")) }, "Copy Python"), said));
+      : segmented(
+          "Of which rows",
+          view.scope,
+          [
+            ["row", `Example ${view.row + 1}`],
+            ["all", `Mean over ${app.run.problem.X.length}`],
+          ],
+          (scope) => app.show({ scope }),
+        ),
+    segmented(
+      "Notation",
+      view.notation,
+      [
+        ["lecture", "Lecture", "ŷ, one number at a time"],
+        ["lab", "Lab", "A, Z, W as matrices"],
+      ],
+      (notation) => app.show({ notation }),
+    ),
+    app.offline
+      ? null
+      : h(
+          "span.nt-copy",
+          null,
+          h("button.nt-link", { type: "button", onclick: copied(ask("latex")) }, "Copy LaTeX"),
+          h("button.nt-link", { type: "button", onclick: copied(ask("python")) }, "Copy Python"),
+          said,
+        ),
+  );
   if (focused) [...tools.querySelectorAll("button")].find((b) => b.textContent === focused)?.focus();
 }
 
 // From step to step only the numbers change: what stands is kept, with all that is opened and scrolled in it.
+/** @param {App} app */
 function drawContent(app, content) {
   const { tab, notation } = app.view;
   const story = app.story(scopeOf(app));
   if (!story) {
     content.classList.add("nt-stale");
-    if (!content.firstChild || app.offline) keyed(content, [["none", app.offline, () => h("p.nt-quiet", null, app.offline ? "No derivation was saved for this choice." : "…")]]);
+    if (!content.firstChild || app.offline)
+      keyed(content, [
+        [
+          "none",
+          app.offline,
+          () => h("p.nt-quiet", null, app.offline ? "No derivation was saved for this choice." : "…"),
+        ],
+      ]);
     return;
   }
   content.classList.remove("nt-stale");
   const of = [same(app.run), tab, notation, scopeOf(app)];
   const parts = [];
   if (story.savedAt !== undefined && story.savedAt !== app.stepOf(app.view.active)) {
-    parts.push(["saved", story.savedAt, () => h("p.nt-note", null, `Only the derivations of some steps are here; these are the numbers of step ${story.savedAt}.`)]);
+    parts.push([
+      "saved",
+      story.savedAt,
+      () =>
+        h(
+          "p.nt-note",
+          null,
+          `Only the derivations of some steps are here; these are the numbers of step ${story.savedAt}.`,
+        ),
+    ]);
   }
   if (tab === "backward") parts.push(heroPart(app, story, scopeOf(app), of));
-  if (tab === "check") parts.push(["check", [of, same(app.checks?.get(checkKey(app))), app.view.param, app.view.row], () => checker(app)]);
-  if (tab === "newton") parts.push(["eigenvalues", [of, app.view.active, app.view.step], () => eigenvalues(app) ?? h("span")]);
+  if (tab === "check")
+    parts.push(["check", [of, same(app.checks?.get(checkKey(app))), app.view.param, app.view.row], () => checker(app)]);
+  if (tab === "newton")
+    parts.push(["eigenvalues", [of, app.view.active, app.view.step], () => eigenvalues(app) ?? h("span")]);
   if (!(tab === "backward" && app.quiz)) {
     for (const section of story.sections.filter(({ key }) => SECTIONS[tab].includes(key))) {
       const steps = section.steps.filter((step) => step.notation === "" || step.notation === notation);
       if (!steps.length) continue;
       parts.push([`title/${section.key}`, [of, section.title], () => h("h3", null, section.title)]);
       for (const step of steps) {
-        parts.push([`${section.key}/${step.key}`, [of, step, app.view.param], () => stepParts(app, h("div.nt-step", { "data-step": step.key, "data-of": JSON.stringify(of.slice(1)) }), step),
-          (node) => node.dataset.of === JSON.stringify(of.slice(1)) && node.run === app.run && stepParts(app, node, step)]);
+        parts.push([
+          `${section.key}/${step.key}`,
+          [of, step, app.view.param],
+          () =>
+            stepParts(app, h("div.nt-step", { "data-step": step.key, "data-of": JSON.stringify(of.slice(1)) }), step),
+          (node) =>
+            node.dataset.of === JSON.stringify(of.slice(1)) && node.run === app.run && stepParts(app, node, step),
+        ]);
       }
     }
   }
@@ -107,83 +210,176 @@ function drawContent(app, content) {
 
 // --- one step ---
 
+/** @param {SentencePart[]} sentence */
 const words = (sentence) => sentence.map((part) => (part.tex ? math(part.tex) : part.text));
 
+/**
+ * @param {App} app
+ * @param {any} node
+ * @param {StepFacts} step
+ */
 function stepParts(app, node, step) {
   node.run = app.run;
   return keyed(node, [
     ["tex", step.tex, () => line(step.tex), (old) => renewLine(old, step.tex)],
-    step.numbers && ["numbers", step.numbers, () => h("div.nt-numbers", { "data-v": step.value ?? "" }, line(step.numbers)), (old) => {
-      old.dataset.v = step.value ?? "";
-      return renewLine(old.firstChild, step.numbers);
-    }],
-    !step.numbers && step.value !== null && ["value", step.value, () => h("div.nt-numbers", null, h("div.nt-line", null, "= ", num(step.value)))],
+    step.numbers && [
+      "numbers",
+      step.numbers,
+      () => h("div.nt-numbers", { "data-v": step.value ?? "" }, line(step.numbers)),
+      (old) => {
+        old.dataset.v = step.value ?? "";
+        return renewLine(old.firstChild, step.numbers);
+      },
+    ],
+    !step.numbers &&
+      step.value !== null && [
+        "value",
+        step.value,
+        () => h("div.nt-numbers", null, h("div.nt-line", null, "= ", num(step.value))),
+      ],
     step.matrix && ["matrix", step.matrix, () => matrix(step.matrix), (old) => renewMatrix(old, step.matrix)],
-    step.lines.length > 0 && ["lines", step.lines, () => h("details.nt-lines", { open: step.lines.length < 4 }, h("summary", null, "How this is derived"), step.lines.map((text) => line(text))), (old) => {
-      const lines = [...old.children].slice(1);
-      return lines.length === step.lines.length && lines.every((one, n) => renewLine(one, step.lines[n]));
-    }],
+    step.lines.length > 0 && [
+      "lines",
+      step.lines,
+      () =>
+        h(
+          "details.nt-lines",
+          { open: step.lines.length < 4 },
+          h("summary", null, "How this is derived"),
+          step.lines.map((text) => line(text)),
+        ),
+      (old) => {
+        const lines = [...old.children].slice(1);
+        return lines.length === step.lines.length && lines.every((one, n) => renewLine(one, step.lines[n]));
+      },
+    ],
     step.sentence.length > 0 && ["sentence", step.sentence, () => h("p", null, words(step.sentence))],
-    step.table && ["table", [step.table, app.view.param], () => table(app, step.table), (old) => renewTable(app, old, step.table)],
+    step.table && [
+      "table",
+      [step.table, app.view.param],
+      () => table(app, step.table),
+      (old) => renewTable(app, old, step.table),
+    ],
   ]);
 }
 
 // Numbers of a column with their points below each other: what is shorter is filled up by spaces as wide as a digit.
+/**
+ * @param {string[]} texts
+ * @returns {string[]}
+ */
 export function aligned(texts) {
   const plain = (text) => !text.includes("e"); // powers of ten stand at the right
   const after = texts.map((text) => (plain(text) && text.includes(".") ? text.length - text.indexOf(".") - 1 : -1));
   const most = Math.max(...after);
-  return texts.map((text, n) => (text === "" || most < 0 || !plain(text) ? text : `${text}${after[n] < 0 ? "\u2008" : ""}${"\u2007".repeat(most - Math.max(0, after[n]))}`));
+  return texts.map((text, n) =>
+    text === "" || most < 0 || !plain(text)
+      ? text
+      : `${text}${after[n] < 0 ? "\u2008" : ""}${"\u2007".repeat(most - Math.max(0, after[n]))}`,
+  );
 }
 
+/** @param {MatrixFacts} given */
 function matrix(given) {
   const { values, shape, cut } = given;
   const size = shape.length === 1 ? `${shape[0]} numbers` : `${shape[0]} × ${shape[1]}`;
   const cells = values.map((row) => row.map(() => h("td")));
-  const node = h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": `Matrix, ${size}` }, h("table.nt-matrix", null, h("tbody", null, cells.map((row) => h("tr", null, row)))),
-    h("span.nt-quiet", null, cut ? `${size}, of which a corner is shown` : size));
+  const node = h(
+    "div.nt-scroll",
+    { tabindex: "0", role: "group", "aria-label": `Matrix, ${size}` },
+    h(
+      "table.nt-matrix",
+      null,
+      h(
+        "tbody",
+        null,
+        cells.map((row) => h("tr", null, row)),
+      ),
+    ),
+    h("span.nt-quiet", null, cut ? `${size}, of which a corner is shown` : size),
+  );
   node.matrix = { size: `${shape}/${cut}/${values.length}`, cells };
   renewMatrix(node, given);
   return node;
 }
 
+/**
+ * @param {any} node
+ * @param {MatrixFacts} given
+ */
 function renewMatrix(node, { values, shape, cut }) {
   if (node.matrix.size !== `${shape}/${cut}/${values.length}`) return false;
   const columns = values[0].map((_, c) => aligned(values.map((row) => fmt(row[c], 4))));
-  node.matrix.cells.forEach((row, r) => row.forEach((cell, c) => cell.replaceChildren(shown(columns[c][r], values[r][c]))));
+  node.matrix.cells.forEach((row, r) =>
+    row.forEach((cell, c) => cell.replaceChildren(shown(columns[c][r], values[r][c]))),
+  );
   return true;
 }
 
 const shown = (text, value) => h("span.nt-num", { "data-v": value ?? "" }, text);
 
+/**
+ * @param {App} app
+ * @param {TableFacts} given
+ */
 function table(app, given) {
   const { columns, lines, reused, hidden, product } = given;
   const symbols = app.run.problem.parameters.map((p) => p.plain);
   const last = columns.length - 1;
-  const head = h("tr", null, h("th", { scope: "col" }, h("span.nt-sr", null, "of")),
+  const head = h(
+    "tr",
+    null,
+    h("th", { scope: "col" }, h("span.nt-sr", null, "of")),
     columns.map(({ tex, text }, c) => [
       product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === last ? "=" : "·"),
-      h("th", { scope: "col", class: reused.includes(c) ? "nt-reused" : "", title: reused.includes(c) ? "already computed above" : null }, header(tex, text)),
-    ]));
-  const cells = lines.map(() => columns.map((_, c) => h("td", { class: reused.includes(c) ? "nt-reused" : c === last ? "nt-result" : "" })));
+      h(
+        "th",
+        {
+          scope: "col",
+          class: reused.includes(c) ? "nt-reused" : "",
+          title: reused.includes(c) ? "already computed above" : null,
+        },
+        header(tex, text),
+      ),
+    ]),
+  );
+  const cells = lines.map(() =>
+    columns.map((_, c) => h("td", { class: reused.includes(c) ? "nt-reused" : c === last ? "nt-result" : "" })),
+  );
   const rows = lines.map(({ tex, plain, text, name }, n) => {
     const index = symbols.indexOf(plain);
-    const row = h("tr", { onclick: index >= 0 ? () => app.show({ param: index }) : null, style: index >= 0 ? "cursor:pointer" : null },
+    const row = h(
+      "tr",
+      { onclick: index >= 0 ? () => app.show({ param: index }) : null, style: index >= 0 ? "cursor:pointer" : null },
       h("th", { scope: "row" }, header(tex, text), name && h("span.nt-quiet", null, ` ${name}`)),
-      cells[n].map((cell, c) => [product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === last ? "=" : "×"), cell]));
+      cells[n].map((cell, c) => [
+        product && c > 0 && h("td.nt-op", { "aria-hidden": "true" }, c === last ? "=" : "×"),
+        cell,
+      ]),
+    );
     row.param = index;
     return row;
   });
-  const node = h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": "Table of numbers" },
+  const node = h(
+    "div.nt-scroll",
+    { tabindex: "0", role: "group", "aria-label": "Table of numbers" },
     h("table.nt-table", null, h("thead", null, head), h("tbody", null, rows)),
-    hidden > 0 && h("span.nt-quiet", null, `and ${hidden} more`));
+    hidden > 0 && h("span.nt-quiet", null, `and ${hidden} more`),
+  );
   node.table = { shape: tableShape(given), rows, cells };
   renewTable(app, node, given);
   return node;
 }
 
-const tableShape = ({ columns, lines, reused, hidden, product }) => JSON.stringify([columns, lines, reused, hidden, product]);
+/** @param {TableFacts} given */
+const tableShape = ({ columns, lines, reused, hidden, product }) =>
+  JSON.stringify([columns, lines, reused, hidden, product]);
 
+/**
+ * @param {App} app
+ * @param {any} node
+ * @param {TableFacts} given
+ */
 function renewTable(app, node, given) {
   if (node.table.shape !== tableShape(given)) return false;
   const { rows, cells } = node.table;
@@ -199,6 +395,7 @@ function renewTable(app, node, given) {
 
 // --- the check by differences ---
 
+/** @param {App} app */
 function checker(app) {
   const parameter = app.run.problem.parameters[app.view.param];
   const scope = app.view.scope;
@@ -206,26 +403,80 @@ function checker(app) {
   const found = app.checks?.get(key);
   const whose = scope === "row" ? `L^{(${app.view.row + 1})}` : "J";
   const ask = async () => {
-    const answer = await app.ask({ kind: "check", setup: app.run.setup, params: app.params, row: scope === "row" ? app.view.row : null, index: app.view.param });
+    const answer = await app.ask({
+      kind: "check",
+      setup: app.run.setup,
+      params: app.params,
+      row: scope === "row" ? app.view.row : null,
+      index: app.view.param,
+    });
     if (!answer.check) return;
     app.checks ??= new Map();
     app.checks.set(key, answer.check);
     app.redraw(false);
   };
-  return h("section.nt-hero", { "aria-label": "Check by differences" },
-    line(`\\frac{\\partial ${whose}}{\\partial ${parameter.tex}} \\approx \\frac{${whose}(${parameter.tex} + h) - ${whose}(${parameter.tex} - h)}{2h}`),
-    found ? differences(found) : app.offline ? null : h("button", { type: "button", onclick: ask }, "Check this partial by differences"));
+  return h(
+    "section.nt-hero",
+    { "aria-label": "Check by differences" },
+    line(
+      `\\frac{\\partial ${whose}}{\\partial ${parameter.tex}} \\approx \\frac{${whose}(${parameter.tex} + h) - ${whose}(${parameter.tex} - h)}{2h}`,
+    ),
+    found
+      ? differences(found)
+      : app.offline
+        ? null
+        : h("button", { type: "button", onclick: ask }, "Check this partial by differences"),
+  );
 }
 
+/** @param {App} app */
 const checkKey = (app) => `${app.serial}/${app.storyKey(app.view.scope)}/${app.view.param}`;
 
+/** @param {DifferenceCheck} check */
 function differences({ exact, lines, best }) {
-  return h("div", null,
-    h("p", null, "By the chain rule: ", h("strong", null, num(exact, 10)), ". The error falls with h² until rounding eats the digits of the difference; the best agrees to ", num(best, 2), "."),
-    h("div.nt-scroll", { tabindex: "0", role: "group", "aria-label": "Differences for smaller and smaller h" }, h("table.nt-table", null,
-      h("thead", null, h("tr", null, ["h", "difference quotient", "error"].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", null, lines.map((row) => h("tr", { class: row.error === best ? "nt-chosen" : "" },
-        h("th", { scope: "row" }, num(row.h, 2)), h("td", null, num(row.quotient, 10)), h("td", null, num(row.error, 2))))))));
+  return h(
+    "div",
+    null,
+    h(
+      "p",
+      null,
+      "By the chain rule: ",
+      h("strong", null, num(exact, 10)),
+      ". The error falls with h² until rounding eats the digits of the difference; the best agrees to ",
+      num(best, 2),
+      ".",
+    ),
+    h(
+      "div.nt-scroll",
+      { tabindex: "0", role: "group", "aria-label": "Differences for smaller and smaller h" },
+      h(
+        "table.nt-table",
+        null,
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            ["h", "difference quotient", "error"].map((text) => h("th", { scope: "col" }, text)),
+          ),
+        ),
+        h(
+          "tbody",
+          null,
+          lines.map((row) =>
+            h(
+              "tr",
+              { class: row.error === best ? "nt-chosen" : "" },
+              h("th", { scope: "row" }, num(row.h, 2)),
+              h("td", null, num(row.quotient, 10)),
+              h("td", null, num(row.error, 2)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 // --- eigenvalues at a glance ---
@@ -234,17 +485,35 @@ function said(values) {
   const largest = Math.max(...values.map(Math.abs));
   if (largest === 0) return "all are zero: no bend is left here, and H has no inverse.";
   if (values.some((v) => v < -1e-12 * largest)) return "some are negative, a saddle or a ridge.";
-  return values.every((v) => v > 1e-12 * largest) ? "all are positive, a bowl." : "none is negative, but some are zero to the last digits: a valley, along which the loss is flat.";
+  return values.every((v) => v > 1e-12 * largest)
+    ? "all are positive, a bowl."
+    : "none is negative, but some are zero to the last digits: a valley, along which the loss is flat.";
 }
 
+/** @param {App} app */
 function eigenvalues(app) {
   const run = app.run.runs[app.view.active];
   const values = run.eigenvalues?.[app.stepOf(app.view.active)];
   if (!values || values[0] === null) return null;
   const largest = Math.max(...values.map(Math.abs)) || 1;
   const texts = aligned(values.slice(0, 20).map((v) => fmt(v, 4)));
-  return h("section.nt-hero", { "aria-label": "Eigenvalues of the Hessian" },
+  return h(
+    "section.nt-hero",
+    { "aria-label": "Eigenvalues of the Hessian" },
     h("p", null, "Bends of the loss along directions that do not mix, eigenvalues of H: ", said(values)),
-    h("div.nt-bars", null, values.slice(0, 20).map((v, n) => h("div", { class: v < 0 ? "nt-bar-negative" : "" },
-      h("span.nt-bar-fill", { style: `width:${(100 * Math.abs(v)) / largest}%` }), shown(texts[n], v)))));
+    h(
+      "div.nt-bars",
+      null,
+      values
+        .slice(0, 20)
+        .map((v, n) =>
+          h(
+            "div",
+            { class: v < 0 ? "nt-bar-negative" : "" },
+            h("span.nt-bar-fill", { style: `width:${(100 * Math.abs(v)) / largest}%` }),
+            shown(texts[n], v),
+          ),
+        ),
+    ),
+  );
 }

@@ -2,6 +2,10 @@
 import { fmt, h, measured, memo, num, number, renew, replace, s, same, select } from "./dom.js";
 import { math } from "./formulas.js";
 
+/** @import { ProblemFacts } from "../types/messages" */
+/** @import { App } from "./app.js" */
+
+/** @param {App} app */
 export function networkPanel(app, body) {
   const svg = s("svg", { role: "img" });
   const stage = h("div.nt-stage", null, svg);
@@ -15,7 +19,9 @@ export function networkPanel(app, body) {
     if (!app.run) return;
     const width = widthOf();
     const place = [app.view.step, app.view.active, app.view.param];
-    still([same(app.run), width], () => { drawn = draw(app, svg, width); });
+    still([same(app.run), width], () => {
+      drawn = draw(app, svg, width);
+    });
     moving([same(app.run), ...place, same(app.story("row")), width], () => renewDrawing(app, svg, drawn));
     editing([same(app.run), app.view.param], () => {
       const at = editor.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
@@ -27,16 +33,22 @@ export function networkPanel(app, body) {
 }
 
 // Where each parameter sits: [layer, input or -1 for an intercept, unit], in the order of the flat vector.
+/**
+ * @param {ProblemFacts} problem
+ * @returns {number[][]}
+ */
 export function places(problem) {
   const found = [];
   for (let layer = 1; layer < problem.widths.length; layer++) {
-    for (let j = 0; j < problem.widths[layer - 1]; j++) for (let k = 0; k < problem.widths[layer]; k++) found.push([layer, j, k]);
+    for (let j = 0; j < problem.widths[layer - 1]; j++)
+      for (let k = 0; k < problem.widths[layer]; k++) found.push([layer, j, k]);
     if (problem.intercept) for (let k = 0; k < problem.widths[layer]; k++) found.push([layer, -1, k]);
   }
   return found;
 }
 
 // What a step does not change: where units and edges lie. Their weights and values are filled in by `renewDrawing`.
+/** @param {App} app */
 function draw(app, svg, width) {
   const { problem } = app.run;
   const last = problem.widths.length - 1;
@@ -44,7 +56,9 @@ function draw(app, svg, width) {
   const height = Math.max(180, Math.min(340, tallest * 44 + 40));
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("height", height);
-  const outputs = Array.from({ length: problem.widths[last] }, (_, k) => (problem.classes.length > 2 ? problem.classes[k] : problem.classes[1] ?? "ŷ"));
+  const outputs = Array.from({ length: problem.widths[last] }, (_, k) =>
+    problem.classes.length > 2 ? problem.classes[k] : (problem.classes[1] ?? "ŷ"),
+  );
   // Names take the room that they need, up to a third of the width.
   const room = (names) => Math.min(width / 3, 36 + 7.6 * Math.max(...names.map((name) => name.length)));
   const [left, right] = [room(problem.inputs), width - room(outputs)];
@@ -77,9 +91,13 @@ function draw(app, svg, width) {
   return { edges: drawn, chosen, values };
 }
 
+/** @param {App} app */
 function renewDrawing(app, svg, { edges, chosen, values }) {
   const { problem } = app.run;
-  svg.setAttribute("aria-label", `Network ${problem.widths.join("-")} with its weights at step ${app.stepOf(app.view.active)}`);
+  svg.setAttribute(
+    "aria-label",
+    `Network ${problem.widths.join("-")} with its weights at step ${app.stepOf(app.view.active)}`,
+  );
   const params = app.params;
   const largest = Math.max(1e-9, ...params.map(Math.abs));
   edges.forEach(({ line, title, label, few }, index) => {
@@ -115,6 +133,7 @@ function cubic(a, b, c, d, t) {
   return [0, 1].map((i) => u ** 3 * a[i] + 3 * u * u * t * b[i] + 3 * u * t * t * c[i] + t ** 3 * d[i]);
 }
 
+/** @param {App} app */
 function nodes(app, at, outputs, letters) {
   const { problem } = app.run;
   const [group, values] = [s("g"), []];
@@ -141,30 +160,65 @@ function nodes(app, at, outputs, letters) {
 
 // w_{12}^{[1]} as plain text for lists and titles: w₁₂[1].
 const LOWERED = "₀₁₂₃₄₅₆₇₈₉";
-export const plain = (symbol) => symbol.replace(/_\{?(\d+)\}?/g, (_, digits) => [...digits].map((d) => LOWERED[d]).join("")).replace(/[_^]?\{([^}]*)\}/g, "$1").replace(/[_^]/g, "");
+export const plain = (symbol) =>
+  symbol
+    .replace(/_\{?(\d+)\}?/g, (_, digits) => [...digits].map((d) => LOWERED[d]).join(""))
+    .replace(/[_^]?\{([^}]*)\}/g, "$1")
+    .replace(/[_^]/g, "");
 
+/** @param {App} app */
 function edit(app, editor) {
   const { problem } = app.run;
   const index = app.view.param;
   const parameter = problem.parameters[index];
-  const name = parameter.layer === 1 && parameter.weight ? problem.inputs[places(problem)[index][1]] : parameter.weight ? "" : "intercept";
+  const name =
+    parameter.layer === 1 && parameter.weight
+      ? problem.inputs[places(problem)[index][1]]
+      : parameter.weight
+        ? ""
+        : "intercept";
   const set = (value) => {
     if (value === null || !Number.isFinite(value)) return;
     const params = [...app.params];
     params[index] = value;
-    app.change((setup) => { setup.start = { params }; });
+    app.change((setup) => {
+      setup.start = { params };
+    });
   };
   const [weight, slope] = [num(app.params[index], 6), num(null)];
-  replace(editor,
-    h("label.nt-field", null, h("span", null, "Parameter"),
-      select("Parameter", index, problem.parameters.map((p, i) => [i, plain(p.plain)]), (value) => app.show({ param: Number(value) }))),
-    app.offline ? null : h("label.nt-field", { title: "Type a weight: both methods start again from here" }, h("span", null, "Set to"),
-      number("New value of the parameter; both methods start again from here", null, { class: "nt-small" }, set)),
-    h("div.nt-shown", null, h("span", null, math(parameter.tex), " = ", weight), name && h("span.nt-quiet", null, `(${name})`),
-      h("span", null, math(`\\partial J/\\partial ${parameter.tex}`), " = ", slope)));
+  replace(
+    editor,
+    h(
+      "label.nt-field",
+      null,
+      h("span", null, "Parameter"),
+      select(
+        "Parameter",
+        index,
+        problem.parameters.map((p, i) => [i, plain(p.plain)]),
+        (value) => app.show({ param: Number(value) }),
+      ),
+    ),
+    app.offline
+      ? null
+      : h(
+          "label.nt-field",
+          { title: "Type a weight: both methods start again from here" },
+          h("span", null, "Set to"),
+          number("New value of the parameter; both methods start again from here", null, { class: "nt-small" }, set),
+        ),
+    h(
+      "div.nt-shown",
+      null,
+      h("span", null, math(parameter.tex), " = ", weight),
+      name && h("span.nt-quiet", null, `(${name})`),
+      h("span", null, math(`\\partial J/\\partial ${parameter.tex}`), " = ", slope),
+    ),
+  );
   return { weight, slope, input: editor.querySelector("input") };
 }
 
+/** @param {App} app */
 function renewEditor(app, { weight, slope, input }) {
   const index = app.view.param;
   renew(weight, app.params[index], 6);

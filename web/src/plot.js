@@ -2,13 +2,39 @@
 import { contours } from "d3-contour";
 import { fmt, s } from "./dom.js";
 
+/** @import { App } from "./app.js" */
+
 export const COLOURS = ["var(--nt-a)", "var(--nt-b)"];
 export const DASHES = ["none", "7 4"];
-export const CLASS_COLOURS = ["var(--nt-c0)", "var(--nt-c1)", "var(--nt-c2)", "var(--nt-c3)", "var(--nt-c4)", "var(--nt-c5)"];
+export const CLASS_COLOURS = [
+  "var(--nt-c0)",
+  "var(--nt-c1)",
+  "var(--nt-c2)",
+  "var(--nt-c3)",
+  "var(--nt-c4)",
+  "var(--nt-c5)",
+];
 // For the canvas, which knows no CSS variables: the same colours as numbers.
-export const CLASS_RGB = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [170, 90, 0]];
+export const CLASS_RGB = [
+  [0, 114, 178],
+  [230, 159, 0],
+  [0, 158, 115],
+  [204, 121, 167],
+  [86, 180, 233],
+  [170, 90, 0],
+];
 
-const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
+const VIRIDIS = [
+  [68, 1, 84],
+  [71, 44, 122],
+  [59, 81, 139],
+  [44, 113, 142],
+  [33, 144, 141],
+  [39, 173, 129],
+  [92, 200, 99],
+  [170, 220, 50],
+  [253, 231, 37],
+];
 
 // A colour of the viridis scale, share from 0 to 1.
 export function viridis(share) {
@@ -24,7 +50,8 @@ export function ticks([low, high], count = 5) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].find((u) => u * power >= raw) * power;
   const found = [];
-  for (let tick = Math.ceil(low / unit) * unit; tick <= high + unit * 1e-9; tick += unit) found.push(Math.abs(tick) < unit * 1e-9 ? 0 : tick);
+  for (let tick = Math.ceil(low / unit) * unit; tick <= high + unit * 1e-9; tick += unit)
+    found.push(Math.abs(tick) < unit * 1e-9 ? 0 : tick);
   return found;
 }
 
@@ -34,7 +61,8 @@ function logTicks([low, high]) {
   const found = [];
   for (let power = Math.floor(low); power <= high; power++) {
     if (power % every) continue;
-    for (const unit of high - low > 2.2 ? [1] : high - low > 0.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]) found.push(power + Math.log10(unit));
+    for (const unit of high - low > 2.2 ? [1] : high - low > 0.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9])
+      found.push(power + Math.log10(unit));
   }
   return found.filter((tick) => tick >= low && tick <= high);
 }
@@ -51,12 +79,16 @@ export function frame(width, height, xWindow, yWindow, { x = "", y = "", log = f
   }
   for (const tick of log ? logTicks(yWindow) : ticks(yWindow, 5)) {
     if (grid) axes.append(s("line.nt-grid-line", { x1: box.left, x2: box.right, y1: sy(tick), y2: sy(tick) }));
-    axes.append(s("text", { x: box.left - 6, y: sy(tick) + 3.5, "text-anchor": "end" }, log ? fmt(10 ** tick, 2) : fmt(tick, 3)));
+    axes.append(
+      s("text", { x: box.left - 6, y: sy(tick) + 3.5, "text-anchor": "end" }, log ? fmt(10 ** tick, 2) : fmt(tick, 3)),
+    );
   }
   axes.append(s("text.nt-axis-name", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, x));
   if (y) {
     const middle = (box.top + box.bottom) / 2;
-    axes.append(s("text.nt-axis-name", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, y));
+    axes.append(
+      s("text.nt-axis-name", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, y),
+    );
   }
   return { box, sx, sy, axes };
 }
@@ -68,7 +100,10 @@ export function path(points) {
   let text = "";
   let pen = false;
   for (const [x, y] of points) {
-    if (!Number.isFinite(x) || !Number.isFinite(y)) { pen = false; continue; }
+    if (!Number.isFinite(x) || !Number.isFinite(y)) {
+      pen = false;
+      continue;
+    }
     text += `${pen ? "L" : "M"}${far(x)} ${far(y)}`;
     pen = true;
   }
@@ -79,10 +114,16 @@ export function path(points) {
 export function isolines(values, size, levels, sx, sy, xWindow, yWindow) {
   const toX = (c) => sx(xWindow[0] + ((c - 0.5) / (size - 1)) * (xWindow[1] - xWindow[0]));
   const toY = (c) => sy(yWindow[0] + ((c - 0.5) / (size - 1)) * (yWindow[1] - yWindow[0]));
-  return contours().size([size, size]).thresholds(levels)(values).map((shape) => [
-    shape.value,
-    shape.coordinates.flat().map((ring) => `${path(ring.map(([a, b]) => [toX(a), toY(b)]))}Z`).join(""),
-  ]);
+  return contours()
+    .size([size, size])
+    .thresholds(levels)(values)
+    .map((shape) => [
+      shape.value,
+      shape.coordinates
+        .flat()
+        .map((ring) => `${path(ring.map(([a, b]) => [toX(a), toY(b)]))}Z`)
+        .join(""),
+    ]);
 }
 
 // A mark for class or method: circle, triangle, square, diamond, so that colour is never all there is.
@@ -90,16 +131,46 @@ export function mark(kind, x, y, r, attributes = {}) {
   const at = (points) => points.map(([a, b]) => `${far(x + a * r)},${far(y + b * r)}`).join(" ");
   if (kind === 0) return s("circle", { cx: far(x), cy: far(y), r, ...attributes });
   const shapes = [
-    [[0, -1.25], [1.15, 0.8], [-1.15, 0.8]], [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
-    [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]], [[0, 1.25], [1.15, -0.8], [-1.15, -0.8]], [[-1.3, -0.4], [1.3, -0.4], [0, 1.2]],
+    [
+      [0, -1.25],
+      [1.15, 0.8],
+      [-1.15, 0.8],
+    ],
+    [
+      [-0.9, -0.9],
+      [0.9, -0.9],
+      [0.9, 0.9],
+      [-0.9, 0.9],
+    ],
+    [
+      [0, -1.3],
+      [1.3, 0],
+      [0, 1.3],
+      [-1.3, 0],
+    ],
+    [
+      [0, 1.25],
+      [1.15, -0.8],
+      [-1.15, -0.8],
+    ],
+    [
+      [-1.3, -0.4],
+      [1.3, -0.4],
+      [0, 1.2],
+    ],
   ];
   return s("polygon", { points: at(shapes[(kind - 1) % shapes.length]), ...attributes });
 }
 
-export const methodMark = (method, x, y, r, attributes = {}) => mark(method === 0 ? 0 : 2, x, y, r, {
-  fill: COLOURS[method], stroke: "var(--nt-halo)", "stroke-width": 2, ...attributes,
-});
+export const methodMark = (method, x, y, r, attributes = {}) =>
+  mark(method === 0 ? 0 : 2, x, y, r, {
+    fill: COLOURS[method],
+    stroke: "var(--nt-halo)",
+    "stroke-width": 2,
+    ...attributes,
+  });
 
+/** @param {App} app */
 export function legend(app) {
   return app.run.runs.map((_, method) => ({ method, text: app.label(method) }));
 }

@@ -3,6 +3,10 @@ import { clone } from "./app.js";
 import { fmt, h, number, replace, segmented, select } from "./dom.js";
 import { swatch } from "./lossplot.js";
 
+/** @import { FileEntry, MethodChoice } from "../types/messages" */
+/** @import { App } from "./app.js" */
+
+/** @type {[string, string, MethodChoice][]} */
 const SOLVERS = [
   ["gd", "Gradient descent", { solver: "gradient-descent", rate: 0.5, momentum: 0, steps: 40 }],
   ["gd-search", "Gradient descent, line search", { solver: "gradient-descent", rate: null, momentum: 0, steps: 40 }],
@@ -13,50 +17,117 @@ const SOLVERS = [
   ["lbfgs", "L-BFGS", { solver: "lbfgs", steps: 40 }],
 ];
 const ACTIVATIONS = ["tanh", "sigmoid", "relu", "softplus", "identity"];
-const solverKey = (m) => (m.solver === "gradient-descent" ? (m.rate === null ? "gd-search" : "gd")
-  : m.solver === "newton" ? (m.damped ? "newton" : "newton-plain") : m.solver === "levenberg-marquardt" ? "lm" : m.solver);
+/** @param {MethodChoice} m */
+const solverKey = (m) =>
+  m.solver === "gradient-descent"
+    ? m.rate === null
+      ? "gd-search"
+      : "gd"
+    : m.solver === "newton"
+      ? m.damped
+        ? "newton"
+        : "newton-plain"
+      : m.solver === "levenberg-marquardt"
+        ? "lm"
+        : m.solver;
 
+/** @param {App} app */
 export function setupPanel(app, body) {
   return (whole) => {
     if (!whole || app.offline) return;
     const active = body.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-    replace(body, data(app), model(app), app.setup.methods.map((_, m) => method(app, m)), start(app));
+    replace(
+      body,
+      data(app),
+      model(app),
+      app.setup.methods.map((_, m) => method(app, m)),
+      start(app),
+    );
     if (active) body.querySelector(`[aria-label="${CSS.escape(active)}"]`)?.focus();
   };
 }
 
 const group = (title, ...children) => h("fieldset.nt-group", null, h("legend", null, title), children);
 const labelled = (text, control) => h("label.nt-field", null, h("span", null, text), control);
-const check = (text, value, onchange) => h("label.nt-check", null, h("input", { type: "checkbox", checked: value, "aria-label": text, onchange: (e) => onchange(e.target.checked) }), text);
+const check = (text, value, onchange) =>
+  h(
+    "label.nt-check",
+    null,
+    h("input", { type: "checkbox", checked: value, "aria-label": text, onchange: (e) => onchange(e.target.checked) }),
+    text,
+  );
 
 // --- data ---
 
+/** @param {App} app */
 function data(app) {
   const { setup } = app;
-  const options = [...app.examples.map(({ key, title }) => [key, title]), ...app.files.map((file) => [file.key, file.name])];
+  const options = [
+    ...app.examples.map(({ key, title }) => [key, title]),
+    ...app.files.map((file) => [file.key, file.name]),
+  ];
   const file = app.files.find(({ key }) => key === setup.data.source);
-  const picker = h("input.nt-sr", { type: "file", accept: ".csv,.tsv,.txt,.parquet,.arrow,.feather", "aria-label": "Open your own file", onchange: (e) => e.target.files[0] && open(app, e.target.files[0]) });
-  return group("Data",
-    labelled("Source", select("Data", setup.data.source, options, (source) => choose(app, source))),
-    file && labelled("Predict", select("Column to predict", setup.data.target ?? file.target, file.columns.map((c) => [c, c]),
-      (target) => { app.view.axes = null; return app.change((s) => { s.data = { source: file.key, target }; s.start = { seed: 0 }; }); })),
+  const picker = h("input.nt-sr", {
+    type: "file",
+    accept: ".csv,.tsv,.txt,.parquet,.arrow,.feather",
+    "aria-label": "Open your own file",
+    onchange: (e) => e.target.files[0] && open(app, e.target.files[0]),
+  });
+  return group(
+    "Data",
+    labelled(
+      "Source",
+      select("Data", setup.data.source, options, (source) => choose(app, source)),
+    ),
+    file &&
+      labelled(
+        "Predict",
+        select(
+          "Column to predict",
+          setup.data.target ?? file.target,
+          file.columns.map((c) => [c, c]),
+          (target) => {
+            app.view.axes = null;
+            return app.change((s) => {
+              s.data = { source: file.key, target };
+              s.start = { seed: 0 };
+            });
+          },
+        ),
+      ),
     file && inputs(app, file),
-    app.transport?.open && h("label.nt-button", null, picker, "Open a CSV …"));
+    app.transport?.open && h("label.nt-button", null, picker, "Open a CSV …"),
+  );
 }
 
+/** @param {App} app */
 function inputs(app, file) {
   const target = app.setup.data.target ?? file.target;
   const chosen = new Set(app.setup.data.inputs ?? file.columns.filter((c) => c !== target));
-  const flip = (name) => (on) => app.change((s) => {
-    app.view.axes = null;
-    if (on) chosen.add(name); else chosen.delete(name);
-    s.data.inputs = file.columns.filter((c) => c !== target && chosen.has(c));
-    s.start = { seed: 0 };
-  });
-  return h("details.nt-menu", null, h("summary", null, `${chosen.size} columns`),
-    h("div.nt-menu-body", null, file.columns.filter((c) => c !== target).slice(0, 60).map((name) => check(name, chosen.has(name), flip(name)))));
+  const flip = (name) => (on) =>
+    app.change((s) => {
+      app.view.axes = null;
+      if (on) chosen.add(name);
+      else chosen.delete(name);
+      s.data.inputs = file.columns.filter((c) => c !== target && chosen.has(c));
+      s.start = { seed: 0 };
+    });
+  return h(
+    "details.nt-menu",
+    null,
+    h("summary", null, `${chosen.size} columns`),
+    h(
+      "div.nt-menu-body",
+      null,
+      file.columns
+        .filter((c) => c !== target)
+        .slice(0, 60)
+        .map((name) => check(name, chosen.has(name), flip(name))),
+    ),
+  );
 }
 
+/** @param {App} app */
 function choose(app, source) {
   const file = app.files.find(({ key }) => key === source);
   app.view.param = 0;
@@ -69,10 +140,14 @@ function choose(app, source) {
   });
 }
 
+/** @param {App} app */
 async function open(app, file) {
   // The server refuses it too, unread; a browser that is still sending then sees no more than a broken connection.
   const size = file.size / 2 ** 20;
-  if (size > 50) return app.fail(`${file.name}: this file has ${fmt(Math.round(size))} MB; the page takes up to 50 MB. Train on the whole file with 'newtron fit', or open a part of its rows here.`);
+  if (size > 50)
+    return app.fail(
+      `${file.name}: this file has ${fmt(Math.round(size))} MB; the page takes up to 50 MB. Train on the whole file with 'newtron fit', or open a part of its rows here.`,
+    );
   let answer;
   try {
     answer = await app.transport.open(file);
@@ -86,55 +161,220 @@ async function open(app, file) {
 
 // --- model ---
 
+/** @param {App} app */
 function model(app) {
   const { model: m } = app.setup;
   const classification = app.run ? app.run.problem.task === "classification" : true;
-  const edit = (change) => app.change((s) => { change(s.model); if (s.start.params) s.start = { seed: s.start.seed ?? 0 }; });
-  const layers = m.hidden.map((width, n) => number(`Units of hidden layer ${n + 1}`, width, { min: 1, max: 8, step: 1, class: "nt-tiny" },
-    (value) => edit((x) => { x.hidden[n] = Math.max(1, Math.min(8, Math.round(value ?? 1))); })));
-  const few = h("span.nt-layers", null, layers,
-    m.hidden.length < 3 && h("button.nt-round", { type: "button", "aria-label": "Add a hidden layer", onclick: () => edit((x) => x.hidden.push(x.hidden.length ? 2 : 3)) }, "+"),
-    m.hidden.length > 0 && h("button.nt-round", { type: "button", "aria-label": "Remove a hidden layer", onclick: () => edit((x) => x.hidden.pop()) }, "−"));
-  return group("Model",
+  const edit = (change) =>
+    app.change((s) => {
+      change(s.model);
+      if (s.start.params) s.start = { seed: s.start.seed ?? 0 };
+    });
+  const layers = m.hidden.map((width, n) =>
+    number(`Units of hidden layer ${n + 1}`, width, { min: 1, max: 8, step: 1, class: "nt-tiny" }, (value) =>
+      edit((x) => {
+        x.hidden[n] = Math.max(1, Math.min(8, Math.round(value ?? 1)));
+      }),
+    ),
+  );
+  const few = h(
+    "span.nt-layers",
+    null,
+    layers,
+    m.hidden.length < 3 &&
+      h(
+        "button.nt-round",
+        {
+          type: "button",
+          "aria-label": "Add a hidden layer",
+          onclick: () => edit((x) => x.hidden.push(x.hidden.length ? 2 : 3)),
+        },
+        "+",
+      ),
+    m.hidden.length > 0 &&
+      h(
+        "button.nt-round",
+        { type: "button", "aria-label": "Remove a hidden layer", onclick: () => edit((x) => x.hidden.pop()) },
+        "−",
+      ),
+  );
+  return group(
+    "Model",
     h("div.nt-field", null, h("span", null, m.hidden.length ? "Hidden units" : "No hidden layer"), few),
-    m.hidden.length > 0 && labelled("Activation", select("Activation", m.activation, ACTIVATIONS.map((a) => [a, a]), (value) => edit((x) => { x.activation = value; }))),
-    classification && labelled("Loss", select("Loss", m.loss ?? "log_loss", [["log_loss", "log loss"], ["squared_error", "½ squared error"]], (value) => edit((x) => { x.loss = value; }))),
-    labelled("Penalty α", number("Penalty alpha", m.alpha, { min: 0, class: "nt-small" }, (value) => edit((x) => { x.alpha = Math.max(0, value ?? 0); }))),
-    check("Scale the data", m.scale, (on) => edit((x) => { x.scale = on; })));
+    m.hidden.length > 0 &&
+      labelled(
+        "Activation",
+        select(
+          "Activation",
+          m.activation,
+          ACTIVATIONS.map((a) => [a, a]),
+          (value) =>
+            edit((x) => {
+              x.activation = value;
+            }),
+        ),
+      ),
+    classification &&
+      labelled(
+        "Loss",
+        select(
+          "Loss",
+          m.loss ?? "log_loss",
+          [
+            ["log_loss", "log loss"],
+            ["squared_error", "½ squared error"],
+          ],
+          (value) =>
+            edit((x) => {
+              x.loss = value;
+            }),
+        ),
+      ),
+    labelled(
+      "Penalty α",
+      number("Penalty alpha", m.alpha, { min: 0, class: "nt-small" }, (value) =>
+        edit((x) => {
+          x.alpha = Math.max(0, value ?? 0);
+        }),
+      ),
+    ),
+    check("Scale the data", m.scale, (on) =>
+      edit((x) => {
+        x.scale = on;
+      }),
+    ),
+  );
 }
 
 // --- methods ---
 
+/** @param {App} app */
 function method(app, m) {
   const given = app.setup.methods[m];
   const edit = (change) => app.change((s) => change(s.methods[m]));
   const name = m ? "B" : "A";
-  return h("fieldset.nt-group", { class: `nt-group nt-method-${name.toLowerCase()}` },
+  return h(
+    "fieldset.nt-group",
+    { class: `nt-group nt-method-${name.toLowerCase()}` },
     h("legend", null, swatch(m), ` Method ${name}`),
-    labelled("Solver", select(`Solver of method ${name}`, solverKey(given), SOLVERS.map(([key, text]) => [key, text]),
-      (key) => app.change((s) => { s.methods[m] = { ...SOLVERS.find(([k]) => k === key)[2] }; }))),
-    given.solver === "gradient-descent" && given.rate !== null && labelled("Rate η", number(`Learning rate of method ${name}`, given.rate, { min: 0, class: "nt-small" }, (v) => v > 0 && edit((x) => { x.rate = v; }))),
-    given.solver === "gradient-descent" && given.rate !== null && labelled("Momentum", number(`Momentum of method ${name}`, given.momentum, { min: 0, max: 0.99, step: 0.1, class: "nt-tiny" }, (v) => edit((x) => { x.momentum = Math.max(0, Math.min(0.99, v ?? 0)); }))),
-    given.solver === "levenberg-marquardt" && labelled("Damping μ", number(`Damping of method ${name}`, given.damping, { min: 0, placeholder: "auto", class: "nt-small" }, (v) => edit((x) => { x.damping = v > 0 ? v : null; }))),
-    labelled("Steps", number(`Steps of method ${name}`, given.steps, { min: 1, max: 400, step: 1, class: "nt-tiny" }, (v) => edit((x) => { x.steps = Math.max(1, Math.min(400, Math.round(v ?? 40))); }))));
+    labelled(
+      "Solver",
+      select(
+        `Solver of method ${name}`,
+        solverKey(given),
+        SOLVERS.map(([key, text]) => [key, text]),
+        (key) =>
+          app.change((s) => {
+            s.methods[m] = { ...SOLVERS.find(([k]) => k === key)[2] };
+          }),
+      ),
+    ),
+    given.solver === "gradient-descent" &&
+      given.rate !== null &&
+      labelled(
+        "Rate η",
+        number(
+          `Learning rate of method ${name}`,
+          given.rate,
+          { min: 0, class: "nt-small" },
+          (v) =>
+            v > 0 &&
+            edit((x) => {
+              x.rate = v;
+            }),
+        ),
+      ),
+    given.solver === "gradient-descent" &&
+      given.rate !== null &&
+      labelled(
+        "Momentum",
+        number(`Momentum of method ${name}`, given.momentum, { min: 0, max: 0.99, step: 0.1, class: "nt-tiny" }, (v) =>
+          edit((x) => {
+            x.momentum = Math.max(0, Math.min(0.99, v ?? 0));
+          }),
+        ),
+      ),
+    given.solver === "levenberg-marquardt" &&
+      labelled(
+        "Damping μ",
+        number(`Damping of method ${name}`, given.damping, { min: 0, placeholder: "auto", class: "nt-small" }, (v) =>
+          edit((x) => {
+            x.damping = v > 0 ? v : null;
+          }),
+        ),
+      ),
+    labelled(
+      "Steps",
+      number(`Steps of method ${name}`, given.steps, { min: 1, max: 400, step: 1, class: "nt-tiny" }, (v) =>
+        edit((x) => {
+          x.steps = Math.max(1, Math.min(400, Math.round(v ?? 40)));
+        }),
+      ),
+    ),
+  );
 }
 
 // --- start ---
 
+/** @param {App} app */
 function start(app) {
   const { start: given } = app.setup;
   const P = app.run?.problem.parameters.length ?? 0;
   const { fitted } = app;
   const atFitted = fitted && String(given.params) === String(fitted.params);
-  return group("Start",
+  return group(
+    "Start",
     given.params
-      ? h("span.nt-quiet", null, atFitted ? "the fitted model" : P <= 3 ? `at ${given.params.map((v) => fmt(v, 3)).join(", ")}` : "set by hand")
-      : labelled("Seed", number("Seed of the start", given.seed ?? 0, { min: 0, step: 1, class: "nt-tiny" }, (v) => app.change((s) => { s.start = { seed: Math.max(0, Math.round(v ?? 0)) }; }))),
-    h("button", { type: "button", title: "Step 0, the same start for both methods", onclick: () => app.go(0) }, "⟲ Rewind"),
-    h("button", { type: "button", onclick: () => app.change((s) => { s.start = { seed: (s.start.seed ?? 0) + (s.start.params ? 0 : 1) }; }) }, given.params ? "Back to the seed" : "New start"),
-    fitted && !atFitted && h("button", { type: "button", title: "Both methods start at the parameters of the fitted model", onclick: () => app.change((s) => {
-      Object.assign(s, clone({ data: fitted.data, model: fitted.model }), { start: { params: [...fitted.params] } });
-    }) }, "Fitted model"));
+      ? h(
+          "span.nt-quiet",
+          null,
+          atFitted
+            ? "the fitted model"
+            : P <= 3
+              ? `at ${given.params.map((v) => fmt(v, 3)).join(", ")}`
+              : "set by hand",
+        )
+      : labelled(
+          "Seed",
+          number("Seed of the start", given.seed ?? 0, { min: 0, step: 1, class: "nt-tiny" }, (v) =>
+            app.change((s) => {
+              s.start = { seed: Math.max(0, Math.round(v ?? 0)) };
+            }),
+          ),
+        ),
+    h(
+      "button",
+      { type: "button", title: "Step 0, the same start for both methods", onclick: () => app.go(0) },
+      "⟲ Rewind",
+    ),
+    h(
+      "button",
+      {
+        type: "button",
+        onclick: () =>
+          app.change((s) => {
+            s.start = { seed: (s.start.seed ?? 0) + (s.start.params ? 0 : 1) };
+          }),
+      },
+      given.params ? "Back to the seed" : "New start",
+    ),
+    fitted &&
+      !atFitted &&
+      h(
+        "button",
+        {
+          type: "button",
+          title: "Both methods start at the parameters of the fitted model",
+          onclick: () =>
+            app.change((s) => {
+              Object.assign(s, clone({ data: fitted.data, model: fitted.model }), {
+                start: { params: [...fitted.params] },
+              });
+            }),
+        },
+        "Fitted model",
+      ),
+  );
 }
 
 export { segmented };

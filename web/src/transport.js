@@ -1,6 +1,9 @@
 // Two ways to reach Python, with the same `ask`, `open` and `watch`: HTTP to `newtron play`, and the messages of a
+
+/** @import { Transport, WidgetModel } from "../types/page" */
 // notebook's widget. What Python answers is the same text.
 
+/** @implements {Transport} */
 export class Http {
   constructor() {
     this.url = true;
@@ -28,12 +31,16 @@ export class Http {
       if (!answer.ok) return;
       const reader = answer.body.getReader();
       while (!(await reader.read()).done);
-    } catch { /* said below */ }
+    } catch {
+      /* said below */
+    }
     gone();
   }
 }
 
+/** @implements {Transport} */
 export class Widget {
+  /** @param {WidgetModel} model */
   constructor(model) {
     this.gone = { what: "The notebook's Python is gone.", again: ["run ", "model.play(…)", " again"] };
     this.model = model;
@@ -67,7 +74,9 @@ export class Widget {
   // Calls back when the kernel that made the widget has ended: its connection has changed, and nobody answers.
   watch(gone) {
     this.changed = async () => {
-      const waiting = new Promise((_, reject) => { setTimeout(reject, 3000); });
+      const waiting = new Promise((_, reject) => {
+        setTimeout(reject, 3000);
+      });
       await Promise.race([this.ask({ kind: "hello" }), waiting]).catch(gone);
     };
     this.model.on("comm_live_update", this.changed);

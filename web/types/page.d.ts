@@ -1,0 +1,109 @@
+// What the page alone knows: its view, its way to Python, and what it keeps beside the answers.
+import type {
+  DataChoice,
+  DifferenceCheck,
+  ErrorAnswer,
+  FileEntry,
+  LossProfile,
+  LossSurface,
+  MethodChoice,
+  ModelChoice,
+  NewtonBowl,
+  RunAnswer,
+  RunFacts,
+  Setup,
+  StartChoice,
+  Story,
+} from "./messages";
+
+/** What is looked at; it is in the page's address, and no message but "run" carries any of it. */
+export interface View {
+  step: number;
+  active: number;
+  row: number;
+  param: number;
+  pair: number[];
+  notation: string;
+  tab: string;
+  scope: string;
+  landscape: string;
+  log: boolean;
+  lesson: string | null;
+  lessonStep: number;
+  axes: number[] | null;
+  bowl: boolean;
+}
+
+/** A method's run with the areas of its frames once they are decoded. */
+export interface DecodedRun extends RunFacts {
+  decoded?: Uint8Array<ArrayBuffer>[];
+}
+
+/** Both methods' runs, and the set-up that made them. */
+export interface Run extends RunAnswer {
+  setup: Setup;
+  runs: DecodedRun[];
+}
+
+/** savedAt: the step of a derivation that stands in for another one. */
+export interface KeptStory extends Story {
+  savedAt?: number;
+}
+
+/** stale: the picture of another step, which stands in until its own arrives. of: that picture. */
+export interface KeptSurface extends LossSurface {
+  savedAt?: number;
+  stale?: boolean;
+  of?: KeptSurface;
+}
+
+/** A run as a saved page holds it. */
+export interface SavedState {
+  setup: Setup;
+  view: View;
+  run: Run;
+  stories: Record<string, KeptStory>;
+  pictures: Record<string, KeptSurface & NewtonBowl & LossProfile>;
+}
+
+/** The way to Python. gone: what the page says when nobody answers any more, and how to start again. */
+export interface Transport {
+  url?: boolean;
+  token?: string;
+  gone: { what: string; again: string[] };
+  ask(message: object): Promise<any>;
+  open(file: File): Promise<{ file: FileEntry } & Partial<ErrorAnswer>>;
+  watch(gone: () => void): void;
+  close?(): void;
+}
+
+/** What a notebook's front end gives a widget. */
+export interface WidgetModel {
+  get(name: string): any;
+  transport?: Transport | null;
+  on?(event: string, callback: (message: any) => void): void;
+  off?(event: string, callback: (message: any) => void): void;
+  send?(content: object, callbacks?: undefined, buffers?: ArrayBuffer[]): void;
+}
+
+/** One step of a lesson: what it sets up, what it shows, and the panel that it is about. */
+export interface LessonStep {
+  setup?: { data: DataChoice; model: ModelChoice; methods: MethodChoice[]; start: StartChoice };
+  view: Partial<View>;
+  panel: string;
+  text: (string | { tex: string })[];
+}
+
+export interface Lesson {
+  id: string;
+  title: string;
+  steps: LessonStep[];
+}
+
+export type Checks = Map<string, DifferenceCheck>;
+
+declare global {
+  interface Window {
+    newtron?: object;
+  }
+}
