@@ -137,8 +137,8 @@ def test_a_surface_and_a_profile_are_the_objective_on_a_slice() -> None:
     found = ask("profile", setup=settings, params=base, index=1, window=[-2, 2])["profile"]
     at = objective.evaluate(np.array(base), 2)
     assert found["slope"] == at.gradient[1]
-    assert found["bend"] == at.hessian[1, 1]
-    assert found["lowest"] is None or found["lowest"] == base[1] - found["slope"] / found["bend"]
+    assert found["curvature"] == at.hessian[1, 1]
+    assert found["lowest"] is None or found["lowest"] == base[1] - found["slope"] / found["curvature"]
 
 
 def test_newtons_bowl_is_the_loss_where_that_is_a_quadratic_and_touches_it_elsewhere() -> None:

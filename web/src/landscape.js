@@ -310,8 +310,8 @@ function alongOne(app, found, svg, caption, width, height, land) {
     slope,
     "The tangent is all that gradient descent knows: slope ",
     num(found.slope),
-    ". Newton's parabola also knows the bend ",
-    num(found.bend),
+    ". Newton's parabola also knows the curvature ",
+    num(found.curvature),
     found.lowest === null
       ? "; it is not positive here, so the parabola has no lowest point."
       : h("span", null, " and is lowest at ", math(parameter.tex), " = ", num(found.lowest), "."),

@@ -100,7 +100,7 @@ export const LESSONS = [
         setup: hours("log_loss", { seed: 0 }),
         view: { step: 60, tab: "forward", scope: "row", active: 0, row: 3 },
         panel: "data",
-        text: ["A yes or no: the sigmoid bends the line into a probability between 0 and 1."],
+        text: ["A yes or no: the sigmoid turns the line into a probability between 0 and 1."],
       },
       {
         view: { step: 60, tab: "backward", scope: "row", param: 0, notation: "lecture" },
@@ -219,7 +219,7 @@ export const LESSONS = [
         view: { step: 0, tab: "newton", active: 1, param: 0, landscape: "one" },
         panel: "landscape",
         text: [
-          "One parameter: the loss is a curve. Gradient descent follows the tangent. Newton's method lays a parabola with the same slope and bend, and jumps to its lowest point, ",
+          "One parameter: the loss is a curve. Gradient descent follows the tangent. Newton's method lays a parabola with the same slope and curvature, and jumps to its lowest point, ",
           { tex: "w - f'/f''" },
           ".",
         ],
@@ -250,7 +250,7 @@ export const LESSONS = [
         text: [
           "The same start, the same loss. The white dashes are Newton's bowl, which is the loss itself here. Newton's step is ",
           { tex: "-H^{-1} g" },
-          ": it knows how the valley bends and is at its bottom after one step.",
+          ": it knows the curvature of the valley and is at its bottom after one step.",
         ],
       },
       {
@@ -277,14 +277,14 @@ export const LESSONS = [
         view: { step: 2, tab: "newton", active: 0, landscape: "contour", pair: [0, 1], bowl: true },
         panel: "landscape",
         text: [
-          "Without an intercept there are two weights, and the map is the whole loss. From this start the plain step overshoots, each time farther: where the loss is nearly straight its bend is almost 0, and the parabola's lowest point lies far away.",
+          "Without an intercept there are two weights, and the map is the whole loss. From this start the plain step overshoots, each time farther: where the loss is nearly straight its curvature is almost 0, and the parabola's lowest point lies far away.",
         ],
       },
       {
         view: { step: 5, active: 0 },
         panel: "loss",
         text: [
-          "Each step lands farther out, where the loss bends even less, until H is singular in floating point. The run stops at its last finite step and says so.",
+          "Each step lands farther out, where the curvature is even smaller, until H is singular in floating point. The run stops at its last finite step and says so.",
         ],
       },
       {
@@ -319,7 +319,7 @@ export const LESSONS = [
         view: { step: 3, tab: "newton", active: 1 },
         panel: "loss",
         text: [
-          "Newton in a trust region sees the negative bend and goes along its direction, downhill. The loss falls within a few steps.",
+          "Newton in a trust region sees the negative curvature and goes along its direction, downhill. The loss falls within a few steps.",
         ],
       },
       {

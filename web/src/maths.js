@@ -483,7 +483,7 @@ function differences({ exact, lines, best }) {
 
 function said(values) {
   const largest = Math.max(...values.map(Math.abs));
-  if (largest === 0) return "all are zero: no bend is left here, and H has no inverse.";
+  if (largest === 0) return "all are zero: no curvature is left here, and H has no inverse.";
   if (values.some((v) => v < -1e-12 * largest)) return "some are negative, a saddle or a ridge.";
   return values.every((v) => v > 1e-12 * largest)
     ? "all are positive, a bowl."
@@ -500,7 +500,7 @@ function eigenvalues(app) {
   return h(
     "section.nt-hero",
     { "aria-label": "Eigenvalues of the Hessian" },
-    h("p", null, "Bends of the loss along directions that do not mix, eigenvalues of H: ", said(values)),
+    h("p", null, "Curvatures of the loss along the eigenvectors of H, its eigenvalues: ", said(values)),
     h(
       "div.nt-bars",
       null,

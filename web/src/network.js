@@ -73,13 +73,13 @@ function draw(app, svg, width) {
   const drawn = places(problem).map(([layer, j, k], index) => {
     const [x1, y1] = at(layer - 1, j, j < 0);
     const [x2, y2] = at(layer, k);
-    const bend = (x2 - x1) / 2;
-    const d = `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+    const half = (x2 - x1) / 2;
+    const d = `M${x1} ${y1}C${x1 + half} ${y1} ${x2 - half} ${y2} ${x2} ${y2}`;
     const title = s("title");
     const line = s("path", { d });
     edges.append(line, s("path.nt-hit", { d, onclick: () => app.show({ param: index }) }, title));
     // Between the units, a little apart from edge to edge, so that labels do not lie on each other.
-    const [x, y] = cubic([x1, y1], [x1 + bend, y1], [x2 - bend, y2], [x2, y2], few ? 0.36 + 0.13 * (index % 3) : 0.46);
+    const [x, y] = cubic([x1, y1], [x1 + half, y1], [x2 - half, y2], [x2, y2], few ? 0.36 + 0.13 * (index % 3) : 0.46);
     const label = s("text", { x, y: y - 5, "text-anchor": "middle" });
     labels.append(label);
     return { d, line, title, label, few };

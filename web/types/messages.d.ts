@@ -288,7 +288,7 @@ export interface LossProfile {
   parabola: (number | null)[];
   here: number[];
   slope: number;
-  bend: number;
+  curvature: number;
   lowest: number | null;
 }
 

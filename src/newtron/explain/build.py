@@ -1,4 +1,4 @@
-"""From a subject to its derivation: which sections there are, and the words around them."""
+"""From a subject to its derivation: this module chooses the sections and writes the title and the summary."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from newtron.explain.tell.update import LARGEST_HESSIAN, descent_steps, solver_s
 
 
 def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
-    """The whole derivation for the rows of a subject. Of several rows the first is followed number by number, and
-    the loss and gradient are means over all."""
+    """The whole derivation for the rows of a subject. Of several rows, the first is followed number by number; the loss
+    and the gradient are means over all rows."""
     point = Point(subject)
     rows = "one row" if point.m == 1 else f"the first of {point.m:,} rows"
     sections = (
@@ -48,7 +48,7 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
 
 
 def _steps(point: Point) -> tuple[Section, ...]:
-    """What is done with the derivatives."""
+    """The sections on the steps of the solvers."""
     with np.errstate(all="ignore"):
         if point.network.n_params <= LARGEST_HESSIAN:
             at = point.objective.evaluate(point.params, 2)
@@ -67,6 +67,7 @@ def _steps(point: Point) -> tuple[Section, ...]:
 
 
 def _summary(point: Point) -> list[str]:
+    """The sentences below the title."""
     subject, network = point.subject, point.network
     shape = "-".join(map(str, network.widths))
     units = f", hidden units {network.activation}" if point.depth > 1 else ""
@@ -87,7 +88,7 @@ def _summary(point: Point) -> list[str]:
 
 
 def _membership(answer: Answer) -> str:
-    """Which of the networks is explained, and what it counts."""
+    """A sentence that says which of the networks is explained, and with which share it enters the prediction."""
     total = len(answer.shares)
     if answer.members == total:
         average = f"The prediction averages {total} networks"

@@ -25,10 +25,9 @@ class TextPrinter(Protocol):
 class Derivation:
     """How a model computes its prediction for some rows, its loss, and every derivative of that loss.
 
-    Prints as text; a notebook shows it as HTML. `sections` hold the steps of both notations, `steps` those of the
-    chosen one: "lecture" (ŷ, one number at a time) or "lab" (matrices over the rows: A, Z, W^[l],
-    dW^[l]); `in_notation` changes it. `gradient` is the engine's, of the mean loss of the rows,
-    (P,); `loss` is that loss.
+    A derivation prints as text, and a notebook shows it as HTML. `sections` hold the steps of both notations, `steps`
+    those of the chosen one: "lecture" (ŷ, one number at a time) or "lab" (matrices over the rows: A, Z, W^[l], dW^[l]).
+    `gradient` (P,) and `loss` are the engine's gradient and value of the mean loss of the rows.
     """
 
     title: str
@@ -39,7 +38,7 @@ class Derivation:
     gradient: Array
 
     def in_notation(self, notation: str) -> Derivation:
-        """The same derivation told in "lecture" or "lab" notation; an InputError for any other."""
+        """The same derivation in "lecture" or "lab" notation; raises InputError for any other."""
         return replace(self, notation=check_choice("notation", notation, NOTATIONS))
 
     @property
@@ -54,10 +53,11 @@ class Derivation:
 
     @property
     def steps(self) -> tuple[Step, ...]:
+        """The steps of the chosen notation, in order."""
         return tuple(step for section in self.shown_sections for step in section.steps)
 
     def __getitem__(self, key: str) -> Step:
-        """The step of that key, in either notation."""
+        """The step with this key, in either notation; raises KeyError where there is none."""
         for section in self.sections:
             for step in section.steps:
                 if step.key == key:
@@ -65,7 +65,7 @@ class Derivation:
         raise KeyError(key)
 
     def to_dict(self) -> dict[str, Json]:
-        """Everything, with all digits, in JSON types; a number that is not finite is None."""
+        """All numbers with all digits, in JSON types; a number that is not finite is None."""
         return {
             "title": self.title,
             "summary": list(self.summary),

@@ -1,4 +1,4 @@
-"""What is explained, the values that training computes there, and what everything is called."""
+"""The input of an explanation, the values that training computes for it, and the symbols for all of them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, Solver
 
-# One over this has lost digits (it is near the smallest number that has all of them, 2e-308).
-_HUGE = 1e300
+# A factor ∂L/∂ŷ above this is the inverse of a probability that has lost digits: the smallest float64 with all of them
+# is 2e-308.
+_LARGEST_FACTOR = 1e300
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the model says of the first row in the user's units, where the network explained is one of several.
+    """The prediction of the whole model for the first row, where the network that is explained is one of several.
 
-    member: counted from 1. shares: (M,) of all members in the average. shapes: widths of each member. each: what every
-    member says, (M, k) in the user's units or as probabilities. averaged: their mean by the shares: (k,), or the
-    probabilities of all classes, to the power 1 / temperature and normalised.
+    member: number of that network, counted from 1. shares: (M,) weights of all members in the average. shapes: widths
+    of each member. each: predictions of the members, (M, k), in the user's units or as probabilities. averaged: their
+    weighted mean (k,), or the probabilities of all classes, to the power 1 / temperature and normalised.
     """
 
     member: int
@@ -38,23 +39,24 @@ class Answer:
 
     @property
     def members(self) -> int:
-        """How many have a share."""
+        """The number of members with a positive share."""
         return int(np.count_nonzero(self.shares))
 
     @property
     def share(self) -> float:
-        """Of the member explained."""
+        """The share of the member that is explained."""
         return float(self.shares[self.member - 1])
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network at its parameters, and rows in the units that training used.
+    """A network with its parameters, and rows in the units of training.
 
-    X (m, n_inputs) and Y (m, k) in scaled units; as_given (m, p) and targets_given in the user's. inputs, outputs:
-    names of what the network is fed, and of targets or classes (two classes: both of them). alpha: the penalty of
-    training: a number for every weight, or one for each parameter (P,). why_alpha: how it was chosen, in words that
-    follow "α = 2"; "" where it was given. solver: whose step is shown. target: its name, "" where it is not known.
+    X (m, n_inputs) and Y (m, k) are in scaled units; as_given (m, p) and targets_given (m, k) in the user's. inputs,
+    outputs: names of the network's inputs, and of targets or classes (both classes where there are two). alpha: the
+    penalty of training, one number for every weight or one for each parameter (P,). why_alpha: how alpha was chosen, in
+    words that follow "α = 2", or "" where the user gave it. solver: the solver whose step is shown. target: its name,
+    or "" where it is not known.
     """
 
     network: Network
@@ -76,7 +78,8 @@ class Subject:
 
 
 class Point:
-    """The subject seen by the engine: forward pass, losses and backpropagation of its rows, and their objective."""
+    """The subject as the engine computes it: forward pass, losses and backpropagation of its rows, and their
+    objective."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -94,41 +97,41 @@ class Point:
 
     @property
     def m(self) -> int:
-        """Rows."""
+        """The number of rows."""
         return int(self.subject.X.shape[0])
 
     @property
     def k(self) -> int:
-        """Outputs."""
+        """The number of outputs."""
         return self.network.n_outputs
 
     @property
     def depth(self) -> int:
-        """Layers with parameters."""
+        """The number of layers with parameters."""
         return len(self.layers)
 
     @cached_property
     def identity(self) -> bool:
-        """ŷ = z."""
+        """Whether the link is the identity, so that ŷ = z."""
         return self.loss.chain_rule.mean_by_z == "1"
 
     @cached_property
     def factors_finite(self) -> bool:
-        """Do ∂L/∂ŷ and ∂ŷ/∂z of the first row give ∂L/∂z in floating point? Not where the probability of what came is
-        0 in it, or so small that it has lost its digits."""
-        return bool(np.all(np.abs(self.by_mean[0]) < _HUGE))
+        """Whether ∂L/∂ŷ and ∂ŷ/∂z of the first row are finite and have all their digits. They are not where the model
+        gives the observed class a probability of 0, or one so small that it has lost its digits."""
+        return bool(np.all(np.abs(self.by_mean[0]) < _LARGEST_FACTOR))
 
     def below(self, layer: int) -> Array:
-        """What a layer (from 1) is fed, first row: x or a^[layer-1]."""
+        """The inputs of a layer (counted from 1) for the first row: x or a^[layer-1]."""
         return np.asarray(self.at.inputs[layer - 1][0], dtype=np.float64)
 
     def by_value(self, layer: int) -> Array:
-        """∂L/∂a^[layer] of a hidden layer, first row."""
+        """∂L/∂a^[layer] of a hidden layer for the first row."""
         return np.asarray(self.deltas[layer][0] @ self.at.weights[layer].W.T)
 
     @cached_property
     def objective(self) -> TrainingObjective:
-        """Mean loss of the rows; for several rows with the penalty, as if they were all of the training data."""
+        """The mean loss of the rows; for several rows with the penalty, as if they were all of the training data."""
         rows = ArrayRows(self.subject.X, self.subject.Y, None)
         return TrainingObjective(self.network, self.loss, rows, self.alpha if self.m > 1 else 0.0)
 
@@ -140,13 +143,13 @@ class Point:
 
     @cached_property
     def gradient(self) -> Array:
-        """Of the mean loss, without penalty, (P,)."""
+        """The gradient of the mean loss without penalty, (P,)."""
         return np.asarray(self.at.vjp(self.by_z) / self.m)
 
 
 class Names:
-    """Symbols of everything. Layers carry superscripts in brackets, but a perceptron's one layer none; indices that
-    could only be 1 are left out."""
+    """The symbols of all quantities. Layers have superscripts in brackets, except the only layer of a perceptron; an
+    index that could only be 1 is left out."""
 
     def __init__(self, point: Point) -> None:
         self._point = point
@@ -155,6 +158,7 @@ class Names:
         self._identity = point.loss.chain_rule.mean_by_z == "1"
 
     def mark(self, layer: int) -> str:
+        """The superscript of a layer."""
         return "" if self._last == 1 else f"^{{[{layer}]}}"
 
     def _index(self, index: int | str, of: int) -> str:
@@ -163,28 +167,33 @@ class Names:
         return f"_{{{index + 1 if isinstance(index, int) else index}}}"
 
     def x(self, j: int | str) -> str:
+        """The symbol of an input."""
         return "x" + self._index(j, self._widths[0])
 
     def below(self, layer: int, j: int | str) -> str:
-        """What input j of a layer is called."""
+        """The symbol of input j of a layer."""
         return self.x(j) if layer == 1 else self.a(layer - 1, j)
 
     def a(self, layer: int, k: int | str) -> str:
+        """The symbol of an activation."""
         return "a" + self._index(k, self._widths[layer]) + self.mark(layer)
 
     def z(self, layer: int, k: int | str) -> str:
-        """The raw value of a unit; ŷ where the prediction is the raw value itself."""
+        """The symbol of the sum of a unit; ŷ where the prediction is that sum itself."""
         if layer == self._last and self._identity:
             return self.mean(k)
         return "z" + self._index(k, self._widths[layer]) + self.mark(layer)
 
     def mean(self, c: int | str) -> str:
+        """The symbol of a prediction."""
         return "ŷ" + self._index(c, self._widths[-1])
 
     def y(self, c: int | str) -> str:
+        """The symbol of a target."""
         return "y" + self._index(c, self._widths[-1])
 
     def w(self, layer: int, j: int | str, k: int | str) -> str:
+        """The symbol of a weight from input j to unit k."""
         inputs, units = self._widths[layer - 1], self._widths[layer]
         if isinstance(j, int) and isinstance(k, int) and inputs > 1 and units > 1:
             gap = "," if j > 8 or k > 8 else ""
@@ -195,6 +204,7 @@ class Names:
         return "w" + index + self.mark(layer)
 
     def b(self, layer: int, k: int | str) -> str:
+        """The symbol of an intercept."""
         return "b" + self._index(k, self._widths[layer]) + self.mark(layer)
 
     def letters(self, layer: int) -> tuple[str, str]:
@@ -203,8 +213,8 @@ class Names:
 
     @cached_property
     def parameters(self) -> tuple[tuple[str, str], ...]:
-        """Symbol and name of every parameter, in the order of the flat vector. The name is the column that a
-        first-layer weight belongs to, "intercept" of a perceptron, else ""."""
+        """Symbol and name of every parameter, in the order of the flat vector. The name of a first-layer weight is that
+        of its column, the name of the intercept of a perceptron is "intercept", and all others are ""."""
         found: list[tuple[str, str]] = []
         for layer, (inputs, units) in enumerate(pairwise(self._widths), start=1):
             columns = self._point.subject.inputs if layer == 1 else ("",) * inputs
@@ -215,14 +225,14 @@ class Names:
         return tuple(found)
 
     def output(self, c: int) -> str:
-        """The target or class of an output."""
+        """The name of the target or class of an output."""
         outputs = self._point.subject.outputs
         two_classes = self._widths[-1] == 1 and len(outputs) == 2
         return outputs[1] if two_classes else outputs[c] if c < len(outputs) else ""
 
 
 def parameter_names(network: Network, loss: Loss, inputs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Symbol and name of every parameter, as explanations write them; inputs: names of what the network is fed."""
+    """Symbol and name of every parameter, as explanations write them. inputs: names of the network's inputs."""
     p, k = network.widths[0], network.n_outputs
     one = Subject(
         network,

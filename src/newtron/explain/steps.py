@@ -34,14 +34,13 @@ class StepFactor:
 
 @dataclass(frozen=True, eq=False)
 class StepTable:
-    """Numbers that come about in the same way, one line each.
+    """Numbers that are computed in the same way, one line for each.
 
-    columns: symbols; the last is the result where there is a relation. lines: symbol of each line, and a name from
-    the data (never markup) or "". values: (lines, columns), nan for an empty cell. relation: how the last column
-    follows from the others, a key of
-    `newtron.explain.show.rounding.RELATIONS`, or "". total: the last column adds up to the step's value.
-    reused: positions of columns that an earlier step has computed. rank: of many lines, those with the largest
-    numbers in this column are shown.
+    columns: symbols; the last column is the result where there is a relation. lines: the symbol of each line, and a
+    name from the data (never markup) or "". values: (lines, columns), nan for an empty cell. relation: how the last
+    column follows from the others, a key of `newtron.explain.show.rounding.RELATIONS`, or "". total: whether the last
+    column adds up to the step's value. reused: positions of columns that an earlier step has computed. rank: of a long
+    table those lines are shown that have the largest numbers in this column.
     """
 
     columns: tuple[str, ...]
@@ -65,14 +64,15 @@ class StepTable:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step.
+    """One step of a derivation.
 
-    key: a name that stays, such as "backward.2". symbol: what is found. formula: what it equals, in the notation of
-    `symbols`, as all formulas here. sentence: in words; formulas in it stand between ⟦ and ⟧. value: the number or
-    matrix found, or None for a step in symbols alone. factors with operation: value follows from the
-    factors by the operation of that name; for numbers it is a key of `newtron.explain.show.rounding.RELATIONS`.
-    numbers: the formula with the numbers in it and the result, rounded so that it is true as it stands. table: many
-    values at once. lines: a derivation in symbols, line by line. notation: that it is told in, or "" for both.
+    key: a stable name, such as "backward.2". symbol: the quantity that is found. formula: what it equals, in the
+    notation of `newtron.explain.show.symbols`, as all formulas here. sentence: the step in words; formulas in it stand
+    between ⟦ and ⟧. value: the number or matrix found, or None for a step in symbols alone. factors, operation: value
+    follows from the factors by the operation of that name; for numbers it is a key of
+    `newtron.explain.show.rounding.RELATIONS`. numbers: the formula with its numbers and its result, rounded so that the
+    equation holds as it is shown. table: many values at once. lines: a derivation in symbols, line by line. notation:
+    the one that the step belongs to, or "" for both.
     """
 
     key: str
@@ -89,12 +89,12 @@ class Step:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the value; () for a number."""
+        """The shape of the value; () for a number."""
         return () if self.value is None else np.shape(self.value)
 
     @property
     def number(self) -> float | None:
-        """The value, where it is one number."""
+        """The value where it is one number, else None."""
         return float(self.value) if self.value is not None and not self.shape else None
 
     def to_dict(self) -> dict[str, Json]:

@@ -1,8 +1,9 @@
-"""The page: a model's data, loss, steps and derivatives to look at and to steer, in the browser.
+"""The page of `newtron play`: it shows a model's data, loss, steps and derivatives in the browser, and lets them be
+changed.
 
-All numbers are made here by the engine that trains; the browser draws them. `Session` answers messages in JSON and
-knows nothing of how they arrive; `server` brings them over HTTP from this machine alone; `export` writes a run as one
-HTML file that needs no server.
+The engine that trains computes all numbers here; the browser draws them. `Session` answers messages in JSON, in
+whichever way they arrive; `server` brings them over HTTP from this machine alone; `export` writes a run as one HTML
+file that needs no server.
 """
 
 from __future__ import annotations

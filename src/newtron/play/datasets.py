@@ -13,17 +13,18 @@ from newtron.engine.base.types import Array
 from newtron.engine.maths.scaling import Scaling
 from newtron.table import Table, encode, encode_target
 
-# The page draws every row: of more rows it shows a sample, and says so. More inputs than this are no picture any more.
+# The page draws every row, and a sample where there are more than this many, with a note. At most this many inputs and
+# classes are drawn: more could not be told apart.
 MOST_ROWS, MOST_INPUTS, MOST_CLASSES = 1000, 8, 6
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Rows as numbers: X (n, p), and y (n, k) in the form that losses want, one column for two classes.
+    """Rows as numbers: X (n, p), and y (n, k) in the form that losses take, one column for two classes.
 
-    inputs: names of the columns. target: what is predicted. classes: their names, () for regression. rows: the number
-    of each row in its source. notes: sentences on what was left out. scaling: of the fitted model; None: that of
-    the rows.
+    inputs: names of the columns. target: name of the target. classes: their names, () for regression. rows: the number
+    of each row in its source. notes: sentences on what was left out. scaling: that of the fitted model, or None for one
+    that is learnt from these rows.
     """
 
     X: Array
@@ -92,7 +93,7 @@ def _plane(rng: np.random.Generator) -> Data:
     return Data(X, y[:, None], ("x₁", "x₂"), "y")
 
 
-# Name, what it is called on the page, and how it is made.
+# The key of each example, its title on the page, and the function that makes it.
 EXAMPLES: dict[str, tuple[str, Callable[[np.random.Generator], Data]]] = {
     "line": ("A line", _line),
     "plane": ("A plane, two inputs", _plane),
@@ -106,7 +107,7 @@ EXAMPLES: dict[str, tuple[str, Callable[[np.random.Generator], Data]]] = {
 
 
 def example(name: object) -> Data:
-    """One of EXAMPLES, the same numbers every time."""
+    """One of EXAMPLES, with the same numbers every time."""
     return EXAMPLES[check_choice("data", name, EXAMPLES)][1](np.random.default_rng(7))
 
 

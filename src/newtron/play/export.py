@@ -1,4 +1,4 @@
-"""The page as files: its module and style as built from `web/`, and a run as one HTML file that needs no server."""
+"""The page as files: module and style sheet as `web/` builds them, and a run as one HTML file without a server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PAGE = """<!doctype html>
 
 @lru_cache(maxsize=2)
 def built(name: str) -> str:
-    """The text of a file that `web/build` has made."""
+    """The text of a file that the build of `web/` has made."""
     return files("newtron.play").joinpath("static", name).read_text(encoding="utf-8")
 
 

@@ -56,7 +56,8 @@ def _places(problem: Problem) -> list[tuple[int, int, int]]:
 
 
 def _entry(letter: str, layer: int, *places: tuple[int, int], of: str = "") -> str:
-    """A letter with its layer and row above, and those of its places (index, how many there are) that need a number."""
+    """A letter with its layer and row as superscripts, and with a subscript for each place (index, count) whose count
+    is above 1."""
     below = "".join(str(index + 1) for index, many in places if many > 1)
     above = (f"[{layer}]" if layer else "") + of
     return letter + (f"_{{{below}}}" if below else "") + (f"^{{{above}}}" if above else "")

@@ -351,7 +351,7 @@ class LossProfile(TypedDict):
     parabola: list[Number]
     here: list[float]
     slope: float
-    bend: float
+    curvature: float
     lowest: float | None
 
 

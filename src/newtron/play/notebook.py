@@ -37,8 +37,7 @@ def widget(session: Session) -> Widget:
 
 
 def _answer_aside(session: Session, page: Widget, content: object, buffers: Buffers) -> None:
-    """On a thread of its own, so that a run can be cancelled by the message that comes after it, and that the notebook
-    goes on meanwhile."""
+    """Answers on a thread of its own, so that a later message can cancel a run and the notebook stays responsive."""
     copied = [bytes(buffer) for buffer in buffers or ()]
     arguments = (lambda: page.send(reply(session, content, copied)),)
     threading.Thread(target=copy_context().run, args=arguments, name="newtron-page", daemon=True).start()

@@ -1,4 +1,4 @@
-"""`play`: a fitted model and rows as the page takes them."""
+"""The page of a fitted model: its settings and its rows in the form that the page takes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def _descent(member: Member) -> MethodChoice:
 
 
 def _own(member: Member) -> MethodChoice:
-    """The solver that trained the member, or Newton's method where that is no other than gradient descent."""
+    """The method of the solver that trained the member; Newton's method where that was gradient descent or a solver
+    that the page does not have."""
     name = member.solution.solver.name
     if name not in SOLVERS or name == GradientDescent.name:
         name = Newton.name
@@ -123,7 +124,8 @@ def _rows(model: FittedModel, member: Member, X: Array, y: object) -> tuple[Data
 
 
 def _weights(model: FittedModel, member: Member, X: Array) -> Array:
-    """Of each input: the sizes of its weights in the first layer, times the spread of what the network is fed."""
+    """The importance of each input: the sizes of its weights in the first layer, times the spread of the network's
+    input."""
     fed = np.asarray(model.scaling.inputs(X))
     first = np.abs(member.network.split(member.params)[0].W).sum(axis=1) * fed.std(axis=0)
     p, features = X.shape[1], model.scaling.asinh

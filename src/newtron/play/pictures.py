@@ -1,4 +1,4 @@
-"""What is drawn: the prediction over the inputs, and the loss over one or two parameters."""
+"""The pictures of the page: the prediction over the inputs, and the loss over one or two parameters."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ CURVE, GRID, SURFACE, LEVELS = 121, 36, 33, 14
 
 
 def window(values: Array, margin: float = 0.12) -> Window:
-    """From the smallest to the largest number and a little more; never empty."""
+    """An interval from a little below the smallest number to a little above the largest; never empty."""
     low, high = np.clip([float(values.min()), float(values.max())], -1e100, 1e100).tolist()
-    # Beside large numbers a half is nothing.
+    # Near large numbers, adding 0.5 could change nothing in floating point.
     space = margin * (high - low) or 0.5 * max(1.0, 1e-9 * abs(high))
     return low - space, high + space
 
 
 class InputGrid:
-    """The inputs that are drawn: the one there is, or two of several, the others held at their means."""
+    """The inputs that are drawn: the only one, or two of several while the others are held at their means."""
 
     def __init__(self, problem: Problem, axes: tuple[int, int] = (0, 1)) -> None:
         self.problem = problem
@@ -110,7 +110,7 @@ def parameter_windows(paths: list[Array], values: list[Array]) -> list[Window]:
     found = []
     for column in points.T:
         low, high = window(column, 0.25)
-        # A parameter that hardly moves is still drawn over a stretch in which something can be seen.
+        # A parameter that hardly moves is still drawn over an interval in which the loss changes visibly.
         short = max(0.0, 0.5 * (0.6 * widest - (high - low)))
         found.append((low - short, high + short))
     return found
@@ -130,7 +130,7 @@ def surface(
             values[row, column] = problem.objective.evaluate(params, 0).value
     shown = values[np.isfinite(values)]
     low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
-    # Levels lie closer near the bottom, where the ways end.
+    # Level lines lie closer to each other near the minimum, where the runs end.
     levels = low + (high - low) * np.linspace(0.0, 1.0, LEVELS + 2)[1:-1] ** 2
     return {
         "pair": [i, j],
@@ -170,8 +170,8 @@ def profile(problem: Problem, base: Array, index: int, limits: Window) -> LossPr
     """The objective along one parameter, its tangent and its parabola at `base`, and where the parabola is lowest."""
     low, high = limits
     at = problem.objective.evaluate(base, 2)
-    slope, bend, here = float(at.gradient[index]), float(at.hessian[index, index]), float(base[index])
-    lowest = here - slope / bend if bend > 0.0 else None
+    slope, curvature, here = float(at.gradient[index]), float(at.hessian[index, index]), float(base[index])
+    lowest = here - slope / curvature if curvature > 0.0 else None
     if lowest is not None and abs(lowest - here) < 4.0 * (high - low):
         low, high = min(low, lowest - 0.1 * (high - low)), max(high, lowest + 0.1 * (high - low))
     w = np.linspace(low, high, CURVE)
@@ -185,17 +185,17 @@ def profile(problem: Problem, base: Array, index: int, limits: Window) -> LossPr
         "w": w.tolist(),
         "value": json_vector(values),
         "tangent": json_vector(at.value + slope * move),
-        "parabola": json_vector(at.value + slope * move + 0.5 * bend * np.square(move)),
+        "parabola": json_vector(at.value + slope * move + 0.5 * curvature * np.square(move)),
         "here": [here, at.value],
         "slope": slope,
-        "bend": bend,
+        "curvature": curvature,
         "lowest": lowest,
     }
 
 
 def differences(problem: Problem, base: Array, index: int, row: int | None) -> DifferenceCheck:
-    """One partial derivative beside central differences for smaller and smaller h: the error first falls with h², then
-    rises as rounding eats the digits of the difference. Of the loss of one row, or of the objective."""
+    """One partial derivative beside central differences for smaller and smaller h, of the loss of one row or of the
+    objective. The error first falls with h², then rises, because rounding removes the digits of the difference."""
     objective = problem.objective
     if row is not None:
         rows = ArrayRows(problem.X[[row]], problem.Y[[row]])
@@ -209,7 +209,7 @@ def differences(problem: Problem, base: Array, index: int, row: int | None) -> D
         right[index] += h
         left[index] -= h
         above, below = objective.evaluate(right, 0).value, objective.evaluate(left, 0).value
-        # What h became in floating point.
+        # The difference of the rounded points, which is not exactly 2h.
         quotient = (above - below) / (right[index] - left[index])
         lines.append({"h": h, "above": above, "below": below, "quotient": quotient, "error": abs(quotient - exact)})
     best = min(line["error"] for line in lines)

@@ -1,4 +1,4 @@
-"""From what the page asks for to the engine's objects: checked settings, network, loss, rows, objective, start."""
+"""The engine's objects for a message of the page: checked settings, network, loss, rows, objective and start."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from newtron.engine.solvers import LBFGS, GradientDescent, LevenbergMarquardt, N
 from newtron.explain import Subject, parameter_names
 from newtron.play.datasets import Data
 
+# The largest network that the page can draw, in hidden layers and units of each; and the most steps that it keeps.
 MOST_LAYERS, MOST_UNITS, MOST_STEPS = 3, 8, 400
 LOSSES = ("log_loss", "squared_error")
 
 
 def mapping(name: str, value: object) -> dict[str, object]:
-    """A JSON object; an InputError that names the setting for anything else."""
+    """The value as a JSON object; raises an InputError that names the setting where it is anything else."""
     if not isinstance(value, dict):
         raise InputError(f"{name} must be an object with named fields.")
     return value
@@ -34,7 +35,7 @@ def mapping(name: str, value: object) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Method:
-    """A solver of the page and how many steps it may take."""
+    """A solver of the page and the number of steps that it may take."""
 
     solver: Solver
     steps: int
@@ -77,8 +78,8 @@ SOLVERS: dict[str, Callable[[dict[str, object]], Solver]] = {
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Data and a model for it. alpha: the penalty, of every weight or of each parameter (P,). scaled: inputs and
-    regression targets are standardised first."""
+    """Data and a model for it. alpha: the penalty, for every weight or for each parameter (P,). scaled: whether inputs
+    and regression targets are standardised first."""
 
     data: Data
     network: Network
@@ -121,11 +122,11 @@ class Problem:
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        """Of every parameter, as explanations write them, in the order of the flat vector."""
+        """The symbols of all parameters, as explanations write them, in the order of the flat vector."""
         return tuple(symbol for symbol, _ in parameter_names(self.network, self.loss, self.data.inputs))
 
     def subject(self, params: Array, rows: list[int] | None, solver: Solver) -> Subject:
-        """What `explain` is asked about: some rows, or all of them."""
+        """The input of an explanation for some rows, or for all of them (None)."""
         which = slice(None) if rows is None else rows
         return Subject(
             self.network,
@@ -143,7 +144,7 @@ class Problem:
         )
 
     def params_from(self, name: str, value: object) -> Array:
-        """A list of as many finite numbers as there are parameters."""
+        """Parameters (P,) from a list of finite numbers."""
         P = self.network.n_params
         if not isinstance(value, list) or len(value) != P or not all(type(v) in (int, float) for v in value):
             raise InputError(f"{name} must be a list of {P} numbers, one for each parameter.")
@@ -170,7 +171,7 @@ class Problem:
         return index
 
     def start(self, given: object) -> Array:
-        """{"params": list} or {"seed": number}: the same seed is always the same start."""
+        """Parameters from {"params": list} or {"seed": number}; the same seed always gives the same start."""
         start = mapping("start", given)
         if start.get("params") is not None:
             return self.params_from("start", start["params"])

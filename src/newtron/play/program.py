@@ -1,4 +1,4 @@
-"""What the page shows, as a Python program: the same engine, the same point, the same derivatives."""
+"""The point that the page shows, as a Python program with the same engine and the same derivatives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from newtron.engine.base.types import Array
 from newtron.engine.solvers import Solver
 from newtron.play.problem import Problem
 
-# Of more rows the program would be a page of numbers.
+# At most this many rows are written out: more would fill pages with numbers.
 MOST_ROWS = 200
 
 _TEXT = """import numpy as np
@@ -38,10 +38,8 @@ print(solution.sentence, solution.params)
 
 
 def program(problem: Problem, params: Array, row: int | None, solver: Solver) -> str:
-    """A program that prints the loss, gradient and eigenvalues at a point, of one row or of all, and goes on from it.
-
-    Of many rows the first `MOST_ROWS` are written out, which a comment says.
-    """
+    """A program that prints the loss, gradient and eigenvalues at a point, for one row or for all, and continues
+    training from it. row: None for all rows; of these the first `MOST_ROWS` are written out, and a comment says so."""
     n = len(problem.X)
     which = slice(0, MOST_ROWS) if row is None else slice(row, row + 1)
     cut = f"; the first {MOST_ROWS} of {n:,}" if row is None and n > MOST_ROWS else ""

@@ -1,4 +1,4 @@
-"""All steps of a solver, as the page shows them one by one: made by `minimize`, with nothing left out."""
+"""All steps of a solver, made by `minimize`, as the page shows them one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from newtron.play.problem import Method, Problem
 # Up to this many parameters the page gets the eigenvalues of the Hessian at every step: a decomposition then takes
 # well under a millisecond.
 EVERY_HESSIAN = 40
-# Seconds after which a run is stopped; its sentence says so.
+# Seconds after which a run is stopped, so that the page answers; the sentence of its status says so.
 SECONDS = 10.0
 
 
@@ -31,7 +31,8 @@ class MethodRun:
 
 
 def run_method(problem: Problem, method: Method, start: Array, stop: Callable[[], bool]) -> MethodRun:
-    """Every point from the start to the end. stop: asked after every step."""
+    """Every point from the start to the end. stop: a function that is called after every step and ends the run by
+    True."""
     points = [start]
     began = perf_counter()
 

@@ -1,12 +1,12 @@
-"""The page over HTTP, to this machine alone, with the standard library's server.
+"""The page over HTTP, for this machine alone, with the server of the standard library.
 
-What a stranger's web page could try is refused before anything is computed: the server listens on 127.0.0.1 only; the
-Host must be this server (against DNS rebinding); an Origin, where the browser sends one, must be this server's own;
-and every question needs the token of this run, which is compared in constant time. A Content-Security-Policy lets the
-page load nothing from elsewhere.
+A request from another web page is refused before anything is computed: the server listens on 127.0.0.1 only; the Host
+must be this server (against DNS rebinding); an Origin, where the browser sends one, must be this server's own; and
+every question needs the token of this run, which is compared in constant time. A Content-Security-Policy lets the page
+load nothing from elsewhere.
 
-Nobody can hold the server up: so many connections and no more are open at once, and each must send what it asks within
-a time. Whatever goes wrong is answered by a sentence.
+No client can block the server: the number of open connections is limited, and each must send its request within a time.
+Every failure is answered by a sentence.
 """
 
 from __future__ import annotations
@@ -35,13 +35,15 @@ if TYPE_CHECKING:
     from newtron.play.session import Session
 
 HOST = "127.0.0.1"
+# The largest message in bytes: a saved run with its derivations has about one million.
 MOST_MESSAGE = 8 * 2**20
-# How often a page is told that the server is there, in seconds.
+# Seconds between the bytes that tell a page that the server is running.
 _PULSE = 5.0
-# A browser opens six connections to a server. In seconds: until a request's head must have come, and then its body.
+# A browser opens up to six connections to a server, so this is enough for ten tabs. In seconds: the time for the head
+# of a request to arrive, and then for its body.
 MOST_CONNECTIONS = 64
 _HEAD_WITHIN, _BODY_WITHIN = 60.0, 120.0
-_MOST_DIGITS = 15  # of a length that is worth reading as a number
+_MOST_DIGITS = 15  # a Content-Length with more digits is larger than any limit
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src data:; img-src 'self' data: "
@@ -77,10 +79,10 @@ _Request = socket.socket | tuple[bytes, socket.socket]
 
 
 class Server(ThreadingHTTPServer):
-    """A running page. url: its address with the token; port 0 takes a free one.
+    """A running page. url: its address with the token; port 0 takes a free port.
 
-    session: the one that answers, or what makes it: that is called on a thread of its own, so that the browser starts
-    and loads the page meanwhile. Questions wait for it.
+    session: the session that answers, or a function that makes it. The function runs on a thread of its own while the
+    browser starts and loads the page; questions wait for its result.
     """
 
     daemon_threads = True
@@ -115,18 +117,18 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        # Behind the #, where it is sent to no server and stands in no log.
+        # The token stands in the fragment, which browsers send to no server and which no log contains.
         return f"{self.origin}/#token={self.token}"
 
     def process_request(self, request: _Request, client_address: object) -> None:
-        """Starts a thread for a connection, or refuses it where there are too many."""
+        """Starts a thread for a connection, or refuses the connection where too many are open."""
         if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
             return
         assert isinstance(request, socket.socket)
         with suppress(OSError):
             request.settimeout(0.1)
-            request.recv(65536)  # what is not read would take the answer with it when the connection is closed
+            request.recv(65536)  # unread bytes would make the system discard the answer when the connection is closed
             request.sendall(_BUSY)
         self.shutdown_request(request)
 
@@ -137,7 +139,7 @@ class Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: _Request, client_address: object) -> None:
-        """A browser that hangs up is no error; anything else is ours, and is shown."""
+        """Ignores browsers that close a connection, and reports every other error."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -154,7 +156,8 @@ _BUSY = (
 
 
 class _Timed(io.RawIOBase):
-    """What a connection sends, until a moment that can be moved: a socket's own timeout begins anew with every byte."""
+    """The bytes of a connection, read until a deadline that can be moved; the timeout of a socket would start again
+    with every byte."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection, self.until = connection, 0.0
@@ -185,9 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._timed.until, self._begun = monotonic() + _HEAD_WITHIN, False
         try:
             super().handle_one_request()
-        except OSError:  # the browser has gone, or is too slow
+        except OSError:  # the browser has closed the connection, or is too slow
             raise
-        except Exception:  # a defect, and whoever asked waits all the same
+        except Exception:  # a defect of newtron: the browser waits for an answer in any case
             traceback.print_exc(file=sys.stderr)
             self.close_connection = True
             if not self._begun:
@@ -196,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
 
     def log_message(self, format: str, *args: object) -> None:
-        """The terminal belongs to the command."""
+        """Logs nothing, because the terminal belongs to the command."""
 
     # --- requests ---
 
@@ -234,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     def _is_ours(self) -> bool:
-        """Is it this server that the browser means, and this server's own page that asks?"""
+        """Whether the request names this server and comes from this server's own page."""
         if any(len(self.headers.get_all(name, ())) > 1 for name in ("Host", "Origin", "Content-Length")) or (
             "Transfer-Encoding" in self.headers
         ):
@@ -294,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, as_json(answer).encode("utf-8"), "application/json")
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
-        # What was not read of the request must not be taken for the next one.
+        # The unread rest of the request must not be read as the next request.
         self.close_connection = True
         self._send(status, _error(sentence), "application/json")
 
@@ -318,7 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
 
     def _pulse(self) -> None:
-        """An answer without end: that it breaks off tells the page that the server is gone."""
+        """An answer without end. When it breaks off, the page knows that the server has stopped."""
         self.close_connection = True
         self._head(HTTPStatus.OK, "text/plain")
         self.end_headers()

@@ -1,7 +1,7 @@
-"""What the page may ask, and the answers: one JSON object in, one out.
+"""The questions of the page and their answers: one JSON object in, one out.
 
-A session remembers the files it was given and nothing else: every message carries the whole set-up (data, model,
-start, methods), so that the page can be reloaded, shared by its address and stepped back without asking what it is.
+A session remembers the files it was given and nothing else: every message carries the whole set-up (data, model, start,
+methods). So the page can be reloaded, shared by its address and stepped back without any state here.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ Message = dict[str, object]
 Answer = Mapping[str, object]
 # The source of rows that were given to `begin`, and the largest file, in bytes.
 ROWS, MOST_FILE = "rows", 50 * 2**20
-# Of what the page chose last so much is kept: columns of files as numbers, files, and bytes of files together.
+# How many of the last choices are kept: choices of columns as numbers, files, and bytes of all files together.
 _KEPT, _KEPT_FILES, _KEPT_BYTES = 8, 8, 2 * MOST_FILE
-# What the page shows first, as it asks for it (DEFAULT_SETUP in web/src/app.js).
+# The set-up that the page asks for first (DEFAULT_SETUP in web/src/app.js).
 FIRST_SETUP: Setup = {
     "data": {"source": "clouds"},
     "model": {"hidden": [], "activation": "tanh", "loss": None, "intercept": True, "scale": False, "alpha": 0},
@@ -65,7 +65,8 @@ FIRST_SETUP: Setup = {
 
 
 class Session:
-    """Answers messages. Several threads may ask at once: one is answered at a time, and `cancel` at once."""
+    """Answers messages. Several threads may ask at the same time: questions are answered one by one, and `cancel`
+    immediately."""
 
     def __init__(self) -> None:
         self._tables: dict[str, tuple[str, Table]] = {}
@@ -94,10 +95,8 @@ class Session:
         }
 
     def add(self, name: str, table: Table, target: str | None = None, *, first: bool = False) -> str:
-        """A table that the page may show, and its target (None: the last column, as usual in such files); its key.
-
-        first: the page begins with it.
-        """
+        """Adds a table that the page may show, with its target (None: the last column), and returns its key. first:
+        whether the page begins with it."""
         self._added += 1
         key = f"file:{self._added}"
         self._tables[key] = (name, table)
@@ -116,13 +115,13 @@ class Session:
         self._fitted = None if params is None else {"data": setup["data"], "model": setup["model"], "params": params}
 
     def say(self, note: str) -> None:
-        """A sentence that the page shows as long as it is open."""
+        """Sets a sentence that the page shows as long as it is open."""
         self._note = note
 
     def open(self, name: str, content: bytes) -> Answer:
-        """A file that the page sent: read as the command line reads it, and what it holds.
+        """Reads a file that the page sent, as the command line reads it, and returns its columns.
 
-        One file is read at a time. The files that were sent longest ago are given up for it where there are many.
+        One file is read at a time. Where many are open, those that were sent first are closed.
         """
         with self._opening:
             return _answered(lambda: self._open(name, content))
@@ -136,7 +135,7 @@ class Session:
         if not content:
             return {"error": f"{name}: the file is empty; choose one with a header and rows."}
         try:
-            # As many bytes at most once it is unpacked.
+            # The limit holds for the unpacked file too.
             table = read_table(DataFile(name, name, content), limit=MOST_FILE)
         except InputError as error:
             return {"error": str(error)}
@@ -148,7 +147,7 @@ class Session:
         return {"kind": "open", "file": self.columns(key)}
 
     def columns(self, key: str) -> FileEntry:
-        """What the page needs to let columns be chosen."""
+        """The columns of a table, from which the page lets the user choose."""
         name, table = self._tables[key]
         target = self._targets[key]
         return {"key": key, "name": name, "columns": list(table.names), "rows": table.n_rows, "target": target}
@@ -171,8 +170,8 @@ class Session:
             return {"kind": kind, **self._answers[kind](given)}
 
     def prepare(self) -> None:
-        """Answers the page's first question before it is asked, while the browser starts. Nothing is said of errors:
-        the page gets them when it asks."""
+        """Answers the page's first question in advance, while the browser starts. Errors are not reported here: the
+        page gets them when it asks."""
         setup, given = FIRST_SETUP, self._first
         if given is not None:
             model: ModelChoice = {**setup["model"], **given["model"]}
@@ -296,14 +295,14 @@ DEFECT = "newtron cannot answer this, which is a fault of newtron's own: its tra
 
 
 def _answered(answer: Callable[[], Answer | OpenAnswer | ErrorAnswer]) -> Answer:
-    """The answer, or {"error": sentence}: whatever happens, the page is told, and the next question is answered."""
+    """The answer, or {"error": sentence}: the page gets an answer in every case, and the next question is answered."""
     try:
         return answer()
     except InputError as error:
         return {"error": str(error)}
     except RecursionError:
         return {"error": "The message is nested too deeply."}
-    except Exception:  # a defect, and the page waits all the same; who looks for it finds where it arose
+    except Exception:  # a defect of newtron: the page needs an answer, and the traceback shows its origin
         traceback.print_exc(file=sys.stderr)
         return {"error": DEFECT}
 
@@ -313,7 +312,7 @@ def _canonical(message: Answer) -> str:
 
 
 def too_large(what: str, size: int, most: int) -> str:
-    """The sentence on a file or message of so many bytes."""
+    """The sentence for a file or message with this many bytes."""
     return (
         f"This {what} has {size // 2**20:,} MB; the page takes up to {most // 2**20} MB. "
         "Train on the whole file with 'newtron fit', or open a part of its rows here."
@@ -321,8 +320,8 @@ def too_large(what: str, size: int, most: int) -> str:
 
 
 def as_json(answer: Answer) -> str:
-    """An answer as text that UTF-8 can hold. Numbers that are not finite, which a run that diverges may end in, become
-    null, and halves of surrogate pairs, which a message may hold, question marks."""
+    """An answer as text that UTF-8 can hold. Numbers that are not finite, as at the end of a run that diverges, become
+    null; halves of surrogate pairs, which a message may contain, become question marks."""
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text.encode("utf-8")
@@ -348,7 +347,7 @@ def _axes(given: Message, problem: Problem) -> tuple[int, int]:
     if p == 1:
         return 0, 1
     if axes is None:
-        # Numbers before marks of categories: those lie on a few points.
+        # Columns with many different values come first: indicators of categories have two.
         finer = sorted(range(p), key=lambda j: min(10, len(np.unique(X[:, j]))), reverse=True)
         return finer[0], finer[1]
     if not isinstance(axes, list) or len(axes) != 2 or axes[0] == axes[1]:

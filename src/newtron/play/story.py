@@ -86,7 +86,7 @@ def _equation(symbol: str, formula: str) -> str:
 
 
 def _sentence(text: str) -> list[SentencePart]:
-    """Words and formulas in turn."""
+    """The words and formulas of a sentence, in order."""
     parts = _INLINE.split(text)
     return [{"tex": _latex(part)} if place % 2 else {"text": part} for place, part in enumerate(parts) if part]
 
@@ -110,10 +110,8 @@ def _table(table: StepTable) -> TableFacts:
 
 
 def chains(problem: Problem, found: Derivation) -> list[ChainFacts | None]:
-    """For each parameter its partial as a product: symbols, numbers and the result, from the derivation's own tables.
-
-    None for a parameter that its table does not list.
-    """
+    """For each parameter its partial derivative as a product of symbols and numbers, from the tables of the derivation;
+    None for a parameter that its table does not list."""
     listed: dict[str, ChainFacts] = {}
     widths = problem.network.widths
     for layer in range(1, len(widths)):
@@ -127,7 +125,8 @@ def chains(problem: Problem, found: Derivation) -> list[ChainFacts | None]:
 
 
 def _chain(table: StepTable, position: int, symbol: str, name: str, unit: int) -> ChainFacts:
-    """One line of a table of partials; its letters j, k and c become this parameter's own numbers."""
+    """One line of a table of partial derivatives, with the indices of this parameter in the place of the letters j, k
+    and c."""
     generic = table.columns[-1].partition("/∂")[2]
 
     def own(formula: str) -> str:
@@ -149,7 +148,7 @@ def _chain(table: StepTable, position: int, symbol: str, name: str, unit: int) -
 
 
 def _units(problem: Problem, found: Derivation, row: int) -> UnitValues:
-    """z, a and ∂L/∂z of every layer for one row, to be written into the drawn network; from its derivation."""
+    """z, a and ∂L/∂z of every layer for one row, from its derivation, for the drawing of the network."""
     layers = range(1, len(problem.network.widths))
     outputs = [*(f"lab.a.{layer}" for layer in layers[:-1]), "lab.mean"]
     return {
@@ -173,5 +172,5 @@ def _predicted(problem: Problem, params: Array, row: int | None) -> Number:
 
 
 def latex_of(problem: Problem, params: Array, row: int | None, solver: Solver, notation: str) -> str:
-    """The derivation for a document."""
+    """The derivation as LaTeX, for a document."""
     return derive(problem.subject(params, None if row is None else [row], solver), notation).to_latex()

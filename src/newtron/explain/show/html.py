@@ -63,7 +63,7 @@ display:inline-block}
 def html_element(
     title: str, summary: tuple[str, ...], sections: tuple[Section, ...], notation: str, *, style: bool = True
 ) -> str:
-    """The element <div class="nd">, with its style unless the page has it. All text from the data is escaped."""
+    """The element <div class="nd">. style: whether it has its style sheet inside. All text from the data is escaped."""
     parts = [f"<style>{STYLE}</style>"] if style else []
     parts.append(f"<h3>{in_html(title)}</h3>")
     parts += [f'<p class="nd-note">{_sentence(text)}</p>' for text in (*summary, rounding_note(notation))]
@@ -88,7 +88,7 @@ def _step(step: Step) -> str:
 
 
 def _equations(step: Step) -> str:
-    """A grid of two columns: what is found, and what it equals, line below line."""
+    """A grid of two columns: the symbol, and what it equals, one line below the other."""
     symbol = to_html(step.symbol)
     near = step.formula.startswith("≈")
     first = [(symbol, f"{'' if near else '= '}{to_html(step.formula)}")] if step.formula else []
@@ -107,7 +107,7 @@ def _equations(step: Step) -> str:
     return f'<div class="nd-e">{cells}</div>' if cells else ""
 
 
-# What may have to be scrolled is reached by the keyboard too.
+# The keyboard can reach this element, because its content may have to be scrolled.
 _SCROLL = '<div class="nd-t" tabindex="0" role="group" aria-label="Numbers">'
 
 

@@ -1,4 +1,4 @@
-"""A derivation as LaTeX: amsmath in a document, and what a notebook or KaTeX understands."""
+"""A derivation as LaTeX: amsmath for a document, in the subset that notebooks and KaTeX understand."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def _matrix(values: Array) -> str:
 
 
 def _array(table: StepTable, step: Step) -> list[str]:
-    """A table; what is left out of it and what its last column adds up to stand below, since notebooks know no cell
-    that spans columns."""
+    """A table. The lines that are left out and the sum of the last column are written below it, because notebooks have
+    no cell that spans columns."""
     found = shown_table(table, step.number)
     named = any(name for _, name in found.lines)
     columns = ("l" if named else "") + "l" + "r" * len(table.columns)

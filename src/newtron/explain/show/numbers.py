@@ -1,4 +1,4 @@
-"""Lines of numbers: formulas with the numbers in them, rounded so that they are true as they stand."""
+"""Equations with numbers, rounded so that they hold as they are shown."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from newtron.explain.show.rounding import RELATIONS, are_consistent, consistent_
 
 
 def enclosed(text: str) -> str:
-    """A negative number in parentheses, as after a sign or beside a product."""
+    """The text of a number, in parentheses where it is negative."""
     return f"({text})" if text.startswith("-") else text
 
 
 def equation(template: str, parts: Sequence[float], result: float, relation: str) -> str:
     """The template with the parts in the places of <0>, <1>, ..., and the result: "½ (3 - 2.5)² = 0.125".
 
-    Negative parts get parentheses, but where a bracket opens before them. Where no number of digits makes it true,
-    because the result was computed in a way that loses fewer, there is none: "".
+    A negative part gets parentheses, unless a bracket opens before it. Where the equation holds with no number of
+    digits, because the result was computed in a way that loses fewer of them, the text is "".
     """
     texts, found = consistent_numbers(parts, result, RELATIONS[relation])
     if not are_consistent(texts, found, RELATIONS[relation]):
@@ -35,17 +35,17 @@ def equation(template: str, parts: Sequence[float], result: float, relation: str
 
 
 def product_equation(parts: Sequence[float], result: float) -> str:
-    """ "(-0.27) × 2 = -0.54"."""
+    """The text of a product, such as "(-0.27) × 2 = -0.54"."""
     texts, found = consistent_numbers(parts, result, product)
     return f"{' × '.join(map(enclosed, texts))} = {found}"
 
 
 def at_target(rule: ChainRule, y: float, value: str) -> tuple[str, str]:
-    """The formulas of the loss and of ∂L/∂ŷ, without the term that falls away where y is 0 or 1."""
+    """The formulas of the loss and of ∂L/∂ŷ, without the term that is zero where y is 0 or 1."""
     short = {0.0: rule.at_zero, 1.0: rule.at_one}.get(y)
     return (value, rule.by_mean) if short is None else short
 
 
 def filled(formula: str, y: str, mean: str) -> str:
-    """A formula of y and ŷ as a template: these names replaced by others."""
+    """A formula of y and ŷ as a template, with these names replaced."""
     return re.sub("[yŷ]", lambda match: y if match[0] == "y" else mean, formula)

@@ -1,8 +1,7 @@
-"""Numbers as they are shown: few digits, but never so few that what is shown contradicts itself.
+"""Numbers as text: with few digits, but never so few that the numbers that are shown contradict each other.
 
-A result has five digits and what it is computed from six. Where the rounded factors would give another result than
-the one beside them, they are shown with more digits: whoever multiplies or adds what is on the page gets what is on
-the page.
+A result has five digits and its factors have six. Where the rounded factors would give another result than the one that
+is shown, they get more digits: a reader who multiplies or adds the numbers on the page gets the result on the page.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ from newtron.engine.maths.activations import ACTIVATIONS, Activation
 from newtron.engine.maths.losses import LOSSES, Loss, sigmoid
 from newtron.explain.steps import LAB
 
+# Significant digits of results and of their factors, as a reader can check by hand; 17 identify every float64.
 RESULT_DIGITS, FACTOR_DIGITS, ALL_DIGITS = 5, 6, 17
 
 Compute = Callable[[Sequence[float]], float]
 
 
 def number_text(value: float, digits: int = RESULT_DIGITS) -> str:
-    """A number with so many significant digits, without trailing zeros: 0.5, -1.2346, 1.2e-09."""
+    """A number with this many significant digits, without trailing zeros: 0.5, -1.2346, 1.2e-09."""
     text = f"{value:.{digits}g}"
     return "0" if text == "-0" else text
 
@@ -30,10 +30,11 @@ def number_text(value: float, digits: int = RESULT_DIGITS) -> str:
 def consistent_numbers(
     parts: Sequence[float], result: float, compute: Compute, digits: int = RESULT_DIGITS
 ) -> tuple[list[str], str]:
-    """The parts with as many digits as make `compute` of what is shown equal to the result as it is shown.
+    """The parts with as many digits as are needed so that `compute` of the shown parts equals the shown result.
 
-    digits: of the result; it gets more only where even all digits of the parts leave it on the edge between two. Where
-    nothing agrees, as in log ŷ for a ŷ that is 1 but for rounding, the parts come with their usual digits.
+    digits: those of the result. It gets up to two more where even all digits of the parts leave it between two
+    roundings. Where no number of digits suffices, as in log ŷ for a ŷ that is 1 but for rounding, the parts have their
+    usual digits.
     """
     for result_digits in range(digits, min(digits + 3, ALL_DIGITS + 1)):
         target = number_text(result, result_digits)
@@ -45,7 +46,7 @@ def consistent_numbers(
 
 
 def are_consistent(parts: Sequence[str], result: str, compute: Compute) -> bool:
-    """Is the result, as it is shown, what the parts give as they are shown?"""
+    """Whether the shown result is what the shown parts give."""
     written = len(result.partition("e")[0].replace("-", "").replace(".", "").lstrip("0"))
     return number_text(_tried(compute, parts), max(RESULT_DIGITS, written)) == result
 
@@ -55,7 +56,7 @@ def _tried(compute: Compute, texts: Sequence[str]) -> float:
         try:
             return compute([float(text) for text in texts])
         except (ZeroDivisionError, OverflowError):
-            return float("nan")  # as with 1 - ŷ where ŷ rounds to 1: more digits are needed
+            return float("nan")  # for example 1 / (1 - ŷ) where ŷ rounds to 1: more digits are needed
 
 
 def product(parts: Sequence[float]) -> float:
@@ -125,5 +126,5 @@ RELATIONS: dict[str, Compute] = {
     **{name: compute for f in ACTIVATIONS.values() for name, compute in _of_activation(f)},
 }
 
-# Relations that only the last few columns before the result have a part in.
+# The number of columns before the result that enter a relation, where these are not all of them.
 ARITY = {"share": 2, "quotient": 3}

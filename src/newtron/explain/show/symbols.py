@@ -1,4 +1,4 @@
-"""Formulas written once and shown three ways: as plain text, as HTML without anything to load, and as LaTeX.
+"""Formulas are written once and shown in three ways: as plain text, as HTML that loads nothing, and as LaTeX.
 
 The notation is Unicode with scripts in braces, `w_{12}^{[1]}`, and fractions as `{a}/{b}` or `∂L/∂w`.
 """
@@ -56,7 +56,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Name:
-    """A variable or function, or what stands in its place, with its scripts."""
+    """A variable or a function with its scripts."""
 
     text: str
     below: tuple[_Node, ...] | None = None
@@ -157,7 +157,7 @@ def _text(node: _Node) -> str:
 
 
 def _grouped(text: str) -> str:
-    """In parentheses where a fraction's bar would otherwise reach too little."""
+    """The text in parentheses, where a fraction's bar would otherwise apply to a part of it only."""
     depth = 0
     for character in text:
         depth += (character == "(") - (character == ")")
@@ -202,8 +202,8 @@ def _power(match: re.Match[str]) -> str:
 
 
 def _latex_line(nodes: tuple[_Node, ...]) -> str:
-    """Each node in LaTeX, and what it needs for the sake of its neighbours: what has a superscript takes a second one,
-    or a prime, only in braces, and spaces beside words are kept inside them, since mathematics drops its own."""
+    """The nodes in LaTeX. A base with a superscript is put in braces before a second superscript or a prime, and spaces
+    beside words are kept inside \\text, because math mode drops its own."""
     found = []
     for place, node in enumerate(nodes):
         text = _latex(node)
@@ -253,13 +253,14 @@ def _latex(node: _Node) -> str:
 
 
 def in_sentence(sentence: str, formula: Callable[[str], str], words: Callable[[str], str]) -> str:
-    """A sentence in which formulas stand between ⟦ and ⟧: each by `formula`, everything else by `words`."""
+    """A sentence in which formulas stand between ⟦ and ⟧: formulas are converted by `formula`, all other text by
+    `words`."""
     parts = re.split("⟦(.*?)⟧", sentence)
     return "".join(formula(part) if number % 2 else words(part) for number, part in enumerate(parts))
 
 
 def escape_latex(text: str) -> str:
-    """Words for LaTeX's text mode; mathematical letters among them in math mode."""
+    """Words for LaTeX's text mode; mathematical letters in them are set in math mode."""
     special = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
     special |= {c: f"\\{c}" for c in "&%$#_{}"}
     special |= {c: f"${found.strip()}$" for c, found in _LATEX.items() if not c.isascii()}

@@ -1,4 +1,4 @@
-"""Which lines of a long table are shown, and its numbers as text: the same for terminal, notebook and LaTeX."""
+"""The lines of a long table that are shown, and their numbers as text: the same for terminal, notebook and LaTeX."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from newtron.explain.show.rounding import (
 )
 from newtron.explain.steps import StepTable
 
-# Lines of a table, and lines and columns of a matrix, that are shown at most.
+# At most this many lines of a table, and lines and columns of a matrix, are shown: as many as fit on a screen.
 MOST_LINES, MOST_ENTRIES = 12, 6
 MATRIX_DIGITS = 6
-# A sum this small beside its terms is rounding.
-_NOTHING = 1e-12
+# A sum of at most this share of the sizes of its terms is zero but for rounding (the epsilon of float64 is 2e-16).
+_ROUNDING_SHARE = 1e-12
 
 
 @dataclass(frozen=True)
 class ShownTable:
-    """Cells as text. more: a sentence on the lines left out, or "". rest: what those add up to, for a table with a
-    total; total: the sum, as text."""
+    """Cells as text. more: a sentence on the lines that are left out, or "". rest: the sum of those lines, for a table
+    with a total. total: the sum of all lines, as text."""
 
     lines: tuple[tuple[str, str], ...]
     cells: tuple[tuple[str, ...], ...]
@@ -38,7 +38,8 @@ class ShownTable:
 
 
 def shown_table(table: StepTable, total: float | None) -> ShownTable:
-    """The lines with the largest results, in their order, with as few digits as leave the table true."""
+    """The lines with the largest results, in their order, with as few digits as keep the equations of the table
+    true."""
     results = table.values[:, -1]
     ranked = table.values[:, table.rank]
     chosen = _largest(ranked)
@@ -68,8 +69,8 @@ def _largest(results: Array) -> list[int]:
 
 
 def _digits_of_sum(terms: list[float], total: float) -> tuple[int, str]:
-    """Digits with which the terms as shown add up to the total as shown."""
-    if abs(total) <= _NOTHING * float(np.sum(np.abs(terms))):
+    """The number of digits with which the shown terms add up to the shown total."""
+    if abs(total) <= _ROUNDING_SHARE * float(np.sum(np.abs(terms))):
         return RESULT_DIGITS + 1, "0 but for rounding" if total else "0"
     target = number_text(total)
     for digits in range(RESULT_DIGITS, ALL_DIGITS + 1):
@@ -88,7 +89,8 @@ def _cells(table: StepTable, values: Array, digits: int) -> tuple[str, ...]:
 
 
 def matrix(values: Array, most: int = MOST_ENTRIES) -> list[list[str]]:
-    """A matrix or vector (as one line) as text, with "…" where lines, or columns above `most`, are left out."""
+    """A matrix, or a vector as one line, as text. Lines, and columns above `most`, that are left out are marked by
+    "…"."""
     array = np.atleast_2d(values)
     rows, columns = array.shape
     found = [
@@ -101,12 +103,12 @@ def matrix(values: Array, most: int = MOST_ENTRIES) -> list[list[str]]:
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """ "3 × 2"; a vector is "2", a number "1"."""
+    """The shape as text: "3 × 2" for a matrix, "2" for a vector, "1" for a number."""
     return " × ".join(f"{n:,}" for n in shape) or "1"
 
 
 def halves(cell: str) -> tuple[str, str]:
-    """A number at its decimal point; a sentence as it is."""
+    """The text of a number, split at its decimal point; a sentence is not split."""
     if " " in cell:
         return "", cell
     for place, character in enumerate(cell):
@@ -116,8 +118,8 @@ def halves(cell: str) -> tuple[str, str]:
 
 
 def padded(cells: list[str]) -> list[str]:
-    """Cells that align at their decimal points where they are set to the right in digits of one width: what a number
-    lacks behind the point is filled with spaces as wide as a digit (U+2007) and as a point (U+2008)."""
+    """Cells that align at their decimal points when they are set to the right in digits of equal width: missing
+    decimals are filled with spaces as wide as a digit (U+2007) and as a point (U+2008)."""
     behind = [halves(cell)[1] for cell in cells]
     wide = max((len(text) for text in behind if " " not in text), default=0)
     point = "\u2008" if wide else ""

@@ -1,4 +1,4 @@
-"""A derivation as lines of text for a terminal, each with the style it is printed in."""
+"""A derivation as lines of text for a terminal, each with its style."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from newtron.explain.show.symbols import in_sentence, to_text
 from newtron.explain.show.tables import MOST_ENTRIES, halves, matrix, shape_text, shown_table
 from newtron.explain.steps import LAB, Section, Step, StepTable
 
-# Styles as rich names them.
+# Styles in the names that rich uses.
 TITLE, SECTION, SENTENCE, FORMULA, NUMBERS, HEADER, PLAIN = "bold", "bold cyan", "", "bold", "green", "cyan", ""
 
 # A line of text and its style.
 StyledLine = tuple[str, str]
 
+# In characters: the indent of equations and tables, and the longest name that is not cut.
 _INDENT = 4
 _NAME_WIDTH = 24
 
@@ -26,7 +27,7 @@ _NAME_WIDTH = 24
 def text_lines(
     title: str, summary: tuple[str, ...], sections: tuple[Section, ...], notation: str, width: int = 100
 ) -> list[StyledLine]:
-    """Lines and styles. Names from the data are shown with control characters escaped."""
+    """The lines, each with its style. Control characters in names from the data are escaped."""
     width = max(40, width)
     lines: list[StyledLine] = [(title, TITLE)]
     for sentence in (*summary, rounding_note(notation)):
@@ -69,7 +70,7 @@ def _equations(step: Step, width: int) -> list[StyledLine]:
     for line in step.lines:
         indent = _INDENT + len(symbol) + 1 if line.startswith("=") else _INDENT
         derived += _wrapped(to_text(line), width, indent, PLAIN, 2)
-    # A derivation that goes on from the formula comes after it, one that leads to it comes before.
+    # Lines that begin with "=" continue the formula and come after it; other lines lead to it and come before.
     goes_on = bool(step.lines) and step.lines[0].startswith("=")
     found = formula + derived if goes_on else derived + formula
     numbers = to_text(step.numbers)
@@ -125,14 +126,14 @@ def _table(table: StepTable, step: Step, width: int) -> list[StyledLine]:
 
 
 def _header(symbol: str) -> list[str]:
-    """Two lines: a long partial derivative is broken at its bar."""
+    """Two lines: a long partial derivative is broken at its fraction bar."""
     text = to_text(symbol)
     above, bar, below = text.partition("/")
     return [above, bar + below] if bar and text.startswith("∂") and len(text) > 8 else ["", text]
 
 
 def _aligned(header: list[str], cells: list[str]) -> list[str]:
-    """A column with its decimal points below each other, the header first."""
+    """A column below its header, with decimal points below each other."""
     split = [halves(cell) for cell in cells]
     before = max((len(left) for left, _ in split), default=0)
     after = max((len(right) for _, right in split), default=0)

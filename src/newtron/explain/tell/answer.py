@@ -1,4 +1,4 @@
-"""The answer: ŷ in the units of the target, the class, and what the average over the members makes of it."""
+"""The answer: ŷ in the units of the target, the most probable class, and the average over the members of the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from newtron.explain.tell.lecture import spelled
 
 
 def answer_steps(point: Point) -> list[Step]:
-    """Of the network explained, then of the model."""
+    """The answer of the network that is explained, then that of the whole model."""
     subject, scaling = point.subject, point.subject.scaling
     steps = []
     if scaling.changes_targets:
@@ -32,6 +32,7 @@ def answer_steps(point: Point) -> list[Step]:
 
 
 def _class(point: Point) -> Step:
+    """The most probable class."""
     outputs, mean = point.subject.outputs, point.mean[0]
     if point.k > 1:
         best = int(np.argmax(mean))
@@ -49,13 +50,14 @@ def _class(point: Point) -> Step:
 
 
 def _averages(point: Point, model: Answer) -> list[Step]:
-    """Each output's mean over the members, by their shares; nothing where one member has all."""
+    """The mean of each output over the members, weighted by their shares; no step where one member has the whole
+    share."""
     if model.members < 2:
         return []
     used = np.flatnonzero(model.shares)
     shares, each = model.shares[used], model.each[used]
     regression = point.subject.loss.task == "regression"
-    said, steps = "prediction" if regression else "probability", []
+    quantity, steps = "prediction" if regression else "probability", []
     total = shares @ each
     chosen = spelled(total)
     for c in chosen:
@@ -64,13 +66,13 @@ def _averages(point: Point, model: Answer) -> list[Step]:
             (f"({i + 1})", "-".join(map(str, model.shapes[i])) + (" (this one)" if i + 1 == model.member else ""))
             for i in used
         )
-        table = StepTable(("share", said, f"share · {said}"), lines, values, "product", total=True)
+        table = StepTable(("share", quantity, f"share · {quantity}"), lines, values, "product", total=True)
         name = point.names.output(c)
         sentence = f"Likewise for {name}."
         if c == chosen[0]:
             whose = f" for {name}" if name else ""
             sentence = f"The model averages what its networks say{whose}, each by its share.{_unused(model)}"
-        formula = f"Σ_i share_i · {said}_i"
+        formula = f"Σ_i share_i · {quantity}_i"
         steps.append(
             Step(f"answer.members.{c + 1}", "average", formula, sentence, np.asarray(values[:, -1].sum()), table=table)
         )
@@ -83,7 +85,7 @@ def _unused(model: Answer) -> str:
 
 
 def _own(point: Point, model: Answer) -> Step:
-    """The model's answer as it gives it."""
+    """The model's own answer."""
     whose = "The model's own answer"
     if model.members == 1:
         whose += f" is that of member {np.argmax(model.shares) + 1} alone"
@@ -91,8 +93,8 @@ def _own(point: Point, model: Answer) -> Step:
         what, sentence = "prediction", f"{whose}, in the units of the target."
     else:
         best = int(np.argmax(model.averaged))
-        told = f"{point.subject.outputs[best]}, with probability {number_text(model.averaged[best])}"
-        what, sentence = "probability", f"{whose}: {told}."
+        best_class = f"{point.subject.outputs[best]}, with probability {number_text(model.averaged[best])}"
+        what, sentence = "probability", f"{whose}: {best_class}."
     if len(model.averaged) == 1:
         return Step("answer.average", "answer", "", sentence, np.asarray(model.averaged[0]))
     lines = tuple(("", name) for name in point.subject.outputs)

@@ -1,7 +1,7 @@
-"""Backpropagation as a lecture writes it: every partial derivative as the chain of its own factors. Of the first row.
+"""Backpropagation in the lecture notation, for the first row: every partial derivative is a product of factors.
 
-The factors near the loss are shared by all parameters below them: each step says which of its factors were there
-already. That reuse is all there is to backpropagation (Rumelhart, Hinton & Williams 1986).
+All parameters share the factors near the loss: each step names the factors that an earlier step has computed. This
+reuse is the idea of backpropagation (Rumelhart, Hinton & Williams 1986).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from newtron.explain.tell.lecture import spelled
 
 
 def lecture_backward(point: Point) -> list[Step]:
-    """From the loss down to the first layer."""
+    """The steps from the loss down to the first layer."""
     steps = _head(point)
     steps.append(_chains(point, point.depth))
     for layer in range(point.depth - 1, 0, -1):
@@ -86,7 +86,7 @@ def _cancels(point: Point) -> str:
 
 
 def _cancelled(point: Point, z: str) -> Step:
-    """Where the factors overflow: their product alone, which is what training computes."""
+    """The product alone, where its factors overflow. Training computes the product."""
     return Step(
         "backward.z",
         f"∂L/∂{z}",
@@ -177,7 +177,7 @@ def _all_by_z(point: Point) -> Step:
 
 
 def _units(point: Point, layer: int) -> list[Step]:
-    """From ∂L/∂z of the layer above to ∂L/∂z of a hidden layer's units."""
+    """The steps from ∂L/∂z of the layer above to ∂L/∂z of a hidden layer's units."""
     names, above = point.names, layer + 1
     a, z = names.a(layer, "k"), names.z(layer, "k")
     slope, by_z = point.layers[layer - 1].slope[0], point.deltas[layer - 1][0]
@@ -202,7 +202,7 @@ def _units(point: Point, layer: int) -> list[Step]:
 
 
 def _slope(point: Point, layer: int) -> Step:
-    """∂a/∂z of a hidden layer's units, from a."""
+    """∂a/∂z of a hidden layer's units, computed from a."""
     names, f, values = point.names, point.network.f, point.layers[layer - 1]
     a, z = names.a(layer, "k"), names.z(layer, "k")
     lines = tuple((names.a(layer, k), "") for k in range(values.a.shape[1]))
@@ -220,7 +220,7 @@ def _slope(point: Point, layer: int) -> Step:
 
 
 def _branches(point: Point, layer: int, k: int, first: bool) -> Step:
-    """∂L/∂a of one hidden unit: the sum over the units above, each of which it reaches."""
+    """∂L/∂a of one hidden unit: a sum over the units of the layer above."""
     names, above = point.names, layer + 1
     w, deltas = point.at.weights[above - 1].W[k], point.deltas[above - 1][0]
     letter = names.letters(above)[1]
@@ -250,7 +250,7 @@ def _branches(point: Point, layer: int, k: int, first: bool) -> Step:
 
 
 def _chains(point: Point, layer: int) -> Step:
-    """Every parameter of a layer: the product of all factors of its own chain."""
+    """The partial derivatives of all parameters of a layer, each the product of its factors."""
     names = point.names
     (W, b), below, delta = point.at.weights[layer - 1], point.below(layer), point.deltas[layer - 1][0]
     j, k = names.letters(layer)
@@ -276,8 +276,8 @@ def _chains(point: Point, layer: int) -> Step:
 
 
 def _shared(point: Point, layer: int) -> tuple[list[Array], tuple[str, ...]]:
-    """The factors from the loss down to z of each unit of a layer, each (units,), and their symbols: all the way
-    from the loss where there is one way only, else from ∂L/∂a, which is a sum over the ways."""
+    """The factors from the loss down to z of each unit of a layer, each (units,), and their symbols. They start at the
+    loss where only one path leads there, else at ∂L/∂a, which is a sum over the paths."""
     names, last = point.names, layer == point.depth
     z = names.z(layer, names.letters(layer)[1])
     if last and point.k > 1:
@@ -316,7 +316,7 @@ def _reuse(point: Point, layer: int) -> str:
 
 
 def _conclusion(point: Point) -> tuple[str, ...]:
-    """What the chain comes to for a perceptron, in symbols."""
+    """The whole chain of a perceptron, in symbols."""
     names = point.names
     by_z, x = point.loss.chain_rule.by_z, names.x("j")
     plain = by_z.startswith("-(") and by_z.endswith(")") and by_z.count("(") == 1

@@ -1,7 +1,6 @@
-"""The same steps as a program writes them: matrices with one line for each row (i), A, Z, W^[l], dZ, dW.
+"""The lab notation: the same steps as matrices with one line for each row (i): A, Z, W^[l], dZ, dW.
 
-d in front stands for ∂L/∂: dZ^[l] holds ∂L^(i)/∂z^[l] of every row, the number that joins this notation to the
-lecture's.
+A leading d stands for ∂L/∂: dZ^[l] holds ∂L^(i)/∂z^[l] of every row, which the lecture notation finds one by one.
 """
 
 from __future__ import annotations

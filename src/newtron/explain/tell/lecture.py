@@ -1,4 +1,4 @@
-"""The steps as a lecture writes them, one number at a time: forward and loss. Of the first row."""
+"""The lecture notation for the first row, one number at a time: the forward pass and the loss."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from newtron.explain.point import Point
 from newtron.explain.show.numbers import at_target, equation, filled
 from newtron.explain.steps import LECTURE, Step, StepFactor, StepTable
 
-# Units and classes whose sums are spelled out; all of them up to the first number, else the most influential.
+# Up to the first number of units or classes, the sum of each is a step; of more, the steps are those of as many as the
+# second number, the most influential ones. More would hide the principle.
 _ALL, _SOME = 4, 2
 
 _FROM_Z = "Here ŷ is 0 or 1 but for rounding: training computes the loss from z, where no digit is lost."
 
 
 def spelled(size: Array) -> list[int]:
-    """Positions that are told one by one, in order: all of few, else those of the largest size."""
+    """Positions of the units that get a step of their own, in order: all where there are few, else those of the largest
+    size."""
     if len(size) <= _ALL:
         return list(range(len(size)))
     return sorted(np.argsort(-np.abs(size), kind="stable")[:_SOME].tolist())
@@ -26,7 +28,7 @@ def spelled(size: Array) -> list[int]:
 
 
 def lecture_forward(point: Point) -> list[Step]:
-    """z of every layer as a sum over what comes from below, a = f(z), ŷ from the last z."""
+    """z of every layer as a weighted sum of its inputs, a = f(z), and ŷ from the last z."""
     steps: list[Step] = []
     for layer in range(1, point.depth + 1):
         last = layer == point.depth
@@ -43,7 +45,7 @@ def lecture_forward(point: Point) -> list[Step]:
 
 
 def _influence(point: Point, layer: int) -> Array:
-    """How far each hidden unit moves what is above it."""
+    """The size of the effect of each hidden unit on the layer above."""
     above = point.at.weights[layer].W
     return np.asarray(point.layers[layer - 1].a[0] * np.linalg.norm(above, axis=1))
 
@@ -82,7 +84,7 @@ def _activation(point: Point, layer: int) -> Step:
         f"forward.{layer}.a",
         a,
         f"f({z}), f(z) = {f.formula}",
-        f"Each unit bends its sum with the activation {f.name}; without a bend, layers would collapse into one.",
+        f"The activation {f.name} makes each unit nonlinear; without it, all layers would be equivalent to one.",
         values.a[0],
         table=table,
         notation=LECTURE,
@@ -138,7 +140,7 @@ def _link(point: Point) -> Step:
 
 
 def loss_steps(point: Point) -> list[Step]:
-    """How wrong the row is, and why it is measured so."""
+    """The loss of the row, and the reason for its formula."""
     names, y, mean = point.names, point.subject.Y[0], point.mean[0]
     why, formula = point.loss.chain_rule.why, point.loss.formula
     value, relation = np.asarray(point.row.value[0]), f"loss of {type(point.loss).__name__}"

@@ -1,4 +1,4 @@
-"""Newton's method where the model stands: slope and bend in one variable, gradient and Hessian in several, the step."""
+"""Newton's method: f′ and f″ in one variable, gradient and Hessian in several, and the step of the solver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from newtron.explain.show.numbers import equation
 from newtron.explain.steps import Step, StepFactor, StepTable
 from newtron.explain.tell.update import LARGEST_HESSIAN, change_of_value, states_around_step
 
-# An eigenvalue below this share of the largest is flat: rounding alone makes it that large.
+# An eigenvalue of at most this share of the largest is zero but for rounding (the epsilon of float64 is 2e-16).
 _FLAT = 1e-12
 
 
@@ -44,7 +44,7 @@ def newton_steps(point: Point) -> list[Step]:
 def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
     """Along the parameter with the largest slope, the others held."""
     j = int(np.argmax(np.abs(state.gradient)))
-    slope, bend, w = state.gradient[j], state.hessian[j, j], state.params[j]
+    slope, curvature, w = state.gradient[j], state.hessian[j, j], state.params[j]
     symbol, column = point.names.parameters[j]
     called = f" ({column})" if column else ""
     first = Step(
@@ -56,13 +56,13 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
         np.asarray(slope),
     )
     second = Step(
-        "newton.bend",
+        "newton.curvature",
         f"f″({symbol})",
         f"{{∂²{name}}}/{{∂({symbol})²}}",
         "How fast the slope changes.",
-        np.asarray(bend),
+        np.asarray(curvature),
     )
-    if not bend > 0.0:
+    if not curvature > 0.0:
         third = Step(
             "newton.jump",
             f"new {symbol}",
@@ -70,22 +70,22 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
             "There is no jump: where f″ is not positive, the parabola through this point has no lowest point.",
         )
         return [first, second, third]
-    found = w - slope / bend
+    found = w - slope / curvature
     factors = (
         StepFactor(symbol, np.asarray(w)),
         StepFactor("f′", np.asarray(slope), True),
-        StepFactor("f″", np.asarray(bend), True),
+        StepFactor("f″", np.asarray(curvature), True),
     )
     third = Step(
         "newton.jump",
         f"new {symbol}",
         f"{symbol} - {{f′}}/{{f″}}",
-        "Newton's method puts a parabola with this value, slope and bend in the place of f and jumps to its lowest "
-        "point. Gradient descent knows the slope alone and needs a rate.",
+        "Newton's method puts a parabola with this value, slope and curvature in the place of f and jumps to its "
+        "lowest point. Gradient descent knows the slope alone and needs a rate.",
         np.asarray(found),
         factors,
         "newton",
-        equation("<0> - {<1>}/{<2>}", [w, slope, bend], found, "newton"),
+        equation("<0> - {<1>}/{<2>}", [w, slope, curvature], found, "newton"),
     )
     return [first, second, third]
 
@@ -95,7 +95,7 @@ def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
     extra = " The penalty adds each parameter's α/m to the diagonal." if np.any(point.objective.alpha) else ""
     linear = point.network.is_linear
     made = (
-        "z is linear in the parameters, so every entry is a product of two inputs times the bend of the loss."
+        "z is linear in the parameters, so every entry is a product of two inputs times the loss's second derivative."
         if linear
         else "Two parts: ⟦J^{T} H J⟧ from first derivatives of the network (Gauss-Newton), and ∂L/∂z times its second "
         "derivatives."
@@ -104,7 +104,13 @@ def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
         Step(
             "newton.gradient", "g", f"∇{name}", "In several variables the slopes are a vector.", state.gradient, table=g
         ),
-        Step("newton.hessian", "H", f"∇²{name}", f"The bends are a matrix, symmetric. {made}{extra}", state.hessian),
+        Step(
+            "newton.hessian",
+            "H",
+            f"∇²{name}",
+            f"The second derivatives are a symmetric matrix. {made}{extra}",
+            state.hessian,
+        ),
     ]
 
 
@@ -115,14 +121,14 @@ def _eigenvalues(values: Array) -> Step:
     n = len(values)
     if negative:
         sentence = (
-            f"{negative} of {n} are negative: along their directions the value bends down. This is no place for a "
-            "plain Newton step, which would climb there; a trust region follows them downhill instead."
+            f"{negative} of {n} are negative: along their eigenvectors the value curves downwards. This is no place "
+            "for a plain Newton step, which would climb there; a trust region follows them downhill instead."
         )
     elif flat:
         sentence = (
-            f"{flat} of {n} are zero but for rounding: along their directions nothing bends, as always where there are "
-            "fewer independent rows than parameters. H has no inverse: of the many steps that reach the bottom of the "
-            "parabola a short one is taken."
+            f"{flat} of {n} are zero but for rounding: along their eigenvectors there is no curvature, as always where "
+            "there are fewer independent rows than parameters. H has no inverse: of the many steps that reach the "
+            "bottom of the parabola a short one is taken."
         )
     else:
         ratio = float(values[-1] / values[0])
@@ -133,7 +139,7 @@ def _eigenvalues(values: Array) -> Step:
     lines = tuple((f"λ_{{{i + 1}}}", "") for i in range(n))
     descending = values[::-1]
     table = StepTable(("λ",), lines, descending[:, None])
-    sentence = f"The eigenvalues of H are its bends along directions that do not mix. {sentence}"
+    sentence = f"The eigenvalues of H are its curvatures along the eigenvectors. {sentence}"
     return Step("newton.eigenvalues", "H v", "λ v", sentence, descending, table=table)
 
 
@@ -152,9 +158,9 @@ def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damp
     else:
         formula = "-(H + μ D)^{-1} g"
         sentence = (
-            "The plain step -H⁻¹g is not taken here: H has directions without bend or the step would leave the region "
-            "in which the parabola can be trusted. A damping μ on the scales D makes the sum positive definite and the "
-            "step as long as the region, along the most negative bend at a saddle."
+            "The plain step -H⁻¹g is not taken here: H has directions without curvature or the step would leave the "
+            "region in which the parabola can be trusted. A damping μ on the scales D makes the sum positive definite "
+            "and the step as long as the region, along the most negative curvature at a saddle."
         )
     steps = [Step("newton.step", "s", formula, sentence, step, table=table)]
     fall = change_of_value("newton.value", name, before, after)

@@ -1,4 +1,4 @@
-"""The penalty of training: how strong it is, on what, and its pull on each parameter."""
+"""The penalty of training: its strength, the parameters it applies to, and its part of each derivative."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from newtron.explain.steps import Step, StepTable
 
 
 def penalty_text(point: Point) -> str:
-    """ "α = 0.3 on the weights and hidden intercepts, none on the output's intercepts; chosen by ..."."""
+    """The penalty in words: "α = 0.3 on the weights and hidden intercepts, none on the output's intercepts; chosen by
+    ..."."""
     groups = [(name, point.alpha[of]) for name, of in _groups(point)]
     if all(np.ptp(alpha) == 0.0 for _, alpha in groups):
         found: dict[float, list[str]] = {}
@@ -32,7 +33,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _groups(point: Point) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Names of the kinds of parameters that there are, and where they stand."""
+    """Names of the kinds of parameters that the network has, and a mask of each."""
     weight = point.network.is_weight
     last = np.zeros(len(weight), dtype=bool)
     last[point.network.spans[-1]] = True
@@ -44,7 +45,7 @@ def _groups(point: Point) -> Iterator[tuple[str, NDArray[np.bool_]]]:
 
 
 def pull_step(point: Point) -> Step:
-    """α w / m of every parameter that has a penalty."""
+    """α w / m, the derivative of the penalty, for every parameter that has one."""
     under = np.flatnonzero(point.alpha)
     alpha, w = point.alpha[under], point.params[under]
     values = np.column_stack([alpha, w, np.full(len(under), float(point.m)), alpha * w / point.m])

@@ -10,7 +10,7 @@ from newtron.explain.tell.penalty import pull_step
 
 
 def mean_steps(point: Point) -> list[Step]:
-    """J and its gradient; nothing for one row."""
+    """The mean loss J and its gradient; no step for one row."""
     if point.m == 1:
         return []
     return [_values(point), *_one_parameter(point), *_gradient(point)]
@@ -34,7 +34,7 @@ def _values(point: Point) -> Step:
 
 
 def _one_parameter(point: Point) -> list[Step]:
-    """The first weight of the last layer's first unit, as a sum over the rows."""
+    """The derivative of the first weight of the last layer's first unit, as a sum over the rows."""
     names, last = point.names, point.depth
     below = np.asarray(point.at.inputs[-1], dtype=np.float64)
     if not below.shape[1]:

@@ -1,4 +1,4 @@
-"""What is done with the gradient: the step of gradient descent, of Newton's method, and of the model's own solver.
+"""The use of the gradient: the step of gradient descent, and that of the model's own solver.
 
 Every step is made by the solver itself, on the objective of the rows that are explained: the numbers shown are read
 from its states.
@@ -14,14 +14,15 @@ from newtron.explain.point import Point
 from newtron.explain.show.numbers import equation
 from newtron.explain.steps import Step, StepFactor, StepTable
 
-# The rate that is shown where the solver has none, if the value falls with it; columns in large units need less.
+# The learning rate of the example where the solver has none. It is divided by 10 until the value falls, at most down to
+# the second number: columns in large units need small rates.
 EXAMPLE_RATE, SMALLEST_RATE = 0.1, 1e-18
-# A Hessian of more parameters than this is not decomposed to be looked at.
+# The Hessian of at most this many parameters is decomposed and shown: that takes about a tenth of a second.
 LARGEST_HESSIAN = 500
 
 
 def states_around_step(point: Point, solver: Solver) -> tuple[State, State]:
-    """The solver's state at the parameters, and after one step; the same where it stays."""
+    """The solver's state at the parameters and after one step; twice the same state where the solver takes no step."""
     with np.errstate(all="ignore"):
         before = solver.init(point.objective, point.params)
         return before, solver.step(point.objective, before)
@@ -75,7 +76,7 @@ def change_of_value(key: str, name: str, before: State, after: State) -> Step:
 
 
 def solver_steps(point: Point) -> list[Step]:
-    """The step that the model's solver takes from here, where it is neither of the two that are shown anyway."""
+    """The step that the model's solver takes from here, unless it is one of the two that are shown in any case."""
     solver = point.subject.solver
     fixed = isinstance(solver, GradientDescent) and solver.learning_rate is not None and not solver.momentum
     if fixed or isinstance(solver, Newton | Stochastic):
@@ -115,7 +116,8 @@ def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
 
 
 def _damping(before: State, step: Array) -> float:
-    """μ from (C + μ D) s = -g, which the step solves: the solver may have raised it on the way."""
+    """μ from (C + μ D) s = -g, the system that the step solves: the solver may have raised μ while it searched for a
+    step."""
     curvature, metric = before.curvature, before.metric  # type: ignore[attr-defined]
     scaled = metric * step
     return -float(scaled @ (before.gradient + curvature @ step)) / float(scaled @ scaled)
