@@ -65,25 +65,25 @@ def test_asinh_features_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any
     if scaling.asinh is None:
         assert names == ["cement", "water", "wet", "intercept"]
         return
-    assert names == ["cement", "water", "wet", "asinh(cement)", "asinh(water)", "intercept"]
+    assert names == ["cement", "water", "wet", "asinh of cement", "asinh of water", "intercept"]
     by_u, by_x = table_of(derivation, "scaling.asinh"), table_of(derivation, "scaling.asinh.x")
     given = FRAME.iloc[3].to_numpy()[:2]
     features = scaling.asinh
     u = np.arcsinh((given - features.center) / features.scale)
     np.testing.assert_allclose(by_u.values, np.column_stack([given, features.center, features.scale, u]), rtol=1e-14)
     np.testing.assert_allclose(by_x.values, np.column_stack([u, features.mean, features.spread, fed[3:]]), rtol=1e-14)
-    assert list(by_x.lines) == [("x_{4}", "asinh(cement)"), ("x_{5}", "asinh(water)")]
-    assert "asinh(cement)" in str(derivation)
+    assert list(by_x.lines) == [("x_{4}", "asinh of cement"), ("x_{5}", "asinh of water")]
+    assert "asinh of cement" in str(derivation)
     assert "asinh((given - median) / scale)" in str(derivation)
     assert r"\text{asinh}(\frac{\text{given} - \text{median}}{\text{scale}})" in derivation.to_latex()
-    assert "asinh(cement)" in derivation.to_latex()
-    assert "asinh(cement)" in derivation.to_html()
+    assert "asinh of cement" in derivation.to_latex()
+    assert "asinh of cement" in derivation.to_html()
 
 
 def test_columns_without_names_have_asinh_features_with_numbers() -> None:
     model = NetworkRegressor(n_starts=1).fit(FRAME.to_numpy(), NUMBER)
     derivation = model.explain(FRAME.to_numpy()[0], NUMBER[0])
-    assert [name for _, name in table_of(derivation, "scaling.asinh.x").lines] == ["asinh(x1)", "asinh(x2)"]
+    assert [name for _, name in table_of(derivation, "scaling.asinh.x").lines] == ["asinh of x1", "asinh of x2"]
     assert [name for _, name in table_of(derivation, "scaling.x").lines] == ["", "", ""]
 
 
@@ -176,7 +176,7 @@ def test_the_report_shows_asinh_features_shares_and_intervals(tmp_path: Path) ->
     arguments = ["--target", "strength", "--model", "network", "--output", str(model), "--quiet"]
     assert main(["fit", str(data), *arguments]) == 0
     page = model.with_suffix(".html").read_text(encoding="utf-8")
-    assert "asinh(cement)</text>" in page
+    assert "asinh of cement</text>" in page
     assert "with 90 % intervals" in page
     assert "The 90 % intervals contain" in page
     assert "2 of them once more as asinh features" in page

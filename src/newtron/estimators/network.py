@@ -37,12 +37,12 @@ class NetworkRegressor(Regression, _Network):
     ----------
     hidden : "auto", tuple of int, or list of such tuples, default "auto"
         Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron. "auto"
-        is the mix that predicted best: the shapes (10,) and (8, 8), fed each column twice, as it is and bent by
-        asinh around its median, so that long tails are drawn in; each start gives two members, with the penalty that
-        was chosen and one a tenth as strong. Above 3,000 rows the shape is (20, 20) without bent columns, and
+        is the mix that predicted best: the shapes (10,) and (8, 8), whose inputs are each column and its asinh
+        feature around the median, which shortens long tails; each start gives two members, with the penalty that
+        was chosen and one a tenth as strong. Above 3,000 rows the shape is (20, 20) without asinh features, and
         training is stopped by rule after some tens of steps, which predicts as well as the optimum and which
         `certificate_` says; solver="levenberg-marquardt" goes to the optimum. With many columns the shapes are
-        smaller and none is bent; where a matrix of curvature would be too large, (50,) with a fixed alpha. A
+        smaller and have no asinh features; where a matrix of curvature would be too large, (50,) with a fixed alpha. A
         perceptron is among the members; its share is 0 unless its evidence is clearly the greater.
     activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"
     alpha : float, "evidence" or "loo", default "evidence"
