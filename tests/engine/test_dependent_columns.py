@@ -170,7 +170,7 @@ def test_what_cannot_tell_columns_apart_is_not_called_converged(gap: float, solv
         end = Model(solver=solver, max_iter=100).fit(X, y).solution_
         assert end.value < lowest * (1.0 + 1e-6) or not end.converged
         if end.status is Status.STALLED and end.value > lowest * (1.0 + 1e-6):
-            assert "solver='newton' does" in end.sentence
+            assert "the solver 'newton' does" in end.sentence
 
 
 def test_exactly_dependent_columns_need_no_look_at_the_rows() -> None:

@@ -71,8 +71,8 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
         return LBFGS(), f"a network with {size} on a cluster, which gives sums and no batches: L-BFGS needs only those"
     return Stochastic(), (
         f"a network with {size}: so large that the many passes to an optimum would take long, so it is trained on "
-        "batches and stopped when an inner split of the training rows stops improving; solver='lbfgs' goes to the "
-        "optimum"
+        "batches and stopped when an inner split of the training rows stops improving; the solver 'lbfgs' goes to "
+        "the optimum"
     )
 
 

@@ -162,7 +162,7 @@ def at_parameter_rounding(state: S, perfect: float = 0.0) -> S:
 
 _HIDDEN_DESCENT = (
     "Columns nearly depend on each other, and their gradient and curvature no longer tell them apart: "
-    "solver='newton' does; or combine the columns, or give a penalty (alpha)."
+    "the solver 'newton' does; or combine the columns, or give a penalty."
 )
 # Hessians of so many parameters are formed to judge an end. A descent of this share of the value is lost among the
 # rounding of a few operations.

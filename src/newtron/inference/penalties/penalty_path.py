@@ -164,7 +164,7 @@ def _described(rule: str, end: PenalisedFit) -> str:
     """A sentence on how the penalty was chosen, for `Solution.chosen`."""
     strength = float(end.alpha.max(initial=0.0))
     by = "the evidence" if rule == "evidence" else "the approximate leave-one-out loss"
-    words = f"alpha={strength:.3g} by {by}"
+    words = f"a penalty of {strength:.3g} by {by}"
     if end.evidence is not None:
         determined = f"{end.evidence.effective_parameters:.1f} of {count(end.alpha.size, 'parameter')}"
         words += f", under which the data determine {determined}"

@@ -48,9 +48,11 @@ _SPARSER, _QUICK, _SLOW = 5, 1e5, 1e6
 
 Kind: TypeAlias = Literal["none", "quasi-complete", "complete", "undecided"]
 KINDS: tuple[Kind, ...] = ("none", "quasi-complete", "complete", "undecided")
+# What a user may do for finite coefficients. A model keeps this sentence, so it names settings as Python and the
+# command line both do.
 CHOICES = (
-    'For finite coefficients give a penalty (alpha), let the data choose it (alpha="evidence"), or use Firth\'s '
-    'likelihood (penalty="firth").'
+    "For finite coefficients give a penalty (alpha), let the data choose it (alpha: evidence), or use Firth's "
+    "likelihood (penalty: firth)."
 )
 
 
