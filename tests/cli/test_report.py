@@ -232,7 +232,7 @@ def test_the_column_that_matters_stands_out_and_noise_does_not(tmp_path: Path) -
     table = read_table(data)
     y, _ = encode_target(bundle.schema.target, table)
     X = encode(bundle.schema, table).X
-    found = importances(bundle.estimator, bundle.schema, Sample(X, y))
+    found = importances(bundle.estimator.model_, bundle.schema, Sample(X, y))
     # Shuffling x of y = 2 x - c + e adds (2 (x' - x))² to the squared error: 8 var(x) on average; of c, 2 var(c).
     spread = X.var(axis=0)
     assert [one.name for one in found[:2]] == [HOSTILE, "c1"]
@@ -275,17 +275,17 @@ def test_shuffled_columns_cost_what_depends_on_them_and_give_the_same(model: str
         warnings.simplefilter("ignore")
         estimator = kinds[model, task].fit(X, y)
     told: list[tuple[int, int]] = []
-    found = {one.name: one for one in importances(estimator, schema, Sample(X, codes), lambda *done: told.append(done))}
+    found = {one.name: one for one in importances(estimator.model_, schema, Sample(X, codes), lambda *done: told.append(done))}
     assert told == [(1, 3), (2, 3), (3, 3)]
     draws, start = np.random.default_rng(0), 0
-    before = score_model(estimator, Sample(X, codes)).losses
+    before = score_model(estimator.model_, Sample(X, codes)).losses
     for column in schema.columns:
         growth = np.zeros(n)
         for _ in range(10):
             shuffled = X.copy()
             own = slice(start, start + len(column.encoded))
             shuffled[:, own] = X[draws.permutation(n), own]
-            growth += (score_model(estimator, Sample(shuffled, codes)).losses - before) / 10
+            growth += (score_model(estimator.model_, Sample(shuffled, codes)).losses - before) / 10
         start += len(column.encoded)
         one = found[column.name]
         assert one.growth == pytest.approx(growth.mean(), rel=1e-9, abs=1e-12)
@@ -301,7 +301,7 @@ def test_a_report_of_many_columns_takes_time_by_their_number() -> None:
         schema = learn_schema(table, "y")
         estimator = PerceptronRegressor().fit(X, X[:, 0])
         started = time.process_time()
-        importances(estimator, schema, Sample(X, X[:, 0]))
+        importances(estimator.model_, schema, Sample(X, X[:, 0]))
         return time.process_time() - started
 
     seconds(50)

@@ -119,7 +119,7 @@ def test_a_penalty_is_advised_only_where_rows_are_few_for_it(capsys: pytest.Capt
 def test_the_report_names_no_section_that_it_has_not(n: int, capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys, "fit", write("d.csv", noise(n)), "--target", "y", "--model", "perceptron")
     report = Path("report.html").read_text(encoding="utf-8")
-    assert ("<h2>Which columns matter</h2>" in report) == ("under &quot;Which columns matter" in report) == (n == 60)
+    assert ("<h2>Which columns matter</h2>" in report) == ("see &quot;Which columns matter" in report) == (n == 60)
 
 
 def test_separated_classes_are_told_of_the_rows_that_were_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +246,7 @@ def test_extreme_rows_are_drawn_though_the_others_are_a_sample() -> None:
     shown = _drawn(predicted, y)
     assert {7, 11, 13} <= set(shown.tolist())
     assert len(shown) == len(set(shown.tolist())) == 1000
-    assert "1,000 of 20,000 rows are drawn: those with the most extreme" in numbers(predicted, y, None)
+    assert "1,000 of 20,000 rows are drawn: the rows with the most extreme" in numbers(predicted, y, None)
 
 
 # --- text of the data that a terminal, a page or a spreadsheet would obey ---

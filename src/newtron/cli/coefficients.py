@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names, label, number, target_names
-from newtron.estimators.stored import Bundle
 from newtron.inference.coefficients.summary import Summary, summary_facts, summary_header, summary_rows
 from newtron.model.summary import summary_of
+from newtron.training.fitted import FittedModel
 
 _TERMS_SHOWN = 200
 _IN_JSON = (
@@ -40,19 +38,15 @@ _IN_JSON = (
 )
 
 
-def names(bundle: Bundle) -> list[str]:
-    """What the inputs are called: in the file, or where the model was fitted."""
-    return (
-        list(bundle.schema.feature_names)
-        if bundle.schema is not None
-        else list(column_names(bundle.estimator.model_.data.names, bundle.estimator.n_features_in_))
-    )
+def names(model: FittedModel) -> list[str]:
+    """Names of the inputs: of the columns of a file, or those that the fit was given."""
+    return list(column_names(model.data.names, model.data.n_features))
 
 
-def show_coefficients(screen: Screen, bundle: Bundle) -> None:
+def show_coefficients(screen: Screen, model: FittedModel) -> None:
     """The table of `coefficient_table`, with its sentences."""
     screen.heading("Coefficients, in the units of the data")
-    before, head, table, after = coefficient_table(bundle)
+    before, head, table, after = coefficient_table(model)
     for line in before:
         screen.sentence(line, indent=2)
     screen.table(head, table[:_TERMS_SHOWN])
@@ -62,14 +56,14 @@ def show_coefficients(screen: Screen, bundle: Bundle) -> None:
         screen.sentence(sentence, indent=2)
 
 
-def coefficient_table(bundle: Bundle) -> tuple[list[str], list[str], list[list[str]], list[str]]:
+def coefficient_table(model: FittedModel) -> tuple[list[str], list[str], list[list[str]], list[str]]:
     """Sentences, header, rows, and sentences that say how to read them: the summary's table, or the estimates alone
     where the file holds nothing to make standard errors of."""
-    summary = _summary(bundle)
+    summary = _summary(model)
     if summary is None:
-        return [], *_estimates(bundle), _meaning(bundle, None)
+        return [], *_estimates(model), _meaning(model, None)
     # How training ended is told elsewhere; here stands what follows from it.
-    trouble = summary.trouble.removeprefix(bundle.estimator.solution_.sentence).strip()
+    trouble = summary.trouble.removeprefix(model.solution.sentence).strip()
     before = [*([trouble] if trouble else []), *summary_facts(summary)]
     head: list[str] = ["name", *summary_header(summary)[1:]]
     table: list[list[str]] = []
@@ -77,62 +71,57 @@ def coefficient_table(bundle: Bundle) -> tuple[list[str], list[str], list[list[s
         indent = "" if output is None else "  "
         table += [] if output is None else [[output] + [""] * (len(head) - 1)]
         table += [[indent + name, *rest] for name, *rest in cells]
-    return before, head, table, _meaning(bundle, summary)
+    return before, head, table, _meaning(model, summary)
 
 
-def coefficient_facts(bundle: Bundle) -> dict[str, Any]:
+def coefficient_facts(model: FittedModel) -> dict[str, object]:
     """For JSON: the coefficients as `coef_` has them, and the summary or null."""
-    estimator = bundle.estimator
-    W = np.atleast_2d(estimator.coef_)
-    summary = _summary(bundle)
+    W, b = model.coefficients
+    summary = _summary(model)
     return {
         "coefficients": {
-            "outputs": _outputs(estimator, len(W)),
-            "intercept": np.atleast_1d(estimator.intercept_).tolist(),
-            "estimates": {name: w for name, w in zip(names(bundle), W.T.tolist(), strict=True)},
+            "outputs": _outputs(model),
+            "intercept": b.tolist(),
+            "estimates": dict(zip(names(model), W.tolist(), strict=True)),
         },
         "summary": None if summary is None else {name: _plain(getattr(summary, name)) for name in _IN_JSON},
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _summary(bundle: Bundle) -> Summary | None:
+def _summary(model: FittedModel) -> Summary | None:
     try:
-        target = None if bundle.schema is None else bundle.schema.target.name
-        return summary_of(
-            bundle.estimator.model_, names=names(bundle), classes=_classes(bundle.estimator), target=target
-        )
+        return summary_of(model, names=names(model), classes=class_labels(model))
     except InputError:
         return None
 
 
-def _classes(estimator: Any) -> list[str] | None:
-    return [label(c) for c in estimator.classes_.tolist()] if hasattr(estimator, "classes_") else None
+def class_labels(model: FittedModel) -> list[str] | None:
+    """The classes as files write them; None for a regression."""
+    return None if model.data.classes is None else [label(c) for c in model.data.classes.tolist()]
 
 
-def _outputs(estimator: Any, n_outputs: int) -> list[str]:
-    """What each column of coefficients is of."""
-    if n_outputs == 1:
+def _outputs(model: FittedModel) -> list[str]:
+    """The names of the columns of coefficients."""
+    if model.n_outputs == 1:
         return ["estimate"]
-    return _classes(estimator) or list(target_names(estimator.model_.data.targets, n_outputs))
+    return class_labels(model) or list(target_names(model.data.targets, model.n_outputs))
 
 
-def _estimates(bundle: Bundle) -> tuple[list[str], list[list[str]]]:
-    estimator = bundle.estimator
-    W = np.atleast_2d(estimator.coef_)
-    head = ["name", *_outputs(estimator, len(W))]
-    table = [["intercept", *map(number, np.atleast_1d(estimator.intercept_).tolist())]]
-    table += [[name, *map(number, w)] for name, w in zip(names(bundle), W.T.tolist(), strict=True)]
-    return head, table
+def _estimates(model: FittedModel) -> tuple[list[str], list[list[str]]]:
+    W, b = model.coefficients
+    table = [["intercept", *map(number, b.tolist())]]
+    table += [[name, *map(number, w)] for name, w in zip(names(model), W.tolist(), strict=True)]
+    return ["name", *_outputs(model)], table
 
 
-def _meaning(bundle: Bundle, summary: Summary | None) -> list[str]:
+def _meaning(model: FittedModel, summary: Summary | None) -> list[str]:
     """How to read the coefficients."""
     found = []
-    classes = _classes(bundle.estimator)
+    classes, schema = class_labels(model), model.data.schema
     if classes is not None:
         if len(classes) == 2:
             found.append(f"The coefficients add to the log odds of {classes[1]} against {classes[0]}.")
@@ -142,7 +131,7 @@ def _meaning(bundle: Bundle, summary: Summary | None) -> list[str]:
             found.append(
                 "The coefficients add to the raw prediction of each class, and softmax turns these into probabilities."
             )
-    for column in bundle.schema.columns if bundle.schema is not None else ():
+    for column in schema.columns if schema is not None else ():
         if column.kind == "category" and column.reference is not None:
             found.append(f"The levels of {column.name} are compared with {column.reference}.")
         elif column.kind == "date":

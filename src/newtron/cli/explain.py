@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from newtron.cli.options import ExplainOptions
 from newtron.cli.predict import filled_in, needed_schema
 from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, count, strict
-from newtron.estimators.stored import load_bundle
+from newtron.model_file import read_model
 from newtron.table import Schema, Table, encode, encode_target, read_table
+from newtron.training.fitted import FittedModel
 
 if TYPE_CHECKING:
     from newtron.explain import Derivation
@@ -20,14 +22,14 @@ if TYPE_CHECKING:
 
 def run_explain(options: ExplainOptions) -> int:
     """Run `newtron explain` and return its exit code."""
-    bundle = load_bundle(options.model)
-    schema = needed_schema(bundle, options.model)
+    model = read_model(options.model).model
+    schema = needed_schema(model, options.model)
     table = read_table(options.data, encoding=options.encoding)
     row = _chosen(table, options.row)
     encoded = encode(schema, row)
     for sentence in filled_in(schema, encoded.unseen, encoded.missing):
         print(f"{clean(table.path)}: {clean(sentence)}", file=sys.stderr)
-    derivation = _derive(bundle.estimator, schema, encoded.X, _target(bundle.estimator, schema, row), options)
+    derivation = _derive(model, schema, encoded.X, _target(model, schema, row), options)
     if options.json:
         sys.stdout.write(json.dumps(strict(derivation.to_dict()), ensure_ascii=False, allow_nan=False) + "\n")
         return 0
@@ -47,27 +49,25 @@ def _chosen(table: Table, number: int) -> Table:
     return table.take([number - 1])
 
 
-def _target(estimator: Any, schema: Schema, row: Table) -> Any:
-    """What really came, which the loss measures the prediction against."""
+def _target(model: FittedModel, schema: Schema, row: Table) -> Labels:
+    """The observed target of the row, which the loss compares the prediction with."""
     y, kept = encode_target(schema.target, row)
     if not kept[0]:
         place = row.place(schema.target.name, 0)
         raise InputError(f"{place}: the cell is empty, and without it there is no loss; choose another row.")
-    return estimator.classes_[y] if hasattr(estimator, "classes_") else y
+    return y if model.data.classes is None else model.data.classes[y]
 
 
-def _derive(estimator: Any, schema: Schema, X: Any, y: Any, options: ExplainOptions) -> Derivation:
+def _derive(model: FittedModel, schema: Schema, X: Array, y: Labels, options: ExplainOptions) -> Derivation:
     from newtron.model.explanation import explained
 
     try:
-        return explained(
-            estimator.model_, X, y, notation=options.notation, member=options.member, names=schema.feature_names
-        )
+        return explained(model, X, y, notation=options.notation, member=options.member, names=schema.feature_names)
     except InputError as error:
         if options.member is not None and str(error).startswith("member="):
             raise InputError(
-                f"--member {options.member}: the model has {count(len(estimator.members_), 'network')}; "
-                f"give a number from 1 to {len(estimator.members_)}."
+                f"--member {options.member}: the model has {count(len(model.members), 'network')}; "
+                f"give a number from 1 to {len(model.members)}."
             ) from None
         raise
 

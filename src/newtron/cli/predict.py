@@ -7,24 +7,27 @@ import io
 import os
 import sys
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.cli.coefficients import class_labels
 from newtron.cli.fit.compare import METRICS, Score, score_model
 from newtron.cli.fit.sample import Sample
 from newtron.cli.options import PredictOptions
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import clean, count, label, listed, number, percent, tamed
-from newtron.estimators.stored import Bundle, load_bundle
-from newtron.model_file import check_writable, write_whole
+from newtron.engine.base.types import Array
+from newtron.engine.base.words import clean, count, listed, number, percent, tamed
+from newtron.model.predicting import intervals, predicted
+from newtron.model_file import check_writable, read_model, write_whole
 from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, at_hand
 from newtron.table.encode import check_columns, nothing_known
 from newtron.table.in_memory import table_in_memory
 from newtron.table.learn import NEVER_THERE
+from newtron.training.fitted import FittedModel
 
 _BLOCK = 10_000  # rows of text made at a time
 _ROWS_SHOWN = 10
@@ -37,8 +40,8 @@ def run_predict(options: PredictOptions) -> int:
         for other in (options.model, options.data):
             if os.path.isfile(options.output) and os.path.exists(other) and os.path.samefile(options.output, other):
                 raise InputError(f"{options.output}: this is {other} itself; give another name with --output.")
-    bundle = load_bundle(options.model)
-    schema = needed_schema(bundle, options.model)
+    model = read_model(options.model).model
+    schema = needed_schema(model, options.model)
     if options.interval is not None and schema.target.task != "regression":
         raise InputError(
             f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
@@ -47,7 +50,7 @@ def run_predict(options: PredictOptions) -> int:
     source = at_hand(options.data, options.scratch)
     table = table_in_memory(source, options.encoding, options.memory)
     if table is None:
-        return _in_pieces(options, source, bundle.estimator, schema)
+        return _in_pieces(options, source, model, schema)
     empty = nothing_known(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
     encoded = encode(schema, known)
@@ -58,8 +61,8 @@ def run_predict(options: PredictOptions) -> int:
     ]
     for sentence in [*table.notes, *(f"{source.name}: {sentence}" for sentence in told)]:
         print(clean(sentence), file=sys.stderr)
-    classes = _written_classes(options, bundle.estimator)
-    header, columns = _predictions(bundle.estimator, encoded.X, options.interval, classes)
+    classes = _written_classes(options, model)
+    header, columns = _predictions(model, encoded.X, options.interval, classes)
 
     def write(file: BinaryIO) -> None:
         _write_csv(file, header, _with_empty(columns, empty), table.n_rows)
@@ -70,11 +73,11 @@ def run_predict(options: PredictOptions) -> int:
         sys.stdout.buffer.flush()
     else:
         write_whole(options.output, write, devices=True)
-    _say_score(bundle.estimator, schema, known, encoded.X)
+    _say_score(model, schema, known, encoded.X)
     return 0
 
 
-def _in_pieces(options: PredictOptions, source: DataFile, estimator: Any, schema: Schema) -> int:
+def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, schema: Schema) -> int:
     """Predict files larger than memory: each piece is written before the next is read."""
     from newtron.table.large.file_rows import batch_rows, opened
 
@@ -84,7 +87,7 @@ def _in_pieces(options: PredictOptions, source: DataFile, estimator: Any, schema
     for note in files.notes:
         print(clean(note), file=sys.stderr)
     names = [column.name for column in schema.columns]
-    classes = _written_classes(options, estimator)
+    classes = _written_classes(options, model)
     most = batch_rows(min(2**24, options.memory // 64), len(schema.feature_names))
 
     def write(file: BinaryIO) -> None:
@@ -92,7 +95,7 @@ def _in_pieces(options: PredictOptions, source: DataFile, estimator: Any, schema
         for _, table in files.tables(range(len(files.pieces)), names, most):
             empty = nothing_known(schema, table)
             known = table.take(np.flatnonzero(~empty)) if empty.any() else table
-            header, columns = _predictions(estimator, encode(schema, known, order="F").X, options.interval, classes)
+            header, columns = _predictions(model, encode(schema, known, order="F").X, options.interval, classes)
             _write_csv(file, header if first else [], _with_empty(columns, empty), table.n_rows)
             first, left = False, left + int(empty.sum())
         if left:
@@ -108,14 +111,14 @@ def _in_pieces(options: PredictOptions, source: DataFile, estimator: Any, schema
     return 0
 
 
-def needed_schema(bundle: Bundle, path: str) -> Schema:
+def needed_schema(model: FittedModel, path: str) -> Schema:
     """The meaning of the columns, without which a file cannot be read as the model's inputs."""
-    if bundle.schema is None:
+    if model.data.schema is None:
         raise InputError(
             f"{path}: this model was saved from Python and does not know the columns of a file; open it "
             "there with newtron.load, or train it with newtron fit."
         )
-    return bundle.schema
+    return model.data.schema
 
 
 def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
@@ -172,9 +175,9 @@ class _Classes(NamedTuple):
     names: list[str]
 
 
-def _written_classes(options: PredictOptions, estimator: Any) -> _Classes:
+def _written_classes(options: PredictOptions, model: FittedModel) -> _Classes:
     """What a user must know of the classes goes to standard error."""
-    known = [label(c) for c in estimator.classes_.tolist()] if hasattr(estimator, "classes_") else []
+    known = class_labels(model) or []
     formulas = [name for name in known if _is_formula(name)]
     if formulas and not options.safe_for_spreadsheets:
         begins, them = ("class {} begins", "it") if len(formulas) == 1 else ("classes {} begin", "them")
@@ -209,20 +212,21 @@ def _is_formula(name: str) -> bool:
 
 
 def _predictions(
-    estimator: Any, X: Any, interval: float | None, classes: _Classes
+    model: FittedModel, X: Array, interval: float | None, classes: _Classes
 ) -> tuple[list[str], list[list[str]]]:
     """Names and cells of the columns. Numbers have all their digits: reading them gives the same number."""
     with np.errstate(all="ignore"):
-        if not hasattr(estimator, "classes_"):
-            predicted = estimator.predict(X)
-            columns = predicted[:, None] if predicted.ndim == 1 else predicted
-            names = ["prediction"] if predicted.ndim == 1 else [f"prediction {i + 1}" for i in range(columns.shape[1])]
+        columns = predicted(model, X)
+        if model.is_regression:
+            names, k = ["prediction"], columns.shape[1]
+            if k > 1:
+                names = [f"prediction {i}" for i in range(1, k + 1)]
             if interval is not None:
-                ends = estimator.predict_interval(X, coverage=interval).reshape(len(columns), -1, 2)
+                ends = intervals(model, X, interval)
                 names += [name.replace("prediction", end) for end in ("lower", "upper") for name in names]
                 columns = np.hstack([columns, ends[:, :, 0], ends[:, :, 1]])
             return names, [[repr(value) for value in column] for column in columns.T.tolist()]
-        probabilities = estimator.predict_proba(X)
+    probabilities = columns
     best = [classes.cells[position] for position in probabilities.argmax(axis=1)]
     header = ["prediction", *(f"p({name})" for name in classes.names)]
     return header, [best, *([repr(value) for value in column] for column in probabilities.T.tolist())]
@@ -239,7 +243,7 @@ def _write_csv(file: BinaryIO, header: list[str], columns: list[list[str]], n_ro
         file.write(text.getvalue().encode("utf-8"))
 
 
-def _say_score(estimator: Any, schema: Schema, table: Table, X: Any) -> None:
+def _say_score(model: FittedModel, schema: Schema, table: Table, X: Array) -> None:
     """Where the file has the target, how good the predictions are."""
     target = schema.target
     if target.name not in table:
@@ -251,7 +255,7 @@ def _say_score(estimator: Any, schema: Schema, table: Table, X: Any) -> None:
         return
     if not len(y):
         return
-    score: Score = score_model(estimator, Sample(X[kept], y))
+    score: Score = score_model(model, Sample(X[kept], y))
     parts = [
         f"{title} {percent(score.metrics[key]) if key in ('error_rate', 'accuracy') else number(score.metrics[key])}"
         for key, title in METRICS[target.task]

@@ -5,51 +5,51 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
-from newtron.cli.coefficients import coefficient_facts, names, show_coefficients
+from newtron.cli.coefficients import class_labels, coefficient_facts, names, show_coefficients
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.fit.compare import Report, metric_table, stored_report
 from newtron.cli.fit.train import ENDS, ending, member_facts, sentences
 from newtron.cli.options import ShowOptions
 from newtron.cli.report.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
+from newtron.cli.settings import setting_names, settings_in_words
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.types import Json
-from newtron.engine.base.words import count, label, listed, number, strict, unsaid
+from newtron.engine.base.words import count, listed, number, strict, unsaid
 from newtron.engine.maths.losses import method_of
-from newtron.estimators.stored import Bundle, load_bundle
 from newtron.inference.separation.separation import Separation
-from newtron.model_file import settings_to_json
-from newtron.table import Schema
+from newtron.model.certified import certificate_of
+from newtron.model_file import StoredModel, read_model, settings_to_json
+from newtron.training.fitted import FittedModel
 
 
 def run_show(options: ShowOptions) -> int:
     """Run `newtron show` and return its exit code."""
-    bundle = load_bundle(options.model)
+    stored = read_model(options.model)
+    model, schema = stored.model, stored.model.data.schema
     try:
-        report = None if bundle.report is None else stored_report(bundle.report, bundle.estimator._task)
+        report = None if stored.report is None else stored_report(stored.report, model.settings.task)
     except InputError as error:
         raise InputError(f"{options.model}: {error}") from None
     if options.json:
-        facts = strict(_facts(options.model, bundle, report))
+        facts = strict(_facts(options.model, stored, report))
         sys.stdout.write(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
         return 0
     screen = Screen()
-    screen.heading(f"{options.model}: {_kind(bundle.estimator)}")
-    screen.pairs(_overview(bundle, report))
-    _show_comparison(screen, bundle.estimator._task, report)
-    _show_weights(screen, bundle)
-    _show_ending(screen, bundle.estimator)
-    if bundle.schema is not None:
+    screen.heading(f"{options.model}: {_kind(model)}")
+    screen.pairs(_overview(stored, report))
+    _show_comparison(screen, model.settings.task, report)
+    _show_weights(screen, model)
+    _show_ending(screen, model)
+    if schema is not None:
         screen.gap()
         screen.heading("The columns it reads")
-        screen.pairs(column_pairs(bundle.schema))
-    notes = list(dict.fromkeys([*(report.notes if report else warnings_of(bundle.schema) if bundle.schema else [])]))
-    notes = unsaid(notes, sentences(bundle.estimator.members_))
+        screen.pairs(column_pairs(schema))
+    notes = list(dict.fromkeys(report.notes if report else warnings_of(schema) if schema else []))
+    notes = unsaid(notes, sentences(model.members))
     if notes:
         screen.gap()
         screen.heading("Please note")
@@ -57,46 +57,35 @@ def run_show(options: ShowOptions) -> int:
     return 0
 
 
-def _is_perceptron(estimator: Any) -> bool:
-    return not hasattr(estimator, "hidden")
-
-
-def _kind(estimator: Any) -> str:
-    task = "regression" if estimator._task == "regression" else "classification"
-    if _is_perceptron(estimator):
-        return f"a perceptron for {task}{method_of(estimator.loss_)}"
-    n, used = len(estimator.members_), _used(estimator)
+def _kind(model: FittedModel) -> str:
+    task = model.settings.task
+    if model.is_perceptron:
+        return f"a perceptron for {task}{method_of(model.loss)}"
+    n, used = len(model.members), model.sharing
     if len(used) > 1:
         return f"an average of {len(used)} networks for {task}"
     return f"a network for {task}, the best of {n}" if n > 1 else f"a network for {task}"
-
-
-def _used(estimator: Any) -> list[Any]:
-    """The members that have a part in the prediction."""
-    return [member for member in estimator.members_ if member.share]
 
 
 def _shape(widths: tuple[int, ...]) -> str:
     return "-".join(map(str, widths))
 
 
-def _overview(bundle: Bundle, report: Report | None) -> list[tuple[str, str]]:
-    estimator = bundle.estimator
+def _overview(stored: StoredModel, report: Report | None) -> list[tuple[str, str]]:
+    model, classes = stored.model, class_labels(stored.model)
     pairs = []
-    if bundle.schema is not None:
-        pairs.append(target_pair(bundle.schema))
-    elif hasattr(estimator, "classes_"):
-        classes = [label(c) for c in estimator.classes_.tolist()]
+    if model.data.schema is not None:
+        pairs.append(target_pair(model.data.schema))
+    elif classes is not None:
         pairs.append(("classes", f"{len(classes)}: {listed(classes)}"))
-    shapes = list(dict.fromkeys(_shape(member.network.widths) for member in _used(estimator)))
-    n_params = sum(member.network.n_params for member in _used(estimator))
+    shapes = list(dict.fromkeys(_shape(member.network.widths) for member in model.sharing))
+    n_params = sum(member.network.n_params for member in model.sharing)
     pairs.append(("shape", f"{listed(shapes)} (inputs to outputs), {count(n_params, 'parameter')}"))
     if report is not None:
         pairs.append(("trained on", _trained_on(report)))
-    settings = [f"{name}={value!r}" for name, value in _settings(estimator).items()]
-    pairs.append(("settings", ", ".join(settings)))
-    pairs.append(("solver", f"{estimator.solution_.solver.name}: {estimator.solution_.chosen}"))
-    pairs.append(("saved by", f"newtron {bundle.version}"))
+    pairs.append(("settings", settings_in_words(model)))
+    pairs.append(("solver", f"{model.solution.solver.name}: {model.solution.chosen}"))
+    pairs.append(("saved by", f"newtron {stored.version}"))
     return pairs
 
 
@@ -104,12 +93,6 @@ def _trained_on(report: Report) -> str:
     if report.trained_rows == report.rows:
         return f"all {count(report.rows, 'row')} of the file"
     return f"{report.trained_rows:,} of the {count(report.rows, 'row')} of the file"
-
-
-def _settings(estimator: Any) -> dict[str, Any]:
-    """Those that bear on the model."""
-    hidden = {"callback", "verbose", "n_jobs"}
-    return {name: value for name, value in estimator.get_params().items() if name not in hidden}
 
 
 def _show_comparison(screen: Screen, task: str, report: Report | None) -> None:
@@ -125,14 +108,14 @@ def _show_comparison(screen: Screen, task: str, report: Report | None) -> None:
         screen.sentence("After the comparison the model was trained again on all rows.")
 
 
-def _show_weights(screen: Screen, bundle: Bundle) -> None:
+def _show_weights(screen: Screen, model: FittedModel) -> None:
     screen.gap()
-    if _is_perceptron(bundle.estimator):
-        show_coefficients(screen, bundle)
+    if model.is_perceptron:
+        show_coefficients(screen, model)
         return
     screen.heading("Members")
     rows = []
-    for position, member in enumerate(bundle.estimator.members_):
+    for position, member in enumerate(model.members):
         solution = member.solution
         rows.append(
             [
@@ -146,7 +129,7 @@ def _show_weights(screen: Screen, bundle: Bundle) -> None:
             ]
         )
     screen.table(["member", "shape", "share", "iterations", "objective", "gradient", "end"], rows)
-    known = relevance_table(bundle.estimator, names(bundle))
+    known = relevance_table(model, names(model))
     if known is not None:
         head, shares, after = known
         screen.gap()
@@ -156,51 +139,45 @@ def _show_weights(screen: Screen, bundle: Bundle) -> None:
             screen.sentence(sentence, indent=2)
 
 
-def _show_ending(screen: Screen, estimator: Any) -> None:
+def _show_ending(screen: Screen, model: FittedModel) -> None:
     screen.gap()
     screen.heading("How training ended")
-    screen.sentence(ending(estimator.members_), indent=2)
-    for sentence in estimator.certificate_.sentences():
+    screen.sentence(ending(model.members), indent=2)
+    for sentence in certificate_of(model).sentences():
         screen.sentence(sentence, indent=2)
-    separation = getattr(estimator, "separation_", None)
-    if separation is not None and separation.sentence not in estimator.solution_.sentence:
+    separation = model.separation
+    if separation is not None and separation.sentence not in model.solution.sentence:
         screen.sentence(separation.finding, indent=2)
 
 
-def _facts(path: str, bundle: Bundle, report: Report | None) -> dict[str, Any]:
-    estimator = bundle.estimator
-    schema: Schema | None = bundle.schema
-    facts: dict[str, Any] = {
+def _facts(path: str, stored: StoredModel, report: Report | None) -> dict[str, object]:
+    model = stored.model
+    schema, classes, settings = model.data.schema, model.data.classes, settings_to_json(model.settings)
+    facts: dict[str, object] = {
         "path": path,
-        "newtron": bundle.version,
-        "estimator": type(estimator).__name__,
-        "task": estimator._task,
-        "settings": _settings_facts(estimator),
-        "features": names(bundle),
-        "classes": estimator.classes_.tolist() if hasattr(estimator, "classes_") else None,
+        "newtron": stored.version,
+        "estimator": model.settings.estimator,
+        "task": model.settings.task,
+        "settings": {name: settings[name] for name in setting_names(model)},
+        "features": names(model),
+        "classes": None if classes is None else classes.tolist(),
         "members": [
             {
                 "widths": list(member.network.widths),
                 "activation": member.network.activation,
                 **member_facts(member),
             }
-            for member in estimator.members_
+            for member in model.members
         ],
-        "certificate": estimator.certificate_.to_json(),
-        "separation": _separation_facts(getattr(estimator, "separation_", None)),
-        "relevance": relevance_facts(estimator, names(bundle)),
+        "certificate": certificate_of(model).to_json(),
+        "separation": _separation_facts(model.separation),
+        "relevance": relevance_facts(model, names(model)),
         "coefficients": None,
         "summary": None,
         "report": None if report is None else asdict(report),
         "schema": None if schema is None else to_json(schema),
     }
-    return facts | coefficient_facts(bundle) if _is_perceptron(estimator) else facts
-
-
-def _settings_facts(estimator: Any) -> dict[str, Json]:
-    """The settings that the estimator has, but for the callback."""
-    found = settings_to_json(estimator.model_.settings)
-    return {name: found[name] for name in estimator.get_params(deep=False) if name in found}
+    return facts | coefficient_facts(model) if model.is_perceptron else facts
 
 
 def _separation_facts(found: Separation | None) -> dict[str, object] | None:

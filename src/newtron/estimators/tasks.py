@@ -21,6 +21,7 @@ from newtron.model.predicting import (
     averaged,
     class_uncertainty,
     distributions,
+    intervals,
     most_probable,
     per_output,
     probabilities,
@@ -87,10 +88,8 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         (n, 2), or (n, k, 2) for several targets, each on its own. The ends are quantiles of the predictive
         distribution (docs/mathematics.md, Intervals). Raises InputError for a fit that has none, with the reason.
         """
-        tail = 0.5 * (1.0 - check_number("coverage", coverage, above=0.0, below=1.0))
-        mixtures, _, _ = distributions(self.model_, self._for_prediction(X))
-        ends = per_output(mixtures, lambda mixture, _: np.column_stack([mixture.quantile(q) for q in (tail, 1 - tail)]))
-        return self._shaped(ends)
+        coverage = check_number("coverage", coverage, above=0.0, below=1.0)
+        return self._shaped(intervals(self.model_, self._for_prediction(X), coverage))
 
     def log_density(self, X: Matrix, y: Matrix) -> Array:
         """(n,) logarithm of the predictive density at the targets y (n,) or (n, k), in the user's units.

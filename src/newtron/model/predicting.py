@@ -117,6 +117,14 @@ def distributions(model: FittedModel, X: Matrix) -> tuple[list[Mixture], Array, 
     return whole, total, np.minimum(own, total)
 
 
+def intervals(model: FittedModel, X: Matrix, coverage: float) -> Array:
+    """(n, k, 2) the ends of an interval of each target with this probability, equal tails. Raises InputError for a fit
+    that has no predictive distribution, with the reason."""
+    tail = 0.5 * (1.0 - coverage)
+    mixtures, _, _ = distributions(model, X)
+    return per_output(mixtures, lambda mixture, _: np.column_stack([mixture.quantile(q) for q in (tail, 1 - tail)]))
+
+
 def per_output(mixtures: list[Mixture], of: Callable[[Mixture, int], Array]) -> Array:
     """(n, k) or (n, k, ...): something of each output's distribution."""
     return np.stack([of(mixture, output) for output, mixture in enumerate(mixtures)], axis=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,8 @@ from newtron.engine.base.codec import from_json
 from newtron.engine.base.strict_json import wrong
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, number, percent, plus_minus
+from newtron.model.predicting import predicted
+from newtron.training.fitted import FittedModel
 
 BASELINE = "baseline"
 METRICS = {
@@ -58,17 +59,16 @@ def score_classes(codes: NDArray[np.int64], probabilities: Array) -> Score:
     return Score({"log_loss": float(losses.mean()), "error_rate": wrong, "accuracy": 1.0 - wrong}, losses)
 
 
-def score_model(estimator: Any, rows: Sample) -> Score:
+def score_model(model: FittedModel, rows: Sample) -> Score:
     """The score of a model's predictions for these rows."""
     with np.errstate(all="ignore"):
-        predicted = estimator.predict_proba(rows.X) if hasattr(estimator, "classes_") else estimator.predict(rows.X)
-        return score_predicted(estimator, np.asarray(predicted, dtype=np.float64), rows.y)
+        return score_predicted(model.settings.task, predicted(model, rows.X), rows.y)
 
 
-def score_predicted(estimator: Any, predicted: Array, y: TargetValues) -> Score:
-    """predicted: numbers, or probabilities of the estimator's classes."""
+def score_predicted(task: str, found: Array, y: TargetValues) -> Score:
+    """found: predicted numbers (n, 1), or probabilities (n, classes)."""
     with np.errstate(all="ignore"):
-        return score_classes(y, predicted) if hasattr(estimator, "classes_") else score_numbers(y, predicted.ravel())
+        return score_numbers(y, found.ravel()) if task == "regression" else score_classes(y, found)
 
 
 def score_guess(task: str, y_train: TargetValues, y: TargetValues) -> Score:
@@ -172,16 +172,15 @@ _ROWS_EACH = 10
 _CHOOSES = "--alpha evidence chooses a penalty from the data."
 
 
-def _is_free(estimator: Any) -> bool:
+def _is_free(model: FittedModel) -> bool:
     """Is this a perceptron without any penalty?"""
-    none = estimator.alpha == 0.0 and getattr(estimator, "penalty", "l2") != "firth"
-    return none and not hasattr(estimator, "hidden")
+    return model.is_perceptron and model.settings.alpha == 0.0 and not model.settings.is_firth
 
 
-def too_free(estimator: Any, n_rows: int) -> str:
+def too_free(model: FittedModel, n_rows: int) -> str:
     """A sentence where nothing holds a perceptron back from following every row, else ""."""
-    p = estimator.n_features_in_
-    if not _is_free(estimator) or p < n_rows:
+    p = model.data.n_features
+    if not _is_free(model) or p < n_rows:
         return ""
     return (
         f"The perceptron has {count(p, 'column')}, no fewer than its {count(n_rows, 'row')}, and no penalty: it can "
@@ -189,16 +188,16 @@ def too_free(estimator: Any, n_rows: int) -> str:
     )
 
 
-def remedy(estimator: Any, n_rows: int) -> str:
+def remedy(model: FittedModel, n_rows: int) -> str:
     """What to do where this model predicts no better than the guess; "" where nothing is known to help."""
-    if _is_free(estimator):
-        p = int(np.size(estimator.coef_))
+    if _is_free(model):
+        p = model.coefficients[0].size
         if n_rows >= _ROWS_EACH * p:
             return ""
         return (
             f"It was fitted without a penalty, with {count(p, 'coefficient')} from {count(n_rows, 'row')}: {_CHOOSES}"
         )
-    if estimator.alpha == "evidence" or not hasattr(estimator, "hidden"):
+    if model.settings.alpha == "evidence" or model.is_perceptron:
         return ""
     return "--alpha evidence chooses the network's penalty by another rule, and --model perceptron fits no network."
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,10 @@ from numpy.typing import NDArray
 from newtron.cli.fit.sample import Sample
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, count, percent
+from newtron.model.predicting import predicted
 from newtron.table.equal_rows import row_hashes
 from newtron.table.schema import Column, Schema
+from newtron.training.fitted import FittedModel
 
 # One column tells the target alone: from this R² on, or with at most this share of classes wrong.
 _R2, _WRONG = 0.999, 0.001
@@ -126,17 +127,18 @@ def _wrong_by_threshold(x: Array, codes: NDArray[np.int64]) -> int:
     return int(min(wrong.min(), (n - wrong).min()))
 
 
-def exact_sum(estimator: Any, schema: Schema, held_out: Sample, n_rows: int, skips: bool) -> str:
+def exact_sum(model: FittedModel, schema: Schema, held_out: Sample, n_rows: int, skips: bool) -> str:
     """What the target is, where a perceptron predicts rows that it was not trained on to the last digits; else "".
     n_rows: that it was trained on; skips: this spares a network."""
     X, y = held_out.X, held_out.y
     if schema.target.task != "regression" or n_rows <= X.shape[1] + 1:
         return ""
     with np.errstate(all="ignore"):
-        error, spread = y - np.asarray(estimator.predict(X), dtype=np.float64), float(np.std(y))
+        error, spread = y - predicted(model, X).ravel(), float(np.std(y))
         if not float(np.mean(np.square(error))) <= _EXACT * spread**2:
             return ""
-        weights, intercept = np.ravel(estimator.coef_), float(np.ravel(estimator.intercept_)[0])
+        W, b = model.coefficients
+        weights, intercept = W.ravel(), float(b[0])
         matter = np.flatnonzero(np.abs(weights) * X.std(axis=0) > _NOTHING * spread)
         terms = [(float(f"{weights[j]:.6g}"), schema.feature_names[j], X[:, j]) for j in matter]
         constant = float(f"{intercept:.6g}") if abs(intercept) > _NOTHING * spread else 0.0

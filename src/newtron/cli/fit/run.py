@@ -20,8 +20,7 @@ from newtron.cli.progress import PassProgress, Reporter
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import capital, count
-from newtron.estimators.stored import save
-from newtron.model_file import check_writable
+from newtron.model_file import check_writable, write_model
 from newtron.table.data_file import at_hand
 from newtron.table.in_memory import table_in_memory
 
@@ -38,7 +37,7 @@ def run_fit(options: FitOptions) -> int:
             job = _fitted(data, trainer)
         # From here to the rename Ctrl-C waits: it takes milliseconds.
         interrupts.writing = True
-        save(job.final.estimator, options.output, schema=job.schema, report=to_json(job.report))
+        write_model(job.final.model, options.output, report=to_json(job.report))
         if not job.interrupted:
             remove_checkpoints(options)
         written, failed = _write_report(job, report, trainer.reporter)
@@ -143,7 +142,7 @@ def _exact_sum(split: Split, candidates: dict[str, Candidate], options: FitOptio
     if split.held_out is None or first is None or first.interrupted or len(candidates) > 1:
         return ""
     training, skips = split.training, options.model == "auto"
-    return exact_sum(first.estimator, training.schema, split.held_out, training.n_rows, skips)
+    return exact_sum(first.model, training.schema, split.held_out, training.n_rows, skips)
 
 
 def _judged(split: Split, candidates: dict[str, Candidate]) -> tuple[dict[str, Score], Verdict]:
@@ -154,8 +153,8 @@ def _judged(split: Split, candidates: dict[str, Candidate]) -> tuple[dict[str, S
     task = training.schema.target.task
     scores = {BASELINE: score_guess(task, training.targets, held_out.y)}
     for name, trained in candidates.items():
-        scores[name] = score_model(trained.estimator, held_out)
-    remedies = {name: remedy(trained.estimator, training.n_rows) for name, trained in candidates.items()}
+        scores[name] = score_model(trained.model, held_out)
+    remedies = {name: remedy(trained.model, training.n_rows) for name, trained in candidates.items()}
     return scores, judge(task, scores, remedies)
 
 
@@ -165,7 +164,7 @@ def _refit(data: FitData, comparison: Comparison, trainer: Trainer) -> Candidate
     if options.no_refit or comparison.held_out is None or trainer.interrupts.asked:
         return None
     name, alpha = comparison.verdict.kept, options.alpha
-    if alpha is None and comparison.kept.estimator.alpha == RESCUE_ALPHA and name == "perceptron":
+    if alpha is None and comparison.kept.model.settings.alpha == RESCUE_ALPHA and name == "perceptron":
         alpha = RESCUE_ALPHA  # as it was compared
     again = trainer.train(name, data.everything(), alpha, f"{name} on all rows")
     return None if again.interrupted else again
@@ -179,12 +178,12 @@ def _collected_notes(job: Job) -> list[str]:
     found = [*job.data.notes, *warnings_of(job.data.schema), *compared.notes]
     for trained in [*compared.candidates.values(), *([job.refit] if job.refit else [])]:
         found += trained.notes
-        for member in trained.estimator.members_:
+        for member in trained.model.members:
             solution = member.solution
             if not (solution.converged or solution.status.name in ("EARLY_STOPPED", "INTERRUPTED")):
                 found.append(f"The {trained.name}: {solution.sentence}")
     if job.final.name == "perceptron" and not compared.verdict.warnings:
-        found += filter(None, [too_free(job.final.estimator, job.n_trained)])
+        found += filter(None, [too_free(job.final.model, job.n_trained)])
     if job.interrupted:
         kept = "the training rows alone" if compared.held_out is not None else "all rows"
         found.append(

@@ -13,6 +13,7 @@ from newtron.cli.fit.train import Candidate, ending, member_facts, sentences
 from newtron.cli.screen import Screen
 from newtron.engine.base.words import capital, command, count, seconds, strict, unsaid
 from newtron.engine.solvers import Status
+from newtron.model.certified import certificate_of
 from newtron.training.fitted import Member
 
 
@@ -41,7 +42,7 @@ def print_screen(job: Job, report: str | None) -> None:
     screen.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name, said)])
     screen.gap()
     screen.heading("Certificate of the model that is written")
-    for sentence in unsaid(job.final.estimator.certificate_.sentences(), said):
+    for sentence in unsaid(certificate_of(job.final.model).sentences(), said):
         screen.sentence(sentence, indent=2)
     screen.gap()
     notes = unsaid(job.notes, said)
@@ -62,10 +63,10 @@ def print_screen(job: Job, report: str | None) -> None:
 def _end_pairs(trained: Candidate, name: str, said: list[str]) -> list[tuple[str, str]]:
     """said: sentences of the ends before; those of this one are added."""
     # Plain convergence needs no second sentence.
-    ends = [sentence for sentence in sentences(trained.estimator.members_) if sentence != Status.CONVERGED.value]
+    ends = [sentence for sentence in sentences(trained.model.members) if sentence != Status.CONVERGED.value]
     found = unsaid(ends, said)
     said += found
-    summary = f"{capital(ending(trained.estimator.members_))}, {seconds(trained.seconds)}."
+    summary = f"{capital(ending(trained.model.members))}, {seconds(trained.seconds)}."
     return [(name, f"{summary} {' '.join(found)}" if len(found) == 1 else summary)] + [
         (name, sentence) for sentence in found if len(found) > 1
     ]
@@ -126,12 +127,12 @@ def _facts(job: Job, report: str | None) -> dict[str, object]:
 
 def _model_facts(trained: Candidate) -> dict[str, object]:
     return {
-        "estimator": type(trained.estimator).__name__,
-        "alpha": trained.estimator.alpha,
-        "ending": ending(trained.estimator.members_),
+        "estimator": trained.model.settings.estimator,
+        "alpha": trained.model.settings.alpha,
+        "ending": ending(trained.model.members),
         "seconds": trained.seconds,
-        "members": [_end_facts(member) for member in trained.estimator.members_],
-        "certificate": trained.estimator.certificate_.to_json(),
+        "members": [_end_facts(member) for member in trained.model.members],
+        "certificate": certificate_of(trained.model).to_json(),
     }
 
 

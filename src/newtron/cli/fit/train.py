@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -26,7 +26,7 @@ from newtron.estimators import (
     PerceptronRegressor,
 )
 from newtron.model.predicting import lacking
-from newtron.training.fitted import Member
+from newtron.training.fitted import FittedModel, Member
 
 # Strength of the penalty that makes separated classes a problem with an answer: that of scikit-learn's
 # default.
@@ -63,13 +63,13 @@ class Candidate:
     """A trained model, how many seconds its training took, and sentences that the user should read."""
 
     name: str
-    estimator: Estimator
+    model: FittedModel
     seconds: float
     notes: list[str] = field(default_factory=list)
 
     @property
     def interrupted(self) -> bool:
-        return any(m.solution.status is Status.INTERRUPTED for m in self.estimator.members_)
+        return any(m.solution.status is Status.INTERRUPTED for m in self.model.members)
 
 
 @dataclass(frozen=True)
@@ -93,24 +93,22 @@ class Trainer:
         if checkpoint is not None and os.path.exists(checkpoint):
             self.reporter.say(f"{stage}: going on from where {checkpoint} stands")
         with self.reporter.stage(stage):
-            fitted, warned = self._fit(name, rows, alpha, checkpoint)
-            unbounded = fitted.solution_.status is Status.UNBOUNDED
+            model, warned = self._fit(name, rows, alpha, checkpoint)
+            unbounded = model.solution.status is Status.UNBOUNDED
             if name == "perceptron" and unbounded and alpha is None and not self.interrupts.asked:
-                notes.append(_on_rescue(fitted))
+                notes.append(_on_rescue(model))
                 checkpoint = _checkpoint(self.options, f"{stage} with penalty")
-                fitted, warned = self._fit(name, rows, RESCUE_ALPHA, checkpoint)
-        # The number of threads is no property of the model, and the progress display ends here.
-        fitted.set_params(n_jobs=None, callback=None)
-        missing = [] if self.interrupts.asked else [f"The {name}: {sentence}" for sentence in lacking(fitted.model_)]
-        trained = Candidate(name, fitted, perf_counter() - started, notes + warned + missing)
-        self.reporter.say(f"{stage}: {ending(fitted.members_)}, {seconds(trained.seconds)}")
+                model, warned = self._fit(name, rows, RESCUE_ALPHA, checkpoint)
+        missing = [] if self.interrupts.asked else [f"The {name}: {sentence}" for sentence in lacking(model)]
+        trained = Candidate(name, model, perf_counter() - started, notes + warned + missing)
+        self.reporter.say(f"{stage}: {ending(model.members)}, {seconds(trained.seconds)}")
         return trained
 
     def _fit(
         self, name: str, rows: Training, alpha: float | str | None, checkpoint: str | None
-    ) -> tuple[Estimator, list[str]]:
-        """The fitted estimator, and the warnings as sentences, but those of convergence, which `ending` tells
-        better."""
+    ) -> tuple[FittedModel, list[str]]:
+        """The fitted model with the meaning of its columns, and the warnings as sentences, but those of convergence,
+        which `ending` tells better."""
         made = self._make(name, rows.schema.target.task, alpha)
         made.call_columns(rows.schema.feature_names, rows.schema.target.name)
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
@@ -123,7 +121,11 @@ class Trainer:
             except ColumnError as error:
                 raise InputError(f"{self.options.data}: {error}") from None
         messages = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
-        return made, list(dict.fromkeys(text for text in messages if "encountered in" not in text))
+        model = made.model_
+        # The number of threads is no property of the model.
+        settings, known = replace(model.settings, n_jobs=None), replace(model.data, schema=rows.schema)
+        model = replace(model, settings=settings, data=known)
+        return model, list(dict.fromkeys(text for text in messages if "encountered in" not in text))
 
     def _make(self, name: str, task: str, alpha: float | str | None) -> Estimator:
         options = self.options
@@ -149,8 +151,8 @@ class Trainer:
         return made
 
 
-def _on_rescue(fitted: Estimator) -> str:
-    found = getattr(fitted, "separation_", None)
+def _on_rescue(model: FittedModel) -> str:
+    found = model.separation
     growing = "Without a penalty the perceptron's coefficients go on growing."
     known = found.finding if found is not None and found.found else growing
     return (

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, in_html
 from newtron.engine.maths.network import Layer
-
-Array = NDArray[np.floating]
 
 # Units of a layer that are drawn; of more, those with the largest weights.
 _MOST = 12

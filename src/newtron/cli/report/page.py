@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import newtron
 from newtron.cli.coefficients import coefficient_table
@@ -19,22 +17,24 @@ from newtron.cli.describe import column_pairs, target_pair
 from newtron.cli.fit.compare import metric_table
 from newtron.cli.fit.data import TableData, labels_of
 from newtron.cli.fit.job import Job
-from newtron.cli.fit.train import ENDS, Candidate, ending
+from newtron.cli.fit.sample import TargetValues
+from newtron.cli.fit.train import ENDS, Candidate
 from newtron.cli.options import FitOptions
 from newtron.cli.report.drawing import draw_network
 from newtron.cli.report.permutation import importance_table, importances
 from newtron.cli.report.plots import Series, plot
-from newtron.cli.report.prediction_plots import intervals, numbers, reliability, roc
+from newtron.cli.report.prediction_plots import interval_ends, numbers, reliability, roc
 from newtron.cli.report.relevance import relevance_table
 from newtron.cli.report.style import STYLE
+from newtron.cli.settings import settings_in_words
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
-from newtron.estimators.stored import Bundle
+from newtron.model.certified import certificate_of
+from newtron.model.predicting import predicted
 from newtron.model_file import check_writable, write_whole
-from newtron.table import encode
-from newtron.training.fitted import best_member
-
-Array = NDArray[np.float64]
+from newtron.table import Schema, encode
+from newtron.training.fitted import FittedModel
 
 _MARK = '<meta name="generator" content="newtron'
 _TERMS, _CLASSES = 60, 12
@@ -164,12 +164,12 @@ def _predictions(job: Job) -> str:
     held_out = job.comparison.held_out
     if held_out is None:
         return ""
-    estimator, X, y = job.comparison.kept.estimator, held_out.X, held_out.y
+    model = job.comparison.kept.model
     with np.errstate(all="ignore"):
         if job.task == "regression":
-            predicted = np.asarray(estimator.predict(X), dtype=np.float64)
-            return numbers(predicted, np.asarray(y, dtype=np.float64), intervals(estimator, X))
-        return _classes(estimator, np.asarray(estimator.predict_proba(X), dtype=np.float64), y)
+            ends = interval_ends(model, held_out.X)
+            return numbers(predicted(model, held_out.X).ravel(), np.asarray(held_out.y, dtype=np.float64), ends)
+        return _classes(job.data.schema, predicted(model, held_out.X), held_out.y)
 
 
 _TWO_RANKINGS = (
@@ -193,12 +193,12 @@ def _importance(job: Job, progress: Callable[[int, int], None] | None) -> str:
     compared = job.comparison
     if compared.held_out is None or len(compared.held_out) < _FEWEST_RANKED:
         return ""
-    found = importances(compared.kept.estimator, compared.schema, compared.held_out, progress)
+    found = importances(compared.kept.model, compared.schema, compared.held_out, progress)
     return importance_table(found, job.task)
 
 
-def _classes(estimator: Any, p: Array, codes: NDArray[Any]) -> str:
-    names = [label(c) for c in estimator.classes_.tolist()]
+def _classes(schema: Schema, p: Array, codes: TargetValues) -> str:
+    names = [label(c) for c in schema.target.classes]
     found = ""
     if len(names) <= _CLASSES:
         table = np.zeros((len(names), len(names)), dtype=int)
@@ -223,9 +223,9 @@ _UNITS = (
 
 
 def _model(job: Job, ranked: bool) -> str:
-    estimator = job.final.estimator
-    if job.final.name == "perceptron":
-        before, header, rows, after = coefficient_table(Bundle(estimator, job.schema))
+    model = job.final.model
+    if model.is_perceptron:
+        before, header, rows, after = coefficient_table(model)
         more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
         units = f'{_UNITS}: see "Which columns matter" for that.' if ranked else f"{_UNITS}."
         first = _paragraphs([units, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
@@ -241,42 +241,42 @@ def _model(job: Job, ranked: bool) -> str:
             number(member.solution.value),
             ENDS[member.solution.status],
         ]
-        for place, member in enumerate(estimator.members_, start=1)
+        for place, member in enumerate(model.members, start=1)
     ]
     header = ["network", "shape", "share", "penalty", "effective parameters", "iterations", "objective", "end"]
     if not any(row[4] for row in rows):
         header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
-    return _paragraphs(_averaged(estimator)) + _table(header, rows) + _drawing(job)
+    return _paragraphs(_averaged(model)) + _table(header, rows) + _drawing(job)
 
 
 def _relevance(job: Job) -> str:
-    known = relevance_table(job.final.estimator, list(job.schema.feature_names))
+    known = relevance_table(job.final.model, list(job.schema.feature_names))
     if known is None:
         return ""
     header, rows, after = known
     return _table(header, rows) + _paragraphs(after)
 
 
-def _averaged(estimator: Any) -> list[str]:
+def _averaged(model: FittedModel) -> list[str]:
     """Sentences on what is averaged, and on the inputs of each network."""
-    members, asinh = estimator.members_, estimator.scaling_.asinh
+    members, asinh = model.members, model.scaling.asinh
     one = len(members) == 1
     found = [
         f"{'The model is one network' if one else 'The prediction is the mean of these networks, weighted by share'}. "
-        f"The activation of hidden units is {estimator.activation}. A shape gives the numbers of units from inputs to "
-        "outputs."
+        f"The activation of hidden units is {model.settings.activation}. A shape gives the numbers of units from "
+        "inputs to outputs."
     ]
     if not one and any(not member.hidden for member in members):
         found[0] += " The network without hidden units is a perceptron."
     if asinh is not None:
         found.append(
-            f"The inputs are the {count(len(estimator.scaling_.x_center), 'column')} as numbers, and "
+            f"The inputs are the {count(model.data.n_features, 'column')} as numbers, and "
             f"{len(asinh.columns):,} of them once more as asinh features around the median, which shorten long tails."
         )
-    if isinstance(estimator.alpha, str):
+    if isinstance(model.settings.alpha, str):
         found.append(
             "Where it could be, the penalty of each network was chosen from the data "
-            f"({setting('alpha', repr(estimator.alpha))})."
+            f"({setting('alpha', repr(model.settings.alpha))})."
         )
     return found
 
@@ -284,13 +284,13 @@ def _averaged(estimator: Any) -> list[str]:
 def _drawing(job: Job) -> str:
     from newtron.model.explanation import fed_names
 
-    members = job.final.estimator.members_
-    place = best_member(members)
+    model = job.final.model
+    members, place = model.members, model.best
     best = members[place]
     target = job.data.schema.target
     classes = [label(c) for c in target.classes]
     outputs = [target.name] if job.task == "regression" else classes[1:] if len(classes) == 2 else classes
-    names = [clean(name) for name in fed_names(job.final.estimator.scaling_, job.schema.feature_names)]
+    names = [clean(name) for name in fed_names(model.scaling, job.schema.feature_names)]
     alone = sum(member.share == best.share for member in members) == 1
     why = (
         "the greatest share"
@@ -306,23 +306,21 @@ def _drawing(job: Job) -> str:
 
 def _relevance_of_inputs(job: Job) -> Array | None:
     """The relevance of each input of the network; an asinh feature has that of its column. None: not known."""
-    shares, asinh = getattr(job.final.estimator, "relevance_", None), job.final.estimator.scaling_.asinh
+    shares, asinh = job.final.model.relevance, job.final.model.scaling.asinh
     if shares is None or not np.isfinite(shares).all():
         return None
     return np.asarray(shares if asinh is None else np.concatenate([shares, shares[asinh.columns]]))
 
 
 def _ends(job: Job) -> str:
-    estimator = job.final.estimator
-    certificate = getattr(estimator, "certificate_", None)
-    words = certificate.sentences() if certificate is not None else [ending(estimator.members_)]
+    words = certificate_of(job.final.model).sentences()
     return _paragraphs(words) + f'<div class="figures">{_traces(job.final)}</div>'
 
 
 def _traces(trained: Candidate) -> str:
     """The objective above the lowest value reached, and the gradient, by iteration; a line for each member."""
     above, slope = [], []
-    for member in trained.estimator.members_:
+    for member in trained.model.members:
         trace = member.solution.trace
         steps = np.array([row.iteration for row in trace], dtype=np.float64)
         values = np.array([row.value for row in trace])
@@ -341,7 +339,7 @@ def _derivation(job: Job, data: TableData) -> str:
     schema = job.schema
     with np.errstate(all="ignore"):
         derivation = explained(
-            job.final.estimator.model_, encode(schema, row).X, labels_of(schema, data.y[:1]), names=schema.feature_names
+            job.final.model, encode(schema, row).X, labels_of(schema, data.y[:1]), names=schema.feature_names
         )
     place = int(data.known[0]) + 1
     other = str(place + 1 if place < data.n_rows else place)
@@ -354,11 +352,9 @@ def _derivation(job: Job, data: TableData) -> str:
 
 
 def _again(job: Job) -> str:
-    hidden = ("callback", "verbose", "n_jobs")
-    settings = {name: value for name, value in job.final.estimator.get_params().items() if name not in hidden}
     pairs = [
         ("model file", job.options.output),
-        ("settings of the estimator", ", ".join(f"{name}={value!r}" for name, value in settings.items())),
+        ("settings of the estimator", settings_in_words(job.final.model)),
         ("newtron", newtron.__version__),
     ]
     typed = f"<p><code>{in_html(command(job.options.typed))}</code></p>"

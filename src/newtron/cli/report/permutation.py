@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.cli.fit.compare import score_model, score_predicted
 from newtron.cli.fit.sample import Sample
 from newtron.engine.base.words import in_html, number
 from newtron.model.columns_changed import ColumnsChanged
 from newtron.table.schema import Schema
-
-Array = NDArray[np.float64]
+from newtron.training.fitted import FittedModel
 
 _SHUFFLES, _ROWS, _SHOWN = 10, 2000, 40
 # The 95 % interval of a mean over many rows.
@@ -41,7 +38,7 @@ class Importance:
 
 
 def importances(
-    estimator: Any,
+    model: FittedModel,
     schema: Schema,
     held_out: Sample,
     progress: Callable[[int, int], None] | None = None,
@@ -52,14 +49,14 @@ def importances(
     n = len(held_out)
     kept = np.arange(n) if n <= _ROWS else rng.choice(n, _ROWS, replace=False)
     rows = Sample(held_out.X[kept], held_out.y[kept])
-    before = score_model(estimator, rows).losses
-    changed, again = ColumnsChanged(estimator.model_, rows.X), np.tile(rows.y, _SHUFFLES)
+    before = score_model(model, rows).losses
+    changed, again = ColumnsChanged(model, rows.X), np.tile(rows.y, _SHUFFLES)
     found, start = [], 0
     for done, column in enumerate(schema.columns, start=1):
         own = slice(start, start + len(column.encoded))
         start = own.stop
         orders = np.stack([rng.permutation(len(rows)) for _ in range(_SHUFFLES)])
-        losses = score_predicted(estimator, np.asarray(changed.predicted(own, orders), dtype=np.float64), again).losses
+        losses = score_predicted(model.settings.task, changed.predicted(own, orders), again).losses
         growth = losses.reshape(_SHUFFLES, -1).mean(axis=0) - before
         mean, half = float(growth.mean()), float(_SPREAD * growth.std(ddof=1) / np.sqrt(len(rows)))
         found.append(Importance(column.name, mean, mean - half, mean + half))

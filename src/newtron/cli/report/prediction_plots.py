@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.report.plots import Series, plot
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, percent
-
-Array = NDArray[np.float64]
+from newtron.model.predicting import intervals
+from newtron.training.fitted import FittedModel
 
 # Points that are drawn, how many at either end of what is drawn are always among them, and groups of probabilities.
 _POINTS, _EXTREME, _BINS = 1000, 20, 10
 
 
-def intervals(estimator: Any, X: Any) -> Array | None:
+def interval_ends(model: FittedModel, X: Array) -> Array | None:
     """(n, 2) ends of 90 % intervals, or None where the fit has none."""
     try:
-        ends = np.asarray(estimator.predict_interval(X, coverage=0.9), dtype=np.float64)
+        ends = intervals(model, X, 0.9)[:, 0]
     except InputError:
         return None
     return ends if np.isfinite(ends).all() else None

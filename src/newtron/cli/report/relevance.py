@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from newtron.engine.base.words import count, percent
+from newtron.training.fitted import FittedModel
 
 _SHOWN = 30
 EXPLANATION = (
@@ -16,9 +15,9 @@ EXPLANATION = (
 )
 
 
-def relevance_table(estimator: Any, names: list[str]) -> tuple[list[str], list[list[str]], list[str]] | None:
+def relevance_table(model: FittedModel, names: list[str]) -> tuple[list[str], list[list[str]], list[str]] | None:
     """Header, a row for each column from the most to the least, and sentences; None where it is not known."""
-    shares = getattr(estimator, "relevance_", None)
+    shares = model.relevance
     if shares is None or not np.isfinite(shares).all():
         return None
     order = np.argsort(-shares, kind="stable")
@@ -28,9 +27,9 @@ def relevance_table(estimator: Any, names: list[str]) -> tuple[list[str], list[l
     return ["column", "relevance"], rows, [EXPLANATION, *more]
 
 
-def relevance_facts(estimator: Any, names: list[str]) -> dict[str, float] | None:
+def relevance_facts(model: FittedModel, names: list[str]) -> dict[str, float] | None:
     """By the names of the columns, for --json."""
-    shares = getattr(estimator, "relevance_", None)
+    shares = model.relevance
     if shares is None or not np.isfinite(shares).all():
         return None
     return dict(zip(names, shares.tolist(), strict=True))
