@@ -275,7 +275,10 @@ def test_shuffled_columns_cost_what_depends_on_them_and_give_the_same(model: str
         warnings.simplefilter("ignore")
         estimator = kinds[model, task].fit(X, y)
     told: list[tuple[int, int]] = []
-    found = {one.name: one for one in importances(estimator.model_, schema, Sample(X, codes), lambda *done: told.append(done))}
+    found = {
+        one.name: one
+        for one in importances(estimator.model_, schema, Sample(X, codes), lambda *done: told.append(done))
+    }
     assert told == [(1, 3), (2, 3), (3, 3)]
     draws, start = np.random.default_rng(0), 0
     before = score_model(estimator.model_, Sample(X, codes)).losses
