@@ -24,13 +24,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.base import BaseEstimator
 
-from newtron import InputError, NetworkRegressor, PerceptronClassifier, PerceptronRegressor, Stochastic
+from newtron import (
+    InputError,
+    NetworkClassifier,
+    NetworkRegressor,
+    PerceptronClassifier,
+    PerceptronRegressor,
+    Stochastic,
+)
 from newtron.cli import main
 from newtron.cli.fit.compare import judge, score_numbers
 from newtron.cli.report.prediction_plots import _drawn, numbers
+from newtron.cli.settings import setting_names
 from newtron.engine.base import words
 from newtron.estimators.notebook import described
+from newtron.training.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -396,3 +406,10 @@ def test_an_early_stop_speaks_of_the_training_rows() -> None:
     model = PerceptronRegressor(solver=Stochastic(patience=1), max_iter=400).fit(X, rng.normal(size=400))
     assert "held-out" not in model.solution_.sentence
     assert "inner split of the training rows" in model.solution_.sentence
+
+
+@pytest.mark.parametrize("kind", [PerceptronRegressor, PerceptronClassifier, NetworkRegressor, NetworkClassifier])
+def test_the_settings_shown_are_those_of_the_estimator(kind: type[BaseEstimator]) -> None:
+    family, task = re.findall("[A-Z][a-z]+", kind.__name__)
+    settings = Settings.of(family.lower(), "regression" if task == "Regressor" else "classification", {})
+    assert setting_names(settings) == sorted(set(kind().get_params()) - {"callback"})

@@ -24,7 +24,7 @@ from newtron import (
     Stochastic,
     minimize,
 )
-from newtron.cli.fit.train import ending, sentences
+from newtron.cli.ends import ending, sentences
 from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.solvers import Progress, Status
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from newtron.estimators.stored import estimator_of
-from newtron.training.fitted import FittedModel
+from dataclasses import fields
 
-# Settings of the work, which are no property of the model.
-_OF_THE_WORK = ("callback", "verbose", "n_jobs")
+from newtron.training.settings import Settings
+
+# Settings that only some estimators have.
+_OF_NETWORKS = {"activation", "combine", "hidden", "n_starts"}
+_OF_CLASSIFIERS = {"class_weight"}
+_OF_PERCEPTRON_CLASSIFIERS = {"penalty"}
+# Settings of the work, which do not bear on the model.
+_OF_THE_WORK = {"n_jobs", "verbose"}
 
 
-def setting_names(model: FittedModel) -> list[str]:
-    """The names of all settings but the callback, which no model keeps."""
-    return [name for name in estimator_of(model).get_params(deep=False) if name != "callback"]
+def setting_names(settings: Settings) -> list[str]:
+    """The names of the settings that the estimator has, in the order of the alphabet, without the callback."""
+    absent = {"family", "task"}
+    if settings.family != "network":
+        absent |= _OF_NETWORKS
+    if settings.task != "classification":
+        absent |= _OF_CLASSIFIERS
+    if settings.estimator != "PerceptronClassifier":
+        absent |= _OF_PERCEPTRON_CLASSIFIERS
+    return sorted({field.name for field in fields(settings)} - absent)
 
 
-def settings_in_words(model: FittedModel) -> str:
+def settings_in_words(settings: Settings) -> str:
     """The settings that bear on the model, as Python writes them."""
-    given = vars(model.settings)
-    return ", ".join(f"{name}={given[name]!r}" for name in setting_names(model) if name not in _OF_THE_WORK)
+    return ", ".join(
+        f"{name}={getattr(settings, name)!r}" for name in setting_names(settings) if name not in _OF_THE_WORK
+    )

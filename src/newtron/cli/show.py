@@ -10,8 +10,8 @@ import numpy as np
 
 from newtron.cli.coefficients import class_labels, coefficient_facts, names, show_coefficients
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
+from newtron.cli.ends import ENDS, ending, member_facts, sentences
 from newtron.cli.fit.compare import Report, metric_table, stored_report
-from newtron.cli.fit.train import ENDS, ending, member_facts, sentences
 from newtron.cli.options import ShowOptions
 from newtron.cli.report.relevance import relevance_facts, relevance_table
 from newtron.cli.screen import Screen
@@ -83,7 +83,7 @@ def _overview(stored: StoredModel, report: Report | None) -> list[tuple[str, str
     pairs.append(("shape", f"{listed(shapes)} (inputs to outputs), {count(n_params, 'parameter')}"))
     if report is not None:
         pairs.append(("trained on", _trained_on(report)))
-    pairs.append(("settings", settings_in_words(model)))
+    pairs.append(("settings", settings_in_words(model.settings)))
     pairs.append(("solver", f"{model.solution.solver.name}: {model.solution.chosen}"))
     pairs.append(("saved by", f"newtron {stored.version}"))
     return pairs
@@ -158,7 +158,7 @@ def _facts(path: str, stored: StoredModel, report: Report | None) -> dict[str, o
         "newtron": stored.version,
         "estimator": model.settings.estimator,
         "task": model.settings.task,
-        "settings": {name: settings[name] for name in setting_names(model)},
+        "settings": {name: settings[name] for name in setting_names(model.settings)},
         "features": names(model),
         "classes": None if classes is None else classes.tolist(),
         "members": [

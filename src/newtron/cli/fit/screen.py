@@ -7,9 +7,10 @@ import sys
 
 import newtron
 from newtron.cli.describe import column_pairs, target_pair
+from newtron.cli.ends import ending, member_facts, sentences
 from newtron.cli.fit.compare import metric_table
 from newtron.cli.fit.job import Job
-from newtron.cli.fit.train import Candidate, ending, member_facts, sentences
+from newtron.cli.fit.train import Candidate
 from newtron.cli.screen import Screen
 from newtron.engine.base.words import capital, command, count, seconds, strict, unsaid
 from newtron.engine.solvers import Status

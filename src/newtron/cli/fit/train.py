@@ -1,24 +1,23 @@
-"""Train one model and say how it ended."""
+"""Train one model, with a penalty where its coefficients would grow without limit."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
 
+from newtron.cli.ends import ending
 from newtron.cli.fit.data import StreamedTraining, Training
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.options import FitOptions
 from newtron.cli.progress import Reporter
 from newtron.engine.base.errors import ColumnError, InputError
-from newtron.engine.base.words import count, joined, seconds
-from newtron.engine.solvers import Solution, Status
+from newtron.engine.base.words import seconds
+from newtron.engine.solvers import Status
 from newtron.estimators import (
     NetworkClassifier,
     NetworkRegressor,
@@ -26,26 +25,11 @@ from newtron.estimators import (
     PerceptronRegressor,
 )
 from newtron.model.predicting import lacking
-from newtron.training.fitted import FittedModel, Member
+from newtron.training.fitted import FittedModel
 
 # Strength of the penalty that makes separated classes a problem with an answer: that of scikit-learn's
 # default.
 RESCUE_ALPHA = 1.0
-
-ENDS = {
-    Status.CONVERGED: "converged",
-    Status.PRECISION: "converged",
-    Status.MAX_ITER: "stopped at the iteration limit",
-    Status.STALLED: "stalled before convergence",
-    Status.PLATEAU: "ended on a plateau",
-    Status.UNBOUNDED: "without a minimum",
-    Status.DIVERGED: "diverged",
-    Status.NOT_FINITE: "not finite at the start",
-    Status.EARLY_STOPPED: "stopped early by rule",
-    Status.STOPPED: "stopped",
-    Status.INTERRUPTED: "interrupted",
-}
-
 
 Estimator = PerceptronRegressor | PerceptronClassifier | NetworkRegressor | NetworkClassifier
 
@@ -186,40 +170,3 @@ def remove_checkpoints(options: FitOptions) -> None:
                 if path is not None:
                     with suppress(OSError):
                         os.unlink(path)
-
-
-def ending(members: Sequence[Member]) -> str:
-    """'6 iterations, converged' or '3 members: 2 converged and 1 stopped at the iteration limit'; where not all that
-    were trained predict, '9 members, of which 8 predict: 8 converged'."""
-    solutions = _of_those_that_predict(members)
-    if len(members) == 1:
-        return f"{count(solutions[0].n_iter, 'iteration')}, {ENDS[solutions[0].status]}"
-    tally = Counter(ENDS[solution.status] for solution in solutions)
-    ends = joined(f"{n} {end}" for end, n in tally.items())
-    n = len(solutions)
-    part = "" if n == len(members) else f", of which {n:,} predict{'s' if n == 1 else ''}"
-    return f"{count(len(members), 'member')}{part}: {ends}"
-
-
-def sentences(members: Sequence[Member]) -> list[str]:
-    """Each way in which the members that predict ended, in whole sentences."""
-    return list(dict.fromkeys(solution.sentence for solution in _of_those_that_predict(members)))
-
-
-def _of_those_that_predict(members: Sequence[Member]) -> list[Solution]:
-    return [member.solution for member in members if member.share]
-
-
-def member_facts(member: Member) -> dict[str, object]:
-    """How the training of a member ended, for JSON."""
-    solution = member.solution
-    return {
-        "status": solution.status.name.lower(),
-        "sentence": solution.sentence,
-        "converged": solution.converged,
-        "iterations": solution.n_iter,
-        "objective": solution.value,
-        "gradient_norm": solution.gradient_norm,
-        "solver": solution.solver.name,
-        "share": member.share,
-    }

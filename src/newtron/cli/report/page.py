@@ -14,11 +14,12 @@ import numpy as np
 import newtron
 from newtron.cli.coefficients import coefficient_table
 from newtron.cli.describe import column_pairs, target_pair
+from newtron.cli.ends import ENDS
 from newtron.cli.fit.compare import metric_table
 from newtron.cli.fit.data import TableData, labels_of
 from newtron.cli.fit.job import Job
 from newtron.cli.fit.sample import TargetValues
-from newtron.cli.fit.train import ENDS, Candidate
+from newtron.cli.fit.train import Candidate
 from newtron.cli.options import FitOptions
 from newtron.cli.report.drawing import draw_network
 from newtron.cli.report.permutation import importance_table, importances
@@ -354,7 +355,7 @@ def _derivation(job: Job, data: TableData) -> str:
 def _again(job: Job) -> str:
     pairs = [
         ("model file", job.options.output),
-        ("settings of the estimator", settings_in_words(job.final.model)),
+        ("settings of the estimator", settings_in_words(job.final.model.settings)),
         ("newtron", newtron.__version__),
     ]
     typed = f"<p><code>{in_html(command(job.options.typed))}</code></p>"
