@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
-
-T = TypeVar("T")
 
 # Characters of a field's name in a message.
 SHOWN = 60
@@ -86,31 +82,6 @@ def an_object(value: object, where: str, names: tuple[str, ...]) -> dict[str, ob
     return value
 
 
-def a_list(value: object, where: str, item: Callable[[object, str], T]) -> list[T]:
-    if not isinstance(value, list):
-        raise wrong(where, "a list", value)
-    return [item(element, f"{where}[{position}]") for position, element in enumerate(value)]
-
-
-def a_text(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise wrong(where, "text", value)
-    return value
-
-
-def a_flag(value: object, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise wrong(where, "true or false", value)
-    return value
-
-
-def a_count(value: object, where: str, least: int = 0) -> int:
-    """A whole number that is at least `least` and fits 53 bits."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**53:
-        raise wrong(where, f"a whole number, {least} or more", value)
-    return value
-
-
 def a_number(value: object, where: str) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -122,12 +93,6 @@ def a_number(value: object, where: str) -> float:
     if not math.isfinite(number):
         raise wrong(where, "a finite number", value)
     return number
-
-
-def one_of(value: object, where: str, allowed: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in allowed:
-        raise wrong(where, "one of " + ", ".join(allowed), value)
-    return value
 
 
 def float_to_json(value: float) -> float | str:
