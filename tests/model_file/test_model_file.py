@@ -522,8 +522,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("members[0].posterior_factor.effective", 1e9, r"members\[0\].posterior_factor.effective"),
     ("members[0].posterior_factor", None, r"posterior_factor/triangle.npy' in the archive does not belong"),
     ("separation", {"kind": "none"}, "separation.rows is missing"),
-    ("noise", 3, "noise must be"),
-    ("noise", "none", "noise must be .* null"),
+    ("noise_model", 3, "noise_model must be"),
+    ("noise_model", "none", "noise_model must be .* null"),
     ("temperature", 0.0, "temperature must be a number above 0"),
     ("temperature", "hot", "temperature"),
     ("relevance", None, "'relevance.npy' in the archive does not belong"),
@@ -538,19 +538,19 @@ def sample(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     return path.read_bytes()
 
 
-SCALE = "noise.scales[0][1]"
+SCALE = "noise_model.scales[0][1]"
 WRONG_OF_REGRESSION: list[tuple[str, Any, str]] = [
-    ("noise", 3, "noise must be"),
-    ("noise", {"variance": 1.0}, "noise.scales is missing"),
-    ("noise", None, "in the archive does not belong"),
-    ("noise.variance.shape", [1], "noise/variance.npy has|variance.npy must be"),
-    ("noise.variance.shape", [1, 2], "noise.variance must be 2 x 1 numbers"),
-    ("noise.stretch", 3, "noise.stretch"),
-    ("noise.scales", {}, "noise.scales"),
-    (f"{SCALE}.dof", 0.0, r"noise.scales\[0\]\[1\].dof"),
-    (f"{SCALE}.intercept", None, r"noise.scales\[0\]\[1\].intercept"),
-    (f"{SCALE}.intercept", "inf", r"noise.scales\[0\]\[1\].intercept"),
-    (f"{SCALE}.slopes.shape", [3, 1], r"noise.scales\[0\]\[1\].slopes must be 3 numbers"),
+    ("noise_model", 3, "noise_model must be"),
+    ("noise_model", {"variance": 1.0}, "noise_model.scales is missing"),
+    ("noise_model", None, "in the archive does not belong"),
+    ("noise_model.variance.shape", [1], "noise_model/variance.npy has|variance.npy must be"),
+    ("noise_model.variance.shape", [1, 2], "noise_model.variance must be 2 x 1 numbers"),
+    ("noise_model.stretch", 3, "noise_model.stretch"),
+    ("noise_model.scales", {}, "noise_model.scales"),
+    (f"{SCALE}.dof", 0.0, r"noise_model.scales\[0\]\[1\].dof"),
+    (f"{SCALE}.intercept", None, r"noise_model.scales\[0\]\[1\].intercept"),
+    (f"{SCALE}.intercept", "inf", r"noise_model.scales\[0\]\[1\].intercept"),
+    (f"{SCALE}.slopes.shape", [3, 1], r"noise_model.scales\[0\]\[1\].slopes must be 3 numbers"),
     ("data.one_column", 1, "data.one_column"),
     ("data.classes", {"array": "int64", "shape": [0], "values": []}, "data.classes must be null for a regression"),
     ("temperature", "nan", "temperature must be a number above 0"),
@@ -567,11 +567,19 @@ def test_an_error_names_the_field_of_a_regression(
 
 
 NUMBERS_OF_REGRESSION: list[tuple[str, Any, str]] = [
-    ("noise/variance", [1.0, 0.0], "noise.variance holds numbers that are not above 0"),
-    ("noise/stretch", [-1.0], "noise.stretch holds numbers that are not above 0"),
-    ("noise/scales/0/1/spread", [1.0, 0.0, 1.0], r"noise.scales\[0\]\[1\].spread holds numbers that are not above 0"),
-    ("noise/scales/0/1/high", [1.0, np.inf, 1.0], r"noise.scales\[0\]\[1\].high holds numbers that are not finite"),
-    ("noise/scales/0/1/low", [1.0, 1.0], "low.npy must be 3 numbers"),
+    ("noise_model/variance", [1.0, 0.0], "noise_model.variance holds numbers that are not above 0"),
+    ("noise_model/stretch", [-1.0], "noise_model.stretch holds numbers that are not above 0"),
+    (
+        "noise_model/scales/0/1/spread",
+        [1.0, 0.0, 1.0],
+        r"noise_model.scales\[0\]\[1\].spread holds numbers that are not above 0",
+    ),
+    (
+        "noise_model/scales/0/1/high",
+        [1.0, np.inf, 1.0],
+        r"noise_model.scales\[0\]\[1\].high holds numbers that are not finite",
+    ),
+    ("noise_model/scales/0/1/low", [1.0, 1.0], "low.npy must be 3 numbers"),
     ("relevance", [-0.5, 0.5, 0.5], "relevance holds numbers that are not 0 or more"),
     ("relevance", [0.5, 0.5, 0.5], "relevance must be shares that add up to 1"),
     ("members/0/alpha", -np.ones(16), r"members\[0\].alpha holds numbers that are not 0 or more"),

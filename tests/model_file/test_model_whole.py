@@ -175,9 +175,9 @@ def test_a_file_of_many_members_is_read_in_proportion(models: dict[str, Files], 
         manifest = json.loads(files["manifest.json"])
         model = manifest["model"]
         member = {**model["members"][0], "share": 1.0 / count, "posterior_factor": None}
-        model |= {"members": [member] * count, "noise": "it was left out."}
+        model |= {"members": [member] * count, "noise_model": "it was left out."}
         own = {n: data for n, data in files.items() if n.startswith("members/0/") and "triangle" not in n}
-        files = {n: data for n, data in files.items() if not n.startswith(("members/", "noise/"))}
+        files = {n: data for n, data in files.items() if not n.startswith(("members/", "noise_model/"))}
         for number in range(count):
             files |= {n.replace("/0/", f"/{number}/"): data for n, data in own.items()}
         return write(tmp_path / str(count), {**files, "manifest.json": json.dumps(manifest).encode()})

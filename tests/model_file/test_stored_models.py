@@ -57,5 +57,5 @@ def test_every_kind_is_there() -> None:
     assert all(
         member.posterior_factor is not None for model in some("network-") for member in model.sharing if member.hidden
     )
-    assert all(not isinstance(model.noise, str | None) for model in some("network-regressor"))
+    assert all(not isinstance(model.noise_model, str | None) for model in some("network-regressor"))
     assert all(model.members[0].information is not None for model in some("perceptron-"))

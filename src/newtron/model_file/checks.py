@@ -238,23 +238,23 @@ def _check_separation(found: Separation, n_features: int, n_outputs: int) -> Non
 def _check_noise(model: FittedModel) -> None:
     noise = model.noise_model
     if (noise is not None) != (model.is_regression and not model.is_perceptron):
-        raise wrong("noise", "a model of the noise for a regression by networks, and else null", noise)
+        raise wrong("noise_model", "a model of the noise for a regression by networks, and else null", noise)
     if not isinstance(noise, NoiseModel):
         return
     if isinstance(posteriors_of(model.sharing, model.loss), str):
-        raise wrong("noise", "text where not every member has a posterior", "an object")
+        raise wrong("noise_model", "text where not every member has a posterior", "an object")
     k, n_inputs = model.n_outputs, model.scaling.n_inputs
-    _numbers(noise.variance, "noise.variance", len(model.sharing), k, above=0.0)
-    _numbers(noise.stretch, "noise.stretch", k, above=0.0)
+    _numbers(noise.variance, "noise_model.variance", len(model.sharing), k, above=0.0)
+    _numbers(noise.stretch, "noise_model.stretch", k, above=0.0)
     # A constant, by the prediction, by the inputs: so many slopes have they, in this order.
     slopes = [0, 3, 3 + n_inputs]
     if len(noise.scales) != k:
-        raise wrong("noise.scales", f"models of the noise of {k} outputs", len(noise.scales))
+        raise wrong("noise_model.scales", f"models of the noise of {k} outputs", len(noise.scales))
     for output, scales in enumerate(noise.scales):
         if not 1 <= len(scales) <= len(slopes):
-            raise wrong(f"noise.scales[{output}]", "one to three models", len(scales))
+            raise wrong(f"noise_model.scales[{output}]", "one to three models", len(scales))
         for number, scale in enumerate(scales):
-            _check_scale(scale, f"noise.scales[{output}][{number}]", slopes[number])
+            _check_scale(scale, f"noise_model.scales[{output}][{number}]", slopes[number])
 
 
 def _check_scale(scale: ScaleModel, where: str, slopes: int) -> None:
