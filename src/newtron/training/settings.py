@@ -114,7 +114,7 @@ class Settings:
 def read_shapes(hidden: object) -> tuple[Shape, ...]:
     """`hidden` as shapes: one tuple of widths, or a list of them, one member each; a number is one layer."""
     if is_count(hidden):
-        return ((int(hidden),),)  # type: ignore[call-overload]  # `is_count` has said that it is a number
+        return ((int(hidden),),)
     if isinstance(hidden, list) and not hidden:
         raise InputError("hidden=[] names no network: give a tuple of widths such as (20,).")
     shapes = hidden if isinstance(hidden, list) and not all(is_count(h) for h in hidden) else [hidden]

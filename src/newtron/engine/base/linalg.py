@@ -1,4 +1,4 @@
-"""Dense linear algebra that the engine leans on: weighted Gram products, factors of curvature, extended sums.
+"""Dense linear algebra: weighted Gram matrices, factors of curvature, sums with twice the digits of a double.
 
 scipy.linalg is imported inside functions, so that `import newtron` stays as quick as `import numpy`.
 """
@@ -50,11 +50,6 @@ def squared(X: Matrix) -> Matrix:
     if not is_sparse(X):
         return np.square(X)
     return X.power(2)  # of the cells stored: several times quicker than X.multiply(X), which looks for common ones
-
-
-def cross(A: Matrix, B: Array) -> Array:
-    """A'B for dense or sparse A; always dense."""
-    return np.asarray(A.T @ B)
 
 
 def weighted_gram(A: Matrix, h: Array) -> Array:
@@ -149,15 +144,17 @@ def factorize(H: Array, add: Array | None = None) -> Factor | None:
     return Factor(cholesky, scale, H) if info == 0 and np.isfinite(np.diagonal(cholesky)).all() else None
 
 
-# Beyond this condition a factor amplifies rounding along directions in which nothing happens: aliased columns, the
-# common shift of all classes.
+# A matrix with a larger condition number is treated as singular: its factor amplifies rounding along directions in
+# which the objective does not change (aliased columns, the common shift of all classes). 1e13 leaves 3 of 16 digits.
 _SINGULAR = 1e13
 
 
 def newton_decrement(H: Array, gradient: Array) -> float:
-    """sqrt(g'H^-1 g); nan where H is indefinite, inf where the gradient has a part without any curvature. A singular H
-    gets a tiny ridge, in each parameter's own units: directions in which nothing happens (the common shift of all
-    classes, the intercept of a unit that the penalty switched off) have no gradient and so no part in it."""
+    """sqrt(g'H^-1 g); nan where H is indefinite, inf where the gradient has a part without any curvature.
+
+    A singular H gets a ridge of 1e-10 of its diagonal, in each parameter's own units. Directions in which the objective
+    does not change (the common shift of all classes, the intercept of a unit that the penalty switched off) have no
+    gradient and so do not contribute."""
     factor = factorize(H)
     if factor is None or factor.condition > _SINGULAR:
         flat = np.diagonal(H) == 0.0
@@ -177,8 +174,8 @@ class NewtonStep(NamedTuple):
 
 
 def newton_step(H: Array, gradient: Array) -> NewtonStep:
-    """-H^-1 g; for a singular positive semidefinite H the shortest such step (in equilibrated units), so that
-    directions in which nothing happens stay still; None where H is indefinite or the step would be endless."""
+    """-H^-1 g; for a singular positive semidefinite H the shortest such step (in equilibrated units), which does not
+    move along directions in which the objective does not change; None where H is indefinite or the step has no end."""
     factor = factorize(H)
     condition = float("inf") if factor is None else factor.condition
     if factor is not None and condition < _SINGULAR:
@@ -201,34 +198,34 @@ def _step_of_singular(H: Array, gradient: Array) -> Array | None:
 
 
 def qr_triangle(A: Array) -> Array:
-    """R of A = QR."""
+    """The upper triangular R (min(m, n), n) of A = QR, A (m, n)."""
     R: Array = np.linalg.qr(A, mode="r")  # type: ignore[assignment]  # NumPy's stubs know only the other modes
     return R
 
 
-# --- eigenvalues and singular values of whatever there is ---
+# --- eigenvalues and singular values of matrices that may not be finite ---
 #
-# For inf and nan NumPy raises LinAlgError or hands back nan, as its version and the size of the matrix have it, and
-# numbers near the ends of the range overflow inside LAPACK. So a matrix is brought to size 1 by a power of two, which
-# changes no digit, and one that is not finite has nan for all its values and vectors.
+# For inf and nan NumPy raises LinAlgError or returns nan, depending on its version and on the size of the matrix, and
+# numbers near the ends of the range overflow inside LAPACK. So a matrix is first divided by a power of two near its
+# largest number, which changes no digit, and one that is not finite has nan for all its values and vectors.
 
 
 def eigh(H: Array) -> tuple[Array, Array]:
     """Eigenvalues (..., P), ascending, and eigenvectors (..., P, P) of symmetric matrices (..., P, P)."""
-    ordinary, unit = _of_size_one(H)
+    ordinary, unit = _normalized(H)
     values, V = np.linalg.eigh(ordinary)
     return values * unit, np.where(np.isnan(unit)[..., None], np.nan, V)
 
 
 def eigvalsh(H: Array) -> Array:
     """Eigenvalues (..., P), ascending, of symmetric matrices (..., P, P)."""
-    ordinary, unit = _of_size_one(H)
+    ordinary, unit = _normalized(H)
     return np.asarray(np.linalg.eigvalsh(ordinary) * unit)
 
 
 def svd(A: Array, full: bool = False) -> tuple[Array, Array, Array]:
     """U (m, r), s (r,), descending, and V' (r, n) with A = U diag(s) V', r = min(m, n). full: all of U and V."""
-    ordinary, unit = _of_size_one(A)
+    ordinary, unit = _normalized(A)
     U, s, Vt = np.linalg.svd(ordinary, full_matrices=full)
     lost = np.isnan(unit)[..., None]
     return np.where(lost, np.nan, U), s * unit, np.where(lost, np.nan, Vt)
@@ -236,13 +233,13 @@ def svd(A: Array, full: bool = False) -> tuple[Array, Array, Array]:
 
 def singular_values(A: Array) -> Array:
     """(r,), descending."""
-    ordinary, unit = _of_size_one(A)
+    ordinary, unit = _normalized(A)
     return np.asarray(np.linalg.svd(ordinary, compute_uv=False) * unit)
 
 
-def _of_size_one(A: Array) -> tuple[Array, Array]:
-    """Each matrix (..., m, n) over a power of two, and that number (..., 1): nan for one that is not finite, of which
-    zeros are left."""
+def _normalized(A: Array) -> tuple[Array, Array]:
+    """Each matrix (..., m, n) divided by a power of two, and that power (..., 1). A matrix that is not finite becomes
+    zeros, and its power is nan."""
     size = np.abs(A).max(axis=(-2, -1), initial=0.0)[..., None]
     known = np.isfinite(size)
     exponent = np.frexp(np.where(known, size, 0.0))[1] - 1
@@ -253,6 +250,7 @@ def _of_size_one(A: Array) -> tuple[Array, Array]:
 
 # --- sums and products carried to about 32 digits (double-double; Dekker 1971, Ogita, Rump & Oishi 2005) ---
 
+# Veltkamp's constant, which splits a double of 53 bits into two halves of at most 26 bits.
 _SPLIT = float(2**27 + 1)
 
 
@@ -294,8 +292,8 @@ def pair_sum(high: Array, low: Array) -> tuple[Array, Array]:
     return two_sum(total, error + (high + low).sum(axis=0))
 
 
-# Numbers of A in one block of an exact product: it keeps some ten arrays of this size, which must stay in the cache of
-# one core.
+# Numbers of A in one block of an exact product. It keeps some ten arrays of this size (2.6 MB of float64 in all), which
+# must stay in the cache of one core.
 _EXACT_NUMBERS = 2**15
 
 

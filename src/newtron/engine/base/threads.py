@@ -3,8 +3,8 @@
 A process may be forked while one of its threads computes here (multiprocessing forks, and so do servers of web pages):
 in the child only the thread that forked goes on, and no lock, pool or count may wait for the others.
 
-BLAS is held to one thread while newtron computes: its own threads run over blocks of rows, and two layers of
-threads that fight for the same cores are many times slower than either.
+BLAS is held to one thread while newtron computes: newtron's own threads run over blocks of rows, and two layers of
+threads on the same cores are many times slower than one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from newtron.engine.base.checks import is_count
 from newtron.engine.base.errors import InputError
@@ -32,16 +32,16 @@ else:
 
     class cached_property:  # noqa: N801  (used as a decorator, like that of functools)
         """functools.cached_property without a lock, which Python 3.11 has for all instances of a class together: a
-        child forked while some thread held it would wait for ever, and threads wait for each other."""
+        child that is forked while some thread holds the lock would wait for ever, and threads wait for each other."""
 
-        def __init__(self, compute: Callable[[Any], Any]) -> None:
+        def __init__(self, compute: Callable[[object], object]) -> None:
             self._compute = compute
             self.__doc__ = compute.__doc__
 
         def __set_name__(self, owner: type, name: str) -> None:
             self._name = name
 
-        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        def __get__(self, instance: object, owner: type | None = None) -> object:
             if instance is None:
                 return self
             # Two threads may compute it at once; both go on with what came first.
@@ -55,7 +55,7 @@ def thread_count(n_jobs: int | None = None) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     name: str = "n_jobs"
-    wanted: Any = n_jobs
+    wanted: int | str | None = n_jobs
     if n_jobs is None:
         name, wanted = "NEWTRON_NUM_THREADS", os.environ.get("NEWTRON_NUM_THREADS", "").strip()
         if not wanted:
@@ -72,7 +72,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def ordered_map(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """Yield work(item) in the order of the items, at most 2 * threads of them under way or waiting."""
+    """Yield work(item) in the order of the items. At most 2 * threads of them are under way or wait."""
     if threads == 1:
         yield from map(work, items)
         return
@@ -122,10 +122,10 @@ def is_waiting() -> bool:
 
 
 def interruptible(work: Callable[[], R]) -> R:
-    """work(), for library code that may take long and hears no signal.
+    """work(), for library code that may take long and does not react to signals.
 
-    So that Ctrl-C is obeyed at once, the main thread lets another one do it and waits. Work that is given up so ends by
-    itself some time later, and nobody looks at it."""
+    So that Ctrl-C is obeyed at once, the main thread lets another thread do the work and waits. Work that is abandoned
+    in this way ends by itself some time later, and its result is ignored."""
     if threading.current_thread() is not threading.main_thread():
         return work()
     global _waiting
@@ -140,9 +140,10 @@ def interruptible(work: Callable[[], R]) -> R:
 
     try:
         _waiting = True
-        # A daemon: what was given up does not keep the program from ending.
+        # A daemon thread: abandoned work does not keep the program from ending.
         threading.Thread(target=run, name="newtron-library", daemon=True).start()
-        while not wait([found], timeout=0.2).done:  # again and again: some systems tell a waiting thread of no signal
+        # Every 0.2 s, since some systems deliver no signal to a thread that waits without a limit.
+        while not wait([found], timeout=0.2).done:
             pass
         return found.result()
     finally:
@@ -150,7 +151,7 @@ def interruptible(work: Callable[[], R]) -> R:
 
 
 class _BlasThreads:
-    """Counts who asks for single-threaded BLAS, so that the last to leave, on whatever thread, restores it."""
+    """Counts the callers that need single-threaded BLAS, so that the last one to leave, on any thread, restores it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -190,17 +191,25 @@ class _BlasThreads:
                 _set_threads(library, threads)
 
 
+class _BlasLibrary(Protocol):
+    """What threadpoolctl says of a loaded BLAS library, and how it sets its threads."""
+
+    num_threads: int
+
+    def set_num_threads(self, num_threads: int) -> None: ...
+
+
 @lru_cache(maxsize=1)
-def _blas_libraries() -> list[Any]:
+def _blas_libraries() -> list[_BlasLibrary]:
     import scipy.linalg  # noqa: F401  (only the libraries loaded by now are seen)
     from threadpoolctl import ThreadpoolController
 
     return list(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def _set_threads(library: Any, threads: int) -> None:
-    # threadpoolctl heeds only the first thread that ever set a limit, and silently nobody else while that one
-    # lives: a fit on any other thread would run with all BLAS threads. Who may set is decided by the count above.
+def _set_threads(library: _BlasLibrary, threads: int) -> None:
+    # threadpoolctl obeys only the first thread that ever set a limit, and silently ignores all others while that one
+    # lives: a fit on any other thread would run with all BLAS threads. The count above decides who may set the limit.
     getattr(library, "_real_set_num_threads", library.set_num_threads)(threads)
 
 
@@ -220,7 +229,7 @@ def one_blas_thread() -> Iterator[None]:
 def _in_child() -> None:
     global _waiting
     _waiting = False
-    _pool.cache_clear()  # its threads did not come along
+    _pool.cache_clear()  # its threads do not exist in the child
     _blas_threads.forked()
 
 

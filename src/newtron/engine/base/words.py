@@ -1,4 +1,4 @@
-"""How things are said, everywhere: names, numbers, plurals, commands. The standard library alone is needed.
+"""How names, numbers, plurals and commands are written everywhere. Only the standard library is needed.
 
 Numbers are formatted with "z", so that what rounds to zero is "0" and never "-0".
 """
@@ -12,28 +12,29 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
 
+# Characters that turn the direction of writing (Unicode, bidirectional controls).
 _TURNS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Unicode categories of characters that are not to be seen: control, format, surrogate, line and paragraph separators.
 _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def clean(text: str) -> str:
     """Text from the data as it may be shown on a screen or a page: control characters, marks that turn the direction of
-    writing and the like as escapes."""
-    if text.isprintable():  # nothing of what is escaped is
+    writing and the like are written as escapes."""
+    if text.isprintable():  # then it has none of them
         return text
     return "".join(c if unicodedata.category(c) not in _UNSHOWN else c.encode("unicode_escape").decode() for c in text)
 
 
 def in_html(text: str) -> str:
-    """Text from the data as it may stand in a page: as `clean`, and nothing in it is markup."""
+    """Text from the data as it may stand in a page: as `clean` writes it, with markup escaped."""
     return escape(clean(text))
 
 
 def tamed(text: str) -> str:
-    """Text from the data as a file may hold it: what a terminal or a viewer would obey (control characters other than
-    tab and the ends of lines, marks that turn the direction of writing) as escapes, and all else as it is."""
+    """Text from the data as a file may hold it. What a terminal or a viewer would execute (control characters other
+    than tab and the ends of lines, marks that turn the direction of writing) is escaped, and all else is kept."""
     return "".join(c.encode("unicode_escape").decode() if _is_obeyed(c) else c for c in text)
 
 
@@ -71,7 +72,7 @@ def seconds(value: float) -> str:
 
 
 def size(n_bytes: float) -> str:
-    """As sizes are typed: 500MB, 1.5GB."""
+    """A number of bytes in the form in which sizes are typed: 500MB, 1.5GB."""
     for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if n_bytes >= unit:
             return f"{n_bytes / unit:.4g}{name}"
@@ -84,17 +85,17 @@ def count(n: int, thing: str, plural: str | None = None) -> str:
 
 
 def column_names(names: Sequence[str] | None, n: int) -> tuple[str, ...]:
-    """Of n columns, as they are named; x1, x2, ... where they have no name."""
+    """The names of n columns; x1, x2, ... where they have none."""
     return tuple(name or f"x{j}" for j, name in enumerate(names or [""] * n, start=1))
 
 
 def target_names(names: Sequence[str], k: int) -> tuple[str, ...]:
-    """Of k targets, as they are named; target 1, target 2, ... where they have no names."""
+    """The names of k targets; target 1, target 2, ... where they have none."""
     return tuple(names) if len(names) == k else tuple(f"target {i}" for i in range(1, k + 1))
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """'a, b, c' or, of many, the first and how many more."""
+    """'a, b, c'; where there are more than `most`, the first ones and how many more there are."""
     shown = ", ".join(clean(name) for name in names[:most])
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
@@ -185,13 +186,13 @@ def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def label(value: Any) -> str:
+def label(value: object) -> str:
     """A class as files write it: true and false in small letters, as in CSV."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def strict(value: Any) -> Any:
-    """The same value with null for every number that JSON cannot write."""
+def strict(value: object) -> object:
+    """The same value with None (null in JSON) for every number that JSON cannot write."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import cached_property
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.activations import Activation, activation_named
 
 # Numbers in NumPy's buffer during a pass; any length well below a block's rows does.
@@ -113,18 +113,18 @@ class Network:
                 layer.b[:] = output if last else rng.uniform(-1.0, 1.0, layer.b.shape)
         return params
 
-    def output(self, params: Array, X: Any) -> Array:
+    def output(self, params: Array, X: Matrix) -> Array:
         """The raw prediction z (n, k) alone: a forward pass that keeps nothing."""
         return self._forward(self.split(params), X, keep=None)
 
-    def linearize(self, params: Array, X: Any) -> Linearization:
+    def linearize(self, params: Array, X: Matrix) -> Linearization:
         """The network at `params` seen from X: forward pass kept for the derivatives."""
         layers = self.split(params)
-        inputs: list[Any] = [X]
+        inputs: list[Matrix] = [X]
         z = self._forward(layers, X, keep=inputs)
         return Linearization(self, layers, tuple(inputs), z)
 
-    def _forward(self, layers: tuple[Layer, ...], X: Any, keep: list[Any] | None) -> Array:
+    def _forward(self, layers: tuple[Layer, ...], X: Matrix, keep: list[Matrix] | None) -> Array:
         a = X
         for layer in layers[:-1]:
             a = _affine(a, layer)
@@ -134,7 +134,7 @@ class Network:
         return _affine(a, layers[-1])
 
 
-def _affine(a: Any, layer: Layer) -> Array:
+def _affine(a: Matrix, layer: Layer) -> Array:
     """a W + b, stored unit by unit."""
     if is_sparse(a):
         z: Array = np.asarray(a @ layer.W)
@@ -172,7 +172,7 @@ def short_buffer(wanted: bool = True) -> Iterator[None]:
         np.setbufsize(before)
 
 
-def _by_unit(n: int, units: int, dtype: Any) -> Array:
+def _by_unit(n: int, units: int, dtype: DTypeLike) -> Array:
     """An empty (n, units) array in which the rows of one unit are neighbours (its transpose is contiguous).
 
     Layers have few units and blocks many rows: what is done to one unit, or to one row of all units, is then one long
@@ -191,7 +191,7 @@ class Linearization:
 
     network: Network
     weights: tuple[Layer, ...]
-    inputs: tuple[Any, ...]
+    inputs: tuple[Matrix, ...]
     output: Array
 
     @cached_property

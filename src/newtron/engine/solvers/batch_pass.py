@@ -7,12 +7,10 @@ the flat vector of parameters, each layer is one product, and its gradient is an
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from newtron.engine.base.linalg import eigh, is_sparse
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 
@@ -37,7 +35,7 @@ class BatchPass:
         self._penalty = (objective.alpha / rows.total_weight).astype(self.dtype)
         self._gradient = np.empty(objective.n_params, dtype=self.dtype)
         self._kept: dict[int, list[Array]] = {}
-        self.inputs: list[Any] = []
+        self.inputs: list[Matrix] = []
         self._slopes: list[Array] = []
 
     def matrices(self, flat: Array) -> list[Array]:
@@ -90,7 +88,7 @@ class BatchPass:
                 self.inputs.append(a)
         return values[-1]
 
-    def _fed(self, rows: Array, X: Any) -> Any:
+    def _fed(self, rows: Array, X: Matrix) -> Matrix:
         if is_sparse(X):
             from scipy.sparse import hstack
 
