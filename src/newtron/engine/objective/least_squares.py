@@ -1,10 +1,10 @@
-"""Linear least squares to full precision, for columns so nearly dependent that the normal equations lose them.
+"""Linear least squares to full precision, also for columns so nearly dependent that the normal equations fail.
 
 Normal equations square the condition. Here R comes from QR, chunk by chunk (Demmel et al. 2012, TSQR), and the
 solution is refined with residuals carried to about 32 digits (the corrected seminormal equations, Björck 1987):
 each round shrinks the error by the condition times 1e-16, so that what is right at the end is right to the last
-digits of a double, unless the columns are dependent to working precision; then the solution that is shortest in
-columns of equal norm is given.
+digits of a double. Where the columns are dependent to working precision, the solution is the shortest one in columns of
+equal norm.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ from newtron.engine.base.linalg import is_sparse, pair_sum, qr_triangle, svd, tw
 from newtron.engine.base.types import Array
 from newtron.engine.rows import Chunk, Rows
 
+# Rounds of refinement at most; two or three are enough unless the condition is near 1e16.
 _ROUNDS = 20
 # A correction smaller than this share of the solution cannot change its last digit.
 _NEGLIGIBLE = 1e-20
-# Numbers of X in one block of a round: a double-double product keeps some ten arrays of this size, which must stay in
-# the cache of one core.
+# Numbers of X in one block of a round. A double-double product keeps some ten arrays of this size (2.6 MB of float64 in
+# all), which must stay in the cache of one core.
 _BLOCK_NUMBERS = 2**15
 
 
 class LeastSquares(NamedTuple):
-    """B (q, k), the numerical rank of the weighted [X, 1] with the ridge below it, the triangle R (q, q) of the
-    weighted [X, 1] alone: R'R = [X, 1]'W[X, 1], with twice the digits that this product would have, and by how much
-    rounding B to doubles raised what is minimised."""
+    """The solution of a least-squares problem.
+
+    B: (q, k). rank: numerical rank of the weighted [X, 1] with the ridge below it. root: the triangle R (q, q) of the
+    weighted [X, 1] alone: R'R = [X, 1]'W[X, 1], with twice the digits that this product would have. lost: by how much
+    rounding B to doubles raised what is minimised.
+    """
 
     B: Array
     rank: int
@@ -39,7 +43,7 @@ class LeastSquares(NamedTuple):
 
 
 class _Pair:
-    """A double-double array that adds: what a chunk contributes to the gradient."""
+    """A double-double array, the contribution of a chunk to the gradient; two of them can be added."""
 
     def __init__(self, high: Array, low: Array) -> None:
         self.high, self.low = high, low
@@ -51,7 +55,7 @@ class _Pair:
 
 
 class Triangle:
-    """R of a QR decomposition; adding merges two of them into the R of both sets of rows."""
+    """R of a QR decomposition; adding two of them gives the R of both sets of rows together."""
 
     def __init__(self, R: Array) -> None:
         self.R = R
@@ -85,7 +89,7 @@ def solve_least_squares(rows: Rows, intercept: bool, ridge: Array) -> LeastSquar
     low: Array = np.zeros_like(high)
     last = np.inf
     for _ in range(_ROUNDS):
-        # Sizes are measured in the scaled columns, so that no unit drowns another.
+        # Sizes are measured in the scaled columns, so that the units of the columns do not matter.
         norm = float(np.abs(high / scale[:, None]).max(initial=0.0))
         gradient = _gradient(rows, intercept, ridge, high, low)
         step = scale[:, None] * inverse.times(inverse.transposed_times(scale[:, None] * gradient))

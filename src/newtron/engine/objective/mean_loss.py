@@ -24,12 +24,15 @@ from newtron.engine.maths.network import Linearization, Network, short_buffer
 from newtron.engine.objective.objective import Evaluation, FirstOrder, Objective, SecondOrder
 from newtron.engine.rows import Chunk, Rows
 
-# A sample has at least this many rows for each parameter.
+# Rows for each parameter that a sample has at least.
 _SAMPLE_ROWS = 20.0
-# A block has as many rows as keep the values of all units within the first number of bytes, about a core's own cache,
-# and X (which a gradient reads twice) and the outputs' Hessians within the second. On a plateau from 1,000 to 8,000
-# rows a gradient costs the same within 5 % for any network; fewer rows are paid for in calls.
-_UNIT_BYTES, _ROW_BYTES, _BLOCK_ROWS = 2**21, 2**22, (128, 8192)
+# Bytes that the values of all units take in a block of rows at most: 2 MiB, about a core's own cache.
+_UNIT_BYTES = 2**21
+# Bytes that X (which a gradient reads twice) and the outputs' Hessians take in a block at most: 4 MiB.
+_ROW_BYTES = 2**22
+# Rows of a block, at least and at most. Measured: from 1,000 to 8,000 rows a gradient costs the same within 5 % for any
+# network; with fewer rows the calls of Python count.
+_BLOCK_ROWS = (128, 8192)
 
 
 class MeanLoss(Objective):
@@ -37,8 +40,8 @@ class MeanLoss(Objective):
 
     alpha: (P,) for each parameter, or a number for every weight (intercepts are not penalised then). It is the
     precision of a Gaussian prior in units of one row's loss: scikit-learn's Ridge alpha, MLP alpha and 1/C.
-    block_rows: rows at a time in memory; by default from the widths. The sum does not depend on it but for
-    rounding.
+    block_rows: rows that are computed at a time; by default this follows from the widths. It changes the sum by
+    rounding only.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class MeanLoss(Objective):
         self.n_params = network.n_params
         penalty = np.asarray(alpha, dtype=np.float64)
         self.alpha: Array = penalty if penalty.ndim else np.where(network.is_weight, penalty, 0.0)
-        # A row measures k - 1 of the k outputs of a softmax, and elsewhere one for each output's own parameters.
+        # A row determines k - 1 of the k outputs of a softmax; with other losses each output has parameters of its own.
         self.rows_per_parameter = rows.n_rows * max(1, rows.n_outputs - 1) / network.n_params
         self.is_linear = network.is_linear
         self.is_convex = network.is_linear and loss.convex
@@ -77,7 +80,7 @@ class MeanLoss(Objective):
         self._split: tuple[tuple[float, int, int], tuple[Self, Self]] | None = None  # the last one, by its arguments
 
     def __getstate__(self) -> dict[str, object]:
-        """What its sums over rows in other processes need: all but what is kept for this one."""
+        """All that sums over rows in other processes need; what is cached for this process stays here."""
         kept_here: dict[str, object] = {
             "_last_hessian": None,
             "triangle": None,
@@ -95,12 +98,13 @@ class MeanLoss(Objective):
     # --- evaluation ---
 
     def blocks(self, chunk: Chunk) -> Iterator[Chunk]:
+        """The rows of a chunk, `block_rows` at a time; a sparse chunk is one block."""
         n = chunk.y.shape[0]
         if is_sparse(chunk.X):
-            # Little of it is alive at once, and slices of it are dear.
+            # A sparse chunk needs little memory, and slicing it copies.
             yield chunk._replace(rows=slice(0, n))
             return
-        size = -(-n // max(1, -(-n // self.block_rows)))  # equal pieces: no crumb at the end
+        size = -(-n // max(1, -(-n // self.block_rows)))  # pieces of equal size, so that the last is not small
         for start in range(0, n, max(1, size)):
             cut = slice(start, min(start + size, n))
             weight = None if chunk.weight is None else chunk.weight[cut]
@@ -150,7 +154,7 @@ class MeanLoss(Objective):
         return self.evaluate(params, 2).hessian if known is None else known
 
     def reuse_hessian(self, before: Array, after: Array) -> None:
-        """The loss cannot tell these points apart: the Hessian that was formed at one is that of the other."""
+        """Use the Hessian that was formed at `before` also at `after`, whose difference the loss does not see."""
         known = self.known_hessian(before)
         if known is not None:
             self._last_hessian = (after.copy(), known)
@@ -194,8 +198,9 @@ class MeanLoss(Objective):
         return FirstOrder(value, gradient) if order == 1 else SecondOrder(value, gradient, hessian)
 
     def _linearized(self, params: Array, block: Chunk) -> Linearization:
-        """The network at params. Where the objective is careful, a perceptron's raw predictions are right to their last
-        digits: where columns nearly depend on each other they are small differences of large products."""
+        """The network at params. With `extended_precision` a perceptron's raw predictions are right to their last
+        digits, which matters where columns nearly depend on each other: there they are small differences of large
+        products."""
         if not self.extended_precision:
             return self.network.linearize(params, block.X)
         X = block.X.astype(np.float64)
@@ -221,8 +226,7 @@ class MeanLoss(Objective):
 
     @cached_property
     def scale(self) -> Array:
-        """Root mean square of what each first-layer weight multiplies; 1 for all other parameters."""
-
+        """Root mean square of the column that each first-layer weight multiplies; 1 for all other parameters."""
         if self._squares is None:
             self._squares = self.rows.sum(self._column_squares)
         rms = np.sqrt(np.asarray(self._squares) / self.rows.total_weight)
@@ -252,7 +256,7 @@ class MeanLoss(Objective):
         return total
 
     def _has_numbers(self) -> Array:
-        """(p,) True for each column with a number that is not zero, in a row that weighs."""
+        """(p,) True for each column that has a number other than zero in a row of positive weight."""
 
         def of_chunk(chunk: Chunk) -> Array:
             X = chunk.X if chunk.weight is None else chunk.X[np.flatnonzero(chunk.weight)]
@@ -285,7 +289,7 @@ class MeanLoss(Objective):
         return mean, moment(lambda y: np.square(y - mean))
 
     def largest_prediction(self, params: Array) -> float:
-        """Largest |z| over the rows, of the part that the loss sees."""
+        """Largest |z| over the rows, of the part of z on which the loss depends."""
 
         def of_chunk(chunk: Chunk) -> _Largest:
             cast = params.astype(self.rows.dtype, copy=False)
@@ -357,7 +361,7 @@ class _WithSquares:
 
 @dataclass
 class _Largest:
-    """A maximum, as something that adds."""
+    """A maximum over rows: adding two keeps the larger one."""
 
     value: float
 

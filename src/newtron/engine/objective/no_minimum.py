@@ -1,6 +1,6 @@
 """Whether a classifier's objective has a minimum at all: separated classes have none without a penalty.
 
-Both questions are asked of a `MeanLoss` while it is being minimised; the answers are sentences.
+Solvers ask both questions of a `MeanLoss` while they minimise it; the answers are sentences.
 """
 
 from __future__ import annotations
@@ -11,19 +11,27 @@ from newtron.engine.base.linalg import eigh
 from newtron.engine.base.types import Array
 from newtron.engine.objective.mean_loss import MeanLoss
 
-# A raw prediction beyond this (a probability within 0.7 % of 0 or 1) is reason to ask whether classes are separated;
-# where they are, Newton's step moves z by about 1, and at a minimum by as little as the gradient is.
-_FAR, _STEP_IN_FLIGHT = 5.0, 0.3
-# A Hessian of more parameters than this is not formed only to ask that; and without it a z beyond the second number,
-# whose curvature is lost in rounding, is answer enough.
-_MATRIX, _LOST = 2000, 30.0
-# Share of the rows whose curvature is asked first.
+# A raw prediction |z| beyond this, a probability within 0.7 % of 0 or 1, is reason to ask whether classes are
+# separated.
+_FAR = 5.0
+# Where classes are separated Newton's step moves z by about 1; at a minimum it moves z by as little as the gradient is.
+# A step that moves every z by less than this is one at a minimum.
+_SHORT_STEP = 0.3
+# A Hessian of more parameters than this is not formed for this question alone.
+_MATRIX = 2000
+# Without a Hessian a raw prediction |z| beyond this is answer enough: its curvature exp(-30) = 1e-13 is lost in
+# rounding.
+_LOST = 30.0
+# Share of the rows whose curvature is computed first.
 _SHARE = 0.05
 
 
 def unbounded_below(objective: MeanLoss, value: float) -> str | None:
-    """Classification without a penalty on the output layer: a total loss this small puts every row on its right
-    side, since each row's own loss is no larger, and then a larger output layer lowers it for ever."""
+    """Why the value proves that there is no minimum, in classification without a penalty on the output layer; else
+    None.
+
+    No row's loss is larger than the total. Where the total is below the loss of a row on the boundary, every row is on
+    its right side, and then larger weights of the output layer lower the value without limit."""
     rows, loss = objective.rows, objective.loss
     if loss.separated_below == 0.0 or objective.alpha[objective.network.spans[-1]].any():
         return None
@@ -36,21 +44,21 @@ def unbounded_below(objective: MeanLoss, value: float) -> str | None:
 
 
 def escapes_to_infinity(objective: MeanLoss, params: Array, gradient: Array) -> str | None:
-    """Quasi-separation: the log loss of some rows falls for ever along a direction that moves no other row.
-    There the gradient fades, but Newton's step stays near one unit of z, where at a minimum it is as small
-    as the gradient.
+    """Why a point with a small gradient is on its way to infinity under quasi-separation; None where it is a minimum.
 
-    The same happens to an intercept without a penalty where a class has no row that weighs."""
+    Under quasi-separation the log loss of some rows falls without limit along a direction that moves no other row.
+    There the gradient vanishes, but Newton's step stays near one unit of z, while at a minimum it is as small as the
+    gradient. The same happens to an intercept without a penalty where a class has no row of positive weight."""
     if _lacks_a_class(objective, params):
         return "A class has no row that weighs, so its intercept falls for ever: leave its rows out."
     unpenalised = np.any(objective.alpha[objective.network.is_weight] == 0.0)
     if objective.loss.name != "log_loss" or not objective.is_linear or not unpenalised:
         return None
-    largest_prediction = objective.largest_prediction(params)
-    if largest_prediction < _FAR:
+    largest = objective.largest_prediction(params)
+    if largest < _FAR:
         return None
-    lost = objective.n_params > _MATRIX and largest_prediction > _LOST
-    if not lost and _rests(objective, params, gradient):
+    lost = objective.n_params > _MATRIX and largest > _LOST
+    if not lost and _newton_step_is_short(objective, params, gradient):
         return None
     return (
         "Some coefficients go on growing while the fit hardly changes, as where rows are perfectly separated. Give "
@@ -59,8 +67,8 @@ def escapes_to_infinity(objective: MeanLoss, params: Array, gradient: Array) -> 
 
 
 def _lacks_a_class(objective: MeanLoss, params: Array) -> bool:
-    """Does a class have no weight, while its probability may fall to 0? Asked of the rows only where an intercept has
-    gone far."""
+    """Does a class have no weight, so that its probability may fall to 0? The rows are read only where an intercept is
+    large."""
     k = objective.network.n_outputs
     if objective.loss.task == "regression" or not objective.network.intercept or objective.alpha[-1] > 0.0:
         return False
@@ -71,18 +79,18 @@ def _lacks_a_class(objective: MeanLoss, params: Array) -> bool:
     return bool((mean <= 0.0).any() or (k == 1 and mean[0] >= 1.0 - 1e-15))
 
 
-def _rests(objective: MeanLoss, params: Array, gradient: Array) -> bool:
-    """Is Newton's step short, as it is at a minimum? The curvature of a sample answers first: its step is too short
-    by the sample's share of the weight at most, which is when all the rows that flee were drawn."""
+def _newton_step_is_short(objective: MeanLoss, params: Array, gradient: Array) -> bool:
+    """Is Newton's step as short as it is at a minimum? The curvature of a sample answers first. Its step is too short
+    at most by the factor of the sample's share of the weight, when all rows whose z grows were drawn."""
     sample = objective.sampled(_SHARE)
     if sample is not objective:
         share = sample.rows.total_weight / objective.rows.total_weight
-        if objective.largest_prediction(_newton_like(sample, params, gradient)) < _STEP_IN_FLIGHT * share:
+        if objective.largest_prediction(_newton_step(sample, params, gradient)) < _SHORT_STEP * share:
             return True
-    return objective.largest_prediction(_newton_like(objective, params, gradient)) < _STEP_IN_FLIGHT
+    return objective.largest_prediction(_newton_step(objective, params, gradient)) < _SHORT_STEP
 
 
-def _newton_like(objective: MeanLoss, params: Array, gradient: Array) -> Array:
+def _newton_step(objective: MeanLoss, params: Array, gradient: Array) -> Array:
     """Newton's step in all directions that have any curvature left: from the Hessian, or, where that would be too
     large, by conjugate gradients."""
     unit = 1.0 / objective.scale

@@ -1,7 +1,7 @@
-"""What a solver sees.
+"""What a solver knows of the function that it minimises.
 
-A solver asks an `Objective` for a value and derivatives at a point and knows nothing else, so it can be handed
-any smooth function.
+A solver asks an `Objective` for a value and derivatives at a point and knows nothing else, so it can minimise any
+smooth function.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _OF_ORDER = (Evaluation, FirstOrder, SecondOrder)
 
 
 class LinePoint(NamedTuple):
-    """The function on a line: its value and slope at t, and the whole gradient where that came for free."""
+    """The function on a line: its value and slope at t, and the whole gradient where it was computed for them."""
 
     value: float
     slope: float
@@ -64,7 +64,8 @@ class LinePoint(NamedTuple):
 
 
 class Minimiser(NamedTuple):
-    """params (P,). lost: by how much rounding them to doubles raised the value. note: what to know of them, or ""."""
+    """The exact solution of a quadratic objective. params: (P,). lost: by how much rounding them to doubles raised the
+    value. note: what else there is to say of them, or ""."""
 
     params: Array
     lost: float
@@ -123,8 +124,10 @@ class Objective(ABC):
     def evaluate(self, params: Array, order: int, gauss_newton: bool = False) -> Evaluation: ...
 
     def evaluate(self, params: Array, order: int, gauss_newton: bool = False) -> Evaluation:
-        """Value and derivatives up to `order` (0, 1, 2). gauss_newton: curvature without second derivatives of
-        the model, which is positive semidefinite. A value that overflows is inf or nan, without a warning."""
+        """Value and derivatives up to `order` (0, 1, 2).
+
+        gauss_newton: the Hessian without second derivatives of the model, which is positive semidefinite. A value that
+        overflows is inf or nan, without a warning. Raises an InputError for arrays of wrong shape."""
         self.counts[("value", "gradient", "hessian")[order]] += 1
         with np.errstate(all="ignore"):
             found = self._evaluate(params, order, gauss_newton)
@@ -148,7 +151,7 @@ class Objective(ABC):
             )
 
     def hvp(self, params: Array, v: Array) -> Array:
-        """Hessian at params times v."""
+        """The Hessian at params times v (P,)."""
         self.counts["hessian_product"] += 1
         return self._hvp(params, v)
 
@@ -168,23 +171,24 @@ class Objective(ABC):
 
     @property
     def scale(self) -> Array | None:
-        """(P,) how far the model moves per unit of each parameter; None where only the curvature can tell."""
+        """(P,) by how much the model's raw prediction changes per unit of each parameter; None where it is not
+        known."""
         return None
 
     @property
     def gradient_scale(self) -> Array:
-        """(P,) the size of gradient that counts as 1 when convergence is judged."""
+        """(P,) the unit of each component of the gradient when convergence is judged."""
         return np.ones(self.n_params)
 
     def solve_quadratic(self, condition: float) -> Minimiser | None:
-        """The minimiser to the last digits, where the objective is a least-squares one and a Hessian of this condition
-        would lose too many; else None."""
+        """The minimiser to the last digits, where the objective is a linear least-squares problem and a Hessian of this
+        condition would lose too many of them; else None."""
         del condition
         return None
 
     def newton_system(self, params: Array, hessian: Array, condition: float) -> NewtonSystem | None:
-        """Newton's step at params by the rows themselves, where the Hessian there has lost digits that they may have;
-        None where it has not, or where there are no rows to ask. condition: of it in equilibrated columns."""
+        """The Newton system at params by QR of the rows, where the Hessian there has lost digits that the rows may
+        have; None where it has not, or where there are no rows. condition: of the Hessian in equilibrated columns."""
         del params, hessian, condition
         return None
 
@@ -200,6 +204,6 @@ class Objective(ABC):
         return None
 
     def sampled(self, fraction: float) -> Objective:
-        """The same function from a sample of its rows, for cheap curvature; itself where there are none."""
+        """The same function on a sample of its rows, for cheap curvature; the function itself where it has no rows."""
         del fraction
         return self

@@ -1,4 +1,5 @@
-"""What a perceptron's objective need not compute twice: z is linear in the parameters, and J is the same everywhere."""
+"""Shortcuts for a perceptron: z is linear in the parameters, so its change along a line and J need not be computed
+anew."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from newtron.engine.rows import Chunk
 
 
 def line(objective: MeanLoss, params: Array, direction: Array) -> Callable[[float], LinePoint]:
-    """t -> value and slope at params + t * direction: z and its change are kept, and each t costs only the losses."""
+    """t -> value and slope at params + t * direction. z and its change are kept, so each t costs only the losses."""
     rows = objective.rows
     z = np.empty((rows.n_rows, rows.n_outputs), dtype=rows.dtype)
     dz = np.empty_like(z)
@@ -67,7 +68,7 @@ def hessian_product(objective: MeanLoss, params: Array, v: Array) -> Array:
 
 
 def _row_curvature(objective: MeanLoss, params: Array) -> Array:
-    """(n, 1) weighted second derivatives of the loss at params, kept for the many products at the same place."""
+    """(n, 1) weighted second derivatives of the loss at params, kept for the products with other vectors there."""
     if objective.row_curvature is not None and np.array_equal(objective.row_curvature[0], params):
         return objective.row_curvature[1]
     rows = objective.rows

@@ -15,11 +15,13 @@ from newtron.engine.objective.mean_loss import MeanLoss
 from newtron.engine.objective.newton_system import NewtonSystem, lost_digits
 from newtron.engine.objective.objective import LinePoint, Minimiser, Offer
 
-# Least squares with a worse condition of the (equilibrated) Gram matrix, or with no more numbers in X than this, goes
-# through QR and extended residuals.
-_GRAM_CONDITION, _SMALL = 1e6, 5_000
-# A line search and Newton-CG keep numbers of each row, its raw predictions say, for at most this many rows x outputs
-# (80 MB of float64 for the two arrays), and read X again beyond.
+# Least squares goes through QR and extended residuals where the condition of the (equilibrated) Gram matrix is above
+# this: the normal equations would leave fewer than 10 digits.
+_GRAM_CONDITION = 1e6
+# Least squares with at most this many rows x parameters goes through QR in any case, since that takes no time.
+_SMALL = 5_000
+# A line search and Newton-CG keep numbers of each row, such as its raw predictions, for at most this many rows x
+# outputs (80 MB of float64 for the two arrays), and read X again beyond.
 _KEEP = 5_000_000
 
 

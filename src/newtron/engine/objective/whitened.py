@@ -3,12 +3,14 @@
 With H = S'S of a row's loss the row's part of the Hessian, J'HJ, is B'B, B = SJ, and its gradient is -B'e with the
 Pearson residuals e. So Newton's step is the least-squares solution of B s = e over all rows (iteratively reweighted
 least squares; McCullagh & Nelder 1989, ch. 2). Forming B'B squares the condition of B: columns that differ by 1e-8 of
-themselves are the same to it. R from QR of the rows, chunk by chunk, keeps what the rows say.
+themselves are the same to it. R from QR of the rows, chunk by chunk, keeps the digits of the rows.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +24,10 @@ from newtron.engine.objective.mean_loss import MeanLoss
 from newtron.engine.objective.newton_system import NewtonSystem
 from newtron.engine.rows import Chunk
 
-# Numbers of B in a block of rows.
+# Numbers of B in a block of rows: 4 MB of float64, which BLAS works on in the cache of a core.
 _BLOCK_NUMBERS = 2**19
-# A penalty of at most this share of the rows' curvature holds the common shift of all classes too loosely to be solved
-# for beside them.
+# A penalty of at most this share of the rows' curvature determines the common shift of all classes so weakly that the
+# shift is kept at rest instead of being solved for.
 _SLIGHT = 1e-8
 
 
@@ -37,7 +39,8 @@ class Whitened(NamedTuple):
 
 
 def whiten(loss: Loss, y: Array, z: Array) -> Whitened:
-    """y, z (n, k) in float64. c = 1 for a regression, whose outputs share S, and for two classes, else k."""
+    """Rows with targets y and raw predictions z, both (n, k) in float64, as a least-squares problem. c = 1 for a
+    regression, whose outputs share S, and for two classes; else c = k."""
     if loss.task == "regression":
         return Whitened(np.ones((y.shape[0], 1, 1)), y - z)
     if y.shape[1] == 1:
@@ -57,7 +60,7 @@ def centred_root(half: Array, p: Array) -> Array:
 
 
 class WhitenedBlock(NamedTuple):
-    """Some rows: A = [X, 1] (n, q), their whitened form, their weights (n,), and which rows of all they are."""
+    """Some rows. A: [X, 1] (n, q). white: their least-squares form. weight: (n,). rows: their place among all rows."""
 
     A: Array
     white: Whitened
@@ -75,7 +78,7 @@ class WhitenedBlock(NamedTuple):
 
 
 def whitened_blocks(objective: MeanLoss, params: Array, chunk: Chunk) -> Iterator[WhitenedBlock]:
-    """A chunk's rows in whitened form at params, as many at a time as fit the cache of a core."""
+    """The rows of a chunk in whitened form at params, as many at a time as fit into the cache of a core."""
     network = objective.network
     k = network.n_outputs
     size = max(16, _BLOCK_NUMBERS // (network.n_params * k))
@@ -92,24 +95,19 @@ def whitened_blocks(objective: MeanLoss, params: Array, chunk: Chunk) -> Iterato
 
 
 def newton_system(objective: MeanLoss, params: Array) -> NewtonSystem | None:
-    """By QR over all rows, for a likelihood; None where numbers are not finite."""
+    """The Newton system at params by QR over all rows; None where numbers are not finite."""
     k, P = objective.network.n_outputs, objective.n_params
 
+    def triangle(block: WhitenedBlock) -> Triangle:
+        S = block.white.S
+        if S.shape[2] < k:  # a regression's outputs, side by side
+            S = np.broadcast_to(np.eye(k), (len(S), k, k))
+        root = np.sqrt(block.weight)[:, None, None, None]
+        B = (root * S[:, :, None, :] * block.A[:, None, :, None]).reshape(-1, P)
+        return Triangle(qr_triangle(np.column_stack([B, (root[:, :, 0, 0] * block.white.e).ravel()])))
+
     def of_chunk(chunk: Chunk) -> Triangle:
-        total: Triangle | None = None
-        for block in whitened_blocks(objective, params, chunk):
-            S = block.white.S
-            if S.shape[2] < k:  # a regression's outputs, side by side
-                S = np.broadcast_to(np.eye(k), (len(S), k, k))
-            root = np.sqrt(block.weight)[:, None, None, None]
-            B = (root * S[:, :, None, :] * block.A[:, None, :, None]).reshape(-1, P)
-            part = Triangle(qr_triangle(np.column_stack([B, (root[:, :, 0, 0] * block.white.e).ravel()])))
-            if total is None:
-                total = part
-            else:
-                total += part
-        assert total is not None
-        return total
+        return reduce(operator.iadd, map(triangle, whitened_blocks(objective, params, chunk)))
 
     with np.errstate(all="ignore"):
         merged = objective.rows.sum(of_chunk)
@@ -130,14 +128,15 @@ def newton_system(objective: MeanLoss, params: Array) -> NewtonSystem | None:
 
 
 def _unseen(objective: MeanLoss, curvature: Array) -> NDArray[np.bool_]:
-    """(q,) of which inputs a common shift of all classes changes nothing, or nothing beside the rounding of what the
-    rows say: no row sees it, and a penalty keeps it where it starts, at 0. curvature: (q,) of the rows."""
+    """(q,) True for inputs whose coefficients can be shifted together in all classes without any change beyond
+    rounding: no row depends on the shift, and a penalty keeps it at its start, 0. curvature: (q,) of the rows."""
     penalty = objective.alpha.reshape(-1, objective.network.n_outputs).max(axis=1)
     return np.asarray((penalty <= _SLIGHT * curvature) & (objective.loss.min_outputs > 1))
 
 
 def condition_seen(objective: MeanLoss, hessian: Array, condition: float) -> float:
-    """Condition of the Hessian in equilibrated columns, in the directions that rows see; `condition` is that of all."""
+    """Condition of the Hessian in equilibrated columns, without common shifts of all classes; `condition` is with
+    them."""
     k = objective.network.n_outputs
     of_rows = np.diagonal(hessian) * objective.rows.total_weight - objective.alpha
     unseen = np.flatnonzero(_unseen(objective, np.maximum(of_rows.reshape(-1, k).mean(axis=1), 0.0)))
@@ -151,8 +150,8 @@ def condition_seen(objective: MeanLoss, hessian: Array, condition: float) -> flo
 
 
 def _shifts(norm: Array, k: int) -> Array:
-    """Rows (q, P) that keep the common shift of all k classes at rest, where no row sees it: the sum over the classes,
-    in the size of what the rows say of that input, norm (q,)."""
+    """Rows (q, P) that keep the common shift of all k classes at 0: the sum over the classes, multiplied by the norm
+    (q,) of that input's columns in R."""
     q = len(norm)
     rows = np.zeros((q, q, k))
     rows[range(q), range(q)] = norm[:, None]
