@@ -15,7 +15,7 @@ from support.certified import NONLINEAR, Nonlinear
 from newtron.engine.maths.losses import LOSSES, Loss
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder, TrainingObjective
-from newtron.engine.rows import ArrayRows
+from newtron.engine.rows import ArrayRows, Chunk
 
 Array = NDArray[np.floating]
 
@@ -151,3 +151,12 @@ def tanh_network(alpha: float = 0.5) -> tuple[TrainingObjective, Array]:
     network = Network((2, 4, 1), "tanh")
     objective = TrainingObjective(network, LOSSES[0], ArrayRows(X, y), alpha)
     return objective, network.start(np.random.default_rng(1), np.zeros(1))
+
+
+def batch_gradient(objective: TrainingObjective, params: Array, batch: Chunk) -> Array:
+    """The gradient of the mean loss over a batch plus the penalty, divided by the weight of a batch of average
+    weight."""
+    found = objective.of_chunk(params.astype(objective.rows.dtype, copy=False), batch, 1)
+    assert isinstance(found, FirstOrder)
+    weight = objective.rows.total_weight * batch.y.shape[0] / objective.rows.n_rows
+    return np.asarray(found.gradient / weight + objective.alpha * params / objective.rows.total_weight)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Literal, Self, overload
+from typing import Self
 
 import numpy as np
 
@@ -158,14 +158,6 @@ class MeanLoss(Objective):
         known = self.known_hessian(before)
         if known is not None:
             self._last_hessian = (after.copy(), known)
-
-    @overload
-    def of_chunk(self, params: Array, chunk: Chunk, order: Literal[1]) -> FirstOrder: ...
-
-    @overload
-    def of_chunk(
-        self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, squares: Array | None = None
-    ) -> Evaluation: ...
 
     def of_chunk(
         self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, squares: Array | None = None
@@ -334,16 +326,6 @@ class MeanLoss(Objective):
             parts = type(self)(self.network, self.loss, kept, alpha), type(self)(self.network, self.loss, held_out)
             self._split = (fraction, most, seed), parts
         return self._split[1]
-
-    def of_batch(self, params: Array, batch: Chunk) -> FirstOrder:
-        """Value and gradient of mean loss over one batch plus the penalty: right on average over batches."""
-        self.counts["batch"] += 1
-        found = self.of_chunk(params.astype(self.rows.dtype, copy=False), batch, 1)
-        # The weight that a batch of this size has on average: its own would favour light rows.
-        weight = self.rows.total_weight * batch.y.shape[0] / self.rows.n_rows
-        share = self.alpha / self.rows.total_weight
-        value = found.value / weight + 0.5 * float(share @ np.square(params))
-        return FirstOrder(value, found.gradient / weight + share * params)
 
 
 @dataclass

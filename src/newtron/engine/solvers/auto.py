@@ -17,18 +17,21 @@ SOLVERS: dict[str, type[Solver]] = {
     solver.name: solver for solver in (GradientDescent, Stochastic, Newton, LevenbergMarquardt, NewtonCG, LBFGS)
 }
 
-# A matrix of curvature of this many parameters takes 8 MB and 0.1 s to factor.
+# Parameters up to which a matrix of curvature is formed at every step: it then takes 8 MB, and 0.1 s to factor.
 _MATRIX = 1000
-# Where the rows are read anew for every sum: parameters up to which a Hessian is summed over all of them (32 MB that
-# travel), and up to which one is formed from a sample of them (200 MB here). With that of a sample L-BFGS takes some 20
-# passes whatever the columns, where conjugate gradients with the same matrix take 80 to 360 products (150 columns of
-# condition 1e6, 20 to 1.5 rows of the sample for each).
-_SUMMED, _SAMPLED = 2 * _MATRIX, 5 * _MATRIX
-# Rows x parameters² of one exact Hessian of a perceptron: below, Newton's steps cost less than the Python around them.
+# Where every sum reads the rows anew: parameters up to which the Hessian is summed over all rows. It takes 32 MB, which
+# each worker sends.
+_SUMMED = 2 * _MATRIX
+# Where every sum reads the rows anew: parameters up to which a Hessian is formed from a sample of the rows (200 MB in
+# this process). With it L-BFGS takes some 20 passes whatever the columns, while conjugate gradients with the same
+# matrix take 80 to 360 products (measured on 150 columns of condition 1e6, with 20 to 1.5 rows of the sample for each).
+_SAMPLED = 5 * _MATRIX
+# Rows x parameters² of one exact Hessian of a perceptron, below which a step of Newton costs less than the Python
+# around it.
 _HESSIAN_WORK = 5e6
-# Rows x outputs x parameters² of one Gauss-Newton matrix: a second or so of one core.
+# Rows x outputs x parameters² of one Gauss-Newton matrix that takes about a second of one core.
 _GAUSS_NEWTON_WORK = 2.5e9
-# Rows x parameters of one pass, of which L-BFGS takes some thousands for a network: a few seconds in all.
+# Rows x parameters of one pass; L-BFGS takes some thousands of passes for a network, a few seconds in all.
 _PASS_WORK = 5e6
 
 
@@ -36,7 +39,7 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
     """The solver for an objective by model, rows and parameters, and why."""
     P, n = objective.n_params, objective.rows.n_rows
     size = f"{count(P, 'parameter')} and {count(n, 'row')}"
-    summed = _SUMMED if objective.is_quadratic else _MATRIX  # which takes one pass, and else several
+    summed = _SUMMED if objective.is_quadratic else _MATRIX  # a quadratic objective takes one such pass, others several
     if objective.is_convex and objective.rows.rereads and summed < P <= _SAMPLED:
         return LBFGS(sample_below=P + 1), (
             f"a perceptron with {size} that are read again for every pass: L-BFGS, since on the curvature of a sample "
@@ -50,7 +53,7 @@ def choose(objective: TrainingObjective) -> tuple[Solver, str]:
             f"a quadratic objective in {P:,} parameters: too many for a matrix, so by conjugate gradients",
         )
     if objective.is_linear:
-        # A loss that is not convex wants the negative curvature that only the exact Hessian shows.
+        # A loss that is not convex has negative curvature, which only the exact Hessian shows.
         work = _HESSIAN_WORK if objective.is_convex else 20 * _GAUSS_NEWTON_WORK
         if P <= _MATRIX and n * P**2 <= work:
             return (
@@ -89,7 +92,7 @@ def solver_named(solver: str | Solver, objective: TrainingObjective) -> tuple[So
 
 
 def _checked(solver: Solver, objective: TrainingObjective) -> Solver:
-    """Not one that draws rows where rows give only sums."""
+    """The solver; an InputError where it draws single rows and the rows give only sums."""
     if "batches" in solver.needs and "batches" not in objective.offers:
         others = ", ".join(repr(name) for name in SOLVERS if name != Stochastic.name)
         raise InputError(

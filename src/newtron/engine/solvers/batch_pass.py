@@ -1,6 +1,6 @@
 """Gradient and curvature statistics of an objective over one batch, in buffers that are kept from batch to batch.
 
-A step on a batch is short, so what surrounds the matrix products counts. Everything is feature-major (units, rows),
+A step on a batch is short, so the time outside the matrix products counts. All arrays are feature-major (units, rows),
 with the intercept as a last row of ones: the weights and intercepts of a layer are then one matrix, as they lie in
 the flat vector of parameters, each layer is one product, and its gradient is another.
 """
@@ -14,8 +14,8 @@ from newtron.engine.base.types import Array, Matrix
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 
-# Columns of the output's curvature that are sent back through the network for one estimate of the factors: as much
-# work as a gradient on a batch of so many rows.
+# Columns of the output's curvature that are propagated back through the network for one estimate of K-FAC's factors: as
+# much work as a gradient on a batch of so many rows.
 _CURVATURE_COLUMNS = 1000
 
 
@@ -30,7 +30,7 @@ class BatchPass:
         self.network, self.loss = objective.network, objective.loss
         rows = objective.rows
         self.dtype = rows.dtype
-        # The weight that a batch has on average per row: its own would favour light rows.
+        # The weight that a batch has on average per row; dividing by its own weight would favour rows of little weight.
         self._row_weight = rows.total_weight / rows.n_rows
         self._penalty = (objective.alpha / rows.total_weight).astype(self.dtype)
         self._gradient = np.empty(objective.n_params, dtype=self.dtype)
@@ -44,8 +44,8 @@ class BatchPass:
         return [flat[span].reshape(-1, width) for span, width in zip(spans, units, strict=True)]
 
     def gradient(self, params: Array, batch: Chunk) -> Array:
-        """Of the mean loss over the batch plus the penalty, as `TrainingObjective.of_batch` has it. It lies in a
-        buffer that the next call overwrites."""
+        """The gradient (P,) of the mean loss over the batch plus the penalty, right on average over batches. It lies in
+        a buffer that the next call overwrites."""
         layers = self.matrices(params)
         z = self._forward(layers, batch)
         u = self.loss.pointwise(batch.y, z.T, 1).gradient
@@ -61,11 +61,12 @@ class BatchPass:
         return self._gradient
 
     def mean_penalty(self, layer: int) -> float:
-        """What the penalty adds to a layer's curvature, on average over its parameters."""
+        """What the penalty adds to the curvature of a layer, on average over its parameters."""
         return float(self._penalty[self.network.spans[layer]].mean())
 
     def _buffers(self, n: int) -> list[Array]:
-        """For n rows: the rows with their one (rows, inputs + 1), then each layer's values (units + 1, rows)."""
+        """Buffers for n rows: the inputs with a column of ones (rows, inputs + 1), then each layer's values
+        (units + 1, rows)."""
         if n not in self._kept:
             one, (inputs, *hidden, outputs) = int(self.network.intercept), self.network.widths
             shapes = [(n, inputs + one), *((units + one, n) for units in hidden), (outputs, n)]
@@ -110,9 +111,9 @@ class BatchPass:
         return found[::-1]
 
     def curvature_columns(self, params: Array, batch: Chunk) -> list[Array]:
-        """Columns S of each layer with S S' = the mean over rows of J'HJ for what enters the layer's units: H is the
-        Gauss-Newton Hessian of a row's loss and J leads from the units to the output. From the first rows of the
-        batch that was last asked for its gradient."""
+        """Columns S of each layer with S S' = the mean over rows of J'HJ for what enters the layer's units. H is the
+        Gauss-Newton Hessian of a row's loss, and J is the derivative of the output by the units. They are computed from
+        the first rows of the batch whose gradient was computed last."""
         k = self.network.n_outputs
         n = min(batch.y.shape[0], max(1, _CURVATURE_COLUMNS // k))
         z = self._buffers(batch.y.shape[0])[-1][:, :n]
@@ -124,7 +125,7 @@ class BatchPass:
 
 
 def _roots(H: Array) -> Array:
-    """R of each row with R R' = H (n, k, k), as (k, k * n): what rounding made negative is left out."""
+    """R of each row with R R' = H (n, k, k), as (k, k * n). Eigenvalues that rounding made negative count as 0."""
     n, k, _ = H.shape
     if k == 1:
         return np.sqrt(np.maximum(H[:, 0, 0], 0.0))[None, :]

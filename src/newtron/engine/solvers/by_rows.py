@@ -1,4 +1,6 @@
-"""The quadratic model by the rows themselves, where a perceptron's Hessian has lost what tells columns apart."""
+"""The quadratic model by QR of the rows, where columns of a perceptron are so alike that its Hessian cannot tell them
+apart.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,17 @@ from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective, SecondOrder
 from newtron.engine.objective.newton_system import NewtonSystem
 
-# What is known of the columns: some nearly depend on each other, so that the objective is careful and steps come from a
-# `NewtonSystem`; or some exactly do and no others nearly, for which the Hessian is enough. "": nothing yet.
+# What is known of the columns. NEAR: some nearly depend on each other, so that the objective is evaluated in extended
+# precision and steps come from a `NewtonSystem`. DEPENDENT: some exactly depend on each other and no others nearly, for
+# which the Hessian is enough. "": nothing is known yet.
 NEAR, DEPENDENT = "near", "dependent"
 
 
 class LocalModel(NamedTuple):
-    """What was evaluated at a point, anew where the objective has become careful. system: the quadratic model there,
-    None where the Hessian is as good."""
+    """The quadratic model at a point.
+
+    found: what was evaluated there, again where the objective has since changed to extended precision. columns: what is
+    known of the columns. system: the model by the rows; None where the Hessian is as good."""
 
     found: SecondOrder
     columns: str
@@ -26,7 +31,8 @@ class LocalModel(NamedTuple):
 
 
 def local_model(objective: Objective, params: Array, found: SecondOrder, condition: float, columns: str) -> LocalModel:
-    """condition: of the Hessian in `found`, in equilibrated columns. columns: what was known so far."""
+    """The model at params. condition: of the Hessian in `found`, in equilibrated columns. columns: what was known so
+    far."""
     if columns == DEPENDENT:
         return LocalModel(found, columns, None)
     system = objective.newton_system(params, found.hessian, condition)
@@ -39,14 +45,16 @@ def local_model(objective: Objective, params: Array, found: SecondOrder, conditi
     return LocalModel(found, NEAR, objective.newton_system(params, found.hessian, condition))
 
 
-# Rounding the parameters may raise the value of a converged end by this share of it. A sample whose columns are told
-# apart by its Hessian (this share of the rows, and no fewer than make one) spares the look at all rows.
-LITTLE, _SAMPLE = 2e-7, 0.05
+# A point is still called converged where rounding its parameters raises the value by at most this share of it.
+LITTLE = 2e-7
+# Share of the rows that are asked first: where the Hessian of this sample tells the columns apart, that of all rows
+# does.
+_SAMPLE = 0.05
 
 
 def hidden_descent(objective: Objective, params: Array) -> float:
-    """By how much the value of a perceptron may still fall where no gradient or Hessian shows it, since columns nearly
-    depend on each other: 0 where they are told apart."""
+    """By how much the value of a perceptron may still fall though neither gradient nor Hessian shows it, since columns
+    nearly depend on each other; 0 where the Hessian tells them apart."""
     sample = objective.sampled(_SAMPLE)
     found, system = 0.0, None
     for some in (sample, objective) if sample is not objective else (objective,):

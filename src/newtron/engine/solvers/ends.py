@@ -27,8 +27,11 @@ def check_start(objective: Objective, found: SecondOrder) -> None:
 
 
 class StoppingRule:
-    """Says after each step whether it was the last. reason: why the objective has no minimum, once that is known. note:
-    what else there is to say of the end."""
+    """Decides after each step whether it was the last.
+
+    asked: has `Objective.escapes_to_infinity` been asked? reason: why the objective has no minimum, once that is known.
+    note: what else there is to say of the end.
+    """
 
     def __init__(
         self,
@@ -43,8 +46,9 @@ class StoppingRule:
         self._exact_decrement = exact_decrement
         self.asked, self.reason, self.note = asked, reason, ""
 
-    def verdict(self, state: State, gradient_norm: float, gained: float | None = None) -> Status | None:
-        """gained: by how much the last step lowered the value; None where there was none."""
+    def status_of(self, state: State, gradient_norm: float, gained: float | None = None) -> Status | None:
+        """The status of the run at a state, None where it goes on. gained: by how much the last step lowered the value;
+        None where there was no step."""
         if not (np.isfinite(state.value) and np.isfinite(state.gradient).all()):
             return Status.NOT_FINITE if state.iteration == 0 else Status.DIVERGED
         ended = self._ended(state, gradient_norm, gained)
@@ -53,15 +57,15 @@ class StoppingRule:
         small = gradient_norm <= self._tol or (ended is not None and ended.converged)
         at_end = ended is not None and ended.converged
         if small and not self.reason and (at_end or not self.asked):
-            # A small gradient may also be a place on the way to infinity. Asked where it first is small, since later
-            # the curvature there is rounding, and before anything is called converged.
+            # A small gradient may also lie on a way to infinity. The objective is asked when the gradient is first
+            # small, since later the curvature is lost in rounding, and before a point is called converged.
             self.asked = True
             self.reason = self._objective.escapes_to_infinity(state.params, state.gradient) or ""
         return Status.UNBOUNDED if self.reason else ended
 
     def _ended(self, state: State, gradient_norm: float, gained: float | None) -> Status | None:
         small = gradient_norm <= self._tol
-        if small and self._rests(state, gained) and not self._curves_down(state):
+        if small and self._nothing_to_gain(state, gained) and not self._curves_down(state):
             if not _is_hidden(self._objective, state, self._exact_decrement):
                 return Status.CONVERGED
             self.note = _HIDDEN_DESCENT
@@ -73,8 +77,8 @@ class StoppingRule:
                 return Status.PRECISION
         return state.status
 
-    def _rests(self, state: State, gained: float | None) -> bool:
-        """Is there, where the gradient is small, nothing left to be gained?"""
+    def _nothing_to_gain(self, state: State, gained: float | None) -> bool:
+        """Is the descent negligible that the curvature still expects at a point with a small gradient?"""
         # The decrement is free of all units. It must be small beside the value that is left, or, where the fit is
         # perfect, beside what there was to begin with, as far as rounding lets it be seen.
         tol = self._tol
@@ -91,7 +95,7 @@ class StoppingRule:
         return gave_up if np.isinf(state.decrement) else state.decrement * state.decrement <= enough
 
     def _curves_down(self, state: State) -> bool:
-        """Is a point that a solver with the exact curvature cannot leave a saddle, as the plain Newton step finds?"""
+        """Is the point a saddle, at which a solver with the exact curvature stopped?"""
         if not (self._exact_decrement and np.isinf(state.decrement) and "hessian" in self._objective.offers):
             return False
         hessian = self._objective.evaluate(state.params, 2).hessian
@@ -102,21 +106,21 @@ class StoppingRule:
 
 
 def decrement_of(step: Array | None, gradient: Array) -> float:
-    """sqrt(g'H^-1 g) from the Newton step; inf where there is none: such a point is no minimum."""
+    """sqrt(g'H^-1 g) from the Newton step; inf where there is no such step, since the point is no minimum."""
     return float("inf") if step is None else max(0.0, -float(gradient @ step)) ** 0.5
 
 
-# A decrease of the value by less than this share is not judged by values: residuals that nearly cancel leave fewer
-# digits in it than its size suggests.
+# A decrease of the value by less than this share of it is not judged by values: where residuals nearly cancel, the
+# value has fewer correct digits than its size suggests.
 _UNSURE = 1e-9
 
 
 def sufficient_decrease(objective: Objective, state: State, predicted: float, trial_value: float) -> bool | None:
-    """Does a trial step lower the objective as it should? None where rounding leaves that undecided.
+    """Does a trial step lower the objective sufficiently? None where rounding leaves that undecided.
 
-    predicted: the decrease that the solver's model expects (positive). Accepts a decrease of at least 1e-4 of
-    it (Armijo). Where even the expected decrease drowns in the rounding of the value, only gradients can tell, unless
-    the value falls by more than rounding could make of it.
+    predicted: the decrease that the solver's model expects (positive). A decrease of at least 1e-4 of it is sufficient
+    (Armijo 1966). Where even the expected decrease is below the rounding of the value, only gradients can decide,
+    unless the value falls by more than its rounding.
     """
     if not np.isfinite(trial_value):
         return False
@@ -141,8 +145,8 @@ def next_radius(radius: float, length: float, ratio: float) -> float:
 
 
 def is_nearer(objective: Objective, moved: State, before: State, metric: Array | None = None) -> bool:
-    """Is a point nearer to the optimum, where values no longer tell? By the decrement, which no change of units
-    touches, or else by the gradient. metric: (P,) the curvature of each parameter, in whose units the gradient is
+    """Is a point nearer to the optimum, where values can no longer decide? The decrement decides, which does not depend
+    on units, or else the gradient. metric: (P,) the curvature of each parameter, in whose units the gradient is
     compared where the decrement is not one of the exact curvature."""
     if metric is not None:
         return bool(np.sum(np.square(moved.gradient) / metric) < np.sum(np.square(before.gradient) / metric))
@@ -152,8 +156,9 @@ def is_nearer(objective: Objective, moved: State, before: State, metric: Array |
 
 
 def at_parameter_rounding(state: S, perfect: float = 0.0) -> S:
-    """The end where no doubles are nearer to the optimum: columns depend on each other so closely that rounding their
-    coefficients costs what is left to be gained. perfect: so little of the value is nothing, either."""
+    """The state with the status of a point beside which no doubles are nearer to the optimum: columns depend on each
+    other so closely that rounding their coefficients costs as much as there is left to gain. perfect: an expected
+    descent of at most this is negligible too."""
     if 0.5 * state.decrement * state.decrement <= max(LITTLE * abs(state.value), perfect):
         return replace(state, status=Status.PRECISION)
     note = "Columns depend on each other so closely that rounding their coefficients hides the lowest value."
@@ -164,28 +169,31 @@ _HIDDEN_DESCENT = (
     "Columns nearly depend on each other, and their gradient and curvature no longer tell them apart: "
     "the solver 'newton' does; or combine the columns, or give a penalty."
 )
-# Hessians of so many parameters are formed to judge an end. A descent of this share of the value is lost among the
-# rounding of a few operations.
-_MATRIX, _HIDDEN = 1000, 100.0 * float(np.finfo(np.float64).eps)
+# Parameters up to which a Hessian is formed to judge an end: it takes 8 MB, and 0.1 s to factor.
+_MATRIX = 1000
+# An expected descent of at most this share of the value (2e-14) is lost in the rounding of a few operations.
+_HIDDEN = 100.0 * float(np.finfo(np.float64).eps)
 
 
 def at_precision(objective: Objective, state: S, *, exact: bool = False) -> S:
-    """The end that rounding sets: converged if the gradient is as small as the arithmetic can make it.
+    """The state with the status of a point at which rounding hides any descent: PRECISION, which is converged, where
+    the gradient is as small as the arithmetic can make it, and else STALLED.
 
-    exact: the state's decrement is that of the objective's own curvature (`Solver.exact_decrement`).
+    exact: is the state's decrement that of the objective's own curvature (`Solver.exact_decrement`)?
     """
     if _is_hidden(objective, state, exact):
         return replace(state, status=Status.STALLED, note=_HIDDEN_DESCENT)
-    return replace(state, status=Status.PRECISION if _is_spent(objective, state, exact) else Status.STALLED)
+    return replace(state, status=Status.PRECISION if _is_at_precision(objective, state, exact) else Status.STALLED)
 
 
-def _is_spent(objective: Objective, state: State, exact: bool) -> bool:
+def _is_at_precision(objective: Objective, state: State, exact: bool) -> bool:
+    """Is the gradient, or the descent that the curvature still expects, as small as rounding?"""
     if not state.gradient.any():
         return True
     if objective.scale is None:
         decrement = _decrement_at(objective, state, exact)
         expected = 0.5 * decrement * decrement
-        return bool(expected <= _HIDDEN * abs(state.value)) or _at_the_floor(objective, state)
+        return bool(expected <= _HIDDEN * abs(state.value)) or _gradient_is_rounding(objective, state)
     small = relative_gradient(objective, state.gradient) <= objective.epsilon**0.5
     # Along columns that nearly depend on each other little gradient is left while a convex value may still fall.
     if small and (exact or not objective.is_convex or objective.n_params > _MATRIX):
@@ -196,17 +204,17 @@ def _is_spent(objective: Objective, state: State, exact: bool) -> bool:
 
 
 def _is_hidden(objective: Objective, state: State, exact: bool) -> bool:
-    """May the value still fall, though neither the gradient nor the Hessian shows it?"""
+    """May the value still fall by more than rounding, though neither the gradient nor the Hessian shows it?"""
     if exact or not objective.is_convex or objective.n_params > _MATRIX or "hessian" not in objective.offers:
         return False
     return hidden_descent(objective, state.params) > max(LITTLE, 10.0 * objective.epsilon) * abs(state.value)
 
 
 def _decrement_at(objective: Objective, state: State, exact: bool) -> float:
-    """That of the objective's own curvature; nan where this is indefinite or would be a large matrix.
+    """The decrement by the objective's own curvature; nan where that is indefinite, not offered or a large matrix.
 
-    exact: the state has it, unless rounding in the gradient of a convex objective looks like a descent without end
-    along a direction of no curvature (the common shift of all classes)."""
+    exact: the state has it, unless rounding in the gradient of a convex objective looks like an unlimited descent along
+    a direction without curvature (the common shift of all classes)."""
     if exact and (np.isfinite(state.decrement) or not objective.is_convex):
         return state.decrement
     if objective.n_params > _MATRIX or "hessian" not in objective.offers:
@@ -214,13 +222,15 @@ def _decrement_at(objective: Objective, state: State, exact: bool) -> float:
     return newton_decrement(objective.evaluate(state.params, 2).hessian, state.gradient)
 
 
-# Points beside an end whose gradients are looked at there, and how many times their difference is no more than that.
-_BESIDE, _FLOOR = 3, 10.0
+# Points beside an end at which the gradient is evaluated, each parameter moved by its last digit.
+_BESIDE = 3
+# A gradient of at most this many times the largest difference between these points is rounding.
+_FLOOR = 10.0
 
 
-def _at_the_floor(objective: Objective, state: State) -> bool:
-    """Is the gradient of an objective without a scale no greater than what a change of the parameters in their last
-    digits makes of it? Then no doubles are nearer to a point where it vanishes."""
+def _gradient_is_rounding(objective: Objective, state: State) -> bool:
+    """Is the gradient of an objective without a scale no larger than its change when the parameters change in their
+    last digits? Then no doubles are nearer to a point where it vanishes."""
     digit = np.spacing(np.abs(state.params))
     noise = np.zeros_like(state.gradient)
     rng = np.random.default_rng(0)

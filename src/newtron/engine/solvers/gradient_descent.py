@@ -18,7 +18,7 @@ from newtron.engine.solvers.state import Solver, State, Status, step_length, uns
 
 @dataclass(frozen=True)
 class GradientDescentState(State):
-    """velocity: the last move, for momentum. next_step: first trial of the next line search."""
+    """velocity: (P,) the last step, for momentum. next_step: first trial step length of the next line search."""
 
     velocity: Array = field(default_factory=unset)
     next_step: float = 0.0
@@ -30,7 +30,7 @@ class GradientDescent(Solver):
 
     learning_rate: a fixed rate; None searches along the gradient for a step that satisfies the Wolfe conditions,
     first trying the step of Barzilai & Borwein 1988.
-    momentum: share of the last move that is added to the next (Polyak 1964); only with a fixed rate.
+    momentum: share of the last step that is added to the next (Polyak 1964); only with a fixed rate.
     """
 
     learning_rate: float | None = None
@@ -85,7 +85,7 @@ class GradientDescent(Solver):
             there = objective.evaluate(params, 1)
             value, gradient = there.value, there.gradient
         change = gradient - state.gradient
-        # Barzilai-Borwein: the step that would have been right for the curvature just seen.
+        # Barzilai-Borwein: the step length that the curvature along the last step asks for.
         bend = t * float(direction @ change)
         return replace(
             state,

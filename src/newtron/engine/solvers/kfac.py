@@ -22,21 +22,23 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 from newtron.engine.solvers.batch_pass import BatchPass
 
-# Damping, in units of the curvature of a layer whose inputs and targets are of size 1; and how much one step may change
-# the loss by the quadratic model, in the same units. Tuned on MNIST and on regressions of known noise.
-_DAMPING, _MOST_CHANGE = 0.1, 0.02
-# Share of the former factors that a new estimate leaves, once there are many.
+# Damping, in units of the curvature of a layer whose inputs and targets have size 1. Tuned on MNIST and on regressions
+# of known noise.
+_DAMPING = 0.1
+# Change of the loss by one step at most, by the quadratic model, in the same units and from the same tuning.
+_MOST_CHANGE = 0.02
+# Share of the former factors that a new estimate keeps, at most (their running average).
 _MEMORY = 0.95
-# A factor wider than this is its diagonal: the eigenvectors of such a matrix take seconds.
+# Only the diagonal of a factor wider than this is kept: the eigenvectors of such a matrix take seconds.
 _WIDEST = 2000
-# Directions of less curvature than this share of the damping are left to the damping alone.
+# In directions whose curvature is less than this share of the damping only the damping is used.
 _NEGLIGIBLE = 0.1
 # Numbers of X in the rows from which the first layer's A is estimated, and the fewest rows.
 _SAMPLE_NUMBERS, _SAMPLE_ROWS = 2**22, 256
 
 
 class EigenDecomposition(NamedTuple):
-    """A positive semidefinite matrix by its eigenvalues (descending) and eigenvectors; no vectors: it is diagonal."""
+    """A positive semidefinite matrix by its eigenvalues (descending) and eigenvectors; without these it is diagonal."""
 
     values: Array
     vectors: Array | None
@@ -53,7 +55,8 @@ class EigenDecomposition(NamedTuple):
         return float(self.values.mean())
 
     def damped_inverse(self, damping: float) -> DampedInverse:
-        """(matrix + damping I)^-1. Where damping outweighs most directions, I is corrected in the others only."""
+        """(matrix + damping I)^-1. Where the damping exceeds most eigenvalues, only the other directions are
+        corrected."""
         inverse = 1.0 / (self.values + self.values.dtype.type(damping))
         if self.vectors is None:
             return DampedInverse(inverse, None, 0.0)
@@ -80,7 +83,7 @@ class DampedInverse(NamedTuple):
 
 
 def input_decomposition(objective: TrainingObjective, rng: np.random.Generator) -> EigenDecomposition:
-    """The first layer's A, which is the same in all of the training: from a sample of the rows."""
+    """The first layer's A from a sample of the rows; it stays the same during the training."""
     network, rows = objective.network, objective.rows
     width = network.widths[0] + network.intercept
     if width > _WIDEST:
@@ -96,7 +99,7 @@ def input_decomposition(objective: TrainingObjective, rng: np.random.Generator) 
 
 
 def second_moment(a: Array, weight: Array | None) -> Array:
-    """Mean over the columns of a (m, n) of a a': (m, m), or its diagonal where that is too wide."""
+    """Mean of a a' over the columns of a (m, n): (m, m), or its diagonal (m,) where m is above `_WIDEST`."""
     total = a.shape[1] if weight is None else float(weight.sum())
     if a.shape[0] > _WIDEST:
         return np.asarray(np.square(a) @ (np.ones(a.shape[1], a.dtype) if weight is None else weight) / total)
@@ -105,14 +108,14 @@ def second_moment(a: Array, weight: Array | None) -> Array:
 
 
 def factor_shapes(network: Network) -> list[tuple[int, ...]]:
-    """Of the factors that `KFAC` remembers for a network."""
+    """Shapes of the factors that `KFAC` keeps for a network."""
     widths = [width + network.intercept for width in network.widths[1:-1]] + list(network.widths[1:])
     return [(width,) if width > _WIDEST else (width, width) for width in widths]
 
 
 class KFAC:
-    """Steps of one epoch. factors: A of each layer but the first, then G of each layer; with `estimates`, how many are
-    averaged in them, all that there is to remember.
+    """Steps of one epoch. factors: A of each layer but the first, then G of each layer. estimates: how many estimates
+    are averaged in them. The two are all that is kept from epoch to epoch.
 
     unit: the size of a row's gradient before training (`Objective.gradient_scale`), so that the units of the targets
     do not matter.
@@ -127,7 +130,7 @@ class KFAC:
         self._step = np.empty(batch_pass.network.n_params, dtype=batch_pass.dtype)
 
     def estimate(self, params: Array, batch: Chunk) -> None:
-        """Renew the factors and their inverses from the batch that was last asked for its gradient."""
+        """Renew the factors and their inverses from the batch whose gradient was computed last."""
         weight = batch.weight if batch.weight is None or batch.weight.any() else None
         fresh = [second_moment(a, weight) for a in self._pass.inputs[1:]]
         for S in self._pass.curvature_columns(params, batch):
@@ -143,7 +146,7 @@ class KFAC:
         self._inverses = [self._damped(*pair) for pair in zip(range(layers), spectra, spectra[layers:], strict=False)]
 
     def _damped(self, layer: int, A: EigenDecomposition, G: EigenDecomposition) -> tuple[DampedInverse, DampedInverse]:
-        # The units of X are those of the first layer's A; those of y are in all G but the last.
+        # The units of X enter the first layer's A; those of y enter every G but the last.
         damping = _DAMPING * (A.mean if layer == 0 else 1.0)
         if layer + 2 < len(self._pass.network.widths):
             damping *= self._squared_unit

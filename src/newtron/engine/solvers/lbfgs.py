@@ -25,30 +25,35 @@ from newtron.engine.solvers.state import DERIVED, Solver, State, relative_gradie
 
 Pairs = tuple[tuple[Array, Array], ...]
 
-# Where steps shrink the decrement by less than this factor each, the curvature is made anew, from so many times more
-# rows; but not before as many steps, and at the least so many, as the passes over all rows that this costs. What is
-# spent on matrices that are not needed is then never more than what is spent on steps.
-_RATE, _GROWTH, _RENEW = 0.4, 4.0, 4
-# A matrix of P parameters from all rows costs P / 20 passes: it is arithmetic, a pass is reading.
+# Where a step leaves more than this share of the decrement on average, the curvature is formed again from more rows.
+_RATE = 0.4
+# How many times more rows each new matrix of curvature is formed from.
+_GROWTH = 4.0
+# Steps with a matrix before it is replaced, at least. There are also at least as many as the passes over all rows that
+# the new matrix costs, so that unnecessary matrices never cost more than the steps.
+_RENEW = 4
+# A matrix of P parameters from all rows costs as much as P / 20 passes.
 _PER_PASS = 20
-# To what gradient the optimum of a sample is sought, which is about the gradient of all rows there, and in how many
-# steps.
-_WARM_TOL, _WARM_STEPS = 3e-3, 10
-# With the Hessian of a sample each step leaves about 2 / sqrt(rows per parameter) of the gradient of all rows, at some
-# cost. Pairs alone are tried first where on the sample they, still learning, left up to twice that: where columns are
-# as good as independent they need fewer passes, and where they are not a few steps show it.
+# Relative gradient to which the optimum of a sample is sought: about the gradient of all rows there.
+_WARM_TOL = 3e-3
+# Steps on the sample at most.
+_WARM_STEPS = 10
+# With the Hessian of a sample each step leaves about 2 / sqrt(rows per parameter) of the gradient of all rows. Pairs
+# alone, which cost nothing, are tried first where on the sample they left at most twice that: where columns are nearly
+# independent they need fewer passes, and elsewhere a few steps show that they are slow.
 _NOISE = 4.0
-# Steps without a smaller gradient, once values no longer tell, that are the end; and so many without either, whatever
-# the model of the curvature expects.
-_PATIENCE, _FROZEN = 3, 10
+# Steps without a smaller gradient that end the run where the expected descent is below the rounding of the value.
+_PATIENCE = 3
+# Steps with neither a smaller gradient nor a smaller value that end the run in any case.
+_FROZEN = 10
 
 
 @dataclass(frozen=True)
 class LBFGSState(State):
-    """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature, share: of the rows
-    that it was made from, seen_at: the parameters where it was made, renewed_at: the decrement then, age: its steps.
-    best_gradient: the smallest yet, since_best: steps since. frozen: steps since the gradient was smaller or the value
-    fell by more than its rounding."""
+    """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature. share: of the rows
+    that it was formed from. seen_at: the parameters where it was formed. renewed_at: the decrement then. age: steps
+    with it. best_gradient: the smallest relative gradient so far. since_best: steps since then. frozen: steps since the
+    gradient was smaller or the value fell by more than its rounding."""
 
     pairs: Pairs = ()
     factor: Factor | None = field(default=None, metadata=DERIVED)
@@ -63,8 +68,12 @@ class LBFGSState(State):
 
 @dataclass(frozen=True)
 class LBFGS(Solver):
-    """memory: how many pairs are kept. sample: share of the rows whose curvature starts the matrix (at least 20
-    rows per parameter). sample_below: only with fewer parameters than this; 0 is plain L-BFGS, from the start given."""
+    """Limited-memory quasi-Newton steps with a line search.
+
+    memory: how many pairs are kept. sample: share of the rows whose curvature is the initial matrix (at least 20 rows
+    per parameter). sample_below: a sample is used only for a perceptron with fewer parameters than this; 0 is plain
+    L-BFGS, from the given start.
+    """
 
     memory: int = 20
     sample: float = 0.05
@@ -103,8 +112,9 @@ class LBFGS(Solver):
         return objective.is_linear and objective.n_params < self.sample_below and "curvature" in objective.offers
 
     def _warm(self, sample: Objective, params: Array) -> tuple[Array, Pairs, Factor | None]:
-        """About the optimum of the sample; and, where it was reached without a matrix and about as quickly as the
-        sample's matrix would do it for all rows, the pairs that did it, else that matrix if it is known."""
+        """The approximate optimum of the sample, and the curvature found on the way: the pairs, where they led there
+        about as quickly as the sample's matrix would lead to the optimum of all rows, else the matrix if it is
+        known."""
         plain = _follow(replace(self, sample_below=0), sample, params)
         if plain.rate < _NOISE * sample.rows_per_parameter**-0.5:
             return plain.state.params, plain.state.pairs, None
@@ -124,8 +134,8 @@ class LBFGS(Solver):
             state = replace(state, factor=factor, age=0, share=share, seen_at=state.params, renewed_at=state.decrement)
         direction = -self._times_inverse(objective, state, state.gradient)
         slope = float(direction @ state.gradient)
-        gone = state.since_best >= _PATIENCE and below_rounding(objective, state, -0.5 * slope)
-        if gone or state.frozen >= _FROZEN:
+        rounding_hides = state.since_best >= _PATIENCE and below_rounding(objective, state, -0.5 * slope)
+        if rounding_hides or state.frozen >= _FROZEN:
             return at_precision(objective, state)
         if not slope < 0.0:
             if not state.pairs:
@@ -171,7 +181,8 @@ class LBFGS(Solver):
 
     @staticmethod
     def _times_inverse(objective: Objective, state: LBFGSState, gradient: Array) -> Array:
-        """Approximate inverse Hessian times the gradient: the two-loop recursion."""
+        """The approximate inverse Hessian times the gradient, by the two-loop recursion (Nocedal & Wright, alg.
+        7.4)."""
         q = gradient.copy()
         kept = []
         for step, change in reversed(state.pairs):
@@ -193,7 +204,7 @@ class LBFGS(Solver):
 
 
 def _with_pair(objective: Objective, pairs: Pairs, step: Array, change: Array) -> Pairs:
-    """The pairs with one more, where rounding leaves its curvature a sign."""
+    """The pairs with one more, if the sign of its curvature is certain in spite of rounding."""
     unit = np.ones_like(step) if objective.scale is None else objective.scale
     if step @ change > 1e-14 * float(np.linalg.norm(step * unit) * np.linalg.norm(change / unit)):
         return (*pairs, (step, change))
@@ -201,8 +212,8 @@ def _with_pair(objective: Objective, pairs: Pairs, step: Array, change: Array) -
 
 
 def _factor(objective: Objective, params: Array) -> Factor | None:
-    """Of the curvature at params. Directions that a sample does not see get a little curvature instead of none, in the
-    units of each column: a share of the largest of all would swamp those of small ones."""
+    """The factor of the curvature at params. Directions without curvature in a sample get a little, in the units of
+    each column: a share of the largest curvature would exceed that of columns with small numbers."""
     curvature = objective.evaluate(params, 2, gauss_newton=True).hessian
     squared = np.square(objective.scale) if objective.scale is not None else np.ones(objective.n_params)
     diagonal = np.diagonal(curvature)
@@ -211,11 +222,11 @@ def _factor(objective: Objective, params: Array) -> Factor | None:
 
 class _Followed(NamedTuple):
     state: LBFGSState
-    rate: float  # what a step left of the gradient, on average
+    rate: float  # share of the gradient that a step left, on average
 
 
 def _follow(solver: LBFGS, sample: Objective, params: Array) -> _Followed:
-    """A few steps on a sample."""
+    """At most `_WARM_STEPS` steps on a sample."""
     state = solver.init(sample, params)
     first = last = relative_gradient(sample, state.gradient)
     while state.iteration < _WARM_STEPS and last > _WARM_TOL:

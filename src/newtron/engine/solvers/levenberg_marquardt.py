@@ -28,31 +28,44 @@ from newtron.engine.solvers.ends import (
 )
 from newtron.engine.solvers.state import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
 
+# Trial steps from one point at most. The damping at least doubles after each failure, with a factor that doubles too,
+# so 60 reach any damping.
 _TRIES = 60
-_FADING, _FLOOR = 0.5, 1e-7
-# While the damped step expects to lower the value by more than this share of it, the decrement is not computed: it is
-# larger still, and too large for an end with any tol up to 4e-4 (1,000 parameters; 1e-3 with 200).
+# Share of an entry of D that is kept from step to step at least, for an objective without a scale.
+_FADING = 0.5
+# No entry of D falls below this share of (1 + sqrt(curvature at the start))², for an objective without a scale.
+_FLOOR = 1e-7
+# While the damped step expects to lower the value by more than this share of it, the decrement is not computed. It is
+# larger still, and too large for an end with any tol up to 4e-4 (with 1,000 parameters; 1e-3 with 200).
 _FAR = 1e-4
-# A value that still falls to this share of itself is not held up by residuals that remain: there Gauss-Newton takes
-# fewer and cheaper steps than the exact Hessian (tuned on zero-residual fits and on penalised ones to their optimum).
+# Where a step lowers the value to this share of itself or less, remaining residuals do not slow Gauss-Newton down,
+# which then takes fewer and cheaper steps than the exact Hessian (tuned on fits without residuals and on penalised
+# ones).
 _FALL = 0.9
-# A floor keeps mu from vanishing where it could never grow back in time. Where columns nearly depend on each other,
-# what tells them apart has far less curvature than that: each step is tried without damping first.
-_LEAST_DAMPING, _NO_DAMPING = 1e-15, 1e-60
-# First damping for an objective with a scale of its own (a network), and for one whose start may lie anywhere.
-_DAMPING_SCALED, _DAMPING_UNKNOWN = 1e-2, 1e4
+# The damping mu is never below this, from which it can still grow back within `_TRIES`.
+_LEAST_DAMPING = 1e-15
+# Where columns nearly depend on each other, what tells them apart has far less curvature than any damping: each step is
+# first tried with this one, which is none.
+_NO_DAMPING = 1e-60
+# First damping for an objective with a scale of its own (a network).
+_DAMPING_SCALED = 1e-2
+# First damping for an objective without a scale, whose start may lie anywhere.
+_DAMPING_UNKNOWN = 1e4
 
 
 @dataclass(frozen=True)
 class LevenbergMarquardtState(State):
-    """curvature: at params, the exact Hessian where `seen_exact`; the next will be where `exact`.
-    metric: (P,) diagonal D, floor: what it is never below.
-    damping: mu, growth: its next factor. factor: of the curvature with that damping, for the next step.
-    decrement: while the damped curvature puts it far above what could end a run, that lower bound of it,
-    g'(H + mu D)^-1 g.
-    best_gradient, best_value: the relative gradient that last was half the one before, and the value that last was
-    `_FALL` of the one before. since: steps since either, or since the kind of curvature was last chosen.
-    system, columns: as in `by_rows`; the curvature where the Hessian of a perceptron has lost digits.
+    """curvature: at params; the exact Hessian if `seen_exact`, else its Gauss-Newton part. exact: is the next curvature
+    to be the exact Hessian?
+    metric: (P,) the diagonal D. floor: (P,) its least entries.
+    damping: mu. growth: the factor of mu after the next failure. factor: of the curvature with that damping, for the
+    next step.
+    decrement: sqrt(g'H^-1 g), or, while that is far above what could end a run, its lower bound
+    sqrt(g'(H + mu D)^-1 g).
+    best_gradient: the relative gradient when it was last at most half the one recorded before. best_value: the value
+    when it was last at most `_FALL` of the one recorded before. since: steps since either was recorded, or since the
+    kind of curvature last changed.
+    system, columns: the local model of `by_rows`, for a perceptron whose Hessian has lost digits.
     """
 
     curvature: Array = field(default_factory=unset, metadata=DERIVED)
@@ -72,14 +85,15 @@ class LevenbergMarquardtState(State):
 
 @dataclass(frozen=True)
 class LevenbergMarquardt(Solver):
-    """damping: the first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known
-    scale; 10,000 for any other objective, whose first steps had better be short.
-    exact_after: Gauss-Newton converges only linearly where residuals remain. After this many steps that neither halved
-    the gradient nor lowered the value by a tenth the exact Hessian takes the place of its Gauss-Newton part, until the
-    value falls so fast again. The damping is the same and grows until the sum is positive definite; the end is then as
-    quick as Newton's. None: never.
-    stop_after: so many steps are the last by rule, for a network whose predictions no longer gain from the long rest of
-    the way to an optimum; it is then not called converged. None: no rule.
+    """Damped Gauss-Newton steps, and with the exact Hessian where these become slow.
+
+    damping: the first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known scale;
+    10,000 for any other objective, so that the first steps are short. exact_after: Gauss-Newton converges only linearly
+    where residuals remain. After this many steps that neither halved the gradient nor lowered the value by a tenth the
+    exact Hessian replaces its Gauss-Newton part, until the value falls as fast again. The damping is the same and grows
+    until the sum is positive definite; the end is then as quick as Newton's. None: never. stop_after: the run ends by
+    rule after so many steps, for a network whose predictions no longer gain from the long rest of the way to an
+    optimum; it is then not called converged. None: no rule.
     """
 
     damping: float | None = None
@@ -163,8 +177,8 @@ class LevenbergMarquardt(Solver):
             damping = max(damping, 1e-12 * _reach(state.curvature, state.metric)) * growth
             growth = min(2.0 * growth, 1e6)
         if may_see_exact:
-            # Where residuals remain, and the more where their derivatives depend on each other, the curvature of
-            # Gauss-Newton is not the objective's.
+            # Where residuals remain, the Gauss-Newton matrix differs from the objective's curvature, the more so where
+            # the columns of the Jacobian depend on each other.
             return self.step(objective, _with_exact(objective, state))
         return at_precision(objective, state, exact=True) if state.system is None else at_parameter_rounding(state)
 
@@ -223,7 +237,7 @@ class LevenbergMarquardt(Solver):
 
 
 def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
-    """The same point, seen with the exact Hessian."""
+    """The state at the same point with the exact Hessian."""
     found = objective.evaluate(state.params, 2)
     factor = factorize(found.hessian, state.damping * state.metric)
     return replace(
@@ -237,7 +251,7 @@ def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> Levenbe
 
 
 def _seen(objective: Objective, params: Array, found: SecondOrder, columns: str) -> LocalModel:
-    """What was found, with the model by rows where the Hessian of a perceptron has lost digits."""
+    """The local model, which is by the rows where the Hessian of a perceptron has lost digits."""
     if not objective.is_linear:
         return LocalModel(found, columns, None)
     factor = factorize(found.hessian)
@@ -245,12 +259,12 @@ def _seen(objective: Objective, params: Array, found: SecondOrder, columns: str)
 
 
 def _factor(curvature: Array, system: NewtonSystem | None, added: Array) -> Factor | NewtonSystem | None:
-    """Of the curvature with added (P,) on its diagonal."""
+    """The factor of the curvature with added (P,) on its diagonal; None where the sum is not positive definite."""
     return factorize(curvature, added) if system is None else system.damped(added)
 
 
 def _step(factor: Factor | NewtonSystem, gradient: Array, added: Array) -> tuple[Array, float]:
-    """The damped step, and by how much the model without damping falls along it."""
+    """The damped step, and by how much the model without damping decreases along it."""
     if isinstance(factor, NewtonSystem):
         step = factor.step()
         return step, factor.decrease(step) + 0.5 * float(step @ (added * step))
@@ -259,7 +273,7 @@ def _step(factor: Factor | NewtonSystem, gradient: Array, added: Array) -> tuple
 
 
 def _decrement(found: SecondOrder, factor: Factor | NewtonSystem | None, system: NewtonSystem | None) -> float:
-    """sqrt(g'H^-1 g), or a lower bound of it that is far from any end."""
+    """sqrt(g'H^-1 g), or a lower bound of it where it is too large for any end."""
     if system is not None:
         return system.decrement
     if isinstance(factor, Factor):
@@ -270,17 +284,17 @@ def _decrement(found: SecondOrder, factor: Factor | NewtonSystem | None, system:
 
 
 def _reach(curvature: Array, metric: Array) -> float:
-    """What the largest curvature of a parameter is of its damping for mu = 1: less than 1 where all curvature has
-    fallen below the floor that an earlier one set."""
+    """The largest ratio of a parameter's curvature to its entry of D, at most 1: less where all curvature has fallen
+    below the floor that the curvature at the start set."""
     return min(1.0, float(np.max(np.abs(np.diagonal(curvature)) / metric, initial=0.0)))
 
 
 def _metric(objective: Objective, curvature: Array, floor: Array, before: Array | None = None) -> Array:
-    """D: the squared scale times the mean curvature, or else, as for a perceptron, each parameter's own curvature.
+    """D: the squared scale times the mean curvature for a network; each parameter's own curvature elsewhere.
 
-    Where there is no scale it fades slowly where the curvature vanishes, and never below a floor, so that a parameter
-    that has just lost its influence is not free to leave at once: with this all of NIST's nonlinear sets arrive from
-    both starts (tests/project/test_certified_solvers.py), far ones such as MGH17's among them.
+    Without a scale D decreases slowly where the curvature vanishes, and never below a floor, so that a parameter that
+    has just lost its influence cannot move far at once. With this all of NIST's nonlinear sets converge from both
+    starts (tests/project/test_certified_solvers.py), also from far ones such as MGH17's.
     """
     diagonal: Array = np.maximum(np.diagonal(curvature), 0.0)
     if objective.scale is not None:

@@ -1,7 +1,7 @@
 """A line search that ends at a point with enough descent and a flatter slope (the strong Wolfe conditions).
 
-Near an optimum values drown in rounding while slopes do not: there the approximate Wolfe condition of Hager &
-Zhang 2005 decides by slopes alone.
+Near an optimum differences of values are below their rounding while slopes are not: there the approximate Wolfe
+condition of Hager & Zhang 2005 decides by slopes alone.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import numpy as np
 
 from newtron.engine.objective import LinePoint
 
+# Constants of the Wolfe conditions, as in Nocedal & Wright, ch. 3: sufficient descent, and the slope that may be left.
 _DESCENT, _FLATTER = 1e-4, 0.9
+# Trials on one line at most.
 _TRIES = 40
 
 
 def wolfe(
     on_line: Callable[[float], LinePoint], value: float, slope: float, t: float, noise: float
 ) -> tuple[float, LinePoint] | None:
-    """A step t and the function there, from the value and (negative) slope at 0; None if there is no descent.
+    """A step length t and the function there, from the value and the (negative) slope at 0; None if there is no
+    descent.
 
     t: the first trial. noise: rounding of a value, absolute.
     """
@@ -48,7 +51,7 @@ def wolfe(
 
 
 def _fraction(low: LinePoint, high: LinePoint, width: float) -> float:
-    """Where between the two to look next, as a share of the width, kept away from the ends."""
+    """Where between the two to try next, as a share of the width, at least 0.1 away from the ends."""
     guess = 0.5
     if np.isfinite(high.value) and np.isfinite(high.slope):
         if high.slope > 0.0:

@@ -1,4 +1,4 @@
-"""The only loop there is: it asks a solver for steps until the stopping rule or a limit ends the run."""
+"""The only loop of all solvers: it asks a solver for steps until the stopping rule or a limit ends the run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def minimize(
     _check_solver(objective, solver)
     start = _start(objective, params) if resume is None else resume.state.params
     limit = solver.default_max_iter if max_iter is None else check_count("max_iter", max_iter)
-    # Overflow far from the optimum is no accident but an answer: the value is inf and the step is not taken.
+    # Overflow far from the optimum needs no warning: the value is inf, and the step is not taken.
     with one_blas_thread(), np.errstate(all="ignore"):
         loop = _Loop(objective, solver, tol, start, resume)
         status = loop.status
@@ -77,7 +77,7 @@ def minimize(
             keep(loop.run())
         state = solver.finish(objective, loop.state)
     return Solution(
-        params=state.params.copy(),  # whoever gets it may change it: what was kept stays
+        params=state.params.copy(),  # the caller may change it without changing what was kept
         value=state.value,
         gradient=state.gradient,
         gradient_norm=relative_gradient(objective, state.gradient),
@@ -87,12 +87,12 @@ def minimize(
         counts=dict(objective.counts - loop.counts_before),
         solver=solver,
         seconds=loop.seconds,
-        note=loop.judge.reason or state.note,
+        note=loop.rule.reason or state.note,
     )
 
 
 class _Loop:
-    """A run on its way: begun at params, or taken up where another was kept."""
+    """A run that is under way: begun at params, or resumed where another one was kept."""
 
     def __init__(self, objective: Objective, solver: Solver, tol: float, params: Array, resume: Run | None) -> None:
         self._objective, self._solver = objective, solver
@@ -102,17 +102,17 @@ class _Loop:
         if resume is None:
             self.state = solver.init(objective, params)
             self.trace = [self._row()]
-            self.judge = StoppingRule(objective, tol, self.state.value, solver.exact_decrement)
-            self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm)
+            self.rule = StoppingRule(objective, tol, self.state.value, solver.exact_decrement)
+            self.status = self.rule.status_of(self.state, self.trace[-1].gradient_norm)
             return
         self._started -= resume.seconds
         self.state = solver.restored(objective, resume.state)
         self.trace = resume.trace[: resume.rows]
-        self.judge = StoppingRule(
+        self.rule = StoppingRule(
             objective, tol, self.trace[0].value, solver.exact_decrement, resume.asked, resume.reason
         )
         self.status = resume.status
-        # What restoring took is no part of the run.
+        # Evaluations that restoring took do not count.
         objective.counts.clear()
         objective.counts.update(self.counts_before)
         objective.counts.update(resume.counts)
@@ -122,15 +122,15 @@ class _Loop:
         return perf_counter() - self._started
 
     def step(self) -> bool:
-        """One step and the verdict on it; was there one?"""
+        """Take one step and decide whether it was the last. Returns whether the solver moved."""
         before, self.state = self.state, self._solver.step(self._objective, self.state)
         moved = self.state.iteration > before.iteration
         if moved:
             self.trace.append(self._row())
         gained = before.value - self.state.value if moved else None
-        self.status = self.judge.verdict(self.state, self.trace[-1].gradient_norm, gained)
-        if self.judge.note:
-            self.state = replace(self.state, note=self.judge.note)
+        self.status = self.rule.status_of(self.state, self.trace[-1].gradient_norm, gained)
+        if self.rule.note:
+            self.state = replace(self.state, note=self.rule.note)
         if self.status is Status.DIVERGED and moved:
             self.state = before
             self.trace.pop()
@@ -139,8 +139,8 @@ class _Loop:
 
     def run(self) -> Run:
         counts = dict(self._objective.counts - self.counts_before)
-        done, judge = len(self.trace), self.judge
-        return Run(self.state, self.trace, done, counts, self.seconds, judge.asked, judge.reason, self.status)
+        done, rule = len(self.trace), self.rule
+        return Run(self.state, self.trace, done, counts, self.seconds, rule.asked, rule.reason, self.status)
 
     def _row(self) -> TraceRow:
         state = self.state

@@ -31,20 +31,20 @@ from newtron.engine.solvers.ends import (
 )
 from newtron.engine.solvers.state import DERIVED, Solver, State, Status, step_length, unset
 
-# A radius whose square is beyond the range of floating point is none.
+# A radius from here on counts as no limit: its square would overflow.
 _NO_LIMIT = 1e150
-
+# Trial steps from one point at most; each failure divides the radius by 4 or more, so 60 reach any step that counts.
 _TRIES = 60
-# A least-squares fit that leaves less than this share of the value at the start is perfect but for rounding.
+# A least-squares fit that leaves less than this share of the value at the start is perfect within rounding.
 _PERFECT = 1e-20
 
 
 @dataclass(frozen=True)
 class NewtonState(State):
     """hessian: at params. plain: the plain Newton step from there, None where the Hessian is indefinite. radius: of
-    the trust region, in the norm of `metric`. sure: the last step was taken at its first try, so the next trial
-    is evaluated with its Hessian at once. columns: of a perceptron whose Hessian has lost digits, why: "near" ones, so
-    that steps come from `system` and the objective is careful, or only "dependent" ones; "" elsewhere."""
+    the trust region, in the norm of `_metric`. sure: the last step was taken at its first try, so the next trial
+    is evaluated with its Hessian at once. columns, system: the local model of `by_rows`, for a perceptron whose Hessian
+    has lost digits."""
 
     hessian: Array = field(default_factory=unset, metadata=DERIVED)
     plain: Array | None = field(default=None, metadata=DERIVED)
@@ -58,9 +58,10 @@ class NewtonState(State):
 class Newton(Solver):
     """Exact Newton steps in a trust region.
 
-    radius: the first trust region, inf for none (None: none for a perceptron, whose Hessian is positive semidefinite
-    under a convex loss; 1 for a network). damped=False takes every plain step -H^-1 g as it is, to show why nobody
-    should: it may diverge or run to a saddle.
+    radius: the first trust region, inf for none. None: no trust region for a perceptron, whose Hessian is positive
+    semidefinite under a convex loss; 1 for a network; for an objective without a scale, the length of a step with
+    independent parameters. damped=False takes every plain step -H^-1 g unchanged, for demonstration: it may diverge or
+    end at a saddle.
     """
 
     radius: float | None = None
@@ -86,7 +87,7 @@ class Newton(Solver):
         if radius is None:
             radius = np.inf if objective.is_linear else 1.0
             if objective.scale is None:
-                # Where only the curvature has units: as long as Newton's step would be if parameters were independent.
+                # The length that Newton's step would have if the parameters were independent.
                 metric = _metric(objective, found.hessian)
                 radius = max(1.0, float(np.linalg.norm(found.gradient / metric)))
         return _seen(objective, NewtonState(params, found.value, found.gradient, radius=radius), found)
@@ -97,7 +98,7 @@ class Newton(Solver):
         found = objective.evaluate(state.params, 2)
         if objective.is_quadratic and state.iteration:
             factor = factorize(found.hessian)
-            objective.solve_quadratic(factor.condition if factor else np.inf)  # which leaves its triangle behind
+            objective.solve_quadratic(factor.condition if factor else np.inf)  # for the triangle that it keeps
         return _seen(objective, state, replace(found, value=state.value, gradient=state.gradient))
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
@@ -106,12 +107,12 @@ class Newton(Solver):
             exact = objective.solve_quadratic(factor.condition if factor else np.inf)
             if exact is not None:
                 at_optimum = _with_hessian(objective, state, exact.params)
-                # Its own residuals were carried to 32 digits: what gradient is seen here is rounding.
+                # The residuals were carried to 32 digits, so the gradient that is seen here is rounding.
                 at_end = self._accept(objective, state, exact.params, at_optimum)
                 at_end = replace(at_end, decrement=(2.0 * exact.lost) ** 0.5, note=exact.note)
                 return at_parameter_rounding(at_end, perfect=_PERFECT * abs(state.value))
         elif objective.is_quadratic and state.decrement <= 10.0 * objective.epsilon * abs(state.value) ** 0.5:
-            return at_precision(objective, state, exact=True)  # the one step is taken; what is left is rounding
+            return at_precision(objective, state, exact=True)  # after the one step only rounding is left
         if not self.damped:
             return self._undamped(objective, state)
         metric = _metric(objective, state.hessian)
@@ -129,7 +130,7 @@ class Newton(Solver):
                 return _ended(objective, state)
             trial = state.params + step
             last = system is not None and predicted <= system.rounding(trial)
-            # A first trial is nearly always taken: then its derivatives come with its value.
+            # A first trial is nearly always taken, so its derivatives are computed with its value.
             at_once = (attempt == 0 and state.sure) or objective.is_quadratic
             found: Evaluation = _with_hessian(objective, state, trial) if at_once else objective.evaluate(trial, 0)
             worth = sufficient_decrease(objective, state, predicted, found.value)
@@ -184,12 +185,12 @@ class Newton(Solver):
 
 
 def _ended(objective: Objective, state: NewtonState) -> NewtonState:
-    """No step is left."""
+    """The end where no step lowers the value."""
     return at_precision(objective, state, exact=True) if state.system is None else at_parameter_rounding(state)
 
 
 def _seen(objective: Objective, state: NewtonState, found: SecondOrder) -> NewtonState:
-    """The state with what was found there, the plain step among it."""
+    """The state with what was evaluated there, and the plain step that follows from it."""
     plain, condition = newton_step(found.hessian, found.gradient)
     system = None
     if not objective.is_quadratic:
@@ -210,7 +211,7 @@ def _seen(objective: Objective, state: NewtonState, found: SecondOrder) -> Newto
 
 
 def _with_hessian(objective: Objective, state: NewtonState, params: Array) -> SecondOrder:
-    """Everything at params; the Hessian of a quadratic objective is known."""
+    """Value, gradient and Hessian at params; a quadratic objective has the Hessian of `state` everywhere."""
     if not objective.is_quadratic:
         return objective.evaluate(params, 2)
     found = objective.evaluate(params, 1)
@@ -218,7 +219,7 @@ def _with_hessian(objective: Objective, state: NewtonState, params: Array) -> Se
 
 
 def _metric(objective: Objective, hessian: Array) -> Array:
-    """(P,) lengths are measured as ‖metric * step‖: what makes the region the same in any units."""
+    """(P,) Lengths are measured as ‖metric * step‖, so that the trust region does not depend on units."""
     if objective.scale is not None and not objective.is_linear:
         return objective.scale
     diagonal = np.sqrt(np.abs(np.diagonal(hessian)))
@@ -227,7 +228,7 @@ def _metric(objective: Objective, hessian: Array) -> Array:
 
 
 class _Region:
-    """The trust-region problem min g's + ½ s'Hs, ‖metric s‖ <= radius, for any radius from one eigh."""
+    """The trust-region problem min g's + ½ s'Hs, ‖metric s‖ <= radius, for any radius from one eigendecomposition."""
 
     def __init__(self, state: NewtonState, metric: Array) -> None:
         self._state, self._metric = state, metric
@@ -259,13 +260,15 @@ class _Region:
         s = -g / (values + shift)
         length = float(np.linalg.norm(s))
         if length < radius and values[0] < -tiny:
-            # The hard case, saddles among it: no gradient along the most negative direction. Go along it.
+            # The hard case (Moré & Sorensen): the gradient has no part along the most negative direction, as at a
+            # saddle. The step goes along this direction to the edge.
             s[0] += np.copysign(np.sqrt(radius * radius - length * length), s[0])
         return np.asarray((V @ s) / self._metric)
 
     @staticmethod
     def _shift(values: Array, g: Array, radius: float, lowest: float, tiny: float) -> float:
-        """lambda >= -smallest eigenvalue with ‖(H + lambda)^-1 g‖ = radius, by Newton on 1/‖s‖ kept in a bracket."""
+        """λ >= -(smallest eigenvalue) with ‖(H + λ)^-1 g‖ = radius within 0.1 %, by Newton's method on 1/‖s‖ in a
+        bracket."""
         low = lowest + max(tiny, 1e-14)
         high = max(low * 2.0, lowest + float(np.linalg.norm(g)) / radius + tiny)
         shift = low

@@ -23,6 +23,7 @@ from newtron.engine.objective import Objective, Offer
 from newtron.engine.solvers.ends import at_precision, below_rounding, next_radius, sufficient_decrease
 from newtron.engine.solvers.state import Solver, State, relative_gradient, scaled_step, step_length
 
+# Trial steps from one point at most; each failure divides the radius by 4 or more.
 _TRIES = 40
 
 
@@ -41,8 +42,12 @@ class _Direction(NamedTuple):
 
 @dataclass(frozen=True)
 class NewtonCG(Solver):
-    """max_inner: limit on Hessian products per step (None: twice the parameters, at most 1,000). sample: share of the
-    rows whose curvature preconditions the products (at least 20 rows per parameter); 0 is by the scales alone."""
+    """Newton steps by conjugate gradients in a trust region.
+
+    max_inner: limit on Hessian products per step (None: twice the parameters, at most 1,000). sample: share of the
+    rows whose curvature preconditions the products (at least 20 rows per parameter); 0 preconditions by the scales of
+    the parameters alone.
+    """
 
     max_inner: int | None = None
     sample: float = 0.0
@@ -88,7 +93,7 @@ class NewtonCG(Solver):
                     params=state.params + step,
                     value=trial.value,
                     gradient=trial.gradient,
-                    # Of the point just left, which the products there gave; here it is smaller still.
+                    # The decrement at the point just left, which follows from the products there; here it is smaller.
                     decrement=max(0.0, -float(state.gradient @ step)) ** 0.5 if found.inside else np.nan,
                     iteration=state.iteration + 1,
                     step_size=step_length(objective, step),
@@ -133,7 +138,7 @@ class NewtonCG(Solver):
             tiny = objective.epsilon * float(direction @ (direction / inverse)) * 1e-3
             t = rz / curvature if curvature > tiny else np.inf
             if np.isinf(t) and np.isinf(radius):
-                # Flat and unlimited: one scaled unit along the gradient, or what has been found so far.
+                # No curvature and no trust region: one scaled unit along the direction, or the step found so far.
                 if not step.any():
                     step = direction / max(1.0, _length(objective, direction))
                     residual = residual + product / max(1.0, _length(objective, direction))

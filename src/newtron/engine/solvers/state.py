@@ -24,8 +24,8 @@ OwnState: TypeAlias = Any
 
 
 class Status(enum.Enum):
-    """Why a solver stopped. Each member's value says it, its sentence what can be done, too; only two of them are
-    convergence."""
+    """Why a solver stopped. The value of a member says why; its `sentence` also says what can be done. Only two members
+    are convergence."""
 
     CONVERGED = "Converged: the gradient is below the tolerance."
     PRECISION = "Converged to the precision of the arithmetic: rounding hides any further descent."
@@ -57,11 +57,12 @@ class Status(enum.Enum):
 
     @property
     def final(self) -> bool:
-        """Nothing is left to be done: a run that ended so does not go on from where it stopped."""
+        """Is the run complete, so that it cannot be continued from where it stopped?"""
         return self not in (Status.MAX_ITER, Status.STOPPED, Status.INTERRUPTED)
 
 
-# Of a state's field: `Solver.restored` makes it again, to the bit, from the rest of the state and the objective.
+# Metadata of a field of a state: `Solver.restored` computes it again, to the bit, from the rest of the state and the
+# objective, so that checkpoints leave it out.
 DERIVED = {"derived": True}
 
 
@@ -72,8 +73,8 @@ def unset() -> Array:
 
 @dataclass(frozen=True)
 class State:
-    """Where a solver stands. Subclasses add what their method remembers; what can be made again from the rest they mark
-    as `DERIVED`, so that a checkpoint is small.
+    """The state of a solver between two steps. Subclasses add what their method remembers, and mark as `DERIVED` what
+    can be computed again from the rest.
 
     value, gradient: of the objective at params. decrement: sqrt(g'H^-1 g) there from the solver's own curvature,
     nan where it has none, inf where its curvature has no minimum; half its square is the descent that the quadratic
@@ -145,10 +146,10 @@ class Solver(ABC):
     name: ClassVar[str]
     state_type: ClassVar[type[State]] = State
     default_max_iter: ClassVar[int] = 1000
-    # What it asks of an objective beside value and gradient.
+    # What the solver asks of an objective beside value and gradient.
     needs: ClassVar[tuple[Offer, ...]] = ()
-    # Is the decrement of its states that of the objective's own curvature? That of an approximation is no measure of an
-    # end: where it takes the curvature for greater than it is, any gradient looks small.
+    # Is the decrement of its states that of the objective's own curvature? An approximation that overestimates the
+    # curvature makes any gradient look small, so its decrement does not show an end.
     exact_decrement: ClassVar[bool] = False
 
     @abstractmethod
@@ -160,21 +161,24 @@ class Solver(ABC):
         """One accepted step, or the same point with a status that says why there is none."""
 
     def restored(self, objective: Objective, state: OwnState) -> State:
-        """A state that lacks its `DERIVED` fields, with them: the same bits as before they were left out."""
+        """A state whose `DERIVED` fields are missing, with these computed again to the same bits."""
         del objective
         return state  # type: ignore[no-any-return]
 
     def finish(self, objective: Objective, state: OwnState) -> State:
-        """The last state as it is handed back: for a solver whose states estimate the value and gradient."""
+        """The last state as it is returned; a solver whose states estimate value and gradient computes them here."""
         del objective
         return state  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a callback is given after each iteration: the state, the last row of the trace, of several members trained
-    side by side which one this is, and the strength of the penalty that it is trained with just now (of several, the
-    greatest): a search for the penalty trains a member several times, each from iteration 1."""
+    """What a callback receives after each iteration.
+
+    row: the last row of the trace. member, members: which of how many members that are trained side by side this is.
+    penalty: strength of the penalty that the member is trained with now (the greatest of several); a search for the
+    penalty trains a member several times, each time from iteration 1.
+    """
 
     state: State
     row: TraceRow = field(repr=False)
@@ -188,10 +192,10 @@ Callback = Callable[[Progress], object]
 
 @dataclass(frozen=True)
 class Run:
-    """A run of `minimize` between two steps: with it, the same solver goes on as if it had never stopped.
+    """A run of `minimize` between two steps, from which the same solver continues as if it had never stopped.
 
     trace: its first `rows` rows belong to this run; the list may grow. counts: evaluations until here. asked, reason:
-    what the judge of the end has asked and been told. status: set where nothing is left to be done.
+    as in `StoppingRule`. status: set where the run is complete.
     """
 
     state: State

@@ -25,20 +25,23 @@ from newtron.engine.solvers.batch_pass import BatchPass
 from newtron.engine.solvers.kfac import KFAC, EigenDecomposition, factor_shapes, input_decomposition
 from newtron.engine.solvers.state import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
 
+# Decay of the averages of the gradient and of its square, and what is added to the root: the defaults of Kingma & Ba.
 _DECAY, _DECAY_SQUARED, _TINY = 0.9, 0.999, 1e-8
-# First rates of the methods. K-FAC's momentum is shorter than that of the others, for its steps are larger.
-_RATES, _KFAC_DECAY = {"kfac": 0.3, "adam": 0.01, "momentum": 0.1}, 0.8
-# Steps between two estimates of K-FAC's factors: then they take less than a tenth of the time.
+# First learning rate of each method.
+_RATES = {"kfac": 0.3, "adam": 0.01, "momentum": 0.1}
+# Momentum of K-FAC, less than that of the others since its steps are larger.
+_KFAC_DECAY = 0.8
+# Steps between two estimates of K-FAC's factors, so that the estimates take less than a tenth of the time.
 _RENEWED_EVERY = 20
-# The average weighs the t-th step by about t to this power: of any number of steps it is the last third that counts.
+# The average weighs the t-th step by about t to this power, so that mainly the last third of the steps counts.
 _RECENT = 4
-# Rows of the smallest batches by default, of the largest, and how many batches there should be.
+# Rows of a batch by default: at least, at most, and how many batches there should be between these limits.
 _FEWEST, _MOST, _BATCHES = 32, 800, 60
-# Epochs of few batches that are waited for at most before the rate falls.
+# Epochs without a gain before the rate falls, at most, where an epoch has few batches.
 _MOST_PATIENT = 5
-# What the rate is multiplied by after a stall, and what share of the held-out loss an epoch must gain to be none.
+# Factor of the rate after a stall, and share of the held-out loss that an epoch must gain not to count as stalled.
 _SLOWER, _GAIN = 0.3, 1e-4
-# A relative gradient on the held-out rows as small as this may be the end: it is looked at on all rows.
+# A relative gradient on the held-out rows below this may be an end, so it is computed on all rows.
 _SMALL = 1e-3
 # Rows that are held out at most: with so many the error of their mean loss is small beside what training gains.
 _MOST_HELD_OUT = 20_000
@@ -46,11 +49,12 @@ _MOST_HELD_OUT = 20_000
 
 @dataclass(frozen=True)
 class StochasticState(State):
-    """params is the best point on the held-out rows; iterate is where training stands. One iteration is an epoch.
+    """params is the best point on the held-out rows; iterate is the current point of the training. One iteration is an
+    epoch.
 
-    value, gradient: of the held-out rows and the penalty, an estimate of the objective's that costs no further pass;
-    `Stochastic.finish` replaces them by those of all rows. average: over `averaged` steps since the last stall.
-    factors, estimates, inputs: what K-FAC remembers of the curvature.
+    value, gradient: of the held-out rows and the penalty, an estimate of the objective's that needs no further pass;
+    `Stochastic.finish` replaces them by those of all rows. average: of the iterates of `averaged` steps since the last
+    stall. factors, estimates, inputs: K-FAC's estimate of the curvature.
     """
 
     iterate: Array = field(default_factory=unset)
@@ -70,7 +74,7 @@ class StochasticState(State):
 
 @dataclass(frozen=True)
 class Stochastic(Solver):
-    """One iteration is one epoch.
+    """Steps on random batches of rows, with early stopping on rows held out. One iteration is one epoch.
 
     method: "kfac", "adam" or "momentum". learning_rate: the first rate; None is 0.3 for K-FAC, 0.01 for Adam, 0.1 for
     momentum. batch_size: None is a sixtieth of the rows, between 32 and 800.
@@ -112,7 +116,7 @@ class Stochastic(Solver):
             raise InputError(
                 "sample_weight is zero for all rows of one part: solver 'stochastic' needs more weighted rows."
             )
-        seen = _seen(objective, held_out, params)
+        seen = _scored(objective, held_out, params)
         state = StochasticState(params, seen.value, seen.gradient, best=seen.score, inputs=self._inputs(objective))
         return _restarted(objective, replace(state, rate=self.learning_rate or _RATES[self.method]))
 
@@ -136,7 +140,7 @@ class Stochastic(Solver):
         trained = self._epoch(objective, state)
         average = trained.average.astype(np.float64)
         training, held_out = self._parts(objective)
-        seen = _seen(objective, held_out, average)
+        seen = _scored(objective, held_out, average)
         better = bool(np.isfinite(seen.score) and seen.score < state.best)
         gained = better and state.best - seen.score > _GAIN * abs(state.best)
         found = replace(trained, since_best=0 if gained else state.since_best + 1, step_size=0.0)
@@ -160,7 +164,7 @@ class Stochastic(Solver):
         return self.batch_size or int(np.clip(n_rows // _BATCHES, _FEWEST, _MOST))
 
     def _patience(self, n_rows: int) -> int:
-        # An epoch of a few batches moves little: several of them are one trial.
+        # An epoch of few batches changes little, so several of them count as one.
         trial = math.ceil(_BATCHES * self._batch_size(n_rows) / n_rows)
         return self.patience or min(trial, _MOST_PATIENT)
 
@@ -177,7 +181,7 @@ class Stochastic(Solver):
         if state.inputs is not None:
             unit = float((objective.gradient_scale / objective.scale)[0])
             curvature = KFAC(batch_pass, state.inputs, state.factors, state.estimates, unit)
-        # The generator is made anew from seed and epoch, so that a resumed run draws the same batches.
+        # The generator follows from seed and epoch, so that a resumed run draws the same batches.
         rng = np.random.default_rng([self.seed, state.iteration + 1])
         updates, averaged = state.updates, state.averaged
         for number, batch in enumerate(training.rows.batches(self._batch_size(training.rows.n_rows), rng)):
@@ -215,7 +219,7 @@ class Stochastic(Solver):
 
 
 def _restarted(objective: TrainingObjective, state: StochasticState) -> StochasticState:
-    """Training at the best point, with nothing of the way there but the curvature."""
+    """The state with training restarted at the best point; only the estimate of the curvature is kept."""
     start = state.params.astype(objective.rows.dtype)
     return replace(
         state,
@@ -228,20 +232,21 @@ def _restarted(objective: TrainingObjective, state: StochasticState) -> Stochast
     )
 
 
-class _Seen(NamedTuple):
-    """A point as the held-out rows see it: their loss, and with the penalty the objective and its gradient."""
+class _Score(NamedTuple):
+    """score: the loss of the held-out rows. value, gradient: with the penalty, as estimates of the objective's."""
 
     score: float
     value: float
     gradient: Array
 
 
-def _seen(objective: TrainingObjective, held_out: TrainingObjective, params: Array) -> _Seen:
+def _scored(objective: TrainingObjective, held_out: TrainingObjective, params: Array) -> _Score:
+    """A point as the held-out rows see it."""
     found = held_out.evaluate(params, 1)
     penalty = objective.alpha * params / objective.rows.total_weight
     value, gradient = found.value + 0.5 * float(penalty @ params), found.gradient + penalty
-    # Few rows could pretend an end: before one is declared, all rows are asked.
+    # Few rows may suggest an end where there is none: all rows are asked before one is declared.
     if relative_gradient(objective, gradient) < _SMALL or objective.unbounded_below(value) is not None:
         exact = objective.evaluate(params, 1)
-        return _Seen(found.value, exact.value, exact.gradient)
-    return _Seen(found.value, value, gradient)
+        return _Score(found.value, exact.value, exact.gradient)
+    return _Score(found.value, value, gradient)
