@@ -1,7 +1,7 @@
-"""Activations of the hidden units: each is a function, its slope and its bend (first and second derivative).
+"""Activations of the hidden units: each is a function with its slope and its bend (first and second derivative).
 
-Slope and bend are written in terms of the value a = f(z), not of z, so that the forward pass may overwrite z
-in place and backpropagation needs nothing but the values it has.
+Slope and bend are functions of the value a = f(z), not of z, so that the forward pass may overwrite z in place and
+backpropagation needs only the values that it has.
 
 To add one: write its entry in `ACTIVATIONS`; the tests find it there.
 """

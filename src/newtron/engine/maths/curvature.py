@@ -37,28 +37,29 @@ from newtron.engine.base.linalg import is_sparse, weighted_gram_with_ones
 from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Linearization, Network
 
-# Numbers in a piece of Jacobian or of tables, about 4 MB, and the fewest rows in it: large enough for BLAS and small
-# enough for the cache.
+# Numbers in a piece of the Jacobian or of the tables: 4 MB of float64, large enough for BLAS and small enough for the
+# cache of a core.
 _PIECE = 2**19
-_LEAST_ROWS = 256
-# An elementwise product takes about as long as this many operations inside BLAS.
+# Rows of a piece of the Gauss-Newton matrix, at least, and of a piece of the second-order part.
+_LEAST_ROWS, _LEAST_ROWS_OF_SECOND_ORDER = 256, 64
+# Measured: an elementwise product of two numbers takes about as long as this many operations inside BLAS.
 _PRODUCT = 30
-# Gram and tables of fewer parameters than this are all calls: the Jacobian makes fewer.
+# With at most this many parameters the time goes into calls, of which the Jacobian needs fewer than the tables.
 _FEW = 100
-# Side of a square tile of a matrix that is transposed tile by tile.
+# Side of a square tile of a matrix that is transposed tile by tile: 32 KB of float64, the first-level cache of a core.
 _TILE = 64
 _ABOVE = ~np.tri(_TILE, dtype=bool)
 
 
 class _Buffers(threading.local):
-    """Each thread's own arrays, kept from call to call: fresh memory would be paged in anew for every piece, which
+    """Each thread's own arrays, kept from call to call: the system would page in new memory for every piece, which
     takes about as long as filling it."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Array] = {}
 
     def array(self, name: Hashable, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Uninitialised, good until the same name is asked for again."""
+        """An uninitialised array, valid until the same name is asked for again."""
         size = math.prod(shape)
         kept = self._kept.get(name)
         if kept is None or kept.size < size or kept.dtype != dtype:
@@ -70,7 +71,7 @@ _buffers = _Buffers()
 
 
 class _Layers(NamedTuple):
-    """Some rows, one entry for each layer, rows last so that they are contiguous.
+    """Some rows as seen by each layer; rows are the last axis, so that they are contiguous.
 
     inputs: a (q, m), the ones of the intercept last. left, right: δ (k, units, m), where J'HJ is the sum over k of
     (a ⊗ left)(a ⊗ right)'; they are the same object where H is positive semidefinite.
@@ -82,7 +83,8 @@ class _Layers(NamedTuple):
 
 
 class LayerBlock(NamedTuple):
-    """A block of J'HJ, of layers low <= high. inputs, units: entries of its two tables; by_tables: they are quicker."""
+    """The block of J'HJ of layers low <= high. inputs, units: how many entries its two tables have. by_tables: are the
+    tables quicker than a product with the Jacobian?"""
 
     low: int
     high: int
@@ -123,7 +125,7 @@ def _add_gram_matrices(at: Linearization, H: Array, out: Array) -> None:
         for d in range(c, k):
             h = H[:, c, d]
             if c != d and not h.any():
-                continue  # outputs that do not meet in the loss
+                continue  # the loss has no mixed derivative of these outputs
             gram = weighted_gram_with_ones(below, h, ones)
             corner[:, c, :, d] += gram
             if c != d:
@@ -131,7 +133,7 @@ def _add_gram_matrices(at: Linearization, H: Array, out: Array) -> None:
 
 
 def _plan(network: Network) -> list[LayerBlock]:
-    """All blocks, and how each is quicker, by counting operations."""
+    """All blocks, and by counting operations which way is quicker for each."""
     k = network.n_outputs
     sides = [(below + network.intercept, units) for below, units in pairwise(network.widths)]
     blocks = []
@@ -146,7 +148,7 @@ def _plan(network: Network) -> list[LayerBlock]:
 
 
 def _layers(at: Linearization, H: Array, rows: slice) -> _Layers:
-    """Inputs, and δ by backpropagation of the seeds."""
+    """The layers' inputs, and δ by backpropagation of the seeds, for some rows."""
     inputs = _turned_inputs(at, rows)
     h = np.ascontiguousarray(H[rows].transpose(1, 2, 0))
     root = _root(h)
@@ -169,7 +171,7 @@ def _turned_inputs(at: Linearization, rows: slice) -> list[Array]:
 
 
 def _identity(k: int, m: int, dtype: DTypeLike) -> Array:
-    """(k, k, m), for every row the identity."""
+    """(k, k, m): the identity for each of m rows."""
     seeds = np.zeros((k, k, m), dtype=dtype)
     seeds[range(k), range(k)] = 1.0
     return seeds
@@ -201,8 +203,8 @@ def jacobian(at: Linearization) -> Array:
 def _root(h: Array) -> Array | None:
     """R (k, k, m), lower triangular, with H = R R', for h (k, k, m); None where H is indefinite in some row.
 
-    A Cholesky factorisation of all rows side by side. A softmax has singular H: a pivot that is zero but for rounding
-    leaves a column of zeros, and whether that was right is seen from the product.
+    This is a Cholesky factorisation of all rows side by side. A softmax has a singular H: a pivot that is zero within
+    rounding leaves a column of zeros, and the product shows whether that was right.
     """
     k = h.shape[0]
     if k == 1:
@@ -214,7 +216,7 @@ def _root(h: Array) -> Array | None:
         kept = column[0] > rounding
         inverse = kept / np.sqrt(np.where(kept, column[0], 1.0))
         R[c:, c] = column * inverse
-    # A row whose probabilities are nearly 0 and 1 has cancelled to the rounding of a row that is unsure.
+    # Where probabilities are nearly 0 and 1, cancellation leaves the same absolute rounding as in other rows.
     error = np.abs(np.einsum("cem,dem->cdm", R, R) - h).max()
     return R if error <= 2.0 * rounding.max() else None
 
@@ -230,13 +232,13 @@ def _by_jacobian(network: Network, pieces: Iterator[_Layers], out: Array) -> Non
         else:
             from scipy.linalg.blas import dsyrk
 
-            # In BLAS's column order both are their own transposes: it adds to the lower triangle of out in place.
+            # In BLAS's column order both are transposed, so dsyrk adds to the lower triangle of out in place.
             dsyrk(1.0, left.T, beta=1.0, c=out.T, trans=1, lower=0, overwrite_c=1)
     _mirror(out)
 
 
 def _jacobian(network: Network, inputs: list[Array], deltas: list[Array], name: str) -> Array:
-    """(P, k m): one column for each output and row."""
+    """J as (P, k m), with one column for each output and row."""
     k, _, m = deltas[-1].shape
     J = _buffers.array(name, (network.n_params, k, m), deltas[-1].dtype)
     for span, a, delta in zip(network.spans, inputs, deltas, strict=True):
@@ -252,7 +254,7 @@ def _outer(a: Array, delta: Array, out: Array) -> Array:
 
 
 def _mirror(out: Array) -> None:
-    """Copy the lower triangle above the diagonal, in tiles that stay in the cache."""
+    """Copy the lower triangle to the upper one, in tiles that stay in the cache."""
     for i in range(0, out.shape[0], _TILE):
         corner = out[i : i + _TILE, i : i + _TILE]
         np.copyto(corner, corner.T.copy(), where=_ABOVE[: corner.shape[0], : corner.shape[0]])
@@ -260,7 +262,7 @@ def _mirror(out: Array) -> None:
 
 
 def _by_blocks(network: Network, blocks: list[LayerBlock], pieces: Iterator[_Layers], out: Array) -> None:
-    """Each block in its own way; those by tables are unfolded when all rows are in them."""
+    """J'HJ block by block; the tables are unfolded after all rows have been added."""
     sums = [np.zeros((b.inputs, b.units)) if b.by_tables else None for b in blocks]
     direct = {layer for b in blocks if not b.by_tables for layer in (b.low, b.high)}
     for inputs, left, right in pieces:
@@ -323,7 +325,7 @@ def _unfold(network: Network, block: LayerBlock, total: Array, out: Array) -> No
 
 @lru_cache(maxsize=256)
 def _of_pair(n: int) -> NDArray[np.intp]:
-    """(n, n): where the product of two entries stands in a symmetric table. Kept, and so not to be written to."""
+    """(n, n): the position of the product of two entries in a symmetric table. It is cached, and so read-only."""
     where = np.empty((n, n), dtype=np.intp)
     upper = np.triu_indices(n)
     where[upper] = where.T[upper] = np.arange(upper[0].size)
@@ -335,7 +337,7 @@ def _of_pair(n: int) -> NDArray[np.intp]:
 
 
 def _pieces(n: int, per_row: int) -> Iterator[slice]:
-    size = max(64, _PIECE // max(1, per_row))
+    size = max(_LEAST_ROWS_OF_SECOND_ORDER, _PIECE // max(1, per_row))
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
 
@@ -366,7 +368,7 @@ def add_second_order(at: Linearization, u: Array, out: Array) -> None:
 
 
 def _widest(network: Network, number: int) -> int:
-    """Numbers a row takes in the largest tables of a hidden layer."""
+    """How many numbers a row takes in the largest tables of a hidden layer."""
     units, above = network.widths[number + 1 : number + 3]
     lower = max(network.widths[1 : number + 1], default=1)
     inputs = max(network.widths[: number + 1]) + 1

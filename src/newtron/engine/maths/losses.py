@@ -136,8 +136,8 @@ class Loss(ABC):
         """`RowLosses` for order 0, `RowGradients` for order 1, `RowHessians` for order 2."""
 
     def hessian_change(self, z: Array, dz: Array) -> Array | None:
-        """How the Hessian with respect to z changes when z moves along dz: (n, k, k). None where it is not worked
-        out."""
+        """The derivative of the Hessian with respect to z along dz, (n, k, k); None for a loss that does not have
+        it."""
         del z, dz
         return None
 
@@ -147,25 +147,26 @@ class Loss(ABC):
 
     @abstractmethod
     def by_mean(self, y: Array, mean: Array) -> Array:
-        """∂L/∂ŷ (n, k) from ŷ: the first factor of the gradient, of which training uses the product alone; infinite
-        where ŷ is 0 for what came."""
+        """∂L/∂ŷ (n, k) from ŷ, the first factor of the gradient; training uses the product of both factors alone. It is
+        infinite where ŷ is 0 for the class that was observed."""
 
     def mean_by_z(self, z: Array) -> Array:
         """∂ŷ_d/∂z_c, (n, k, k): the second factor. Symmetric for every link here."""
         return _diagonal(np.ones_like(z))
 
     def terms(self, y: Array, mean: Array) -> Array:
-        """What each output adds to the value, from ŷ itself, (n, k); training computes the value from z, where
-        nothing overflows."""
+        """What each output adds to the value, (n, k), computed from ŷ; training computes the value from z, which cannot
+        overflow."""
         return np.asarray(0.5 * np.square(y - mean))
 
     def visible(self, z: Array) -> Array:
-        """The part of z that the loss can see: a common shift of all classes, say, changes no probability."""
+        """The part of z on which the loss depends: a common shift of all classes, for example, changes no
+        probability."""
         return z
 
     def gradient_scale(self, mean: Array, spread: Array) -> float:
-        """Typical size of a row's gradient before training, from the targets' mean and standard deviation (k,):
-        what `tol` is relative to. 1 where the targets are probabilities."""
+        """Typical size of a row's gradient before training, from the targets' mean and standard deviation (k,); `tol`
+        is relative to it. It is 1 where the targets are probabilities."""
         del mean, spread
         return 1.0
 
@@ -295,7 +296,7 @@ class SoftmaxLogLoss(Loss):
 
 
 class SigmoidSquaredError(Loss):
-    """½ (y - σ(z))². Not convex: a row that is wrong and sure of it has almost no slope."""
+    """½ (y - σ(z))². It is not convex: a row with a wrong prediction near 0 or 1 has almost no slope."""
 
     name = "squared_error"
     formula = "½ (y - ŷ)²"
@@ -331,7 +332,7 @@ class SigmoidSquaredError(Loss):
 
 
 class SoftmaxSquaredError(Loss):
-    """½ ‖y - softmax(z)‖² (the Brier score, halved); y is one-hot. Not convex."""
+    """½ ‖y - softmax(z)‖² (half the Brier score); y is one-hot. It is not convex."""
 
     name = "squared_error"
     formula = "½ Σ_c (y_c - ŷ_c)²"
@@ -383,7 +384,7 @@ DEFAULT_LOSS = {"regression": "squared_error", "classification": "log_loss"}
 
 
 def method_of(loss: Loss) -> str:
-    """What a perceptron with this loss is called elsewhere, in brackets; "" where it has no other name."""
+    """The usual name of a perceptron with this loss, in brackets; "" where there is none."""
     if loss.task == "regression":
         return " (linear regression)"
     return " (logistic regression)" if loss.name == "log_loss" else ""

@@ -24,7 +24,7 @@ from newtron.engine.base.threads import cached_property
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.activations import Activation, activation_named
 
-# Numbers in NumPy's buffer during a pass; any length well below a block's rows does.
+# Length of NumPy's buffer of ufuncs during a pass, in numbers; any length well below the rows of a block is as quick.
 _BUFFER = 256
 
 
@@ -45,7 +45,8 @@ class LayerValues(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """widths: inputs, units of each hidden layer, outputs. The output layer is linear; the loss has the link."""
+    """The shape of a network. widths: inputs, units of each hidden layer, outputs. The output layer is linear; the link
+    is part of the loss."""
 
     widths: tuple[int, ...]
     activation: str = "tanh"
@@ -81,7 +82,7 @@ class Network:
         return int(self.spans[-1].stop)
 
     def split(self, params: Array) -> tuple[Layer, ...]:
-        """The flat vector as (W, b) of each layer; views, not copies."""
+        """The flat vector as (W, b) of each layer, as views and not copies."""
         layers = []
         for span, (inputs, units) in zip(self.spans, self._shapes(), strict=True):
             block = params[span].reshape(inputs + self.intercept, units)
@@ -114,11 +115,11 @@ class Network:
         return params
 
     def output(self, params: Array, X: Matrix) -> Array:
-        """The raw prediction z (n, k) alone: a forward pass that keeps nothing."""
+        """The raw prediction z (n, k), by a forward pass that keeps nothing else."""
         return self._forward(self.split(params), X, keep=None)
 
     def linearize(self, params: Array, X: Matrix) -> Linearization:
-        """The network at `params` seen from X: forward pass kept for the derivatives."""
+        """The network at `params` for the rows X, with the forward pass kept for the derivatives."""
         layers = self.split(params)
         inputs: list[Matrix] = [X]
         z = self._forward(layers, X, keep=inputs)
@@ -149,14 +150,14 @@ def _pull_back(delta: Array, W: Array) -> Array:
     """delta W', stored unit by unit."""
     out = _by_unit(delta.shape[0], W.shape[0], delta.dtype)
     if W.shape[1] == 1:
-        # An outer product: NumPy hands no such matmul to BLAS, and its own loop for it is many times slower.
+        # An outer product: NumPy does not use BLAS for such a matmul, and its own loop for it is many times slower.
         return np.multiply(delta, W.T, out=out)
     return np.matmul(delta, W.T, out=out)
 
 
 @contextmanager
 def short_buffer(wanted: bool = True) -> Iterator[None]:
-    """A pass forward and backward runs faster inside.
+    """Run a forward and backward pass with a short buffer of ufuncs, which is faster.
 
     Where a ufunc repeats an operand along rows shorter than NumPy's buffer (8192 numbers), NumPy first copies it into
     that buffer; with a buffer shorter than the rows of a block it adds intercepts in half the time or less. What
@@ -201,7 +202,7 @@ class Linearization:
 
     @property
     def layers(self) -> tuple[LayerValues, ...]:
-        """z, a and slope of every layer, to be looked at; the output layer is its own activation."""
+        """z, a and slope of every layer, for display; the activation of the output layer is the identity."""
         found = []
         for layer, below, a, slope in zip(
             self.weights[:-1], self.inputs[:-1], self.inputs[1:], self.slopes, strict=True
@@ -233,7 +234,7 @@ class Linearization:
         late = u.shape[1] == 1 and len(layers) == 2
         deltas = [self.slopes[0] * u, u] if late else self.deltas(u)
         for layer, below, delta in zip(layers, self.inputs, deltas, strict=True):
-            # Neither X as it comes nor a delta unit by unit is transposed in memory this way: BLAS is quickest then.
+            # This way neither X nor a delta is transposed in memory, which is quickest in BLAS.
             layer.W[:] = (delta.T @ below).T
             if layer.b is not None:
                 np.dot(ones, delta, out=layer.b)
