@@ -206,9 +206,9 @@ def test_margins_that_are_zero_but_for_rounding_are_made_so() -> None:
     y = np.where(X[:, 0] == 1.0, 1, rng.integers(0, 2, 50))
     margins = Margins(X, y, 2)
     blurred = margins.from_user(np.array([[1.0, 0.0, 0.0]]), np.zeros(1)) + 1e-10 * rng.normal(size=4)
-    assert np.abs(margins.of(blurred)).min() > 1e-13
+    assert np.abs(margins.along(blurred)).min() > 1e-13
     exact = separation._without_small(margins, blurred)
-    assert np.abs(margins.of(exact)[X[:, 0] == 0.0]).max() < 1e-15
+    assert np.abs(margins.along(exact)[X[:, 0] == 0.0]).max() < 1e-15
     np.testing.assert_allclose(exact, blurred, atol=1e-9)
 
 

@@ -1,36 +1,40 @@
-"""The margins of a classification: for each row and each class that is not its own, (w_own - w_other)'[x, 1].
+"""The margins of a classification: for each row and each other class than its own, (w_own - w_other)'[x, 1].
 
-A row is on its right side where its margins are positive; for two classes the one margin is ±(w'x + b). Columns are
-brought to equal size by powers of two, which round nothing.
+A row is classified correctly where its margins are positive; for two classes the one margin is ±(w'x + b). Columns are
+scaled to about equal size by powers of two, which causes no rounding.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse, qr_triangle, svd, two_product, two_sum
+from newtron.engine.base.types import Array, Matrix
 
-Array = NDArray[np.floating]
 Index = NDArray[np.integer]
 
-# Rows at a time in a factorization, and the most multiplications it may take.
+# The rows that a factorization takes at a time, and the multiplications that it may take, about a second of one core.
 _BLOCK, _WORK = 8192, 3e10
-# Singular values smaller than this share of the largest belong to directions that move nothing.
+# Orthogonal coordinates may take this share of these multiplications: they are computed in double-double arithmetic.
+_DOUBLE_DOUBLE = 0.01
+# Singular values below this share of the largest belong to directions that change nothing.
 _FLAT = 1e-10
+# The rounding error of a sum of products is at most so many times its size times epsilon.
+_ROUNDING = 8.0
 
 
 class Margins:
     """Margins of the rows with a positive weight, as functions of parameters (P,) in units of the scaled columns.
 
-    X (n, p) dense or CSR, codes (n,) of the own class, weight (n,) or None. For two classes the parameters are those of
-    one output; for K > 2 those of K outputs, (q, K) row by row, where q counts the intercept. Margin j is that of
-    row j // others against its (j % others)-th other class.
+    X: (n, p) dense or CSR. codes: (n,) the class of each row. weight: (n,) or None. For two classes the parameters are
+    those of one output; for K > 2 classes those of K outputs, (q, K) row by row, where q counts the intercept. Margin j
+    is that of row j // others against its (j % others)-th other class.
     """
 
-    def __init__(self, X: Any, codes: Index, n_classes: int, weight: Any = None, intercept: bool = True) -> None:
+    def __init__(
+        self, X: Matrix, codes: Index, n_classes: int, weight: Array | None = None, intercept: bool = True
+    ) -> None:
         if weight is not None and not np.all(weight > 0.0):
             counted = np.flatnonzero(weight > 0.0)
             X, codes = X[counted], codes[counted]
@@ -40,7 +44,7 @@ class Margins:
         self.others = n_classes - 1
         self.center: Array = np.zeros(self.n_features)
         self.scale: Array = np.ones(self.n_features)
-        # What centring rounds away, (n, p) in scaled columns; None where it rounds nothing away.
+        # (n, p) the rounding errors of centring, in scaled columns; None where there are none.
         self.low: Array | None = None
         self.inputs = self._scaled(X)
         self.n_columns = self.n_features + intercept
@@ -51,14 +55,16 @@ class Margins:
 
     @property
     def n_margins(self) -> int:
+        """The number of margins, n_rows times others."""
         return self.n_rows * self.others
 
     @property
     def cells(self) -> float:
-        """Numbers in the whole matrix of margins that need not be zero."""
+        """The numbers in the whole matrix of margins that need not be zero."""
         return float(self.n_margins) * self.n_columns * min(2, self.outputs)
 
-    def _scaled(self, X: Any) -> Any:
+    def _scaled(self, X: Matrix) -> Matrix:
+        """The scaled columns with a column of ones for the intercept; sets center, scale and low."""
         if is_sparse(X):
             from scipy import sparse
 
@@ -69,7 +75,7 @@ class Margins:
             return sparse.hstack([scaled, ones], format="csr") if self.intercept else scaled
         X = np.array(X, dtype=np.float64)
         if self.intercept:
-            # About a value that the column has, so that whole numbers stay whole.
+            # The center is a value of the column, so that whole numbers stay whole.
             middle = np.abs(X - X.mean(axis=0)).argmin(axis=0)
             self.center = X[middle, np.arange(X.shape[1])]
             X, low = two_sum(X, -self.center)
@@ -81,16 +87,16 @@ class Margins:
         return np.column_stack([X, np.ones(self.n_rows)]) if self.intercept else X
 
     def _other(self, rows: Index, number: Index) -> Index:
-        """The number-th class that is not the row's own."""
+        """The number-th of the classes other than the row's own."""
         return np.asarray(number + (number >= self.codes[rows]))
 
     def ends(self, which: Index) -> tuple[Index, Index, Index]:
-        """Of some margins the row, its own class and the other one."""
+        """The row, its own class and the other class of some margins."""
         rows, number = np.divmod(which, self.others)
         return rows, self.codes[rows], self._other(rows, number)
 
-    def of(self, params: Array) -> Array:
-        """(n, others) every margin, relative to the size of its row."""
+    def along(self, params: Array) -> Array:
+        """(n, others) every margin along a direction, relative to the size of its row."""
         z = np.asarray(self.inputs @ params.reshape(-1, self.outputs))
         z /= self.size[:, None]
         if self.outputs == 1:
@@ -99,8 +105,8 @@ class Margins:
         other = self._other(every[:, None], np.arange(self.others))
         return np.asarray(z[every, self.codes][:, None] - np.take_along_axis(z, other, axis=1))
 
-    def matrix(self, which: Index) -> Any:
-        """(m, P) CSR: some margins, relative to the sizes of their rows, as the linear functions that they are."""
+    def matrix(self, which: Index) -> Matrix:
+        """(m, P) CSR: some margins, relative to the sizes of their rows, as linear functions of the parameters."""
         from scipy import sparse
 
         rows, own, other = self.ends(which)
@@ -110,13 +116,14 @@ class Margins:
         if self.outputs == 1:
             side = np.where(own == 1, 1.0, -1.0)
             return sparse.csr_matrix((value * side[at], (at, column)), shape=shape)
-        # Parameters lie column by column of X, and of each column class by class.
+        # Parameters are ordered by column of X, and those of a column by class.
         first = column * self.outputs
         ends = np.r_[first + own[at], first + other[at]]
         return sparse.csr_matrix((np.r_[value, -value], (np.r_[at, at], ends)), shape=shape)
 
     def span(self, which: Index) -> Array | None:
-        """(P, rank) orthonormal: the parameters that some margins depend on, or None where that takes too long."""
+        """(P, rank) an orthonormal basis of the parameters on which some margins depend; None where that takes too
+        long."""
         spectrum = self.spectrum(which)
         if spectrum is None:
             return None
@@ -124,8 +131,8 @@ class Margins:
         return V[:, values > _FLAT * values.max(initial=0.0)]
 
     def spectrum(self, which: Index) -> tuple[Array, Array] | None:
-        """Singular values, largest first, and right singular vectors (the columns of V, (P, P) or (P, m)) of the matrix
-        of some margins; None where that takes too long."""
+        """The singular values, largest first, and the right singular vectors (the columns of V, (P, P) or (P, m)) of
+        the matrix of some margins; None where that takes too long."""
         P = self.n_params
         if float(len(which)) * P * P > _WORK:
             return None
@@ -136,9 +143,9 @@ class Margins:
         _, values, V = svd(R)
         return np.asarray(values), np.asarray(V.T)
 
-    def stays(self, V: Array, outputs: int | None = None) -> bool:
-        """Does no row that counts have a margin that moves, but by rounding, along any of these directions of the
-        parameters, the columns of V (q * outputs, m)? With one output V is taken for directions of the columns."""
+    def is_unchanged_along(self, V: Array, outputs: int | None = None) -> bool:
+        """True if no margin changes, except by rounding, along the columns of V (q * outputs, m), which are directions
+        of the parameters. With one output they are directions of the columns of X."""
         outputs = self.outputs if outputs is None else outputs
         if not V.shape[1]:
             return True
@@ -148,20 +155,20 @@ class Margins:
         far = np.abs(moved[:, 0]) if outputs == 1 else 0.5 * np.ptp(moved, axis=1)
         size = np.asarray(abs(self.inputs).max(axis=1).toarray() if is_sparse(self.inputs) else self.size)
         most = (size.reshape(-1, 1) + center.max()) * np.linalg.norm(V, axis=0)
-        return bool((far <= still(self.n_columns) * most).all())
+        return bool((far <= negligible_change(self.n_columns) * most).all())
 
     def orthogonal(self) -> tuple[Array, Array] | None:
-        """Z (n, q') and T (q, q') with Z = [X, 1] T in scaled columns, whose columns are nearly orthogonal and of equal
-        length, without those that move no row but by rounding; None where X is sparse or that takes too long.
+        """Z (n, q') and T (q, q') with Z = [X, 1] T in scaled columns. The columns of Z are nearly orthogonal and of
+        equal length; those that are only rounding are left out. None where X is sparse or where it takes too long.
 
         Z is computed in double-double arithmetic, so that a small difference of large columns keeps its digits.
         """
         q = self.n_columns
-        if is_sparse(self.inputs) or float(self.n_rows) * q * q > _WORK / 100.0:
+        if is_sparse(self.inputs) or float(self.n_rows) * q * q > _DOUBLE_DOUBLE * _WORK:
             return None
         _, values, V = svd(qr_triangle(self.inputs))
         kept = values > q * np.finfo(np.float64).eps * values.max(initial=0.0)
-        if not self.stays(V[~kept].T, 1):
+        if not self.is_unchanged_along(V[~kept].T, 1):
             return None
         T = np.asarray(V[kept].T / values[kept] * np.sqrt(self.n_rows))
         high: Array = np.zeros((self.n_rows, T.shape[1]))
@@ -181,7 +188,7 @@ class Margins:
         if not self.intercept:
             return np.ascontiguousarray(coef.T), np.zeros(self.outputs)
         b = W[-1] - self.center @ coef
-        rounding = 8.0 * np.finfo(np.float64).eps * (np.abs(W[-1]) + np.abs(self.center) @ np.abs(coef))
+        rounding = _ROUNDING * np.finfo(np.float64).eps * (np.abs(W[-1]) + np.abs(self.center) @ np.abs(coef))
         b[np.abs(b) <= rounding] = 0.0
         return np.ascontiguousarray(coef.T), np.asarray(b)
 
@@ -193,9 +200,9 @@ class Margins:
         return np.asarray(W, dtype=np.float64).ravel()
 
 
-def still(n_columns: int) -> float:
-    """How far a row may move along a unit direction, relative to its largest value, and yet be said not to move: what
-    the rounding of the row's own values, of the direction and of the sum can make of nothing."""
+def negligible_change(n_columns: int) -> float:
+    """The change of a row's prediction along a unit direction, relative to the row's largest value, that rounding of
+    the row, of the direction and of the sum can cause where the exact change is 0."""
     return 4.0 * float(np.sqrt(n_columns)) * float(np.finfo(np.float64).eps)
 
 

@@ -1,50 +1,60 @@
 """Separation: whether the log loss of a perceptron has a minimum at all, decided by linear programming.
 
-A direction of the coefficients separates when no row's margins fall along it and some rise: along it the log loss falls
-for ever, and there is no finite optimum. Classes are completely separated when one direction raises the margins of all
-rows, quasi-completely when the best one leaves some as they are, and overlap when there is none (Albert & Anderson
-1984). The linear program "largest sum of margins, none negative, every parameter within [-1, 1]" is positive exactly
-where there is such a direction (Konis 2007). A linear program computes in floating point, so what it finds is only a
-candidate: `exact_margins` proves it on the rows as they are before it is told.
+A direction of the coefficients separates the classes when no row's margins fall along it and some rise. The log loss
+then falls without end along it, and there is no finite optimum. Classes are completely separated when one direction
+raises the margins of all rows, quasi-completely when the best direction leaves some margins unchanged, and they overlap
+when there is no such direction (Albert & Anderson 1984). The linear program "largest sum of margins, none negative,
+every parameter within [-1, 1]" has a positive value exactly where there is such a direction (Konis 2007). It computes
+in floating point, so its direction is only a candidate, which `exact_margins` proves on the rows in exact arithmetic.
 
-Where there is none, a sum of the margins with positive weights is zero (Stiemke 1915), and a finite optimum is
-such a sum: its gradient. So a fit that has converged is nearly always its own proof, and costs no program at all.
-Otherwise a second program finds such weights, and they are checked with a bound on rounding.
+Where there is no such direction, a sum of the margins with positive weights is zero (Stiemke 1915). The gradient at a
+finite optimum is such a sum, so a fit that has converged is nearly always its own proof and needs no program
+(`overlap`). Otherwise a second program finds such weights, and they are checked with a bound on rounding.
 
-Columns that are nearly combinations of others hide a separation along their small difference from the first program.
-Where nothing is proved, the programs are tried again in orthogonal coordinates. What is proved neither way is
-"undecided".
+Where columns are nearly combinations of others, the first program can miss a separation along their small difference.
+So where nothing is proved, the programs are tried again in orthogonal coordinates. Where neither is proved, the answer
+is "undecided".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.threads import interruptible
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import clean, column_names, count
-from newtron.inference.separation.exact_margins import Proved, overlap_proved, proved
+from newtron.inference.separation.exact_margins import ProvedDirection, overlap_proved, prove_direction
 from newtron.inference.separation.margins import Margins
 
-Array = NDArray[np.floating]
 Index = NDArray[np.integer]
 
-# Margins are relative to the sizes of the row and of the direction. Below the first a margin is taken for zero, and
-# made so; what then falls by more than the second is a violation.
+# Margins are relative to the sizes of the row and of the direction. A margin below the first number is made zero. A
+# margin that is then below minus the second number is a violation.
 _ZERO, _VIOLATED = 1e-8, 1e-10
-# Margins times columns in one program; more are taken in by and by, as they are violated.
-_CELLS = 4e6
-_ROUNDS = 60
-# Simplex iterations: what a program of _CELLS needs many times over.
-_ITERATIONS = 200_000
+# The number of margins times columns in one program. Where there are more, violated margins are added to the program,
+# in at most so many rounds, at least so many margins or half of those that it has at a time.
+_CELLS, _ROUNDS, _ADDED = 4e6, 60, 1000
+# Tolerance of the programs, and their simplex iterations at most: many times what a program of _CELLS needs.
+_TOLERANCE, _ITERATIONS = 1e-10, 200_000
+# The gain of a program for each margin, and a constant, below which it is rounding.
+_GAIN, _LEAST_GAIN = 1e-9, 1e-8
+# A parameter below this share of the largest is rounding in the answer of a program, and below the second share in a
+# direction whose small margins have been made zero.
+_NO_PARAMETER, _NO_PARAMETER_LEFT = 1e-9, 1e-12
+# A fit is itself a candidate where its smallest margin is above so many epsilons, which are rounding.
+_MARGIN_OF_FIT = 100.0
+# The columns that a sentence names.
 _NAMED = 6
-# Programs to find few columns; one where they have more numbers than the second, none (it takes many seconds to leave
-# out few of many columns) where they have more than the third.
+# At most so many programs look for a direction with few columns: one where they have more numbers than the second
+# value, none where they have more than the third, because that would take many seconds.
 _SPARSER, _QUICK, _SLOW = 5, 1e5, 1e6
+# What is added to the relative size of a column before its inverse becomes its cost in the next of these programs.
+_COST_OFFSET = 0.01
 
 Kind: TypeAlias = Literal["none", "quasi-complete", "complete", "undecided"]
 KINDS: tuple[Kind, ...] = ("none", "quasi-complete", "complete", "undecided")
@@ -60,14 +70,15 @@ CHOICES = (
 class Separation:
     """Whether a plane separates the classes, with what proves it.
 
-    kind: "none", "quasi-complete", "complete", or "undecided" where neither could be proved.
-    rows, rows_apart: rows with a positive weight, and those of them whose margins the direction raises.
-    direction, intercept: (1, p) and (1,) for two classes, (K, p) and (K,) for more, in the units of X: along it no row
-    gets worse and `rows_apart` rows get ever better. None where there is none.
-    columns, names: numbers of the columns that the direction needs, and their names ("x1", "x2", ... where X has none).
-    smallest_margin: the smallest margin of any row along the direction, relative to the sizes of both: 0 for a
-    quasi-complete separation and where there is no direction, else positive.
-    proof: what it is known from.
+    kind: "none", "quasi-complete", "complete", or "undecided" where neither was proved.
+    rows, rows_apart: the number of rows with a positive weight, and of those whose margins the direction raises.
+    columns, names: the numbers of the columns that the direction needs, and their names ("x1", "x2", ... where X has
+    no names).
+    direction, intercept: (1, p) and (1,) for two classes, (K, p) and (K,) for more, in the units of X. Along it no
+    row's margins fall, and those of `rows_apart` rows grow without end. None unless the classes are separated.
+    smallest_margin: the smallest margin of any row along the direction, relative to the sizes of both. It is positive
+    for a complete separation, else 0.
+    proof: how it was proved, or why it was not.
     """
 
     kind: Kind
@@ -82,17 +93,17 @@ class Separation:
 
     @property
     def found(self) -> bool:
-        """Are the classes separated, completely or quasi-completely?"""
+        """True if the classes are separated, completely or quasi-completely."""
         return self.kind in ("quasi-complete", "complete")
 
     @property
     def sentence(self) -> str:
-        """What was found, in words, and what to choose from where the coefficients have no finite best values."""
+        """The finding as a sentence, and the choices where the coefficients have no finite optimum."""
         return f"{self.finding} {CHOICES}" if self.found else self.finding
 
     @property
     def finding(self) -> str:
-        """What was found, in words."""
+        """The finding as a sentence."""
         if self.kind == "none":
             return "The classes overlap: no direction of the coefficients improves some rows and worsens none."
         if self.kind == "undecided":
@@ -128,28 +139,28 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def find_separation(
-    X: Any,
+    X: Matrix,
     codes: Index,
     n_classes: int,
-    weight: Any = None,
+    weight: Array | None = None,
     *,
     intercept: bool = True,
     names: tuple[str, ...] | None = None,
     start: tuple[Array, Array] | None = None,
 ) -> Separation:
-    """Are the classes of the rows separated by planes?
+    """Decide whether planes separate the classes of the rows.
 
-    X (n, p) dense or CSR; codes (n,) whole numbers from 0 to n_classes - 1; weight (n,) or None, where rows of weight
-    zero do not count; intercept: the planes need not go through zero; names (p,) of the columns.
-    start: coefficients and intercepts of a fit, which tell where to look first; any finite ones do.
-    Large data are decided on the rows that matter: violated ones are taken into the program until none is. That may
+    X: (n, p) dense or CSR. codes: (n,) whole numbers from 0 to n_classes - 1. weight: (n,) or None; rows of weight zero
+    do not count. intercept: False where the planes go through zero. names: (p,) of the columns. start: coefficients
+    and intercepts of a fit, along which the search starts; any finite ones do.
+    For large data the program begins with some of the rows, and violated ones are added until there are none. That may
     take a minute; Ctrl-C (KeyboardInterrupt) ends it at once.
     """
     margins = Margins(X, np.asarray(codes), n_classes, weight, intercept)
     names = column_names(names, margins.n_features)
     first = np.zeros(margins.n_params) if start is None else margins.from_user(*start)
     reason = ""
-    for coordinates in (_as_they_are, _orthogonal):
+    for coordinates in (_scaled_columns, _orthogonal_columns):
         at = coordinates(margins)
         if at is None:
             continue
@@ -162,15 +173,15 @@ def find_separation(
         if proof is not None:
             return _described(margins, proof, f"{search.proof}, checked in exact arithmetic{search.left}", names)
         if overlap_proved(at.margins, search.which):
-            told = "weights from a linear program with which the margins of the rows cancel"
-            return Separation("none", margins.n_rows, proof=told)
+            proof_of_overlap = "weights from a linear program with which the margins of the rows cancel"
+            return Separation("none", margins.n_rows, proof=proof_of_overlap)
         reason = reason or "rounding hides on which side of a plane the nearest rows lie"
     return Separation("undecided", margins.n_rows, proof=reason)
 
 
 class _Coordinates(NamedTuple):
-    """Margins as functions of other parameters than those of the scaled columns; back (q, q') turns a column of such
-    parameters into the scaled columns' own, and is None where they are these."""
+    """Margins as functions of other parameters. back: (q, q') the map from these to the parameters of the scaled
+    columns; None where they are the same."""
 
     margins: Margins
     back: Array | None
@@ -183,11 +194,12 @@ class _Coordinates(NamedTuple):
         return np.asarray(self.back @ coef.T).ravel()
 
 
-def _as_they_are(margins: Margins) -> _Coordinates:
+def _scaled_columns(margins: Margins) -> _Coordinates:
+    """The scaled columns themselves."""
     return _Coordinates(margins, None)
 
 
-def _orthogonal(margins: Margins) -> _Coordinates | None:
+def _orthogonal_columns(margins: Margins) -> _Coordinates | None:
     """Combinations of the columns that are nearly orthogonal; None where that takes too long or X is sparse."""
     found = margins.orthogonal()
     if found is None:
@@ -196,42 +208,43 @@ def _orthogonal(margins: Margins) -> _Coordinates | None:
     return _Coordinates(Margins(Z, margins.codes, margins.others + 1, None, False), back)
 
 
-def _best(margins: Margins, candidates: list[Array]) -> Proved | None:
-    """Of the directions that are proved the one that raises most margins, with few columns where that is as good."""
-    best: Proved | None = None
+def _best(margins: Margins, candidates: list[Array]) -> ProvedDirection | None:
+    """The proved direction that raises the most margins, with as few columns as can be found."""
+    best: ProvedDirection | None = None
     for params in candidates:
-        found = proved(margins, params)
+        found = prove_direction(margins, params)
         if found is not None and (best is None or found.signs.sum(dtype=np.int64) > best.signs.sum(dtype=np.int64)):
             best = found
     return None if best is None else _sparsest(margins, best)
 
 
 class _UndecidedError(Exception):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
 
 class _Found(NamedTuple):
-    """A direction in scaled columns, and its margins."""
+    """params: a direction in scaled columns. margins: (n, others) along it."""
 
     params: Array
     margins: Array
 
 
 class _Search:
-    """Directions are collected and added up, until no further row's margin can be raised."""
+    """The search for a direction: those that programs find are added up until no further margin can be raised."""
 
     def __init__(self, margins: Margins, first: Array) -> None:
         self._margins, self._first = margins, first
-        # Where the direction comes from, and what is not known of further rows where some are apart.
+        # How the direction was found, and what was not decided about further rows.
         self.proof, self.left = "a direction found by a linear program", ""
         self._found: _Found | None = None
         self._tried: Array | None = None
-        # Those of the least margin along a fit that runs away are the ones that may bind; and some from everywhere.
+        # The first program has the margins that are smallest along the fit, which are the ones that may bind, and some
+        # that are spread evenly over all.
         at_once = int(_CELLS / (margins.cells / margins.n_margins))
         self._taken = np.ones(margins.n_margins, dtype=bool)
         if margins.n_margins > at_once:
             self._taken[:] = False
-            least = np.argsort(margins.of(first).ravel(), kind="stable")[: at_once // 4]
+            least = np.argsort(margins.along(first).ravel(), kind="stable")[: at_once // 4]
             self._taken[least] = True
             self._taken[np.linspace(0, margins.n_margins - 1, at_once // 4).astype(int)] = True
 
@@ -253,22 +266,22 @@ class _Search:
             except _UndecidedError as reason:
                 if found is None:
                     raise
-                # That they are separated stands; only whether in still more rows was not decided.
+                # The classes are separated; whether a direction raises still more margins was not decided.
                 self.left = f"; of further rows nothing is proved: {reason}"
                 return
 
     @property
     def candidates(self) -> list[Array]:
-        """The direction found, without what moves no margin and without the parameters that are rounding, then with
-        these, and as it is; and the last program's own."""
+        """The directions to be proved: the one that was found, in three forms (with zeros where classes agree and where
+        a parameter is rounding; with zeros where classes agree; as it is), and that of the last program."""
         found = [] if self._found is None else [self._found.params]
         found = [self._between_classes(params) for params in found] + found
-        cleaned = [np.where(np.abs(params) <= 1e-9 * np.abs(params).max(), 0.0, params) for params in found[:1]]
+        cleaned = [np.where(np.abs(p) <= _NO_PARAMETER * np.abs(p).max(), 0.0, p) for p in found[:1]]
         return cleaned + found + ([] if self._tried is None else [self._tried])
 
     def _between_classes(self, params: Array) -> Array:
-        """The same direction with zeros where classes agree: of more than two classes only differences count, and the
-        fewer parameters a direction has, the fewer there are to compute exactly."""
+        """The same direction with zeros where classes agree. For more than two classes only differences of parameters
+        count, and a direction with fewer parameters takes less exact arithmetic."""
         W = params.reshape(-1, self._margins.outputs)
         if self._margins.outputs == 1:
             return params
@@ -277,27 +290,27 @@ class _Search:
 
     @property
     def which(self) -> Index:
-        """The margins that the programs have seen."""
+        """The margins that the programs had."""
         return np.flatnonzero(self._taken)
 
     def _of_the_fit(self) -> _Found | None:
-        """The fit itself, where it puts every row on its right side."""
+        """The fit itself, where it classifies every row correctly."""
         found = self._measured(self._first)
-        return found if found is not None and found.margins.min() > 100.0 * np.finfo(float).eps else None
+        return found if found is not None and found.margins.min() > _MARGIN_OF_FIT * np.finfo(float).eps else None
 
     def _measured(self, params: Array) -> _Found | None:
         size = float(np.abs(params).max(initial=0.0))
         if not (np.isfinite(size) and size > 0.0):
             return None
         params = params / size
-        return _Found(params, self._margins.of(params))
+        return _Found(params, self._margins.along(params))
 
     def _next(self, open_: NDArray[np.bool_]) -> Array | None:
-        """A direction that raises an open margin and lowers none, or None where there is none."""
+        """A direction that raises an open margin and lowers none; None where there is none."""
         for _ in range(_ROUNDS):
             which = np.flatnonzero(self._taken)
             params, gain = _program(self._margins.matrix(which), open_[which])
-            if gain <= 1e-9 * len(which) + 1e-8:
+            if gain <= _GAIN * len(which) + _LEAST_GAIN:
                 added = self._unseen(which, open_)
                 if not len(added):
                     return None
@@ -310,25 +323,26 @@ class _Search:
                 if not len(violated):
                     return exact
                 added = violated[np.argsort(at[violated], kind="stable")]
-                added = added[~self._taken[added]][: max(1000, len(which) // 2)]
+                added = added[~self._taken[added]][: max(_ADDED, len(which) // 2)]
                 if not len(added):
                     raise _UndecidedError("rounding hides whether rows lie on the plane or beyond it")
             self._taken[added] = True
         raise _UndecidedError(f"{_ROUNDS} linear programs were not enough")
 
     def _exact(self, params: Array) -> tuple[Array, Array]:
-        """A program's answer with the margins that are zero but for rounding made so, and its margins; as it is where
-        that would violate others, because some margin was small but not zero."""
+        """A program's direction, in which margins that are zero within rounding are made zero, and its margins. Where
+        that would violate other margins, because some margin was small and not zero, the direction stays as it is."""
         exact = _without_small(self._margins, params)
-        at = self._margins.of(exact).ravel()
+        at = self._margins.along(exact).ravel()
         if at.min() < -_VIOLATED:
-            plain = self._margins.of(params).ravel()
+            plain = self._margins.along(params).ravel()
             if plain.min() >= -_VIOLATED:
                 return params, plain
         return exact, at
 
     def _unseen(self, which: Index, open_: NDArray[np.bool_]) -> Index:
-        """Open margins outside the program that could rise along directions in which nothing inside moves."""
+        """The open margins outside the program that change along directions in which no margin of the program
+        changes."""
         if self._taken.all():
             return np.zeros(0, dtype=np.int64)
         seen = self._margins.span(which)
@@ -341,9 +355,9 @@ class _Search:
             free = rng.normal(size=P)
             free -= seen @ (seen.T @ free)
             free -= seen @ (seen.T @ free)
-            moved = np.maximum(moved, np.abs(self._margins.of(free)).ravel())
+            moved = np.maximum(moved, np.abs(self._margins.along(free)).ravel())
         outside = np.flatnonzero((moved > 1e-8 * np.sqrt(P)) & open_ & ~self._taken)
-        return outside[np.argsort(-moved[outside], kind="stable")][: max(1000, len(which) // 2)]
+        return outside[np.argsort(-moved[outside], kind="stable")][: max(_ADDED, len(which) // 2)]
 
     def _checked(self, params: Array) -> _Found:
         found = self._measured(params)
@@ -352,8 +366,8 @@ class _Search:
         return found
 
 
-def _program(A: Any, open_: NDArray[np.bool_]) -> tuple[Array, float]:
-    """The parameters within [-1, 1] with the largest sum of open margins, no margin negative; and that sum."""
+def _program(A: Matrix, open_: NDArray[np.bool_]) -> tuple[Array, float]:
+    """The parameters within [-1, 1] with the largest sum of open margins and no negative margin; and that sum."""
     from scipy.optimize import linprog
 
     gain = np.asarray(A[np.flatnonzero(open_)].sum(axis=0)).ravel()
@@ -368,8 +382,8 @@ def _program(A: Any, open_: NDArray[np.bool_]) -> tuple[Array, float]:
         bounds=(-1.0, 1.0),
         method="highs",
         options={
-            "primal_feasibility_tolerance": 1e-10,
-            "dual_feasibility_tolerance": 1e-10,
+            "primal_feasibility_tolerance": _TOLERANCE,
+            "dual_feasibility_tolerance": _TOLERANCE,
             "maxiter": _ITERATIONS,
         },
     )
@@ -380,11 +394,11 @@ def _program(A: Any, open_: NDArray[np.bool_]) -> tuple[Array, float]:
 
 
 def _without_small(margins: Margins, params: Array) -> Array:
-    """The nearest parameters along which the margins that are zero but for rounding are so to the last digits."""
+    """The nearest parameters along which the margins that are zero within rounding are zero to the last digits."""
     size = float(np.abs(params).max(initial=0.0))
     if size == 0.0:
         return params
-    small = np.flatnonzero(np.abs(margins.of(params / size)).ravel() <= _ZERO)
+    small = np.flatnonzero(np.abs(margins.along(params / size)).ravel() <= _ZERO)
     seen = margins.span(small) if len(small) else None
     if seen is None:
         return params
@@ -393,10 +407,10 @@ def _without_small(margins: Margins, params: Array) -> Array:
     return params
 
 
-def _sparsest(margins: Margins, found: Proved) -> Proved:
-    """A direction that raises the same margins with few columns: the least weighted sum of |coefficients| that raises
-    each of them by 1, with the weights of columns that were little used raised again and again (Candès, Wakin & Boyd
-    2008)."""
+def _sparsest(margins: Margins, found: ProvedDirection) -> ProvedDirection:
+    """A direction that raises the same margins with few columns: that of the least weighted sum of |coefficients| which
+    raises each of them by 1. The weights of columns with small coefficients are raised in each of several programs
+    (Candès, Wakin & Boyd 2008)."""
     if margins.cells > min(_SLOW, _CELLS):
         return found
     A = margins.matrix(np.arange(margins.n_margins))
@@ -405,7 +419,7 @@ def _sparsest(margins: Margins, found: Proved) -> Proved:
     best, fewest = found, margins.n_columns + 1
     for _ in range(_SPARSER if margins.cells <= _QUICK else 1):
         params = _least_sum(A, raised, np.repeat(cost, margins.outputs), margins)
-        proof = None if params is None else proved(margins, params)
+        proof = None if params is None else prove_direction(margins, params)
         if params is None or proof is None or not np.array_equal(proof.signs, found.signs):
             break
         used = np.abs(params.reshape(margins.n_columns, -1)).max(axis=1)
@@ -413,13 +427,13 @@ def _sparsest(margins: Margins, found: Proved) -> Proved:
         if some >= fewest:
             break
         best, fewest = proof, some
-        cost = 1.0 / (used / used.max() + 0.01)
+        cost = 1.0 / (used / used.max() + _COST_OFFSET)
     return best
 
 
-def _least_sum(A: Any, raised: NDArray[np.bool_], cost: Array, margins: Margins) -> Array | None:
-    """The parameters of the least sum of cost times size (none for an intercept) that raise some margins by 1 and lower
-    none, relative to the largest of them; None where the program finds none."""
+def _least_sum(A: Matrix, raised: NDArray[np.bool_], cost: Array, margins: Margins) -> Array | None:
+    """The parameters with the least sum of cost times size (an intercept costs nothing) that raise some margins by 1
+    and lower none, relative to the largest of them; None where the program finds none."""
     from scipy import sparse
     from scipy.optimize import linprog
 
@@ -442,20 +456,20 @@ def _least_sum(A: Any, raised: NDArray[np.bool_], cost: Array, margins: Margins)
     size = float(np.abs(params).max(initial=0.0))
     if size == 0.0:
         return None
-    params[np.abs(params) <= 1e-9 * size] = 0.0
+    params[np.abs(params) <= _NO_PARAMETER * size] = 0.0
     params = _without_small(margins, params / size)
-    params[np.abs(params) <= 1e-12] = 0.0
+    params[np.abs(params) <= _NO_PARAMETER_LEFT] = 0.0
     return params
 
 
-def _described(margins: Margins, found: Proved, proof: str, names: tuple[str, ...]) -> Separation:
+def _described(margins: Margins, found: ProvedDirection, proof: str, names: tuple[str, ...]) -> Separation:
     raised = found.signs > 0
     apart = int(np.count_nonzero(raised.reshape(margins.n_rows, -1).any(axis=1)))
     coef, b = margins.to_user(found.params)
     W = found.params.reshape(-1, margins.outputs)[: margins.n_features]
-    # A shift of all classes alike moves no margin.
+    # A common shift of all classes changes no margin.
     spread = np.ptp(W, axis=1) if margins.outputs > 1 else np.abs(W[:, 0])
-    columns = tuple(int(j) for j in np.flatnonzero(spread > 1e-9 * max(1.0, spread.max(initial=0.0))))
+    columns = tuple(int(j) for j in np.flatnonzero(spread > _NO_PARAMETER * max(1.0, spread.max(initial=0.0))))
     return Separation(
         "complete" if raised.all() else "quasi-complete",
         margins.n_rows,
@@ -464,6 +478,6 @@ def _described(margins: Margins, found: Proved, proof: str, names: tuple[str, ..
         tuple(names[j] for j in columns),
         coef,
         b,
-        max(0.0, float(margins.of(found.params).min())) if raised.all() else 0.0,
+        max(0.0, float(margins.along(found.params).min())) if raised.all() else 0.0,
         proof,
     )
