@@ -35,7 +35,7 @@ from newtron.engine.solvers import SOLVERS
 from newtron.table import encode, encode_target, learn_schema, read_table
 from newtron.table.data_file import at_hand
 from newtron.table.large import files
-from newtron.table.learn_stream import learn_stream
+from newtron.table.learn import learn_pieces
 from newtron.table.text import convert
 from newtron.training import predictive, scaling
 
@@ -85,10 +85,10 @@ def test_examples_are_learnt_alike(name: str, rows: int) -> None:
         cut = ((0, table.take(np.arange(i, min(i + rows, table.n_rows)))) for i in range(0, table.n_rows, rows))
         if isinstance(expected, InputError):
             with pytest.raises(InputError) as caught:
-                learn_stream(table.path, table.names, cut, 1, target)
+                learn_pieces(table.path, table.names, cut, 1, target)
             assert str(caught.value) == str(expected)
             continue
-        found = learn_stream(table.path, table.names, cut, 1, target).schema
+        found = learn_pieces(table.path, table.names, cut, 1, target).schema
         assert [(c.name, c.kind, c.encoded, c.reference) for c in found.columns] == [
             (c.name, c.kind, c.encoded, c.reference) for c in expected.columns
         ]

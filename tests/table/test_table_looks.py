@@ -244,3 +244,13 @@ def test_predict_tells_of_a_column_that_was_empty_in_training(
         "column 'note': it was empty in training and is not used, though 1 cell here has a value"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    "values", [[True, None] * 12, ["2024-01-31", None] * 12, [20240131, None] * 12, [10**16, None] * 12]
+)
+def test_a_column_of_one_value_with_gaps_is_not_said_to_be_something_else(values: list[Any]) -> None:
+    columns = {"x": pa.array(values), "z": pa.array(range(24)), "y": pa.array([0.5 * i * i for i in range(24)])}
+    schema = learn_schema(Table("t.csv", pa.table(columns)), "y")
+    assert schema.columns[0].encoded == ("x is missing",)
+    assert schema.warnings == ()

@@ -21,6 +21,7 @@ from newtron.engine.base.words import column_names
 from newtron.engine.rows.streamed import Cut
 from newtron.table.data_file import DataFile
 from newtron.table.encode import target_columns
+from newtron.table.gather import Gathered
 from newtron.table.large.file_rows import (
     CHUNK_BYTES,
     CHUNKS,
@@ -32,9 +33,9 @@ from newtron.table.large.file_rows import (
     cut_of,
 )
 from newtron.table.large.files import TableFiles, is_text_file
-from newtron.table.learn_stream import Gathered, Learnt, check_asked
+from newtron.table.learn import Learnt, check_asked, class_counts, decide, decided_target
 from newtron.table.schema import Column, Schema
-from newtron.table.table import Table
+from newtron.table.table import Table, check_finite
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,7 +155,7 @@ def _files(engine: DaskEngine, path: str, target: Any, task: str | None, ignore:
     known, most = engine.broadcast(files), batch_rows(_chunk_bytes(memory), len(read))
     looked = engine.place(_Files, [(known, run, read, most) for run in runs], rows)
     learn = partial(_gather, names, target, ignore, len(files.pieces))
-    learnt = engine.total(learn, looked).learnt(path, names, task, ignore)
+    learnt = decide(engine.total(learn, looked), path, names, task, ignore)
     source = FileSource(files, learnt.schema, learnt.sizes, memory)
     held = engine.holds(8.0 * learnt.sizes.sum() * (source.n_features + 1))
     sizes = np.array([learnt.sizes[list(run)].sum() for run in runs])
@@ -180,6 +181,7 @@ def _read_part(source: FileSource, pieces: tuple[int, ...], first: int, held: bo
 def _gather(names: tuple[str, ...], target: str, ignore: list[str], pieces: int, part: Any, _: Any) -> Gathered:
     gathered = Gathered(names, target, ignore, pieces)
     for piece, table in part.tables():
+        check_finite(table)
         gathered.add(piece, table)
     return gathered
 
@@ -252,7 +254,7 @@ def _collection(engine: DaskEngine, data: Any, target: Any, task: str | None, ig
     block = delayed(_Block, pure=False)
     blocks = [block(number, each, schema, most) for number, each in enumerate(lazy)]
     gathered = engine.total_of(partial(_gather, names, target, ignore, len(blocks)), blocks)
-    learnt = _learnt_of_array(gathered, name, task) if is_array else gathered.learnt(name, names, task, ignore)
+    learnt = _learnt_of_array(gathered, name, task) if is_array else decide(gathered, name, names, task, ignore)
     sizes, encoded = learnt.sizes, delayed(_encoded, pure=False)
     first = (np.cumsum(sizes) - sizes).tolist()
     parts = engine.placed_by_dask(
@@ -339,13 +341,13 @@ def _pair(X: Any, y: Any) -> tuple[Any, Any]:
 
 def _learnt_of_array(gathered: Gathered, name: str, task: str | None) -> Learnt:
     """The columns of an array are numbers as they are, none is left out and none may be missing."""
-    for column, missing in {**gathered.missing, "y": gathered.without}.items():
+    for column, missing in {**gathered.missing, "y": gathered.target.without}.items():
         if missing:
             raise InputError(f"{name}: {column} has {missing:,} cells that are not a number; fill them in first.")
-    target, warnings = gathered.decided(name, task)
+    target, warnings = decided_target(gathered, name, task)
     columns = tuple(Column(facts.name, "number", (facts.name,), mean=0.0) for facts in gathered.facts)
     schema = Schema(columns, target, warnings=tuple(warnings))
-    return Learnt(schema, gathered.sizes, gathered.class_counts(target), {})
+    return Learnt(schema, gathered.sizes, class_counts(gathered, target), {})
 
 
 def _encoded(block: _Block, schema: Schema, first: int) -> Part:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from newtron.engine.base.types import Array
+from newtron.table.arrow import ArrowArray, ArrowColumn, ArrowScalar
+from newtron.table.schema import ClassLabel
 
 # Cells of a text file that mean "no value", after blanks around them are removed.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?", ".")
@@ -22,7 +23,7 @@ _DATE = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2}
 _SECONDS_PER_DAY = 86400.0
 
 
-def clean_text(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+def clean_text(cells: ArrowColumn) -> ArrowColumn:
     """Text without blanks around it, null where the cell means missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -32,7 +33,7 @@ def clean_text(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(absent, pa.scalar(None, trimmed.type), trimmed)
 
 
-def parse_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def parse_numbers(cells: ArrowColumn) -> ArrowColumn | None:
     """Text as int64 or float64; None if any cell is not a number. '1e400' comes out infinite."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -49,7 +50,7 @@ def parse_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
         return numbers
 
 
-def parse_comma_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def parse_comma_numbers(cells: ArrowColumn) -> ArrowColumn | None:
     """Text with decimal commas as numbers; None if any cell is not such a number."""
     import pyarrow.compute as pc
 
@@ -58,13 +59,13 @@ def parse_comma_numbers(cells: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return parse_numbers(pc.replace_substring(cells, ",", "."))
 
 
-def is_text(array: pa.Array) -> bool:
+def is_text(array: ArrowArray) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
 
 
-def plain(array: pa.Array) -> pa.Array:
+def plain(array: ArrowArray) -> ArrowArray:
     """Dictionaries and views unrolled, decimals as floats, NaN as null."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -82,27 +83,49 @@ def plain(array: pa.Array) -> pa.Array:
     return array
 
 
-def is_number(array: pa.Array) -> bool:
+def are_plain_numbers(cells: ArrowColumn) -> bool:
+    """Does NumPy know the type of the cells as it is?"""
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(cells.type)) or cells.type in (pa.float64(), pa.float32())
+
+
+def copy_numbers(cells: ArrowColumn, out: Array) -> None:
+    """Write plain numbers to `out`, NaN where one is missing."""
+    start = 0
+    for chunk in cells.chunks:
+        # Whole numbers of which one is missing become floating-point numbers, with NaN for it.
+        out[start : start + len(chunk)] = chunk.to_numpy(zero_copy_only=False)
+        start += len(chunk)
+
+
+def is_bool(array: ArrowArray) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_boolean(array.type))
+
+
+def is_number(array: ArrowArray) -> bool:
     import pyarrow as pa
 
     kind = array.type
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def is_whole(array: pa.Array) -> bool:
+def is_whole(array: ArrowArray) -> bool:
     """Are the numbers stored as whole ones?"""
     import pyarrow as pa
 
     return bool(pa.types.is_integer(array.type))
 
 
-def is_date(array: pa.Array) -> bool:
+def is_date(array: ArrowArray) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_date(array.type) or pa.types.is_timestamp(array.type))
 
 
-def as_numbers(array: pa.Array) -> NDArray[np.float64] | int:
+def as_numbers(array: ArrowArray) -> NDArray[np.float64] | int:
     """A plain column as float64, NaN where missing; or the index of the first cell that is no number."""
     import pyarrow as pa
 
@@ -111,13 +134,13 @@ def as_numbers(array: pa.Array) -> NDArray[np.float64] | int:
         if numbers is None:
             return _first_bad(array, lambda part: parse_numbers(pa.chunked_array([part])) is not None)
         array = numbers
-    elif not (is_number(array) or pa.types.is_boolean(array.type) or pa.types.is_null(array.type)):
+    elif not (is_number(array) or is_bool(array) or pa.types.is_null(array.type)):
         return _first_valid(array)
     values: NDArray[np.float64] = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values
 
 
-def as_days(array: pa.Array) -> NDArray[np.float64] | int:
+def as_days(array: ArrowArray) -> NDArray[np.float64] | int:
     """A plain column as days since 1970-01-01, NaN where missing; or the index of the first other cell."""
     import pyarrow as pa
 
@@ -136,7 +159,7 @@ def as_days(array: pa.Array) -> NDArray[np.float64] | int:
     return days
 
 
-def _parse_dates(array: pa.Array) -> pa.Array | None:
+def _parse_dates(array: ArrowArray) -> ArrowArray | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -153,13 +176,13 @@ def _parse_dates(array: pa.Array) -> pa.Array | None:
         return None
 
 
-def _first_valid(array: pa.Array) -> int:
+def _first_valid(array: ArrowArray) -> int:
     import pyarrow.compute as pc
 
     return int(pc.index(pc.is_valid(array), True).as_py())
 
 
-def _first_bad(array: pa.Array, good: Any) -> int:
+def _first_bad(array: ArrowArray, good: Callable[[ArrowArray], bool]) -> int:
     """The first cell that spoils the column, found by halving: the error path may look more than once."""
     low, high = 0, len(array)
     while high - low > 1:
@@ -174,12 +197,12 @@ def flag_words(texts: list[str]) -> tuple[str, str] | None:
     return next((pair for pair in FLAG_WORDS if words == set(pair)), None)
 
 
-def as_flags(array: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def as_flags(array: ArrowArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """A plain column as 0, 1 and NaN where missing; with a mask of the cells that are neither yes nor no."""
     known = {word: float(value) for pair in FLAG_WORDS for value, word in enumerate(pair)}
     known |= {"0": 0.0, "1": 1.0}
 
-    def flag(value: Any) -> float:
+    def flag(value: ClassLabel) -> float:
         if isinstance(value, str):
             return known.get(value.casefold(), np.nan)
         return float(value) if value in (0, 1) else np.nan
@@ -191,27 +214,33 @@ def as_flags(array: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     return table[codes], unknown[codes]
 
 
-def distinct_cells(array: pa.Array) -> tuple[list[Any], NDArray[np.int64]]:
-    """The different values of a plain column, and for each cell which one it is; len(values) if missing."""
+def coded_cells(array: ArrowArray) -> tuple[ArrowArray, NDArray[np.int64]]:
+    """The different values of a plain column in the order in which they come, and for each cell which one it is;
+    len(values) if missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_null(array.type):
-        return [], np.zeros(len(array), dtype=np.int64)
+        return pa.array([], array.type), np.zeros(len(array), dtype=np.int64)
     encoded = array.dictionary_encode()
-    values = encoded.dictionary.to_pylist()
-    codes = pc.fill_null(encoded.indices.cast(pa.int64()), len(values)).to_numpy(zero_copy_only=False)
-    return values, codes
+    values, codes = encoded.dictionary, encoded.indices.cast(pa.int64())
+    return values, pc.fill_null(codes, len(values)).to_numpy(zero_copy_only=False)
 
 
-def match_levels(values: list[Any], levels: tuple[Any, ...]) -> list[int]:
+def distinct_cells(array: ArrowArray) -> tuple[list[ClassLabel], NDArray[np.int64]]:
+    """As `coded_cells`, with the values as Python knows them."""
+    values, codes = coded_cells(array)
+    return values.to_pylist(), codes
+
+
+def match_levels(values: Sequence[ClassLabel], levels: Sequence[ClassLabel]) -> list[int]:
     """For each value the position of its level, or -1.
 
     Text matches letter by letter. Where a level is text and the value a number (or the reverse), because
     this file has no letters in that column and the other had, they match if they are the same number.
     """
     exact = {level: position for position, level in enumerate(levels)}
-    by_key: dict[Any, int] = {}
+    by_key: dict[float | str, int] = {}
     for position, level in enumerate(levels):
         by_key.setdefault(_key(level), position)
     found = []
@@ -222,7 +251,7 @@ def match_levels(values: list[Any], levels: tuple[Any, ...]) -> list[int]:
     return found
 
 
-def _key(value: Any) -> Any:
+def _key(value: ClassLabel) -> float | str:
     if not isinstance(value, str):
         return float(value) if isinstance(value, int | float) else str(value)
     if value.casefold() in ("true", "false"):
@@ -232,7 +261,7 @@ def _key(value: Any) -> Any:
     return value
 
 
-def value_of(cell: pa.Scalar) -> Any:
+def value_of(cell: ArrowScalar) -> object:
     """A cell as Python knows it; as text where Python does not: dates with nanoseconds, or far away."""
     import pyarrow as pa
 

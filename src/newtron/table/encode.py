@@ -12,8 +12,18 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.rows.streamed import TargetEncoder
 from newtron.table.arrow import ArrowArray, ArrowColumn
-from newtron.table.cells import as_days, as_flags, as_numbers, distinct_cells, match_levels, plain
-from newtron.table.schema import Column, Encoded, Schema, Target
+from newtron.table.cells import (
+    are_plain_numbers,
+    as_days,
+    as_flags,
+    as_numbers,
+    copy_numbers,
+    distinct_cells,
+    is_whole,
+    match_levels,
+    plain,
+)
+from newtron.table.schema import ClassLabel, Column, Encoded, Schema, Target
 from newtron.table.table import Table, check_finite_column, show, suggest
 
 _BLOCK_ROWS = 8192  # rows of a category written at a time, so that they stay in the cache
@@ -76,7 +86,7 @@ def nothing_known(schema: Schema, table: Table) -> NDArray[np.bool_]:
 def _fill_number(column: Column, table: Table, out: Array) -> tuple[int, int]:
     """Write a number, date or yes/no; return how many cells were unseen and how many missing."""
     chunks = table.cells(column.name)
-    if column.kind == "number" and _are_plain_numbers(chunks):
+    if column.kind == "number" and are_plain_numbers(chunks):
         return 0, _fill_plain_numbers(column, table, chunks, out)
     cells = plain(_finite(column, table))
     unseen = 0
@@ -100,20 +110,9 @@ def _fill_number(column: Column, table: Table, out: Array) -> tuple[int, int]:
     return unseen, n_absent - unseen
 
 
-def _are_plain_numbers(cells: ArrowColumn) -> bool:
-    """Does NumPy know the type of the cells as it is?"""
-    import pyarrow as pa
-
-    return bool(pa.types.is_integer(cells.type)) or cells.type in (pa.float64(), pa.float32())
-
-
 def _fill_plain_numbers(column: Column, table: Table, cells: ArrowColumn, out: Array) -> int:
     """Write numbers of a type that NumPy knows, without a copy of the column; return how many cells are missing."""
-    start = 0
-    for chunk in cells.chunks:
-        values = chunk.to_numpy(zero_copy_only=False)  # integers with a missing cell become floats, with NaN for it
-        out[start : start + len(chunk), 0] = values
-        start += len(chunk)
+    copy_numbers(cells, out[:, 0])
     out[:, 1:] = 0.0
     if np.isfinite(out[:, 0].sum()):
         return 0  # a missing or infinite cell would have spoilt the sum
@@ -154,7 +153,7 @@ def _fill_category(column: Column, table: Table, out: Array) -> tuple[int, int]:
     return int(counts[:-1][~known].sum()), int(counts[-1])
 
 
-def _patterns(column: Column, values: list[object]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _patterns(column: Column, values: Sequence[ClassLabel]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The row of 0s and 1s for each different cell, the last for a missing one; and which cells are known."""
     assert column.reference is not None
     levels = (*column.levels, *column.pooled, column.reference)
@@ -212,14 +211,12 @@ def encode_target(target: Target, table: Table) -> tuple[NDArray[np.float64] | N
 
 def _plain_target(target: Target, cells: ArrowColumn) -> NDArray[np.float64] | NDArray[np.int64] | None:
     """As `encode_target`, for a column of numbers none of which is missing; None for any other cells."""
-    import pyarrow as pa
-
-    if cells.null_count or not _are_plain_numbers(cells):
+    if cells.null_count or not are_plain_numbers(cells):
         return None
     values = cells.to_numpy()
     if target.task == "regression":
         return None if np.isnan(values).any() else values.astype(np.float64)
-    if not (pa.types.is_integer(cells.type) and all(isinstance(label, int) for label in target.classes)):
+    if not (is_whole(cells) and all(isinstance(label, int) for label in target.classes)):
         return None
     classes = np.array(target.classes)
     codes = np.searchsorted(classes, values)

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count
-from newtron.table.cells import (
-    as_days,
-    as_flags,
-    as_numbers,
-    distinct_cells,
-    flag_words,
-    is_date,
-    is_number,
-    is_text,
-    is_whole,
-    plain,
-    value_of,
-)
-from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
+from newtron.table.cells import flag_words
+from newtron.table.gather import MANY, ColumnFacts, Gathered
+from newtron.table.looks import TextLooks
 from newtron.table.schema import Column, Schema, Target
-from newtron.table.table import Table, show, suggest
-from newtron.table.target import learn_target
+from newtron.table.table import Table, check_finite, show, suggest
+from newtron.table.target import decide_target
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-MOST_LEVELS = 100
 # Why a column without any value is not used.
 NEVER_THERE = "every cell is missing"
-_FEW_LEVELS = 20
-_LEVEL_SHARE = 0.05
+# A text column with at most so many levels is a category, with more only as long as they are a share of at most this of
+# the rows, and never with more than the last number. Judgements, not measurements: a level needs rows to learn from.
+_FEW_LEVELS, _LEVEL_SHARE, _MOST_LEVELS = 20, 0.05, 100
+# Levels in fewer than this share of the rows are pooled.
 _RARE_SHARE = 0.0005
 
 
@@ -45,6 +33,16 @@ class Dropped:
     """Why a column is not used."""
 
     reason: str
+
+
+class Learnt(NamedTuple):
+    """What one pass over a table finds. sizes: rows with a target, of each piece; class_counts: rows of each class;
+    missing: cells without a value, of each column that has any."""
+
+    schema: Schema
+    sizes: NDArray[np.int64]
+    class_counts: tuple[int, ...]
+    missing: dict[str, int]
 
 
 def learn_schema(
@@ -70,51 +68,70 @@ def learn_schema(
     InputError
         There is no such column, nothing to learn from, or nothing to learn.
     """
-    ignored = {ignore: None} if isinstance(ignore, str) else dict.fromkeys(ignore)
-    for name in ignored:
-        if name not in table:
-            raise InputError(f"{table.path}: there is no column {name!r} to ignore; {suggest(name, table.names)}.")
-    learnt, kept, warnings = learn_target(table, target, task)
-    row_numbers = {name for name in table.names if _is_row_number(name, table)}
+    ignored = check_asked(table.path, table.names, target, task, ignore)
     categories = {column.name for column in like.columns if column.kind == "category"} if like else set()
-    rows = table if kept.all() else table.take(np.flatnonzero(kept))
-    found: list[Column | tuple[str, str]] = []
-    remarks: dict[str, list[str]] = {}
-    marks: set[bytes] = set()
-    for name in table.names:
-        if name == target or name in ignored:
-            continue
-        if name in row_numbers:
-            column: Column | Dropped = Dropped("it only counts the rows")
-        else:
-            column = _learn_column(rows, name, marks, name in categories, remarks)
-        if isinstance(column, Dropped):
-            found.append((name, column.reason))
-            continue
-        found.append(column)
-        if column.indicator:
-            marks.add(_missing_pattern(plain(rows.column(name))))
-    return schema_of(table.path, table.names, learnt, found, ignored, warnings, remarks)
+    gathered = Gathered(table.names, target, ignored, 1, whole=True, categories=categories)
+    gathered.add(0, table)
+    return decide(gathered, table.path, table.names, task, ignored).schema
 
 
-def schema_of(
+def learn_pieces(
     path: str,
-    names: tuple[str, ...],
-    target: Target,
-    found: list[Column | tuple[str, str]],
-    ignored: Collection[str],
-    warnings: list[str],
-    remarks: Mapping[str, list[str]],
-) -> Schema:
-    """The schema from what each column was found to be: a column, or its name and why it is not used. remarks:
-    sentences on columns that are used."""
-    columns = [column for column in found if isinstance(column, Column)]
-    dropped = [pair for pair in found if not isinstance(pair, Column)]
-    for each in found:
-        if not isinstance(each, Column):
-            warnings.append(f"the column {each[0]!r} is not used: {each[1]}.")
-        else:
-            warnings += remarks.get(each.name, [])
+    names: Iterable[str],
+    tables: Iterable[tuple[int, Table]],
+    pieces: int,
+    target: str,
+    *,
+    task: str | None = None,
+    ignore: Iterable[str] = (),
+) -> Learnt:
+    """As `learn_schema`, for a table larger than memory. names: of its columns; tables: its rows in order, each table
+    with the number of the piece, of so many `pieces`, that it is from.
+
+    Means differ from those of the whole table by rounding alone. A column with more than 10,000 different texts is
+    dropped without counting them further.
+    """
+    names = tuple(names)
+    ignored = check_asked(path, names, target, task, ignore)
+    gathered = Gathered(names, target, ignored, pieces)
+    for piece, table in tables:
+        check_finite(table)
+        gathered.add(piece, table)
+    return decide(gathered, path, names, task, ignored)
+
+
+def check_asked(
+    path: str, names: Sequence[str], target: str, task: str | None, ignore: Iterable[str]
+) -> tuple[str, ...]:
+    """The names in `ignore`, each once. Raises InputError where a column or the task is not known."""
+    if task not in (None, "regression", "classification"):
+        raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
+    known = set(names)
+    if target not in known:
+        raise InputError(f"{path}: there is no column {shown(target)}; {suggest(target, names)}.")
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(dict.fromkeys(ignore))
+    for name in ignored:
+        if name not in known:
+            raise InputError(f"{path}: there is no column {name!r} to ignore; {suggest(name, names)}.")
+    return ignored
+
+
+def decide(gathered: Gathered, path: str, names: Iterable[str], task: str | None, ignored: Collection[str]) -> Learnt:
+    """What the gathered facts say. path: what messages call the table; names: of all its columns."""
+    target, warnings = decided_target(gathered, path, task)
+    columns: list[Column] = []
+    dropped: list[tuple[str, str]] = []
+    marks: set[int] = set()
+    for facts, numbers in zip(gathered.facts, gathered.row_numbers, strict=True):
+        column = Dropped("it only counts the rows") if numbers.counts else _column_of(facts, marks)
+        if isinstance(column, Dropped):
+            dropped.append((facts.name, column.reason))
+            warnings.append(f"the column {facts.name!r} is not used: {column.reason}.")
+            continue
+        columns.append(column)
+        warnings += _remarks(facts, column)
+        if column.indicator:
+            marks.add(facts.pattern)
     if not columns:
         reasons = "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
         raise InputError(
@@ -122,47 +139,83 @@ def schema_of(
             "add a column of numbers or categories."
         )
     dropped += [(name, "ignored, as asked") for name in names if name in ignored and name != target.name]
-    return Schema(tuple(_distinct_names(columns)), target, tuple(dropped), tuple(warnings))
+    schema = Schema(tuple(_distinct_names(columns)), target, tuple(dropped), tuple(warnings))
+    return Learnt(schema, gathered.sizes, class_counts(gathered, target), gathered.missing)
 
 
-def _learn_column(
-    table: Table, name: str, marks: set[bytes], category: bool, remarks: dict[str, list[str]]
-) -> Column | Dropped:
-    """The column, or why not. `marks` are the patterns of missing cells that earlier columns mark; `category`: text is
-    one, whatever it says; `remarks`: what is to be said of columns, to which this one's is added."""
-    cells = plain(table.column(name))
-    if cells.null_count == len(cells):
+def decided_target(gathered: Gathered, path: str, task: str | None) -> tuple[Target, list[str]]:
+    """The target and warnings."""
+    if not gathered.sizes.sum():
+        raise InputError(
+            f"{path}, target {gathered.target.name!r}: every cell is missing; choose another target column."
+        )
+    return decide_target(path, gathered.target, task)
+
+
+def class_counts(gathered: Gathered, target: Target) -> tuple[int, ...]:
+    """The rows of each class."""
+    if not target.classes:
+        return ()
+    distinct = gathered.target.distinct
+    counts = dict(zip(distinct.values, distinct.counts, strict=True))
+    return tuple(counts[value] for value in target.classes)
+
+
+def _column_of(facts: ColumnFacts, marks: set[int]) -> Column | Dropped:
+    """The column, or why it is not used. marks: the patterns of missing cells that earlier columns mark."""
+    name, present, missing = facts.name, facts.present, facts.missing
+    if not present:
         return Dropped(NEVER_THERE)
     # Two equal columns could not be told apart: rows that an earlier column marks need no second mark.
-    indicator = cells.null_count > 0 and _missing_pattern(cells) not in marks
-    if is_number(cells):
-        return _learn_cells(name, "number", cells, as_numbers(cells), indicator, remarks)
-    if is_date(cells) or (is_text(cells) and not category and not isinstance(as_days(cells), int)):
-        return _learn_cells(name, "date", cells, as_days(cells), indicator, remarks)
-    if not is_text(cells) and str(cells.type) != "bool":
-        return Dropped(f"its cells are of type {cells.type}, which is neither number, text nor date")
-    values, codes = distinct_cells(cells)
-    counts = np.bincount(codes, minlength=len(values) + 1)
-    missing = bool(counts[-1])
-    texts = [str(value).lower() if isinstance(value, bool) else value for value in values]
+    indicator = missing > 0 and facts.pattern not in marks
+    if facts.form == "number":
+        return _column_of_values(facts, "number", indicator)
+    if facts.form == "date" or (facts.form == "text" and facts.dates):
+        return _column_of_values(facts, "date", indicator)
+    if facts.form not in ("text", "bool"):
+        return Dropped(f"its cells are of type {facts.type_name}, which is neither number, text nor date")
+    if facts.distinct.many:
+        return Dropped(
+            f"it is text with more than {MANY:,} different values{_advice_on_levels(facts.text, present, MANY)}"
+        )
+    texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in facts.distinct.values]
+    counts = facts.distinct.counts
     if len(texts) == 1 and not indicator:
-        return Dropped(f"it is {show(values[0])} in every row{' that has a value' if missing else ''}")
-    words = None if category else flag_words(texts)
+        return _constant(facts)
+    words = None if facts.category else flag_words(texts)
     if words:
-        flags, _ = as_flags(cells)
-        encoded = with_indicator(name, [f"{name}={words[1]}"], indicator)
-        mean = float(np.nanmean(flags))
-        return Column(name, "yes/no", encoded, mean, (words[1],), words[0], (), (), missing, indicator)
-    looks = TextLooks()
-    if is_text(cells):
-        looks.add(cells, table.row_number)
-    if reason := too_many_levels(len(cells), len(cells) - cells.null_count, len(texts)):
-        return Dropped(reason + advice_on_levels(looks, len(cells) - cells.null_count, len(texts)))
-    remarks[name] = remarks_on_category(name, looks)
-    return learn_category(name, texts, counts, indicator)
+        yes = sum(times for text, times in zip(texts, counts, strict=True) if text.casefold() == words[1])
+        encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
+        return Column(name, "yes/no", encoded, yes / present, (words[1],), words[0], (), (), missing > 0, indicator)
+    if reason := _too_many_levels(facts.rows, present, len(texts)):
+        return Dropped(reason + _advice_on_levels(facts.text, present, len(texts)))
+    return _category(name, dict(zip(texts, counts, strict=True)), missing, indicator)
 
 
-def advice_on_levels(looks: TextLooks, n_valid: int, k: int) -> str:
+def _constant(facts: ColumnFacts) -> Dropped:
+    return Dropped(f"it is {show(facts.constant)} in every row{' that has a value' if facts.missing else ''}")
+
+
+def _column_of_values(facts: ColumnFacts, kind: Literal["number", "date"], indicator: bool) -> Column | Dropped:
+    if facts.low == facts.high:
+        if not indicator:
+            return _constant(facts)
+        # The value says nothing, but whether it is there does: a box ticked or not.
+        return _category(facts.name, {str(facts.constant): facts.present}, facts.missing, indicator)
+    encoded = _with_indicator(facts.name, [facts.name], indicator)
+    return Column(facts.name, kind, encoded, facts.mean, missing_seen=facts.missing > 0, indicator=indicator)
+
+
+def _remarks(facts: ColumnFacts, column: Column) -> list[str]:
+    """Sentences on the column, as it is used."""
+    if column.kind == "number":
+        return facts.numbers.remarks()
+    is_text = column.kind == "category" and facts.form == "text" and not facts.dates
+    hint = facts.text.hint(used=True) if is_text else ""
+    return [f"the column {facts.name!r} is used as categories; if it is meant otherwise: {hint}."] if hint else []
+
+
+def _advice_on_levels(looks: TextLooks, n_valid: int, k: int) -> str:
     """What to do about too many different values, k in n_valid cells, as the end of a sentence. Values that hardly
     recur are names, which nothing can be learnt from."""
     if hint := looks.hint():
@@ -170,75 +223,16 @@ def advice_on_levels(looks: TextLooks, n_valid: int, k: int) -> str:
     return ": to use it, join rare values into one" if k <= n_valid / 2 else ""
 
 
-def remarks_on_category(name: str, looks: TextLooks) -> list[str]:
-    hint = looks.hint(used=True)
-    return [f"the column {name!r} is used as categories; if it is meant otherwise: {hint}."] if hint else []
-
-
-def _missing_pattern(cells: pa.Array) -> bytes:
-    """Which cells are missing, one bit a row."""
-    return np.packbits(cells.is_null().to_numpy(zero_copy_only=False)).tobytes()
-
-
-def with_indicator(name: str, encoded: list[str], indicator: bool) -> tuple[str, ...]:
-    return (*encoded, f"{name} is missing") if indicator else tuple(encoded)
-
-
-def _learn_cells(
-    name: str,
-    kind: Literal["number", "date"],
-    cells: pa.Array,
-    values: NDArray[np.float64] | int,
-    indicator: bool,
-    remarks: dict[str, list[str]],
-) -> Column | Dropped:
-    assert not isinstance(values, int), "the cells were found to be of this kind"
-    present = values[~np.isnan(values)]
-    if kind == "number":
-        looks = NumberLooks(name)
-        looks.add(present, len(values) - len(present), is_whole(cells))
-        remarks[name] = looks.remarks()
-    with np.errstate(over="ignore"):
-        mean = float(np.mean(present))
-    if not np.isfinite(mean):
-        mean = float(np.sum(present / len(present)))
-    summary = float(present.min()), float(present.max()), mean
-    constant = value_of(cells.drop_null()[0])
-    return learn_values(name, kind, summary, constant, len(present), len(values) - len(present), indicator)
-
-
-def learn_values(
-    name: str,
-    kind: Literal["number", "date"],
-    summary: tuple[float, float, float],
-    constant: Any,
-    present: int,
-    missing: int,
-    indicator: bool,
-) -> Column | Dropped:
-    """A column of numbers or dates. summary: smallest, largest and mean; constant: one of its cells; present, missing:
-    how many cells have a value and how many have none."""
-    low, high, mean = summary
-    if low == high:
-        if not indicator:
-            return Dropped(f"it is {show(constant)} in every row{' that has a value' if missing else ''}")
-        # The value says nothing, but whether it is there does: a box ticked or not.
-        return learn_category(name, [str(constant)], np.array([present, missing]), indicator)
-    encoded = with_indicator(name, [name], indicator)
-    return Column(name, kind, encoded, mean, missing_seen=missing > 0, indicator=indicator)
-
-
-def too_many_levels(n: int, n_valid: int, k: int) -> str:
+def _too_many_levels(n: int, n_valid: int, k: int) -> str:
     """The reason to drop a text column with so many levels, or nothing."""
-    if k <= 2 or (k <= min(MOST_LEVELS, max(_FEW_LEVELS, _LEVEL_SHARE * n)) and k <= n_valid / 2):
+    if k <= 2 or (k <= min(_MOST_LEVELS, max(_FEW_LEVELS, _LEVEL_SHARE * n)) and k <= n_valid / 2):
         return ""
     return f"it is text with {k:,} different values in {count(n_valid, 'row')}"
 
 
-def learn_category(name: str, texts: list[str], counts: NDArray[np.int64], indicator: bool) -> Column:
-    """`counts` are those of `texts` and, last, of the missing cells."""
-    n = int(counts.sum())
-    by_level = dict(zip(texts, counts[:-1].tolist(), strict=True))
+def _category(name: str, by_level: dict[str, int], missing: int, indicator: bool) -> Column:
+    """by_level: how often each level occurs; missing: how many cells are missing."""
+    n = sum(by_level.values()) + missing
     # Sorted by text; the most frequent is the reference, the first of equals.
     names = sorted(by_level)
     reference = max(names, key=lambda level: by_level[level])
@@ -251,40 +245,24 @@ def learn_category(name: str, texts: list[str], counts: NDArray[np.int64], indic
         encoded.append(f"{name}=(other)")
         sizes.append(sum(by_level[level] for level in pooled))
     if indicator:
-        sizes.append(int(counts[-1]))
+        sizes.append(missing)
     # Where an earlier column's mark stands for the missing cells too, the shares are those of the others.
-    n_counted = n if indicator else n - int(counts[-1])
+    n_counted = n if indicator else n - missing
     return Column(
         name,
         "category",
-        with_indicator(name, encoded, indicator),
+        _with_indicator(name, encoded, indicator),
         levels=levels,
         reference=reference,
         pooled=pooled,
         shares=tuple(size / n_counted for size in sizes),
-        missing_seen=bool(counts[-1]),
+        missing_seen=missing > 0,
         indicator=indicator,
     )
 
 
-def _whole_numbers(table: Table, name: str) -> NDArray[np.int64] | None:
-    import pyarrow as pa
-
-    cells = table.data.column(name)
-    if not pa.types.is_integer(cells.type) or cells.null_count:
-        return None
-    numbers: NDArray[np.int64] = cells.to_numpy().astype(np.int64)
-    return numbers
-
-
-def _is_row_number(name: str, table: Table) -> bool:
-    """Named like a row number, or without a name, and exactly 0, 1, 2, ... or 1, 2, 3, ..."""
-    if not named_like_identifier(name):
-        return False
-    numbers = _whole_numbers(table, name)
-    if numbers is None or numbers[0] not in (0, 1):
-        return False
-    return bool(np.array_equal(numbers, np.arange(numbers[0], numbers[0] + len(numbers))))
+def _with_indicator(name: str, encoded: list[str], indicator: bool) -> tuple[str, ...]:
+    return (*encoded, f"{name} is missing") if indicator else tuple(encoded)
 
 
 def _distinct_names(columns: list[Column]) -> list[Column]:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import count
+from newtron.table.arrow import ArrowArray
 from newtron.table.table import show
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # Of the cells with a value so many must be numbers, or almost numbers, for a column to be almost one of numbers.
 _MOST = 0.9
@@ -65,32 +63,28 @@ class TextLooks:
         self.counts: dict[str, int] = {}
         self.first: dict[str, str] = {}
 
-    def add(self, cells: pa.Array, row_number: Callable[[int], int]) -> None:
-        """cells: plain text. row_number: of a position in them."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        encoded = cells.dictionary_encode()
-        codes = pc.fill_null(encoded.indices.cast(pa.int64()), len(encoded.dictionary)).to_numpy(zero_copy_only=False)
-        counts = np.bincount(codes, minlength=len(encoded.dictionary))
-        # A dictionary has its values in the order in which they come.
-        self.add_values(encoded.dictionary, counts, lambda k: row_number(int(np.argmax(codes == k))))
-
-    def add_values(self, values: pa.Array, counts: Any, row_number: Callable[[int], int]) -> None:
+    def add(self, values: ArrowArray, counts: NDArray[np.int64], row_number: Callable[[int], int]) -> None:
         """values: different texts; counts: how often each occurs; row_number: of the first that is this value."""
         import pyarrow.compute as pc
 
-        left, counts = np.arange(len(values)), np.asarray(counts)
+        # Every form has a digit: one look at each text spares most of them the others.
+        may = pc.match_substring_regex(values, r"\d").to_numpy(zero_copy_only=False)
+        left, other = np.flatnonzero(may), np.flatnonzero(~may)
         for form, pattern in _FORMS.items():
             if not len(left):
-                return
+                break
             fits = pc.match_substring_regex(values.take(left), pattern).to_numpy(zero_copy_only=False)
             self._count(form, left[fits], values, counts, row_number)
             left = left[~fits]
-        self._count("other", left, values, counts, row_number)
+        self._count("other", np.union1d(left, other), values, counts, row_number)
 
     def _count(
-        self, form: str, which: NDArray[np.int64], values: pa.Array, counts: Any, row_number: Callable[[int], int]
+        self,
+        form: str,
+        which: NDArray[np.int64],
+        values: ArrowArray,
+        counts: NDArray[np.int64],
+        row_number: Callable[[int], int],
     ) -> None:
         if not len(which):
             return
@@ -178,14 +172,14 @@ class NumberLooks:
         self.least = np.inf
         self.marks: dict[float, int] = {}
 
-    def add(self, present: NDArray[np.float64], missing: int, whole: bool) -> None:
-        """present: the values that there are, without NaN; missing: how many are not; whole: are they stored as whole
-        numbers?"""
+    def add(self, present: Array, low_and_high: tuple[float, float], missing: int, whole: bool) -> None:
+        """present: the values that there are, without NaN; low_and_high: the smallest and the largest of them; missing:
+        how many cells have none; whole: are they stored as whole numbers?"""
         self.missing += missing
         self.whole &= whole
         if not len(present):
             return
-        low, high = float(present.min()), float(present.max())
+        low, high = low_and_high
         self.n += len(present)
         self.least = min(self.least, low)
         self._add_whole(present, low, high)
@@ -197,7 +191,7 @@ class NumberLooks:
             low, high = float(present.min(initial=np.inf)), float(present.max(initial=-np.inf))
         self.low, self.high = min(self.low, low), max(self.high, high)
 
-    def _add_whole(self, present: NDArray[np.float64], low: float, high: float) -> None:
+    def _add_whole(self, present: Array, low: float, high: float) -> None:
         self.dates &= self.whole and low >= _EARLIEST and high <= _LATEST
         if self.dates:
             month, day = present // 100 % 100, present % 100

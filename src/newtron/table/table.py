@@ -73,12 +73,15 @@ class Table:
         chosen = np.asarray(indices, dtype=np.int64)
         if chosen.ndim != 1:
             raise ValueError("indices must be one-dimensional")
-        numbers = chosen + self.first_row if self.rows is None else self.rows[chosen]
-        return replace(self, data=self.data.take(pa.array(chosen)), rows=numbers)
+        return replace(self, data=self.data.take(pa.array(chosen)), rows=self.row_numbers(chosen))
 
     def row_number(self, index: int) -> int:
         """The number of a row as the user counts: the line in a plain CSV file."""
         return self.first_row + index if self.rows is None else int(self.rows[index])
+
+    def row_numbers(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """As `row_number`, of many rows."""
+        return self.first_row + indices if self.rows is None else self.rows[indices]
 
     def place(self, column: str, index: int | None = None) -> str:
         """How a message names a cell or a column."""

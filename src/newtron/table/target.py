@@ -3,90 +3,67 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count, joined, setting
-from newtron.table.cells import (
-    as_days,
-    distinct_cells,
-    flag_words,
-    is_date,
-    is_number,
-    is_text,
-    plain,
-)
+from newtron.table.cells import as_days, flag_words
+from newtron.table.gather import MANY, Form, TargetFacts
 from newtron.table.looks import TextLooks
 from newtron.table.schema import ClassLabel, Target, Task
-from newtron.table.table import Table, show
+from newtron.table.table import show
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
+# The rules that follow are judgements of what people mean by such columns, not measurements. A target with more classes
+# is refused.
 MOST_CLASSES = 100
-_MOST_CODES = 10
-_ROWS_PER_CODE = 20
+# Whole numbers are taken for classes where they are codes: from 0 or 1 upwards without a gap, at most so many different
+# ones, each with at least so many rows on average.
+_MOST_CODES, _ROWS_PER_CODE = 10, 20
+# Up to so many different whole numbers, each with at least so many rows on average, the other choice is also mentioned.
 _FEW_NUMBERS, _ROWS_PER_NUMBER = 20, 5
 
 
-def learn_target(table: Table, name: str, task: str | None) -> tuple[Target, NDArray[np.bool_], list[str]]:
-    """The target, which rows have one, and warnings."""
-    if task not in (None, "regression", "classification"):
-        raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
-    cells = plain(table.column(name))
-    kept = _has_value(cells)
-    if not kept.any():
-        raise InputError(f"{table.path}, target {name!r}: every cell is missing; choose another target column.")
-    check_target_kind(table, name, cells)
-    values, codes = distinct_cells(cells)
-    counts = np.bincount(codes, minlength=len(values) + 1)[: len(values)]
-    learnt, warnings = decide_target(table, name, task, cells, values, counts.tolist(), len(kept) - int(kept.sum()))
-    return learnt, kept, warnings
+def decide_target(path: str, facts: TargetFacts, task: str | None) -> tuple[Target, list[str]]:
+    """The target, from what was gathered of its cells, and warnings.
 
-
-def check_target_kind(table: Table, name: str, cells: pa.Array) -> None:
-    """Numbers, text and yes/no can be predicted."""
-    if not (is_text(cells) or is_number(cells) or _is_bool(cells)) or _holds_dates(cells):
-        kind = "dates" if _holds_dates(cells) else f"values of type {cells.type}"
-        raise InputError(
-            f"{table.path}, target {name!r}: it holds {kind}, which cannot be predicted; turn them into numbers or "
-            "classes first."
-        )
-
-
-def decide_target(
-    table: Table, name: str, task: str | None, cells: pa.Array, values: list[Any], counts: Sequence[int], without: int
-) -> tuple[Target, list[str]]:
-    """The target and warnings, from its cells (or one of each), its different values and how often each occurs;
-    `without`: rows that have none."""
+    Raises InputError where no cell has a value, the values cannot be predicted, or there is nothing to learn."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    name, form, counts = facts.name, facts.form, facts.distinct.counts
+    where = f"{path}, target {name!r}"
+    # The different texts stand for all cells.
+    texts = pa.array(facts.distinct.values, pa.large_string()) if form == "text" else pa.array([])
+    dates = form == "date" or (form == "text" and not isinstance(as_days(texts), int))
+    if dates or form not in ("text", "number", "bool"):
+        kind = "dates" if dates else f"values of type {facts.type_name}"
+        raise InputError(
+            f"{where}: it holds {kind}, which cannot be predicted; turn them into numbers or classes first."
+        )
     # A spelling such as 1.0 is the whole number 1: classes print as such.
-    labels = [int(v) if isinstance(v, float) and v.is_integer() and abs(v) < 2**53 else v for v in values]
-    n = int(sum(counts))
-    chosen, why = _choose_task(name, cells, labels, n, task)
+    labels = [
+        int(v) if isinstance(v, float) and v.is_integer() and abs(v) < 2**53 else v for v in facts.distinct.values
+    ]
+    chosen, why = _choose_task(name, form, labels, sum(counts), task)
+    if facts.distinct.many:
+        why = why.replace(f"{MANY:,} different", f"more than {MANY:,} different")
     warnings = []
     hint = ""
-    if is_text(cells):
-        looks, texts = TextLooks(), pa.array(values, cells.type)
-        looks.add_values(texts, counts, lambda k: table.row_number(pc.index(cells, texts[k]).as_py()))
+    if form == "text":
+        looks, rows = TextLooks(), facts.distinct.rows
+        looks.add(texts, np.array(counts), rows.__getitem__)
         hint = looks.hint(used=True)
-    if without:
-        warnings.append(f"{count(without, 'row')} without a value of the target {name!r} left out.")
-    if task is None and is_number(cells):
-        warnings += _warn_of_other_task(name, chosen, labels, n)
+    if facts.without:
+        warnings.append(f"{count(facts.without, 'row')} without a value of the target {name!r} left out.")
+    if task is None and form == "number":
+        warnings += _warn_of_other_task(name, chosen, labels, sum(counts))
     if chosen == "regression":
-        _check_regression(table, name, cells, labels, hint)
+        _check_regression(where, form, labels, hint)
         return Target(name, "regression", (), why), warnings
-    classes = _check_classes(table, name, cells, labels, n, hint)
+    classes = _check_classes(where, form, labels, sum(counts), hint)
     if hint:
         warnings.append(f"the target {name!r} is text and taken for classes, but {hint}.")
-    warnings += _warn_of_twins(name, classes)
+    warnings += _warn_of_similar_classes(name, classes)
     rare = [show(v) for v, times in zip(labels, counts, strict=True) if times == 1]
     if rare:
         noun, verb = ("class", "is") if len(rare) == 1 else ("classes", "are each")
@@ -94,35 +71,20 @@ def decide_target(
     return Target(name, "classification", classes, why), warnings
 
 
-def _has_value(cells: pa.Array) -> NDArray[np.bool_]:
-    valid: NDArray[np.bool_] = cells.is_valid().to_numpy(zero_copy_only=False)
-    return valid
-
-
-def _is_bool(cells: pa.Array) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_boolean(cells.type))
-
-
-def _holds_dates(cells: pa.Array) -> bool:
-    return is_date(cells) or (is_text(cells) and not isinstance(as_days(cells), int))
-
-
-def _choose_task(name: str, cells: pa.Array, values: list[Any], n: int, task: str | None) -> tuple[Task, str]:
+def _choose_task(name: str, form: Form, values: list[ClassLabel], n: int, task: str | None) -> tuple[Task, str]:
     """The task and the sentence that says why."""
     k = len(values)
     if task == "classification":
         return "classification", f"{name!r} has {count(k, 'class', 'classes')}: classification, as asked."
     if task == "regression":
         return "regression", f"{name!r} has {count(k, 'different number')}: regression, as asked."
-    if not is_number(cells):
-        kind = "yes/no" if _is_bool(cells) or flag_words([str(v) for v in values]) else "text"
+    if form != "number":
+        kind = "yes/no" if form == "bool" or flag_words([str(v) for v in values]) else "text"
         return "classification", f"{name!r} is {kind} with {count(k, 'different value')}: classification."
-    whole = all(isinstance(value, int) for value in values)
+    whole = _whole_numbers(values)
     if not whole:
         return "regression", f"{name!r} has {count(k, 'different number')}, not all whole: regression."
-    low, high = min(values), max(values)
+    low, high = min(whole), max(whole)
     if k <= 2:
         return "classification", f"{name!r} has only {count(k, 'different number')}: classification."
     if k <= _MOST_CODES and low in (0, 1) and high - low == k - 1 and n >= _ROWS_PER_CODE * k:
@@ -130,12 +92,23 @@ def _choose_task(name: str, cells: pa.Array, values: list[Any], n: int, task: st
     return "regression", f"{name!r} has {count(k, 'different number')}: regression."
 
 
-def _warn_of_other_task(name: str, task: Task, values: list[Any], n: int) -> list[str]:
+def _whole_numbers(values: list[ClassLabel]) -> list[int]:
+    """The values, if all of them are whole numbers; else none."""
+    found: list[int] = []
+    for value in values:
+        if not isinstance(value, int):
+            return []
+        found.append(value)
+    return found
+
+
+def _warn_of_other_task(name: str, task: Task, values: list[ClassLabel], n: int) -> list[str]:
     """Few whole numbers, each in several rows, may be amounts or classes: which was taken is said."""
     k = len(values)
-    if not 2 < k <= min(_FEW_NUMBERS, n // _ROWS_PER_NUMBER) or not all(isinstance(value, int) for value in values):
+    whole = _whole_numbers(values) if 2 < k <= min(_FEW_NUMBERS, n // _ROWS_PER_NUMBER) else []
+    if not whole:
         return []
-    holds = f"the target {name!r} holds {k} different whole numbers, {min(values)} to {max(values)}"
+    holds = f"the target {name!r} holds {k} different whole numbers, {min(whole)} to {max(whole)}"
     if task == "classification":
         other = setting("task", repr("regression"))
         return [f"{holds}, which are taken for classes; {other} predicts the number instead."]
@@ -143,9 +116,8 @@ def _warn_of_other_task(name: str, task: Task, values: list[Any], n: int) -> lis
     return [f"{holds}, and is predicted as a number; {other} predicts which of them it is."]
 
 
-def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any], hint: str) -> None:
-    where = f"{table.path}, target {name!r}"
-    if is_text(cells):
+def _check_regression(where: str, form: Form, values: list[ClassLabel], hint: str) -> None:
+    if form == "text":
         if hint:
             raise InputError(f"{where}: {hint}.")
         raise InputError(
@@ -159,10 +131,7 @@ def _check_regression(table: Table, name: str, cells: pa.Array, values: list[Any
         )
 
 
-def _check_classes(
-    table: Table, name: str, cells: pa.Array, values: list[Any], n: int, hint: str
-) -> tuple[ClassLabel, ...]:
-    where = f"{table.path}, target {name!r}"
+def _check_classes(where: str, form: Form, values: list[ClassLabel], n: int, hint: str) -> tuple[ClassLabel, ...]:
     k = len(values)
     if k < 2:
         raise InputError(
@@ -172,12 +141,12 @@ def _check_classes(
     if k > MOST_CLASSES or (k > 2 and k > n / 2):
         if hint:
             raise InputError(f"{where}: {hint}.")
-        advice = "choose another target, or join classes" if is_text(cells) else "use regression to predict the number"
+        advice = "choose another target, or join classes" if form == "text" else "use regression to predict the number"
         raise InputError(f"{where}: {k:,} classes in {count(n, 'row')} are too many to learn; {advice}.")
-    return tuple(sorted(values))
+    return (*sorted(v for v in values if isinstance(v, str)), *sorted(v for v in values if not isinstance(v, str)))
 
 
-def _warn_of_twins(name: str, classes: tuple[ClassLabel, ...]) -> list[str]:
+def _warn_of_similar_classes(name: str, classes: tuple[ClassLabel, ...]) -> list[str]:
     """Labels are kept letter by letter; where two look alike, that is perhaps not what was meant."""
     looks: dict[str, str] = {}
     warnings = []

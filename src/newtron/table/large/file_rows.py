@@ -21,7 +21,7 @@ from newtron.table.data_file import DataFile, at_hand
 from newtron.table.encode import encode, encode_target, target_columns
 from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.large.files import TableFiles, is_text_file
-from newtron.table.learn_stream import Learnt, check_asked, learn_stream
+from newtron.table.learn import Learnt, check_asked, learn_pieces
 from newtron.table.schema import Schema
 from newtron.table.table import Table
 from newtron.table.text.convert import convert
@@ -230,4 +230,4 @@ def _learn(
 
     if target not in names:
         read = names  # the error lists near names
-    return learn_stream(files.name, names, told(), len(files.pieces), target, task=task, ignore=ignore)
+    return learn_pieces(files.name, names, told(), len(files.pieces), target, task=task, ignore=ignore)

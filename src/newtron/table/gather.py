@@ -1,0 +1,379 @@
+"""Gather from the cells of a table what `newtron.table.learn` decides the meaning of its columns by.
+
+A table is one piece in memory, or comes in pieces from files or from the workers of a cluster. Of each column a few
+facts are gathered: counts, sums, the different values as long as they are few. The facts of parts of a table add up, so
+that several processes can gather at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.types import Array
+from newtron.table.arrow import ArrowArray, ArrowColumn
+from newtron.table.cells import (
+    are_plain_numbers,
+    as_days,
+    as_numbers,
+    coded_cells,
+    copy_numbers,
+    is_bool,
+    is_date,
+    is_number,
+    is_text,
+    is_whole,
+    plain,
+    value_of,
+)
+from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
+from newtron.table.schema import ClassLabel
+from newtron.table.table import Table
+
+# So many different values of a column are counted where a table comes in pieces, so that memory stays bounded. It is
+# far above the number of levels and classes that are used.
+MANY = 10_000
+# Sums are also held times this power of two: float64 ends at 2^1024, and a sum of fewer than 2^60 numbers cannot reach
+# that after the shrinking.
+_SHRINK = 2.0**-60
+
+# What the cells of a column are stored as; None as long as no cell was seen that says it.
+Form: TypeAlias = Literal["number", "date", "text", "bool", "other"] | None
+
+
+def _form_of(cells: ArrowArray) -> Form:
+    import pyarrow as pa
+
+    if is_number(cells):
+        return "number"
+    if is_date(cells):
+        return "date"
+    if is_text(cells):
+        return "text"
+    if is_bool(cells):
+        return "bool"
+    return None if pa.types.is_null(cells.type) else "other"
+
+
+class Distinct:
+    """The different values of a column in the order in which they come, how often each occurs (counts), and in which
+    row each is first (rows; empty where that is not asked for). most: how many values are kept; if there are more,
+    `many` is True and those that came first are kept. None: all are kept."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        self.values: list[ClassLabel] = []
+        self.counts: list[int] = []
+        self.rows: list[int] = []
+        self.many = False
+        self._places: dict[ClassLabel, int] = {}  # of the values, once there is more than one table of them
+
+    def add(self, values: list[ClassLabel], counts: list[int], rows: list[int]) -> None:
+        """Add values that differ from each other; rows: of the first cell with each, or nothing."""
+        if not self.many:
+            self._add(values, counts, rows)
+
+    def _add(self, values: list[ClassLabel], counts: list[int], rows: list[int]) -> None:
+        if not self.values and (self.most is None or len(values) <= self.most):
+            self.values, self.counts, self.rows = list(values), list(counts), list(rows)
+            return
+        if len(self._places) < len(self.values):
+            self._places = {value: place for place, value in enumerate(self.values)}
+        for number, (value, times) in enumerate(zip(values, counts, strict=True)):
+            place = self._places.setdefault(value, len(self.values))
+            if place < len(self.values):
+                self.counts[place] += times
+                continue
+            if place == self.most:
+                del self._places[value]
+                self.many = True
+                return
+            self.values.append(value)
+            self.counts.append(times)
+            self.rows += rows[number : number + 1]
+
+    def __iadd__(self, other: Distinct) -> Distinct:
+        self._add(other.values, other.counts, other.rows)
+        self.many |= other.many
+        return self
+
+
+class _Sum:
+    """A compensated sum (Kahan 1965): a million parts add up as one does."""
+
+    def __init__(self) -> None:
+        self.total = self.error = 0.0
+
+    def add(self, part: float) -> None:
+        part -= self.error
+        total = self.total + part
+        self.error, self.total = (total - self.total) - part, total
+
+    def __iadd__(self, other: _Sum) -> _Sum:
+        self.add(other.total)
+        self.add(-other.error)
+        return self
+
+
+class ColumnFacts:
+    """What is known of the cells of a feature column so far.
+
+    whole: the first table that is added is all there is, so all different values are kept. category: text is one,
+    whatever it says. low, high: the smallest and the largest number, or date in days; constant: the first cell with a
+    value. dates: every text so far is a date. pattern: a number that tells in which rows cells are missing.
+    """
+
+    def __init__(self, name: str, whole: bool = False, category: bool = False) -> None:
+        self.name, self.whole, self.category = name, whole, category
+        self.form: Form = None
+        self.type_name = ""
+        self.rows = self.missing = self.pattern = 0
+        self.low, self.high = np.inf, -np.inf
+        self.constant: object = None
+        self.dates = not category
+        self.distinct = Distinct(None if whole else MANY)
+        self.text, self.numbers = TextLooks(), NumberLooks(name)
+        self._sum, self._shrunk = _Sum(), _Sum()
+
+    @property
+    def present(self) -> int:
+        """How many cells have a value."""
+        return self.rows - self.missing
+
+    @property
+    def mean(self) -> float:
+        """Of numbers, or of dates in days."""
+        mean = self._sum.total / self.present
+        return mean if np.isfinite(mean) else self._shrunk.total / self.present / _SHRINK
+
+    def add(self, table: Table, place: bytes) -> None:
+        """Add the rows of a table. place: tells these rows from all others."""
+        column = table.cells(self.name)
+        if are_plain_numbers(column):
+            self._add_plain_numbers(column, place)
+            return
+        cells = plain(table.column(self.name))
+        self.form, self.type_name = _form_of(cells), str(cells.type)
+        if self.constant is None and cells.null_count < len(cells):
+            self.constant = value_of(cells.drop_null()[0])
+        absent = cells.is_null().to_numpy(zero_copy_only=False) if cells.null_count else None
+        self._add_missing(len(cells), absent, place)
+        if self.form == "number":
+            self._add_numbers(_known(as_numbers(cells)), cells.null_count, is_whole(cells))
+        elif self.form == "date":
+            self._add_values(_present(_known(as_days(cells))))
+        elif self.form in ("text", "bool"):
+            self._add_texts(table, cells)
+
+    def _add_plain_numbers(self, column: ArrowColumn, place: bytes) -> None:
+        values = np.empty(len(column))
+        copy_numbers(column, values)
+        absent = np.isnan(values)
+        missing = int(np.count_nonzero(absent))
+        self.form = "number"
+        if self.constant is None and missing < len(values):
+            self.constant = value_of(column[int(np.argmin(absent))])
+        self._add_missing(len(values), absent if missing else None, place)
+        self._add_numbers(values, missing, is_whole(column))
+
+    def _add_missing(self, rows: int, absent: NDArray[np.bool_] | None, place: bytes) -> None:
+        self.rows += rows
+        if absent is not None:
+            self.missing += int(np.count_nonzero(absent))
+            # Sums of hashes tell sets of places apart, whoever adds them in whatever order (Bellare & Micciancio 1997).
+            self._add_pattern(int.from_bytes(hashlib.sha256(place + np.packbits(absent).tobytes()).digest(), "big"))
+
+    def _add_pattern(self, hashed: int) -> None:
+        self.pattern = (self.pattern + hashed) % 2**256
+
+    def _add_numbers(self, values: Array, missing: int, whole: bool) -> None:
+        """values: NaN where missing; whole: they are stored as whole numbers."""
+        present = _present(values) if missing else values
+        self.numbers.add(present, self._add_values(present), missing, whole)
+
+    def _add_values(self, present: Array) -> tuple[float, float]:
+        """Add numbers or days; return the smallest and the largest of them, or (inf, -inf) where there are none."""
+        if not len(present):
+            return np.inf, -np.inf
+        low, high = float(present.min()), float(present.max())
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        with np.errstate(over="ignore"):
+            part = float(np.sum(present))
+        self._sum.add(part)
+        self._shrunk.add(part * _SHRINK if np.isfinite(part) else float(np.sum(present * _SHRINK)))
+        return low, high
+
+    def _add_texts(self, table: Table, cells: ArrowArray) -> None:
+        """Add text or yes/no: what the different values are is looked at once, however often each occurs."""
+        values, codes = coded_cells(cells)
+        if self.dates and self.form == "text":
+            days = as_days(values)
+            self.dates = not isinstance(days, int)
+            if not isinstance(days, int):
+                self._add_values(_present(np.append(days, np.nan)[codes]))
+                if self.whole:
+                    return
+        counts = np.bincount(codes, minlength=len(values) + 1)[:-1]
+        self.distinct.add(values.to_pylist(), counts.tolist(), [])
+        if self.form == "text":
+            # A dictionary has its values in the order in which they come.
+            self.text.add(values, counts, lambda k: table.row_number(int(np.argmax(codes == k))))
+
+    def __iadd__(self, other: ColumnFacts) -> ColumnFacts:
+        """With the facts of the rows that follow."""
+        if self.form is None:
+            self.form, self.type_name = other.form, other.type_name
+        self.rows += other.rows
+        self.missing += other.missing
+        self._add_pattern(other.pattern)
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.constant = other.constant if self.constant is None else self.constant
+        self.dates &= other.dates
+        self.distinct += other.distinct
+        self.text += other.text
+        self.numbers += other.numbers
+        self._sum += other._sum
+        self._shrunk += other._shrunk
+        return self
+
+
+def _present(values: Array) -> Array:
+    return values[~np.isnan(values)]
+
+
+def _known(values: Array | int) -> Array:
+    assert not isinstance(values, int), "the cells were found to be of this kind"
+    return values
+
+
+class _RowNumbers:
+    """Does a column only count the rows: is it named like a row number, or without a name, and exactly 0, 1, 2, ... or
+    1, 2, 3, ...?"""
+
+    def __init__(self, name: str) -> None:
+        self.name, self._counts, self._first, self._seen = name, named_like_identifier(name), 0, 0
+
+    @property
+    def counts(self) -> bool:
+        return self._counts and self._first in (0, 1)
+
+    def add(self, table: Table) -> None:
+        if not self._counts:
+            return
+        cells = table.cells(self.name)
+        if not is_whole(cells) or cells.null_count:
+            self._counts = False
+            return
+        numbers = cells.to_numpy()
+        if not len(numbers):
+            return
+        if not self._seen:
+            self._first = int(numbers[0])
+        start = self._first + self._seen
+        self._counts = bool(np.array_equal(numbers, np.arange(start, start + len(numbers))))
+        self._seen += len(numbers)
+
+    def __iadd__(self, other: _RowNumbers) -> _RowNumbers:
+        if not self._seen:
+            self._first = other._first
+        follows = not other._seen or other._first == self._first + self._seen
+        self._counts = self._counts and other._counts and follows
+        self._seen += other._seen
+        return self
+
+
+class TargetFacts:
+    """What is known of the target so far. without: rows that have none."""
+
+    def __init__(self, name: str, whole: bool) -> None:
+        self.name = name
+        self.form: Form = None
+        self.type_name = ""
+        self.distinct = Distinct(None if whole else MANY)
+        self.without = 0
+
+    def add(self, table: Table, cells: ArrowArray) -> None:
+        """cells: plain, of all rows of the table."""
+        self.form, self.type_name = _form_of(cells), str(cells.type)
+        self.without += cells.null_count
+        if self.form in ("number", "text", "bool"):
+            values, codes = coded_cells(cells)
+            counts = np.bincount(codes, minlength=len(values) + 1)[:-1]
+            places = _first_places(codes, len(values)) if self.form == "text" else np.zeros(0, dtype=np.int64)
+            self.distinct.add(values.to_pylist(), counts.tolist(), table.row_numbers(places).tolist())
+
+    def __iadd__(self, other: TargetFacts) -> TargetFacts:
+        if self.form is None:
+            self.form, self.type_name = other.form, other.type_name
+        self.distinct += other.distinct
+        self.without += other.without
+        return self
+
+
+def _first_places(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """(n,) where each of the codes 0, ..., n - 1 is first; all of them occur."""
+    first = np.zeros(n + 1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # where an index occurs twice, the last assignment counts
+    return first[:n]
+
+
+class Gathered:
+    """What is known of the columns from the tables seen so far.
+
+    names: of all columns; ignore: columns that are not looked at. pieces: how many there are; tables are told apart by
+    the number of the piece they are from and their place in it. whole: the first table that is added is all there is.
+    categories: columns of which text is a category, whatever it says.
+
+    sizes: (pieces,) rows with a target. rows: how many were seen, with those that have none.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        target: str,
+        ignore: Collection[str],
+        pieces: int,
+        *,
+        whole: bool = False,
+        categories: Collection[str] = (),
+    ) -> None:
+        left_out = {target, *ignore}
+        features = [name for name in names if name not in left_out]
+        self.facts = [ColumnFacts(name, whole, name in categories) for name in features]
+        self.row_numbers = [_RowNumbers(name) for name in features]
+        self.target = TargetFacts(target, whole)
+        self.sizes, self.rows = np.zeros(pieces, dtype=np.int64), 0
+
+    def add(self, piece: int, table: Table) -> None:
+        cells = plain(table.column(self.target.name))
+        self.rows += len(cells)
+        place = f"{piece} {self.sizes[piece]} ".encode()
+        self.sizes[piece] += len(cells) - cells.null_count
+        self.target.add(table, cells)
+        for numbers in self.row_numbers:
+            numbers.add(table)
+        if cells.null_count:
+            table = table.take(np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False)))
+        if table.n_rows:
+            for facts in self.facts:
+                facts.add(table, place)
+
+    def __iadd__(self, other: Gathered) -> Gathered:
+        """With what was gathered from the rows that follow."""
+        for facts, others in zip(self.facts, other.facts, strict=True):
+            facts += others
+        for numbers, its in zip(self.row_numbers, other.row_numbers, strict=True):
+            numbers += its
+        self.target += other.target
+        self.rows += other.rows
+        self.sizes += other.sizes
+        return self
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Cells without a value, of each feature column that has any."""
+        return {facts.name: facts.missing for facts in self.facts if facts.missing}
