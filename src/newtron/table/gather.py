@@ -119,7 +119,7 @@ class _Sum:
         return self
 
 
-class ColumnFacts:
+class ColumnStatistics:
     """What is known of the cells of a feature column so far.
 
     whole: the first table that is added is all there is, so all different values are kept. category: text is one,
@@ -223,7 +223,7 @@ class ColumnFacts:
             # A dictionary has its values in the order in which they come.
             self.text.add(values, counts, lambda k: table.row_number(int(np.argmax(codes == k))))
 
-    def __iadd__(self, other: ColumnFacts) -> ColumnFacts:
+    def __iadd__(self, other: ColumnStatistics) -> ColumnStatistics:
         """With the facts of the rows that follow."""
         if self.form is None:
             self.form, self.type_name = other.form, other.type_name
@@ -286,7 +286,7 @@ class _RowNumbers:
         return self
 
 
-class TargetFacts:
+class TargetStatistics:
     """What is known of the target so far. without: rows that have none."""
 
     def __init__(self, name: str, whole: bool) -> None:
@@ -306,7 +306,7 @@ class TargetFacts:
             places = _first_places(codes, len(values)) if self.form == "text" else np.zeros(0, dtype=np.int64)
             self.distinct.add(values.to_pylist(), counts.tolist(), table.row_numbers(places).tolist())
 
-    def __iadd__(self, other: TargetFacts) -> TargetFacts:
+    def __iadd__(self, other: TargetStatistics) -> TargetStatistics:
         if self.form is None:
             self.form, self.type_name = other.form, other.type_name
         self.distinct += other.distinct
@@ -343,9 +343,9 @@ class Gathered:
     ) -> None:
         left_out = {target, *ignore}
         features = [name for name in names if name not in left_out]
-        self.facts = [ColumnFacts(name, whole, name in categories) for name in features]
+        self.facts = [ColumnStatistics(name, whole, name in categories) for name in features]
         self.row_numbers = [_RowNumbers(name) for name in features]
-        self.target = TargetFacts(target, whole)
+        self.target = TargetStatistics(target, whole)
         self.sizes, self.rows = np.zeros(pieces, dtype=np.int64), 0
 
     def add(self, piece: int, table: Table) -> None:

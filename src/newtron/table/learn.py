@@ -13,7 +13,7 @@ from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count
 from newtron.table.cells import flag_words
-from newtron.table.gather import MANY, ColumnFacts, Gathered
+from newtron.table.gather import MANY, ColumnStatistics, Gathered
 from newtron.table.looks import TextLooks
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, check_finite, show, suggest
@@ -161,7 +161,7 @@ def class_counts(gathered: Gathered, target: Target) -> tuple[int, ...]:
     return tuple(counts[value] for value in target.classes)
 
 
-def _column_of(facts: ColumnFacts, marks: set[int]) -> Column | Dropped:
+def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
     """The column, or why it is not used. marks: the patterns of missing cells that earlier columns mark."""
     name, present, missing = facts.name, facts.present, facts.missing
     if not present:
@@ -192,11 +192,11 @@ def _column_of(facts: ColumnFacts, marks: set[int]) -> Column | Dropped:
     return _category(name, dict(zip(texts, counts, strict=True)), missing, indicator)
 
 
-def _constant(facts: ColumnFacts) -> Dropped:
+def _constant(facts: ColumnStatistics) -> Dropped:
     return Dropped(f"it is {show(facts.constant)} in every row{' that has a value' if facts.missing else ''}")
 
 
-def _column_of_values(facts: ColumnFacts, kind: Literal["number", "date"], indicator: bool) -> Column | Dropped:
+def _column_of_values(facts: ColumnStatistics, kind: Literal["number", "date"], indicator: bool) -> Column | Dropped:
     if facts.low == facts.high:
         if not indicator:
             return _constant(facts)
@@ -206,7 +206,7 @@ def _column_of_values(facts: ColumnFacts, kind: Literal["number", "date"], indic
     return Column(facts.name, kind, encoded, facts.mean, missing_seen=facts.missing > 0, indicator=indicator)
 
 
-def _remarks(facts: ColumnFacts, column: Column) -> list[str]:
+def _remarks(facts: ColumnStatistics, column: Column) -> list[str]:
     """Sentences on the column, as it is used."""
     if column.kind == "number":
         return facts.numbers.remarks()

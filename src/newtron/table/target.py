@@ -9,7 +9,7 @@ import numpy as np
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count, joined, setting
 from newtron.table.cells import as_days, flag_words
-from newtron.table.gather import MANY, Form, TargetFacts
+from newtron.table.gather import MANY, Form, TargetStatistics
 from newtron.table.looks import TextLooks
 from newtron.table.schema import ClassLabel, Target, Task
 from newtron.table.table import show
@@ -24,7 +24,7 @@ _MOST_CODES, _ROWS_PER_CODE = 10, 20
 _FEW_NUMBERS, _ROWS_PER_NUMBER = 20, 5
 
 
-def decide_target(path: str, facts: TargetFacts, task: str | None) -> tuple[Target, list[str]]:
+def decide_target(path: str, facts: TargetStatistics, task: str | None) -> tuple[Target, list[str]]:
     """The target, from what was gathered of its cells, and warnings.
 
     Raises InputError where no cell has a value, the values cannot be predicted, or there is nothing to learn."""
