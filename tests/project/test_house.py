@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -38,6 +39,8 @@ TEXT = {
     ".html",
     ".svg",
     ".yml",
+    ".yaml",
+    ".cff",
     ".sh",
     "",
 }
@@ -49,9 +52,14 @@ PLACES = (
     "benchmarks",
     "scripts",
     ".ci",
+    ".github",
+    ".pre-commit-config.yaml",
     "web",
     "README.md",
     "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
 )
 
 
@@ -120,6 +128,19 @@ def test_the_changelog_has_an_entry_for_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## \[?{re.escape(version)}(?![\w.])", changelog, re.MULTILINE)
+
+
+def test_the_citation_names_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_the_workflow_runs_what_ci_runs_on_every_python() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["classifiers"]
+    pythons = [found[1] for each in classifiers if (found := re.fullmatch(r".* :: Python :: (\d+\.\d+)", each))]
+    assert f"python: {json.dumps(pythons)}" in workflow
+    assert "run: .ci/run\n" in workflow
 
 
 def test_the_licence_is_here() -> None:

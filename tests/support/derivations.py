@@ -20,6 +20,10 @@ from newtron.explain.show.rounding import ARITY, RELATIONS, number_text
 from newtron.explain.show.tables import shown_table
 
 
+# What a formula with numbers may call.
+FUNCTIONS = {name: getattr(math, name) for name in ("log", "exp", "sinh", "cosh", "tanh")}
+
+
 def every_step(derivation: Derivation) -> Iterator[Step]:
     for section in derivation.sections:
         yield from section.steps
@@ -82,7 +86,7 @@ def check_numbers_as_shown(line: str) -> None:
         left = left.replace(old, new)
     left = re.sub(r"log (\S+)", r"log(\1)", left)
     left = re.sub(r"(?<=[\d)]) (?=log|\()", " * ", left)
-    computed = eval(left, {"__builtins__": {}, "log": math.log, "exp": math.exp})
+    computed = eval(left, {"__builtins__": {}, **FUNCTIONS})
     assert same_as_shown(computed, right), line
 
 

@@ -386,7 +386,7 @@ DEFAULT_LOSS = {"regression": "squared_error", "classification": "log_loss"}
 def method_of(loss: Loss) -> str:
     """The usual name of a perceptron with this loss, in brackets; "" where there is none."""
     if loss.task == "regression":
-        return " (linear regression)"
+        return " (linear regression)" if loss.quadratic else ""
     return " (logistic regression)" if loss.name == "log_loss" else ""
 
 
