@@ -19,7 +19,6 @@ from newtron.explain import Derivation, Step, StepTable
 from newtron.explain.show.rounding import ARITY, RELATIONS, number_text
 from newtron.explain.show.tables import shown_table
 
-
 # What a formula with numbers may call.
 FUNCTIONS = {name: getattr(math, name) for name in ("log", "exp", "sinh", "cosh", "tanh")}
 

@@ -99,8 +99,12 @@ def _head(point: Point) -> list[Step]:
         "product ⟦∂L/∂ŷ · ∂ŷ/∂z⟧."
     )
     Y, mean = StepFactor("Y", point.subject.Y), StepFactor("Ŷ", point.mean, True)
-    if point.identity or type(point.loss).name == "log_loss":
+    rule = type(point.loss).chain_rule
+    if rule.by_z in ("-(y - ŷ)", "-(y_c - ŷ_c)"):
         return [_step("lab.dz", f"dZ{mark}", "Ŷ - Y", bridge, point.by_z, mean, Y, by="difference")]
+    if point.identity:
+        formula = rule.by_z.replace("y", "Y").replace("ŷ", "Ŷ")
+        return [_step("lab.dz", f"dZ{mark}", formula, bridge, point.by_z)]
     dY = StepFactor("dŶ", point.by_mean, True)
     first = _step("lab.dy", "dŶ", "Ŷ - Y", "The derivative of ½ (y - ŷ)².", point.by_mean, mean, Y, by="difference")
     if point.loss.min_outputs == 1:
