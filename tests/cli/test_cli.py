@@ -21,14 +21,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.models import change_member
+from support.models import change_member, load_bundle
 
 import newtron
 from newtron.cli import main
 from newtron.cli.fit.split import hold_out
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.words import plus_minus
-from newtron.estimators.stored import load_bundle
 from newtron.table import encode, encode_target, read_table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.models import load_bundle
 
 from newtron import InputError, PerceptronClassifier
 from newtron.cli import main
-from newtron.estimators.stored import load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 PENGUINS = ROOT / "examples" / "penguins.csv"

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
+from support.models import load_bundle
 
 from newtron.cli import main
 from newtron.cli.fit.compare import score_model
@@ -24,7 +25,6 @@ from newtron.cli.report.permutation import importances
 from newtron.cli.report.plots import Series, plot
 from newtron.engine.maths.network import Layer
 from newtron.estimators import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
-from newtron.estimators.stored import load_bundle
 from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.derivations import check_html, check_latex, drawn, table_of, value_of
+from support.models import load_bundle
 
 from newtron import (
     GradientDescent,
@@ -19,7 +20,6 @@ from newtron import (
     PerceptronRegressor,
 )
 from newtron.cli import main
-from newtron.estimators.stored import load_bundle
 from newtron.explain import Derivation
 from newtron.table import encode, read_table
 

@@ -114,19 +114,21 @@ class Models(Target):
         return f"{number} {what}\n".encode() + data
 
     def check(self, data: bytes) -> None:
+
         from newtron import InputError
-        from newtron.estimators.stored import load_bundle
+        from newtron.estimators.stored import estimator_of
+        from newtron.model_file import read_model
 
         head, _, data = data.partition(b"\n")
         number, what = head.decode().split()
         path = self.folder / "m.newtron"
         path.write_bytes(data)
         try:
-            bundle = load_bundle(path)
+            stored = read_model(path)
         except InputError as error:
             sentence(error)
             return
-        model = bundle.estimator
+        model = estimator_of(stored.model)
         X = rows()[0]
         expected = self.bases[int(number)][1]
         if what == "bytes" and expected is not None and not np.array_equal(model.predict(X), expected):
@@ -136,7 +138,7 @@ class Models(Target):
         code, out, _ = command("show", str(path), "--json")
         if code == 0:
             json.loads(out, parse_constant=_no_constant)
-        if bundle.schema is not None:
+        if stored.model.data.schema is not None:
             table = self.folder / "table.csv"
             code, out, _ = command("predict", str(path), str(table))
             if code == 0 and out.count("\n") != table.read_text().count("\n"):

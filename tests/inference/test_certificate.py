@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_iris
-from support.models import change, change_member
+from support.models import change, change_member, load_bundle
 from support.problems import tanh_network
 
 from newtron import (
@@ -33,7 +33,6 @@ from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status, minimize
-from newtron.estimators.stored import load_bundle
 from newtron.inference.certificate.certificate import Certificate
 from newtron.inference.certificate.endpoint import measure
 from newtron.inference.certificate.spectrum import exact_spectrum, lanczos, visible_basis

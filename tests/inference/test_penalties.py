@@ -368,7 +368,7 @@ def test_what_is_too_large_for_a_matrix_falls_back_and_says_so() -> None:
     y = inputs[:, 0] + 0.1 * rng.normal(size=300)
     model = NetworkRegressor(hidden=(12,), n_starts=1, max_iter=20, tol=0.1).fit(inputs, y)
     assert model.members_[0].alpha[0] == 0.1
-    assert "too large for alpha='evidence'" in model.solution_.chosen
+    assert "too large for a penalty by the rule 'evidence'" in model.solution_.chosen
     assert np.isnan(model.effective_parameters_)
 
 

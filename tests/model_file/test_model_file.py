@@ -23,6 +23,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.utils.validation import check_is_fitted
+from support.models import load_bundle
 
 from newtron import (
     LBFGS,
@@ -36,7 +37,7 @@ from newtron import (
     load,
 )
 from newtron.engine.solvers import Newton, Status
-from newtron.estimators.stored import load_bundle, save
+from newtron.estimators.stored import save
 from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 RNG = np.random.default_rng(7)

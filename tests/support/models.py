@@ -1,13 +1,33 @@
-"""Fitted estimators changed by hand, as tests need them: the fitted model is frozen, so it is replaced."""
+"""Fitted estimators as tests need them: read from a file with its schema and report, or changed by hand."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from dataclasses import dataclass, replace
 from typing import Any
+
+from newtron.estimators.stored import estimator_of
+from newtron.model_file import read_model
+from newtron.table import Schema
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a model file holds, with its model as an estimator."""
+
+    estimator: Any
+    schema: Schema | None
+    report: dict[str, Any] | None
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """The estimator of a model file, with the schema and the report that were saved with it."""
+    stored = read_model(path)
+    return Bundle(estimator_of(stored.model), stored.model.data.schema, stored.report)
 
 
 def change(estimator: Any, **fields: Any) -> None:
-    """Replace fields of the fitted model."""
+    """Replace fields of the fitted model, which is frozen."""
     estimator.model_ = replace(estimator.model_, **fields)
 
 

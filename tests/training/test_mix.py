@@ -65,7 +65,7 @@ def test_networks_stopped_by_rule_say_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert penalties[0] == pytest.approx(10.0 * penalties[1])
     for member in stopped:
         assert (member.solution.status.name, member.solution.n_iter) == ("EARLY_STOPPED", 6)
-        assert "solver='levenberg-marquardt' goes to the optimum" in member.solution.chosen
+        assert "the solver 'levenberg-marquardt' goes to the optimum" in member.solution.chosen
     certificate = model.certificate_
     assert not certificate.converged
     assert "Stopped by rule" in certificate.sentence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,23 +46,6 @@ def load(path: str | os.PathLike[str]) -> NewtronEstimator:
         The file is not a newtron model, is damaged, or needs a newer newtron; the message says which field.
     """
     return estimator_of(read_model(path).model)
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What the command line reads of a model file. schema, report: None for a model that was saved from Python.
-    version: the newtron that saved it."""
-
-    estimator: NewtronEstimator
-    schema: Schema | None = None
-    report: dict[str, object] | None = None
-    version: str = ""
-
-
-def load_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """The estimator as `load` returns it, with the schema and the report that were saved with it."""
-    stored = read_model(path)
-    return Bundle(estimator_of(stored.model), stored.model.data.schema, stored.report, stored.version)
 
 
 def save(

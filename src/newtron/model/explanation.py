@@ -7,7 +7,7 @@ import numpy as np
 from newtron.engine.base.checks import check_choice, is_count
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import column_names, joined, target_names
+from newtron.engine.base.words import column_names, joined, setting, target_names
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.solvers import Solver
 from newtron.explain import NOTATIONS, Answer, Derivation, Subject, derive
@@ -95,9 +95,9 @@ def _why_alpha(model: FittedModel, member: Member) -> str:
     if not isinstance(rule, str):
         return ""
     if not np.isfinite(member.effective_parameters):
-        return f"a fixed one, since the network is too large for alpha={rule!r}"
+        return f"a fixed one, since the network is too large for {setting('alpha', repr(rule))}"
     by = "the evidence" if rule == "evidence" else "the leave-one-out loss"
-    return f"chosen from the data by {by} (alpha={rule!r})"
+    return f"chosen from the data by {by} ({setting('alpha', repr(rule))})"
 
 
 def input_names(model: FittedModel) -> tuple[str, ...]:

@@ -187,7 +187,7 @@ def _train(
             return _chosen(task, objective, params, fit, chosen)
         fallback = FALLBACK_ALPHA[task.loss.task]
         objective = TrainingObjective(network, task.loss, objective.rows, fallback)
-        chosen += f"; too large for alpha={task.alpha!r}, so alpha={fallback:g}"
+        chosen += f"; too large for a penalty by the rule {task.alpha!r}, so the penalty is {fallback:g}"
     solution = fit(objective, params, False)
     return [Trained(member_of(task, objective, replace(solution, chosen=chosen)))]
 
@@ -228,7 +228,7 @@ def stopped_by_rule(steps: int | None, objective: TrainingObjective) -> tuple[So
         f"a network with {objective.n_params:,} parameters and {objective.rows.n_rows:,} rows: the way to an optimum "
         f"is long and predictions gain little from it, so it takes {steps} steps and {steps} more once its penalty is "
         "chosen; "
-        "solver='levenberg-marquardt' goes to the optimum"
+        "the solver 'levenberg-marquardt' goes to the optimum"
     )
 
 

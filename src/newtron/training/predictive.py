@@ -107,7 +107,7 @@ def posteriors_of(members: Sequence[Member], loss: Loss) -> tuple[Posterior, ...
             if member.information is None:
                 return (
                     "it kept nothing of its rows, because they and the parameters are too many, the loss is no "
-                    "likelihood or the end is not finite: solver='newton' keeps more."
+                    "likelihood or the end is not finite: the solver 'newton' keeps more."
                 )
             posterior = posterior_of_perceptron(member.network, member.params, member.information, loss)
         elif posterior_span(member.network) is None:
