@@ -508,13 +508,13 @@ def test_hostile_fields_of_a_model_file_are_refused(tmp_path: Path) -> None:
         ("smallest_margin", "inf"),
         ("proof", 3),
         ("more", 3),
-        ("direction.npy", [[np.nan, 0.0]]),
-        ("direction.npy", [[np.inf, 0.0]]),
+        ("direction.npy", np.nan),
+        ("direction.npy", np.inf),
     ):
         changed, manifest = dict(files), json.loads(files["manifest.json"])
         if field == "direction.npy":
             held = io.BytesIO()
-            np.save(held, np.ravel(value))
+            np.save(held, np.array([value, 0.0]))
             changed["separation/direction.npy"] = held.getvalue()
         else:
             manifest["model"]["separation"][field] = value

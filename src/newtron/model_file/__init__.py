@@ -42,7 +42,7 @@ __all__ = ["StoredModel", "check_writable", "read_model", "settings_to_json", "w
 
 FORMAT, VERSION = "newtron-model", 1
 _FIELDS = ("format", "version", "newtron", "model", "report")
-# An Endpoint holds a Hessian of the rows: what is stored of it is its Curvature.
+# An Endpoint is never stored: its Curvature takes its place.
 CODEC = Codec({Solver: SOLVERS, Endpoint: {}})
 
 
@@ -73,7 +73,7 @@ def write_model(
     """
     _check_finite(model)
     numbers = ArchiveNumbers()
-    kept = replace(model, members=tuple(map(_without_measures, model.members)))
+    kept = replace(model, members=tuple(map(_as_stored, model.members)))
     manifest: dict[str, object] = {
         "format": FORMAT,
         "version": VERSION,
@@ -92,7 +92,7 @@ def write_model(
     if len(text) > LARGEST_MANIFEST or len(data) > LARGEST_FILE:
         raise InputError(f"the model takes {len(data):,} bytes, more than a model file can have; fit a smaller one.")
     try:
-        _read(io.BytesIO(data))  # what could not be opened again must not take the place of an older file
+        _read(io.BytesIO(data))  # a file that cannot be opened must not replace an older one
     except InputError as error:
         raise InputError(f"the model cannot be saved, because its file could not be opened again: {error}") from None
     write_whole(path, lambda file: file.write(data))
@@ -118,8 +118,9 @@ def _check_finite(model: FittedModel) -> None:
             )
 
 
-def _without_measures(member: Member) -> Member:
-    """The member with its curvature for the rows' own, and without the times, which make each fit another file."""
+def _as_stored(member: Member) -> Member:
+    """The member as it is stored: with the curvature in place of the measured endpoint, and without times, so that the
+    same fit gives the same file."""
     solution = member.solution
     trace = tuple(replace(row, seconds=math.nan) for row in solution.trace)
     return replace(member, end=member.curvature, solution=replace(solution, trace=trace, seconds=math.nan))
@@ -159,14 +160,14 @@ def _read(file: BinaryIO) -> StoredModel:
 
 
 def _check_count(model: object) -> None:
-    """Too many members are refused before they are read."""
+    """Raise InputError for too many members before any of them is read."""
     members = model.get("members") if isinstance(model, dict) else None
     if isinstance(members, list) and len(members) > MOST_MEMBERS:
         raise wrong("members", f"a list of at most {MOST_MEMBERS:,}", len(members))
 
 
 def _checked_manifest(manifest: object) -> dict[str, object]:
-    """The manifest, if it is one of a version that is known."""
+    """The manifest. Raises InputError if it has another format, a newer version, or other fields."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise wrong("format", repr(FORMAT), manifest.get("format") if isinstance(manifest, dict) else manifest)
     version = manifest.get("version")

@@ -1,9 +1,8 @@
 """The container of a model file: a zip archive of one JSON text and plain NumPy arrays.
 
-Everything is stored as it is, without compression, so that no small file can unfold into a large one, and
-without dates, so that the same model is the same bytes. Nothing that is read is ever executed: there is no
-pickle, and of an array's header nothing is interpreted; it must say, letter by letter, what the manifest
-leads to expect.
+Everything is stored without compression, so that no small file can unfold into a large one, and without dates, so
+that the same model is the same bytes. Nothing that is read is executed: there is no pickle, and the header of an array
+is not interpreted but compared, byte by byte, with the header of an array of the length that the manifest gives.
 """
 
 from __future__ import annotations
@@ -22,20 +21,24 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 
 MANIFEST = "manifest.json"
+# Bytes that a file, its manifest and the archive's list of names may have. These limits bound the memory that reading
+# takes; the largest array of one member that training keeps, the factor of its posterior, has 16 MB.
 LARGEST_FILE = 1 << 30
 LARGEST_MANIFEST = 1 << 25
 _LARGEST_DIRECTORY = 1 << 22
+# The first date that a zip archive can hold: every entry has it.
 _DATE = (1980, 1, 1, 0, 0, 0)
+# The record at the end of a zip archive (section 4.3.16 of PKWARE's APPNOTE.TXT).
 _END = struct.Struct("<4s4H2LH")
 _CUT = "it was cut short or damaged: save or copy it again"
 _NOT_OURS = "this is not a newtron model"
-_GIVE = "give a file that `newtron fit` or `newtron.model_file.save` wrote"
+_GIVE = "give a file that `newtron fit` or the `save` of an estimator wrote"
 
 Vector = NDArray[np.float64]
 
 
 def pack(manifest: bytes, arrays: dict[str, Vector]) -> bytes:
-    """The archive as bytes."""
+    """The bytes of an archive that holds the manifest and these arrays."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, MANIFEST, manifest)
@@ -54,9 +57,9 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def open_file(path: str) -> BinaryIO:
-    """The file, if it is one and can be read."""
+    """Open a regular file for reading. Raises InputError for anything else, and where it cannot be read."""
     try:
-        # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+        # Without O_NONBLOCK, opening a pipe without a writer would never return.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         raise InputError("there is no such file; check the name and the folder.") from None
@@ -79,7 +82,7 @@ def open_file(path: str) -> BinaryIO:
 
 
 class Archive:
-    """A model file that is open: its names are known, and each can be read once its size is known."""
+    """An open model file. Its list of names has been read and checked; entries are read when they are asked for."""
 
     def __init__(self, file: BinaryIO) -> None:
         size = file.seek(0, os.SEEK_END)
@@ -116,7 +119,7 @@ class Archive:
             raise InputError(f"the archive claims to hold more than the file has; {_CUT}.")
 
     def expect(self, names: tuple[str, ...]) -> None:
-        """The archive must hold these names and nothing else."""
+        """Raise InputError unless the archive holds exactly these names."""
         known = set(names)
         for name in self.names:
             if name not in known:
@@ -133,7 +136,7 @@ class Archive:
         return self._read(MANIFEST, LARGEST_MANIFEST)
 
     def vector(self, name: str, length: int | None = None) -> Vector:
-        """An array of float64 with this length, or as long as it is, in memory of its own."""
+        """The array of float64 with this name, in new memory. length: its length; None accepts any."""
         if length is None:
             length = max(0, self._entry(name).file_size - len(npy_header(0))) // 8
         expected = npy_header(length)
@@ -150,7 +153,7 @@ class Archive:
             raise InputError(f"{name} has {entry.file_size:,} bytes, more than it can have; {_CUT}.")
         try:
             with self._zip.open(entry) as member:
-                # Reading to the end is what has the checksum compared.
+                # zipfile compares the checksum when the end is reached.
                 raw = member.read(limit + 1)
         except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, EOFError, OSError):
             raise InputError(f"{name} in the archive cannot be read; {_CUT}.") from None
@@ -184,7 +187,7 @@ def _entry_name(where: str) -> str:
 
 
 def npy_header(length: int) -> bytes:
-    """How the .npy file of so many float64 begins."""
+    """The header of an .npy file of this many float64 numbers."""
     held = io.BytesIO()
     header = {"descr": "<f8", "fortran_order": False, "shape": (length,)}
     np.lib.format.write_array_header_1_0(held, header)
@@ -192,7 +195,8 @@ def npy_header(length: int) -> bytes:
 
 
 def _check_end(file: BinaryIO, size: int) -> None:
-    """The last bytes say how large the list of names is: looked at before that list is read into memory."""
+    """Check the record at the end of the archive, which gives the size of the list of names, before that list is read
+    into memory."""
     tail = min(size, 20 + _END.size)
     file.seek(size - tail)
     last = file.read(tail)
@@ -205,7 +209,7 @@ def _check_end(file: BinaryIO, size: int) -> None:
 
 
 def _refuse_foreign(start: bytes, size: int) -> None:
-    """Files that people try, by their first bytes."""
+    """Raise InputError for files of other formats, which are recognised by their first bytes."""
     if not size:
         raise InputError(f"the file is empty; {_GIVE}.")
     if start.startswith(b"PK\x03\x04"):

@@ -1,10 +1,11 @@
-"""Checkpoints: a training that was stopped, even by a power cut, goes on where it stood, to the same bits.
+"""Checkpoints: a training that was stopped, even by a power cut, is resumed where it stood and gives the same bits.
 
-A checkpoint is an archive like a model file, a JSON text and plain numbers: the last state of each member's solver, and
-what the training is of (settings, data), so that no other training takes it for its own. Reading it executes nothing.
+A checkpoint is an archive like a model file, a JSON text and one array of numbers. It holds the last state of each
+member's solver, and the settings and a digest of the data, so that no other training is resumed from it. Reading it
+executes nothing.
 
-A member may be trained in stages, one for each penalty that is tried: each stage starts where what came before it led,
-so the last state of every stage is kept, and those that are done return at once when the training is taken up again.
+A member may be trained in stages, one for each penalty that is tried. Each stage starts from the results of those
+before it, so the last state of every stage is kept; a stage that is complete returns at once when training is resumed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from newtron.model_file.archive import MANIFEST, Archive, open_file, pack
 VERSION = 1
 NUMBERS = "numbers.npy"
 CODEC = Codec({State: {name: solver.state_type for name, solver in SOLVERS.items()}})
-# After a write that took t seconds the next one waits for so many t, so that checkpoints take at most 4 % of the time.
+# The next write begins this many times as long after a write as the write took: checkpoints take at most 4 % of the
+# time.
 _WAIT = 24.0
 _BLOCK = 2**24  # bytes hashed at a time
 # Characters of a setting that a message shows.
@@ -43,10 +45,11 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class KeptTraining:
-    """What a checkpoint holds. newtron: the version that wrote it, for another may compute other bits.
+    """The content of a checkpoint.
 
-    settings: what the result depends on, by name. seed: of the training. data: a digest of its rows. members: of each
-    member the runs of its stages, none where it has not begun.
+    newtron: the version that wrote it, because another version may compute other bits. settings: those that the result
+    depends on, by name. seed: the seed of the training. data: a digest of its rows. members: for each member the runs
+    of its stages; the tuple is empty where the member has not begun.
     """
 
     format: Literal["newtron-checkpoint"]
@@ -59,12 +62,14 @@ class KeptTraining:
 
 
 class Checkpoint:
-    """The runs of a training's members in one file, written after each step, but never for long.
+    """Keeps the runs of a training's members in one file. It is written after a step, unless the last write was too
+    recent (`_WAIT`).
 
-    settings: what the training is of, by name; data: a digest of its rows. An existing file must be of the same.
-    Several threads may keep their runs at once.
+    settings: those that the result depends on, by name; data: a digest of the rows; members: their number; seed: of the
+    training, None where it is drawn. If the file exists, it must belong to the same training. Several threads may call
+    `keep` at the same time.
 
-    Raises InputError where the file cannot be written, is no checkpoint, is damaged, or is of another training.
+    Raises InputError where the file cannot be written, is no checkpoint, is damaged, or belongs to another training.
     """
 
     def __init__(
@@ -95,13 +100,14 @@ class Checkpoint:
     # --- reading ---
 
     def seed(self, drawn: int) -> int:
-        """The seed of the training: the one that it began with, or the one just drawn."""
+        """The seed of the training: the one that it began with, or else `drawn`."""
         if self._seed is None:
             self._seed = drawn
         return self._seed
 
     def run(self, member: int, stage: int, kind: type[State], n_params: int) -> Run | None:
-        """Where a member stood in a stage, None where it had not begun. kind: of its solver's states."""
+        """The kept run of a member in a stage; None where the stage had not begun. kind: the class of the solver's
+        states."""
         found = self._runs.get((member, stage))
         if found is not None:
             try:
@@ -126,7 +132,7 @@ class Checkpoint:
         return found
 
     def _check_same(self, kept: KeptTraining) -> None:
-        """Refuse a checkpoint of another training, and say what is different."""
+        """Raise InputError, which says what is different, if the checkpoint belongs to another training."""
         different = [name for name in self._settings if kept.settings.get(name) != self._settings[name]]
         if kept.newtron != __version__:
             why = f"newtron {kept.newtron}, and this is newtron {__version__}"
@@ -148,17 +154,17 @@ class Checkpoint:
     # --- writing ---
 
     def keep(self, member: int, stage: int, run: Run) -> None:
-        """Take a member's run after a step, and write the file if that is due."""
+        """Keep the run of a member after a step, and write the file if the last write was long enough ago."""
         self._runs[member, stage] = run
         if perf_counter() < self._next or not self._lock.acquire(blocking=False):
-            return  # the next step has a later state
+            return  # the state after the next step will be written instead
         try:
             self._write()
         finally:
             self._lock.release()
 
     def close(self) -> None:
-        """Write what is not on the disk yet."""
+        """Write the last runs."""
         with self._lock:
             self._write()
 
@@ -170,7 +176,7 @@ class Checkpoint:
         except InputError as error:
             if not self._written:
                 raise
-            # A full disk is no reason to lose the training itself.
+            # The training continues even if the disk is full.
             if not self._behind:
                 warnings.warn(f"The checkpoint stays as it was, and training goes on. {error}", stacklevel=2)
             self._behind = True
@@ -219,7 +225,7 @@ def check_run(run: Run, where: str, kind: type[State], n_params: int) -> None:
 
 
 def _arrays(value: object) -> Iterator[NDArray[np.generic]]:
-    """All arrays in a value."""
+    """The arrays in a value: itself, or those in its tuples."""
     if isinstance(value, np.ndarray):
         yield value
     elif isinstance(value, tuple):

@@ -1,8 +1,9 @@
-"""What a model that was read must satisfy beyond the types of its fields.
+"""Checks of a model that was read from a file, beyond the types of its fields.
 
-A file may come from anywhere. Its fields have their types already; here they are held against each other: shapes that
-belong together, scales that are positive, shares that add up to 1, and at the end predictions that are finite. Each
-error names the field. Nothing is made from a size before it is known to be that of numbers which the file holds.
+A file may come from anyone. The codec has read each field with its type; here the fields are compared with each other:
+shapes that belong together, scales that are positive, shares that add up to 1, and at the end predictions that are
+finite. Each error names the field. No array is created from a size before that size is known to be the size of an array
+which the file holds.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from newtron.model.predicting import predicted
 from newtron.training.fitted import DataDescription, FittedModel, Member
 from newtron.training.predictive import posteriors_of
 
-# Predictions of more members would take minutes.
+# A prediction by more members than this would take minutes.
 MOST_MEMBERS = 10_000
-# Shares are rounded where they are written; relevances are, too, when they are divided by their sum.
+# Rounding by which the sum of shares or of relevances may differ from 1.
 _ROUNDING = 1e-6
-# Characters of a sentence or fingerprint in a file; those that newtron writes have at most some hundred.
+# The most characters of a sentence or fingerprint in a file; those that newtron writes have a few hundred at most.
 _LONGEST = 1000
 
 
@@ -65,8 +66,8 @@ def check_model(model: FittedModel) -> None:
 
 
 def _check_shapes(model: FittedModel) -> int:
-    """The networks have the inputs and outputs of the model, and as many parameters as are stored; returns the number
-    of outputs."""
+    """Check that each network has the inputs and outputs of the model and as many parameters as are stored. Returns the
+    number of outputs."""
     scaling, networks = model.scaling, [member.network for member in model.members]
     n_outputs = scaling.y_center.size
     if scaling.asinh is not None and scaling.asinh.columns.ndim != 1:
@@ -78,7 +79,7 @@ def _check_shapes(model: FittedModel) -> int:
             raise wrong(where, f"widths from {n_inputs} inputs to {n_outputs} outputs", widths)
         if model.is_perceptron and len(widths) > 2:
             raise wrong(where, "without hidden layers in a perceptron", widths)
-        # In whole numbers of Python, which do not overflow.
+        # Python's whole numbers do not overflow.
         n_params = sum((inputs + network.intercept) * units for inputs, units in pairwise(widths))
         if member.solution.params.shape != (n_params,):
             raise wrong(where, f"a network of {member.solution.params.size} parameters, as are stored", widths)
@@ -113,7 +114,8 @@ def _check_data(data: DataDescription, task: str, n_outputs: int) -> None:
 
 
 def _numbers(array: Array, where: str, *shape: int, above: float = -math.inf, least: float = -math.inf) -> Array:
-    """The array, if it has this shape and its numbers are finite, above one bound and at least another."""
+    """The array. Raises InputError unless it has this shape and its numbers are finite, above `above`, and at least
+    `least`."""
     if array.shape != shape:
         raise wrong(where, f"{' x '.join(map(str, shape))} numbers", list(array.shape))
     if not np.isfinite(array).all():
@@ -246,7 +248,7 @@ def _check_noise(model: FittedModel) -> None:
     k, n_inputs = model.n_outputs, model.scaling.n_inputs
     _numbers(noise.variance, "noise_model.variance", len(model.sharing), k, above=0.0)
     _numbers(noise.stretch, "noise_model.stretch", k, above=0.0)
-    # A constant, by the prediction, by the inputs: so many slopes have they, in this order.
+    # The numbers of slopes: of the constant model, of that by the prediction, and of that by the inputs.
     slopes = [0, 3, 3 + n_inputs]
     if len(noise.scales) != k:
         raise wrong("noise_model.scales", f"models of the noise of {k} outputs", len(noise.scales))
@@ -274,19 +276,19 @@ def _check_relevance(model: FittedModel) -> None:
     if model.is_perceptron:
         raise wrong("relevance", "null for a perceptron", shares.tolist())
     if shares.shape == (model.data.n_features,) and np.isnan(shares).all():
-        return  # not known, because no row has a finite derivative
+        return  # it is not known, because no row has a finite derivative
     _numbers(shares, "relevance", model.data.n_features, least=0.0)
     if shares.sum() > 1.0 + _ROUNDING:
         raise wrong("relevance", "shares that add up to 1", shares.tolist())
 
 
 def _check_predictions(model: FittedModel) -> None:
-    """Are predictions finite at the means of the columns, and a standard deviation to both sides of them?"""
+    """Check that predictions are finite at the means of the columns and one standard deviation above and below them."""
     scaling = model.scaling
     rows = scaling.x_center + np.array([[0.0], [1.0], [-1.0]]) * scaling.x_scale
     with np.errstate(all="ignore"):
         means = predicted(model, rows)
-        # The coefficients of a perceptron, in the user's units, are what is shown of it.
+        # A perceptron is shown by its coefficients, in the user's units.
         own = model.coefficients if model.is_perceptron else ()
     if not all(np.isfinite(numbers).all() for numbers in (means, *own)):
         raise InputError(f"the model predicts no finite numbers at the means of its columns; {DAMAGED}.")

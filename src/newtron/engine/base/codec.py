@@ -1,19 +1,20 @@
 """One codec for all that is stored: values of typed dataclasses as JSON and arrays of numbers, and back.
 
-The type hints of the fields lead both ways. A class is known from a hint and never from a file, and nothing that is
-read is executed. Every bit returns:
+The type hints of the fields determine how each value is written and read. Classes are taken from the hints and never
+from a file, and nothing that is read is executed. Every bit returns. The JSON of each type is:
 
     int, bool, str, None, Literal   as JSON has them
-    float                           a number, or the text "nan", "inf", "-inf"; {"float64": 1.5} where it is NumPy's
+    float                           a number, or the text "nan", "inf", "-inf"; {"float64": 1.5} for NumPy's scalars
     Enum                            the name of its member
-    tuple, list                     a list; a tuple or list of dataclasses of plain numbers is one matrix
+    tuple, list                     a list; a tuple or list of dataclasses whose fields are numbers is one matrix
     dict                            an object, or a list of pairs where keys are not text
-    union                           the first type that fits, where whole numbers and text come before numbers
-    array                           {"array": type, "shape": [...]}; float numbers lie beside the JSON, others in it
-    dataclass                       an object of all fields, but for those whose metadata says that they are derived
-    base class of `Kinds`           {name: object} of the class that has this name there; the name alone without fields
+    union                           the JSON of the first type that fits; float is tried last
+    array                           {"array": type, "shape": [...]}; floating-point numbers are stored beside the JSON,
+                                    all others in it as "values"
+    dataclass                       an object of all fields, except those with the metadata {"derived": True}
+    base class of `Kinds`           {name: object of the fields}; the name alone for a class without fields
 
-What a hint does not say (that a scale is positive, say) is checked by the dataclass itself in `__post_init__`, whose
+Conditions that a hint cannot express, such as a positive scale, are checked by the dataclass in `__post_init__`, whose
 InputError becomes that of the field, or by the caller.
 """
 
@@ -51,13 +52,13 @@ from newtron.engine.base.strict_json import wrong
 from newtron.engine.base.types import Json
 
 T = TypeVar("T")
-# The subclasses that a field of a base class may hold, by the names that they have in a file. None is given for a class
+# For a base class the subclasses that its fields may hold, by their names in a file. An empty mapping marks a class
 # that is never stored, which a union may name beside others.
 Kinds: TypeAlias = Mapping[Hint, Mapping[str, type]]
 
 
 class FlatNumbers:
-    """The numbers of all arrays as one vector, in the order in which they are written and read."""
+    """Stores the numbers of all arrays in one vector, in the order in which they are written and read."""
 
     def __init__(self, vector: Vector | None = None) -> None:
         self._parts: list[Vector] = []
@@ -75,7 +76,7 @@ class FlatNumbers:
 
     @property
     def vector(self) -> Vector:
-        """All that was put."""
+        """All numbers that were put."""
         return np.concatenate([np.empty(0), *self._parts])
 
     @property
@@ -84,7 +85,7 @@ class FlatNumbers:
 
 
 class NoNumbers:
-    """For values that have no arrays of numbers."""
+    """The store for values without arrays of floating-point numbers."""
 
     def put(self, where: str, numbers: Vector) -> None:
         raise TypeError(f"{where} is an array, which JSON alone does not hold")
@@ -94,21 +95,21 @@ class NoNumbers:
 
 
 class Codec:
-    """Writes and reads values by their type hints. kinds: what fields of base classes may hold."""
+    """Writes and reads values by their type hints. kinds: the subclasses that fields of a base class may hold."""
 
     def __init__(self, kinds: Kinds | None = None) -> None:
         self._kinds = {} if kinds is None else kinds
         self._forms: dict[Hint, Form] = {}
 
     def write(self, value: object, hint: Hint, numbers: Numbers, where: str = "") -> Json:
-        """A value as JSON; the numbers of its arrays are put beside it. where: what messages call its place.
+        """The JSON of a value; the numbers of its arrays go to `numbers`. where: the place of the value in messages.
 
-        Raises InputError where the value is not what the hint says, or where a base class has another subclass.
+        Raises InputError where a value is not of the type of its hint, or is of a subclass that `kinds` does not name.
         """
         return self.form(hint).write(value, where, numbers)
 
     def read(self, value: object, hint: type[T], numbers: Numbers, where: str = "") -> T:
-        """The value that was written. Raises InputError, which names the field that is not as it must be."""
+        """The value that was written. Raises InputError, which names the field, if one is not as it must be."""
         return cast(T, self.form(hint).read(value, where, numbers))
 
     def form(self, hint: Hint) -> Form:
@@ -151,28 +152,28 @@ _WITHOUT_KINDS = Codec()
 
 
 def to_json(value: object) -> dict[str, Json]:
-    """A dataclass without arrays as JSON."""
+    """The JSON of a dataclass without arrays."""
     return cast("dict[str, Json]", _WITHOUT_KINDS.write(value, type(value), NoNumbers()))
 
 
 def from_json(value: object, hint: type[T], where: str) -> T:
-    """The dataclass that `to_json` wrote. Raises InputError, which names the field that is not as it must be."""
+    """The dataclass that `to_json` wrote. Raises InputError, which names the field, if one is not as it must be."""
     return _WITHOUT_KINDS.read(value, hint, NoNumbers(), where)
 
 
 def _is_row(kind: Hint) -> bool:
-    """Is this a dataclass of plain numbers alone?"""
+    """Is this a dataclass whose fields are all numbers?"""
     found = stored_fields(kind)
     return bool(found) and all(one in (int, float) for one in found.values())
 
 
 def _in_order(options: tuple[Hint, ...]) -> list[Hint]:
-    """The types of a union in the order in which they are tried: a whole number is a number as well, and the text
-    "nan" may be either."""
+    """The types of a union in the order in which they are tried. float comes last, because a whole number is also a
+    number, and the text "nan" may be either."""
     return sorted(options, key=lambda option: option is float)
 
 
 def _scalar(hint: Hint) -> type[np.generic]:
-    """The class of the elements, from what an array's hint says of them."""
+    """The class of the elements, from the last argument of an array's hint."""
     hint = get_args(hint)[0] if get_origin(hint) is np.dtype else hint
     return hint if isinstance(hint, type) and issubclass(hint, np.generic) else np.generic

@@ -1,6 +1,6 @@
-"""The forms of stored values, one for each kind of type: how a value is written as JSON, and read again.
+"""The forms of stored values, one for each kind of type. A form writes a value as JSON and reads it again.
 
-What each looks like is told in `codec`, which finds the form of a type hint.
+The docstring of `codec`, which chooses the form for a type hint, shows the JSON of each.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from newtron.engine.base.strict_json import (
 )
 from newtron.engine.base.types import Array, Json
 
-# A type, or what a type hint may say besides: a union, a tuple of something, a literal.
+# A type hint: a class, a union, a tuple of some type, a literal, ...
 Hint: TypeAlias = object
 Vector: TypeAlias = NDArray[np.float64]
 
-# NumPy's floating-point numbers, as scalars and as arrays: float64 holds all of them without loss.
+# NumPy's floating-point types that are stored as float64, which represents all of their numbers exactly.
 FLOATING: dict[str, type[np.floating]] = {"float64": np.float64, "float32": np.float32}
-# Arrays whose elements stand in the JSON, by the type that an element has there. Of text NumPy has two types: "text" of
-# a fixed width, and "object".
+# The types of arrays whose elements are stored in the JSON, with the Python type of an element. Arrays of text are of
+# fixed width ("text") or hold Python's strings ("object").
 _INLINE: dict[str, type] = {
     "bool": bool,
     **{f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -45,29 +45,28 @@ _INLINE: dict[str, type] = {
     "text": str,
     "object": str,
 }
-# An array of text takes as many characters as its longest element, for each element: at most so many (64 MB).
+# The most characters of an array of text of fixed width, where each element takes as many as the longest (64 MB).
 _MOST_TEXT = 1 << 24
 # Whole numbers have at most 64 bits, with or without a sign.
 _LEAST_WHOLE, _MOST_WHOLE = -(2**63), 2**64 - 1
-# Whole numbers up to here are exact in float64.
+# The largest whole number up to which all are exact in float64.
 _EXACT_WHOLE = 2**53
-# What a list in the JSON becomes.
+# The two types that a list in the JSON may become.
 _Listed: TypeAlias = "type[tuple[object, ...]] | type[list[object]]"
 
 
 class Numbers(Protocol):
-    """Where the numbers of arrays are kept: each vector under the name of the field that it belongs to."""
+    """A store for the numbers of arrays. Each vector has the place of its field as its name."""
 
-    def put(self, where: str, numbers: Vector) -> None: ...
+    def put(self, where: str, numbers: Vector) -> None:
+        """Store a vector."""
 
     def get(self, where: str, size: int) -> Vector:
-        """A vector of this size that nobody else holds, or an InputError where there is none. No more memory is taken
-        than the file has numbers."""
-        ...
+        """A vector of this size, in new memory. Raises InputError where there is none, before memory is taken."""
 
 
 def stored_fields(kind: Hint) -> dict[str, Hint]:
-    """The fields of a dataclass that are stored, with their type hints; none of any other type."""
+    """The stored fields of a dataclass with their type hints; empty for any other type."""
     if not isinstance(kind, type) or not is_dataclass(kind):
         return {}
     hints = get_type_hints(kind)
@@ -75,7 +74,7 @@ def stored_fields(kind: Hint) -> dict[str, Hint]:
 
 
 class Form(ABC):
-    """How values of one type are stored. words: what such a value is, for messages."""
+    """Writes and reads the values of one type. words: a description of such a value for messages."""
 
     words: str
 
@@ -84,22 +83,24 @@ class Form(ABC):
         """Is a value of this type?"""
 
     @abstractmethod
-    def looks(self, json: object) -> bool:
-        """Could this JSON be a value of this type? Asked where a union leaves a choice."""
+    def matches(self, json: object) -> bool:
+        """Could this JSON be a value of this type? A union chooses by it."""
 
     @abstractmethod
-    def write(self, value: object, where: str, numbers: Numbers) -> Json: ...
+    def write(self, value: object, where: str, numbers: Numbers) -> Json:
+        """The JSON of a value; its arrays go to `numbers`. Raises InputError if the value is not of this type."""
 
     @abstractmethod
-    def read(self, json: object, where: str, numbers: Numbers) -> object: ...
+    def read(self, json: object, where: str, numbers: Numbers) -> object:
+        """The value of this JSON. Raises InputError, which names the place, if it is not as it must be."""
 
     def refusal(self, value: object, where: str) -> InputError:
-        """The error of a value that is not of this type and should be written."""
+        """The error for a value that cannot be written because it is not of this type."""
         return InputError(f"{where}={shown(value)} cannot be stored in a file: it must be {self.words}.")
 
 
 class PlainForm(Form):
-    """A value that JSON has a word for. kind: its type in Python, and kinds the types that are turned into it."""
+    """A value that JSON has itself. kind: its type in Python; kinds: the types that are converted to it."""
 
     def __init__(self, words: str, kind: type, kinds: tuple[type, ...]) -> None:
         self.words, self._kind, self._kinds = words, kind, kinds
@@ -107,16 +108,16 @@ class PlainForm(Form):
     def fits(self, value: object) -> bool:
         return isinstance(value, self._kinds) and (self._kind is not int or not isinstance(value, bool))
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         return type(json) is self._kind
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, self._kinds):
             raise self.refusal(value, where)
-        return cast(Json, self._kind(value)) if value is not None else None  # True becomes 1 where a number is due
+        return cast(Json, self._kind(value)) if value is not None else None  # True becomes 1 in a field of numbers
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        if not self.looks(json) or (isinstance(json, int) and not _LEAST_WHOLE <= json <= _MOST_WHOLE):
+        if not self.matches(json) or (isinstance(json, int) and not _LEAST_WHOLE <= json <= _MOST_WHOLE):
             raise wrong(where, self.words, json)
         return json
 
@@ -130,18 +131,20 @@ PLAIN: dict[Hint, tuple[str, type, tuple[type, ...]]] = {
 
 
 class FloatForm(Form):
+    """A number of Python's float or of NumPy's floating-point types."""
+
     words = "a number"
 
     def fits(self, value: object) -> bool:
         return isinstance(value, float | np.floating | int | np.integer) and not isinstance(value, bool)
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         if isinstance(json, dict):
             return len(json) == 1 and set(json) <= set(FLOATING)
         return type(json) in (int, float) or (isinstance(json, str) and json in FLOATS)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
-        # Arithmetic tells a NumPy float64 from Python's, and a float32 from both.
+        # The result of arithmetic with a float32 array depends on whether a scalar is Python's or NumPy's.
         if isinstance(value, np.floating) and value.dtype.name in FLOATING:
             return {value.dtype.name: float_to_json(float(value))}
         if not isinstance(value, float | int | np.integer) or isinstance(value, bool):
@@ -149,7 +152,7 @@ class FloatForm(Form):
         return float_to_json(float(value))
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        if isinstance(json, dict) and self.looks(json):
+        if isinstance(json, dict) and self.matches(json):
             ((name, inner),) = json.items()
             number = float_from_json(inner, where)
             with np.errstate(over="ignore"):
@@ -158,7 +161,7 @@ class FloatForm(Form):
 
 
 class ChoiceForm(Form):
-    """One of some values. values: each with what stands for it in the JSON, a text or a whole number."""
+    """One of several given values. values: each with the text or whole number that represents it in the JSON."""
 
     def __init__(self, values: Mapping[str | int, object]) -> None:
         self._values = list(values.items())
@@ -167,7 +170,7 @@ class ChoiceForm(Form):
     def fits(self, value: object) -> bool:
         return any(type(one) is type(value) and one == value for _, one in self._values)
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         return any(type(name) is type(json) and name == json for name, _ in self._values)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
@@ -176,24 +179,20 @@ class ChoiceForm(Form):
         return next(name for name, one in self._values if one == value)
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        if not self.looks(json):
+        if not self.matches(json):
             raise wrong(where, self.words, json)
         return next(one for name, one in self._values if name == json)
 
 
 class ListForm(Form):
-    """A tuple or list. forms: of its elements, or where it may have any length the one of all."""
+    """A tuple or list. forms: one for each element, or a single one for all elements if it may have any length."""
 
-    def __init__(
-        self, kind: type[tuple[object, ...]] | type[list[object]], forms: list[Form], any_length: bool
-    ) -> None:
+    def __init__(self, kind: _Listed, forms: list[Form], any_length: bool) -> None:
         self.kind, self._forms, self._any_length = kind, forms, any_length
         self.words = "a list" if any_length else f"a list of {len(forms)}"
 
-    def _parts(
-        self, value: object, kind: type[tuple[object, ...]] | type[list[object]]
-    ) -> list[tuple[Form, object]] | None:
-        """Each element with its form; None where the value is no such list."""
+    def _parts(self, value: object, kind: _Listed) -> list[tuple[Form, object]] | None:
+        """Each element with its form; None where the value has another type or length."""
         if not isinstance(value, kind):
             return None
         if self._any_length:
@@ -204,9 +203,9 @@ class ListForm(Form):
         parts = self._parts(value, self.kind)
         return parts is not None and all(form.fits(one) for form, one in parts)
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         parts = self._parts(json, list)
-        return parts is not None and all(form.looks(one) for form, one in parts)
+        return parts is not None and all(form.matches(one) for form, one in parts)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         parts = self._parts(value, self.kind)
@@ -222,7 +221,8 @@ class ListForm(Form):
 
 
 class RowsForm(Form):
-    """A list or tuple of dataclasses of plain numbers: a matrix with one row for each and a column for each field."""
+    """A list or tuple of dataclasses whose fields are all numbers, as a matrix: one row for each, one column for each
+    field."""
 
     def __init__(self, items: ListForm, kind: type) -> None:
         self._items, self._kind, self._array = items, kind, ArrayForm(np.float64)
@@ -232,8 +232,8 @@ class RowsForm(Form):
     def fits(self, value: object) -> bool:
         return self._items.fits(value)
 
-    def looks(self, json: object) -> bool:
-        return self._array.looks(json)
+    def matches(self, json: object) -> bool:
+        return self._array.matches(json)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, self._items.kind):
@@ -257,7 +257,7 @@ class RowsForm(Form):
 
 
 class ObjectForm(Form):
-    """A dict whose keys are text."""
+    """A dict whose keys are text, as an object."""
 
     words = "an object"
 
@@ -267,7 +267,7 @@ class ObjectForm(Form):
     def fits(self, value: object) -> bool:
         return isinstance(value, Mapping) and all(isinstance(k, str) and self._value.fits(v) for k, v in value.items())
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         return isinstance(json, dict)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
@@ -282,7 +282,7 @@ class ObjectForm(Form):
 
 
 class PairsForm(Form):
-    """A dict whose keys are not all text: a list of a key and a value for each."""
+    """A dict with keys of other types, as a list of pairs."""
 
     words = "a list of pairs"
 
@@ -292,7 +292,7 @@ class PairsForm(Form):
     def fits(self, value: object) -> bool:
         return isinstance(value, Mapping) and self._pairs.fits(tuple(value.items()))
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         return isinstance(json, list)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
@@ -309,7 +309,7 @@ class PairsForm(Form):
 
 
 class ArrayForm(Form):
-    """A NumPy array of one of the types that `scalar` includes."""
+    """A NumPy array whose elements are instances of `scalar`."""
 
     words = "an array"
 
@@ -319,7 +319,7 @@ class ArrayForm(Form):
     def fits(self, value: object) -> bool:
         return isinstance(value, np.ndarray) and issubclass(value.dtype.type, self._scalar)
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         return isinstance(json, dict) and "array" in json
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
@@ -328,9 +328,9 @@ class ArrayForm(Form):
         name = {"U": "text", "O": "object"}.get(value.dtype.kind, value.dtype.name)
         described: dict[str, Json] = {"array": name, "shape": list(value.shape)}
         if name in FLOATING:
-            turned = value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous
-            numbers.put(where, value.ravel("F" if turned else "C").astype(np.float64))
-            return {**described, "order": "F"} if turned else described
+            fortran = value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous
+            numbers.put(where, value.ravel("F" if fortran else "C").astype(np.float64))
+            return {**described, "order": "F"} if fortran else described
         elements = value.ravel().tolist()
         if any(type(element) is not _INLINE.get(name) for element in elements):
             raise self.refusal(value, where)
@@ -355,7 +355,7 @@ class ArrayForm(Form):
                 flat = numbers.get(where, math.prod(shape)).astype(FLOATING[name], copy=False)
         try:
             return cast(Array, flat.reshape(shape, order=cast("Literal['C', 'F']", order)))
-        except ValueError:  # other numbers of elements, or sizes beyond what NumPy can count
+        except ValueError:  # the shape has another number of elements, or sizes that NumPy cannot represent
             raise wrong(f"{where}.shape", f"that of {flat.size} elements", shape) from None
 
 
@@ -367,7 +367,7 @@ def _dtype(name: str) -> np.dtype[np.generic]:
 
 
 def _inline(values: object, name: str, where: str) -> NDArray[np.generic]:
-    """The elements of an array that stand in the JSON."""
+    """The elements of an array that is stored in the JSON."""
     if not isinstance(values, list) or any(type(element) is not _INLINE[name] for element in values):
         raise wrong(where, f"a list of elements of type {name}", values)
     if name == "text" and len(values) * max(map(len, values), default=0) > _MOST_TEXT:
@@ -382,7 +382,7 @@ def _inline(values: object, name: str, where: str) -> NDArray[np.generic]:
 
 
 class RecordForm(Form):
-    """A dataclass: an object of its fields."""
+    """A dataclass, as an object of its stored fields."""
 
     def __init__(self, kind: type, form: Callable[[Hint], Form]) -> None:
         self._kind, self._form = kind, form
@@ -395,7 +395,7 @@ class RecordForm(Form):
     def fits(self, value: object) -> bool:
         return type(value) is self._kind
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         return isinstance(json, dict) and "array" not in json
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
@@ -416,7 +416,7 @@ class RecordForm(Form):
 
 
 class KindForm(Form):
-    """One of the subclasses of a base class, with its name."""
+    """An instance of one of the named subclasses of a base class."""
 
     def __init__(self, base: type, kinds: dict[str, RecordForm]) -> None:
         self._kinds = kinds
@@ -426,7 +426,7 @@ class KindForm(Form):
     def fits(self, value: object) -> bool:
         return any(form.fits(value) for form in self._kinds.values())
 
-    def looks(self, json: object) -> bool:
+    def matches(self, json: object) -> bool:
         return isinstance(json, dict) or (isinstance(json, str) and json in self._kinds)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
@@ -447,14 +447,14 @@ class KindForm(Form):
 
 
 class UnionForm(Form):
-    """A value of one of several types. What JSON cannot tell apart has a tag there: {"tuple": [...]} where a list is
-    possible, and {"float": "nan"} where a text is."""
+    """A value of one of several types. A tag marks what JSON cannot distinguish: {"tuple": [...]} where lists are
+    possible too, and {"float": "nan"} where texts are."""
 
     def __init__(self, options: list[Form]) -> None:
         if sum(isinstance(option, RecordForm) for option in options) > 1:
             raise TypeError("a file cannot tell the dataclasses of a union apart")
         self._options = options
-        self._besides_null = [option for option in options if not option.looks(None)]
+        self._besides_null = [option for option in options if not option.matches(None)]
         self.words = " or ".join(dict.fromkeys(option.words for option in options))
         lists = [option for option in options if isinstance(option, ListForm)]
         tuples = [option for option in lists if option.kind is tuple]
@@ -470,11 +470,11 @@ class UnionForm(Form):
     def fits(self, value: object) -> bool:
         return any(option.fits(value) for option in self._options)
 
-    def looks(self, json: object) -> bool:
-        return self._tagged(json) is not None or any(option.looks(json) for option in self._untagged)
+    def matches(self, json: object) -> bool:
+        return self._tagged(json) is not None or any(option.matches(json) for option in self._untagged)
 
     def _tagged(self, json: object) -> tuple[Form, object] | None:
-        """The form that a tag names, and what is tagged."""
+        """The form that a tag names and the tagged value; None without a tag."""
         if not isinstance(json, dict) or len(json) != 1:
             return None
         ((tag, inner),) = json.items()
@@ -483,7 +483,7 @@ class UnionForm(Form):
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         option = next((option for option in self._options if option.fits(value)), None)
         if option is None:
-            # What lacks a subclass is told by the one that knows the subclasses.
+            # The error of a form that knows subclasses names them.
             kinds = [] if isinstance(value, str | float | int | np.generic) else self._options
             option = next((option for option in kinds if isinstance(option, KindForm)), None)
         if option is None:
@@ -498,8 +498,8 @@ class UnionForm(Form):
         if tagged is not None:
             return tagged[0].read(tagged[1], where, numbers)
         if json is not None and len(self._besides_null) == 1:
-            return self._besides_null[0].read(json, where, numbers)  # whose error says more
+            return self._besides_null[0].read(json, where, numbers)  # its error is more exact
         for option in self._untagged:
-            if option.looks(json):
+            if option.matches(json):
                 return option.read(json, where, numbers)
         raise wrong(where, self.words, json)

@@ -1,4 +1,4 @@
-"""Strict reading of JSON: a model file may come from anywhere, and an error names the field that is wrong."""
+"""Strict reading of JSON. A model file may come from anyone, so everything is checked; errors name the field."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 
-# Characters of a field's name in a message.
+# The most characters of a field's name in a message.
 SHOWN = 60
-# Objects and lists in one another, and all of them: each takes some hundred bytes of memory.
+# The deepest nesting of objects and lists, and the most of them: each takes some hundred bytes of memory.
 _DEEPEST, _MOST_CONTAINERS = 40, 1 << 20
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = bytes(letter for letter in range(256) if letter not in b"[]{}")
@@ -22,7 +22,8 @@ FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def parse_json(raw: bytes) -> object:
-    """JSON in UTF-8 without the literals NaN and Infinity, without a field given twice."""
+    """The value of JSON in UTF-8. Raises InputError for the literals NaN and Infinity, for a field that is given twice,
+    and for more nesting than a manifest has."""
     if _too_much(raw) and _too_much(_TEXT.sub(b"", raw)):
         raise InputError(
             f"manifest.json has more than {_MOST_CONTAINERS:,} lists and objects, or more than {_DEEPEST} in one "
@@ -31,7 +32,7 @@ def parse_json(raw: bytes) -> object:
     try:
         value: object = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_doubles)
         if rb"\u" in raw:
-            # A half of a surrogate pair is valid JSON, but no text that could be printed.
+            # Half of a surrogate pair is valid JSON, but it cannot be printed.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except InputError:
         raise
@@ -41,7 +42,7 @@ def parse_json(raw: bytes) -> object:
 
 
 def _too_much(raw: bytes) -> bool:
-    """Has a text more brackets, or more in one another, than a manifest? Those within quotes are counted too."""
+    """Has a text more brackets, or deeper ones, than a manifest? Brackets within quotes are counted, too."""
     brackets = np.frombuffer(raw.translate(None, _NO_BRACKETS), dtype=np.uint8)
     opens = (brackets == ord("[")) | (brackets == ord("{"))
     depth = np.cumsum(np.where(opens, 1, -1), dtype=np.int64).max(initial=0)
@@ -60,17 +61,17 @@ def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def wrong(where: str, expected: str, value: object) -> InputError:
-    """The error of a field that is not what it must be."""
+    """The error for a field that is not as expected."""
     return InputError(f"{where} must be {expected}, but it is {shown(value)}; {DAMAGED}.")
 
 
 def place_of(where: str, name: str) -> str:
-    """The place of a field in what lies at another place; "" is the whole document."""
+    """The place of a field of the object at the place `where`; "" is the whole document."""
     return f"{where}.{name}" if where else name
 
 
 def an_object(value: object, where: str, names: tuple[str, ...]) -> dict[str, object]:
-    """An object with exactly these fields."""
+    """The value, if it is an object with exactly these fields."""
     if not isinstance(value, dict):
         raise wrong(where or "the manifest", "an object", value)
     for name in names:
@@ -83,7 +84,7 @@ def an_object(value: object, where: str, names: tuple[str, ...]) -> dict[str, ob
 
 
 def a_number(value: object, where: str) -> float:
-    """A finite number."""
+    """The value as a float, if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong(where, "a finite number", value)
     try:
@@ -96,7 +97,7 @@ def a_number(value: object, where: str) -> float:
 
 
 def float_to_json(value: float) -> float | str:
-    """JSON has no word for nan and the infinities; they are written as text."""
+    """The number, or a text for nan and the infinities, which JSON does not have."""
     value = float(value)
     return value if math.isfinite(value) else str(value)
 

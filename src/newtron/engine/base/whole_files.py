@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name in the same folder, then renamed."""
+"""Writing files so that a reader never sees a part: under another name in the same folder, and then renamed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PART = ".part"
 
 
 def check_writable(path: str | os.PathLike[str], *, devices: bool = False) -> str:
-    """The real path of a file to be written; an InputError says why it could not be.
+    """Return the real path of a file to be written. Raises InputError where it cannot be written, with the reason.
 
-    Asked before long work, so that the work is not lost at its end. A link is followed: what it points to is
-    replaced, not the link. `devices` allows pipes and devices such as /dev/stdout.
+    It is called before long work, so that the result of the work is not lost. A link is followed: the file that it
+    points to is replaced, not the link. devices: allow pipes and devices such as /dev/stdout.
     """
     name = os.fspath(path)
     if not name:
@@ -29,7 +29,7 @@ def check_writable(path: str | os.PathLike[str], *, devices: bool = False) -> st
         real = os.path.realpath(name)
         if os.path.isdir(real):
             raise InputError(f"{name}: this is a folder; give the name of a file in it.")
-        # Of /dev/stdout on a pipe there is no real path, but it is there.
+        # /dev/stdout exists when it is a pipe, but it has no real path.
         if os.path.exists(name) and not stat.S_ISREG(os.stat(name).st_mode):
             if devices:
                 return name
@@ -37,7 +37,7 @@ def check_writable(path: str | os.PathLike[str], *, devices: bool = False) -> st
         folder = os.path.dirname(real)
         if not os.path.isdir(folder):
             raise InputError(f"{name}: there is no folder {folder!r} to write in; make it or choose another.")
-        # Named like a part, and so cleared away with them, should the process be killed just here.
+        # The probe is named like a part, so that `remove_parts` deletes it if the process is killed here.
         handle, probe = tempfile.mkstemp(_PART, os.path.basename(real) + ".", folder)
         os.close(handle)
         os.unlink(probe)
@@ -51,7 +51,7 @@ def check_writable(path: str | os.PathLike[str], *, devices: bool = False) -> st
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object], *, devices: bool = False) -> None:
-    """Have `write` fill a file that takes the place of `path` only when it is complete and on the disk."""
+    """Call `write` with a temporary file, which replaces `path` only when it is complete and on the disk."""
     name = os.fspath(path)
     real = check_writable(name, devices=devices)
     if os.path.exists(real) and not os.path.isfile(real):
@@ -60,21 +60,21 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         return
     remove_parts(real)
     _replace(name, real, write)
-    _settle(os.path.dirname(real))
+    _sync_folder(os.path.dirname(real))
 
 
-# A part that nobody holds and that has not been touched for so many seconds was left by a process that is gone.
+# A part was left by a process that has ended if no process holds it and it was last changed this many seconds ago.
 _STALE = 60.0
 
 
 def rewrite(real: str, data: bytes) -> None:
-    """Replace a file by its next version, at any moment whole: for a file that is written over and over. `real` is what
-    `check_writable` returned. A process that is killed leaves the version before, and at most a part beside it."""
+    """Replace a file that is written repeatedly by its next version. real: the path that `check_writable` returned.
+    A process that is killed leaves the previous version, and at most a part beside it."""
     _replace(real, real, lambda file: file.write(data))
 
 
 def _replace(name: str, real: str, write: Callable[[BinaryIO], object]) -> None:
-    """name: what messages call the file."""
+    """Write the file `real`. name: the name of the file in messages."""
     try:
         handle, temporary = tempfile.mkstemp(_PART, os.path.basename(real) + ".", os.path.dirname(real))
     except OSError as error:
@@ -92,12 +92,12 @@ def _replace(name: str, real: str, write: Callable[[BinaryIO], object]) -> None:
         raise _cannot_write(name, error) from None
     finally:
         with suppress(OSError):
-            os.unlink(temporary)  # gone already if all went well
+            os.unlink(temporary)  # after a success it does not exist any more
         gone(temporary)
 
 
 def remove_parts(real: str) -> None:
-    """Delete what processes that were killed while they wrote this file have left."""
+    """Delete the parts that were left by processes which were killed while they wrote this file."""
     name = os.path.basename(real) + "."
     with suppress(OSError), os.scandir(os.path.dirname(real)) as entries:
         for entry in entries:
@@ -108,7 +108,7 @@ def remove_parts(real: str) -> None:
 
 
 def _mode(path: str) -> int:
-    """The access rights of the file that is replaced, or those of a new file."""
+    """The access rights of the file that is replaced, or of a new file if there is none."""
     if os.path.exists(path):
         return stat.S_IMODE(os.stat(path).st_mode)
     mask = os.umask(0)
@@ -116,8 +116,8 @@ def _mode(path: str) -> int:
     return 0o666 & ~mask
 
 
-def _settle(folder: str) -> None:
-    """Have the new name on the disk too, where the system can."""
+def _sync_folder(folder: str) -> None:
+    """Write the folder's entry to the disk, if the system supports it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
