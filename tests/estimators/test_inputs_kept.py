@@ -327,7 +327,8 @@ def test_the_spread_of_sparse_columns_is_that_of_dense_ones(weight: Any) -> None
     given[:, 1] += 1e9  # no zero, and digits that squares would lose
     given[:, 3] = np.where(X[:, 3] == 0.0, 0.0, X[:, 3] * 1e180)  # squares that overflow
     given = np.column_stack([given, np.full(N, 7.3), X[:, 0] * 1e-200, np.eye(N)[0]])
-    dense, sparse = (learn_scaling(form, None, weight, 1).x_scale for form in (given, sp.csr_matrix(given)))
+    forms = (ArrayRows(form, np.zeros((N, 1)), weight) for form in (given, sp.csr_matrix(given)))
+    dense, sparse = (learn_scaling(rows, targets=False).x_scale for rows in forms)
     np.testing.assert_allclose(sparse, dense, rtol=1e-9)
 
 

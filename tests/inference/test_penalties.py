@@ -398,8 +398,12 @@ def test_a_callback_ends_the_search_too() -> None:
 def test_asinh_features_shorten_long_tails() -> None:
     rng = np.random.default_rng(0)
     inputs = np.column_stack([np.exp(2.0 * rng.normal(size=500)), rng.integers(0, 2, size=500), rng.normal(size=500)])
-    plain = learn_scaling(inputs, None, None, 1)
-    scaling = with_asinh(plain, inputs, None)
+
+    def rows(X: np.ndarray, weight: np.ndarray | None = None) -> ArrayRows:
+        return ArrayRows(X, np.zeros((len(X), 1)), weight)
+
+    plain = learn_scaling(rows(inputs), targets=False)
+    scaling = with_asinh(plain, rows(inputs))
     assert scaling.asinh is not None
     assert scaling.asinh.columns.tolist() == [0, 2]  # two values need no asinh
     found = scaling.inputs(inputs)
@@ -409,8 +413,8 @@ def test_asinh_features_shorten_long_tails() -> None:
     np.testing.assert_allclose(found.std(axis=0), 1.0, rtol=1e-12)
     assert np.abs(found[:, 3]).max() < 0.5 * np.abs(found[:, 0]).max()
     weight = rng.integers(0, 3, size=500)
-    weighted = with_asinh(plain, inputs, weight.astype(np.float64)).asinh
-    repeated = with_asinh(plain, np.repeat(inputs, weight, axis=0), None).asinh
+    weighted = with_asinh(plain, rows(inputs, weight.astype(np.float64))).asinh
+    repeated = with_asinh(plain, rows(np.repeat(inputs, weight, axis=0))).asinh
     assert weighted is not None
     assert repeated is not None
     for part in ("columns", "center", "scale", "mean", "spread"):
