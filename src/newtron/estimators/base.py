@@ -301,10 +301,15 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         Written under a temporary name and then renamed, so that an interrupted save leaves no half file.
         Raises InputError where the path cannot be written or the model has parameters that are not finite.
         """
-        from newtron.estimators.stored import save
+        from newtron.model_file import write_model
 
-        check_is_fitted(self)
-        save(self, path)
+        model, name = self._fitted_model(), type(self).__name__
+        if name != model.settings.estimator:
+            raise InputError(
+                f"a {name} cannot be saved as a newtron model; save a {model.settings.estimator} with the same "
+                "settings."
+            )
+        write_model(model, path)
 
     # --- predicting ---
 

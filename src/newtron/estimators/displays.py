@@ -9,19 +9,21 @@ in dashes and width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from newtron.engine.base.checks import check_choice
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import clean
+from newtron.estimators.base import NewtronEstimator
 from newtron.explain.show.symbols import to_latex
 from newtron.training.fitted import FittedModel
 
-Array = NDArray[np.floating]
+# matplotlib is an extra, and is not there where types are checked.
+Drawn: TypeAlias = Any
 
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#8C8C8C"
 # What a display of convergence can show: the field of a trace row, and the name of the axis.
@@ -33,7 +35,7 @@ QUANTITIES = {
 _LEVELS = 14
 
 
-def _axes(name: str, ax: Any) -> Any:
+def _axes(name: str, ax: Drawn) -> Drawn:
     """The given axes, or those of a new figure."""
     try:
         from matplotlib import pyplot
@@ -65,7 +67,9 @@ class ConvergenceDisplay:
         self.tol, self.quantity = tol, quantity
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, quantity: str = "gradient", ax: Any = None, **kwargs: Any) -> Self:
+    def from_estimator(
+        cls, estimator: NewtronEstimator, *, quantity: str = "gradient", ax: Drawn = None, **kwargs: object
+    ) -> Self:
         """Of a fitted estimator, which may have been loaded from a file; its `solution_.trace` is what is drawn.
 
         quantity: "gradient" (its largest component, relative to the objective's scale: what `tol` is compared with),
@@ -90,7 +94,7 @@ class ConvergenceDisplay:
         )
         return found.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+    def plot(self, ax: Drawn = None, **kwargs: object) -> Self:
         """Draw into the axes, or new ones. kwargs: for the line of the best network. Returns self."""
         self.ax_ = _axes(type(self).__name__, ax)
         self.figure_ = self.ax_.figure
@@ -116,7 +120,7 @@ class ConvergenceDisplay:
             self.ax_.legend()
         return self
 
-    def _line(self, place: int, style: dict[str, Any]) -> Any:
+    def _line(self, place: int, style: dict[str, object]) -> Drawn:
         (line,) = self.ax_.plot(self.iterations[place], self.values[place], **style)
         return line
 
@@ -146,17 +150,17 @@ class LossSurfaceDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
+        estimator: NewtronEstimator,
+        X: Matrix,
+        y: object,
         *,
-        sample_weight: Any = None,
+        sample_weight: object = None,
         parameters: tuple[int, int] = (0, 1),
         member: int | None = None,
         span: float | None = None,
         grid_resolution: int = 61,
-        ax: Any = None,
-        **kwargs: Any,
+        ax: Drawn = None,
+        **kwargs: object,
     ) -> Self:
         """Of a fitted estimator on rows X (n, p) with targets or classes y, as `fit` takes them.
 
@@ -190,7 +194,7 @@ class LossSurfaceDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+    def plot(self, ax: Drawn = None, **kwargs: object) -> Self:
         """Draw into the axes, or new ones. kwargs: for matplotlib's `contourf`. Returns self."""
         self.ax_ = _axes(type(self).__name__, ax)
         self.figure_ = self.ax_.figure

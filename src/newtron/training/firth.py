@@ -11,7 +11,7 @@ from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.words import count
 from newtron.engine.maths.network import Network
 from newtron.engine.rows import Rows
-from newtron.engine.solvers import SOLVERS, Newton, Solver, Stochastic, minimize
+from newtron.engine.solvers import SOLVERS, Newton, Solver, Stochastic
 from newtron.inference.certificate.firth_end import measure_firth, of_all_classes
 from newtron.inference.coefficients.firth import FirthObjective
 from newtron.inference.coefficients.information import MOST_PARAMETERS, information_at
@@ -27,10 +27,7 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
         objective = firth_objective(task.rows, task.intercept, names)
         solver, chosen = _firth_solver(task.solver, objective)
         start = np.zeros(objective.n_params)
-        kept = task.kept(0, 0, solver, objective.n_params)
-        solution = minimize(
-            objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback, **kept
-        )
+        solution = task.minimum(objective, start, solver, tol=task.tol, max_iter=task.max_iter, callback=task.callback)
     if k > 1:
         # The last class is the reference, whose parameters are zero.
         others = solution.params.reshape(-1, k - 1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from newtron.engine.base.types import Array
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Layer, Network
 from newtron.engine.maths.scaling import Scaling
-from newtron.engine.objective import TrainingObjective
+from newtron.engine.objective import Objective, TrainingObjective
 from newtron.engine.rows import Rows
 from newtron.engine.solvers import (
     LevenbergMarquardt,
@@ -61,6 +61,12 @@ class Trained(NamedTuple):
 
     member: Member
     left_out: Array | None = None
+
+
+class Fit(Protocol):
+    """Minimises an objective from some parameters; on the way to the chosen penalty, roughly."""
+
+    def __call__(self, objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution: ...
 
 
 class Keeper(Protocol):
@@ -119,12 +125,26 @@ class Task:
         """The rows in the units of training."""
         return self.given.standardized(self.scaling)
 
-    def kept(self, member: int, stage: int, solver: Solver, n_params: int) -> dict[str, Any]:
-        """What `minimize` needs to resume one stage of a member's training and to keep it."""
-        if self.keeper is None:
-            return {}
-        resume = self.keeper.run(member, stage, solver.state_type, n_params)
-        return {"resume": resume, "keep": partial(self.keeper.keep, member, stage)}
+    def minimum(
+        self,
+        objective: Objective,
+        params: Array,
+        solver: Solver,
+        *,
+        tol: float,
+        max_iter: int | None,
+        callback: Callable[[Progress], object] | None,
+        member: int = 0,
+        stage: int = 0,
+    ) -> Solution:
+        """One stage of a member's training: it resumes the run that the keeper has of it, and keeps its own."""
+        resume = keep = None
+        if self.keeper is not None:
+            resume = self.keeper.run(member, stage, solver.state_type, objective.n_params)
+            keep = partial(self.keeper.keep, member, stage)
+        return minimize(
+            objective, params, solver, tol=tol, max_iter=max_iter, callback=callback, resume=resume, keep=keep
+        )
 
 
 def train_members(task: Task) -> list[Trained]:
@@ -142,7 +162,7 @@ def train_members(task: Task) -> list[Trained]:
         if stop.is_set():
             return []
 
-        def after_step(objective: TrainingObjective, progress: Progress) -> Any:
+        def after_step(objective: TrainingObjective, progress: Progress) -> object:
             if stop.is_set():
                 raise KeyboardInterrupt
             if task.callback is None:
@@ -164,7 +184,7 @@ def train_members(task: Task) -> list[Trained]:
 
 
 def _train(
-    task: Task, number: int, threads: int, callback: Callable[[TrainingObjective, Progress], Any]
+    task: Task, number: int, threads: int, callback: Callable[[TrainingObjective, Progress], object]
 ) -> list[Trained]:
     shape, start = task.jobs[number]
     network = Network((task.scaling.n_inputs, *shape, task.given.n_outputs), task.activation, task.intercept)
@@ -178,9 +198,10 @@ def _train(
 
     def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
         tol, most = (max(task.tol, _ON_THE_WAY), task.steps or _STAGE) if on_the_way else (task.tol, task.max_iter)
-        kept = task.kept(number, next(stages), solver, network.n_params)
         told = partial(callback, objective)
-        return minimize(objective, params, solver, tol=tol, max_iter=most, callback=told, **kept)
+        return task.minimum(
+            objective, params, solver, tol=tol, max_iter=most, callback=told, member=number, stage=next(stages)
+        )
 
     if isinstance(task.alpha, str):
         if stopped or can_choose(objective, solver):
@@ -192,7 +213,7 @@ def _train(
     return [Trained(member_of(task, objective, replace(solution, chosen=chosen)))]
 
 
-def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Any, chosen: str) -> list[Trained]:
+def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Fit, chosen: str) -> list[Trained]:
     """Members with penalties from the data."""
     rule = str(task.alpha)
     try:

@@ -12,7 +12,7 @@ from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows, Rows
 from newtron.engine.rows.streamed import StreamedRows
-from newtron.engine.solvers import Solution, Status, minimize
+from newtron.engine.solvers import Solution, Status
 from newtron.inference.separation.overlap import classes_overlap
 from newtron.inference.separation.separation import Separation, find_separation
 from newtron.training.fitted import Member
@@ -107,14 +107,14 @@ class _WithMinimum(TrainingObjective):
 def _resumed(task: Task, objective: TrainingObjective, before: Solution) -> Solution:
     """The training from where it was given up, as one solution."""
     bounded = _WithMinimum(objective.network, objective.loss, objective.rows)
-    after = minimize(
+    after = task.minimum(
         bounded,
         before.params,
         before.solver,
         tol=task.tol,
         max_iter=task.max_iter,
         callback=task.callback,
-        **task.kept(0, 1, before.solver, bounded.n_params),
+        stage=1,
     )
     counts = {kind: before.counts.get(kind, 0) + after.counts.get(kind, 0) for kind in {*before.counts, *after.counts}}
     later = (

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterator
 from copy import copy
 from functools import reduce
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,11 @@ _HASHED = 2**24
 class _CSRSlices:
     """Slices of rows of a CSR matrix as views: its own slicing copies all it hands out, at every pass."""
 
-    def __init__(self, X: Any) -> None:
+    def __init__(self, X: Matrix) -> None:
         self._X = X
-        self._known: dict[tuple[int, int], Any] = {}
+        self._known: dict[tuple[int, int], Matrix] = {}
 
-    def __call__(self, rows: slice) -> Any:
+    def __call__(self, rows: slice) -> Matrix:
         key = (rows.start, rows.stop)
         if key not in self._known:
             X = self._X
@@ -90,9 +90,9 @@ class ArrayRows(Rows):
             self.min_weight = float(weight[weight > 0].min(initial=np.inf))
             self.whole_weights = bool(np.array_equal(weight, np.rint(weight)))
         self.chunk_rows = int(np.clip(-(-self.n_rows // _CHUNKS), _MIN_CHUNK, _MAX_CHUNK))
-        self._rows_of_X: Callable[[slice], Any] = _CSRSlices(self._X) if is_sparse(self._X) else self._X.__getitem__
+        self._rows_of_X: Callable[[slice], Matrix] = _CSRSlices(self._X) if is_sparse(self._X) else self._X.__getitem__
 
-    def _standardized(self, X: Any) -> Any:
+    def _standardized(self, X: Matrix) -> Matrix:
         if self._center is None and self._scale is None:
             return X
         if is_sparse(X):

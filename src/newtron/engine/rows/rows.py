@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.scaling import Scaling
 
 
 class Chunk(NamedTuple):
     """A piece of storage: some consecutive rows."""
 
-    X: Any  # (n, p), dense or CSR
+    X: Matrix  # (n, p), dense or CSR
     y: Array  # (n, k)
     weight: Array | None  # (n,); None means 1 for every row
     rows: slice  # which rows of the whole
@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
 class Adds(Protocol):
     """Anything that can be summed in place: a float, an array, an Evaluation."""
 
-    def __iadd__(self, other: Any, /) -> Self: ...
+    def __iadd__(self, other: Self, /) -> Self: ...
 
 
 S = TypeVar("S")
@@ -50,7 +50,7 @@ class Rows(ABC):
     n_outputs: int
     total_weight: float
     min_weight: float  # smallest positive weight
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.floating]
     # Is every weight a whole number, so that it may be a number of rows?
     whole_weights: bool = True
     # Are the chunks of X sparse matrices?

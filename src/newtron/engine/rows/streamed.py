@@ -93,7 +93,7 @@ class StreamedRows(Rows):
     place = "in files"  # for sentences
     dtype = np.dtype(np.float64)
     # Called during a sum with the rows that were summed and the number of all.
-    watch: Callable[[int, int], Any] | None = None
+    watch: Callable[[int, int], object] | None = None
 
     def __init__(
         self,
