@@ -8,6 +8,7 @@ import pickle
 import re
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
 from support.certified import logistic_set, lre, needs_shared
+from support.models import change
 
 from newtron import InputError, PerceptronClassifier, load
 from newtron.cli import main
@@ -78,7 +80,8 @@ def test_the_certificate_is_that_of_the_penalised_likelihood(
     moved = copy.deepcopy(fitted)
     moved.members_[0].solution.params[0] *= 1.0 + 1e-9
     assert not moved.certificate_.verify(X, y, weight)
-    plain = copy.deepcopy(fitted).set_params(penalty="l2")
+    plain = copy.deepcopy(fitted)
+    change(plain, settings=replace(fitted.model_.settings, penalty="l2"))
     assert not plain.certificate_.verify(X, y, weight)
 
 
