@@ -45,9 +45,10 @@ def check_model(model: FittedModel) -> None:
     n_outputs = _check_shapes(model)
     _check_data(model.data, model.settings.task, n_outputs)
     try:
+        model.settings.checked().shapes()
         loss_for(model.settings.task, model.settings.loss, n_outputs)
     except InputError as error:
-        raise InputError(f"settings.loss: {error} The model file is damaged.") from None
+        raise InputError(f"settings: {error} The model file is damaged.") from None
     _check_scaling(model.scaling, model.data.n_features, n_outputs)
     for number, member in enumerate(model.members):
         _check_member(member, f"members[{number}]", model.settings.task)
@@ -90,6 +91,8 @@ def _check_shapes(model: FittedModel) -> int:
 
 def _check_data(data: DataDescription, task: str, n_outputs: int) -> None:
     names, classes, schema = data.names, data.classes, data.schema
+    if len(data.targets) not in (0, n_outputs if task == "regression" else 1):
+        raise wrong("data.targets", "a name for each target", data.targets)
     if names is not None and len(names) != data.n_features:
         raise wrong("data.names", f"{data.n_features} names", names)
     if data.from_frame and names is None:
