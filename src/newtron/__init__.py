@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from newtron.engine.base.version import __version__ as __version__
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from newtron.cluster.rows import ClusterRows
     from newtron.engine.base.errors import InputError
+    from newtron.engine.base.version import __version__ as __version__
     from newtron.engine.solvers import (
         LBFGS,
         GradientDescent,
@@ -48,6 +47,7 @@ _HOMES = {
     "Stochastic": "newtron.engine.solvers",
     "minimize": "newtron.engine.solvers",
     "load": "newtron.estimators.stored",
+    "__version__": "newtron.engine.base.version",
 }
 
 __all__ = [
@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'newtron' has no attribute {name!r}")
