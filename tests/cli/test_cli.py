@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.models import change_member, load_bundle
+from support.models import change_member, load_bundle, save
 
 import newtron
 from newtron.cli import main
@@ -646,7 +646,6 @@ def test_show_as_json(place: Path) -> None:
 
 def test_a_model_saved_from_python(tmp_path: Path) -> None:
     from newtron import PerceptronRegressor
-    from newtron.estimators.stored import save
 
     X = np.random.default_rng(0).normal(size=(30, 2))
     save(PerceptronRegressor().fit(X, np.column_stack([X[:, 0], X[:, 1]])), tmp_path / "m")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.models import load_bundle
+from support.models import load_bundle, save
 
 from newtron import InputError, PerceptronClassifier
 from newtron.cli import main
@@ -261,8 +261,6 @@ def test_columns_that_are_missing_or_of_another_kind(
 
 
 def test_a_damaged_report_is_named(model: Path, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from newtron.estimators.stored import save
-
     bundle = load_bundle(model)
     for name, value in (("rows", "many"), ("why", [1]), ("kept", None), ("gain", "x"), ("refit", 1), ("metrics", [])):
         save(bundle.estimator, "m", schema=bundle.schema, report={**bundle.report, name: value})

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.linear_model import Ridge
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
-from support.models import load_bundle
+from support.models import load_bundle, save
 
 from newtron import (
     LBFGS,
@@ -37,7 +37,6 @@ from newtron import (
     load,
 )
 from newtron.engine.solvers import Newton, Status
-from newtron.estimators.stored import save
 from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 RNG = np.random.default_rng(7)
@@ -252,8 +251,6 @@ def endless_scale(model: Any) -> Any:
 
 
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "unfitted": (lambda _: PerceptronRegressor(), "has not been trained; call fit"),
-    "not ours": (lambda _: Ridge().fit(X, NUMBERS), "a Ridge cannot be saved"),
     "scales not finite": (
         lambda models: endless_scale(models["perceptron"]),
         "too large to be squared",
@@ -283,6 +280,12 @@ def test_what_cannot_come_back_is_not_saved(case: str, models: dict[str, Any], t
         save(model, path)
     assert path.read_text() == "an older model"
     assert os.listdir(tmp_path) == ["m"]
+
+
+def test_an_estimator_that_is_not_fitted_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        PerceptronRegressor().save(tmp_path / "m")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_report_that_is_not_json_is_not_saved(models: dict[str, Any], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from newtron.estimators.stored import estimator_of
-from newtron.model_file import read_model
+from newtron.model_file import read_model, write_model
 from newtron.table import Schema
 
 
@@ -24,6 +24,17 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     """The estimator of a model file, with the schema and the report that were saved with it."""
     stored = read_model(path)
     return Bundle(estimator_of(stored.model), stored.model.data.schema, stored.report)
+
+
+def save(
+    estimator: Any, path: str | os.PathLike[str], *, schema: Schema | None = None, report: dict[str, Any] | None = None
+) -> None:
+    """Save a fitted estimator; with a schema and a report, where they are given, as the command line does."""
+    if schema is None and report is None:
+        estimator.save(path)
+        return
+    model = estimator.model_
+    write_model(replace(model, data=replace(model.data, schema=schema or model.data.schema)), path, report=report)
 
 
 def change(estimator: Any, **fields: Any) -> None:
