@@ -78,7 +78,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """The settings, checked."""
         if self.callback is not None and not callable(self.callback):
             raise InputError(f"callback={self.callback!r} must be a function of one argument, or None.")
-        settings = Settings.of(self._family, self._task, self.get_params(deep=False))
+        settings = Settings.of(self._family, self._task, vars(self))
         settings.shapes()
         return settings.checked()
 

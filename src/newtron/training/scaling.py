@@ -60,7 +60,9 @@ def far_from_zero(rows: Rows) -> bool:
     """Has a column a mean that is many times its standard deviation? Sparse columns never have."""
     if rows.is_sparse:
         return False
-    looked = rows.sample(_FAR_ROWS, np.random.default_rng(0)).whole().X.astype(np.float64, copy=False)
+    if rows.n_rows > _FAR_ROWS:
+        rows = rows.sample(_FAR_ROWS, np.random.default_rng(0))
+    looked = rows.whole().X.astype(np.float64, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         # Products with a row of ones are several times quicker than mean and std, and exactly 0 for a constant column.
         share = np.full(len(looked), 1.0 / len(looked))
