@@ -18,7 +18,7 @@ export interface ModelChoice {
   hidden_intercepts?: boolean;
 }
 
-/** Where both methods start: at params, or at random parameters of a seed. */
+/** The start of both methods: params, or random parameters from a seed. */
 export interface StartChoice {
   seed?: number;
   params?: number[] | null;
@@ -42,7 +42,7 @@ export interface Setup {
   methods: MethodChoice[];
 }
 
-/** What a session begins with; the rest is as the page has it by default. */
+/** The set-up that a session begins with; the rest are the defaults of the page. */
 export interface FirstSetup {
   data: DataChoice;
   model: ModelChoice;

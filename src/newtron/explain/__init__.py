@@ -5,18 +5,18 @@ They are read from the objects that training uses: `Linearization`, `RowHessians
 
 from newtron.explain.build import derive
 from newtron.explain.derivation import Derivation
-from newtron.explain.point import Answer, Subject, parameter_names
+from newtron.explain.point import Answer, Names, Subject
 from newtron.explain.steps import NOTATIONS, Section, Step, StepFactor, StepTable
 
 __all__ = [
     "NOTATIONS",
     "Answer",
     "Derivation",
+    "Names",
     "Section",
     "Step",
     "StepFactor",
     "StepTable",
     "Subject",
     "derive",
-    "parameter_names",
 ]

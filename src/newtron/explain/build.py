@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from newtron.engine.base.words import count
@@ -25,14 +27,14 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     and the gradient are means over all rows."""
     point = Point(subject)
     rows = "one row" if point.m == 1 else f"the first of {point.m:,} rows"
+    forward = [*_lecture(lecture_forward(point)), *lab_forward(point)]
+    backward = [*_lecture(lecture_backward(point)), *lab_backward(point)]
     sections = (
         Section("scaling", "Scaling", tuple(scaling_steps(point))),
-        Section("forward", f"Forward: the prediction for {rows}", (*lecture_forward(point), *lab_forward(point))),
+        Section("forward", f"Forward: the prediction for {rows}", tuple(forward)),
         Section("answer", "The answer", tuple(answer_steps(point))),
         Section("loss", "Loss: how wrong it is", tuple(loss_steps(point))),
-        Section(
-            "backward", "Backward: every derivative by the chain rule", (*lecture_backward(point), *lab_backward(point))
-        ),
+        Section("backward", "Backward: every derivative by the chain rule", tuple(backward)),
         Section("mean", f"All {point.m:,} rows", tuple(mean_steps(point))),
         Section("check", "Check: the derivatives by differences", tuple(check_steps(point))),
         *_steps(point),
@@ -45,6 +47,11 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     title = f"{task} with a {kind}{method}{of}: the calculus of {'one row' if point.m == 1 else f'{point.m:,} rows'}"
     found = Derivation(title, tuple(_summary(point)), sections, LECTURE, loss, point.gradient)
     return found.in_notation(notation)
+
+
+def _lecture(steps: list[Step]) -> list[Step]:
+    """The same steps, marked as belonging to the lecture notation alone."""
+    return [replace(step, notation=LECTURE) for step in steps]
 
 
 def _steps(point: Point) -> tuple[Section, ...]:

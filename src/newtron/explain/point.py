@@ -14,7 +14,7 @@ from newtron.engine.maths.network import LayerValues, Linearization, Network
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
-from newtron.engine.solvers import Newton, Solver
+from newtron.engine.solvers import Solver
 
 # A factor ∂L/∂ŷ above this is the inverse of a probability that has lost digits: the smallest float64 with all of them
 # is 2e-308.
@@ -93,7 +93,7 @@ class Point:
             self.mean: Array = self.loss.inverse_link(self.at.output)
             self.by_mean: Array = self.loss.by_mean(subject.Y, self.mean)
             self.mean_by_z: Array = self.loss.mean_by_z(self.at.output)
-        self.names = Names(self)
+        self.names = Names(self.network, self.loss, subject.inputs, subject.outputs)
 
     @property
     def m(self) -> int:
@@ -151,11 +151,11 @@ class Names:
     """The symbols of all quantities. Layers have superscripts in brackets, except the only layer of a perceptron; an
     index that could only be 1 is left out."""
 
-    def __init__(self, point: Point) -> None:
-        self._point = point
-        self._widths = point.network.widths
+    def __init__(self, network: Network, loss: Loss, inputs: tuple[str, ...], outputs: tuple[str, ...] = ()) -> None:
+        self._network, self._inputs, self._outputs = network, inputs, outputs
+        self._widths = network.widths
         self._last = len(self._widths) - 1
-        self._identity = point.loss.chain_rule.mean_by_z == "1"
+        self._identity = loss.chain_rule.mean_by_z == "1"
 
     def mark(self, layer: int) -> str:
         """The superscript of a layer."""
@@ -217,34 +217,15 @@ class Names:
         of its column, the name of the intercept of a perceptron is "intercept", and all others are ""."""
         found: list[tuple[str, str]] = []
         for layer, (inputs, units) in enumerate(pairwise(self._widths), start=1):
-            columns = self._point.subject.inputs if layer == 1 else ("",) * inputs
+            columns = self._inputs if layer == 1 else ("",) * inputs
             found += [(self.w(layer, j, k), columns[j]) for j in range(inputs) for k in range(units)]
-            if self._point.network.intercept:
+            if self._network.intercept:
                 name = "intercept" if self._last == 1 else ""
                 found += [(self.b(layer, k), name) for k in range(units)]
         return tuple(found)
 
     def output(self, c: int) -> str:
         """The name of the target or class of an output."""
-        outputs = self._point.subject.outputs
+        outputs = self._outputs
         two_classes = self._widths[-1] == 1 and len(outputs) == 2
         return outputs[1] if two_classes else outputs[c] if c < len(outputs) else ""
-
-
-def parameter_names(network: Network, loss: Loss, inputs: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Symbol and name of every parameter, as explanations write them. inputs: names of the network's inputs."""
-    p, k = network.widths[0], network.n_outputs
-    one = Subject(
-        network,
-        loss,
-        np.zeros(network.n_params),
-        np.zeros((1, p)),
-        np.zeros((1, k)),
-        np.zeros((1, p)),
-        np.zeros((1, k)),
-        Scaling.none(p, k),
-        inputs,
-        ("",) * k,
-        Newton(),
-    )
-    return Names(Point(one)).parameters

@@ -13,7 +13,7 @@ from newtron.engine.base.threads import one_blas_thread, thread_count
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
 from newtron.engine.rows import Rows
-from newtron.explain import parameter_names
+from newtron.explain import Names
 from newtron.model.certified import objective_on
 from newtron.model.explanation import fed_names, input_names, member_at
 from newtron.training.fitted import FittedModel, Member
@@ -65,7 +65,7 @@ def slice_of(
             for column, a in enumerate(axes[0]):
                 moved[pair[0]], moved[pair[1]] = a, b
                 values[row, column] = objective.evaluate(moved, 0).value
-    named = parameter_names(chosen.network, model.loss, fed_names(model.scaling, input_names(model)))
+    named = Names(chosen.network, model.loss, fed_names(model.scaling, input_names(model))).parameters
     (first, first_name), (second, second_name) = (named[index] for index in pair)
     return Slice(
         axes[0],

@@ -1,4 +1,4 @@
-"""What the page and Python say to each other: the parts of every message and every answer, as types.
+"""The messages of the page and the answers of Python: the parts of each as types.
 
 `web/types/messages.d.ts` is made from this table, so that both sides are checked against it. A `Number` is null in JSON
 where it is not finite. A message is {"kind": ..., "setup": Setup, ...}, an answer {"kind": ...} with one of the answers
@@ -11,9 +11,6 @@ from typing import NotRequired, TypedDict
 
 Number = float | None
 Window = tuple[float, float]
-
-
-# --- what the page chooses ---
 
 
 class DataChoice(TypedDict):
@@ -38,7 +35,7 @@ class ModelChoice(TypedDict, total=False):
 
 
 class StartChoice(TypedDict, total=False):
-    """Where both methods start: at params, or at random parameters of a seed."""
+    """The start of both methods: params, or random parameters from a seed."""
 
     seed: int
     params: list[float] | None
@@ -66,7 +63,7 @@ class Setup(TypedDict):
 
 
 class FirstSetup(TypedDict):
-    """What a session begins with; the rest is as the page has it by default."""
+    """The set-up that a session begins with; the rest are the defaults of the page."""
 
     data: DataChoice
     model: ModelChoice
@@ -79,9 +76,6 @@ class FittedStart(TypedDict):
     data: DataChoice
     model: ModelChoice
     params: list[float]
-
-
-# --- hello, open ---
 
 
 class ExampleEntry(TypedDict):
@@ -116,9 +110,6 @@ class OpenAnswer(TypedDict):
 
 class ErrorAnswer(TypedDict):
     error: str
-
-
-# --- run ---
 
 
 class ParameterEntry(TypedDict):
@@ -191,9 +182,6 @@ class RunAnswer(TypedDict):
     start: list[Number]
     runs: list[RunFacts]
     windows: list[Window]
-
-
-# --- story ---
 
 
 class SentencePart(TypedDict, total=False):
@@ -313,9 +301,6 @@ class Story(TypedDict):
     means: list[MeanPartial]
     units: UnitValues | None
     predicted: Number
-
-
-# --- pictures of the loss ---
 
 
 class LossSurface(TypedDict):

@@ -32,11 +32,11 @@ def widget(session: Session) -> Widget:
             'The page in a notebook needs anywidget, newtron\'s extra "notebook": pip install anywidget.'
         ) from None
     page = type("NewtronPage", (AnyWidget,), {"_esm": built(MODULE), "_css": built(STYLE)})()
-    page.on_msg(lambda sender, content, buffers: _answer_aside(session, sender, content, buffers))
+    page.on_msg(lambda sender, content, buffers: _answer_on_thread(session, sender, content, buffers))
     return page
 
 
-def _answer_aside(session: Session, page: Widget, content: object, buffers: Buffers) -> None:
+def _answer_on_thread(session: Session, page: Widget, content: object, buffers: Buffers) -> None:
     """Answers on a thread of its own, so that a later message can cancel a run and the notebook stays responsive."""
     copied = [bytes(buffer) for buffer in buffers or ()]
     arguments = (lambda: page.send(reply(session, content, copied)),)

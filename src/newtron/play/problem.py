@@ -18,11 +18,12 @@ from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
-from newtron.explain import Subject, parameter_names
+from newtron.explain import Names, Subject
 from newtron.play.datasets import Data
 
 # The largest network that the page can draw, in hidden layers and units of each; and the most steps that it keeps.
 MOST_LAYERS, MOST_UNITS, MOST_STEPS = 3, 8, 400
+# The losses that the page offers for classes.
 LOSSES = ("log_loss", "squared_error")
 
 
@@ -123,7 +124,7 @@ class Problem:
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The symbols of all parameters, as explanations write them, in the order of the flat vector."""
-        return tuple(symbol for symbol, _ in parameter_names(self.network, self.loss, self.data.inputs))
+        return tuple(symbol for symbol, _ in Names(self.network, self.loss, self.data.inputs).parameters)
 
     def subject(self, params: Array, rows: list[int] | None, solver: Solver) -> Subject:
         """The input of an explanation for some rows, or for all of them (None)."""

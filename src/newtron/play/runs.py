@@ -16,7 +16,7 @@ from newtron.play.numbers import json_matrix, json_vector
 from newtron.play.problem import Method, Problem
 
 # Up to this many parameters the page gets the eigenvalues of the Hessian at every step: a decomposition then takes
-# well under a millisecond.
+# 0.1 milliseconds.
 EVERY_HESSIAN = 40
 # Seconds after which a run is stopped, so that the page answers; the sentence of its status says so.
 SECONDS = 10.0

@@ -102,14 +102,11 @@ class Session:
         self._tables[key] = (name, table)
         self._targets[key] = target or table.names[-1]
         if first:
-            self._first = {
-                "data": {"source": key, "target": self._targets[key]},
-                "model": {"scale": True},
-            }
+            self._first = {"data": {"source": key, "target": self._targets[key]}, "model": {"scale": True}}
         return key
 
     def begin(self, setup: FirstSetup, rows: Data | None = None, params: list[float] | None = None) -> None:
-        """What the page begins with. rows: data of the source "rows". params: those of a fitted model, where both
+        """Sets what the page begins with. rows: data of the source "rows". params: those of a fitted model, where both
         methods can be started."""
         self._rows, self._first = rows, setup
         self._fitted = None if params is None else {"data": setup["data"], "model": setup["model"], "params": params}

@@ -28,7 +28,7 @@ from newtron.play.messages import (
 from newtron.play.numbers import json_matrix, json_number, json_vector
 from newtron.play.problem import Problem
 
-# A matrix is cut to this many rows and columns on the page, which says so.
+# Of a matrix at most this many rows and columns are shown; the page says how many there are.
 MOST_LINES, MOST_COLUMNS = 12, 10
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from newtron.engine.maths.chain_rules import ChainRule
 from newtron.explain.show.rounding import RELATIONS, are_consistent, consistent_numbers, product
+from newtron.explain.steps import Step, StepFactor
 
 
 def enclosed(text: str) -> str:
@@ -32,6 +35,22 @@ def equation(template: str, parts: Sequence[float], result: float, relation: str
         return text if bare else enclosed(text)
 
     return f"{re.sub('<([0-9]+)>', place, template)} = {found}"
+
+
+def numeric_step(
+    key: str,
+    symbol: str,
+    formula: str,
+    sentence: str,
+    template: str,
+    factors: tuple[StepFactor, ...],
+    relation: str,
+    value: float,
+    lines: tuple[str, ...] = (),
+) -> Step:
+    """A step whose value follows from numbers, with the equation that `template` gives of them."""
+    numbers = equation(template, [float(factor.value) for factor in factors], value, relation)
+    return Step(key, symbol, formula, sentence, np.asarray(value), factors, relation, numbers, lines=lines)
 
 
 def product_equation(parts: Sequence[float], result: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from newtron.explain.point import Answer, Point
-from newtron.explain.show.numbers import equation
+from newtron.explain.show.numbers import numeric_step
 from newtron.explain.show.rounding import number_text
 from newtron.explain.steps import Step, StepFactor, StepTable
 from newtron.explain.tell.lecture import spelled
@@ -39,14 +39,13 @@ def _class(point: Point) -> Step:
         sentence = f"The most probable class is {outputs[best]}, with probability {number_text(mean[best])}."
         return Step("answer.class", point.names.mean(best), "", sentence, np.asarray(mean[best]))
     p = float(mean[0])
-    numbers = equation("1 - <0>", [p], 1.0 - p, "rest")
     name = outputs[int(p > 0.5)]
     sentence = (
         f"The probability of {outputs[1]} is {number_text(p)}; that of {outputs[0]} is what is left. More probable: "
         f"{name}."
     )
     factors = (StepFactor("ŷ", np.asarray(p), True),)
-    return Step("answer.class", "1 - ŷ", "", sentence, np.asarray(1.0 - p), factors, "rest", numbers)
+    return numeric_step("answer.class", "1 - ŷ", "", sentence, "1 - <0>", factors, "rest", 1.0 - p)
 
 
 def _averages(point: Point, model: Answer) -> list[Step]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.explain.point import Point
-from newtron.explain.show.numbers import at_target, equation, filled, product_equation
-from newtron.explain.steps import LECTURE, Step, StepFactor, StepTable
+from newtron.explain.show.numbers import at_target, filled, numeric_step, product_equation
+from newtron.explain.steps import Step, StepFactor, StepTable
 from newtron.explain.tell.lecture import spelled
 
 
@@ -35,34 +35,26 @@ def _head(point: Point) -> list[Step]:
 
 
 def _one_output(point: Point) -> list[Step]:
-    names, rule = point.names, point.loss.chain_rule
+    rule = point.loss.chain_rule
     y, mean, by_mean = point.subject.Y[0, 0], point.mean[0, 0], point.by_mean[0, 0]
     factors = (StepFactor("y", y), StepFactor("ŷ", mean, reused=True))
-    z = names.z(point.depth, 0)
+    z = point.names.z(point.depth, 0)
     if not point.factors_finite:
         return [_cancelled(point, z)]
     relation = f"by_mean of {type(point.loss).__name__}"
     own = at_target(rule, float(y), "")[1]
-    numbers = equation(filled(own, "<0>", "<1>"), [y, mean], by_mean, relation)
     sentence = "How the loss changes with the prediction."
-    formula, *lines = [line[2:] for line in rule.product] if point.identity else [rule.by_mean]
-    more = tuple(f"= {line}" for line in lines)
-    first = Step("backward.mean", "∂L/∂ŷ", formula, sentence, by_mean, factors, relation, numbers, None, more, LECTURE)
+    formula, *further = [line[2:] for line in rule.product] if point.identity else [rule.by_mean]
+    more = tuple(f"= {line}" for line in further)
+    template = filled(own, "<0>", "<1>")
+    first = numeric_step("backward.mean", "∂L/∂ŷ", formula, sentence, template, factors, relation, by_mean, more)
     if point.identity:
         return [first]
     slope = point.mean_by_z[0, 0, 0]
-    second = Step(
-        "backward.link",
-        f"∂ŷ/∂{z}",
-        rule.mean_by_z,
-        "The slope of the sigmoid, derived by adding and subtracting 1 in the numerator and factoring.",
-        slope,
-        (StepFactor("ŷ", mean, reused=True),),
-        "logistic slope",
-        equation(filled(rule.mean_by_z, "", "<0>"), [mean], slope, "logistic slope"),
-        lines=rule.link_derived,
-        notation=LECTURE,
-    )
+    sentence = "The slope of the sigmoid, derived by adding and subtracting 1 in the numerator and factoring."
+    formula, template = rule.mean_by_z, filled(rule.mean_by_z, "", "<0>")
+    relation, lines = "logistic slope", rule.link_derived
+    second = numeric_step("backward.link", f"∂ŷ/∂{z}", formula, sentence, template, factors[1:], relation, slope, lines)
     factors = (StepFactor("∂L/∂ŷ", by_mean, True), StepFactor(f"∂ŷ/∂{z}", slope, True))
     third = Step(
         "backward.z",
@@ -74,7 +66,6 @@ def _one_output(point: Point) -> list[Step]:
         "product",
         product_equation([by_mean, slope], point.by_z[0, 0]),
         lines=rule.product,
-        notation=LECTURE,
     )
     return [first, second, third]
 
@@ -94,7 +85,6 @@ def _cancelled(point: Point, z: str) -> Step:
         "The model gives what happened a probability that is 0 in floating point, so ∂L/∂ŷ is infinite and ∂ŷ/∂z is 0: "
         "their product, which is what training computes, is neither.",
         point.by_z[0] if point.k > 1 else point.by_z[0, 0],
-        notation=LECTURE,
     )
 
 
@@ -114,20 +104,12 @@ def _several_outputs(point: Point) -> list[Step]:
         reused=(1,),
     )
     sentence = "How the loss changes with each prediction."
-    steps = [Step("backward.mean", "∂L/∂ŷ_c", by_mean, sentence, point.by_mean[0], table=table, notation=LECTURE)]
+    steps = [Step("backward.mean", "∂L/∂ŷ_c", by_mean, sentence, point.by_mean[0], table=table)]
     if point.identity:
         return steps
     sentence = "Every probability depends on every raw prediction, since they share one sum."
     steps.append(
-        Step(
-            "backward.link",
-            f"∂ŷ_d/∂{z}",
-            rule.mean_by_z,
-            sentence,
-            point.mean_by_z[0],
-            lines=rule.link_derived,
-            notation=LECTURE,
-        )
+        Step("backward.link", f"∂ŷ_d/∂{z}", rule.mean_by_z, sentence, point.mean_by_z[0], lines=rule.link_derived)
     )
     for c in spelled(point.by_z[0]):
         values = np.column_stack(
@@ -136,15 +118,7 @@ def _several_outputs(point: Point) -> list[Step]:
         z_c = names.z(point.depth, c)
         table = StepTable(("∂L/∂ŷ_d", f"∂ŷ_d/∂{z_c}", "product"), lines, values, "product", total=True, reused=(0, 1))
         steps.append(
-            Step(
-                f"backward.z.{c + 1}",
-                f"∂L/∂{z_c}",
-                f"Σ_d ∂L/∂ŷ_d · ∂ŷ_d/∂{z_c}",
-                "",
-                point.by_z[0, c],
-                table=table,
-                notation=LECTURE,
-            )
+            Step(f"backward.z.{c + 1}", f"∂L/∂{z_c}", f"Σ_d ∂L/∂ŷ_d · ∂ŷ_d/∂{z_c}", "", point.by_z[0, c], table=table)
         )
     return [*steps, _all_by_z(point)]
 
@@ -162,14 +136,7 @@ def _all_by_z(point: Point) -> Step:
         sentence = "The slope of the softmax cancels: what is left is the plain error of each class."
     table = StepTable(columns, lines, values, relation)
     return Step(
-        "backward.z",
-        f"∂L/∂{z}",
-        f"Σ_d ∂L/∂ŷ_d · ∂ŷ_d/∂{z}",
-        sentence,
-        point.by_z[0],
-        table=table,
-        lines=rule.product,
-        notation=LECTURE,
+        "backward.z", f"∂L/∂{z}", f"Σ_d ∂L/∂ŷ_d · ∂ŷ_d/∂{z}", sentence, point.by_z[0], table=table, lines=rule.product
     )
 
 
@@ -197,7 +164,7 @@ def _units(point: Point, layer: int) -> list[Step]:
     table = StepTable(columns, lines, numbers, "product", reused=reused)
     sentence = "One layer down: what was known above, times the weight between, times the slope of the activation."
     formula = " · ".join(columns[:-1])
-    steps.append(Step(f"backward.{layer}.z", f"∂L/∂{z}", formula, sentence, by_z, table=table, notation=LECTURE))
+    steps.append(Step(f"backward.{layer}.z", f"∂L/∂{z}", formula, sentence, by_z, table=table))
     return steps
 
 
@@ -215,7 +182,6 @@ def _slope(point: Point, layer: int) -> Step:
         values.slope[0],
         table=StepTable((a, f"∂{a}/∂{z}"), lines, numbers, f"slope of {f.name}", reused=(0,)),
         lines=f.derived if layer + 1 == point.depth else (),
-        notation=LECTURE,
     )
 
 
@@ -242,7 +208,6 @@ def _branches(point: Point, layer: int, k: int, first: bool) -> Step:
         sentence if first else "",
         np.asarray(point.by_value(layer)[k]),
         table=table,
-        notation=LECTURE,
     )
 
 
@@ -270,7 +235,6 @@ def _chains(point: Point, layer: int) -> Step:
         _reuse(point, layer),
         gradient,
         table=table,
-        notation=LECTURE,
         lines=_conclusion(point) if point.depth == 1 else (),
     )
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.explain.point import Point
-from newtron.explain.show.numbers import at_target, equation, filled
-from newtron.explain.steps import LECTURE, Step, StepFactor, StepTable
+from newtron.explain.show.numbers import at_target, equation, filled, numeric_step
+from newtron.explain.steps import Step, StepFactor, StepTable
 
 # Up to the first number of units or classes, the sum of each is a step; of more, the steps are those of as many as the
 # second number, the most influential ones. More would hide the principle.
@@ -70,7 +70,7 @@ def _sum_of_unit(point: Point, layer: int, k: int, first: bool) -> Step:
     if not first:
         sentence = ""
     table = StepTable((w, x, f"{w} {x}"), tuple(lines), np.array(rows), relation="product", total=True)
-    return Step(f"forward.{layer}.{k + 1}", symbol, formula, sentence, np.asarray(z), table=table, notation=LECTURE)
+    return Step(f"forward.{layer}.{k + 1}", symbol, formula, sentence, np.asarray(z), table=table)
 
 
 def _activation(point: Point, layer: int) -> Step:
@@ -87,16 +87,13 @@ def _activation(point: Point, layer: int) -> Step:
         f"The activation {f.name} makes each unit nonlinear; without it, all layers would be equivalent to one.",
         values.a[0],
         table=table,
-        notation=LECTURE,
     )
 
 
 def _column(point: Point, key: str, symbol: str, values: Array) -> Step:
     names = point.names
     lines = tuple((names.z(point.depth, c), names.output(c)) for c in range(point.k))
-    return Step(
-        key, symbol, "", "All outputs:", values, table=StepTable((symbol,), lines, values[:, None]), notation=LECTURE
-    )
+    return Step(key, symbol, "", "All outputs:", values, table=StepTable((symbol,), lines, values[:, None]))
 
 
 def _link(point: Point) -> Step:
@@ -109,17 +106,9 @@ def _link(point: Point) -> Step:
         sentence = "The sigmoid turns the raw prediction into a probability between 0 and 1"
         if names.output(0):
             sentence += f", that of {names.output(0)}"
-        numbers = equation("{1}/{1 + e^{-<0>}}", [z[0]], mean[0], "logistic")
-        return Step(
-            "forward.mean",
-            names.mean(0),
-            formula,
-            f"{sentence}.",
-            mean[0],
-            (StepFactor(last, z[0], True),),
-            "logistic",
-            numbers,
-            notation=LECTURE,
+        template, factors = "{1}/{1 + e^{-<0>}}", (StepFactor(last, z[0], True),)
+        return numeric_step(
+            "forward.mean", names.mean(0), formula, f"{sentence}.", template, factors, "logistic", mean[0]
         )
     raised = np.exp(z - z.max())
     lines = tuple((names.mean(c), names.output(c)) for c in range(point.k))
@@ -133,7 +122,7 @@ def _link(point: Point) -> Step:
         "Softmax turns the raw predictions into probabilities that add to 1. M is the largest of them: taken away from "
         "all it changes no probability, and nothing overflows."
     )
-    return Step("forward.mean", names.mean("c"), formula, sentence, mean, table=table, notation=LECTURE)
+    return Step("forward.mean", names.mean("c"), formula, sentence, mean, table=table)
 
 
 # --- loss ---

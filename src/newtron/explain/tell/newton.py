@@ -11,7 +11,7 @@ from newtron.engine.base.types import Array
 from newtron.engine.solvers import Newton
 from newtron.engine.solvers.newton import NewtonState
 from newtron.explain.point import Point
-from newtron.explain.show.numbers import equation
+from newtron.explain.show.numbers import numeric_step
 from newtron.explain.steps import Step, StepFactor, StepTable
 from newtron.explain.tell.update import LARGEST_HESSIAN, change_of_value, states_around_step
 
@@ -70,22 +70,21 @@ def _one_variable(point: Point, state: NewtonState, name: str) -> list[Step]:
             "There is no jump: where f″ is not positive, the parabola through this point has no lowest point.",
         )
         return [first, second, third]
-    found = w - slope / curvature
     factors = (
         StepFactor(symbol, np.asarray(w)),
         StepFactor("f′", np.asarray(slope), True),
         StepFactor("f″", np.asarray(curvature), True),
     )
-    third = Step(
+    third = numeric_step(
         "newton.jump",
         f"new {symbol}",
         f"{symbol} - {{f′}}/{{f″}}",
         "Newton's method puts a parabola with this value, slope and curvature in the place of f and jumps to its "
         "lowest point. Gradient descent knows the slope alone and needs a rate.",
-        np.asarray(found),
+        "<0> - {<1>}/{<2>}",
         factors,
         "newton",
-        equation("<0> - {<1>}/{<2>}", [w, slope, curvature], found, "newton"),
+        w - slope / curvature,
     )
     return [first, second, third]
 

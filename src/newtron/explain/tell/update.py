@@ -11,13 +11,13 @@ import numpy as np
 from newtron.engine.base.types import Array
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton, Solver, State, Stochastic
 from newtron.explain.point import Point
-from newtron.explain.show.numbers import equation
+from newtron.explain.show.numbers import numeric_step
 from newtron.explain.steps import Step, StepFactor, StepTable
 
 # The learning rate of the example where the solver has none. It is divided by 10 until the value falls, at most down to
 # the second number: columns in large units need small rates.
 EXAMPLE_RATE, SMALLEST_RATE = 0.1, 1e-18
-# The Hessian of at most this many parameters is decomposed and shown: that takes about a tenth of a second.
+# The Hessian of at most this many parameters is decomposed and shown: that takes up to 0.2 seconds.
 LARGEST_HESSIAN = 500
 
 
@@ -68,8 +68,8 @@ def change_of_value(key: str, name: str, before: State, after: State) -> Step:
         else "The value rises: the step is too long."
     )
     factors = (StepFactor(name, np.asarray(before.value)), StepFactor("change", np.asarray(change)))
-    numbers = equation("<0> + <1>", [before.value, change], after.value, "addition")
-    return Step(key, f"new {name}", f"{name} + change", sentence, np.asarray(after.value), factors, "addition", numbers)
+    formula = f"{name} + change"
+    return numeric_step(key, f"new {name}", formula, sentence, "<0> + <1>", factors, "addition", after.value)
 
 
 # --- the model's own solver ---
