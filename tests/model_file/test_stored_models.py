@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import zipfile
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from newtron import load
+from newtron import InputError, load
 from newtron.model_file import read_model, write_model
 from newtron.training.fitted import FittedModel
 
@@ -59,3 +62,44 @@ def test_every_kind_is_there() -> None:
     )
     assert all(not isinstance(model.noise_model, str | None) for model in some("network-regressor"))
     assert all(model.members[0].information is not None for model in some("perceptron-"))
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "values", "sentence"),
+    [
+        ("network-mix", "scaling.asinh.columns", [1], "scaling.asinh.columns must be columns in order"),
+        ("network-mix", "scaling.asinh.columns", [-1], "scaling.asinh.columns must be columns in order"),
+        ("network-mix", "scaling/asinh/scale", [0.0], "scaling.asinh.scale holds numbers that are not above 0"),
+        ("network-mix", "scaling/asinh/spread", [-1.0], "scaling.asinh.spread holds numbers that are not above 0"),
+        ("network-mix", "scaling/asinh/center", [np.nan], "scaling.asinh.center holds numbers that are not finite"),
+        ("network-mix", "scaling/asinh/mean", [0.0, 0.0], "mean.npy must be 1 numbers"),
+        ("perceptron-two-targets", "members/0/information/residual_products", [-1.0, 0.0, 0.0, 1.0], "not 0 or more"),
+        ("perceptron-two-targets", "members/0/information/target_squares", [-1.0, 1.0], "not 0 or more"),
+        ("perceptron-two-targets", "scaling/y_scale", [1.0, 0.0], "scaling.y_scale holds numbers that are not above 0"),
+        ("table-classes", "data.schema.target.classes", ["a", "b", "c"], "data.schema does not fit"),
+        ("table-classes", "data.schema.columns", [], "data.schema: the columns of a schema must be one or more"),
+        ("table-regression", "data.names", ["x"], "data.names must be"),
+    ],
+)
+def test_damage_of_a_stored_model_is_named(
+    name: str, field: str, values: list[object], sentence: str, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(MODELS / f"{name}.newtron") as archive:
+        files = {entry: archive.read(entry) for entry in archive.namelist()}
+    if "/" in field:
+        held = io.BytesIO()
+        np.save(held, np.array(values))
+        files[f"{field}.npy"] = held.getvalue()
+    else:
+        manifest = json.loads(files["manifest.json"])
+        *steps, last = field.split(".")
+        inner = manifest["model"]
+        for step in steps:
+            inner = inner[step]
+        inner[last] = {**inner[last], "values": values} if isinstance(inner[last], dict) else values
+        files["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(tmp_path / "m", "w") as archive:
+        for entry, data in files.items():
+            archive.writestr(entry, data)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read_model(tmp_path / "m")

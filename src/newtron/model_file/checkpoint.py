@@ -81,7 +81,7 @@ class Checkpoint:
         self._runs: dict[tuple[int, int], Run] = {}  # by member and stage
         self._members = members
         self._lock = threading.Lock()
-        self._next, self._written, self._behind = 0.0, 0, False
+        self._next_write, self._n_written, self._warned = 0.0, 0, False
         remove_parts(self._real)
         self._seed = seed
         if os.path.exists(self._real):
@@ -156,7 +156,7 @@ class Checkpoint:
     def keep(self, member: int, stage: int, run: Run) -> None:
         """Keep the run of a member after a step, and write the file if the last write was long enough ago."""
         self._runs[member, stage] = run
-        if perf_counter() < self._next or not self._lock.acquire(blocking=False):
+        if perf_counter() < self._next_write or not self._lock.acquire(blocking=False):
             return  # the state after the next step will be written instead
         try:
             self._write()
@@ -172,16 +172,16 @@ class Checkpoint:
         started = perf_counter()
         try:
             rewrite(self._real, self._packed())
-            self._written += 1
+            self._n_written += 1
         except InputError as error:
-            if not self._written:
+            if not self._n_written:
                 raise
             # The training continues even if the disk is full.
-            if not self._behind:
+            if not self._warned:
                 warnings.warn(f"The checkpoint stays as it was, and training goes on. {error}", stacklevel=2)
-            self._behind = True
+            self._warned = True
         now = perf_counter()
-        self._next = now + _WAIT * (now - started)
+        self._next_write = now + _WAIT * (now - started)
 
     def _packed(self) -> bytes:
         known = dict(self._runs)
