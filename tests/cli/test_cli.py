@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.models import change_member, load_bundle, save
+from support.present import present
 
 import newtron
 from newtron.cli import main
@@ -224,8 +225,8 @@ def test_the_comparison_is_that_of_the_held_out_rows(tmp_path: Path) -> None:
     assert facts["comparison"]["held_out_rows"] == 206
     bundle = load_bundle(tmp_path / "model.newtron")
     table = read_table(CONCRETE)
-    y = encode_target(bundle.schema.target, table)[0]
-    features = encode(bundle.schema, table).X
+    y = encode_target(present(bundle.schema).target, table)[0]
+    features = encode(present(bundle.schema), table).X
     training, held_out = hold_out(1030, None, 0.2, 3, np.unique(features, axis=0, return_inverse=True)[1].ravel())
     # Mixtures that were tested more than once are on one side.
     assert not set(map(bytes, features[training])) & set(map(bytes, features[held_out]))
@@ -233,8 +234,8 @@ def test_the_comparison_is_that_of_the_held_out_rows(tmp_path: Path) -> None:
     metrics = facts["comparison"]["metrics"]
     np.testing.assert_allclose(metrics["baseline"]["rmse"], np.sqrt(np.mean(errors**2)), rtol=1e-12)
     np.testing.assert_allclose(metrics["baseline"]["mae"], np.mean(np.abs(errors)), rtol=1e-12)
-    X = encode(bundle.schema, table.take(held_out)).X
-    A = np.column_stack([np.ones(824), encode(bundle.schema, table.take(training)).X])
+    X = encode(present(bundle.schema), table.take(held_out)).X
+    A = np.column_stack([np.ones(824), encode(present(bundle.schema), table.take(training)).X])
     w = np.linalg.lstsq(A, y[training], rcond=None)[0]
     own = y[held_out] - np.column_stack([np.ones(206), X]) @ w
     np.testing.assert_allclose(metrics["perceptron"]["rmse"], np.sqrt(np.mean(own**2)), rtol=1e-8)
@@ -262,7 +263,7 @@ def test_held_out_rows_say_nothing_about_the_columns(tmp_path: Path) -> None:
     held_out = np.random.default_rng(0).permutation(np.arange(100))[:20]
     training = np.setdiff1d(np.arange(100), held_out)
     x = table.take(training).column("x").to_numpy(zero_copy_only=False)
-    column = load_bundle(tmp_path / "model.newtron").schema.columns[0]
+    column = present(load_bundle(tmp_path / "model.newtron").schema).columns[0]
     assert column.mean == pytest.approx(np.nanmean(x), rel=1e-12)
 
 
@@ -352,7 +353,7 @@ def test_no_holdout(tmp_path: Path) -> None:
     facts = strict_json(run.stdout)
     assert facts["comparison"] is None
     assert facts["verdict"]["kept"] == "perceptron"
-    assert load_bundle(tmp_path / "model.newtron").report["trained_rows"] == 344
+    assert present(load_bundle(tmp_path / "model.newtron").report)["trained_rows"] == 344
     sentence = newtron_run("fit", PENGUINS, "--target", "species", "--holdout", "0.001", cwd=tmp_path, code=2).stderr
     assert "--holdout 0.001 of 344 rows holds out 0" in sentence
 
@@ -462,7 +463,7 @@ def test_predicted_classes(name: str, place: Path) -> None:
     assert header == ["prediction", "p(Adelie)", "p(Chinstrap)", "p(Gentoo)"]
     bundle = load_bundle(place / f"{name}.newtron")
     table = read_table(PENGUINS)
-    p = bundle.estimator.predict_proba(encode(bundle.schema, table).X)
+    p = bundle.estimator.predict_proba(encode(present(bundle.schema), table).X)
     assert np.array_equal(np.array([row[1:] for row in rows], dtype=float), p)
     assert [row[0] for row in rows] == bundle.estimator.classes_[p.argmax(axis=1)].tolist()
     wrong = np.mean([row[0] != y for row, y in zip(rows, table.column("species").to_pylist(), strict=True)])
@@ -476,7 +477,7 @@ def test_predicted_numbers(name: str, place: Path, tmp_path: Path) -> None:
     header, *rows = rows_of(run.stdout)
     assert header == ["prediction"]
     bundle = load_bundle(place / f"{name}.newtron")
-    expected = bundle.estimator.predict(encode(bundle.schema, read_table(CONCRETE)).X)
+    expected = bundle.estimator.predict(encode(present(bundle.schema), read_table(CONCRETE)).X)
     assert np.array_equal(np.array(rows, dtype=float)[:, 0], expected)
     newtron_run("predict", place / f"{name}.newtron", CONCRETE, "--output", "p.csv", cwd=tmp_path)
     assert (tmp_path / "p.csv").read_text() == run.stdout
@@ -489,7 +490,7 @@ def test_intervals_of_numbers(name: str, place: Path) -> None:
     header, *rows = rows_of(run.stdout)
     assert header == ["prediction", "lower", "upper"]
     bundle = load_bundle(place / f"{name}.newtron")
-    Z = encode(bundle.schema, read_table(CONCRETE)).X
+    Z = encode(present(bundle.schema), read_table(CONCRETE)).X
     found = np.array(rows, dtype=float)
     assert (found[:, 0] == bundle.estimator.predict(Z)).all()
     assert (found[:, 1:] == bundle.estimator.predict_interval(Z, 0.8)).all()

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.models import load_bundle, save
+from support.present import present
 
 from newtron import InputError, PerceptronClassifier
 from newtron.cli import main
@@ -263,10 +264,10 @@ def test_columns_that_are_missing_or_of_another_kind(
 def test_a_damaged_report_is_named(model: Path, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     bundle = load_bundle(model)
     for name, value in (("rows", "many"), ("why", [1]), ("kept", None), ("gain", "x"), ("refit", 1), ("metrics", [])):
-        save(bundle.estimator, "m", schema=bundle.schema, report={**bundle.report, name: value})
+        save(bundle.estimator, "m", schema=bundle.schema, report={**present(bundle.report), name: value})
         assert f"m: report.{name}" in one_sentence(*call("show", "m", capfd=capfd))
     metrics = {"perceptron": {"log_loss": "low", "error_rate": 0, "accuracy": 1}}
-    save(bundle.estimator, "m", schema=bundle.schema, report={**bundle.report, "metrics": metrics})
+    save(bundle.estimator, "m", schema=bundle.schema, report={**present(bundle.report), "metrics": metrics})
     assert "report.metrics.perceptron.log_loss" in one_sentence(*call("show", "m", capfd=capfd))
 
 

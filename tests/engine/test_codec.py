@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_number
-from newtron.engine.base.codec import Codec, FlatNumbers, Hint
+from newtron.engine.base.codec import Codec, FlatNumbers
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.forms import Hint
 from newtron.engine.base.strict_json import parse_json
 from newtron.engine.base.types import Array, Json, Labels
 
@@ -107,7 +108,7 @@ def stored(value: object, hint: Hint, codec: Codec = CODEC) -> tuple[Json, NDArr
 def returned(value: object, hint: type, codec: Codec = CODEC) -> object:
     text, vector = stored(value, hint, codec)
     numbers = FlatNumbers(vector)
-    found = codec.read(text, hint, numbers)
+    found: object = codec.read(text, hint, numbers)
     assert numbers.all_read
     return found
 

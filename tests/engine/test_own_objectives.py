@@ -134,7 +134,7 @@ def test_a_frozen_dataclass_is_an_objective() -> None:
         n_params = 2
 
         def residuals(self, params: Array) -> Array:
-            return params[0] + params[1] * np.array(self.x) - self.y
+            return np.asarray(params[0] + params[1] * np.array(self.x) - self.y)
 
         def jacobian(self, params: Array) -> Array:
             return np.column_stack([np.ones(len(self.x)), self.x])

@@ -346,7 +346,7 @@ def test_every_activation(model: Any, activation: str) -> None:
     assert fitted.score(X, y) > linear.score(X, y) - 0.1
     if activation == "identity" and model._task == "regression":
         free = clone(model).set_params(activation=activation, alpha=0.0).fit(X, y)
-        np.testing.assert_allclose(free.predict(X), linear.predict(X), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(free.predict(X), np.asarray(linear.predict(X), float), rtol=1e-6, atol=1e-6)
 
 
 # --- what the user is told ---

@@ -18,10 +18,12 @@ import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
 from support.certified import logistic_set, lre, needs_shared
 from support.models import change
+from support.present import of_type
 
 from newtron import InputError, PerceptronClassifier, load
 from newtron.cli import main
 from newtron.engine.solvers import GradientDescent, Status
+from newtron.inference.certificate.endpoint import Endpoint
 from newtron.inference.coefficients import firth
 from newtron.inference.coefficients.firth import FirthObjective
 
@@ -148,7 +150,7 @@ def test_a_softmax_without_intercept_is_verified(seed: int) -> None:
     for penalty in ("l2", "firth"):
         fitted = fit(y, x=Z, fit_intercept=False, penalty=penalty)
         assert fitted.certificate_.verify(Z, y)
-        kept, again = fitted.members_[0].end, fitted.certificate_.recomputed(Z, y)
+        kept, again = of_type(Endpoint, fitted.members_[0].end), fitted.certificate_.recomputed(Z, y)
         assert again.loss_gap_bound == pytest.approx(kept.curvature.loss_gap_bound, rel=1e-3, nan_ok=True) or (
             penalty == "firth"
         )

@@ -17,6 +17,7 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_iris
 from support.models import change, change_member, load_bundle
+from support.present import present
 from support.problems import tanh_network
 
 from newtron import (
@@ -442,7 +443,7 @@ def test_saturated_rows_prove_no_minimum(far: float) -> None:
     assert not end.on_plateau
     assert end.curvature.sign == 1
     # With a tenth of its curvature for a gradient, the same point is near no minimum.
-    weak = replace(end, gradient=np.diagonal(end.hessian) / objective.scale)
+    weak = replace(end, gradient=np.diagonal(present(end.hessian)) / objective.scale)
     assert (weak.curvature.sign, weak.curvature.flat_directions > 0) == (0, True)
     # Units that are dead for every row leave a network without slope or curvature, too.
     dead = TrainingObjective(Network((3, 2, 1), "relu", False), SquaredError(), ArrayRows(np.abs(X), Y), 0.0)

@@ -158,10 +158,13 @@ def test_a_removed_or_turned_separation_is_found_out(name: str, models: dict[str
     kept = model.separation_
     assert kept.found == (name in SEPARATED)
     assert holds(model, name)
-    others = [None, replace(kept, kind="none") if kept.found else Separation("complete", kept.rows, kept.rows)]
+    others: list[Separation | None] = [
+        None,
+        replace(kept, kind="none") if kept.found else Separation("complete", kept.rows, kept.rows),
+    ]
     if kept.found:
-        other = "complete" if kept.kind == "quasi-complete" else "quasi-complete"
-        others += [replace(kept, kind=other), replace(kept, rows_apart=kept.rows_apart - 1)]
+        kind = "complete" if kept.kind == "quasi-complete" else "quasi-complete"
+        others += [replace(kept, kind=kind), replace(kept, rows_apart=kept.rows_apart - 1)]
     for other in others:
         change(model, separation=other)
         assert not holds(model, name), other

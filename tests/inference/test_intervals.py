@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ import scipy.stats
 from sklearn.base import clone
 from support.certified import linear_set, needs_shared, regression_set
 from support.models import change
+from support.present import of_type, present
 
 from newtron import (
     InputError,
@@ -26,7 +28,7 @@ from newtron import (
     PerceptronRegressor,
     load,
 )
-from newtron.inference.predictive.predictive import network_predictive
+from newtron.inference.predictive.predictive import RegressionPredictive, network_predictive
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(60, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 1.0]
@@ -194,23 +196,23 @@ def test_intervals_widen_where_training_never_was() -> None:
     assert width[1] > 1.5 * width[0]
     assert (np.diff(model.predict_uncertainty(ray).model_std) > 0.0).all()
     # Each way to tell the noise by itself, too: none is carried on beyond what was seen.
-    scaled = model.scaling_.inputs(ray)
-    scales = model.predictive_.mixture(scaled, model.predictive_.moments(scaled), 0).scale
+    scaled, predictive = model.scaling_.inputs(ray), of_type(RegressionPredictive, model.predictive_)
+    scales = predictive.mixture(scaled, predictive.moments(scaled), 0).scale
     assert scales.shape == (6, 3)
     assert (np.diff(scales[2:], axis=0) > 0.0).all()
 
 
 def test_the_variance_of_an_average_is_within_and_between() -> None:
     model = network(combine="average").fit(X, Y)
-    Z, predictive = model.scaling_.inputs(NEW), model.predictive_
+    Z, predictive = model.scaling_.inputs(NEW), of_type(RegressionPredictive, model.predictive_)
     each = [member.network.output(member.params, Z)[:, 0] for member in model.members_]
     within = [
-        noise[0] * next(member.posterior.predict(Z))[2][:, 0, 0]
+        noise[0] * next(present(member.posterior).predict(Z))[2][:, 0, 0]
         for noise, member in zip(predictive.noise.variance, model.members_, strict=True)
     ]
     assert np.ptp(each, axis=0).max() > 0.1
     np.testing.assert_allclose(predictive.moments(Z).variance[:, 0], np.mean(within, axis=0) + np.var(each, axis=0))
-    free = 60.0 - model.members_[1].posterior.effective
+    free = 60.0 - present(model.members_[1].posterior).effective
     residuals = (
         model.scaling_.targets(Y)
         - model.members_[1].network.output(model.members_[1].params, model.scaling_.inputs(X))[:, 0]
@@ -223,7 +225,8 @@ def test_a_stretch_widens_everything() -> None:
     width = np.diff(model.predict_interval(NEW), axis=1)
     std = model.predict(NEW, return_std=True)[1]
     parts = model.predict_uncertainty(NEW)
-    noise = replace(model.predictive_.noise, stretch=2.0 * model.predictive_.noise.stretch)
+    noise = of_type(RegressionPredictive, model.predictive_).noise
+    noise = replace(noise, stretch=2.0 * noise.stretch)
     change(model, noise_model=noise)
     np.testing.assert_allclose(np.diff(model.predict_interval(NEW), axis=1), 2.0 * width, rtol=1e-9)
     np.testing.assert_allclose(model.predict(NEW, return_std=True)[1], 2.0 * std, rtol=1e-12)
@@ -236,12 +239,14 @@ def test_the_stretch_is_what_held_out_rows_say() -> None:
     Z, new = rng.uniform(-1.5, 1.5, (400, 2)), rng.uniform(-1.5, 1.5, (1000, 2))
     model = network(alpha=1.0).fit(Z, noise_free(Z) + 0.3 * rng.normal(size=400))
     y = model.scaling_.targets((model.predict(new) + 0.9 * rng.normal(size=1000))[:, None])
-    noise = replace(model.predictive_.noise, stretch=np.ones(1))
-    found = replace(model.predictive_, noise=noise).stretched(model.scaling_.inputs(new), y, None)
+    predictive = of_type(RegressionPredictive, model.predictive_)
+    found = replace(predictive, noise=replace(predictive.noise, stretch=np.ones(1))).stretched(
+        model.scaling_.inputs(new), y, None
+    )
     assert found[0] == pytest.approx(3.0, rel=0.2)
     # Rows that happen to lie close are no reason to promise more.
     close = model.scaling_.targets((model.predict(new) + 0.1 * rng.normal(size=1000))[:, None])
-    assert model.predictive_.stretched(model.scaling_.inputs(new), close, None)[0] == 1.0
+    assert predictive.stretched(model.scaling_.inputs(new), close, None)[0] == 1.0
 
 
 def test_a_weight_is_a_repeated_row_of_networks() -> None:
@@ -249,7 +254,7 @@ def test_a_weight_is_a_repeated_row_of_networks() -> None:
     weight = rng.integers(0, 4, 60)
     model = network().fit(X, Y, sample_weight=weight.astype(float))
     Z, T = model.scaling_.inputs(X), model.scaling_.targets(Y[:, None])
-    posteriors = [member.posterior for member in model.members_]
+    posteriors = [present(member.posterior) for member in model.members_]
     share = np.full(2, 0.5)
     weighted = network_predictive(posteriors, share, model.loss_, Z, T, weight.astype(float))
     repeated = network_predictive(
@@ -414,12 +419,13 @@ def test_a_fit_without_a_distribution_says_why(
     assert np.isfinite(fitted.predict(NEW)).all()
     fitted.save(tmp_path / "m")
     for found in (fitted, load(tmp_path / "m")):
-        for ask in (
+        asked: list[Callable[[Any], object]] = [
             lambda m: m.predict(NEW, return_std=True),
             lambda m: m.predict_interval(NEW),
             lambda m: m.log_density(NEW, NEW[:, 0]),
             lambda m: m.predict_uncertainty(NEW),
-        ):
+        ]
+        for ask in asked:
             with pytest.raises(InputError, match=sentence):
                 ask(found)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from support.present import present
 
 from newtron.engine.maths.curvature import jacobian
 from newtron.engine.maths.losses import loss_for
@@ -89,8 +90,7 @@ def test_the_jacobian_is_that_of_differences(hidden: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(("task", "k", "hidden", "weighted"), PROBLEMS)
 def test_the_posterior_is_the_inverse_curvature(task: str, k: int, hidden: Any, weighted: bool) -> None:
     objective, X, Y, weight, params = problem(task, k, hidden, weighted)
-    posterior = posterior_at(objective, params)
-    assert posterior is not None
+    posterior = present(posterior_at(objective, params))
     A, J, _, _ = dense(objective, X, Y, weight, params)
     seen = objective.loss.visible(np.eye(k))
     if seen[0, 0] == 1.0:  # elsewhere the common shift of all classes is free, and A has no inverse
@@ -109,10 +109,10 @@ def test_the_posterior_is_the_inverse_curvature(task: str, k: int, hidden: Any, 
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
 def test_what_a_perceptron_keeps_gives_the_same(task: str, k: int, hidden: Any, weighted: bool, alpha: float) -> None:
     objective, X, _, _, params = problem(task, k, hidden, weighted, alpha)
-    kept = information_at(objective, params, objective.evaluate(params, 0).value)
+    kept = present(information_at(objective, params, objective.evaluate(params, 0).value))
     found, expected = (
-        posterior_of_perceptron(objective.network, params, kept, objective.loss),
-        posterior_at(objective, params),
+        present(posterior_of_perceptron(objective.network, params, kept, objective.loss)),
+        present(posterior_at(objective, params)),
     )
     seen = objective.loss.visible(np.eye(k))
     V, W = (seen @ next(posterior.predict(X))[2] @ seen for posterior in (found, expected))
@@ -128,11 +128,13 @@ def test_columns_that_say_the_same_leave_the_rest_alone() -> None:
     plain = TrainingObjective(Network((2, 1)), loss, ArrayRows(X, Y))
     twice = np.hstack([X, X[:, :1]])
     aliased = TrainingObjective(Network((3, 1)), loss, ArrayRows(twice, Y))
-    expected = next(posterior_at(plain, np.zeros(3)).predict(X))[2]
+    expected = next(present(posterior_at(plain, np.zeros(3))).predict(X))[2]
     apart = twice + np.array([0.0, 0.0, 1.0])  # told apart where training never was: nothing is known there
     zeros = np.zeros(4)
-    kept = information_at(aliased, zeros, aliased.evaluate(zeros, 0).value)
-    for found in (posterior_at(aliased, zeros), posterior_of_perceptron(aliased.network, zeros, kept, loss)):
+    kept = present(information_at(aliased, zeros, aliased.evaluate(zeros, 0).value))
+    for found in map(
+        present, (posterior_at(aliased, zeros), posterior_of_perceptron(aliased.network, zeros, kept, loss))
+    ):
         np.testing.assert_allclose(next(found.predict(twice))[2], expected, rtol=1e-6)
         assert next(found.predict(apart))[2].min() > 1e6
         assert found.effective == pytest.approx(3.0, abs=1e-3)
@@ -180,21 +182,21 @@ def test_a_large_network_has_the_posterior_of_its_output_layer(
 def test_least_squares_is_left_out_exactly(alpha: float, weighted: bool) -> None:
     """Allen's PRESS: every row refitted without it, or without one of its copies."""
     objective, X, Y, weight, params = problem("regression", 2, (), weighted, alpha)
-    found = predictions_without(posterior_at(objective, params), objective.loss, X, Y, weight)
+    found = predictions_without(present(posterior_at(objective, params)), objective.loss, X, Y, weight)
     for i in range(len(X)):
         w = np.ones(len(X)) if weight is None else weight.copy()
         w[i] -= 1.0
         without = TrainingObjective(objective.network, objective.loss, ArrayRows(X, Y, w), alpha)
         refit = minimize(without, np.zeros_like(params), Newton()).params
         np.testing.assert_allclose(found.raw[i], objective.network.output(refit, X[i : i + 1])[0], rtol=1e-9)
-        alone = next(posterior_at(without, refit).predict(X[i : i + 1]))[2][0]
+        alone = next(present(posterior_at(without, refit)).predict(X[i : i + 1]))[2][0]
         np.testing.assert_allclose(found.spread[i], alone, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize(("task", "k", "hidden", "weighted"), PROBLEMS)
 def test_leaving_out_is_one_newton_step(task: str, k: int, hidden: Any, weighted: bool) -> None:
     objective, X, Y, weight, params = problem(task, k, hidden, weighted)
-    found = predictions_without(posterior_at(objective, params), objective.loss, X, Y, weight)
+    found = predictions_without(present(posterior_at(objective, params)), objective.loss, X, Y, weight)
     A, J, gradient, hessian = dense(objective, X, Y, weight, params)
     for i in range(0, len(X), 7):
         less = A - J[i].T @ hessian[i] @ J[i]
@@ -209,7 +211,9 @@ def test_leaving_out_is_one_newton_step(task: str, k: int, hidden: Any, weighted
 
 def test_left_out_log_loss_is_near_the_refit() -> None:
     objective, X, Y, _, params = problem("classification", 3, (), False, alpha=1.0)
-    found = objective.loss.inverse_link(predictions_without(posterior_at(objective, params), objective.loss, X, Y).raw)
+    found = objective.loss.inverse_link(
+        predictions_without(present(posterior_at(objective, params)), objective.loss, X, Y).raw
+    )
     fitted = objective.loss.inverse_link(objective.network.output(params, X))
     refits = np.empty_like(found)
     for i in range(len(X)):
@@ -265,7 +269,7 @@ def test_both_leave_one_outs_meet_a_row_that_alone_has_a_column(k: int) -> None:
     known = evidence_at(objective, params)
     assert known is not None
     by_objective = leave_one_out(objective, params, known.inverse)
-    by_posterior = predictions_without(posterior_at(objective, params), objective.loss, X, Y)
+    by_posterior = predictions_without(present(posterior_at(objective, params)), objective.loss, X, Y)
     others = np.arange(12) != 5
     losses = objective.loss.pointwise(Y, by_posterior.raw, 0).value
     np.testing.assert_allclose(by_objective.loss[others], losses[others], rtol=1e-9)
@@ -282,7 +286,7 @@ def test_evidence_and_posterior_count_the_same_parameters(task: str, k: int, hid
     objective, _, _, _, params = problem(task, k, hidden, weighted)
     known = evidence_at(objective, params)
     assert known is not None
-    assert known.effective_parameters == pytest.approx(posterior_at(objective, params).effective, rel=1e-9)
+    assert known.effective_parameters == pytest.approx(present(posterior_at(objective, params)).effective, rel=1e-9)
 
 
 def test_rows_that_do_not_weigh_are_not_left_out() -> None:

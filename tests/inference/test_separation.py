@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse
 from sklearn.exceptions import ConvergenceWarning
 from support.certified import SHARED, logistic_set, needs_shared
+from support.present import present
 
 from newtron import GradientDescent, InputError, PerceptronClassifier, load
 from newtron.engine.maths.losses import loss_for
@@ -137,7 +138,7 @@ def test_no_separation_is_missed() -> None:
         check_direction(X, y, k, found)
         fitted = quietly(PerceptronClassifier(fit_intercept=intercept), X, y)
         assert fitted.separation_.found
-        assert fitted.separation_.kind == found.kind
+        assert present(fitted.separation_).kind == found.kind
         assert fitted.solution_.status is Status.UNBOUNDED
 
 
@@ -145,7 +146,7 @@ def test_no_overlap_is_called_separated() -> None:
     for X, y, k, intercept in draws(separated=False):
         assert find_separation(X, y, k, intercept=intercept).kind == "none"
         fitted = quietly(PerceptronClassifier(fit_intercept=intercept), X, y)
-        assert fitted.separation_.kind == "none"
+        assert present(fitted.separation_).kind == "none"
         assert fitted.solution_.status is not Status.UNBOUNDED
 
 
@@ -162,7 +163,8 @@ def test_the_gradient_proves_no_overlap_where_there_is_none() -> None:
     for draw in draws(separated=True):
         X, y, k, intercept = draw
         found = find_separation(X, y, k, intercept=intercept)
-        far = np.vstack([found.direction.T, found.intercept]) if intercept else found.direction.T
+        direction = present(found.direction).T
+        far = np.vstack([direction, present(found.intercept)]) if intercept else direction
         at = objective(draw)
         for t in (0.0, 1.0, 30.0, 1000.0):
             params = t * far.ravel() + 0.1 * rng.normal(size=at.n_params) / at.scale
@@ -225,9 +227,9 @@ def test_two_rows_that_overlap_by_very_little_are_never_called_separated(half: f
     fitted = quietly(PerceptronClassifier(), x[:, None], y)
     assert not fitted.separation_.found
     if half >= 1e-12:
-        assert fitted.separation_.kind == "none"
+        assert present(fitted.separation_).kind == "none"
         assert fitted.solution_.converged
-    elif fitted.separation_.kind == "undecided":
+    elif present(fitted.separation_).kind == "undecided":
         assert "not decided" in fitted.solution_.sentence
 
 
@@ -252,7 +254,7 @@ def test_the_small_difference_of_two_columns_separates(part: float, offset: floa
     assert found.found or found.kind == "undecided"
     assert found.found or part < 1e-11
     fitted = quietly(PerceptronClassifier(), X, y)
-    assert fitted.separation_.kind != "none"
+    assert present(fitted.separation_).kind != "none"
     assert not fitted.solution_.converged
     rows = np.append(np.arange(60), [3, 7, 11, 19, 23])  # five rows of both classes span all that moves
     y = np.append(rng.integers(0, 2, 60), 1 - y[rows[60:]])
@@ -355,7 +357,7 @@ def test_rows_of_weight_zero_do_not_count() -> None:
     found = find_separation(X, y, 2, np.array([1.0, 1.0, 1.0, 1.0, 0.0]))
     assert (found.kind, found.rows) == ("complete", 4)
     fitted = quietly(PerceptronClassifier(), X, y, sample_weight=[1, 1, 1, 1, 0])
-    assert fitted.separation_.kind == "complete"
+    assert present(fitted.separation_).kind == "complete"
 
 
 def test_without_an_intercept_the_plane_goes_through_zero() -> None:
@@ -376,7 +378,7 @@ def test_a_direction_in_which_nothing_moves_is_no_separation() -> None:
     twice = np.hstack([x, x, x + 1.0, np.ones((40, 1))])
     assert find_separation(twice, y, 2).kind == "none"
     fitted = PerceptronClassifier().fit(twice, y)
-    assert fitted.separation_.kind == "none"
+    assert present(fitted.separation_).kind == "none"
     assert fitted.solution_.converged
 
 
@@ -399,10 +401,10 @@ def test_endometrial() -> None:
     pandas = pytest.importorskip("pandas")
     with pytest.warns(ConvergenceWarning, match=r"along the column NV, 13 of 79 rows.*alpha=\"evidence\".*\"firth\""):
         fitted = PerceptronClassifier().fit(pandas.DataFrame(X, columns=names), y)
-    found = fitted.separation_
+    found = present(fitted.separation_)
     assert (found.kind, found.names, found.columns, found.rows_apart) == ("quasi-complete", ("NV",), (0,), 13)
-    np.testing.assert_array_equal(found.direction, [[1.0, 0.0, 0.0]])
-    assert found.intercept[0] == found.smallest_margin == 0.0
+    np.testing.assert_array_equal(present(found.direction), [[1.0, 0.0, 0.0]])
+    assert present(found.intercept)[0] == found.smallest_margin == 0.0
     assert not fitted.solution_.converged
     assert PerceptronClassifier(alpha=1.0).fit(X, y).separation_ is None
 
@@ -447,7 +449,7 @@ def test_overlapping_classes_that_the_solver_gave_up_on_are_trained_to_their_end
     plain = PerceptronClassifier().fit(X, y)
     monkeypatch.setattr(no_minimum, "unbounded_below", lambda objective, value: "Given up." if value < 0.68 else None)
     again = PerceptronClassifier().fit(X, y)
-    assert again.separation_.kind == "none"
+    assert present(again.separation_).kind == "none"
     assert again.solution_.converged
     np.testing.assert_allclose(again.coef_, plain.coef_, rtol=1e-8)
     iterations = [row.iteration for row in again.solution_.trace]
@@ -462,7 +464,7 @@ def test_what_is_not_decided_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> 
     assert not found.found
     assert "status 1" in found.sentence
     fitted = quietly(PerceptronClassifier(), QUASI, QUASI_Y)
-    assert fitted.separation_.kind == "undecided"
+    assert present(fitted.separation_).kind == "undecided"
     assert fitted.solution_.status is Status.UNBOUNDED  # what the solver saw by itself
 
 

@@ -24,6 +24,7 @@ import pandas as pd
 import pytest
 from sklearn.base import is_classifier
 from support.page import answer_of, session_of
+from support.present import present
 from support.subjects import subject
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
@@ -825,7 +826,7 @@ def test_a_notebook_shows_the_model_by_messages_alone(notebook: Callable[..., An
     *factors, product = values(page, ".nt-chain [data-v]")
     assert np.prod(factors) == pytest.approx(product, rel=1e-12)
     given = model.explain(ROWS[0], RINGS[:1])
-    assert product == pytest.approx(given["backward.1"].table.values[0, -1], rel=1e-12)
+    assert product == pytest.approx(present(given["backward.1"].table).values[0, -1], rel=1e-12)
     # Keys belong to whoever is inside, and the notebook around hears nothing of them.
     page.click(".nt-data .nt-caption")
     page.keyboard.press("ArrowRight")

@@ -42,7 +42,7 @@ MODELS = {
 
 
 def ask(session: Session, message: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(reply(session, {"id": "a/1", "message": message}, [])["answer"])
+    answer: dict[str, Any] = json.loads(str(reply(session, {"id": "a/1", "message": message}, [])["answer"]))
     assert "error" not in answer, answer
     return answer
 
@@ -87,7 +87,7 @@ def test_messages_are_answered_as_by_the_server(server: Server) -> None:
 
 @pytest.mark.parametrize("content", [None, "hello", {}, {"message": "hello"}, {"id": 3, "message": {"kind": 3}}])
 def test_a_wrong_message_is_answered_by_a_sentence(content: Any) -> None:
-    answer = json.loads(reply(Session(), content, [])["answer"])
+    answer = json.loads(str(reply(Session(), content, [])["answer"]))
     assert set(answer) == {"error"}
 
 

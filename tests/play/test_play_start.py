@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from newtron.play.session import DEFECT, FIRST_SETUP, Session
 from newtron.table import read_table
 
 
-def first(setup: dict[str, Any]) -> dict[str, Any]:
+def first(setup: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "run", "setup": setup, "axes": None}
 
 

@@ -17,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def training_rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 X, Y, CLASSES = training_rows()
-SMALL = {"hidden": (3,), "n_starts": 2, "n_jobs": 1}
+SMALL: dict[str, Any] = {"hidden": (3,), "n_starts": 2, "n_jobs": 1}
 
 ESTIMATORS: dict[str, Callable[[], object]] = {
     "perceptron-regressor": lambda: PerceptronRegressor(standardize=True).fit(X, Y),
