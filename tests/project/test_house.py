@@ -19,8 +19,7 @@ import newtron
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 FILE_LINES, FUNCTION_LINES = 600, 60
-# What the plan allows in the end: 40 lines that say Any, and none of the others.
-ANY_LINES, SOURCES_IN_CIRCLES, DOCSTRINGS_WITH_OF = 629, 52, 39
+ANY_LINES = 83  # lines of the sources that may say Any: where a package has no types
 SLOW_TO_IMPORT = {"sklearn", "scipy.optimize", "pyarrow", "rich"}
 PROMISED = {"PerceptronRegressor", "PerceptronClassifier", "NetworkRegressor", "NetworkClassifier", "load"}
 
@@ -205,8 +204,7 @@ def test_a_public_name_exists_once() -> None:
 
 
 def test_no_source_takes_part_in_a_circle_of_imports() -> None:
-    found = circles(imports(ROOT / "src"))
-    assert sum(map(len, found)) <= SOURCES_IN_CIRCLES, found
+    assert circles(imports(ROOT / "src")) == []
 
 
 def test_no_benchmark_takes_part_in_a_circle_of_imports() -> None:
@@ -235,7 +233,7 @@ def test_docstrings_are_sentences() -> None:
         for node in ast.walk(tree)
         if isinstance(node, documented) and (text := ast.get_docstring(node) or "").startswith("Of ")
     ]
-    assert len(found) <= DOCSTRINGS_WITH_OF, found
+    assert found == []
 
 
 def test_the_import_contract_has_no_exceptions() -> None:

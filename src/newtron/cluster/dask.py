@@ -241,7 +241,7 @@ class DaskEngine(Engine):
         return payload if len(payload) <= _SMALL_BYTES else self.broadcast(payload)
 
     def _groups(self, parts: Placed) -> dict[str, list[list[int]]]:
-        """Of each worker, for each of its threads, the numbers of the parts that it sums, about as many rows each."""
+        """For each thread of each worker the numbers of the parts that it sums, with about as many rows for each."""
         groups = {}
         for address in sorted(set(parts.homes)):
             numbers = [number for number, home in enumerate(parts.homes) if home == address]

@@ -299,7 +299,7 @@ def _has_unknown_categories(column: Any) -> bool:
 
 
 def _categories(frame: Any) -> list[dict[str, pa.DataType]]:
-    """Of which type the categories of each column are, in one partition."""
+    """The type of the categories of each column in one partition."""
     import pyarrow as pa
 
     return [{name: pa.array(frame[name].cat.categories).type for name in frame.columns}]

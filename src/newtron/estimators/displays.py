@@ -70,7 +70,7 @@ class ConvergenceDisplay:
     def from_estimator(
         cls, estimator: NewtronEstimator, *, quantity: str = "gradient", ax: Drawn = None, **kwargs: object
     ) -> Self:
-        """Of a fitted estimator, which may have been loaded from a file; its `solution_.trace` is what is drawn.
+        """Draw `solution_.trace` of a fitted estimator, which may have been loaded from a file.
 
         quantity: "gradient" (its largest component, relative to the objective's scale: what `tol` is compared with),
         "objective" (in units of training), or "decrement" (Newton's, where the solver knows it). ax: axes to draw in;
@@ -162,7 +162,7 @@ class LossSurfaceDisplay:
         ax: Drawn = None,
         **kwargs: object,
     ) -> Self:
-        """Of a fitted estimator on rows X (n, p) with targets or classes y, as `fit` takes them.
+        """Draw the loss of a fitted estimator on rows X (n, p) with targets or classes y, as `fit` takes them.
 
         parameters: places of two in the flat vector `solution_.params`: layer by layer the weights, unit by unit of
         each input, then the intercepts. They are in units of training (`standardize`). member: which network of an

@@ -97,8 +97,8 @@ def predictive_of(model: FittedModel) -> RegressionPredictive | str:
 
 
 def distributions(model: FittedModel, X: Matrix) -> tuple[list[Mixture], Array, Array]:
-    """Of a regression: each output's distribution over the rows X (n, p), in the user's units, its variance and the
-    model's part of that, (n, k) each. Raises InputError for a fit that has none, with the reason."""
+    """The distribution of each output of a regression over the rows X (n, p), in the user's units, with its variance
+    and the model's part of that, (n, k) each. Raises InputError for a fit that has none, with the reason."""
     predictive = known(predictive_of(model), "predictive distribution")
     scaling, pieces = model.scaling, []
     with one_blas_thread(), np.errstate(all="ignore"):

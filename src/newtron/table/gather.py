@@ -146,7 +146,7 @@ class ColumnStatistics:
 
     @property
     def mean(self) -> float:
-        """Of numbers, or of dates in days."""
+        """The mean of the numbers, or of the dates in days."""
         mean = self._sum.total / self.present
         return mean if np.isfinite(mean) else self._shrunk.total / self.present / _SHRINK
 

@@ -57,7 +57,7 @@ _ALMOST = {
 
 
 class TextLooks:
-    """Of a column of text: how many cells have which form, and the first of each."""
+    """How many cells of a column of text have which form, and the first of each."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -161,7 +161,7 @@ def named_like_identifier(name: str) -> bool:
 
 
 class NumberLooks:
-    """Of a column of numbers: are some of them marks of missing cells, or all of them identifiers or dates?"""
+    """Whether some numbers of a column are marks of missing cells, or all of them are identifiers or dates."""
 
     def __init__(self, name: str) -> None:
         self.name = name

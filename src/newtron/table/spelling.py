@@ -38,7 +38,7 @@ def without_marks(name: str) -> str:
 
 
 class Spelling:
-    """Of one column. coded: there are codes in quotation marks, and so it stays text."""
+    """How the cells of one column are written. coded: some are codes in quotation marks, so that it stays text."""
 
     def __init__(self) -> None:
         self.coded = False

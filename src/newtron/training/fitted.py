@@ -166,8 +166,8 @@ class FittedModel:
 
 
 def best_member(members: Sequence[Member]) -> int:
-    """Of the members with the greatest share the one with the greatest evidence, or where that was not computed with
-    the lowest objective; a value that is not finite is never the best."""
+    """The member with the greatest evidence, or where that was not computed with the lowest objective, among those with
+    the greatest share; a value that is not finite is never the best."""
     chosen = all(np.isfinite(m.log_evidence) for m in members)
     largest = max(m.share for m in members)
     values = [-m.log_evidence if chosen else m.solution.value for m in members]

@@ -29,7 +29,7 @@ _TINY = 9
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one column: the mean growth of a row's loss when it is shuffled, and the ends of its 95 % interval."""
+    """The mean growth of a row's loss when one column is shuffled, and the ends of its 95 % interval."""
 
     name: str
     growth: float

@@ -165,7 +165,7 @@ class StreamedRows(Rows):
         return self.numbers_in_source(drawn(self.n_rows, n, rng))
 
     def numbers_in_source(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of rows by their numbers among these."""
+        """The numbers in the source of rows that are given by their numbers among these."""
         before = self._excluded - np.arange(len(self._excluded))  # how many rows that stay precede each excluded one
         return found + np.searchsorted(before, found, side="right")
 

@@ -142,8 +142,8 @@ def empty_lines(width: int) -> dict[str, Any]:
 
 
 def _at_the_end(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of the rows of one column those that are blank lines: between others, an empty line is how an empty cell is
-    written, by Excel say; at the end of the file it is nothing."""
+    """Which rows of a table of one column are blank lines at its end. An empty line between others is how Excel, for
+    example, writes an empty cell; at the end of the file it is nothing."""
     filled = np.flatnonzero(~empty)
     blank = np.ones(len(empty), dtype=bool)
     blank[: filled[-1] + 1] = False
