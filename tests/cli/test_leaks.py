@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from newtron.cli import main
-from newtron.cli.fit.leaks import telling_columns
+from newtron.cli.fit.leaks import revealing_columns
 from newtron.cli.fit.sample import Sample
 from newtron.table import Table, encode, encode_target, learn_schema
 
@@ -30,7 +30,7 @@ def said(frame: pd.DataFrame, y: Any) -> list[str]:
     table = Table("t.csv", pa.Table.from_pandas(frame.assign(y=y), preserve_index=False))
     schema = learn_schema(table, "y")
     codes, kept = encode_target(schema.target, table)
-    return telling_columns(schema, Sample(encode(schema, table).X[kept], codes))
+    return revealing_columns(schema, Sample(encode(schema, table).X[kept], codes))
 
 
 def fit(

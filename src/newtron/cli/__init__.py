@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     if arguments is None:  # the command itself, not a program that calls it
-        sys.stdout, sys.stderr = _whole(sys.stdout), _forgiving(sys.stderr)
+        sys.stdout, sys.stderr = _complete(sys.stdout), _tolerant(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal or file that cannot show ± gets an escape in its place, not a crash.
@@ -82,7 +82,7 @@ def _prepare_process() -> None:
     end_on_signals()
 
 
-def _whole(stream: TextIO) -> TextIO:
+def _complete(stream: TextIO) -> TextIO:
     """A stream that writes everything or raises OSError. A stream without a buffer (PYTHONUNBUFFERED) may write a part
     and say nothing where a disk is full."""
     raw = getattr(stream, "buffer", None)
@@ -101,7 +101,7 @@ class _Log(io.FileIO):
             return memoryview(data).nbytes
 
 
-def _forgiving(stream: TextIO) -> TextIO:
+def _tolerant(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(_Log(stream.fileno(), "w", closefd=False)), stream.encoding, line_buffering=True
     )

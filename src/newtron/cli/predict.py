@@ -1,4 +1,4 @@
-"""`newtron predict`: a model and a file -> CSV, one line per row in the same order."""
+"""`newtron predict`: the predictions of a model for the rows of a file, as CSV with one line per row in their order."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from newtron.table.in_memory import table_in_memory
 from newtron.table.learn import NEVER_THERE
 from newtron.training.fitted import FittedModel
 
-_BLOCK = 10_000  # rows of text made at a time
-_ROWS_SHOWN = 10
+# Rows of text that are made at a time, and numbers of rows that a message names.
+_BLOCK, _ROWS_SHOWN = 10_000, 10
 
 
 def run_predict(options: PredictOptions) -> int:
@@ -54,12 +54,12 @@ def run_predict(options: PredictOptions) -> int:
     empty = nothing_known(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
     encoded = encode(schema, known)
-    told = [
+    messages = [
         *filled_in(schema, encoded.unseen, encoded.missing),
         *_not_used(schema, table),
         *_left_empty(table, np.flatnonzero(empty)),
     ]
-    for sentence in [*table.notes, *(f"{source.name}: {sentence}" for sentence in told)]:
+    for sentence in [*table.notes, *(f"{source.name}: {sentence}" for sentence in messages)]:
         print(clean(sentence), file=sys.stderr)
     classes = _written_classes(options, model)
     header, columns = _predictions(model, encoded.X, options.interval, classes)
@@ -112,7 +112,7 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
 
 
 def needed_schema(model: FittedModel, path: str) -> Schema:
-    """The meaning of the columns, without which a file cannot be read as the model's inputs."""
+    """The schema of the model, without which a file cannot be read as its inputs."""
     if model.data.schema is None:
         raise InputError(
             f"{path}: this model was saved from Python and does not know the columns of a file; open it "
@@ -122,7 +122,7 @@ def needed_schema(model: FittedModel, path: str) -> Schema:
 
 
 def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
-    """One line for each column in which a cell was not used as it stands."""
+    """A line for each column in which cells were replaced: values that training never saw, and missing ones."""
     kinds = {column.name: column for column in schema.columns}
     found = []
     for name, n in unseen.items():
@@ -136,7 +136,7 @@ def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -
 
 
 def _not_used(schema: Schema, table: Table) -> list[str]:
-    """Columns that were empty in training and are not here."""
+    """A line for each column that was empty in training and has values here."""
     found = []
     for name in (name for name, reason in schema.dropped if reason == NEVER_THERE and name in table):
         n = table.n_rows - plain(table.column(name)).null_count
@@ -147,7 +147,7 @@ def _not_used(schema: Schema, table: Table) -> list[str]:
 
 
 def _left_empty(table: Table, rows: NDArray[np.int64]) -> list[str]:
-    """A sentence on the rows of which nothing is predicted."""
+    """A sentence on the rows for which nothing is predicted."""
     if not len(rows):
         return []
     numbers = [f"{table.row_number(int(row)):,}" for row in rows[:_ROWS_SHOWN]]
@@ -161,7 +161,7 @@ def _nothing(n: int) -> str:
 
 
 def _with_empty(columns: list[list[str]], empty: NDArray[np.bool_]) -> list[list[str]]:
-    """The columns with an empty cell in every row of which nothing is predicted."""
+    """The columns of the output, with an empty cell in each row for which nothing is predicted."""
     if not empty.any():
         return columns
     place = np.where(empty, -1, np.cumsum(~empty) - 1).tolist()
@@ -169,14 +169,14 @@ def _with_empty(columns: list[list[str]], empty: NDArray[np.bool_]) -> list[list
 
 
 class _Classes(NamedTuple):
-    """The classes as they are written: in cells, and in the names of the columns."""
+    """The classes as they are written in cells and in the names of the columns."""
 
     cells: list[str]
     names: list[str]
 
 
 def _written_classes(options: PredictOptions, model: FittedModel) -> _Classes:
-    """What a user must know of the classes goes to standard error."""
+    """The classes as they are written; what a user must know about them goes to standard error."""
     known = class_labels(model) or []
     formulas = [name for name in known if _is_formula(name)]
     if formulas and not options.safe_for_spreadsheets:
@@ -201,7 +201,7 @@ def _written_classes(options: PredictOptions, model: FittedModel) -> _Classes:
 
 
 def _is_formula(name: str) -> bool:
-    """Would a spreadsheet compute this cell? Plain numbers are no formulas."""
+    """Whether a spreadsheet would take this cell for a formula. Plain numbers are no formulas."""
     if not name.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r")):
         return False
     try:
@@ -214,7 +214,7 @@ def _is_formula(name: str) -> bool:
 def _predictions(
     model: FittedModel, X: Array, interval: float | None, classes: _Classes
 ) -> tuple[list[str], list[list[str]]]:
-    """Names and cells of the columns. Numbers have all their digits: reading them gives the same number."""
+    """The names and the cells of the columns. Numbers have all their digits: reading them gives the same number."""
     with np.errstate(all="ignore"):
         columns = predicted(model, X)
         if model.is_regression:
@@ -233,7 +233,7 @@ def _predictions(
 
 
 def _write_csv(file: BinaryIO, header: list[str], columns: list[list[str]], n_rows: int) -> None:
-    """UTF-8 with \\n, whatever the system: the file is read elsewhere too."""
+    """Write rows as UTF-8 with \\n on every system, because the file may be read on another one."""
     for start in range(0, max(n_rows, 1), _BLOCK):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -244,7 +244,7 @@ def _write_csv(file: BinaryIO, header: list[str], columns: list[list[str]], n_ro
 
 
 def _say_score(model: FittedModel, schema: Schema, table: Table, X: Array) -> None:
-    """Where the file has the target, how good the predictions are."""
+    """Print how good the predictions are, where the file has the target."""
     target = schema.target
     if target.name not in table:
         return
@@ -261,5 +261,5 @@ def _say_score(model: FittedModel, schema: Schema, table: Table, X: Array) -> No
         for key, title in METRICS[target.task]
     ]
     rows = f"{count(len(y), 'row')} with {clean(target.name)!r}"
-    flattery = "rows that it was trained on flatter a model"
-    print(f"{clean(table.path)}: {', '.join(parts)} on {rows} ({flattery}).", file=sys.stderr)
+    caution = "on rows that a model was trained on it looks better than it is"
+    print(f"{clean(table.path)}: {', '.join(parts)} on {rows} ({caution}).", file=sys.stderr)

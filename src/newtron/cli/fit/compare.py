@@ -1,4 +1,4 @@
-"""Models against each other and against the simplest guess, on rows that none of them was trained on."""
+"""Comparison of models with each other and with the simplest guess, on rows that none of them was trained on."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ METRICS = {
 _QUANTITY = {"regression": "squared error", "classification": "log loss"}
 GUESS = {"regression": "mean alone", "classification": "class shares alone"}
 
-# A probability of zero for what then happens would be an infinite loss: it counts as this.
+# A predicted probability of zero for the observed class would make an infinite loss: it counts as this, a few roundings
+# of float64, as in scikit-learn's log loss.
 _LEAST = 1e-15
 
 
 @dataclass(frozen=True)
 class Score:
-    """Metrics of a model and, to compare two, the loss of each row."""
+    """Metrics of a model and, for comparing two models, the loss of each row (n,)."""
 
     metrics: dict[str, float]
     losses: Array
@@ -42,7 +43,7 @@ class Score:
 
 
 def score_numbers(y: Array, predicted: Array) -> Score:
-    """Regression: the loss of a row is its squared error."""
+    """The score of a regression: the loss of a row is its squared error."""
     with np.errstate(all="ignore"):
         errors = y - predicted
         squares = np.square(errors)
@@ -52,7 +53,7 @@ def score_numbers(y: Array, predicted: Array) -> Score:
 
 
 def score_classes(codes: NDArray[np.int64], probabilities: Array) -> Score:
-    """Classification: the loss of a row is -log of the probability of its class."""
+    """The score of a classification: the loss of a row is -log of the probability of its class."""
     own = probabilities[np.arange(len(codes)), codes]
     losses = -np.log(np.maximum(own, _LEAST))
     wrong = float(np.mean(probabilities.argmax(axis=1) != codes))
@@ -72,7 +73,7 @@ def score_predicted(task: str, found: Array, y: TargetValues) -> Score:
 
 
 def score_guess(task: str, y_train: TargetValues, y: TargetValues) -> Score:
-    """What can be said without any column: the mean, or how frequent each class is."""
+    """The score of the best guess without any column: the mean, or the share of each class."""
     if task == "regression":
         with np.errstate(all="ignore"):
             mean = y_train.mean()
@@ -83,9 +84,9 @@ def score_guess(task: str, y_train: TargetValues, y: TargetValues) -> Score:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which model is kept and why. gain: by how much the network's mean loss per row is lower, with the standard error
-    of that; both None where there was nothing to compare. warnings: those of `why` that a user must not miss. worse:
-    the models that predict no better than the simplest guess."""
+    """Which model is kept and why. gain: by how much the network's mean loss per row is lower; error: the standard
+    error of gain; both are None where there was nothing to compare. warnings: the sentences of `why` that a user must
+    not miss. worse: the models that predict no better than the simplest guess."""
 
     kept: str
     why: list[str]
@@ -96,9 +97,9 @@ class Verdict:
 
 
 def judge(task: str, scores: dict[str, Score], remedies: dict[str, str] | None = None) -> Verdict:
-    """The network is kept only if it is better by more than one standard error of the difference: what a row
-    more or less could turn round is no reason for the larger model. remedies: what a user may do, by model, where it
-    predicts no better than the guess."""
+    """Decide which model is kept. The network is kept only if it is better by more than one standard error of the
+    difference, because a difference that a few rows could reverse does not justify the larger model. remedies: by
+    model, what a user may do where it predicts no better than the guess."""
     names = [name for name in scores if name != BASELINE]
     if not np.isfinite(scores[BASELINE].mean):
         return Verdict(names[0], [_BEYOND], warnings=[_BEYOND])
@@ -154,7 +155,7 @@ def _paired(first: Array, second: Array) -> tuple[float, float]:
 
 
 def _against_guess(task: str, scores: dict[str, Score], name: str) -> tuple[bool | None, str]:
-    """Is the model better than the guess (None: better, but not clearly), in a sentence?"""
+    """Whether the model is better than the guess (None: better, but not clearly), and a sentence that says so."""
     quantity, guess = _QUANTITY[task], GUESS[task]
     if not np.isfinite(scores[name].mean):
         return False, f"The {name} predicts values that are not numbers, or too large for its {quantity} to be one."
@@ -167,7 +168,7 @@ def _against_guess(task: str, scores: dict[str, Score], name: str) -> tuple[bool
     return None if gain > 0.0 else False, f"The {name} {how} than the {guess}: its {quantity} is {lower} by {by}"
 
 
-# Rows for each coefficient below which a penalty is advised.
+# A penalty is advised where there are fewer rows for each coefficient than this, the usual rule of thumb.
 _ROWS_EACH = 10
 _CHOOSES = "--alpha evidence chooses a penalty from the data."
 
@@ -177,8 +178,8 @@ def _is_free(model: FittedModel) -> bool:
     return model.is_perceptron and model.settings.alpha == 0.0 and not model.settings.is_firth
 
 
-def too_free(model: FittedModel, n_rows: int) -> str:
-    """A sentence where nothing holds a perceptron back from following every row, else ""."""
+def overfitting_warning(model: FittedModel, n_rows: int) -> str:
+    """A sentence where a perceptron without a penalty has enough columns to fit every row exactly, else ""."""
     p = model.data.n_features
     if not _is_free(model) or p < n_rows:
         return ""
@@ -189,7 +190,7 @@ def too_free(model: FittedModel, n_rows: int) -> str:
 
 
 def remedy(model: FittedModel, n_rows: int) -> str:
-    """What to do where this model predicts no better than the guess; "" where nothing is known to help."""
+    """What a user may do where this model predicts no better than the guess; "" where nothing is known to help."""
     if _is_free(model):
         p = model.coefficients[0].size
         if n_rows >= _ROWS_EACH * p:
@@ -204,7 +205,7 @@ def remedy(model: FittedModel, n_rows: int) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """What `fit` found out, as it is stored beside the model. Nothing in it depends on the machine."""
+    """What `newtron fit` found out, as it is stored with the model. Nothing in it depends on the machine."""
 
     rows: int
     columns: int
@@ -233,7 +234,7 @@ def stored_report(value: object, task: str) -> Report:
 def metric_table(
     task: str, metrics: dict[str, dict[str, float]], kept: str
 ) -> tuple[list[str], list[list[str]], int | None]:
-    """Header, rows and the row of the model that is kept."""
+    """The header and the rows of the table of metrics, and the number of the row of the model that is kept."""
     shown = {name: (GUESS[task] if name == BASELINE else name) for name in metrics}
     header = ["", *(title for _, title in METRICS[task])]
     rows = []

@@ -78,7 +78,7 @@ Training = TableTraining | StreamedTraining
 @dataclass(frozen=True, eq=False)
 class Split:
     """Training rows, the rows that are held out (None: none are), a sample of rows in which columns are examined for
-    telling the target alone, and sentences for the user."""
+    leakage of the target, and sentences for the user."""
 
     training: Training
     held_out: Sample | None

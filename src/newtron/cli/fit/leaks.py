@@ -1,7 +1,7 @@
-"""Columns that are the target in another form: one that tells it alone, or a sum of columns that is it.
+"""Target leakage: columns that are the target in another form, one alone or a weighted sum of several.
 
-Such columns are often made from the target, or measured after it, and then tell nothing about rows of which it is not
-known yet. They are named before training goes on.
+Such columns are often computed from the target, or measured after it, and then they are not available for rows whose
+target is not known yet. They are named before training goes on.
 """
 
 from __future__ import annotations
@@ -20,46 +20,55 @@ from newtron.table.equal_rows import row_hashes
 from newtron.table.schema import Column, Schema
 from newtron.training.fitted import FittedModel
 
-# One column tells the target alone: from this R² on, or with at most this share of classes wrong.
-_R2, _WRONG = 0.999, 0.001
-# Of the rows outside the largest class, at most this share may be wrong, and so many there must be; rows for each
-# level.
-_MISSED, _FEWEST, _ROWS_A_LEVEL = 0.05, 5, 5
+# A column determines a numeric target from this R² on, and a class if at most this share of rows is classified wrongly.
+_LEAST_R2, _MOST_WRONG = 0.999, 0.001
+# At most this share of the rows outside the largest class may be classified wrongly, or a rare class would not count.
+_MOST_MISSED = 0.05
+# Rows outside the largest class, rows that have a value, and rows for each distinct value that must be there: fewer can
+# agree with the target by chance.
+_FEWEST, _ROWS_PER_VALUE = 5, 5
+# Rows that are examined, evenly spaced; and distinct values of a column that are always looked up one by one.
 _MOST_ROWS, _MOST_VALUES = 100_000, 20
-# A perceptron is exact: 1 - R² of held-out rows, and what a column adds or a rounded coefficient may take away, as a
-# share of the target's spread.
-_EXACT, _NOTHING = 1e-10, 1e-6
+# A perceptron predicts exactly if 1 - R² of held-out rows is at most this. Rounding errors of float64 leave far less,
+# and noise in real data leaves far more.
+_EXACT = 1e-10
+# A term is left out of the formula, and a coefficient may be rounded to 6 digits, if that changes predictions by at
+# most this share of the target's spread.
+_NEGLIGIBLE = 1e-6
+# Columns that a sentence names.
 _NAMED = 6
 
 
-def telling_columns(schema: Schema, rows: Sample) -> list[str]:
-    """A sentence on each column that tells the target alone, in rows that this schema encoded."""
+def revealing_columns(schema: Schema, rows: Sample) -> list[str]:
+    """A sentence on each column that determines the target alone, in rows that this schema encoded."""
     X, y = rows.X, rows.y
     if len(y) > _MOST_ROWS:
         some = np.linspace(0, len(y) - 1, _MOST_ROWS).astype(np.int64)
         X, y = X[some], y[some]
     if len(schema.columns) == 1:
-        return []  # there is nothing else to predict from, which a user knows
+        return []  # the user knows that there is nothing else to predict from
     how = _r_squared if schema.target.task == "regression" else _accuracy
     found, start = [], 0
     with np.errstate(all="ignore"):
         for column in schema.columns:
-            told = how(column, X[:, start : start + len(column.encoded)], y)
+            finding = how(column, X[:, start : start + len(column.encoded)], y)
             start += len(column.encoded)
-            if told:
+            if finding:
+                before = f"If it is not known before {clean(schema.target.name)!r} is"
                 found.append(
-                    f"{clean(column.name)!r} alone {told}. If it is not known before {clean(schema.target.name)!r} is, "
+                    f"{clean(column.name)!r} alone {finding}. {before}, "
                     f"leave it out (--ignore {shlex.quote(column.name)})."
                 )
     return found
 
 
-def _there(column: Column, own: Array) -> NDArray[np.bool_]:
-    """Which rows have a value."""
+def _has_value(column: Column, own: Array) -> NDArray[np.bool_]:
+    """(n,) whether a row has a value in this column."""
     return own[:, -1] == 0.0 if column.indicator else np.ones(len(own), dtype=bool)
 
 
 def _r_squared(column: Column, own: Array, y: Array) -> str:
+    """How well a column with the features `own` predicts a number, in words, if it determines it; else ""."""
     if column.kind == "category":
         _, group, sizes = np.unique(row_hashes(own), return_inverse=True, return_counts=True)
         spread = y - y.mean()
@@ -67,7 +76,7 @@ def _r_squared(column: Column, own: Array, y: Array) -> str:
         n, k = len(y), len(sizes)
         unexplained = float(left @ left) / float(spread @ spread) * (n - 1) / max(n - k, 1e-9)
     else:
-        there = _there(column, own)
+        there = _has_value(column, own)
         x, z, n = own[there, 0], y[there], int(there.sum())
         if n < 2 * _FEWEST:
             return ""
@@ -75,18 +84,19 @@ def _r_squared(column: Column, own: Array, y: Array) -> str:
         if not (x.any() and z.any()):
             return ""
         unexplained = 1.0 - float(x @ z) / float(x @ x) * (float(x @ z) / float(z @ z))
-    return f"predicts the target (R² {max(0.0, 1.0 - unexplained):.6g})" if unexplained < 1.0 - _R2 else ""
+    return f"predicts the target (R² {max(0.0, 1.0 - unexplained):.6g})" if unexplained < 1.0 - _LEAST_R2 else ""
 
 
 def _from_mean(values: Array) -> Array:
-    """Deviations as shares of the largest, so that no square overflows or vanishes."""
+    """Deviations from the mean relative to the largest, so that no square overflows or underflows."""
     apart = values - values.mean()
     largest = float(np.abs(apart).max(initial=0.0))
     return np.asarray(apart / largest if largest else apart)
 
 
 def _accuracy(column: Column, own: Array, codes: NDArray[np.int64]) -> str:
-    there = _there(column, own) if column.kind != "category" else np.ones(len(own), dtype=bool)
+    """How well a column with the features `own` predicts the class, in words, if it determines it; else ""."""
+    there = _has_value(column, own) if column.kind != "category" else np.ones(len(own), dtype=bool)
     codes, n = codes[there], int(there.sum())
     counts = np.bincount(codes, minlength=2)
     others = n - int(counts.max(initial=0))
@@ -97,15 +107,15 @@ def _accuracy(column: Column, own: Array, codes: NDArray[np.int64]) -> str:
     else:
         x = own[there, 0]
         wrong = min(_wrong_by_value(x, codes), _wrong_by_threshold(x, codes) if len(counts) == 2 else n)
-    if wrong > _WRONG * n or wrong > _MISSED * others:
+    if wrong > _MOST_WRONG * n or wrong > _MOST_MISSED * others:
         return ""
     return f"tells the class of {percent(1.0 - wrong / n)} of {count(n, 'row')}"
 
 
 def _wrong_by_value(values: Labels, codes: NDArray[np.int64]) -> int:
-    """Rows that are not of the most frequent class of their value."""
+    """How many rows are not of the most frequent class among the rows of the same value."""
     distinct, group = np.unique(values, return_inverse=True)
-    if len(distinct) > max(_MOST_VALUES, len(codes) // (10 * _ROWS_A_LEVEL)) or len(codes) < _ROWS_A_LEVEL * len(
+    if len(distinct) > max(_MOST_VALUES, len(codes) // (10 * _ROWS_PER_VALUE)) or len(codes) < _ROWS_PER_VALUE * len(
         distinct
     ):
         return len(codes)
@@ -115,7 +125,7 @@ def _wrong_by_value(values: Labels, codes: NDArray[np.int64]) -> int:
 
 
 def _wrong_by_threshold(x: Array, codes: NDArray[np.int64]) -> int:
-    """Rows on the wrong side of the best threshold between two classes."""
+    """How many rows are on the wrong side of the best threshold between two classes."""
     order = np.argsort(x, kind="stable")
     x, ones = x[order], np.cumsum(codes[order])
     ends = np.flatnonzero(x[1:] > x[:-1])
@@ -128,8 +138,8 @@ def _wrong_by_threshold(x: Array, codes: NDArray[np.int64]) -> int:
 
 
 def exact_sum(model: FittedModel, schema: Schema, held_out: Sample, n_rows: int, skips: bool) -> str:
-    """What the target is, where a perceptron predicts rows that it was not trained on to the last digits; else "".
-    n_rows: that it was trained on; skips: this spares a network."""
+    """The target as a formula of columns, in a sentence, where a perceptron predicts rows that it was not trained on to
+    the last digits; else "". n_rows: rows that it was trained on; skips: because of this, no network is trained."""
     X, y = held_out.X, held_out.y
     if schema.target.task != "regression" or n_rows <= X.shape[1] + 1:
         return ""
@@ -139,11 +149,11 @@ def exact_sum(model: FittedModel, schema: Schema, held_out: Sample, n_rows: int,
             return ""
         W, b = model.coefficients
         weights, intercept = W.ravel(), float(b[0])
-        matter = np.flatnonzero(np.abs(weights) * X.std(axis=0) > _NOTHING * spread)
+        matter = np.flatnonzero(np.abs(weights) * X.std(axis=0) > _NEGLIGIBLE * spread)
         terms = [(float(f"{weights[j]:.6g}"), schema.feature_names[j], X[:, j]) for j in matter]
-        constant = float(f"{intercept:.6g}") if abs(intercept) > _NOTHING * spread else 0.0
+        constant = float(f"{intercept:.6g}") if abs(intercept) > _NEGLIGIBLE * spread else 0.0
         again = constant + sum(weight * x for weight, _, x in terms)
-        plain = 0 < len(terms) <= _NAMED and float(np.abs(y - again).max()) <= _NOTHING * spread
+        plain = 0 < len(terms) <= _NAMED and float(np.abs(y - again).max()) <= _NEGLIGIBLE * spread
     what = _formula([(w, name) for w, name, _ in terms], constant) if plain else f"a sum of {len(terms):,} columns"
     used = _columns_of(schema, matter)
     ignore = f" (--ignore {' '.join(map(shlex.quote, used))})" if len(used) <= _NAMED else ""
@@ -156,7 +166,7 @@ def exact_sum(model: FittedModel, schema: Schema, held_out: Sample, n_rows: int,
 
 
 def _formula(terms: Iterable[tuple[float, str]], constant: float) -> str:
-    """casual + registered; 2.5 x - y + 3."""
+    """The sum as it is written, such as 2.5 × x - y + 3."""
     found = ""
     for weight, name in terms:
         size = "" if abs(weight) == 1.0 else f"{abs(weight):g} × "
@@ -166,6 +176,6 @@ def _formula(terms: Iterable[tuple[float, str]], constant: float) -> str:
 
 
 def _columns_of(schema: Schema, features: Sequence[int] | NDArray[np.int64]) -> list[str]:
-    """The columns of the file that these features are made of."""
+    """The names of the columns of the file that these features are computed from."""
     owners = np.repeat(np.arange(len(schema.columns)), [len(column.encoded) for column in schema.columns])
     return [schema.columns[i].name for i in np.unique(owners[np.asarray(features, dtype=np.int64)])]

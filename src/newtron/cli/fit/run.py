@@ -8,10 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from newtron.cli.fit.compare import BASELINE, Score, Verdict, judge, remedy, score_guess, score_model, too_free
+from newtron.cli.fit.compare import (
+    BASELINE,
+    Score,
+    Verdict,
+    judge,
+    overfitting_warning,
+    remedy,
+    score_guess,
+    score_model,
+)
 from newtron.cli.fit.data import FitData, Split, TableData, file_data
 from newtron.cli.fit.job import Comparison, Job
-from newtron.cli.fit.leaks import exact_sum, telling_columns
+from newtron.cli.fit.leaks import exact_sum, revealing_columns
 from newtron.cli.fit.split import FEWEST
 from newtron.cli.fit.train import RESCUE_ALPHA, Candidate, Trainer, check_firth, remove_checkpoints
 from newtron.cli.interrupt import Interrupts
@@ -96,7 +105,7 @@ def _compared(data: FitData, trainer: Trainer) -> Comparison:
     split = data.split(options.holdout if data.n_known >= FEWEST else 0.0, options.seed)
     notes = [*split.notes, *_on_holding_out(data, split, options)]
     if split.examined is not None:
-        for sentence in telling_columns(split.training.schema, split.examined):
+        for sentence in revealing_columns(split.training.schema, split.examined):
             trainer.reporter.say(f"note: {sentence}")
             notes.append(sentence)
     names = ["perceptron", "network"] if options.model == "auto" else [options.model]
@@ -183,7 +192,7 @@ def _collected_notes(job: Job) -> list[str]:
             if not (solution.converged or solution.status.name in ("EARLY_STOPPED", "INTERRUPTED")):
                 found.append(f"The {trained.name}: {solution.sentence}")
     if job.final.name == "perceptron" and not compared.verdict.warnings:
-        found += filter(None, [too_free(job.final.model, job.n_trained)])
+        found += filter(None, [overfitting_warning(job.final.model, job.n_trained)])
     if job.interrupted:
         kept = "the training rows alone" if compared.held_out is not None else "all rows"
         found.append(

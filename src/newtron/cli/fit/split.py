@@ -1,4 +1,4 @@
-"""Which rows are held out: by chance from a seed, and of every class its share."""
+"""The choice of the held-out rows: random from a seed, and the same share of every class."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count
 
-# Of fewer rows nothing is held out: four rows judge no model, and the model needs them.
+# From fewer rows none is held out: four rows say nothing about a model, and training needs them.
 FEWEST = 20
+# Training rows that a split must leave.
 _FEWEST_TRAINING = 10
 
 Positions = NDArray[np.int64]
@@ -18,8 +19,8 @@ Positions = NDArray[np.int64]
 def hold_out(
     n: int, classes: NDArray[np.int64] | None, share: float, seed: int, alike: NDArray[np.int64] | None = None
 ) -> tuple[Positions, Positions]:
-    """Positions of the training rows and of the held-out rows, both in order. A class always keeps a row to
-    be learnt from. alike: the number of a group for each row; rows of a group stay on the same side."""
+    """Positions of the training rows and of the held-out rows, both in order. At least one row of each class is a
+    training row. alike: (n,) the number of each row's group; rows of a group stay on the same side."""
     everything = np.arange(n)
     if share == 0.0:
         return everything, everything[:0]
@@ -44,19 +45,20 @@ def hold_out(
 def _whole_groups(
     orders: list[Positions], parts: list[int], codes: NDArray[np.int64], alike: NDArray[np.int64]
 ) -> Positions:
-    """Rows in these orders, each with all that are alike, as long as no class has more than its part; but two rows."""
+    """Rows in these orders, each with its whole group, as long as no class exceeds its part; at least two rows if there
+    are groups that leave a row of each class."""
     by_group = np.argsort(alike, kind="stable")
     members = np.split(by_group, np.cumsum(np.bincount(alike))[:-1])
-    left, met = np.array(parts), np.zeros(len(members), dtype=bool)
+    left, visited = np.array(parts), np.zeros(len(members), dtype=bool)
     found: list[Positions] = []
     refused: list[Positions] = []
     for stratum, order in enumerate(orders):
         for row in order.tolist():
             if left[stratum] <= 0:
                 break
-            if met[alike[row]]:
+            if visited[alike[row]]:
                 continue
-            met[alike[row]] = True
+            visited[alike[row]] = True
             rows = members[alike[row]]
             counts = np.bincount(codes[rows], minlength=len(left))
             if (counts <= left).all():
@@ -74,7 +76,7 @@ def _whole_groups(
 
 
 def _shares(sizes: list[int], share: float, total: int) -> list[int]:
-    """How many of each class: its share rounded down, then one more for the largest remainders."""
+    """How many rows of each class: its share rounded down, then one more for the largest remainders."""
     exact = [share * size for size in sizes]
     parts = [min(int(e), size - 1) for e, size in zip(exact, sizes, strict=True)]
     by_remainder = sorted(range(len(sizes)), key=lambda i: (int(exact[i]) - exact[i], i))
