@@ -11,7 +11,7 @@ from newtron.inference.coefficients.summary import Summary, summary_facts, summa
 from newtron.model.summary import summary_of
 from newtron.training.fitted import FittedModel
 
-_TERMS_SHOWN = 200
+_TERMS_SHOWN = 200  # rows of the table on the screen
 _IN_JSON = (
     "names",
     "estimates",
@@ -62,7 +62,7 @@ def coefficient_table(model: FittedModel) -> tuple[list[str], list[str], list[li
     summary = _summary(model)
     if summary is None:
         return [], *_estimates(model), _meaning(model, None)
-    # How training ended is told elsewhere; here stands what follows from it.
+    # How training ended stands elsewhere on the screen; here stands only what follows from it.
     trouble = summary.trouble.removeprefix(model.solution.sentence).strip()
     before = [*([trouble] if trouble else []), *summary_facts(summary)]
     head: list[str] = ["name", *summary_header(summary)[1:]]
@@ -119,7 +119,7 @@ def _estimates(model: FittedModel) -> tuple[list[str], list[list[str]]]:
 
 
 def _meaning(model: FittedModel, summary: Summary | None) -> list[str]:
-    """How to read the coefficients."""
+    """Sentences on how to read the coefficients."""
     found = []
     classes, schema = class_labels(model), model.data.schema
     if classes is not None:

@@ -1,4 +1,4 @@
-"""A schema in words, for the screens of `fit` and `show`."""
+"""A schema in words, for the screens of `newtron fit` and `newtron show`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from newtron.table.schema import Column, Schema
 from newtron.table.table import Table
 
 _KINDS = (("number", "numbers"), ("yes/no", "yes/no"), ("category", "categories"), ("date", "dates"))
-_DROPPED_SHOWN = 10
+_DROPPED_SHOWN = 10  # reasons for leaving columns out that are listed
 
 
 def missing_cells(schema: Schema, table: Table) -> dict[str, int]:
-    """How many cells are missing, by column; columns without any are left out."""
+    """The number of missing cells by column, without the columns that have none."""
     from newtron.table.cells import plain
 
     found = {column.name: plain(table.column(column.name)).null_count for column in schema.columns}
@@ -48,7 +48,7 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
         if "category" in kinds:
             pairs.append(("", "A missing category is a level of its own."))
     reasons: dict[str, list[str]] = {}
-    # First those where something can be done about it, which is said after a colon.
+    # Reasons that a user can do something about come first; what to do stands after a colon.
     for name, reason in sorted(schema.dropped, key=lambda pair: ": " not in pair[1]):
         reasons.setdefault(reason, []).append(name)
     for reason, names in list(reasons.items())[:_DROPPED_SHOWN]:
@@ -68,6 +68,6 @@ def _named(column: Column) -> str:
 
 
 def warnings_of(schema: Schema) -> list[str]:
-    """The warnings that `column_pairs` does not say already."""
+    """The warnings of a schema that `column_pairs` does not contain already."""
     said = {f"the column {name!r} is not used: {reason}." for name, reason in schema.dropped}
     return [capital(warning) for warning in schema.warnings if warning not in said]

@@ -1,4 +1,4 @@
-"""`newtron explain`: a model and one row of a file -> the whole derivation, in the terminal."""
+"""`newtron explain`: the derivation of the prediction for one row of a file, in the terminal."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "identity")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One sentence, as all errors are, instead of the whole usage."""
+        """End with one sentence, as all errors do, instead of the whole usage."""
         self.exit(2, f"newtron: {message}; see '{self.prog} --help'.\n")
 
 
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser(
         "predict",
         help="predict the rows of a file",
-        description="Predict the rows of a file: CSV with one line per row, in the same order.",
+        description="Predict the rows of a file and write CSV with one line per row, in the same order.",
         allow_abbrev=False,
     )
     predict.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--interval",
         type=_coverage,
         metavar="COVERAGE",
-        help="of a regression: also columns lower and upper, an interval that holds the target with this "
+        help="for a regression: also write the columns lower and upper, an interval that contains the target with this "
         "probability, such as 0.9",
     )
     predict.add_argument("--output", metavar="FILE", help="write here (default: standard output)")
@@ -87,14 +87,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="files whose cells take more are read in pieces (default: 1GB)",
     )
-    predict.add_argument("--scratch", metavar="FOLDER", help="for the copy of a CSV file larger than --memory")
-    predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    predict.add_argument("--scratch", metavar="FOLDER", help="folder for the copy of a CSV file larger than --memory")
+    predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
     _add_explain(commands)
     show = commands.add_parser(
         "show",
-        help="say what a model is",
-        description="Say what a model is: its settings and coefficients, how training ended and what it was "
-        "compared with.",
+        help="describe a model",
+        description="Describe a model: its settings and coefficients, how training ended and what it was compared "
+        "with.",
         allow_abbrev=False,
     )
     show.add_argument("model", metavar="MODEL", help="model file")
@@ -115,15 +115,15 @@ def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
         "data", metavar="DATA", nargs="?", help="CSV, Parquet or Arrow file; - is standard input (default: an example)"
     )
     play.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
-    play.add_argument("--port", type=_port, default=0, metavar="N", help="default: any free one")
+    play.add_argument("--port", type=_port, default=0, metavar="N", help="port of the page (default: any free one)")
     play.add_argument("--no-browser", action="store_true", help="only print the address")
-    play.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    play.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
 
 
 def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     fit = commands.add_parser(
         "fit",
-        # DATA first: after --ignore it would be taken for one more column.
+        # DATA comes first, because after --ignore it would be taken for one more column.
         usage="newtron fit DATA --target COLUMN [options]",
         help="train a perceptron and a network, compare them, write the better",
         description="Train a perceptron and a network on a file, compare them on rows that were held out, "
@@ -136,8 +136,8 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     fit.add_argument("--output", default="model.newtron", metavar="FILE", help="model file (default: model.newtron)")
     fit.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns not to use")
-    fit.add_argument("--task", choices=("regression", "classification"), help="default: told by the target")
-    fit.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    fit.add_argument("--task", choices=("regression", "classification"), help="default: decided by the target")
+    fit.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
     model = fit.add_argument_group("models")
     model.add_argument("--model", choices=("perceptron", "network", "auto"), default="auto", help="default: auto, both")
     model.add_argument(
@@ -148,22 +148,24 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="units of the hidden layers, as in 20 or 10,10; again for one more shape (default: auto, a mix of small "
         "ones)",
     )
-    model.add_argument("--activation", choices=_ACTIVATIONS, default="tanh", help="default: tanh")
+    model.add_argument(
+        "--activation", choices=_ACTIVATIONS, default="tanh", help="activation of the hidden units (default: tanh)"
+    )
     model.add_argument(
         "--alpha",
         type=_penalty,
         metavar="STRENGTH",
-        help="of the penalty on weights, or a rule that chooses it from the data: evidence or loo (default: none for a "
-        "perceptron; for a network evidence in regression, loo in classification)",
+        help="strength of the penalty on weights, or a rule that chooses it from the data: evidence or loo (default: "
+        "none for a perceptron; for a network evidence in regression, loo in classification)",
     )
     model.add_argument(
         "--penalty",
         choices=("l2", "firth"),
         default="l2",
-        help="of a perceptron for classes: l2, of strength --alpha, or Firth's likelihood, which keeps coefficients "
-        "finite where classes are separated (default: l2)",
+        help="penalty of a perceptron for classes: l2, of strength --alpha, or Firth's likelihood, which keeps "
+        "coefficients finite where classes are separated (default: l2)",
     )
-    model.add_argument("--starts", type=_count, default=2, metavar="N", help="starts of each shape (default: 2)")
+    model.add_argument("--starts", type=_count, default=2, metavar="N", help="random starts of each shape (default: 2)")
     _add_work(fit)
     _add_output(fit)
 
@@ -175,11 +177,11 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
         type=_share,
         default=0.2,
         metavar="SHARE",
-        help="of the rows, to compare on (default: 0.2)",
+        help="share of the rows to compare the models on (default: 0.2)",
     )
     work.add_argument("--no-refit", action="store_true", help="do not train the better one again on all rows")
-    work.add_argument("--seed", type=_seed, default=0, metavar="N", help="of all chance (default: 0)")
-    work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: the solver's)")
+    work.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of all random choices (default: 0)")
+    work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: that of the solver)")
     work.add_argument(
         "--memory",
         type=_size,
@@ -187,7 +189,7 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="files whose cells take more are read in pieces, within this (default: 1GB)",
     )
-    work.add_argument("--scratch", metavar="FOLDER", help="for the copy of a CSV file larger than --memory")
+    work.add_argument("--scratch", metavar="FOLDER", help="folder for the copy of a CSV file larger than --memory")
     work.add_argument(
         "--checkpoint",
         metavar="PATH",
@@ -201,7 +203,12 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
         help="sum over the rows on the Dask cluster with this scheduler, such as tcp://host:8786, or without an "
         "address on one that is started on this machine; needs the extra dask",
     )
-    work.add_argument("--threads", type=_count, metavar="N", help="default: all cores; the result is the same")
+    work.add_argument(
+        "--threads",
+        type=_count,
+        metavar="N",
+        help="threads (default: all cores); the result is the same",
+    )
 
 
 def _add_output(fit: argparse.ArgumentParser) -> None:
@@ -232,7 +239,7 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="lecture: one number at a time; lab: matrices A, Z, W, dZ, dW (default: lecture)",
     )
     explain.add_argument("--member", type=_count, metavar="N", help="network of an average (default: the best)")
-    explain.add_argument("--encoding", default="utf-8", metavar="NAME", help="of a text file (default: utf-8)")
+    explain.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
     explain.add_argument("--json", action="store_true", help="print one JSON object, with all digits")
 
 
@@ -283,7 +290,7 @@ def _count(text: str) -> int:
 
 
 def _size(text: str) -> int:
-    """'1GB', '500 MB' or bytes, as a number of bytes."""
+    """A size such as '1GB', '500 MB' or a number of bytes, in bytes."""
     word = text.strip().lower()
     unit = next((unit for unit in _UNITS if word.endswith(unit)), "")
     try:

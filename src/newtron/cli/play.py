@@ -1,4 +1,4 @@
-"""`newtron play`: the page."""
+"""`newtron play`: the server of the page, from its start to its end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def run_play(options: PlayOptions) -> int:
-    """Serves until Ctrl-C; returns the exit code."""
+    """Run `newtron play` until Ctrl-C and return its exit code."""
     from newtron.play.server import HOST, Server
 
     if options.data is None and options.target is not None:
         raise InputError("--target needs a file: newtron play DATA --target COLUMN.")
-    # A file is read before anything is opened: what is wrong with it is said here.
+    # The file is read before the server starts, so that an error in it is reported here.
     given = None if options.data is None else _opened_session(options.data, options)
     try:
         server = Server(lambda: _session(given), options.port)
@@ -43,7 +43,7 @@ def run_play(options: PlayOptions) -> int:
 
 
 def _session(given: Session | None) -> Session:
-    """The engine, imported and warm while the browser starts."""
+    """The session of the page. Its imports and its first computation run while the browser starts."""
     from newtron.play.session import Session
 
     session = given or Session()
@@ -59,6 +59,6 @@ def _opened_session(data: str, options: PlayOptions) -> Session:
     session = Session()
     table = read_table(data, encoding=options.encoding)
     target = options.target or table.names[-1]
-    from_table(table, target, None)  # says at once what is wrong with it
+    from_table(table, target, None)  # raises the errors of this table and target now
     session.add(Path(table.path).name, table, target, first=True)
     return session

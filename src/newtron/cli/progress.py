@@ -53,17 +53,17 @@ class Reporter:
             print(clean(line), file=sys.stderr, flush=True)
 
     def warn(self, sentence: str) -> None:
-        """Warnings are said even when all else is quiet."""
+        """Print a warning, also where --quiet was given."""
         print(f"newtron: {clean(sentence)}", file=sys.stderr, flush=True)
 
     def step(self, progress: Progress) -> bool:
-        """The callback of an estimator."""
+        """The callback of training: keeps the latest row of each member, and stops training after Ctrl-C."""
         self._rows[progress.member] = progress
         self._interrupts.check()
         return False
 
     def passing(self, done: int, total: int) -> None:
-        """Where a pass over the rows of files stands; there are passes after the last step, too."""
+        """Tell how far a pass over the rows of files is; passes also follow after the last step."""
         now = perf_counter()
         if done <= self._done:
             self._began = self._told = now
@@ -79,7 +79,7 @@ class Reporter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """While this is open, the rows of this fit are shown."""
+        """Show the progress of one fit for as long as the context is open."""
         self._stage, self._rows, self._pass, self._done = name, {}, "", 0
         if self._console is None:
             yield

@@ -53,18 +53,18 @@ class Screen:
         self._print(text, "bold")
 
     def line(self, text: str, style: str = "", indent: int = 0) -> None:
-        """One line, which plain text never breaks: a path, a command, a line of a drawing."""
+        """Print one line, such as a path or a command, which plain text never breaks."""
         self._print(text, style, indent)
 
     def sentence(self, text: str, indent: int = 0) -> None:
-        """Prose, wrapped."""
+        """Print prose, wrapped to the width of the screen."""
         if self._console is None:
             self.stream.write(self._wrapped(clean(text), " " * indent, " " * indent))
         else:
             self._print(text, indent=indent)
 
     def _wrapped(self, text: str, first: str, following: str) -> str:
-        """Lines of plain text that begin like these. Long words, as paths are, stay whole."""
+        """Wrapped lines of plain text, each with its indent. Long words such as paths stay whole."""
         lines = textwrap.wrap(
             text,
             self.width,
@@ -87,7 +87,7 @@ class Screen:
             self._console.print(Padding(Text(clean(text), style=style), (0, 0, 0, indent), expand=False))
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Label and text, the texts under each other."""
+        """Print labels and texts in two columns."""
         pairs = [(clean(name), clean(text)) for name, text in pairs]
         if self._console is None:
             width = max((len(name) for name, _ in pairs), default=0)
@@ -108,7 +108,7 @@ class Screen:
         self._console.print(Padding(grid, (0, 0, 0, 2)))
 
     def notes(self, sentences: Sequence[str]) -> None:
-        """Sentences with a mark in front."""
+        """Print sentences, each with a mark in front."""
         from rich.text import Text
 
         for sentence in sentences:
@@ -125,7 +125,7 @@ class Screen:
             self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> None:
-        """The first column to the left, the others to the right; the row number `strong` stands out."""
+        """Print a table with the first column aligned left and the others right. strong: the row in bold."""
         cells = [[clean(cell) for cell in row] for row in rows]
         if self._console is None:
             widths = [max(len(row[i]) for row in [list(header), *cells]) for i in range(len(header))]

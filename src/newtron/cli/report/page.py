@@ -269,10 +269,13 @@ def _averaged(model: FittedModel) -> list[str]:
     ]
     if not one and any(not member.hidden for member in members):
         found[0] += " The network without hidden units is a perceptron."
+    if not all(member.share for member in members):
+        found[0] += " A network with a share of 0 takes no part in the prediction."
     if asinh is not None:
+        n, p = len(asinh.columns), model.data.n_features
         found.append(
-            f"The inputs are the {count(model.data.n_features, 'column')} as numbers, and "
-            f"{len(asinh.columns):,} of them once more as asinh features around the median, which shorten long tails."
+            f"The inputs are the {count(p, 'column')} as numbers, and {'all' if n == p else f'{n:,}'} of them once "
+            "more as asinh features around the median, which shorten long tails."
         )
     if isinstance(model.settings.alpha, str):
         found.append(
