@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -67,12 +68,7 @@ def run_predict(options: PredictOptions) -> int:
     def write(file: BinaryIO) -> None:
         _write_csv(file, header, _with_empty(columns, empty), table.n_rows)
 
-    if options.output is None:
-        sys.stdout.flush()
-        write(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    else:
-        write_whole(options.output, write, devices=True)
+    _write(options, write)
     _say_score(model, schema, known, encoded.X)
     return 0
 
@@ -101,14 +97,19 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
         if left:
             print(f"{clean(source.name)}: {_nothing(left)}", file=sys.stderr)
 
-    if options.output is None:
-        sys.stdout.flush()
-        write(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    else:
-        write_whole(options.output, write, devices=True)
+    _write(options, write)
     files.release()
     return 0
+
+
+def _write(options: PredictOptions, write: Callable[[BinaryIO], None]) -> None:
+    """Write to the file that was asked for, which is whole or not there, or to standard output."""
+    if options.output is not None:
+        write_whole(options.output, write, devices=True)
+        return
+    sys.stdout.flush()
+    write(sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
 def needed_schema(model: FittedModel, path: str) -> Schema:

@@ -32,47 +32,17 @@ _GUESS_ROWS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class TableTraining:
-    """Rows in memory that models are trained on, as their own schema encodes them."""
+class Training:
+    """Rows that models are trained on: in memory, as the schema encodes them, or read again for every pass."""
 
     schema: Schema
-    sample: Sample
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.sample)
-
-    @property
-    def labels(self) -> Labels:
-        """The targets as an estimator takes them: numbers, or the classes themselves."""
-        return labels_of(self.schema, self.sample.y)
+    rows: Sample | TableRows
+    n_rows: int
 
     @property
     def targets(self) -> TargetValues:
-        return self.sample.y
-
-
-@dataclass(frozen=True, eq=False)
-class StreamedTraining:
-    """Rows that models are trained on without holding them in memory."""
-
-    rows: TableRows
-
-    @property
-    def schema(self) -> Schema:
-        return self.rows.schema
-
-    @property
-    def n_rows(self) -> int:
-        return self.rows.n_rows
-
-    @property
-    def targets(self) -> TargetValues:
-        """The targets of all rows, or of a random sample where there are many."""
-        return self.rows.some_targets(_GUESS_ROWS)
-
-
-Training = TableTraining | StreamedTraining
+        """The targets of all rows, or of a random sample of rows that are not in memory."""
+        return self.rows.y if isinstance(self.rows, Sample) else self.rows.some_targets(_GUESS_ROWS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,18 +109,21 @@ class TableData(FitData):
         training, held_out = hold_out(self.n_known, classes, share, seed, alike)
         notes = [_on_copies(alike, self.y)] if alike is not None and are_copies else []
         if not len(held_out):
-            everything = self.everything()
-            return Split(everything, None, everything.sample, notes)
+            rows = self._encoded()
+            return Split(Training(self.schema, rows, len(rows)), None, rows, notes)
         # The held-out rows must not influence how columns become numbers. Only which columns are used at all, and which
         # are categories, is decided once from all rows, so that what is compared is what is written.
         known = self.table.take(self.known[training])
         schema = learn_schema(known, target.name, task=target.task, ignore=sorted(ignore), like=self.schema)
         rows = Sample(encode(schema, known).X, self.y[training])
         outside = Sample(encode(schema, self.table.take(self.known[held_out])).X, self.y[held_out])
-        return Split(TableTraining(schema, rows), outside, rows, notes)
+        return Split(Training(schema, rows, len(rows)), outside, rows, notes)
 
-    def everything(self) -> TableTraining:
-        return TableTraining(self.schema, Sample(encode(self.schema, self.table.take(self.known)).X, self.y))
+    def everything(self) -> Training:
+        return Training(self.schema, self._encoded(), self.n_known)
+
+    def _encoded(self) -> Sample:
+        return Sample(encode(self.schema, self.table.take(self.known)).X, self.y)
 
 
 def labels_of(schema: Schema, y: TargetValues) -> Labels:
@@ -190,10 +163,10 @@ class StreamedData(FitData):
                 "are copies by mistake, take them out."
             )
         held_out = Sample(X.astype(np.float64, copy=False), y)
-        return Split(StreamedTraining(training), held_out, held_out, notes)
+        return Split(Training(self.schema, training, training.n_rows), held_out, held_out, notes)
 
-    def everything(self) -> StreamedTraining:
-        return StreamedTraining(self.rows)
+    def everything(self) -> Training:
+        return Training(self.schema, self.rows, self.n_known)
 
 
 def streamed_data(rows: TableRows, how: str, reporter: Reporter) -> StreamedData:

@@ -11,7 +11,8 @@ from time import perf_counter
 import numpy as np
 
 from newtron.cli.ends import ending
-from newtron.cli.fit.data import StreamedTraining, Training
+from newtron.cli.fit.data import Training, labels_of
+from newtron.cli.fit.sample import Sample
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.options import FitOptions
 from newtron.cli.progress import Reporter
@@ -98,10 +99,10 @@ class Trainer:
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
             warnings.simplefilter("always")
             try:
-                if isinstance(rows, StreamedTraining):
-                    made.fit_rows(rows.rows, checkpoint=checkpoint)
+                if isinstance(rows.rows, Sample):
+                    made.fit(rows.rows.X, labels_of(rows.schema, rows.rows.y), checkpoint=checkpoint)
                 else:
-                    made.fit(rows.sample.X, rows.labels, checkpoint=checkpoint)
+                    made.fit_rows(rows.rows, checkpoint=checkpoint)
             except ColumnError as error:
                 raise InputError(f"{self.options.data}: {error}") from None
         messages = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
