@@ -11,6 +11,7 @@ from newtron.engine.base.checks import check_choice, shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.maths.scaling import Scaling
+from newtron.engine.rows.targets import class_targets
 from newtron.table import Table, encode, encode_target
 
 # The page draws every row, and a sample where there are more than this many, with a note. At most this many inputs and
@@ -150,5 +151,5 @@ def from_table(table: Table, target: str, inputs: tuple[str, ...] | None, seed: 
     present = len(np.unique(codes))
     if present < 2:
         raise InputError(f"{table.path}, column {target!r}: only one class is left; choose another target.")
-    y = np.asarray(codes, dtype=float)[:, None] if len(classes) == 2 else np.eye(len(classes))[codes]
+    y = class_targets(np.asarray(codes), len(classes))
     return Data(X, y, names, target, classes, rows, tuple(notes))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.rows.streamed import TargetEncoder
+from newtron.engine.rows.targets import class_outputs, class_targets
 from newtron.table.arrow import ArrowArray, ArrowColumn
 from newtron.table.cells import (
     are_plain_numbers,
@@ -229,11 +230,9 @@ def target_columns(target: Target, class_weight: Array | None = None) -> tuple[T
     k = len(target.classes)
 
     def targets(y: Array) -> tuple[Array, Array | None]:
-        weight = None if class_weight is None else class_weight[y.astype(np.int64)]
-        if k <= 2:
-            return y[:, None], weight
-        Y = np.zeros((len(y), k), order="F")
-        Y[np.arange(len(y)), y.astype(np.int64)] = 1.0
-        return Y, weight
+        if not k:
+            return y[:, None], None
+        codes = y.astype(np.int64)
+        return class_targets(codes, k), None if class_weight is None else class_weight[codes]
 
-    return targets, k if k > 2 else 1
+    return targets, class_outputs(k) if k else 1
