@@ -399,7 +399,7 @@ def test_the_direction_is_in_the_users_units_and_names_few_columns() -> None:
 def test_endometrial() -> None:
     X, y, names, _ = logistic_set("endometrial")
     pandas = pytest.importorskip("pandas")
-    with pytest.warns(ConvergenceWarning, match=r"along the column NV, 13 of 79 rows.*alpha=\"evidence\".*\"firth\""):
+    with pytest.warns(ConvergenceWarning, match=r"along the column NV, 13 of 79 rows.*alpha: evidence.*penalty: firth"):
         fitted = PerceptronClassifier().fit(pandas.DataFrame(X, columns=names), y)
     found = present(fitted.separation_)
     assert (found.kind, found.names, found.columns, found.rows_apart) == ("quasi-complete", ("NV",), (0,), 13)
