@@ -17,12 +17,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from time import monotonic
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cluster.sums import ClusterLostError, Engine, Part, Sums, Work, merged, summed
+from newtron.cluster.sums import ClusterLostError, Engine, Part, Remote, Sums, Work, merged, summed
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.version import __version__
@@ -42,7 +42,7 @@ _TRIM, _MMAP = 2**28, 2**25
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def dask_needed() -> Any:
+def dask_needed() -> Remote:
     """The module `distributed`."""
     try:
         import distributed
@@ -58,11 +58,11 @@ class Placed:
     """Parts as futures. rows: of each. made, arguments: what makes a part anew on another worker, where newtron decides
     on which one it lies; None where Dask does."""
 
-    futures: list[Any]
+    futures: list[Remote]
     rows: NDArray[np.int64]
     homes: list[str]
     made: Callable[..., Part] | None = None
-    arguments: list[tuple[Any, ...]] = field(default_factory=list)
+    arguments: list[tuple[Remote, ...]] = field(default_factory=list)
     workers: dict[str, int] = field(default_factory=dict)
     looked: float = -math.inf  # when it was last asked who is there
 
@@ -71,7 +71,7 @@ class DaskEngine(Engine):
     """client: a `distributed.Client`. patience: seconds to wait for a worker while there is none, and for one that says
     nothing any more."""
 
-    def __init__(self, client: Any, patience: float) -> None:
+    def __init__(self, client: Remote, patience: float) -> None:
         distributed = dask_needed()
         if not isinstance(client, distributed.Client) or client.asynchronous:
             raise InputError(f"client={client!r} is no synchronous distributed.Client: give one.")
@@ -94,10 +94,10 @@ class DaskEngine(Engine):
             with suppress(TimeoutError):
                 self.client.wait_for_workers(1, timeout=min(_LOOK, self.patience))
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self) -> dict[str, Remote]:
         if self.client.status != "running":
             self._lost("its scheduler does not answer any more")
-        found: dict[str, Any] = self.client.scheduler_info()["workers"]
+        found: dict[str, Remote] = self.client.scheduler_info()["workers"]
         return found
 
     def holds(self, size: float) -> bool:
@@ -124,7 +124,7 @@ class DaskEngine(Engine):
         raise ClusterLostError(f"the cluster is lost: {why}")
 
     @contextmanager
-    def _told(self) -> Any:
+    def _told(self) -> Remote:
         """What Dask raises, as one sentence."""
         distributed = dask_needed()
         from distributed.client import FutureCancelledError, FuturesCancelledError
@@ -148,7 +148,7 @@ class DaskEngine(Engine):
 
     # --- parts ---
 
-    def place(self, made: Callable[..., Part], arguments: list[tuple[Any, ...]], rows: NDArray[np.int64]) -> Placed:
+    def place(self, made: Callable[..., Part], arguments: list[tuple[Remote, ...]], rows: NDArray[np.int64]) -> Placed:
         """Parts made(*arguments), on workers by turns such that all have as many rows for a thread; neighbours
         together. Arguments may be futures."""
         workers = self.workers()
@@ -159,7 +159,7 @@ class DaskEngine(Engine):
         futures = [self._make(made, each, home) for each, home in zip(arguments, homes, strict=True)]
         return Placed(futures, rows, homes, made, arguments, workers)
 
-    def placed_by_dask(self, lazy: Sequence[Any], rows: NDArray[np.int64]) -> Placed:
+    def placed_by_dask(self, lazy: Sequence[Remote], rows: NDArray[np.int64]) -> Placed:
         """Parts that are Dask's delayed objects, made where Dask makes them."""
         with self._told():
             futures = self.client.compute(list(lazy))
@@ -167,15 +167,15 @@ class DaskEngine(Engine):
                 self._await(lambda: self._all_done(futures))
         return Placed(futures, rows, self._where(futures), workers=self.workers())
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Remote) -> Remote:
         """A future of a value that all workers need."""
         with _large_tasks():
             return self.client.submit(_itself, value, pure=False)
 
-    def _make(self, made: Callable[..., Part], arguments: tuple[Any, ...], home: str) -> Any:
+    def _make(self, made: Callable[..., Part], arguments: tuple[Remote, ...], home: str) -> Remote:
         return self.client.submit(made, *arguments, workers=[home], allow_other_workers=True, pure=False)
 
-    def _where(self, futures: list[Any]) -> list[str]:
+    def _where(self, futures: list[Remote]) -> list[str]:
         known = self.client.who_has(futures)
         return [next(iter(sorted(known.get(future.key, ()))), "") for future in futures]
 
@@ -209,19 +209,19 @@ class DaskEngine(Engine):
 
     # --- sums ---
 
-    def total(self, work: Work, parts: Placed, shared: Any = None) -> Any:
+    def total(self, work: Work, parts: Placed, shared: Remote = None) -> Remote:
         with self._told():
             self._settle(parts)
             payload = self._sent(work)
             tasks = []
             for address, groups in self._groups(parts).items():
-                where: Any = {"workers": [address], "allow_other_workers": True} if address else {}
+                where: Remote = {"workers": [address], "allow_other_workers": True} if address else {}
                 held = [[parts.futures[number] for number in numbers] for numbers in groups]
                 alike = [[each] * len(groups) for each in (payload, shared, len(parts.futures))]
                 tasks += self.client.map(_sum_parts, *alike, groups, held, pure=False, **where)
             return self._merged(tasks)
 
-    def total_of(self, work: Work, lazy: Sequence[Any]) -> Any:
+    def total_of(self, work: Work, lazy: Sequence[Remote]) -> Remote:
         """As `total`, over Dask's delayed objects, which are let go as soon as they were looked at."""
         from dask import delayed
 
@@ -234,7 +234,7 @@ class DaskEngine(Engine):
             with _named(tasks):
                 return self._merged(tasks)
 
-    def _sent(self, work: Work) -> Any:
+    def _sent(self, work: Work) -> Remote:
         import cloudpickle
 
         payload = cloudpickle.dumps(work)
@@ -251,28 +251,28 @@ class DaskEngine(Engine):
             groups[address] = [[numbers[i] for i in np.flatnonzero(thread == one)] for one in np.unique(thread)]
         return groups
 
-    def _merged(self, tasks: list[Any]) -> Any:
+    def _merged(self, tasks: list[Remote]) -> Remote:
         """The sum of what tasks come to: merged by workers until few are left, and those here."""
         while len(tasks) > _FAN_IN:
             some = [tasks[i : i + _FAN_IN] for i in range(0, len(tasks), _FAN_IN)]
             tasks = self.client.map(merged, some, pure=False)
         return merged(self._await(lambda: self._fetched(tasks))).total
 
-    def _fetched(self, futures: list[Any]) -> list[Any]:
+    def _fetched(self, futures: list[Remote]) -> list[Remote]:
         """Results, once all are there; TimeoutError before, or if a worker takes them along when it dies."""
         self._all_done(futures)
         fetch = partial(self.client.gather, futures, asynchronous=True)
-        found: list[Any] = self.client.sync(fetch, callback_timeout=max(_FETCH, self.patience))
+        found: list[Remote] = self.client.sync(fetch, callback_timeout=max(_FETCH, self.patience))
         return found
 
-    def _all_done(self, futures: list[Any]) -> None:
+    def _all_done(self, futures: list[Remote]) -> None:
         with self.client.as_current():
             dask_needed().wait(futures, timeout=_LOOK)
         for future in futures:
             if future.status != "finished":
                 future.result()  # raises what the task raised
 
-    def _await(self, ask: Callable[[], Any]) -> Any:
+    def _await(self, ask: Callable[[], Remote]) -> Remote:
         """What ask returns, asked again as long as it raises TimeoutError and there are workers to wait for."""
         alone = 0.0
         while True:
@@ -293,7 +293,7 @@ class DaskEngine(Engine):
         self._listened = monotonic()
 
         # Within, so that it travels as it is: a scheduler need not have newtron.
-        async def remove(dask_scheduler: Any = None) -> list[str]:
+        async def remove(dask_scheduler: Remote = None) -> list[str]:
             from distributed.metrics import time
 
             now = time()
@@ -316,7 +316,7 @@ class DaskEngine(Engine):
 
 
 @contextmanager
-def _named(futures: list[Any]) -> Any:
+def _named(futures: list[Remote]) -> Remote:
     """What a partition of a collection raises, with its number. Futures: one for each partition, in order."""
     killed = dask_needed().scheduler.KilledWorker
     try:
@@ -332,7 +332,7 @@ def _named(futures: list[Any]) -> Any:
 
 
 @contextmanager
-def _large_tasks() -> Any:
+def _large_tasks() -> Remote:
     """Without Dask's advice to scatter what is large: what is scattered is not made again when a worker dies."""
     import dask
 
@@ -348,11 +348,11 @@ def _said(version: str | None, python: str) -> str:
 # --- run by workers ---
 
 
-def _itself(value: Any) -> Any:
+def _itself(value: Remote) -> Remote:
     return value
 
 
-def _sum_parts(payload: bytes, shared: Any, n: int, numbers: list[int], parts: list[Part]) -> Sums:
+def _sum_parts(payload: bytes, shared: Remote, n: int, numbers: list[int], parts: list[Part]) -> Sums:
     import pickle
 
     prepare_worker()

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cluster.dask import DaskEngine, Placed
-from newtron.cluster.sums import DistributedRows, FarSource, HeldPart, Part, ReadPart
+from newtron.cluster.sums import DistributedRows, FarSource, HeldPart, Part, ReadPart, Remote
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names
@@ -70,9 +70,9 @@ class ClusterRows(DistributedRows, TableRows):
 
     def __init__(
         self,
-        client: Any,
-        data: Any,
-        target: Any,
+        client: Remote,
+        data: Remote,
+        target: Remote,
         *,
         task: str | None = None,
         ignore: Iterable[str] = (),
@@ -142,7 +142,7 @@ class _Files(Part):
         return self.files.tables(self.pieces, self.columns, self.most)
 
 
-def _files(engine: DaskEngine, path: str, target: Any, task: str | None, ignore: list[str], memory: int) -> _Laid:
+def _files(engine: DaskEngine, path: str, target: Remote, task: str | None, ignore: list[str], memory: int) -> _Laid:
     path = os.path.abspath(path)  # a worker may run in another folder
     if is_text_file(DataFile(path, path)):
         raise InputError(f"{path}: a text file cannot be read in parts by a cluster; write it as Parquet.")
@@ -178,7 +178,7 @@ def _read_part(source: FileSource, pieces: tuple[int, ...], first: int, held: bo
     return HeldPart(part.cuts(), first) if held else part
 
 
-def _gather(names: tuple[str, ...], target: str, ignore: list[str], pieces: int, part: Any, _: Any) -> Gathered:
+def _gather(names: tuple[str, ...], target: str, ignore: list[str], pieces: int, part: Remote, _: Remote) -> Gathered:
     gathered = Gathered(names, target, ignore, pieces)
     for piece, table in part.tables():
         check_finite(table)
@@ -186,7 +186,7 @@ def _gather(names: tuple[str, ...], target: str, ignore: list[str], pieces: int,
     return gathered
 
 
-def _digests(part: Part, _: Any) -> list[bytes]:
+def _digests(part: Part, _: Remote) -> list[bytes]:
     total = hashlib.sha256()
     for cut in part.cuts():
         total.update(np.ascontiguousarray(cut.X()).data)
@@ -201,7 +201,7 @@ class _Block(NamedTuple):
     """A partition as it is when it is looked at. cells: a data frame, or X and y."""
 
     number: int
-    cells: Any
+    cells: Remote
     schema: pa.Schema
     most: int
 
@@ -227,7 +227,7 @@ def _told(error: Exception) -> str:
     return " ".join(str(part) for part in error.args).rstrip(".")
 
 
-def _table_of_arrays(name: str, X: Any, y: Any, schema: pa.Schema) -> pa.Table:
+def _table_of_arrays(name: str, X: Remote, y: Remote, schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
 
     for array in (X, y):
@@ -240,7 +240,9 @@ def _table_of_arrays(name: str, X: Any, y: Any, schema: pa.Schema) -> pa.Table:
     return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
 
 
-def _collection(engine: DaskEngine, data: Any, target: Any, task: str | None, ignore: list[str], memory: int) -> _Laid:
+def _collection(
+    engine: DaskEngine, data: Remote, target: Remote, task: str | None, ignore: list[str], memory: int
+) -> _Laid:
     from dask import delayed
 
     is_array = hasattr(data, "chunks") and hasattr(data, "to_delayed")
@@ -263,7 +265,7 @@ def _collection(engine: DaskEngine, data: Any, target: Any, task: str | None, ig
     return _Laid(name, names, gathered.rows, learnt, parts, sizes, None)
 
 
-def _frame_partitions(engine: DaskEngine, data: Any, target: Any) -> tuple[list[Any], pa.Schema, Any]:
+def _frame_partitions(engine: DaskEngine, data: Remote, target: Remote) -> tuple[list[Remote], pa.Schema, Remote]:
     import pyarrow as pa
 
     if not (hasattr(data, "to_delayed") and hasattr(data, "_meta_nonempty") and hasattr(data, "columns")):
@@ -294,22 +296,22 @@ def _frame_partitions(engine: DaskEngine, data: Any, target: Any) -> tuple[list[
     return data.to_delayed(), pa.schema(known.items()), target
 
 
-def _has_unknown_categories(column: Any) -> bool:
+def _has_unknown_categories(column: Remote) -> bool:
     return str(column.dtype) == "category" and not (column.cat.known and len(column._meta.cat.categories))
 
 
-def _categories(frame: Any) -> list[dict[str, pa.DataType]]:
+def _categories(frame: Remote) -> list[dict[str, pa.DataType]]:
     """The type of the categories of each column in one partition."""
     import pyarrow as pa
 
     return [{name: pa.array(frame[name].cat.categories).type for name in frame.columns}]
 
 
-def _itself(found: Any, _: Any) -> Any:
+def _itself(found: Remote, _: Remote) -> Remote:
     return found
 
 
-def _array_blocks(X: Any, y: Any) -> tuple[list[Any], pa.Schema, str]:
+def _array_blocks(X: Remote, y: Remote) -> tuple[list[Remote], pa.Schema, str]:
     import pyarrow as pa
     from dask import delayed
 
@@ -335,7 +337,7 @@ def _array_blocks(X: Any, y: Any) -> tuple[list[Any], pa.Schema, str]:
     return blocks, pa.schema(fields), "y"
 
 
-def _pair(X: Any, y: Any) -> tuple[Any, Any]:
+def _pair(X: Remote, y: Remote) -> tuple[Remote, Remote]:
     return X, y
 
 

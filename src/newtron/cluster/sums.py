@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ from newtron.engine.rows.streamed import (
 
 Array = NDArray[np.floating]
 S = TypeVar("S")
+# Objects of Dask (clients, futures, collections), which has no types; and what is sent to workers and comes back from
+# them: anything that can be pickled, and that adds where it is summed.
+Remote: TypeAlias = Any
 
 # What a function that is sent to a worker may ask its rows for.
 _SIZES = ("n_rows", "n_features", "n_outputs", "total_weight", "min_weight", "dtype")
@@ -81,7 +84,7 @@ class HeldPart(Part):
         self.first = first
         self._cuts = [(cut.first, cut.X(), cut.y) for cut in cuts]
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, Remote]) -> None:
         """As it arrives from another worker, where arrays lie at any address of what was received."""
         self.first = state["first"]
         self._cuts = [(first, aligned(X), aligned(y)) for first, X, y in state["_cuts"]]
@@ -105,9 +108,9 @@ class Sums:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self.nodes: dict[tuple[int, int], Any] = {}
+        self.nodes: dict[tuple[int, int], Remote] = {}
 
-    def put(self, level: int, index: int, value: Any) -> None:
+    def put(self, level: int, index: int, value: Remote) -> None:
         """Add a node, and join it with its sibling as long as that is there. value may be changed."""
         while 1 << level < self.n:
             sibling = index ^ 1
@@ -120,13 +123,13 @@ class Sums:
         self.nodes[level, index] = value
 
     @property
-    def total(self) -> Any:
+    def total(self) -> Remote:
         """The sum of all parts."""
         (total,) = self.nodes.values()
         return total
 
 
-def added(left: Any, right: Any) -> Any:
+def added(left: Remote, right: Remote) -> Remote:
     """left + right, in the place of left; None adds nothing."""
     if left is None or right is None:
         return right if left is None else left
@@ -144,10 +147,10 @@ def merged(sums: Sequence[Sums]) -> Sums:
 
 
 # What a worker does with a part; with what all of them were given beside it.
-Work = Callable[[Part, Any], Any]
+Work = Callable[[Part, Remote], Remote]
 
 
-def summed(work: Work, shared: Any, numbered: Iterable[tuple[int, Part]], n: int) -> Sums:
+def summed(work: Work, shared: Remote, numbered: Iterable[tuple[int, Part]], n: int) -> Sums:
     """Sums of work over some of n parts, by their numbers."""
     sums = Sums(n)
     with np.errstate(all="ignore"):
@@ -157,8 +160,8 @@ def summed(work: Work, shared: Any, numbered: Iterable[tuple[int, Part]], n: int
 
 
 def _evaluated(
-    evaluate: Callable[[Chunk], Any], transform: RowTransform, part: Part, excluded: NDArray[np.int64]
-) -> Any:
+    evaluate: Callable[[Chunk], Remote], transform: RowTransform, part: Part, excluded: NDArray[np.int64]
+) -> Remote:
     start = part.first - int(np.searchsorted(excluded, part.first))
     seen = (evaluate(transform.chunk(*cut)) for cut in placed(part.cuts(), excluded, start))
     return reduce(added, seen, None)
@@ -175,11 +178,11 @@ class Engine(ABC):
     """What sums work over parts, wherever they are."""
 
     @abstractmethod
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Remote) -> Remote:
         """A value for all workers, as `total` takes it to be shared."""
 
     @abstractmethod
-    def total(self, work: Work, parts: Any, shared: Any = None) -> Any:
+    def total(self, work: Work, parts: Remote, shared: Remote = None) -> Remote:
         """The sum of work(part, shared) over all parts, merged in the tree of their numbers. parts: as the engine
         placed them. shared: small, or broadcast.
 
@@ -209,12 +212,14 @@ class DistributedRows(StreamedRows):
     place = "on a cluster"
 
     engine: Engine
-    parts: Any
+    parts: Remote
 
-    def __init__(self, engine: Engine, parts: Any, source: FarSource, targets: TargetEncoder, n_outputs: int) -> None:
+    def __init__(
+        self, engine: Engine, parts: Remote, source: FarSource, targets: TargetEncoder, n_outputs: int
+    ) -> None:
         super().__init__(source, targets, n_outputs, threads=1)
         self.engine, self.parts = engine, parts
-        self._left_out: Any = self._excluded
+        self._left_out: Remote = self._excluded
 
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
         total: S = self.engine.total(partial(_evaluated, evaluate, self.transform), self.parts, self._left_out)
@@ -235,7 +240,7 @@ class DistributedRows(StreamedRows):
     def on_threads(self, threads: int) -> Self:
         return self
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> Remote:
         """What is sent along with a function that asks these rows for their sizes: nothing but those."""
         return _elsewhere, ({name: getattr(self, name) for name in _SIZES},)
 
@@ -263,7 +268,7 @@ class _Elsewhere(Rows):
         raise NotImplementedError
 
 
-def _elsewhere(known: dict[str, Any]) -> _Elsewhere:
+def _elsewhere(known: dict[str, Remote]) -> _Elsewhere:
     rows = _Elsewhere()
     vars(rows).update(known)
     return rows
