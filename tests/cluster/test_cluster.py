@@ -53,7 +53,10 @@ from newtron.engine.solvers import LBFGS, SOLVERS, Stochastic, auto
 from newtron.table import encode, encode_target, learn_schema, read_table
 from newtron.table.large import files
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 MEMORY = 32e6
 ROOT = Path(__file__).resolve().parents[2]
 

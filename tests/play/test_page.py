@@ -43,7 +43,10 @@ from newtron.play.notebook import reply
 from newtron.play.session import FIRST_SETUP
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
+]
 sync_api = pytest.importorskip("playwright.sync_api")
 
 # What lets Chromium run in a container, without a GPU and without asking its maker for anything.

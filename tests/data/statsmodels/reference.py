@@ -1,4 +1,4 @@
-"""Writes `reference.json`: summaries by statsmodels of the example data, to which `tests/test_summary.py` compares.
+"""Writes `reference.json`: statsmodels' summaries of the example data, which `tests/model/test_summary.py` reads.
 
 Run from the root of the repository where statsmodels is installed: python tests/data/statsmodels/reference.py
 """
