@@ -168,9 +168,9 @@ def _is_row(kind: Hint) -> bool:
 
 
 def _in_order(options: tuple[Hint, ...]) -> list[Hint]:
-    """The types of a union in the order in which they are tried. float comes last, because a whole number is also a
-    number, and the text "nan" may be either."""
-    return sorted(options, key=lambda option: option is float)
+    """The types of a union in the order in which they are tried: int after bool, and float last, because True is also a
+    whole number, a whole number is also a number, and the text "nan" may be either."""
+    return sorted(options, key=lambda option: (option is int) + 2 * (option is float))
 
 
 def _scalar(hint: Hint) -> type[np.generic]:

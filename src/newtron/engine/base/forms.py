@@ -20,7 +20,6 @@ from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.strict_json import (
     DAMAGED,
-    FLOATS,
     SHOWN,
     an_object,
     float_from_json,
@@ -79,14 +78,6 @@ class Form(ABC):
     words: str
 
     @abstractmethod
-    def fits(self, value: object) -> bool:
-        """Is a value of this type?"""
-
-    @abstractmethod
-    def matches(self, json: object) -> bool:
-        """Could this JSON be a value of this type? A union chooses by it."""
-
-    @abstractmethod
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         """The JSON of a value; its arrays go to `numbers`. Raises InputError if the value is not of this type."""
 
@@ -105,19 +96,13 @@ class PlainForm(Form):
     def __init__(self, words: str, kind: type, kinds: tuple[type, ...]) -> None:
         self.words, self._kind, self._kinds = words, kind, kinds
 
-    def fits(self, value: object) -> bool:
-        return isinstance(value, self._kinds) and (self._kind is not int or not isinstance(value, bool))
-
-    def matches(self, json: object) -> bool:
-        return type(json) is self._kind
-
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, self._kinds):
             raise self.refusal(value, where)
         return cast(Json, self._kind(value)) if value is not None else None  # True becomes 1 in a field of numbers
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        if not self.matches(json) or (isinstance(json, int) and not _LEAST_WHOLE <= json <= _MOST_WHOLE):
+        if type(json) is not self._kind or (isinstance(json, int) and not _LEAST_WHOLE <= json <= _MOST_WHOLE):
             raise wrong(where, self.words, json)
         return json
 
@@ -135,14 +120,6 @@ class FloatForm(Form):
 
     words = "a number"
 
-    def fits(self, value: object) -> bool:
-        return isinstance(value, float | np.floating | int | np.integer) and not isinstance(value, bool)
-
-    def matches(self, json: object) -> bool:
-        if isinstance(json, dict):
-            return len(json) == 1 and set(json) <= set(FLOATING)
-        return type(json) in (int, float) or (isinstance(json, str) and json in FLOATS)
-
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         # The result of arithmetic with a float32 array depends on whether a scalar is Python's or NumPy's.
         if isinstance(value, np.floating) and value.dtype.name in FLOATING:
@@ -152,12 +129,12 @@ class FloatForm(Form):
         return float_to_json(float(value))
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        if isinstance(json, dict) and self.matches(json):
-            ((name, inner),) = json.items()
-            number = float_from_json(inner, where)
-            with np.errstate(over="ignore"):
-                return FLOATING[name](number)
-        return float_from_json(json, where)
+        name, inner = next(iter(json.items())) if isinstance(json, dict) and len(json) == 1 else ("", json)
+        number = float_from_json(inner, where)
+        if name and name not in FLOATING:
+            raise wrong(where, self.words, json)
+        with np.errstate(over="ignore"):
+            return FLOATING[name](number) if name else number
 
 
 class ChoiceForm(Form):
@@ -167,21 +144,17 @@ class ChoiceForm(Form):
         self._values = list(values.items())
         self.words = "one of " + ", ".join(map(str, values))
 
-    def fits(self, value: object) -> bool:
-        return any(type(one) is type(value) and one == value for _, one in self._values)
-
-    def matches(self, json: object) -> bool:
-        return any(type(name) is type(json) and name == json for name, _ in self._values)
-
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
-        if not self.fits(value):
-            raise self.refusal(value, where)
-        return next(name for name, one in self._values if one == value)
+        for name, one in self._values:
+            if type(one) is type(value) and one == value:
+                return name
+        raise self.refusal(value, where)
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        if not self.matches(json):
-            raise wrong(where, self.words, json)
-        return next(one for name, one in self._values if name == json)
+        for name, one in self._values:
+            if type(name) is type(json) and name == json:
+                return one
+        raise wrong(where, self.words, json)
 
 
 class ListForm(Form):
@@ -198,14 +171,6 @@ class ListForm(Form):
         if self._any_length:
             return [(self._forms[0], one) for one in value]
         return list(zip(self._forms, value, strict=True)) if len(value) == len(self._forms) else None
-
-    def fits(self, value: object) -> bool:
-        parts = self._parts(value, self.kind)
-        return parts is not None and all(form.fits(one) for form, one in parts)
-
-    def matches(self, json: object) -> bool:
-        parts = self._parts(json, list)
-        return parts is not None and all(form.matches(one) for form, one in parts)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         parts = self._parts(value, self.kind)
@@ -228,12 +193,6 @@ class RowsForm(Form):
         self._items, self._kind, self._array = items, kind, ArrayForm(np.float64)
         self._fields = stored_fields(kind)
         self.words = f"rows of {len(self._fields)} numbers"
-
-    def fits(self, value: object) -> bool:
-        return self._items.fits(value)
-
-    def matches(self, json: object) -> bool:
-        return self._array.matches(json)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, self._items.kind):
@@ -264,12 +223,6 @@ class ObjectForm(Form):
     def __init__(self, value: Form) -> None:
         self._value = value
 
-    def fits(self, value: object) -> bool:
-        return isinstance(value, Mapping) and all(isinstance(k, str) and self._value.fits(v) for k, v in value.items())
-
-    def matches(self, json: object) -> bool:
-        return isinstance(json, dict)
-
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise self.refusal(value, where)
@@ -288,12 +241,6 @@ class PairsForm(Form):
 
     def __init__(self, key: Form, value: Form) -> None:
         self._pairs = ListForm(tuple, [ListForm(tuple, [key, value], False)], True)
-
-    def fits(self, value: object) -> bool:
-        return isinstance(value, Mapping) and self._pairs.fits(tuple(value.items()))
-
-    def matches(self, json: object) -> bool:
-        return isinstance(json, list)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         if not isinstance(value, Mapping):
@@ -316,14 +263,8 @@ class ArrayForm(Form):
     def __init__(self, scalar: type[np.generic]) -> None:
         self._scalar = scalar
 
-    def fits(self, value: object) -> bool:
-        return isinstance(value, np.ndarray) and issubclass(value.dtype.type, self._scalar)
-
-    def matches(self, json: object) -> bool:
-        return isinstance(json, dict) and "array" in json
-
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
-        if not (isinstance(value, np.ndarray) and self.fits(value)):
+        if not (isinstance(value, np.ndarray) and issubclass(value.dtype.type, self._scalar)):
             raise self.refusal(value, where)
         name = {"U": "text", "O": "object"}.get(value.dtype.kind, value.dtype.name)
         described: dict[str, Json] = {"array": name, "shape": list(value.shape)}
@@ -385,21 +326,15 @@ class RecordForm(Form):
     """A dataclass, as an object of its stored fields."""
 
     def __init__(self, kind: type, form: Callable[[Hint], Form]) -> None:
-        self._kind, self._form = kind, form
+        self.kind, self._form = kind, form
         self.words = f"a {kind.__name__}"
 
     @cached_property
     def fields(self) -> dict[str, Form]:
-        return {name: self._form(hint) for name, hint in stored_fields(self._kind).items()}
-
-    def fits(self, value: object) -> bool:
-        return type(value) is self._kind
-
-    def matches(self, json: object) -> bool:
-        return isinstance(json, dict) and "array" not in json
+        return {name: self._form(hint) for name, hint in stored_fields(self.kind).items()}
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
-        if not self.fits(value):
+        if type(value) is not self.kind:
             raise self.refusal(value, where)
         return {
             name: form.write(getattr(value, name), place_of(where, name), numbers) for name, form in self.fields.items()
@@ -409,7 +344,7 @@ class RecordForm(Form):
         given = an_object(json, where, tuple(self.fields))
         values = {name: form.read(given[name], place_of(where, name), numbers) for name, form in self.fields.items()}
         try:
-            found: object = self._kind(**values)
+            found: object = self.kind(**values)
         except InputError as error:
             raise InputError(f"{where}: {error} The model file is damaged.") from None
         return found
@@ -423,15 +358,9 @@ class KindForm(Form):
         self._base = base.__name__
         self.words = f"one of {', '.join(kinds)}"
 
-    def fits(self, value: object) -> bool:
-        return any(form.fits(value) for form in self._kinds.values())
-
-    def matches(self, json: object) -> bool:
-        return isinstance(json, dict) or (isinstance(json, str) and json in self._kinds)
-
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
         for name, form in self._kinds.items():
-            if form.fits(value):
+            if type(value) is form.kind:
                 inner = form.write(value, place_of(where, name), numbers)
                 return {name: inner} if form.fields else name
         raise InputError(
@@ -453,53 +382,64 @@ class UnionForm(Form):
     def __init__(self, options: list[Form]) -> None:
         if sum(isinstance(option, RecordForm) for option in options) > 1:
             raise TypeError("a file cannot tell the dataclasses of a union apart")
-        self._options = options
-        self._besides_null = [option for option in options if not option.matches(None)]
+        self._may_be_null = any(isinstance(option, PlainForm) and option.words == "null" for option in options)
+        self._options = [option for option in options if not isinstance(option, PlainForm) or option.words != "null"]
         self.words = " or ".join(dict.fromkeys(option.words for option in options))
         lists = [option for option in options if isinstance(option, ListForm)]
-        tuples = [option for option in lists if option.kind is tuple]
-        self._tags: dict[str, Form] = {}
-        self._untagged = options
-        if 0 < len(tuples) < len(lists):
-            self._tags["tuple"] = tuples[0] if len(tuples) == 1 else UnionForm(list(tuples))
-            self._untagged = [option for option in options if option not in tuples]
-        number = next((option for option in options if isinstance(option, FloatForm)), None)
-        if number is not None and any(option.fits("") for option in options):
-            self._tags["float"] = number
-
-    def fits(self, value: object) -> bool:
-        return any(option.fits(value) for option in self._options)
-
-    def matches(self, json: object) -> bool:
-        return self._tagged(json) is not None or any(option.matches(json) for option in self._untagged)
-
-    def _tagged(self, json: object) -> tuple[Form, object] | None:
-        """The form that a tag names and the tagged value; None without a tag."""
-        if not isinstance(json, dict) or len(json) != 1:
-            return None
-        ((tag, inner),) = json.items()
-        return (self._tags[tag], inner) if tag in self._tags else None
+        tuples: list[Form] = [option for option in lists if option.kind is tuple]
+        self._tuples = tuples if len(tuples) < len(lists) else []
+        self._untagged = [option for option in self._options if option not in self._tuples]
+        self._has_text = any(isinstance(option, PlainForm) and option.words == "text" for option in options)
 
     def write(self, value: object, where: str, numbers: Numbers) -> Json:
-        option = next((option for option in self._options if option.fits(value)), None)
-        if option is None:
-            # The error of a form that knows subclasses names them.
-            kinds = [] if isinstance(value, str | float | int | np.generic) else self._options
-            option = next((option for option in kinds if isinstance(option, KindForm)), None)
-        if option is None:
-            raise self.refusal(value, where)
-        written = option.write(value, where, numbers)
-        if isinstance(value, tuple) and "tuple" in self._tags:
-            return {"tuple": written}
-        return {"float": written} if isinstance(written, str) and self._tags.get("float") is option else written
+        if value is None and self._may_be_null:
+            return None
+        if len(self._options) == 1:
+            return self._options[0].write(value, where, numbers)
+        errors = []
+        for option in self._options:
+            try:
+                option.write(value, where, _Nowhere())
+            except InputError as error:
+                errors.append(error)
+                continue
+            written = option.write(value, where, numbers)
+            if option in self._tuples:
+                return {"tuple": written}
+            text = isinstance(written, str) and isinstance(option, FloatForm) and self._has_text
+            return {"float": written} if text else written
+        raise _deepest(errors, where) or self.refusal(value, where)
 
     def read(self, json: object, where: str, numbers: Numbers) -> object:
-        tagged = self._tagged(json)
-        if tagged is not None:
-            return tagged[0].read(tagged[1], where, numbers)
-        if json is not None and len(self._besides_null) == 1:
-            return self._besides_null[0].read(json, where, numbers)  # its error is more exact
-        for option in self._untagged:
-            if option.matches(json):
+        if json is None and self._may_be_null:
+            return None
+        options = self._untagged
+        if isinstance(json, dict) and len(json) == 1:
+            if self._tuples and "tuple" in json:
+                options, json = self._tuples, json["tuple"]
+            elif self._has_text and "float" in json:
+                options, json = [FloatForm()], json["float"]
+        if len(options) == 1:
+            return options[0].read(json, where, numbers)
+        errors = []
+        for option in options:
+            try:
                 return option.read(json, where, numbers)
-        raise wrong(where, self.words, json)
+            except InputError as error:
+                errors.append(error)
+        raise _deepest(errors, where) or wrong(where, self.words, json)
+
+
+class _Nowhere:
+    """A store that keeps nothing, for finding out whether a value can be written."""
+
+    def put(self, where: str, numbers: Vector) -> None:
+        pass
+
+    def get(self, where: str, size: int) -> Vector:
+        raise NotImplementedError
+
+
+def _deepest(errors: list[InputError], where: str) -> InputError | None:
+    """The first error that is not about the type of the value at this place, but about a part of it."""
+    return next((error for error in errors if not str(error).startswith((f"{where} must be ", f"{where}="))), None)
