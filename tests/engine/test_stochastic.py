@@ -43,7 +43,9 @@ def problem(
 ) -> tuple[TrainingObjective, Array]:
     rng = np.random.default_rng(n + k)
     X = rng.normal(size=(n, 5)) * (rng.random((n, 5)) < 0.7)
-    if loss.task == "regression":
+    if loss.name == "poisson":
+        y = rng.poisson(1.5, size=(n, k)).astype(float)
+    elif loss.task == "regression":
         y = rng.normal(size=(n, k))
     elif loss.min_outputs > 1:
         y = np.eye(k)[rng.integers(k, size=n)]

@@ -45,6 +45,7 @@ OPERATIONS: dict[str, Operation] = {
     "gram": lambda parts: np.asarray(parts[0].T @ parts[1] / parts[0].shape[0]),
     "mean": lambda parts: np.asarray(np.mean(parts[0], axis=0)),
     "pull back": lambda parts: np.asarray(parts[0] @ parts[1].T),
+    "exponential": lambda parts: np.exp(np.asarray(parts[0])),
     "logistic": lambda parts: sigmoid(np.asarray(parts[0])),
     "logistic slope": lambda parts: np.asarray(parts[0] * (1.0 - parts[0])),
     "softmax": lambda parts: softmax(np.asarray(parts[0])),

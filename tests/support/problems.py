@@ -73,6 +73,8 @@ class Saddle(Objective):
 
 def targets(loss: Loss, n: int, k: int, rng: np.random.Generator) -> Array:
     """Targets in the loss's range; shares of several classes add to 1, and none is a whole 0 or 1."""
+    if loss.name == "poisson":
+        return np.round(2.0 * np.square(rng.normal(size=(n, k))))
     if loss.task == "regression":
         return rng.normal(size=(n, k))
     y = rng.uniform(0.05, 0.95, size=(n, k))

@@ -30,7 +30,7 @@ def subject(
     network = Network((p, *hidden, k), activation, intercept)
     X, Y = rng.normal(size=(m, p)), targets(loss, m, k, rng)
     scaling = Scaling(rng.normal(size=p), rng.uniform(0.5, 2.0, p), np.zeros(k), np.ones(k))
-    if loss.task == "regression":
+    if loss.quadratic:
         scaling = Scaling(scaling.x_center, scaling.x_scale, rng.normal(size=k), rng.uniform(0.5, 2.0, k))
     return Subject(
         network,

@@ -30,6 +30,7 @@ _IN_JSON = (
     "effective_parameters",
     "n_rows",
     "total_weight",
+    "deviance",
     "residual_sd",
     "r_squared",
     "aliases",

@@ -59,9 +59,10 @@ class NetworkRegressor(Regression, _Network):
     solver : str or Solver, default "auto"
         "auto" is Levenberg-Marquardt with an exact-Hessian end for small problems, L-BFGS for larger ones, and for
         the largest the stochastic solver, which stops by rule; or a name or object as in `PerceptronRegressor`.
-    loss : None or "squared_error"
+    loss : None, "squared_error" or "poisson"
+        None is the squared error. "poisson" is for counts: their mean is exp of the output, and there are no intervals.
     standardize : bool, default True
-        Scale inputs and targets inside.
+        Scale inputs inside, and targets but counts.
     fit_intercept : bool, default True
         False leaves out the intercepts of every layer.
     tol : float, default 1e-8

@@ -69,8 +69,8 @@ class PerceptronRegressor(Regression, _Perceptron):
     solver : str or Solver, default "auto"
         "auto", "newton", "newton-cg", "lbfgs", "levenberg-marquardt", "gradient-descent", "stochastic", or a
         solver object such as ``GradientDescent(learning_rate=0.1)``.
-    loss : None or "squared_error"
-        None is the task's own.
+    loss : None, "squared_error" or "poisson"
+        None is the squared error. "poisson" is for counts, with ŷ = exp(xw + b): half of Poisson's deviance.
     standardize : bool, default False
         Scale inputs and target inside; coefficients and predictions stay in the user's units. alpha then
         penalises the scaled weights.

@@ -18,12 +18,12 @@ from newtron.engine.rows import ArrayRows
 from newtron.estimators.base import NewtronEstimator
 from newtron.inference.predictive.predictive import Uncertainty
 from newtron.model.predicting import (
-    averaged,
     class_uncertainty,
     distributions,
     intervals,
     most_probable,
     per_output,
+    predicted,
     probabilities,
 )
 from newtron.training.settings import TaskName
@@ -73,7 +73,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         quantiles `predict_interval` gives.
         """
         X = self._for_prediction(X)
-        mean = averaged(self.model_, X, self.model_.scaling.outputs)
+        mean = predicted(self.model_, X)
         if return_std:
             _, total, _ = distributions(self.model_, X)
             return self._shaped(mean), self._shaped(np.sqrt(total)).astype(X.dtype, copy=False)
@@ -111,7 +111,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         remove, and what it could. Their squares add up to that of the standard deviation of `predict`."""
         X = self._for_prediction(X)
         _, total, model = distributions(self.model_, X)
-        parts = (averaged(self.model_, X, self.model_.scaling.outputs), np.sqrt(total - model), np.sqrt(model))
+        parts = (predicted(self.model_, X), np.sqrt(total - model), np.sqrt(model))
         return Uncertainty(*map(self._shaped, parts))
 
 

@@ -113,7 +113,7 @@ class Point:
     @cached_property
     def identity(self) -> bool:
         """Whether the link is the identity, so that ŷ = z."""
-        return self.loss.chain_rule.mean_by_z == "1"
+        return self.loss.has_identity_link
 
     @cached_property
     def factors_finite(self) -> bool:
@@ -155,7 +155,7 @@ class Names:
         self._network, self._inputs, self._outputs = network, inputs, outputs
         self._widths = network.widths
         self._last = len(self._widths) - 1
-        self._identity = loss.chain_rule.mean_by_z == "1"
+        self._identity = loss.has_identity_link
 
     def mark(self, layer: int) -> str:
         """The superscript of a layer."""

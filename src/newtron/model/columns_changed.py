@@ -36,9 +36,10 @@ class ColumnsChanged:
         fed = self._fed[:, columns]
         change = (fed[orders] - fed).reshape(-1, len(columns))
         model = self._model
-        finish = model.scaling.outputs if model.is_regression else model.loss.inverse_link
         with one_blas_thread():
-            total = np.sum([member.share * finish(member.output(columns, change)) for member in self._members], axis=0)
+            total = np.sum(
+                [member.share * model.means(member.output(columns, change)) for member in self._members], axis=0
+            )
         return np.asarray(total if model.is_regression else tempered(every_class(total), model.temperature))
 
 

@@ -30,7 +30,7 @@ def explained(
     check_choice("notation", notation, NOTATIONS)
     X = np.asarray(X, dtype=np.float64)
     scaling, k = model.scaling, model.n_outputs
-    Y = known_targets(y, model.data, X.shape[0], k)
+    Y = known_targets(y, model.data, X.shape[0], model.loss, k)
     place = member_at(model, member)
     chosen = model.members[place]
     if solver is not None and not isinstance(solver, Solver):
@@ -70,12 +70,11 @@ def member_at(model: FittedModel, member: int | None) -> int:
 
 def _answer(model: FittedModel, X: Array, place: int) -> Answer:
     inputs = model.scaling.inputs(X)
-    finish = model.scaling.outputs if model.is_regression else model.loss.inverse_link
     return Answer(
         member=place + 1,
         shares=np.array([member.share for member in model.members]),
         shapes=tuple(tuple(member.network.widths) for member in model.members),
-        each=np.concatenate([finish(member.network.output(member.params, inputs)) for member in model.members]),
+        each=np.concatenate([model.means(member.network.output(member.params, inputs)) for member in model.members]),
         averaged=predicted(model, X)[0],
         temperature=model.temperature,
     )

@@ -29,7 +29,7 @@ _ALONE = 8192
 
 def predicted(model: FittedModel, X: Matrix) -> Array:
     """(n, k) predicted means of a regression, in the units of the targets, or (n, classes) probabilities."""
-    return averaged(model, X, model.scaling.outputs) if model.is_regression else probabilities(model, X)
+    return averaged(model, X, model.means) if model.is_regression else probabilities(model, X)
 
 
 def averaged(model: FittedModel, X: Matrix, finish: Callable[[Array], Array]) -> Array:

@@ -21,7 +21,7 @@ from newtron.engine.solvers import Status
 from newtron.inference.certificate.firth_end import against_last, of_all_classes
 from newtron.inference.coefficients.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
 from newtron.inference.coefficients.estimates import FittedCoefficients, summarize
-from newtron.inference.coefficients.information import Information, information_at
+from newtron.inference.coefficients.information import Information, information_at, of_given_rows
 from newtron.inference.coefficients.summary import Summary
 from newtron.model.profiles import check_profile, profile_of
 from newtron.model.targets import class_factor_of, given_rows
@@ -183,7 +183,7 @@ def _information(model: FittedModel, rows: _Refound | None) -> Information:
     member = model.members[0]
     if member.information is not None:
         return member.information
-    if not model.is_regression and model.loss.name != "log_loss":
+    if not model.loss.likelihood:
         raise InputError(
             "loss='squared_error' of a classifier is no likelihood, so its coefficients have no summary: fit with the "
             "log loss (loss=None)."
@@ -197,7 +197,7 @@ def _information(model: FittedModel, rows: _Refound | None) -> Information:
     found = information_at(rows.objective, member.params, value, any_size=True)
     if found is None:
         raise InputError("The curvature at these coefficients is not finite: there are no standard errors.")
-    return found
+    return of_given_rows(found, rows.given, model.loss)
 
 
 def _check_profiled(model: FittedModel, given: GivenRows | None, covariance: str | None, groups: object) -> None:

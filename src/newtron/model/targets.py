@@ -15,7 +15,7 @@ def given_rows(model: FittedModel, X: Matrix, y: object, weight: Array | None) -
 
     Raises InputError where y has not a target for each row, or one that the model does not know.
     """
-    Y = known_targets(y, model.data, X.shape[0], model.n_outputs)
+    Y = known_targets(y, model.data, X.shape[0], model.loss, model.n_outputs)
     factor = class_factor_of(model, X, y, weight)
     if factor is not None:
         weight = factor if weight is None else weight * factor

@@ -16,7 +16,7 @@ import numpy as np
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.strict_json import DAMAGED, wrong
 from newtron.engine.base.types import Array
-from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.losses import Loss, loss_for
 from newtron.engine.maths.network import Network
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.solvers import Solution
@@ -46,12 +46,12 @@ def check_model(model: FittedModel) -> None:
     _check_data(model.data, model.settings.task, n_outputs)
     try:
         model.settings.checked().shapes()
-        loss_for(model.settings.task, model.settings.loss, n_outputs)
+        loss = loss_for(model.settings.task, model.settings.loss, n_outputs)
     except InputError as error:
         raise InputError(f"settings: {error} The model file is damaged.") from None
     _check_scaling(model.scaling, model.data.n_features, n_outputs)
     for number, member in enumerate(model.members):
-        _check_member(member, f"members[{number}]", model.settings.task)
+        _check_member(member, f"members[{number}]", loss)
     total = sum(member.share for member in model.members)
     if abs(total - 1.0) > _ROUNDING:
         raise InputError(f"the shares of the members add up to {total:.6g}, and not to 1; {DAMAGED}.")
@@ -147,7 +147,7 @@ def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:
     _numbers(asinh.spread, f"{where}.spread", len(columns), above=0.0)
 
 
-def _check_member(member: Member, where: str, task: str) -> None:
+def _check_member(member: Member, where: str, loss: Loss) -> None:
     network, solution = member.network, member.solution
     _numbers(member.alpha, f"{where}.alpha", solution.params.size, least=0.0)
     for name, number in (("share", member.share), ("noise", member.noise)):
@@ -157,7 +157,7 @@ def _check_member(member: Member, where: str, task: str) -> None:
     if isinstance(member.end, Curvature):
         _check_curvature(member.end, f"{where}.end")
     if member.information is not None:
-        _check_information(member.information, f"{where}.information", network, task)
+        _check_information(member.information, f"{where}.information", network, loss)
     if member.posterior_factor is not None:
         _check_factor(member.posterior_factor, f"{where}.posterior_factor", network)
 
@@ -188,7 +188,7 @@ def _check_curvature(end: Curvature, where: str) -> None:
         raise wrong(f"{where}.fingerprint", "a fingerprint", end.fingerprint)
 
 
-def _check_information(kept: Information, where: str, network: Network, task: str) -> None:
+def _check_information(kept: Information, where: str, network: Network, loss: Loss) -> None:
     if not network.is_linear:
         raise wrong(where, "null for a network with hidden layers", "an object")
     if kept.n_rows < 1:
@@ -196,17 +196,17 @@ def _check_information(kept: Information, where: str, network: Network, task: st
     if not 0.0 < kept.weight < math.inf:
         raise wrong(f"{where}.weight", "a finite number above 0", kept.weight)
     k, q = network.n_outputs, network.widths[0] + network.intercept
-    regression = task == "regression"
-    m = q if regression else max(1, k - 1) * q
+    shared = loss.quadratic  # by all outputs
+    m = q if shared else max(1, k - 1) * q
     root = _numbers(kept.root, f"{where}.root", m, m)
     if np.abs(root).max(initial=0.0) > LARGEST:
         raise InputError(f"{where}.root holds numbers too large to be squared; {DAMAGED}.")
     if np.tril(root, -1).any():
         raise InputError(f"{where}.root holds numbers below the diagonal of a triangle; {DAMAGED}.")
     _numbers(kept.penalty, f"{where}.penalty", k, q, least=0.0)
-    products = _numbers(kept.residual_products, f"{where}.residual_products", *((k, k) if regression else (0, 0)))
+    products = _numbers(kept.residual_products, f"{where}.residual_products", *((k, k) if shared else (0, 0)))
     _numbers(np.diagonal(products), f"{where}.residual_products", len(products), least=0.0)
-    _numbers(kept.target_squares, f"{where}.target_squares", k if regression else 0, least=0.0)
+    _numbers(kept.target_squares, f"{where}.target_squares", k if shared else 0, least=0.0)
 
 
 def _check_factor(factor: PosteriorFactor, where: str, network: Network) -> None:

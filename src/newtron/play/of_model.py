@@ -23,7 +23,10 @@ _DESCENT: MethodChoice = {"solver": GradientDescent.name, "rate": 0.5, "momentum
 
 
 def play(model: FittedModel, X: Array | None, y: object) -> object:
-    """The widget. X: rows (n, p) that are valid for the model, or None."""
+    """The widget. X: rows (n, p) that are valid for the model, or None. Raises InputError for a loss that the page does
+    not have."""
+    if model.is_regression and not model.loss.quadratic:
+        raise InputError(f"The page shows squared errors and log losses, and not loss={model.loss.name!r}.")
     return widget(session_of(model, X, y))
 
 
@@ -93,7 +96,7 @@ def _example(model: FittedModel, member: Member) -> str:
 def _rows(model: FittedModel, member: Member, X: Array, y: object) -> tuple[Data, bool]:
     """The rows, and whether all inputs of the model are among those that are drawn."""
     n, k = X.shape[0], member.network.n_outputs
-    Y = known_targets(y, model.data, n, k)
+    Y = known_targets(y, model.data, n, model.loss, k)
     if model.is_regression and k > 1:
         raise InputError(f"The page shows one target and this model has {k}: fit and play a model of one of them.")
     classes = model.data.classes

@@ -137,6 +137,11 @@ class FittedModel:
         """Was it proved that the classes are separated, so that no finite coefficients are best?"""
         return self.separation is not None and self.separation.found
 
+    def means(self, z: Array) -> Array:
+        """The means (n, k) of a regression, in the user's units, or the probabilities, for which z (n, k) stands."""
+        mean = self.loss.inverse_link(z)
+        return self.scaling.outputs(mean) if self.loss.has_identity_link else mean
+
     @property
     def sharing(self) -> tuple[Member, ...]:
         """The members that take part in the prediction."""

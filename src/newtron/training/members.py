@@ -45,8 +45,9 @@ from newtron.inference.posterior import posterior_at
 from newtron.training.fitted import Member, best_member
 from newtron.training.settings import Shape
 
-# Alpha where a network is too large for choosing it from the data.
-FALLBACK_ALPHA = {"regression": 0.1, "classification": 1.0}
+# Alpha where a network is too large for choosing it from the data: for the squared error of standardised targets, and
+# for losses whose variance follows from the mean.
+FALLBACK_ALPHA = {"squared error": 0.1, "other": 1.0}
 # What choosing may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of one matrix.
 _MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
 # Iterations and tolerance of a stage on the way to the chosen penalty.
@@ -193,7 +194,9 @@ def _train(
     solver, chosen = stopped_by_rule(task.steps, objective) if stopped else solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
-    params = network.start(np.random.default_rng([task.seed, start, *shape]), np.zeros(network.n_outputs))
+    # Targets are passed over for their mean only where the loss starts there.
+    mean = objective.target_moments[0] if task.loss.starts_at_mean else np.zeros(network.n_outputs)
+    params = network.start(np.random.default_rng([task.seed, start, *shape]), task.loss.start(mean))
     stages = count()
 
     def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
@@ -206,7 +209,7 @@ def _train(
     if isinstance(task.alpha, str):
         if stopped or can_choose(objective, solver):
             return _chosen(task, objective, params, fit, chosen)
-        fallback = FALLBACK_ALPHA[task.loss.task]
+        fallback = FALLBACK_ALPHA["squared error" if task.loss.quadratic else "other"]
         objective = TrainingObjective(network, task.loss, objective.rows, fallback)
         chosen += f"; too large for a penalty by the rule {task.alpha!r}, so the penalty is {fallback:g}"
     solution = fit(objective, params, False)

@@ -35,6 +35,8 @@ _STANDING_FOR_ALL = 20_000
 
 def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
     """The noise around an average of networks, or the sentence why there are no intervals."""
+    if task.loss.no_distribution:
+        return task.loss.no_distribution
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str):
@@ -88,6 +90,8 @@ def rows_in_memory(task: Task) -> ArrayRows:
 
 def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive | str:
     """From what the fit keeps of its rows; or the sentence why there is none."""
+    if loss.no_distribution:
+        return loss.no_distribution
     posteriors = posteriors_of([member], loss)
     if isinstance(posteriors, str):
         return posteriors

@@ -63,12 +63,7 @@ def _input_slopes(task: Task, member: Member, fed: Array) -> Array:
     """(k, n, inputs) derivatives of a member's predictions, of probabilities for classes, by what it is fed."""
     at = member.network.linearize(np.asarray(member.params, dtype=np.float64), fed)
     raw = np.stack([_pulled_back(at, output) for output in range(at.output.shape[1])])
-    if task.loss.task == "regression":
-        return raw
-    p = np.asarray(task.loss.inverse_link(at.output)).T[:, :, None]
-    if len(raw) == 1:
-        return np.asarray(p * (1.0 - p) * raw)
-    return np.asarray(p * (raw - (p * raw).sum(axis=0)))
+    return np.asarray(np.einsum("ncd,dnp->cnp", task.loss.mean_by_z(at.output), raw))
 
 
 def _pulled_back(at: Linearization, output: int) -> Array:

@@ -5,7 +5,7 @@ Rows of files and of a cluster come encoded by their schema (`newtron.table.targ
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import count
+from newtron.engine.maths.losses import Loss
+from newtron.engine.rows import ArrayRows, Chunk, Rows
 from newtron.engine.rows.targets import class_targets
 from newtron.training.class_weight import class_totals, class_weights
 from newtron.training.fitted import DataDescription
@@ -26,6 +28,43 @@ def encoded_numbers(y: Labels, data: DataDescription) -> tuple[Array, DataDescri
     """Y (n, k) in float64 from the targets (n,) or (n, k) of a regression, and whether they were one column."""
     Y = np.asarray(y, dtype=np.float64)
     return Y.reshape(len(Y), -1), replace(data, one_column=Y.ndim == 1)
+
+
+@dataclass
+class _FirstWrong:
+    """The number of the first row with a target that is not possible, and the target; added in the order of the
+    rows."""
+
+    row: int | None = None
+    target: float = 0.0
+
+    def __iadd__(self, other: _FirstWrong) -> _FirstWrong:
+        return other if self.row is None else self
+
+
+def check_targets(rows: Rows, loss: Loss) -> None:
+    """Raise InputError where a target is not one that the loss can have, or where it has too many targets."""
+    if loss.max_targets is not None and rows.n_outputs > loss.max_targets:
+        raise InputError(
+            f"loss={loss.name!r} takes {count(loss.max_targets, 'target')}, and y has {rows.n_outputs}: fit a model "
+            "for each."
+        )
+    if not loss.wrong_target:
+        return
+
+    def of_chunk(chunk: Chunk) -> _FirstWrong:
+        wrong = np.argwhere(~loss.is_possible(chunk.y))
+        if not len(wrong):
+            return _FirstWrong()
+        row, output = wrong[0]
+        return _FirstWrong(chunk.rows.start + int(row), float(chunk.y[row, output]))
+
+    _refuse(rows.sum(of_chunk), loss)
+
+
+def _refuse(found: _FirstWrong, loss: Loss) -> None:
+    if found.row is not None:
+        raise InputError(f"y is {found.target:g} in row {found.row + 1:,}, and {loss.wrong_target}.")
 
 
 def encoded_classes(
@@ -76,7 +115,7 @@ def class_factors(
     return factors.astype(dtype)  # type: ignore[no-any-return]
 
 
-def known_targets(y: object, data: DataDescription, n: int, n_outputs: int) -> Array:
+def known_targets(y: object, data: DataDescription, n: int, loss: Loss, n_outputs: int) -> Array:
     """Y (n, k) in the user's units, 0 and 1 for classes, of targets that are given to a fitted model.
 
     Raises InputError where y has not a target for each of the n rows, a number that is not finite, or a class that the
@@ -93,6 +132,8 @@ def known_targets(y: object, data: DataDescription, n: int, n_outputs: int) -> A
         raise InputError(f"y has shape {np.shape(given)}: give {what} for {rows} of X.") from None
     if not np.isfinite(Y).all():
         raise InputError("y has a number that is missing or infinite: give the target of every row of X.")
+    if loss.wrong_target:
+        check_targets(ArrayRows(np.empty((n, 0)), Y, None), loss)
     return Y
 
 

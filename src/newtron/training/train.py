@@ -8,11 +8,12 @@ from dataclasses import replace
 from newtron.engine.base.errors import ColumnError, InputError
 from newtron.engine.base.threads import one_blas_thread, thread_count
 from newtron.engine.base.words import setting
-from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.losses import Loss, loss_for
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import Rows
 from newtron.engine.rows.streamed import StreamedRows
 from newtron.engine.solvers import GradientDescent, Progress
+from newtron.inference.coefficients.information import of_given_rows
 from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.training.firth import firth_member
@@ -25,6 +26,7 @@ from newtron.training.resuming import OpenKeeper, kept
 from newtron.training.scaling import far_from_zero, learn_centering, learn_scaling
 from newtron.training.separated import judged
 from newtron.training.settings import Settings, Shape
+from newtron.training.targets import check_targets
 
 # Bytes that the leave-one-out loss keeps for each row and output, copies among them.
 _ROW_LEFT_OUT = 64
@@ -46,11 +48,12 @@ def train(
     open_keeper: makes the keeper of a checkpoint. Raises InputError where a setting does not go with the rows.
     """
     loss = loss_for(settings.task, settings.loss, rows.n_outputs)
+    check_targets(rows, loss)
     if settings.is_firth and isinstance(rows, StreamedRows):
         firth, alpha = setting("penalty", repr("firth")), setting("alpha")
         raise InputError(f"{firth} needs all rows in memory: read them into memory, or give a penalty by {alpha}.")
     with one_blas_thread():
-        scaling = _scaling(rows, settings)
+        scaling = _scaling(rows, settings, loss)
     plan = planned(settings, scaling, rows)
     if isinstance(rows, StreamedRows):
         _check_memory(settings, plan.shapes, rows)
@@ -79,6 +82,7 @@ def train(
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
             trained, separation = _members(task, settings, names)
             members = with_shares(trained, plan.combine, rows)
+            members = tuple(_of_given_rows(member, rows, loss) for member in members)
     except ColumnError as error:
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
@@ -93,6 +97,12 @@ def _members(task: Task, settings: Settings, names: tuple[str, ...] | None) -> t
         return trained, None
     member, separation = judged(task, trained[0].member, names)
     return [Trained(member)], separation
+
+
+def _of_given_rows(member: Member, rows: Rows, loss: Loss) -> Member:
+    if member.information is None:
+        return member
+    return replace(member, information=of_given_rows(member.information, rows, loss))
 
 
 def _with_predictions(
@@ -114,9 +124,9 @@ def _with_predictions(
     return FittedModel(settings, data, task.scaling, members, separation, temperature, noise, relevance)
 
 
-def _scaling(rows: Rows, settings: Settings) -> Scaling:
+def _scaling(rows: Rows, settings: Settings, loss: Loss) -> Scaling:
     if settings.standardize:
-        return learn_scaling(rows, targets=settings.task == "regression", center=settings.fit_intercept)
+        return learn_scaling(rows, targets=loss.has_identity_link, center=settings.fit_intercept)
     # Columns far from zero (times in seconds, say) differ from the intercept only in their last digits, and no
     # curvature can tell them apart: the means are taken out, which loses no digit there, and given back. Gradient
     # descent must stay what the textbook says.

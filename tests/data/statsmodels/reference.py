@@ -53,6 +53,44 @@ def discrete(model: Any, groups: Any) -> dict[str, Any]:
     return found
 
 
+def counts() -> dict[str, Any]:
+    """Poisson regressions of `tests/data/counts`: plain, with an offset, and with frequency weights."""
+    warpbreaks, ships, randhie = (
+        pd.read_csv(HERE.parent / "counts" / f"{name}.csv") for name in ("warpbreaks", "ships", "randhie")
+    )
+    cases: dict[str, tuple[pd.Series[Any], pd.DataFrame, dict[str, Any]]] = {
+        "warpbreaks": (warpbreaks.pop("breaks"), dummies(warpbreaks), {}),
+        "ships": (
+            ships.pop("incidents"),
+            dummies(ships.drop(columns="service").astype(str)),
+            {"offset": np.log(ships["service"])},
+        ),
+        "randhie": (randhie.pop("mdvis"), randhie, {"freq_weights": 1 + np.arange(len(randhie)) % 3}),
+    }
+    found: dict[str, Any] = {}
+    for name, (y, X, settings) in cases.items():
+        model = sm.GLM(y, sm.add_constant(X), family=sm.families.Poisson(), **settings)
+        precise = {"tol": 1e-15, "maxiter": 100}
+        found[name] = {}
+        for kind in ("nonrobust", "HC0"):
+            result = model.fit(cov_type=kind, **precise)
+            found[name]["classical" if kind == "nonrobust" else kind] = {
+                "estimates": result.params.tolist(),
+                "standard_errors": result.bse.tolist(),
+                "p_values": result.pvalues.tolist(),
+                "log_likelihood": float(result.llf),
+                "aic": float(result.aic),
+                "bic": float(result.bic_llf),
+                "deviance": float(result.deviance),
+            }
+    return found
+
+
+def dummies(data: pd.DataFrame) -> pd.DataFrame:
+    """A column of 0 and 1 for each value but the first of each column."""
+    return pd.get_dummies(data, drop_first=True).astype(float)
+
+
 def main() -> None:
     data = pd.read_csv(EXAMPLES / "penguins.csv").dropna().reset_index(drop=True)
     X = sm.add_constant(data[PENGUINS])
@@ -63,6 +101,7 @@ def main() -> None:
         "ols": ordinary(),
         "logit": discrete(sm.Logit((data["sex"] == "male").astype(float), X), groups),
         "mnlogit": discrete(sm.MNLogit(island, X), groups),
+        "poisson": counts(),
     }
     (HERE / "reference.json").write_text(json.dumps(reference, indent=1) + "\n", encoding="utf-8")
 

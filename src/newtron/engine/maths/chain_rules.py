@@ -21,13 +21,52 @@ SOFTMAX_DERIVED = (
 
 
 @dataclass(frozen=True)
+class Link:
+    """How explanations of one output speak of ŷ(z).
+
+    numbers: ŷ from z, <0>. words: what it makes of z. slope_words: why its slope is what it is. cancels: what is left
+    of it in ∂L/∂z under the negative log-likelihood. letter: its symbol, in matrices. relation, slope_relation: how ŷ
+    follows from z and the slope from ŷ, as `newtron.explain.show.rounding` computes them.
+    """
+
+    numbers: str
+    words: str
+    slope_words: str
+    cancels: str
+    letter: str
+    relation: str
+    slope_relation: str
+
+
+SIGMOID_LINK = Link(
+    numbers="{1}/{1 + e^{-<0>}}",
+    words="The sigmoid turns the raw prediction into a probability between 0 and 1",
+    slope_words="The slope of the sigmoid, derived by adding and subtracting 1 in the numerator and factoring.",
+    cancels="The slope of the sigmoid cancels: what is left is the plain error, the same as in regression.",
+    letter="σ",
+    relation="logistic",
+    slope_relation="logistic slope",
+)
+
+EXPONENTIAL_LINK = Link(
+    numbers="e^{<0>}",
+    words="The exponential turns the raw prediction into a mean count, which is above 0",
+    slope_words="The exponential is its own derivative.",
+    cancels="The slope of the exponential cancels: what is left is the plain error, as with the squared error.",
+    letter="exp",
+    relation="exponential",
+    slope_relation="product",
+)
+
+
+@dataclass(frozen=True)
 class ChainRule:
     """How ∂L/∂z comes about as ∂L/∂ŷ · ∂ŷ/∂z, in symbols, for explanations; training uses the product alone.
 
     link: ŷ from z. by_mean: ∂L/∂ŷ. mean_by_z: ∂ŷ/∂z. by_z: ∂L/∂z. link_derived: how mean_by_z is found, line by line.
     product: how by_z follows from ∂L/∂ŷ · ∂ŷ/∂z (by_mean from the loss, where ŷ = z), line by line. why: this loss
     and no other, in a sentence or two. at_zero, at_one: the loss and by_mean where y is 0 or 1 and a term of them falls
-    away.
+    away. one_output: of a link of one output that is not the identity.
     """
 
     link: str
@@ -39,6 +78,12 @@ class ChainRule:
     product: tuple[str, ...] = ()
     at_zero: tuple[str, str] | None = None
     at_one: tuple[str, str] | None = None
+    one_output: Link = SIGMOID_LINK
+
+    @property
+    def is_plain_error(self) -> bool:
+        """Whether ∂L/∂z is ŷ - y."""
+        return self.by_z in ("-(y - ŷ)", "-(y_c - ŷ_c)")
 
 
 # The chain rules of the losses, in the order of `newtron.engine.maths.losses`.
@@ -106,4 +151,17 @@ SOFTMAX_SQUARED_ERROR = ChainRule(
     product=("= Σ_d -(y_d - ŷ_d) · ŷ_d ([c = d] - ŷ_c)",),
     why="Nothing cancels here: the slope of the softmax stays, so a row that is wrong and sure of it has almost no "
     "gradient, and the loss is not convex. The log loss mends both.",
+)
+
+POISSON = ChainRule(
+    link="ŷ = e^{z}",
+    by_mean="1 - {y}/{ŷ}",
+    mean_by_z="ŷ",
+    by_z="-(y - ŷ)",
+    link_derived=("∂e^{z}/∂z = e^{z} = ŷ",),
+    product=("= (1 - {y}/{ŷ}) · ŷ", "= ŷ - y", "= -(y - ŷ)"),
+    why="It is minus the logarithm of the probability that Poisson's distribution with the mean ŷ gives to the count "
+    "y, less that of a mean that is y itself: half the deviance of the row.",
+    at_zero=("ŷ", "1"),
+    one_output=EXPONENTIAL_LINK,
 )

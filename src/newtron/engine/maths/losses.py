@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
@@ -82,6 +83,11 @@ def _diagonal(d: Array) -> Array:
     return full
 
 
+def centred_root(half: Array, p: Array) -> Array:
+    """diag(half)(I - 1p'), (..., k, k)."""
+    return np.asarray(half[..., :, None] * (np.eye(p.shape[-1]) - p[..., None, :]))
+
+
 def _softmax_slope(p: Array) -> Array:
     """diag(p) - pp', (n, k, k)."""
     return np.asarray(_diagonal(p) - p[:, :, None] * p[:, None, :])
@@ -104,16 +110,46 @@ class Loss(ABC):
 
     name: ClassVar[str]
     formula: ClassVar[str]
+    # What a perceptron with this loss is called elsewhere; "" where it has no other name.
+    method: ClassVar[str] = ""
+    # What a summary says of it beside the method.
+    words: ClassVar[str] = ""
     convex: ClassVar[bool] = True
+    # Is it ½ ‖y - z‖²? Then the variance of the targets is unknown and is estimated, and all outputs have one Hessian.
     quadratic: ClassVar[bool] = False
+    # Is the loss a negative log-likelihood, less what depends on y alone? Then it has an information matrix.
+    likelihood: ClassVar[bool] = False
+    # Is it half a deviance? Then `saturated` is not 0, as it is for classes.
+    has_deviance: ClassVar[bool] = False
     task: ClassVar[str]
     chain_rule: ClassVar[chain_rules.ChainRule]
     min_outputs: ClassVar[int] = 1
+    # Does a training start at `start` of the targets' mean? Else at 0, and no pass over the targets is needed.
+    starts_at_mean: ClassVar[bool] = False
+    # Are its second and third derivatives by z at most 1, wherever z is?
+    bounded_curvature: ClassVar[bool] = True
+    # How many targets it takes; None for any number.
+    max_targets: ClassVar[int | None] = None
+    # Means that no finite z reaches: where all targets have such a mean, an intercept has no finite optimum.
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    # The sentences for data where no finite parameters are best: of the intercept, and of other coefficients. "" where
+    # that does not happen, or is not looked for.
+    no_intercept: ClassVar[str] = ""
+    no_coefficients: ClassVar[str] = ""
+    # What a target must be, for the sentence of one that is not possible; "" where every number is possible.
+    wrong_target: ClassVar[str] = ""
+    # The sentence why a regression with this loss has no predictive distribution; "" where it has one.
+    no_distribution: ClassVar[str] = ""
     # A classifying loss below this proves that the row's own class is the most probable one; 0: no such proof.
     separated_below: ClassVar[float] = 0.0
     # c such that along any line |loss'''| <= c ‖dz‖ loss'' (self-concordance; Bach 2010): how fast the curvature can
     # change. None where there is no such c.
     self_concordance: ClassVar[float | None] = None
+
+    @property
+    def has_identity_link(self) -> bool:
+        """Is ŷ = z? Then targets may be scaled."""
+        return self.chain_rule.mean_by_z == "1"
 
     @overload
     def pointwise(self, y: Array, z: Array, order: Literal[1], gauss_newton: bool = False) -> RowGradients: ...
@@ -140,6 +176,34 @@ class Loss(ABC):
         it."""
         del z, dz
         return None
+
+    def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
+        """S (n, s, c) with S'S the Hessian and e with -S'e the gradient, of a convex loss; y, z (n, k) in float64.
+
+        c = 1 where the outputs share S, or there is only one; else c = k. e: (n, s), or (n, k) where they share S. Here
+        for a Hessian that is diagonal and nowhere 0.
+        """
+        row = self.pointwise(y, z, 2)
+        half = np.sqrt(np.einsum("ijj->ij", row.hessian))
+        return _diagonal(half), -row.gradient / half
+
+    def magnitude(self, y: Array, z: Array) -> Array:
+        """(n, k) sizes of the terms that add up to the value, of a loss without bounded curvature: the rounding error
+        of the value is some unit roundoffs of it."""
+        raise NotImplementedError
+
+    def start(self, mean: Array) -> Array:
+        """(k,) the intercepts of the output at which a training starts, from the mean of the targets (k,)."""
+        return np.zeros(len(mean))
+
+    def is_possible(self, y: Array) -> NDArray[np.bool_]:
+        """(n, k) whether each finite number can be a target. It is asked where `wrong_target` is a sentence."""
+        return np.ones(y.shape, dtype=np.bool_)
+
+    def saturated(self, y: Array) -> Array:
+        """(n, k) the log-likelihood of a target whose mean is the target itself: that of a row is this less its
+        loss."""
+        return np.zeros_like(y)
 
     @abstractmethod
     def inverse_link(self, z: Array) -> Array:
@@ -171,12 +235,30 @@ class Loss(ABC):
         return 1.0
 
 
+def _typical_residual(mean: Array, spread: Array) -> float:
+    """The size of the residuals of the mean alone. A constant target has no spread; then its size is the only scale
+    that there is."""
+    size = float(np.abs(mean).max(initial=0.0))
+    typical = float(np.sqrt(np.square(spread).sum()))
+    return typical if typical > np.finfo(np.float64).eps * size else size or 1.0
+
+
+_FALLING_INTERCEPT = "A class has no row that weighs, so its intercept falls for ever: leave its rows out."
+_SEPARATED = (
+    "Some coefficients go on growing while the fit hardly changes, as where rows are perfectly separated. Give a "
+    "penalty (alpha) for finite coefficients."
+)
+
+
 class SquaredError(Loss):
     """½ ‖y - z‖². The ½ cancels the 2 of the square, so that the derivative is z - y."""
 
     name = "squared_error"
     formula = "½ (y - ŷ)²"
+    method = "linear regression"
+    words = "squared error"
     quadratic = True
+    likelihood = True
     self_concordance = 0.0
     task = "regression"
     chain_rule = chain_rules.SQUARED_ERROR
@@ -194,6 +276,9 @@ class SquaredError(Loss):
     def hessian_change(self, z: Array, dz: Array) -> Array:
         return np.zeros((*z.shape, z.shape[1]))
 
+    def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
+        return np.ones((y.shape[0], 1, 1)), y - z
+
     def inverse_link(self, z: Array) -> Array:
         return z
 
@@ -201,10 +286,85 @@ class SquaredError(Loss):
         return mean - y
 
     def gradient_scale(self, mean: Array, spread: Array) -> float:
-        size = float(np.abs(mean).max(initial=0.0))
-        # A constant target has no spread; then its size is the only scale there is.
-        typical = float(np.sqrt(np.square(spread).sum()))
-        return typical if typical > np.finfo(np.float64).eps * size else size or 1.0
+        return _typical_residual(mean, spread)
+
+
+class PoissonLoss(Loss):
+    """Half the unit deviance of a count y with the mean ŷ = e^z: ŷ - y + y log(y / ŷ), which is 0 where ŷ = y.
+
+    It is the negative log-likelihood ŷ - y log ŷ + log y! less that of ŷ = y, so it never depends on the unit of an
+    exposure. Several outputs: their sum.
+    """
+
+    name = "poisson"
+    formula = "ŷ - y + y log(y / ŷ)"
+    method = "Poisson regression"
+    words = "log link"
+    likelihood = True
+    self_concordance = 1.0
+    task = "regression"
+    chain_rule = chain_rules.POISSON
+    has_deviance = True
+    starts_at_mean = True
+    bounded_curvature = False
+    max_targets = 1
+    limits = (0.0, np.inf)
+    no_intercept = "All counts are 0, so the intercept falls for ever: there is nothing to learn a rate from."
+    no_coefficients = (
+        "Some coefficients go on growing while the fit hardly changes, as where the rows that a column tells apart all "
+        "have the count 0. Give a penalty (alpha) for finite coefficients."
+    )
+    wrong_target = 'loss="poisson" is for counts, 0 or more'
+    no_distribution = (
+        'loss="poisson" gives the mean of a count alone; counts often vary more than Poisson\'s distribution says, so '
+        "no interval is made from it."
+    )
+
+    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+        mean = np.exp(z)
+        counted = y > 0.0
+        # y (e^r - 1 - r) with r = z - log y: no digits cancel where the mean is near the count.
+        r = z - np.log(y, out=np.zeros_like(y), where=counted)
+        value = np.where(counted, y * (np.expm1(r) - r), mean).sum(axis=1)
+        if order == 0:
+            return RowLosses(value)
+        gradient = mean - y
+        if order == 1:
+            return RowGradients(value, gradient)
+        return RowHessians(value, gradient, _diagonal(mean))
+
+    def hessian_change(self, z: Array, dz: Array) -> Array:
+        return _diagonal(np.exp(z) * dz)
+
+    def magnitude(self, y: Array, z: Array) -> Array:
+        size = np.abs(np.log(y, out=np.zeros_like(y), where=y > 0.0))
+        return np.asarray((np.exp(z) + y) * (1.0 + np.abs(z) + size))
+
+    def start(self, mean: Array) -> Array:
+        return np.log(mean, out=np.zeros(len(mean)), where=mean > 0.0)
+
+    def is_possible(self, y: Array) -> NDArray[np.bool_]:
+        return y >= 0.0
+
+    def saturated(self, y: Array) -> Array:
+        from scipy.special import gammaln, xlogy
+
+        return np.asarray(xlogy(y, y) - y - gammaln(y + 1.0))
+
+    def inverse_link(self, z: Array) -> Array:
+        return np.exp(z)
+
+    def by_mean(self, y: Array, mean: Array) -> Array:
+        return 1.0 - _over(y, mean)
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _diagonal(np.exp(z))
+
+    def terms(self, y: Array, mean: Array) -> Array:
+        return mean - y + _times_log(y, y) - _times_log(y, mean)
+
+    def gradient_scale(self, mean: Array, spread: Array) -> float:
+        return _typical_residual(mean, spread)
 
 
 class LogLoss(Loss):
@@ -212,8 +372,12 @@ class LogLoss(Loss):
 
     name = "log_loss"
     formula = "-y log ŷ - (1 - y) log(1 - ŷ)"
+    method = "logistic regression"
+    likelihood = True
     task = "classification"
     self_concordance = 1.0
+    no_intercept = _FALLING_INTERCEPT
+    no_coefficients = _SEPARATED
     chain_rule = chain_rules.LOG_LOSS
     separated_below = float(np.log(2.0))
 
@@ -232,6 +396,12 @@ class LogLoss(Loss):
     def hessian_change(self, z: Array, dz: Array) -> Array:
         p = sigmoid(z)
         return _diagonal(p * (1.0 - p) * (1.0 - 2.0 * p) * dz)
+
+    def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
+        # sqrt(p(1 - p)) and (y - p)/sqrt(p(1 - p)) of one output without the cancellation in 1 - p.
+        t = np.exp(-np.abs(z))
+        sign = 2.0 * y - 1.0
+        return (np.sqrt(t) / (1.0 + t))[:, :, None], sign * np.exp(-0.5 * sign * z)
 
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
@@ -252,7 +422,11 @@ class SoftmaxLogLoss(Loss):
 
     name = "log_loss"
     formula = "-Σ_c y_c log ŷ_c"
+    method = "logistic regression"
+    likelihood = True
     task = "classification"
+    no_intercept = _FALLING_INTERCEPT
+    no_coefficients = _SEPARATED
     self_concordance = float(np.sqrt(2.0))
     chain_rule = chain_rules.SOFTMAX_LOG_LOSS
     separated_below = float(np.log(2.0))
@@ -279,6 +453,12 @@ class SoftmaxLogLoss(Loss):
         mixed = dp[:, :, None] * p[:, None, :]
         return np.asarray(_diagonal(dp) - mixed - mixed.transpose(0, 2, 1))
 
+    def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
+        # diag(p) - pp' = S'S with S = diag(sqrt p)(I - 1p').
+        p = np.maximum(softmax(z), 1e-300)
+        half = np.sqrt(p)
+        return centred_root(half, p), (y - p) / half
+
     def visible(self, z: Array) -> Array:
         return np.asarray(z - z.mean(axis=1, keepdims=True))
 
@@ -302,6 +482,7 @@ class SigmoidSquaredError(Loss):
     formula = "½ (y - ŷ)²"
     convex = False
     task = "classification"
+    no_intercept = _FALLING_INTERCEPT
     chain_rule = chain_rules.SIGMOID_SQUARED_ERROR
     separated_below = 0.125
 
@@ -338,6 +519,7 @@ class SoftmaxSquaredError(Loss):
     formula = "½ Σ_c (y_c - ŷ_c)²"
     convex = False
     task = "classification"
+    no_intercept = _FALLING_INTERCEPT
     chain_rule = chain_rules.SOFTMAX_SQUARED_ERROR
     separated_below = 0.125
     min_outputs = 2
@@ -378,16 +560,15 @@ LOSSES: tuple[Loss, ...] = (
     SoftmaxLogLoss(),
     SigmoidSquaredError(),
     SoftmaxSquaredError(),
+    PoissonLoss(),
 )
 
 DEFAULT_LOSS = {"regression": "squared_error", "classification": "log_loss"}
 
 
 def method_of(loss: Loss) -> str:
-    """The usual name of a perceptron with this loss, in brackets; "" where there is none."""
-    if loss.task == "regression":
-        return " (linear regression)" if loss.quadratic else ""
-    return " (logistic regression)" if loss.name == "log_loss" else ""
+    """What a perceptron with this loss is called elsewhere, in brackets; "" where it has no other name."""
+    return f" ({loss.method})" if loss.method else ""
 
 
 def loss_for(task: str, name: str | None, n_outputs: int) -> Loss:

@@ -49,10 +49,10 @@ def escapes_to_infinity(objective: MeanLoss, params: Array, gradient: Array) -> 
     Under quasi-separation the log loss of some rows falls without limit along a direction that moves no other row.
     There the gradient vanishes, but Newton's step stays near one unit of z, while at a minimum it is as small as the
     gradient. The same happens to an intercept without a penalty where a class has no row of positive weight."""
-    if _lacks_a_class(objective, params):
-        return "A class has no row that weighs, so its intercept falls for ever: leave its rows out."
+    if _intercept_escapes(objective, params):
+        return objective.loss.no_intercept
     unpenalised = np.any(objective.alpha[objective.network.is_weight] == 0.0)
-    if objective.loss.name != "log_loss" or not objective.is_linear or not unpenalised:
+    if not (objective.loss.no_coefficients and objective.is_linear and unpenalised):
         return None
     largest = objective.largest_prediction(params)
     if largest < _FAR:
@@ -60,23 +60,19 @@ def escapes_to_infinity(objective: MeanLoss, params: Array, gradient: Array) -> 
     lost = objective.n_params > _MATRIX and largest > _LOST
     if not lost and _newton_step_is_short(objective, params, gradient):
         return None
-    return (
-        "Some coefficients go on growing while the fit hardly changes, as where rows are perfectly separated. Give "
-        "a penalty (alpha) for finite coefficients."
-    )
+    return objective.loss.no_coefficients
 
 
-def _lacks_a_class(objective: MeanLoss, params: Array) -> bool:
-    """Does a class have no weight, so that its probability may fall to 0? The rows are read only where an intercept is
-    large."""
-    k = objective.network.n_outputs
-    if objective.loss.task == "regression" or not objective.network.intercept or objective.alpha[-1] > 0.0:
+def _intercept_escapes(objective: MeanLoss, params: Array) -> bool:
+    """Have the targets of an output a mean that no finite z reaches, as where a class has no weight or all counts are
+    0? Asked of the rows only where an intercept has gone far."""
+    k, loss = objective.network.n_outputs, objective.loss
+    if not (loss.no_intercept and objective.network.intercept) or objective.alpha[-1] > 0.0:
         return False
-    b = params[-k:]
-    if float(np.abs(b - (b.mean() if k > 1 else 0.0)).max()) < _FAR:
+    if float(np.abs(loss.visible(params[None, -k:])).max()) < _FAR:
         return False
-    mean = objective.target_moments[0]
-    return bool((mean <= 0.0).any() or (k == 1 and mean[0] >= 1.0 - 1e-15))
+    mean, (low, high) = objective.target_moments[0], loss.limits
+    return bool((mean <= low).any() or (k == 1 and mean[0] >= high - 1e-15))
 
 
 def _newton_step_is_short(objective: MeanLoss, params: Array, gradient: Array) -> bool:

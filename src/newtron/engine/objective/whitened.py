@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import exact_product, factorize, qr_triangle
 from newtron.engine.base.types import Array
-from newtron.engine.maths.losses import Loss, softmax
 from newtron.engine.objective.least_squares import Triangle, design
 from newtron.engine.objective.mean_loss import MeanLoss
 from newtron.engine.objective.newton_system import NewtonSystem
@@ -32,31 +31,11 @@ _SLIGHT = 1e-8
 
 
 class Whitened(NamedTuple):
-    """Rows as a least-squares problem: S (n, s, c) with H = S'S, and e (n, s), or (n, k) for a regression."""
+    """Rows as a least-squares problem, by `Loss.whitened`: S (n, s, c) with H = S'S, and e (n, s), or (n, k) where the
+    outputs share S."""
 
     S: Array
     e: Array
-
-
-def whiten(loss: Loss, y: Array, z: Array) -> Whitened:
-    """Rows with targets y and raw predictions z, both (n, k) in float64, as a least-squares problem. c = 1 for a
-    regression, whose outputs share S, and for two classes; else c = k."""
-    if loss.task == "regression":
-        return Whitened(np.ones((y.shape[0], 1, 1)), y - z)
-    if y.shape[1] == 1:
-        # p(1 - p) and (y - p)/sqrt(p(1 - p)) without the cancellation in 1 - p.
-        t = np.exp(-np.abs(z))
-        sign = 2.0 * y - 1.0
-        return Whitened((np.sqrt(t) / (1.0 + t))[:, :, None], sign * np.exp(-0.5 * sign * z))
-    # diag(p) - pp' = S'S with S = diag(sqrt p)(I - 1p').
-    p = np.maximum(softmax(z), 1e-300)
-    half = np.sqrt(p)
-    return Whitened(centred_root(half, p), (y - p) / half)
-
-
-def centred_root(half: Array, p: Array) -> Array:
-    """diag(half)(I - 1p'), (..., k, k)."""
-    return np.asarray(half[..., :, None] * (np.eye(p.shape[-1]) - p[..., None, :]))
 
 
 class WhitenedBlock(NamedTuple):
@@ -89,7 +68,7 @@ def whitened_blocks(objective: MeanLoss, params: Array, chunk: Chunk) -> Iterato
         cut = slice(start, min(start + size, n))
         weight = np.ones(cut.stop - start) if chunk.weight is None else chunk.weight[cut].astype(np.float64)
         A = design(Chunk(chunk.X[cut], chunk.y[cut], None, cut), network.intercept)
-        white = whiten(objective.loss, chunk.y[cut].astype(np.float64), times(A, coefficients))
+        white = Whitened(*objective.loss.whitened(chunk.y[cut].astype(np.float64), times(A, coefficients)))
         first = chunk.rows.start
         yield WhitenedBlock(A, white, weight, slice(first + cut.start, first + cut.stop))
 

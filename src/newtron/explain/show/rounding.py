@@ -121,6 +121,7 @@ RELATIONS: dict[str, Compute] = {
     "share": lambda parts: parts[-2] / parts[-1],
     "quotient": lambda parts: (parts[-3] - parts[-2]) / (2.0 * parts[-1]),  # f(w + h), f(w - h), h
     "logistic": lambda parts: float(sigmoid(np.array(parts[0]))),
+    "exponential": lambda parts: math.exp(parts[0]),
     "logistic slope": lambda parts: parts[0] * (1.0 - parts[0]),  # ŷ: ŷ (1 - ŷ)
     **{name: compute for loss in LOSSES for name, compute in _of_loss(loss)},
     **{name: compute for f in ACTIVATIONS.values() for name, compute in _of_activation(f)},

@@ -51,10 +51,11 @@ def _one_output(point: Point) -> list[Step]:
     if point.identity:
         return [first]
     slope = point.mean_by_z[0, 0, 0]
-    sentence = "The slope of the sigmoid, derived by adding and subtracting 1 in the numerator and factoring."
-    formula, template = rule.mean_by_z, filled(rule.mean_by_z, "", "<0>")
-    relation, lines = "logistic slope", rule.link_derived
-    second = numeric_step("backward.link", f"∂ŷ/∂{z}", formula, sentence, template, factors[1:], relation, slope, lines)
+    link, template = rule.one_output, filled(rule.mean_by_z, "", "<0>")
+    formula, relation, lines = rule.mean_by_z, link.slope_relation, rule.link_derived
+    second = numeric_step(
+        "backward.link", f"∂ŷ/∂{z}", formula, link.slope_words, template, factors[1:], relation, slope, lines
+    )
     factors = (StepFactor("∂L/∂ŷ", by_mean, True), StepFactor(f"∂ŷ/∂{z}", slope, True))
     third = Step(
         "backward.z",
@@ -71,8 +72,9 @@ def _one_output(point: Point) -> list[Step]:
 
 
 def _cancels(point: Point) -> str:
-    if type(point.loss).name == "log_loss":
-        return "The slope of the sigmoid cancels: what is left is the plain error, the same as in regression."
+    rule = point.loss.chain_rule
+    if rule.is_plain_error:
+        return rule.one_output.cancels
     return "The slope stays beside the error."
 
 
@@ -130,7 +132,7 @@ def _all_by_z(point: Point) -> Step:
     relation, values = "", point.by_z[0][:, None]
     columns: tuple[str, ...] = (f"∂L/∂{z}",)
     sentence = "For every class."
-    if type(point.loss).name == "log_loss":
+    if rule.is_plain_error:
         relation, columns = f"by_z of {type(point.loss).__name__}", ("y_c", "ŷ_c", f"∂L/∂{z}")
         values = np.column_stack([point.subject.Y[0], point.mean[0], point.by_z[0]])
         sentence = "The slope of the softmax cancels: what is left is the plain error of each class."

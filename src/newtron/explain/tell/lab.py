@@ -44,10 +44,12 @@ def lab_forward(point: Point) -> list[Step]:
             steps.append(_step(f"lab.a.{layer}", f"A{mark}", name, sentence, values.a, Z, by=f.name))
             A = StepFactor(f"A{mark}", values.a, True)
     Z = StepFactor(f"Z{_mark(point.depth)}", point.at.output, True)
-    link = "" if point.identity else "logistic" if point.loss.min_outputs == 1 else "softmax"
-    formula = Z.symbol if point.identity else f"{'σ' if link == 'logistic' else 'softmax'}({Z.symbol})"
+    link, letter = "softmax", "softmax"
+    if point.loss.min_outputs == 1:
+        link, letter = point.loss.chain_rule.one_output.relation, point.loss.chain_rule.one_output.letter
+    formula = Z.symbol if point.identity else f"{letter}({Z.symbol})"
     sentence = f"The lecture's ŷ; labs call it ⟦A{_mark(point.depth)}⟧."
-    steps.append(_step("lab.mean", "Ŷ", formula, sentence, point.mean, Z, by=link or "identity"))
+    steps.append(_step("lab.mean", "Ŷ", formula, sentence, point.mean, Z, by="identity" if point.identity else link))
     return steps
 
 
@@ -99,11 +101,10 @@ def _head(point: Point) -> list[Step]:
         "product ⟦∂L/∂ŷ · ∂ŷ/∂z⟧."
     )
     Y, mean = StepFactor("Y", point.subject.Y), StepFactor("Ŷ", point.mean, True)
-    rule = type(point.loss).chain_rule
-    if rule.by_z in ("-(y - ŷ)", "-(y_c - ŷ_c)"):
+    if point.loss.chain_rule.is_plain_error:
         return [_step("lab.dz", f"dZ{mark}", "Ŷ - Y", bridge, point.by_z, mean, Y, by="difference")]
     if point.identity:
-        formula = rule.by_z.replace("y", "Y").replace("ŷ", "Ŷ")
+        formula = point.loss.chain_rule.by_z.replace("y", "Y").replace("ŷ", "Ŷ")
         return [_step("lab.dz", f"dZ{mark}", formula, bridge, point.by_z)]
     dY = StepFactor("dŶ", point.by_mean, True)
     first = _step("lab.dy", "dŶ", "Ŷ - Y", "The derivative of ½ (y - ŷ)².", point.by_mean, mean, Y, by="difference")

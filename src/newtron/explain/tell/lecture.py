@@ -103,12 +103,12 @@ def _link(point: Point) -> Step:
     formula = rule.link.split(" = ", 1)[1].replace("z_c", "@").replace("z_d", names.z(point.depth, "d"))
     formula = formula.replace("z", "@").replace("@", last) if point.k == 1 else formula.replace("@", last)
     if point.k == 1:
-        sentence = "The sigmoid turns the raw prediction into a probability between 0 and 1"
+        sentence = rule.one_output.words
         if names.output(0):
             sentence += f", that of {names.output(0)}"
-        template, factors = "{1}/{1 + e^{-<0>}}", (StepFactor(last, z[0], True),)
+        template, factors, relation = rule.one_output.numbers, (StepFactor(last, z[0], True),), rule.one_output.relation
         return numeric_step(
-            "forward.mean", names.mean(0), formula, f"{sentence}.", template, factors, "logistic", mean[0]
+            "forward.mean", names.mean(0), formula, f"{sentence}.", template, factors, relation, mean[0]
         )
     raised = np.exp(z - z.max())
     lines = tuple((names.mean(c), names.output(c)) for c in range(point.k))

@@ -9,12 +9,14 @@ the data is needed. The error of every sum is taken at its worst: the number of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Layer
 from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import Chunk
 
 # The error of exp, log and tanh in units of the roundoff: twice the four units in the last place of NumPy's own tests.
 FUNCTION_ERROR = 8.0
@@ -55,18 +57,15 @@ def rounding_of(
     summing = _summing(objective, longest)
     inputs, z = _forward(objective, layers, u)
     k = len(z.size)
-    regression = objective.loss.task == "regression"
     penalty = 0.5 * float(objective.alpha @ np.square(params)) / objective.rows.total_weight
     # Squares below the smallest normal number lose digits.
     mean_loss = max(float(np.finfo(objective.rows.dtype).tiny), value - penalty)
-    # The root mean square of the loss's gradient over all outputs: exact for squared errors, and by Pinsker's
-    # inequality, ½‖p - y‖² <= loss, for the log losses.
-    residual = np.sqrt(2.0 * mean_loss) if regression else min(np.sqrt(k), np.sqrt(2.0 * mean_loss))
-    wrong = float(np.linalg.norm(z.error)) + u * (residual if regression else FUNCTION_ERROR)
+    at = _loss_sizes(objective, params, mean_loss, z)
+    residual, of_z = at.residual, float(np.linalg.norm(z.error))
+    wrong = at.curvature * of_z + u * (residual if objective.loss.quadratic else FUNCTION_ERROR * at.curvature)
     gradient = _backward(objective, layers, inputs, (residual, wrong), summing, u)
     gradient += 2.0 * np.finfo(np.float64).eps * objective.alpha * np.abs(params) / objective.rows.total_weight
-    rough = (k + 2.0) * u * mean_loss if regression else FUNCTION_ERROR * u * (1.0 + float(z.size.sum()))
-    of_value = residual * float(np.linalg.norm(z.error)) + summing * mean_loss + rough + 4.0 * u * penalty
+    of_value = residual * of_z + summing * mean_loss + u * at.value + 4.0 * u * penalty
     scaled = float(np.linalg.norm(objective.scale * params))
     if objective.is_linear:
         # The scaled columns have mean square 1, so the trace of their Gram matrix is their number. The error of the
@@ -74,7 +73,7 @@ def rounding_of(
         q = objective.n_params // k
         moved = 0.0 if objective.is_quadratic else (q + 3.0) * u * radius * scaled + FUNCTION_ERROR * u
         added = float(np.max(objective.alpha / np.square(objective.scale), initial=0.0)) / objective.rows.total_weight
-        curvature = k * q * (summing + 4.0 * u + moved) + 4.0 * float(np.finfo(np.float64).eps) * added
+        curvature = at.curvature * k * q * (summing + 4.0 * u + moved) + 4.0 * float(np.finfo(np.float64).eps) * added
     else:
         depth = sum(objective.network.widths) + 10.0 * len(layers)
         size = 0.0 if hessian is None else _scaled_norm(hessian, objective.scale)
@@ -83,6 +82,58 @@ def rounding_of(
         moved = sum(float(at.error.max(initial=0.0)) for at in (*inputs[1:], z))
         curvature = 4.0 * (summing + depth * u + 2.0 * moved) * size
     return Rounding(SECOND_ORDER * of_value, SECOND_ORDER * gradient, SECOND_ORDER * curvature)
+
+
+class _LossSizes(NamedTuple):
+    """What the loss itself does to rounding errors.
+
+    residual: the root mean square of its gradient over all outputs. curvature: a bound on its second and third
+    derivatives. value: the mean error of its value, in unit roundoffs.
+    """
+
+    residual: float
+    curvature: float
+    value: float
+
+
+def _loss_sizes(objective: TrainingObjective, params: Array, mean_loss: float, z: _Sizes) -> _LossSizes:
+    """Without a pass over the rows where the curvature of the loss is bounded."""
+    k, loss = len(z.size), objective.loss
+    root = float(np.sqrt(2.0 * mean_loss))
+    if loss.quadratic:
+        return _LossSizes(root, 1.0, (k + 2.0) * mean_loss)
+    if loss.bounded_curvature:
+        # Pinsker's inequality for the log losses: ½‖p - y‖² <= loss.
+        return _LossSizes(min(k**0.5, root), 1.0, FUNCTION_ERROR * (1.0 + float(z.size.sum())))
+
+    def of_chunk(chunk: Chunk) -> _Sums:
+        total = _Sums(0.0, 0.0, 0.0)
+        for block in objective.blocks(chunk):
+            raw = objective.network.output(params.astype(objective.rows.dtype, copy=False), block.X)
+            row = loss.pointwise(block.y, raw, 2)
+            weight = np.ones(len(raw)) if block.weight is None else block.weight.astype(np.float64)
+            squares = np.square(row.gradient.astype(np.float64)).sum(axis=1)
+            size = loss.magnitude(block.y.astype(np.float64), raw.astype(np.float64)).sum(axis=1)
+            total += _Sums(float(weight @ squares), float(weight @ size), float(row.hessian.max()))
+        return total
+
+    found, weight = objective.rows.sum(of_chunk), objective.rows.total_weight
+    return _LossSizes(float(np.sqrt(found.squares / weight)), found.largest, FUNCTION_ERROR * found.size / weight)
+
+
+@dataclass
+class _Sums:
+    """Weighted sums over rows, and the largest second derivative of the loss."""
+
+    squares: float
+    size: float
+    largest: float
+
+    def __iadd__(self, other: _Sums) -> _Sums:
+        self.squares += other.squares
+        self.size += other.size
+        self.largest = max(self.largest, other.largest)
+        return self
 
 
 def _scaled_norm(hessian: Array, scale: Array) -> float:

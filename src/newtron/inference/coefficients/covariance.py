@@ -192,7 +192,7 @@ def scores(
     """The scores of all rows, in one pass. A row of weight w counts as w rows. factor: gives, for the rows of a block,
     the class weight by which training multiplied the loss of each, which is a part of its weight. groups: (n,) numbers
     of the clusters, from 0."""
-    k = objective.rows.n_outputs if objective.loss.task == "regression" else 1
+    k = objective.rows.n_outputs if objective.loss.quadratic else 1
     size, m = k * found.Z.shape[1], k * found.Z.shape[0]
     n_groups = 0 if groups is None else int(groups.max()) + 1
 

@@ -68,13 +68,12 @@ def summarize(
     """The summary by the covariance formula `kind`, one of `COVARIANCES`. sums: the scores of the rows, for the
     formulas that read them. baseline: the number of the class that the others are compared with. found: the bread of
     the covariance."""
-    information, regression = fit.information, fit.loss.task == "regression"
+    information, regression = fit.information, fit.loss.quadratic
     q = fit.coefficients.shape[0]
     estimates, across, outputs = _identified(fit, baseline)
     T = _to_users_units(fit, q)
     residuals = residual_covariance(information, found.effective) if regression else None
-    matrix, unknown = _covariance(fit, kind, found, sums, residuals, T, across)
-    matrix[unknown], matrix[:, unknown] = np.nan, np.nan
+    matrix = _covariance(fit, kind, found, sums, residuals, T, across)
     # A summary shows the intercept before the inputs.
     first = [q - 1, *range(q - 1)] if fit.intercept else list(range(q))
     order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
@@ -112,6 +111,7 @@ def summarize(
         effective_parameters=found.effective * (len(outputs) if regression else 1),
         n_rows=information.n_rows,
         total_weight=information.weight,
+        deviance=_deviance(fit),
         residual_sd=residual_sd,
         r_squared=r_squared,
         aliases=aliases,
@@ -166,8 +166,8 @@ def _covariance(
     residuals: Array | None,
     T: Array,
     across: Array,
-) -> tuple[Array, NDArray[np.bool_]]:
-    """The covariance (M, M) in the user's units, and (M,) whether the rows leave a parameter undetermined."""
+) -> Array:
+    """The covariance (M, M) in the user's units; nan where the rows leave a parameter undetermined."""
     # Z is transformed before it is squared, so that no variance is the difference of large numbers. All targets of a
     # regression share Z.
     L = T if residuals is not None else np.kron(across, T)
@@ -181,7 +181,10 @@ def _covariance(
     if residuals is not None:
         units = np.repeat(fit.y_scale, T.shape[0])
         matrix, unknown = matrix * np.outer(units, units), np.tile(unknown, fit.y_scale.size)
-    return matrix, np.asarray(unknown) if fit.has_optimum else np.ones(len(matrix), dtype=bool)
+    if not fit.has_optimum:
+        return np.full_like(matrix, np.nan)
+    matrix[unknown], matrix[:, unknown] = np.nan, np.nan
+    return matrix
 
 
 def _degrees_of_freedom(
@@ -238,12 +241,18 @@ def _criteria(fit: FittedCoefficients, found: Bread) -> tuple[float, float, floa
     if not fit.weights_count_rows:
         return float("nan"), float("nan"), float("nan")
     log_likelihood = information.log_likelihood
-    if fit.loss.task == "regression":
+    if fit.loss.quadratic:
         with np.errstate(divide="ignore"):
             variance = np.diagonal(information.residual_products) * np.square(fit.y_scale) / n
             log_likelihood = float(np.sum(-0.5 * n * (np.log(2.0 * np.pi * variance) + 1.0)))
         count = k * (count + 1.0)
     return log_likelihood, -2.0 * log_likelihood + 2.0 * count, -2.0 * log_likelihood + float(np.log(n)) * count
+
+
+def _deviance(fit: FittedCoefficients) -> float | None:
+    """Twice the log-likelihood of the saturated model less that of the fit; None where the saturated one has 0."""
+    information = fit.information
+    return 2.0 * (information.saturated - information.log_likelihood) if fit.loss.has_deviance else None
 
 
 def _goodness(fit: FittedCoefficients, residuals: Array | None) -> tuple[float | Array, float | Array]:
@@ -289,7 +298,7 @@ def _trouble(fit: FittedCoefficients) -> str:
 def _title(fit: FittedCoefficients, baseline: int) -> str:
     of = f" of {joined(fit.targets)}" if fit.targets else ""
     if fit.loss.task == "regression":
-        return f"Perceptron for regression{of} (linear regression, squared error)"
+        return f"Perceptron for regression{of} ({fit.loss.method}, {fit.loss.words})"
     kind = "logistic" if len(fit.outputs) == 2 else "multinomial logistic"
     what = f"Perceptron for classification{of} ({kind} regression)"
     if len(fit.outputs) == 2:

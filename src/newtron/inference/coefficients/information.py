@@ -13,18 +13,18 @@ K - 1 outputs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import factorize, qr_triangle
 from newtron.engine.base.threads import one_blas_thread
-from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.losses import Loss, centred_root
 from newtron.engine.objective import TrainingObjective, whitened
 from newtron.engine.objective.least_squares import Triangle
-from newtron.engine.objective.whitened import Whitened, WhitenedBlock, centred_root
-from newtron.engine.rows import Chunk
+from newtron.engine.objective.whitened import Whitened, WhitenedBlock
+from newtron.engine.rows import Chunk, Rows
 
 Array = NDArray[np.floating]
 
@@ -50,9 +50,10 @@ class Information:
     root: (m, m) upper triangle R. m = q for regression, where all targets share it; m = (K - 1) q for K classes, each
     compared with the first. penalty: (k, q) of each output's parameters. weight: the total weight of the rows.
     n_rows: their number. whole_weights: whether every weight is a whole number, so that it may be a number of rows.
-    log_likelihood: that of the fit, for a classification; nan for a regression. residual_products: (k, k) weighted sums
+    log_likelihood: that of the fit; nan for a squared error. saturated: that of a model whose means are the targets
+    themselves. residual_products: (k, k) weighted sums
     of products of residuals, and target_squares: (k,) weighted sums of squares of the targets about their means (about
-    0 without an intercept), for a regression; empty for a classification.
+    0 without an intercept), for a squared error; empty for other losses.
     """
 
     root: Array
@@ -63,6 +64,7 @@ class Information:
     log_likelihood: float
     residual_products: Array
     target_squares: Array
+    saturated: float = 0.0
 
 
 def penalty_root(penalty: Array, loss: Loss) -> Array:
@@ -97,7 +99,7 @@ def information_at(
     None where it has no meaning (the loss is no likelihood, numbers are not finite) and, without any_size, where it
     would be large. interrupted: the user has ended the training, and shall not wait for another long pass."""
     network, loss, rows = objective.network, objective.loss, objective.rows
-    if not network.is_linear or loss.name not in ("squared_error", "log_loss") or not loss.convex:
+    if not (network.is_linear and loss.likelihood):
         return None
     if not any_size and network.n_params > MOST_PARAMETERS:
         return None
@@ -110,12 +112,32 @@ def information_at(
             return None
         weights = (rows.total_weight, rows.n_rows, rows.whole_weights)
         loss_sum = value * rows.total_weight - 0.5 * float(objective.alpha @ np.square(params))
-        if loss.task == "classification":
+        if not loss.quadratic:
             return Information(root, penalty, *weights, -loss_sum, np.empty((0, 0)), np.empty(0))
         mean, variance = objective.target_moments
         about = variance if network.intercept else variance + np.square(mean)
         products = np.array([[max(0.0, 2.0 * loss_sum)]]) if k == 1 else _residual_products(objective, params)
         return Information(root, penalty, *weights, float("nan"), products, about * rows.total_weight)
+
+
+def of_given_rows(found: Information, rows: Rows, loss: Loss) -> Information:
+    """The same information with what only the rows as they were given say: their weight, and the part of the
+    log-likelihood that does not depend on the model. rows: with the targets and weights of the user."""
+    if not loss.has_deviance:
+        return found
+
+    def of_chunk(chunk: Chunk) -> float:
+        each = loss.saturated(chunk.y.astype(np.float64)).sum(axis=1)
+        return float(each.sum() if chunk.weight is None else chunk.weight @ each)
+
+    saturated = rows.sum(of_chunk)
+    return replace(
+        found,
+        weight=rows.total_weight,
+        whole_weights=rows.whole_weights,
+        log_likelihood=found.log_likelihood + saturated,
+        saturated=saturated,
+    )
 
 
 def _usable(root: Array) -> bool:

@@ -72,6 +72,9 @@ class Summary:
     n_rows : int
     total_weight : float
         The sum of the sample weights; n_rows where there are none.
+    deviance : float or None
+        Of counts, twice the log-likelihood of a model whose means are the counts themselves less that of the fit; None
+        for other targets.
     residual_sd, r_squared : float, or (k,) for several targets; None for a classification
         sqrt(RSS / (n - p)), and 1 - RSS / sum of squares about the mean (about 0 without an intercept).
     aliases : tuple of str
@@ -106,6 +109,7 @@ class Summary:
     effective_parameters: float
     n_rows: int
     total_weight: float
+    deviance: float | None
     residual_sd: float | Array | None
     r_squared: float | Array | None
     aliases: tuple[str, ...]
@@ -161,6 +165,10 @@ def summary_facts(summary: Summary) -> list[str]:
         parameters = f"{effective:.4g} effective parameters"
     likelihood = f"log-likelihood {summary.log_likelihood:z.6g}, AIC {summary.aic:z.6g}, BIC {summary.bic:z.6g}"
     lines = [f"{n}, {parameters}{'' if math.isnan(summary.log_likelihood) else f'; {likelihood}'}"]
+    if summary.deviance is not None:
+        left = max(0.0, summary.total_weight - effective)
+        freedom = "" if math.isnan(summary.log_likelihood) else f" on {_degrees(left)} of freedom"
+        lines.append(f"deviance {summary.deviance:z.6g}{freedom}")
     if summary.penalised_log_likelihood is not None and not math.isnan(summary.penalised_log_likelihood):
         lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:z.6g}")
     if summary.residual_sd is not None and summary.r_squared is not None:

@@ -75,7 +75,7 @@ def evidence_at(objective: TrainingObjective, params: Array) -> Evidence | None:
     log_det = factor.log_determinant + objective.n_params * np.log(weight)
     flat = int(bare.sum())
     value = 0.5 * (float(np.sum(np.log(alpha[~bare]))) - log_det + flat * np.log(2.0 * np.pi))
-    if objective.loss.task != "regression":
+    if not objective.loss.quadratic:
         return Evidence(value - energy, 1.0, determined, inverse)
     # The evidence depends on the noise only through the following terms, so its best value is known: 2 energy / seen.
     seen = max(1.0, weight * objective.rows.n_outputs - flat)
@@ -91,13 +91,14 @@ def determined_parameters(prior: Array, variance: Array) -> Array:
 
 
 def noise_variance(objective: TrainingObjective, params: Array, value: float, effective: float | None = None) -> float:
-    """The variance of regression targets around the network, in the objective's target units; 1 for classification.
+    """The variance of regression targets around the network, in the objective's target units; 1 for
+    a loss whose variance follows from the mean.
 
     It is the sum of squared residuals over the degrees of freedom: rows (times targets) less effective parameters
     (MacKay 1992). value: the objective at params, an optimum. effective: the number of parameters that the data
     determine, where it is known already. It counts as 0 for a network too large for a curvature matrix.
     """
-    if objective.loss.task != "regression":
+    if not objective.loss.quadratic:
         return 1.0
     weight = objective.rows.total_weight
     squares = 2.0 * value * weight - float(objective.alpha @ np.square(params))

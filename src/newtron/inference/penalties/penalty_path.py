@@ -31,7 +31,7 @@ RULES = ("evidence", "loo")
 # Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
 # limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO = 10.0**0.5, 10.0**0.5
-_LIMITS = {"regression": (0.9e-3, 1.1e3), "classification": (0.9e-2, 1.1e3)}
+_LEAST, _LEAST_SQUARES, _MOST = 0.9e-2, 0.9e-3, 1.1e3
 # The weaker penalty lies so many stages after the chosen one: two ratios make it a tenth.
 _STAGES_TO_WEAKER = 2
 # The path ends when so many penalties in a row were worse than the best.
@@ -123,7 +123,7 @@ def _network_penalties(objective: TrainingObjective, strength: float) -> Array:
 
 def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold: bool) -> list[PenalisedFit]:
     """Stages from strong to weak penalties. Where the first was the best, stronger ones are tried before it."""
-    least, most = _LIMITS[objective.loss.task]
+    least, most = _LEAST_SQUARES if objective.loss.quadratic else _LEAST, _MOST
     apart, patience = (_RATIO**2, 1) if cold else (_RATIO, _PATIENCE)
 
     def follow(strength: float, ratio: float, params: Array, best: float) -> list[PenalisedFit]:
