@@ -118,6 +118,7 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -165,6 +166,7 @@ def test_a_value_and_its_error(value: float, error: float, text: str) -> None:
     assert plus_minus(value, error) == text
 
 
+@pytest.mark.slow
 def test_fit_compares_chooses_and_writes(tmp_path: Path) -> None:
     run = newtron_run("fit", CONCRETE, "--target", "strength_mpa", "--starts", "1", cwd=tmp_path)
     out = run.stdout
@@ -188,6 +190,7 @@ def test_fit_compares_chooses_and_writes(tmp_path: Path) -> None:
     assert model.get_params()["n_starts"] == 1
 
 
+@pytest.mark.slow
 def test_fit_as_json(place: Path) -> None:
     for name, task in (
         ("penguins-network", "classification"),
@@ -216,6 +219,7 @@ def test_fit_as_json(place: Path) -> None:
     assert metrics["network"]["accuracy"] == 1.0 - metrics["network"]["error_rate"]
 
 
+@pytest.mark.slow
 def test_the_comparison_is_that_of_the_held_out_rows(tmp_path: Path) -> None:
     """Done again by hand: the baseline from the target alone, the perceptron by least squares."""
     common = ("fit", CONCRETE, "--target", "strength_mpa", "--model", "perceptron", "--json", "--seed", "3")
@@ -242,6 +246,7 @@ def test_the_comparison_is_that_of_the_held_out_rows(tmp_path: Path) -> None:
     np.testing.assert_allclose(bundle.estimator.coef_, w[1:], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_held_out_rows_say_nothing_about_the_columns(tmp_path: Path) -> None:
     """A mean that fills in missing cells, and a category's levels, come from the training rows alone."""
     rng = np.random.default_rng(0)
@@ -267,6 +272,7 @@ def test_held_out_rows_say_nothing_about_the_columns(tmp_path: Path) -> None:
     assert column.mean == pytest.approx(np.nanmean(x), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_separated_classes_get_a_penalty_and_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i / 7},{'ab'[i > 19]}\n" for i in range(40)))
     run = newtron_run("fit", "d.csv", "--target", "y", "--model", "perceptron", cwd=tmp_path)
@@ -281,6 +287,7 @@ def test_separated_classes_get_a_penalty_and_a_sentence(tmp_path: Path) -> None:
     assert newtron.load(tmp_path / "model.newtron").alpha == 0.0
 
 
+@pytest.mark.slow
 def test_plain_text_is_wrapped_where_columns_says_or_at_100(tmp_path: Path) -> None:
     words = ("fit", CONCRETE, "--target", "strength_mpa", "--model", "perceptron")
     fitted = newtron_run(*words, cwd=tmp_path).stdout
@@ -302,6 +309,7 @@ def test_plain_text_is_wrapped_where_columns_says_or_at_100(tmp_path: Path) -> N
         assert newtron_run("show", "model.newtron", cwd=tmp_path, COLUMNS=odd).stdout.split() == shown.split()
 
 
+@pytest.mark.slow
 def test_separation_is_told_by_name_and_firth_is_a_way_out(tmp_path: Path) -> None:
     rows = [f"{i % 7},{i // 20},{'ab'[i >= 20 or i % 3 == 0]}" for i in range(40)]
     (tmp_path / "d.csv").write_text("\n".join(["dose,treated,y", *rows]))
@@ -317,6 +325,7 @@ def test_separation_is_told_by_name_and_firth_is_a_way_out(tmp_path: Path) -> No
     assert newtron.load(tmp_path / "model.newtron").penalty == "firth"
 
 
+@pytest.mark.slow
 def test_the_simpler_model_is_kept_where_nothing_is_clear(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     x = rng.normal(size=200)
@@ -330,6 +339,7 @@ def test_the_simpler_model_is_kept_where_nothing_is_clear(tmp_path: Path) -> Non
     assert set(facts["models"]) == {"perceptron", "network"}
 
 
+@pytest.mark.slow
 def test_a_target_that_no_column_tells_is_said(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     rows = "".join(f"{a:.4f},{b:.4f}\n" for a, b in rng.normal(size=(60, 2)))
@@ -338,6 +348,7 @@ def test_a_target_that_no_column_tells_is_said(tmp_path: Path) -> None:
     assert "predicts worse than the mean alone" in out
 
 
+@pytest.mark.slow
 def test_few_rows_are_not_held_out(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i * i}.5\n" for i in range(12)))
     run = newtron_run("fit", "d.csv", "--target", "y", cwd=tmp_path)
@@ -348,6 +359,7 @@ def test_few_rows_are_not_held_out(tmp_path: Path) -> None:
     assert "the network trained on 12 rows" in run.stdout
 
 
+@pytest.mark.slow
 def test_no_holdout(tmp_path: Path) -> None:
     run = newtron_run("fit", PENGUINS, "--target", "species", "--holdout", "0", "--json", cwd=tmp_path)
     facts = strict_json(run.stdout)
@@ -358,6 +370,7 @@ def test_no_holdout(tmp_path: Path) -> None:
     assert "--holdout 0.001 of 344 rows holds out 0" in sentence
 
 
+@pytest.mark.slow
 def test_ignored_columns_parquet_and_odd_names(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=50)
@@ -388,6 +401,7 @@ def test_ignored_columns_parquet_and_odd_names(tmp_path: Path) -> None:
     assert "\x1b" not in newtron_run("show", "m", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_quiet_says_only_warnings(tmp_path: Path) -> None:
     run = newtron_run(
         "fit",
@@ -404,6 +418,7 @@ def test_quiet_says_only_warnings(tmp_path: Path) -> None:
     assert run.stdout == ""
 
 
+@pytest.mark.slow
 def test_the_file_is_the_same_bytes_for_any_number_of_threads(tmp_path: Path) -> None:
     for data, target in ((PENGUINS, "species"), (CONCRETE, "strength_mpa")):
         written = []
@@ -439,6 +454,7 @@ def test_the_file_is_the_same_bytes_for_any_number_of_threads(tmp_path: Path) ->
     assert (tmp_path / "model.newtron").read_bytes() != written[0]
 
 
+@pytest.mark.slow
 def test_a_terminal_that_knows_ascii_only(tmp_path: Path) -> None:
     run = newtron_run(
         "fit",
@@ -456,6 +472,7 @@ def test_a_terminal_that_knows_ascii_only(tmp_path: Path) -> None:
 # --- predict ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["penguins-perceptron", "penguins-network"])
 def test_predicted_classes(name: str, place: Path) -> None:
     run = newtron_run("predict", f"{name}.newtron", PENGUINS, cwd=place)
@@ -471,6 +488,7 @@ def test_predicted_classes(name: str, place: Path) -> None:
     assert "on 344 rows with 'species'" in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["concrete-perceptron", "concrete-network"])
 def test_predicted_numbers(name: str, place: Path, tmp_path: Path) -> None:
     run = newtron_run("predict", f"{name}.newtron", CONCRETE, cwd=place)
@@ -484,6 +502,7 @@ def test_predicted_numbers(name: str, place: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["p.csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["concrete-perceptron", "concrete-network"])
 def test_intervals_of_numbers(name: str, place: Path) -> None:
     run = newtron_run("predict", f"{name}.newtron", CONCRETE, "--interval", "0.8", cwd=place)
@@ -498,6 +517,7 @@ def test_intervals_of_numbers(name: str, place: Path) -> None:
     assert [row[:1] for row in plain] == [row[:1] for row in (header, *rows)]
 
 
+@pytest.mark.slow
 def test_classes_have_no_interval(place: Path) -> None:
     run = newtron_run("predict", "penguins-network.newtron", PENGUINS, "--interval", "0.9", cwd=place, code=2)
     assert "this model predicts classes, and --interval is for numbers" in run.stderr
@@ -527,6 +547,7 @@ def records(form: str, path: Path, columns: dict[str, list[object]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["1GB", "32MB"])
 @pytest.mark.parametrize("form", ["csv", "tsv", "semicolon.csv", "csv.gz", "parquet", "arrow", "feather"])
 @pytest.mark.parametrize("width", [1, 3])
@@ -574,6 +595,7 @@ def test_blank_lines_are_told_and_a_row_that_training_knew_is_predicted(
     assert "2 blank lines left out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_predict_had_to_fill_in(place: Path, tmp_path: Path) -> None:
     lines = PENGUINS.read_text(encoding="utf-8").splitlines()[:3]
     changed = [lines[0], lines[1].replace("Torgersen", "Atlantis").replace("2007", ""), lines[2]]
@@ -588,6 +610,7 @@ def test_what_predict_had_to_fill_in(place: Path, tmp_path: Path) -> None:
     assert len(rows_of(run.stdout)) == 3
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_is_no_error(place: Path, tmp_path: Path) -> None:
     header, *rows = CONCRETE.read_text(encoding="utf-8").splitlines()
     (tmp_path / "long.csv").write_text("\n".join([header, *rows * 20]) + "\n")
@@ -599,6 +622,7 @@ def test_a_reader_that_stops_is_no_error(place: Path, tmp_path: Path) -> None:
     assert run.stderr == ""
 
 
+@pytest.mark.slow
 def test_predict_into_a_device(place: Path) -> None:
     run = newtron_run("predict", "concrete-network.newtron", CONCRETE, "--output", "/dev/stdout", cwd=place)
     assert len(rows_of(run.stdout)) == 1031
@@ -607,6 +631,7 @@ def test_predict_into_a_device(place: Path) -> None:
 # --- show ---
 
 
+@pytest.mark.slow
 def test_show_every_kind(place: Path) -> None:
     shown = {path.stem: newtron_run("show", path, cwd=place).stdout for path in sorted(place.glob("*.newtron"))}
     for name, text in shown.items():
@@ -626,6 +651,7 @@ def test_show_every_kind(place: Path) -> None:
     assert "log odds of each class against Adelie" in shown["penguins-perceptron"]
 
 
+@pytest.mark.slow
 def test_show_as_json(place: Path) -> None:
     for path in sorted(place.glob("*.newtron")):
         facts = strict_json(newtron_run("show", path, "--json", cwd=place).stdout)
@@ -645,6 +671,7 @@ def test_show_as_json(place: Path) -> None:
             assert facts["summary"] is None
 
 
+@pytest.mark.slow
 def test_a_model_saved_from_python(tmp_path: Path) -> None:
     from newtron import PerceptronRegressor
 
@@ -690,6 +717,7 @@ def on_terminal(*words: object, cwd: Path, width: int = 80) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode("utf-8")
 
 
+@pytest.mark.slow
 def test_the_live_display(tmp_path: Path) -> None:
     code, seen = on_terminal("fit", CONCRETE, "--target", "strength_mpa", "--hidden", "8", cwd=tmp_path)
     assert code == 0
@@ -733,6 +761,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
     return ("fit", path, "--target", "y", "--hidden", "30", "--starts", "40", "--alpha", "0.001")
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_so_far(slow: tuple[object, ...], tmp_path: Path) -> None:
     run = start(*slow, "--json", cwd=tmp_path)
     assert run.stderr is not None
@@ -754,6 +783,7 @@ def test_ctrl_c_keeps_the_best_so_far(slow: tuple[object, ...], tmp_path: Path) 
     assert sorted(os.listdir(tmp_path)) == ["model.newtron", "report.html"]
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_writes_nothing(slow: tuple[object, ...], tmp_path: Path) -> None:
     (tmp_path / "model.newtron").write_text("an older model")
     run = start(*slow, "--hidden", "400,100", "--starts", "2", cwd=tmp_path)
@@ -771,6 +801,7 @@ def test_a_second_ctrl_c_writes_nothing(slow: tuple[object, ...], tmp_path: Path
     assert os.listdir(tmp_path) == ["model.newtron"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_there_is_a_model(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "d.csv")  # reading waits here until the signal comes
     run = start("fit", "d.csv", "--target", "y", cwd=tmp_path)
@@ -783,6 +814,7 @@ def test_ctrl_c_before_there_is_a_model(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["d.csv"]
 
 
+@pytest.mark.slow
 def test_a_killed_fit_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
     words = (
         "fit",
@@ -820,6 +852,7 @@ def test_a_killed_fit_goes_on_from_its_checkpoints(tmp_path: Path) -> None:
     assert "there is no folder" in nowhere.stderr
 
 
+@pytest.mark.slow
 def test_files_larger_than_memory(tmp_path: Path) -> None:
     """A folder is read in pieces: the same models as from one file in memory, and the same predictions."""
     import pyarrow as pa

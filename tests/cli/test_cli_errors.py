@@ -123,6 +123,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["perceptron", "auto"])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_fit_of_a_hostile_file(name: str, kind: str, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +163,7 @@ def test_hostile_files_to_predict_and_as_models(
     assert sorted(os.listdir(here)) == sorted([name, "out.csv"])
 
 
+@pytest.mark.slow
 def test_the_sentence_of_a_real_process(tmp_path: Path) -> None:
     for name, (data, sentence) in HOSTILE.items():
         if name not in ("header_only.csv", "model.pkl", "latin1.csv"):
@@ -299,6 +301,7 @@ def test_a_setting_of_the_environment_that_is_wrong(
     assert os.listdir(here) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", ">&- 2>&-"])
 def test_an_output_that_takes_nothing(redirection: str, model: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def loaded_by(*arguments: str | Path) -> set[str]:
     return set(answer.stderr.splitlines()[-1].split())
 
 
+@pytest.mark.slow
 def test_commands_leave_out_what_they_do_not_use(data: Path) -> None:
     model = data.with_suffix(".newtron")
     for command in (("fit", data, "--target", "y", "--output", model), ("predict", model, data), ("show", model)):
@@ -42,6 +43,7 @@ def test_commands_leave_out_what_they_do_not_use(data: Path) -> None:
         assert ("sklearn" in loaded) == (command[0] == "fit")
 
 
+@pytest.mark.slow
 def test_a_program_that_calls_main_keeps_its_imports(data: Path) -> None:
     finders = list(sys.meta_path)
     assert main(["fit", str(data), "--target", "y", "--output", str(data.with_suffix(".newtron")), "--quiet"]) == 0

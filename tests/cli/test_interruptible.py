@@ -73,6 +73,7 @@ def interrupted(script: str, cwd: Path) -> tuple[int, str, str, float]:
     return run.returncode, out, err, time.monotonic() - started
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_linear_program_ends_the_fit(tmp_path: Path) -> None:
     code, out, err, seconds = interrupted(IN_PYTHON, tmp_path)
     assert (code, err) == (0, "")
@@ -81,6 +82,7 @@ def test_ctrl_c_in_a_linear_program_ends_the_fit(tmp_path: Path) -> None:
     assert seconds < 10.0  # the program alone would take far longer
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_linear_program_ends_the_command_with_what_there_is(tmp_path: Path) -> None:
     code, out, err, seconds = interrupted(BY_COMMAND, tmp_path)
     assert code == 130

@@ -85,6 +85,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["perceptron", "network", "auto"])
 @pytest.mark.parametrize("target", ["number", "two", "three"])
 def test_every_task_and_model_has_its_report(target: str, model: str) -> None:
@@ -145,6 +146,7 @@ def test_text_of_the_data_is_escaped() -> None:
     assert HOSTILE in unescape(text)
 
 
+@pytest.mark.slow
 def test_thirty_columns_and_many_rows_stay_small() -> None:
     assert fit(write_csv(Path("d.csv"), n=3000, columns=30), "--model", "network") == 0
     text = Path("report.html").read_text(encoding="utf-8")
@@ -295,6 +297,7 @@ def test_shuffled_columns_cost_what_depends_on_them_and_give_the_same(model: str
         assert one.high - one.low == pytest.approx(2 * 1.96 * growth.std(ddof=1) / np.sqrt(n), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_report_of_many_columns_takes_time_by_their_number() -> None:
     rng = np.random.default_rng(0)
 

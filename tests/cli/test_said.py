@@ -172,6 +172,7 @@ def test_the_model_stays_where_the_report_cannot_be_written(
     assert err.count("newtron: ") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_result_that_cannot_be_printed_does_not_hide_the_model() -> None:
     fit = f"fit {write('d.csv', noise())} --target y --model perceptron --no-report"
@@ -184,6 +185,7 @@ def test_a_result_that_cannot_be_printed_does_not_hide_the_model() -> None:
     assert Path("model.newtron").exists()
 
 
+@pytest.mark.slow
 def test_terminals_that_are_too_narrow() -> None:
     write("d.csv", noise(n=30, p=40) | {"text": ["a", "b"] * 15})
     fit = ["fit", "d.csv", "--target", "y", "--model", "perceptron", "--holdout", "0"]

@@ -76,6 +76,7 @@ def labels(apart: np.ndarray, noise: np.ndarray, classes: int) -> np.ndarray:
 GAPS = [1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("solver", ["newton", "levenberg-marquardt"])
@@ -157,6 +158,7 @@ def test_coefficients_whose_rounding_hides_the_optimum_are_not_called_converged(
     assert not model.certificate_.converged
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
 @pytest.mark.parametrize("gap", GAPS)

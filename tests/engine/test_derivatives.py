@@ -64,11 +64,13 @@ def gauss_newton(case: Case) -> Array:
     return np.asarray((product + np.diag(objective.alpha)) / objective.rows.total_weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_derivatives_agree_with_central_differences(case: Case) -> None:
     check_derivatives(case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_pieces_of_the_chain_rule_agree(case: Case) -> None:
     """J v and J'u are transposes, the layers multiply up to the output, and the line search sees the same function."""

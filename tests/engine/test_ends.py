@@ -63,6 +63,7 @@ def _quasi_separated(n: int = 200) -> tuple[Array, NDArray[np.int64]]:
     return X, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tol", [1e-3, 1e-4, 1e-5, 1e-8, 1e-12])
 @pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs", "levenberg-marquardt"])
 def test_quasi_separation_is_found_at_any_tolerance(solver: str, tol: float) -> None:
@@ -147,6 +148,7 @@ def test_an_interrupt_keeps_the_members_that_are_finished() -> None:
     assert model.members_[1].solution.status is Status.INTERRUPTED
 
 
+@pytest.mark.slow
 def test_members_that_do_not_predict_are_not_counted() -> None:
     """The command line, the certificate and the warning speak of the same members."""
     rng = np.random.default_rng(3)

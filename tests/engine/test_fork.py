@@ -42,6 +42,7 @@ def run(script: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_fits_go_on_in_children_that_were_forked_during_fits() -> None:
     run("""
         import numpy as np
@@ -181,6 +182,7 @@ def test_a_child_is_not_waiting_for_library_code() -> None:
     """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_property_has_the_lock_of_python_3_11(path: Path) -> None:
     if path.name == "parallel.py":

@@ -96,6 +96,7 @@ def test_addresses_do_not_change_a_bit(dtype: Any, order: Any, hidden: tuple[int
     assert [offset for offset in range(64) if bits(partial(moved, offset=offset)) != expected] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [PerceptronRegressor(standardize=True), NetworkRegressor(hidden=(3,), max_iter=3)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fits_and_predictions_do_not_depend_on_addresses(model: Any, tmp_path: Path) -> None:
@@ -139,6 +140,7 @@ def test_threads_do_not_change_a_bit(weight: Any, hidden: tuple[int, ...]) -> No
         assert other.along(params, v)(0.25)[:2] == one.along(params, v)(0.25)[:2]
 
 
+@pytest.mark.slow
 @weights
 @pytest.mark.parametrize("hidden", [(), (3,)])
 def test_blocks_change_only_rounding(weight: Any, hidden: tuple[int, ...]) -> None:
@@ -290,6 +292,7 @@ def test_an_epoch_has_every_row_once(numbered: ArrayRows, size: int) -> None:
 # --- memory and threads ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("hidden", [(20,), (8, 8)])
 def test_nothing_of_rows_times_parameters_is_allocated(hidden: tuple[int, ...], threads: int) -> None:
@@ -373,6 +376,7 @@ def test_ordered_map_keeps_the_order_and_does_not_run_ahead() -> None:
     assert list(results) == [i * i for i in range(2, 100)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_can_fit() -> None:
     code = (

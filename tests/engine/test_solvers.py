@@ -38,6 +38,7 @@ def _problems() -> dict[str, Smooth]:
 PROBLEMS = _problems()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_every_solver_reaches_the_optimum(name: str, problem: str) -> None:
@@ -308,6 +309,7 @@ def test_float32_ends_at_its_own_precision() -> None:
 # --- the stochastic solver ---
 
 
+@pytest.mark.slow
 def test_stochastic_restores_the_best_and_is_not_called_an_optimum() -> None:
     objective, start = tanh_network()
     for solver in (Stochastic(), Stochastic(method="adam", learning_rate=0.03), Stochastic(method="momentum")):

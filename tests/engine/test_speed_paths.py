@@ -171,6 +171,7 @@ def fitted_pair(request: pytest.FixtureRequest) -> list[Any]:
         return [clone(model).set_params(max_iter=3).fit(data, y) for data in (X, _frame(["a", "b", "c"]))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MATRICES)
 def test_predictions(fitted_pair: list[Any], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = MATRICES[kind](tmp_path)
@@ -198,6 +199,7 @@ def test_fits_on_any_matrix(model: Any, kind: str, tmp_path: Path, monkeypatch: 
     assert told(work) == slowly(monkeypatch, work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TARGETS)
 @four
 def test_fits_on_any_target(model: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:

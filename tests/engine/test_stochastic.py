@@ -69,6 +69,7 @@ def friedman(n: int, noise: float = 0.3) -> tuple[Array, Array]:
 # --- the pass over one batch ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(), (6,), (6, 4)])
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])

@@ -73,6 +73,7 @@ def is_end(problem: Problem, solution: Solution) -> bool:
     return distance(problem, solution.params) <= 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOLVERS)
 def test_no_problem_of_more_garbow_and_hillstrom_is_falsely_called_solved(name: str) -> None:
     solver, most = SOLVERS[name]
@@ -97,6 +98,7 @@ def _of(problem: Problem, solution: Solution) -> tuple[Array, Array]:
     return r.v, r.d
 
 
+@pytest.mark.slow
 def test_as_many_are_solved_as_by_scipy() -> None:
     with np.errstate(all="ignore"):
         theirs = sum(problem.solved(_by_scipy(problem, start)) for problem, start in far_starts())
@@ -129,6 +131,7 @@ def test_the_problems_have_their_derivatives() -> None:
         np.testing.assert_allclose(r.h, H, rtol=1e-5, atol=1e-6 * np.abs(r.h).max() + 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOLVERS)
 def test_no_set_of_nists_is_falsely_called_solved(name: str) -> None:
     for kind in NONLINEAR:
@@ -196,6 +199,7 @@ def rows(n: int, seed: int = 0) -> tuple[Array, Array, NDArray[np.int64]]:
     return X, z + rng.normal(size=n), (z + rng.logistic(size=n) > 0.0).astype(np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["auto", "newton", "lbfgs", "newton-cg", "levenberg-marquardt"])
 @pytest.mark.parametrize("n", [60, 30_000])
 def test_no_scale_of_columns_moves_the_end(solver: str, n: int) -> None:

@@ -172,6 +172,7 @@ def test_batches_from_few_rows(rows: int) -> None:
 # --- data ---
 
 
+@pytest.mark.slow
 @four
 @pytest.mark.parametrize("bad", [NAN, INF, -INF], ids=str)
 def test_what_is_not_a_number_is_refused(model: Any, bad: float) -> None:
@@ -246,6 +247,7 @@ def test_the_environment_variable_for_threads(monkeypatch: pytest.MonkeyPatch) -
 # --- odd data that must work: every warning is an error here ---
 
 
+@pytest.mark.slow
 @four
 def test_scales_do_not_matter(model: Any) -> None:
     y = target(model)
@@ -258,6 +260,7 @@ def test_scales_do_not_matter(model: Any) -> None:
         np.testing.assert_allclose(answers(clone(model).fit(X, y + 1e9)) - 1e9, plain, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs", "levenberg-marquardt", "gradient-descent", "stochastic"])
 @four
 def test_no_solver_lets_arithmetic_warnings_out(model: Any, solver: str) -> None:
@@ -269,6 +272,7 @@ def test_no_solver_lets_arithmetic_warnings_out(model: Any, solver: str) -> None
             assert np.isfinite(poor.set_params(n_jobs=n_jobs).fit(odd, target(model)).solution_.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [FOUR[0], FOUR[2]], ids=["perceptron", "network"])
 @pytest.mark.parametrize("size", [1e-200, 1e160, 1e300])
 def test_beyond_the_range_of_squares_nothing_false_is_called_converged(model: Any, size: float) -> None:
@@ -298,6 +302,7 @@ def test_columns_far_from_zero(solver: str, offset: float) -> None:
     assert offset > 1e3 or fitted.solution_.converged
 
 
+@pytest.mark.slow
 @four
 @pytest.mark.parametrize("value", [0.0, 7.3, 1e6 + 0.1, 1.0])
 def test_constant_columns(model: Any, value: float) -> None:
@@ -326,6 +331,7 @@ def test_separated_classes_name_alpha(classes: Any) -> None:
     assert PerceptronClassifier(alpha=1e-3).fit(X, classes).solution_.converged
 
 
+@pytest.mark.slow
 @four
 def test_few_rows_and_many_columns(model: Any) -> None:
     y = target(model)
@@ -352,6 +358,7 @@ def test_constant_targets_and_one_row(model: Any) -> None:
     np.testing.assert_allclose(clone(model).fit(X[:1], Y[:1]).predict(X[:1]), Y[:1], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [np.float16, np.int8, np.uint64, bool, object], ids=lambda t: np.dtype(t).name)
 @four
 def test_any_kind_of_number(model: Any, data: Any) -> None:

@@ -138,6 +138,7 @@ def test_no_intercept_means_none_when_standardised_too(model: Any, form: Any) ->
     np.testing.assert_allclose(ours.coef_, plain.coef_, rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", [*EXACT, *OBJECTS], ids=lambda s: s if isinstance(s, str) else type(s).__name__)
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, sp.csc_array, sp.coo_matrix])
 def test_every_solver_reaches_the_same_optimum(solver: Any, form: Any) -> None:
@@ -155,6 +156,7 @@ def test_every_solver_reaches_the_same_optimum(solver: Any, form: Any) -> None:
         np.testing.assert_allclose(answers(ours, form(X)), answers(best), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     ["stochastic", Stochastic(method="adam"), Stochastic(method="momentum")],
@@ -191,6 +193,7 @@ def test_a_weight_is_a_repeated_row(model: Any) -> None:
     assert np.abs(answers(weighted) - answers(clone(model).set_params(alpha=0.5).fit(X, y))).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [PerceptronClassifier(alpha=0.5), NETWORKS[1]], ids=["perceptron", "network"])
 @pytest.mark.parametrize("setting", ["balanced", {0: 3.0, 2: 0.25}], ids=str)
 def test_class_weight_is_sample_weight(model: Any, setting: Any) -> None:
@@ -207,6 +210,7 @@ def test_class_weight_is_sample_weight(model: Any, setting: Any) -> None:
 # --- scikit-learn's world ---
 
 
+@pytest.mark.slow
 @four
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
 def test_frames_keep_their_names(model: Any, library: Any) -> None:
@@ -233,6 +237,7 @@ def test_float32_stays_float32(model: Any) -> None:
     np.testing.assert_allclose(answers(ours, narrow), answers(exact, wide), rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 @four
 def test_pickle_and_clone(model: Any) -> None:
     fitted = clone(model).set_params(solver=LBFGS(memory=7)).fit(X, target(model))
@@ -243,6 +248,7 @@ def test_pickle_and_clone(model: Any) -> None:
     assert not hasattr(fitted, "set_output")
 
 
+@pytest.mark.slow
 @four
 def test_pipeline_search_and_cross_validation(model: Any) -> None:
     y = C2 if hasattr(model, "class_weight") else Y
@@ -257,6 +263,7 @@ def test_pipeline_search_and_cross_validation(model: Any) -> None:
     assert same_bits(side_by_side, cross_val_score(clone(model).set_params(alpha=0.1), X, y, cv=5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [2, 4])
 @pytest.mark.parametrize("rows", [120, 20_500])
 @four
@@ -276,6 +283,7 @@ def test_threads_do_not_change_a_bit(model: Any, rows: int, n_jobs: int) -> None
 # --- networks ---
 
 
+@pytest.mark.slow
 @both_networks
 def test_answers_are_in_the_users_units(model: Any) -> None:
     y = target(model)
@@ -290,6 +298,7 @@ def test_answers_are_in_the_users_units(model: Any) -> None:
         assert several.score(X, np.column_stack([y, 1e4 * np.cos(X[:, 1])])) > 0.8
 
 
+@pytest.mark.slow
 @both_networks
 def test_members_and_their_average(model: Any) -> None:
     y = target(model)
@@ -334,6 +343,7 @@ def test_the_textbook_network_learns_xor() -> None:
     assert LogisticRegression().fit(points, xor).score(points, xor) < 0.8
 
 
+@pytest.mark.slow
 @both_networks
 @pytest.mark.parametrize("activation", list(ACTIVATIONS))
 def test_every_activation(model: Any, activation: str) -> None:

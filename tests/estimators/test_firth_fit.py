@@ -341,6 +341,7 @@ def screens(capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

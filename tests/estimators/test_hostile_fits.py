@@ -144,6 +144,7 @@ def test_errors_that_are_not_there_have_their_sentence() -> None:
     assert "There are not more rows than parameters" in few.notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -182,6 +183,7 @@ def test_one_class_is_named_as_it_was_given() -> None:
             PerceptronClassifier().fit(X, np.full(N, label))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [lambda: NetworkRegressor(n_starts=1), lambda: NetworkRegressor(hidden=(3,), alpha=0.1)]
 )

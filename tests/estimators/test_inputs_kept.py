@@ -264,6 +264,7 @@ SPARSE_CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "form"), DENSE_CASES)
 def test_dense_rows_are_never_written_to(name: str, form: str, tmp_path: Path) -> None:
     model, y = MODELS[name]
@@ -275,6 +276,7 @@ def test_dense_rows_are_never_written_to(name: str, form: str, tmp_path: Path) -
     assert_same(found, expected, 2e-3 if form == "float32" else 1e-9 if name in PERCEPTRONS else 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "form"), SPARSE_CASES)
 def test_sparse_rows_are_never_written_to_and_are_the_same_rows(name: str, form: str, tmp_path: Path) -> None:
     model, y = PERCEPTRONS[name]
@@ -285,6 +287,7 @@ def test_sparse_rows_are_never_written_to_and_are_the_same_rows(name: str, form:
     assert_same(answers(clone(model), given, y, weight, tmp_path, watched), expected, 2e-3 if form == "float32" else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PERCEPTRONS)
 def test_targets_and_weights_of_any_form(name: str, tmp_path: Path) -> None:
     model, y = PERCEPTRONS[name]
@@ -305,6 +308,7 @@ def strided_rows(a: Any) -> Any:
 # --- dense or sparse ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PERCEPTRONS)
 @pytest.mark.parametrize("offset", [0.0, 500.0], ids=["", "far from zero"])
 @pytest.mark.parametrize("dense", [True, False], ids=["fitted dense", "fitted sparse"])

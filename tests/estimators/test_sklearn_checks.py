@@ -14,6 +14,7 @@ from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, P
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+@pytest.mark.slow
 @parametrize_with_checks(  # type: ignore[untyped-decorator]  # scikit-learn has no types
     [
         PerceptronRegressor(),

@@ -51,6 +51,7 @@ def cases() -> Iterator[object]:
                     yield pytest.param(loss, hidden, activation, m, id=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "hidden", "activation", "m"), list(cases()))
 def test_every_number_follows_from_its_factors_and_the_gradient_is_the_engines(
     loss: Loss, hidden: tuple[int, ...], activation: str, m: int
@@ -79,6 +80,7 @@ def test_every_number_follows_from_its_factors_and_the_gradient_is_the_engines(
     np.testing.assert_allclose(np.concatenate(lab), everything.gradient, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [1, 3])
 @pytest.mark.parametrize("activation", SMOOTH)
 @pytest.mark.parametrize("hidden", HIDDEN)
@@ -106,6 +108,7 @@ def derive_loss(given: Subject) -> float:
     return float(given.loss.terms(given.Y, mean).sum(axis=1).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(), (2,)])
 @pytest.mark.parametrize("loss", [SquaredError(), LogLoss()], ids=lambda loss: type(loss).__name__)
 def test_sympy_agrees(loss: Loss, hidden: tuple[int, ...]) -> None:

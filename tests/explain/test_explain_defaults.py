@@ -41,6 +41,7 @@ def fitted(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     return model.fit(FRAME, y), np.asarray(y)
 
 
+@pytest.mark.slow
 def test_every_number_follows_from_those_shown(fitted: tuple[Any, Any]) -> None:
     model, y = fitted
     for derivation in (model.explain(FRAME.iloc[[3]], y[3:4]), model.explain(FRAME.iloc[:20], y[:20])):
@@ -80,6 +81,7 @@ def test_asinh_features_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any
     assert "asinh of cement" in derivation.to_html()
 
 
+@pytest.mark.slow
 def test_columns_without_names_have_asinh_features_with_numbers() -> None:
     model = NetworkRegressor(n_starts=1).fit(FRAME.to_numpy(), NUMBER)
     derivation = model.explain(FRAME.to_numpy()[0], NUMBER[0])
@@ -159,6 +161,7 @@ def test_the_answer_is_the_average_by_shares(fitted: tuple[Any, Any]) -> None:
         assert ("no share in it" in words) == (place not in used)
 
 
+@pytest.mark.slow
 def test_a_perceptron_without_a_share_is_told_apart() -> None:
     model, y = MODELS["regression"]
     model.fit(FRAME, y)
@@ -169,6 +172,7 @@ def test_a_perceptron_without_a_share_is_told_apart() -> None:
     assert "The other one has a share of 0." in derivation["answer.members.1"].sentence
 
 
+@pytest.mark.slow
 def test_the_report_shows_asinh_features_shares_and_intervals(tmp_path: Path) -> None:
     data = tmp_path / "d.csv"
     FRAME.assign(strength=NUMBER).to_csv(data, index=False)

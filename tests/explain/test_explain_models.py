@@ -42,6 +42,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "y"), MODELS)
 def test_every_model_explains_itself(model: Any, y: Any) -> None:
     model.fit(X, y)
@@ -179,6 +180,7 @@ def test_the_command_prints_the_whole_derivation(fitted: tuple[Path, Path], caps
     assert "dZ^[2]" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

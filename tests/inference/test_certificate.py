@@ -86,6 +86,7 @@ def models() -> dict[str, Any]:
     return {name: fitted(make(), y) for name, (make, y) in CASES.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_certificate_says_what_the_training_said(name: str, models: dict[str, Any]) -> None:
     model = models[name]
@@ -105,6 +106,7 @@ def test_a_certificate_says_what_the_training_said(name: str, models: dict[str, 
     assert "None" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("way", ["as fitted", "loaded", "pickled"])
 def test_it_is_verified_from_model_and_data(name: str, way: str, models: dict[str, Any], tmp_path: Path) -> None:
@@ -510,6 +512,7 @@ def test_shifts_of_all_classes_are_left_out() -> None:
     assert visible_basis(5, 2, np.array([False])) is None
 
 
+@pytest.mark.slow
 def test_large_fits_leave_it_to_be_measured_later() -> None:
     rng = np.random.default_rng(4)
     many = rng.normal(size=(60_000, 40))
@@ -525,6 +528,7 @@ def test_large_fits_leave_it_to_be_measured_later() -> None:
     assert kept.verify(many, y)
 
 
+@pytest.mark.slow
 def test_a_large_network_is_looked_at_by_products(tmp_path: Path) -> None:
     model = fitted(NetworkRegressor(hidden=(200,), n_starts=1), BENT)
     found = model.certificate_

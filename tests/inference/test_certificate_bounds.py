@@ -132,6 +132,7 @@ def study(kind: str) -> list[tuple[float, mpf, Endpoint]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_objective_is_further_above_its_minimum_than_proved(kind: str) -> None:
     checked = [(bound, gap) for bound, gap, _ in study(kind) if np.isfinite(bound)]
@@ -168,6 +169,7 @@ def test_at_an_optimum_the_bound_is_at_the_level_of_rounding(kind: str) -> None:
     assert max(shares) < 1e-18
 
 
+@pytest.mark.slow
 def test_every_gradient_is_within_its_rounding() -> None:
     with mpmath.workdps(60):
         for kind in KINDS:
@@ -200,6 +202,7 @@ def network_value(objective: TrainingObjective, X: Array, Y: Array, params: Arra
     return (rows.sum() + (exact(objective.alpha) * params**2).sum() / 2) / len(X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", FUNCTIONS)
 @pytest.mark.parametrize("loss", [SquaredError(), LogLoss()], ids=lambda loss: loss.name)
 def test_the_rounding_of_a_network_is_not_underrated(activation: str, loss: Loss) -> None:

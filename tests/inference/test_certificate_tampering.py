@@ -90,6 +90,7 @@ def edited(models: dict[str, Any], name: str, path: Path, edit: Callable[[dict[s
     return load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_every_coefficient_counts_whatever_its_size(name: str, models: dict[str, Any], tmp_path: Path) -> None:
     assert holds(models[name], name)
@@ -214,6 +215,7 @@ def chance(seed: int) -> tuple[Any, Any, Any, Any]:
     return model, X, y, rng.integers(0, 3, size=n).astype(float) if rng.random() < 0.2 else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 240, 24))
 def test_what_nobody_touched_holds(first: int, tmp_path: Path) -> None:
     for seed in range(first, first + 24):

@@ -153,6 +153,7 @@ NOISES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NOISES)
 def test_simulated_rows_are_covered(kind: str) -> None:
     """90 % intervals hold 87-93 % of new rows, averaged over draws, and the log density is near the truth's: the best
@@ -175,6 +176,7 @@ def test_simulated_rows_are_covered(kind: str) -> None:
     assert 0.0 < np.mean(lost) < (0.2 if kind == "depends on x" else 0.12)
 
 
+@pytest.mark.slow
 @needs_shared
 def test_shared_sets_are_covered() -> None:
     """90 % intervals of the default network hold 87-93 % of the test rows, on average over sets and splits."""
@@ -367,6 +369,7 @@ def test_the_log_density_of_a_class(model: Any) -> None:
     assert (far.model_std <= np.sqrt(far.mean * (1.0 - far.mean)) + 1e-15).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [PerceptronRegressor(), PerceptronClassifier(alpha=1.0), network(), NetworkClassifier(hidden=(3,), n_starts=1)],
@@ -388,6 +391,7 @@ def test_frames_and_float32(model: Any) -> None:
         assert mean.dtype == std.dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_network_of_more_than_a_thousand_parameters_covers(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)

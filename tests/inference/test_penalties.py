@@ -293,6 +293,7 @@ def noisy_wave(n: int = 120) -> tuple[Array, Array]:
     return inputs, np.sin(2.0 * inputs[:, 0]) + 0.5 * inputs[:, 1] + 0.2 * rng.normal(size=n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["evidence", "loo"])
 def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
     inputs, y = noisy_wave()
@@ -308,6 +309,7 @@ def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
     assert error(rule) < 1.3 * min(fixed) < 0.7 * max(fixed)
 
 
+@pytest.mark.slow
 def test_a_networks_members_know_their_penalty() -> None:
     inputs, _ = noisy_wave()
     y = np.sin(2.0 * inputs[:, 0]) * inputs[:, 1] + 0.2 * np.random.default_rng(4).normal(size=len(inputs))
@@ -326,6 +328,7 @@ def test_a_networks_members_know_their_penalty() -> None:
     assert 0.15 < np.sqrt(strong.noise) * model.scaling_.y_scale[0] < 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.1, 1.0])
 def test_a_line_is_left_to_the_perceptron(noise: float) -> None:
     rng = np.random.default_rng(0)
@@ -347,6 +350,7 @@ def test_the_best_member_is_the_one_of_the_greatest_evidence() -> None:
         assert model.solution_ is model.members_[best].solution
 
 
+@pytest.mark.slow
 def test_the_measured_mix_of_a_classifier_has_a_perceptron_that_is_believed_where_it_is_right() -> None:
     data = load_breast_cancer()
     model = NetworkClassifier().fit(data.data[:300, :10], data.target[:300])
@@ -421,6 +425,7 @@ def test_asinh_features_shorten_long_tails() -> None:
         np.testing.assert_allclose(getattr(weighted, part), getattr(repeated, part), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_model_with_asinh_features_is_the_same_when_read_again(tmp_path: Any) -> None:
     inputs, y = noisy_wave(60)
     model = NetworkRegressor(n_starts=1).fit(inputs, y)

@@ -131,6 +131,7 @@ def check_direction(X: Array, y: Any, k: int, found: Any) -> None:
     assert set(found.columns) <= set(np.flatnonzero(used))
 
 
+@pytest.mark.slow
 def test_no_separation_is_missed() -> None:
     for X, y, k, intercept in draws(separated=True):
         found = find_separation(X, y, k, intercept=intercept)
@@ -157,6 +158,7 @@ def objective(draw: Draw) -> TrainingObjective:
     return TrainingObjective(network, loss_for("classification", "log_loss", Y.shape[1]), ArrayRows(X, Y))
 
 
+@pytest.mark.slow
 def test_the_gradient_proves_no_overlap_where_there_is_none() -> None:
     """Anywhere on the way: from the start to far out along the direction that separates."""
     rng = np.random.default_rng(5)
@@ -180,6 +182,7 @@ def test_the_gradient_proves_overlap_at_nearly_every_optimum() -> None:
     assert np.mean(proved) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separated", [True, False])
 def test_rows_taken_in_by_and_by_decide_the_same(separated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for X, y, k, intercept in draws(separated)[:20]:
@@ -310,6 +313,7 @@ def test_a_direction_that_is_not_made_of_doubles_is_proved() -> None:
     assert not find_separation(X, np.append(y, 1), 2).found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [3, 4, 5])
 def test_one_of_many_classes_that_has_one_value_only_is_proved(n_classes: int) -> None:
     # Class 0 has no rain; all others have some days without. Thousands of margins are exactly zero along the direction.

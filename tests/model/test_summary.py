@@ -150,6 +150,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "settings", "weight"), SETTINGS)
 def test_every_covariance_is_that_of_the_textbook(task: str, settings: dict[str, Any], weight: Array | None) -> None:
     model = fitted(task, **settings, sample_weight=weight)
@@ -382,6 +383,7 @@ def test_r_says_the_same(model: str, name: str, kinds: tuple[str, ...]) -> None:
         np.testing.assert_allclose(found.standard_errors, np.ravel(of_r[f"{name}_{kind}"]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_robust_intervals_cover_where_classical_ones_do_not() -> None:
     """Noise that grows with x: 95 % intervals for the slope over 400 draws."""
     draw = np.random.default_rng(3)

@@ -125,6 +125,7 @@ def assert_same(found: Solution, expected: Solution) -> None:
     assert str([replace(r, seconds=0.0) for r in found.trace]) == str([replace(r, seconds=0.0) for r in expected.trace])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_resumed_run_has_the_same_bits(name: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +206,7 @@ def bits(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else np.asarray(value).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_an_interrupted_fit_goes_on(name: str, n_jobs: int, tmp_path: Path) -> None:
@@ -335,6 +337,7 @@ def _places(value: Any, at: tuple[Any, ...] = ()) -> Any:
             yield from _places(value[key], (*at, key))
 
 
+@pytest.mark.slow
 def test_hostile_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     """Whatever stands in any place of the JSON: an InputError, or a training that still ends."""
     X, y = regression(30)
@@ -413,6 +416,7 @@ def test_writing_takes_little_of_the_time(tmp_path: Path, monkeypatch: pytest.Mo
     assert 0.03 * clock[0] < spent[0] < 0.05 * clock[0]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_small(tmp_path: Path) -> None:
     """No matrix of curvature is written: with 1,000 parameters it alone would take 8 MB."""
     X = np.random.default_rng(0).normal(size=(50, 47))
@@ -478,6 +482,7 @@ print(killed, resumed, finished)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize(("solver", "kills"), [("levenberg-marquardt", 25), ("stochastic", 15), ("lbfgs", 10)])
 def test_kills_leave_no_harm(solver: str, kills: int, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_damaged_files_are_told() -> None:
     """In memory, in a stream and on the page: in a process of its own, because some make users of pyarrow crash."""
     paths = [str(path) for path in BROKEN]
@@ -85,6 +86,7 @@ def test_damaged_files_are_told() -> None:
         assert "damaged" in sentence or (number % 3 == 1 and "neither a Parquet nor an Arrow file" in sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["arrow_segfault_1.arrow", "arrow_traceback.arrow", "47641dec.parquet"])
 def test_the_command_says_that_a_file_is_damaged(name: str, tmp_path: Path) -> None:
     path = ROOT / "tests" / "data" / "broken" / name
@@ -108,6 +110,7 @@ def test_text_that_is_not_utf8_in_the_middle_of_a_stream(kind: str, tmp_path: Pa
             read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stamps", [[2**62, 2**62 + 5], [1_700_000_000_000_000_001, 1_700_000_000_000_000_001]])
 @pytest.mark.parametrize("unit", ["us", "ns"])
 def test_dates_that_python_does_not_know(stamps: list[int], unit: str, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def same_model(a: Any, b: Any) -> None:
         np.testing.assert_array_equal(getattr(a, name, None), getattr(b, name, None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_saved_comes_back(name: str, models: dict[str, Any], tmp_path: Path) -> None:
     model = models[name]
@@ -153,6 +154,7 @@ def test_the_loaded_model_is_a_normal_estimator(models: dict[str, Any], tmp_path
     again.set_params(alpha=1.0).fit(X, NUMBERS)
 
 
+@pytest.mark.slow
 def test_the_same_bits_in_a_new_process(models: dict[str, Any], tmp_path: Path) -> None:
     for number, model in enumerate(models.values()):
         save(model, tmp_path / f"{number}.newtron")
@@ -568,6 +570,7 @@ WRONG_OF_REGRESSION: list[tuple[str, Any, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "value", "named"), WRONG_OF_REGRESSION)
 def test_an_error_names_the_field_of_a_regression(
     where: str, value: Any, named: str, models: dict[str, Any], tmp_path: Path
@@ -598,6 +601,7 @@ NUMBERS_OF_REGRESSION: list[tuple[str, Any, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "values", "named"), NUMBERS_OF_REGRESSION)
 def test_numbers_that_make_no_model_are_named(
     name: str, values: Any, named: str, models: dict[str, Any], tmp_path: Path
@@ -611,6 +615,7 @@ def test_numbers_that_make_no_model_are_named(
         load(tmp_path / "n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "value", "named"), WRONG, ids=[f"{w}={str(v)[:20]}" for w, v, _ in WRONG])
 def test_an_error_names_the_field(where: str, value: Any, named: str, sample: bytes, tmp_path: Path) -> None:
     path = tmp_path / "m"
@@ -694,6 +699,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], str]] 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TAMPERED)
 def test_arrays_must_be_what_the_manifest_says(case: str, sample: bytes, tmp_path: Path) -> None:
     path = tmp_path / "m"
@@ -731,6 +737,7 @@ def test_a_file_that_only_claims_to_be_large_takes_no_memory(sample: bytes, tmp_
         load(path)
 
 
+@pytest.mark.slow
 def test_damage_is_found_or_does_not_matter(sample: bytes, tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(sample)

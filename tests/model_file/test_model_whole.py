@@ -101,6 +101,7 @@ SENSELESS: dict[str, tuple[str, Callable[[Files], Files], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SENSELESS)
 def test_what_is_no_model_as_a_whole_is_refused(
     case: str, models: dict[str, Files], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -167,6 +168,7 @@ def test_brackets_in_texts_are_no_nesting(models: dict[str, Files], tmp_path: Pa
     assert load(write(tmp_path / "m", report_of(text, 20)(models["regression"]))).n_features_in_ == 3
 
 
+@pytest.mark.slow
 def test_a_file_of_many_members_is_read_in_proportion(models: dict[str, Files], tmp_path: Path) -> None:
     """Members without what an interval needs, all with the same numbers."""
 

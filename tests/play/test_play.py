@@ -173,6 +173,7 @@ def test_differences_agree_with_the_partial_and_then_drown_in_rounding() -> None
         assert errors[-1] > found["best"]
 
 
+@pytest.mark.slow
 def test_the_python_that_is_copied_gives_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     settings = setup("xor", methods=[{"solver": "levenberg-marquardt", "steps": 5}])
     run = ask("run", setup=settings)["runs"][0]
@@ -233,6 +234,7 @@ def test_a_wrong_message_is_answered_by_a_sentence(message: Any, word: str) -> N
     assert answer["error"].endswith(".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", EXAMPLES)
 def test_every_example_runs_with_every_solver_and_hostile_numbers_stay_json(source: str) -> None:
     methods = [
@@ -246,6 +248,7 @@ def test_every_example_runs_with_every_solver_and_hostile_numbers_stay_json(sour
         ask("run", setup=setup(source, methods=[{"solver": solver, "steps": 5}]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["line", "hours", "xor", "three"])
 @pytest.mark.parametrize("activation", ["relu", "softplus"])
 def test_what_is_asked_of_a_run_that_diverged_is_answered_in_json(source: str, activation: str) -> None:
@@ -291,6 +294,7 @@ def test_a_file_is_trained_on_and_its_rows_keep_their_numbers() -> None:
     assert problem["view"]["grid"]
 
 
+@pytest.mark.slow
 def test_a_large_file_is_sampled_and_says_so(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = tmp_path / "large.csv"
@@ -441,6 +445,7 @@ def test_the_licence_of_the_fonts_is_beside_them() -> None:
     assert families == set(re.findall(r"KaTeX_\w+", named))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("npm") is None, reason="no npm: apt-get install nodejs npm")
 def test_the_committed_page_is_what_its_sources_are_built_into(tmp_path: Path) -> None:
     web = tmp_path / "web"
@@ -497,6 +502,7 @@ def test_a_port_in_use_is_told(server: Server, capsys: pytest.CaptureFixture[str
     assert "choose another" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted() -> None:
     command = [sys.executable, "-m", "newtron", "play", str(PENGUINS), "--target", "species", "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -120,6 +120,7 @@ def test_text_that_utf8_cannot_hold_is_answered() -> None:
     assert json.loads(as_json({"a\ud800": ["b\udfff", float("inf")]})) == {"a?": ["b?", None]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [HUGE, -HUGE, 10**5000, float("nan"), "x" * 5000], ids=lambda value: type(value))
 def test_settings_of_any_size_are_refused_in_a_sentence(value: Any) -> None:
     with pytest.raises(ValueError, match=r"alpha=.* must be a finite number") as caught:
@@ -270,6 +271,7 @@ def test_connections_are_limited_and_free_again(running: Server) -> None:
         pytest.fail("closed connections are not free again")
 
 
+@pytest.mark.slow
 def test_who_sends_slowly_is_not_waited_for(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_HEAD_WITHIN", 0.3)
     with socket.create_connection((HOST, running.server_port), timeout=20) as connection:

@@ -128,6 +128,7 @@ def test_without_anywidget_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
 # --- what it begins with ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_fitted_model_is_on_the_page_with_all_its_digits(name: str, tmp_path: Any) -> None:
     model, y = MODELS[name]
@@ -217,6 +218,7 @@ def no_warning() -> Any:
     return contextlib.nullcontext()
 
 
+@pytest.mark.slow
 def test_of_many_rows_a_sample_is_shown() -> None:
     rows = RNG.normal(size=(MOST_ROWS + 200, 1))
     model = PerceptronRegressor().fit(rows, 2.0 * rows[:, 0])

@@ -27,6 +27,7 @@ def refuse(given: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError(f"computed although it was there: {given}")
 
 
+@pytest.mark.slow
 def test_the_server_is_there_before_the_engine() -> None:
     code = (
         "import sys, newtron.cli.play, newtron.play.server; print([m for m in ('numpy', 'scipy') if m in sys.modules])"
@@ -59,6 +60,7 @@ def test_the_first_run_of_a_file_is_scaled_as_the_page_asks(tmp_path: Path) -> N
     assert answer_of(session, first(setup))["problem"]["target"] == "b"
 
 
+@pytest.mark.slow
 def test_the_page_is_served_while_the_session_is_being_made() -> None:
     go_on = threading.Event()
 

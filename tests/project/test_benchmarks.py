@@ -61,6 +61,7 @@ def run(family: Family, problem: Problem, names: set[str]) -> Record:
     return dict(json.loads(json.dumps(record)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # as a worker does
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name != "start"])
 def test_every_family_runs_and_makes_its_part_of_the_page(name: str) -> None:
@@ -79,6 +80,7 @@ def test_every_family_runs_and_makes_its_part_of_the_page(name: str) -> None:
     assert re.search(r"Target: .*\n?.*\*\*(Met|Not met)", section)
 
 
+@pytest.mark.slow
 def test_starting_up_is_told_beside_numpy() -> None:
     rounds = {"0": {"seconds": 0.1}, "1": {"seconds": 0.2}}
     family = family_named("start")
@@ -257,6 +259,7 @@ def test_a_verdict_counts_what_is_missed() -> None:
 # --- races ---
 
 
+@pytest.mark.slow
 def test_a_race_goes_on_without_those_who_are_late_or_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     family = Sleepers()
     (tmp_path / "sitecustomize.py").write_text(

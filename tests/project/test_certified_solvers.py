@@ -37,6 +37,7 @@ def test_least_squares_has_nists_digits(name: str) -> None:
     assert model.solution_.converged
 
 
+@pytest.mark.slow
 def test_levenberg_marquardt_solves_all_of_nists_nonlinear_sets() -> None:
     digits = {}
     for name in NONLINEAR:
@@ -49,6 +50,7 @@ def test_levenberg_marquardt_solves_all_of_nists_nonlinear_sets() -> None:
     assert np.mean(list(digits.values())) > 9.4
 
 
+@pytest.mark.slow
 @needs_shared
 @pytest.mark.parametrize("name", ["spector", "stata_lbw_glm", "ucla_binary"])
 def test_logistic_regressions_are_exact(name: str) -> None:
@@ -62,6 +64,7 @@ def test_logistic_regressions_are_exact(name: str) -> None:
         np.testing.assert_allclose(found[solver], found["newton"], rtol=1e-10)
 
 
+@pytest.mark.slow
 @needs_shared
 @pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs", "levenberg-marquardt"])
 def test_quasi_separation_is_reported_and_not_called_converged(solver: str) -> None:

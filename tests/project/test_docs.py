@@ -70,6 +70,7 @@ def help_text(*command: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_does_what_it_says(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its Python and its commands, in their order, in a folder with the examples: as a new user goes through it."""
@@ -194,6 +195,7 @@ def installed(words: list[str]) -> None:
         assert {extra for extra in (found[2] or "").split(",") if extra} <= set(extras), words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PAGES)
 def test_the_commands_of_a_page_name_options_that_exist(path: Path) -> None:
     for words in commands(path.read_text(encoding="utf-8")):
@@ -239,6 +241,7 @@ def test_blocks_and_commands_are_found() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_tables_on_the_page_of_coefficients_are_what_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

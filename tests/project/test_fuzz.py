@@ -22,6 +22,7 @@ def fuzz(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_every_kind_of_defect_is_seen_and_can_be_repeated(tmp_path: Path) -> None:
     count = str(len(Defects.kinds))
     run = fuzz("--kind", "defects", "--cases", count, "--seconds", "300", "--hang", "6", "--finds", str(tmp_path))
@@ -37,6 +38,7 @@ def test_every_kind_of_defect_is_seen_and_can_be_repeated(tmp_path: Path) -> Non
     assert "ZeroDivisionError: on purpose" in again.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", USUAL)
 def test_a_short_run_finds_nothing(kind: str, tmp_path: Path) -> None:
     run = fuzz("--kind", kind, "--cases", "25", "--seed", "0", "--seconds", "300", "--finds", str(tmp_path))
@@ -45,6 +47,7 @@ def test_a_short_run_finds_nothing(kind: str, tmp_path: Path) -> None:
     assert f"{kind:10s}      25 cases" in run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "fit"])
 def test_the_same_seed_makes_the_same_cases(kind: str, tmp_path: Path) -> None:
     def cases(seed: int) -> list[bytes]:

@@ -32,6 +32,7 @@ def shown() -> Shown:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("method", "solver", "counts"),

@@ -77,6 +77,7 @@ def test_every_set_is_here() -> None:
     assert set(REGRESSION) <= {path.stem for path in (SHARED / "uci_regression").glob("*.npz")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REGRESSION)
 def test_regression(name: str) -> None:
     X, y, X_test, y_test = first_fold(name, "regression")
@@ -90,6 +91,7 @@ def test_regression(name: str) -> None:
     np.testing.assert_allclose(linear.coef_, exact, rtol=1e-7, atol=1e-9 * np.abs(exact).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_networks_end_without_a_warning(name: str) -> None:
     X, y, X_test, y_test = first_fold(name, "classification")
@@ -138,6 +140,7 @@ def is_separated(X: Any, y: Any) -> bool:
     return bool(-answer.fun > 1e-6 * len(X))
 
 
+@pytest.mark.slow
 def test_the_linear_program_knows_separation() -> None:
     line = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     assert is_separated(line, [0, 0, 1, 1])
@@ -147,6 +150,7 @@ def test_the_linear_program_knows_separation() -> None:
     assert not is_separated(line[:2].repeat(2, axis=0), [0, 1, 0, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_perceptrons_warn_of_separated_classes_alone(name: str) -> None:
     X, y, X_test, y_test = first_fold(name, "classification")

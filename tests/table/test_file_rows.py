@@ -50,6 +50,7 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_LEAST_ROWS", 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["y", "kind", "answer", "whole", "flag"])
 @pytest.mark.parametrize("form", ["d.parquet", "d.arrow", "folder"])
 def test_the_schema_is_that_of_the_whole_table(form: str, target: str, tmp_path: Path) -> None:
@@ -74,6 +75,7 @@ def test_the_schema_is_that_of_the_whole_table(form: str, target: str, tmp_path:
     assert rows.n_rows == len(y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["penguins.csv", "concrete.csv"])
 @pytest.mark.parametrize("rows", [7, 100])
 def test_examples_are_learnt_alike(name: str, rows: int) -> None:
@@ -125,6 +127,7 @@ def with_rows(kind: str, form: str, tmp_path: Path, **settings: Any) -> tuple[An
     return make(**settings).fit_rows(rows), make(**settings).fit(X, labels), rows, X, labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["perceptron regressor", "perceptron binary", "perceptron classes", "network regressor"]
 )
@@ -138,6 +141,7 @@ def test_the_same_coefficients_as_from_memory(solver: str, kind: str, tmp_path: 
         np.testing.assert_allclose(one.params, other.params, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["d.arrow", "folder"])
 def test_every_form_gives_the_same(form: str, tmp_path: Path) -> None:
     found, expected, rows = pair("perceptron classes", form, tmp_path, class_weight="balanced")
@@ -146,6 +150,7 @@ def test_every_form_gives_the_same(form: str, tmp_path: Path) -> None:
     assert rows.n_features == found.n_features_in_
 
 
+@pytest.mark.slow
 def test_a_network_of_classes(tmp_path: Path) -> None:
     found, expected, _ = pair("network classes", "d.parquet", tmp_path, hidden=[(2,), ()], class_weight={"low": 2.0})
     for one, other in zip(found.members_, expected.members_, strict=True):
@@ -186,6 +191,7 @@ def test_a_model_of_a_file_that_is_loaded_in_python_has_its_names(tmp_path: Path
     assert newtron.load(model).summary().terms == ("intercept", "x0", "x1")
 
 
+@pytest.mark.slow
 def test_a_long_pass_says_where_it_is_and_a_resumed_training_that_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +299,7 @@ def test_an_error_ends_the_reader(tmp_path: Path) -> None:
     assert not any(thread.name == "newtron-reader" for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 def test_stochastic_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     path = written(everything(), tmp_path / "d.parquet")
 
@@ -304,6 +311,7 @@ def test_stochastic_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
     assert fit(0) != fit(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["levenberg-marquardt", "stochastic"])
 def test_a_checkpoint_of_files(solver: str, tmp_path: Path) -> None:
     rows = FileRows(written(everything(), tmp_path / "d.parquet"), "y", memory=MEMORY)
@@ -318,6 +326,7 @@ def test_a_checkpoint_of_files(solver: str, tmp_path: Path) -> None:
         NetworkRegressor(**settings).fit_rows(other_rows, checkpoint=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     frame = everything(600)
     good = written(frame, tmp_path / "good.parquet")
@@ -360,6 +369,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
         PerceptronClassifier().fit_rows(np.zeros((3, 2)))  # type: ignore[arg-type]  # what is refused here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "replaced", "damaged"])
 @pytest.mark.parametrize("solver", ["lbfgs", "stochastic"])
 def test_a_file_that_is_lost_in_the_middle(how: str, solver: str, tmp_path: Path) -> None:
@@ -410,6 +420,7 @@ print(train(sys.argv[1], sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS and /proc")
 def test_an_address_space_several_times_smaller_than_the_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -435,6 +446,7 @@ def test_an_address_space_several_times_smaller_than_the_file(tmp_path: Path) ->
     assert int(done.stdout) == 28 * n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rule"), [("regressor", "evidence"), ("binary", "loo"), ("classes", "evidence")])
 def test_penalties_certificates_and_summaries_are_those_from_memory(kind: str, rule: str, tmp_path: Path) -> None:
     found, expected, _ = pair(f"perceptron {kind}", "folder", tmp_path, alpha=rule)
@@ -447,6 +459,7 @@ def test_penalties_certificates_and_summaries_are_those_from_memory(kind: str, r
     np.testing.assert_allclose(ours, theirs, rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["regressor", "binary", "classes"])
 @pytest.mark.parametrize("alpha", [0.0, 2.0])
 def test_every_formula_of_a_summary_is_that_from_memory(kind: str, alpha: float, tmp_path: Path) -> None:
@@ -466,6 +479,7 @@ def test_every_formula_of_a_summary_is_that_from_memory(kind: str, alpha: float,
         found.summary(rows.without(np.array([3])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_weight", [None, {"low": 2.0}])
 def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path: Path) -> None:
     settings = {"hidden": "auto", "alpha": "loo", "tol": 1e-8, "max_iter": 20}
@@ -477,6 +491,7 @@ def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path
     assert found.temperature_ == expected.temperature_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looked_at", [20_000, 150], ids=["all rows", "some"])
 def test_how_sure_a_network_is_is_learnt_from_files_too(
     looked_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -539,6 +554,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
 def test_text_is_converted_to_the_same_table(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "_BLOCK", 4096)
@@ -557,6 +573,7 @@ def test_text_is_converted_to_the_same_table(name: str, tmp_path: Path, monkeypa
     assert os.listdir(tmp_path) == ["d.csv"]
 
 
+@pytest.mark.slow
 def test_a_csv_file_gives_the_same_model(tmp_path: Path) -> None:
     path = ROOT / "examples" / "penguins.csv"
     rows = FileRows(path, "species", memory=MEMORY, folder=str(tmp_path))
@@ -618,6 +635,7 @@ def test_a_full_folder_has_its_sentence(tmp_path: Path) -> None:
         FileRows(path, "y", folder=str(tmp_path / "nowhere"))
 
 
+@pytest.mark.slow
 def test_asinh_features_are_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where only some rows are looked at: they are the same ones."""
     monkeypatch.setattr(scaling, "_ASINH_ROWS", 200)

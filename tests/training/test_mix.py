@@ -53,6 +53,7 @@ def test_solvers_are_stored_with_their_settings() -> None:
         CODEC.read(kept, Solver, NoNumbers(), "solver")  # type: ignore[type-abstract]
 
 
+@pytest.mark.slow
 def test_networks_stopped_by_rule_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(mix, "_TIERS", (mix._Tier(np.inf, 1e9, ((4, 4),), 1, False, "regression", 6),))
     rng = np.random.default_rng(3)

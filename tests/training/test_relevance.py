@@ -58,6 +58,7 @@ def by_differences(model: Any, X: Any, weight: Any) -> Any:
     return squares / squares.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -130,6 +131,7 @@ def test_it_is_kept_with_the_model(tmp_path: Path) -> None:
     load(tmp_path / "changed.newtron")
 
 
+@pytest.mark.slow
 def test_the_command_line_and_the_report_name_the_columns(tmp_path: Path) -> None:
     lines = [",".join(map(repr, [*row, t])) for row, t in zip(X.tolist(), NUMBERS.tolist(), strict=True)]
     (tmp_path / "d.csv").write_text("wave,tail,noise,slope,y\n" + "\n".join(lines) + "\n")
