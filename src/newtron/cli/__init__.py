@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
-# The function that runs a command with these options: its module and its name.
+# The function that runs each command: its module and its name.
 _COMMANDS = {
-    "FitOptions": ("newtron.cli.fit.run", "run_fit"),
-    "PredictOptions": ("newtron.cli.predict", "run_predict"),
-    "ExplainOptions": ("newtron.cli.explain", "run_explain"),
-    "ShowOptions": ("newtron.cli.show", "run_show"),
-    "PlayOptions": ("newtron.cli.play", "run_play"),
+    "fit": ("newtron.cli.fit.run", "run_fit"),
+    "predict": ("newtron.cli.predict", "run_predict"),
+    "explain": ("newtron.cli.explain", "run_explain"),
+    "show": ("newtron.cli.show", "run_show"),
+    "play": ("newtron.cli.play", "run_play"),
 }
 
 
@@ -45,16 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            options = parse(sys.argv[1:] if arguments is None else list(arguments))
+            typed = parse(sys.argv[1:] if arguments is None else list(arguments))
         finally:  # the help, if that was asked for
             _finish(sys.stdout)
-        if options is None:
+        if typed is None:
             return 0
         if arguments is None:
             _prepare_process()
-        module, function = _COMMANDS[type(options).__name__]
+        command, given = typed
+        module, function = _COMMANDS[command]
         with as_typed():
-            code = getattr(import_module(module), function)(options)
+            code = getattr(import_module(module), function)(**given)
         _finish(sys.stdout)
         return int(code)
     except InputError as error:

@@ -12,31 +12,8 @@ from newtron.model.summary import summary_of
 from newtron.training.fitted import FittedModel
 
 _TERMS_SHOWN = 200  # rows of the table on the screen
-_IN_JSON = (
-    "names",
-    "estimates",
-    "standard_errors",
-    "statistics",
-    "p_values",
-    "intervals",
-    "interval_kind",
-    "covariance",
-    "coverage",
-    "interval_method",
-    "log_likelihood",
-    "aic",
-    "bic",
-    "penalised_log_likelihood",
-    "effective_parameters",
-    "n_rows",
-    "total_weight",
-    "deviance",
-    "residual_sd",
-    "r_squared",
-    "aliases",
-    "trouble",
-    "notes",
-)
+# Fields of a summary that its JSON leaves out, because they are large or serve the printed table alone.
+_NOT_IN_JSON = {"covariance_matrix", "statistic", "degrees_of_freedom", "title", "formula", "terms", "outputs"}
 
 
 def names(model: FittedModel) -> list[str]:
@@ -85,7 +62,9 @@ def coefficient_facts(model: FittedModel) -> dict[str, object]:
             "intercept": b.tolist(),
             "estimates": dict(zip(names(model), W.tolist(), strict=True)),
         },
-        "summary": None if summary is None else {name: _plain(getattr(summary, name)) for name in _IN_JSON},
+        "summary": None
+        if summary is None
+        else {name: _plain(value) for name, value in vars(summary).items() if name not in _NOT_IN_JSON},
     }
 
 

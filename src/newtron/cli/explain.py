@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
-from newtron.cli.options import ExplainOptions
 from newtron.cli.predict import filled_in, needed_schema
-from newtron.cli.screen import Screen
+from newtron.cli.screen import Screen, print_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Labels
-from newtron.engine.base.words import clean, count, strict
+from newtron.engine.base.words import clean, count
 from newtron.model_file import read_model
 from newtron.table import Schema, Table, encode, encode_target, read_table
 from newtron.training.fitted import FittedModel
@@ -20,21 +18,23 @@ if TYPE_CHECKING:
     from newtron.explain import Derivation
 
 
-def run_explain(options: ExplainOptions) -> int:
-    """Run `newtron explain` and return its exit code."""
-    model = read_model(options.model).model
-    schema = needed_schema(model, options.model)
-    table = read_table(options.data, encoding=options.encoding)
-    row = _chosen(table, options.row)
-    encoded = encode(schema, row)
+def run_explain(path: str, data: str, row: int, notation: str, member: int | None, encoding: str, json: bool) -> int:
+    """Run `newtron explain` on a model file and return its exit code.
+
+    row, member: counted from 1; member is None for the best network. json: print JSON."""
+    model = read_model(path).model
+    schema = needed_schema(model, path)
+    table = read_table(data, encoding=encoding)
+    chosen = _chosen(table, row)
+    encoded = encode(schema, chosen)
     for sentence in filled_in(schema, encoded.unseen, encoded.missing):
         print(f"{clean(table.path)}: {clean(sentence)}", file=sys.stderr)
-    derivation = _derive(model, schema, encoded.X, _target(model, schema, row), options)
-    if options.json:
-        sys.stdout.write(json.dumps(strict(derivation.to_dict()), ensure_ascii=False, allow_nan=False) + "\n")
+    derivation = _derive(model, encoded.X, _target(model, schema, chosen), notation, member)
+    if json:
+        print_json(derivation.to_dict())
         return 0
     screen = Screen()
-    screen.heading(f"{table.path}, row {options.row:,} of {count(table.n_rows, 'row')}")
+    screen.heading(f"{table.path}, row {row:,} of {count(table.n_rows, 'row')}")
     _print(screen, derivation)
     return 0
 
@@ -58,15 +58,15 @@ def _target(model: FittedModel, schema: Schema, row: Table) -> Labels:
     return y if model.data.classes is None else model.data.classes[y]
 
 
-def _derive(model: FittedModel, schema: Schema, X: Array, y: Labels, options: ExplainOptions) -> Derivation:
+def _derive(model: FittedModel, X: Array, y: Labels, notation: str, member: int | None) -> Derivation:
     from newtron.model.explanation import explained
 
     try:
-        return explained(model, X, y, notation=options.notation, member=options.member, names=schema.feature_names)
+        return explained(model, X, y, notation=notation, member=member)
     except InputError as error:
-        if options.member is not None and str(error).startswith("member="):
+        if member is not None and str(error).startswith("member="):
             raise InputError(
-                f"--member {options.member}: the model has {count(len(model.members), 'network')}; "
+                f"--member {member}: the model has {count(len(model.members), 'network')}; "
                 f"give a number from 1 to {len(model.members)}."
             ) from None
         raise

@@ -1,4 +1,4 @@
-"""The options of each command, as the parser hands them to it. Only the standard library is needed."""
+"""The options of the commands that have many, as the parser hands them over. It needs the standard library alone."""
 
 from __future__ import annotations
 
@@ -54,38 +54,3 @@ class PredictOptions:
     memory: int
     scratch: str | None
     encoding: str
-
-
-@dataclass(frozen=True)
-class ExplainOptions:
-    """Options of `newtron explain`. row, member: counted from 1; member is None for the best network."""
-
-    model: str
-    data: str
-    row: int
-    notation: str
-    member: int | None
-    encoding: str
-    json: bool
-
-
-@dataclass(frozen=True)
-class ShowOptions:
-    """Options of `newtron show`."""
-
-    model: str
-    json: bool
-
-
-@dataclass(frozen=True)
-class PlayOptions:
-    """Options of `newtron play`. data: a file, or None for the examples; target: None for the last column."""
-
-    data: str | None
-    target: str | None
-    port: int
-    no_browser: bool
-    encoding: str
-
-
-Options = FitOptions | PredictOptions | ExplainOptions | ShowOptions | PlayOptions

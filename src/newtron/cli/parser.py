@@ -7,12 +7,10 @@ import math
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import NoReturn
 
 import newtron
-
-if TYPE_CHECKING:
-    from newtron.cli.options import Options
 
 _RULES = ("evidence", "loo")
 # Bytes in each unit of --memory; "b" is last, since the others end with it.
@@ -26,27 +24,22 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"newtron: {message}; see '{self.prog} --help'.\n")
 
 
-def parse(arguments: Sequence[str]) -> Options | None:
-    """The options of the command that was typed; without arguments it prints the help and returns None. It ends by
-    SystemExit where help was asked for or an option is wrong."""
+def parse(arguments: Sequence[str]) -> tuple[str, dict[str, object]] | None:
+    """The command that was typed and its arguments by name; `options` alone where there are many. Without arguments it
+    prints the help and returns None. It ends by SystemExit where help was asked for or an option is wrong."""
     parser = _parser()
     found = vars(parser.parse_args(arguments))
     command = found.pop("command")
     if command is None:
         parser.print_help(sys.stdout)
         return None
+    if command not in ("fit", "predict"):
+        return command, found
     from newtron.cli import options  # dataclasses take longer to import than the help takes to print
 
     if command == "fit":
-        found["typed"] = ["newtron", *arguments]
-    kinds: dict[str, type[Options]] = {
-        "fit": options.FitOptions,
-        "predict": options.PredictOptions,
-        "explain": options.ExplainOptions,
-        "show": options.ShowOptions,
-        "play": options.PlayOptions,
-    }
-    return kinds[command](**found)
+        return command, {"options": options.FitOptions(**found, typed=["newtron", *arguments])}
+    return command, {"options": options.PredictOptions(**found)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,14 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write an apostrophe in front of classes that a spreadsheet would take for formulas",
     )
-    predict.add_argument(
-        "--memory",
-        type=_size,
-        default="1GB",
-        metavar="SIZE",
-        help="files whose cells take more are read in pieces (default: 1GB)",
-    )
-    predict.add_argument("--scratch", metavar="FOLDER", help="folder for the copy of a CSV file larger than --memory")
+    _add_memory(predict)
     predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
     _add_explain(commands)
     show = commands.add_parser(
@@ -97,10 +83,16 @@ def _parser() -> argparse.ArgumentParser:
         "with.",
         allow_abbrev=False,
     )
-    show.add_argument("model", metavar="MODEL", help="model file")
+    show.add_argument("path", metavar="MODEL", help="model file")
     show.add_argument("--json", action="store_true", help="print one JSON object")
     _add_play(commands)
     return parser
+
+
+def _add_memory(parser: argparse._ActionsContainer) -> None:
+    words = "files whose cells take more are read in pieces, within this memory (default: 1GB)"
+    parser.add_argument("--memory", type=_size, default="1GB", metavar="SIZE", help=words)
+    parser.add_argument("--scratch", metavar="FOLDER", help="folder for the copy of a CSV file larger than --memory")
 
 
 def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -182,14 +174,7 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
     work.add_argument("--no-refit", action="store_true", help="do not train the better one again on all rows")
     work.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of all random choices (default: 0)")
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: that of the solver)")
-    work.add_argument(
-        "--memory",
-        type=_size,
-        default="1GB",
-        metavar="SIZE",
-        help="files whose cells take more are read in pieces, within this (default: 1GB)",
-    )
-    work.add_argument("--scratch", metavar="FOLDER", help="folder for the copy of a CSV file larger than --memory")
+    _add_memory(work)
     work.add_argument(
         "--checkpoint",
         metavar="PATH",
@@ -229,7 +214,7 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         "by the chain rule, and the steps of gradient descent and of Newton's method.",
         allow_abbrev=False,
     )
-    explain.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
+    explain.add_argument("path", metavar="MODEL", help="model file that 'newtron fit' wrote")
     explain.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file with the target; - is standard input")
     explain.add_argument("--row", type=_count, default=1, metavar="N", help="row of data, the first is 1 (default: 1)")
     explain.add_argument(
@@ -263,17 +248,15 @@ def _penalty(text: str) -> float | str:
 
 
 def _share(text: str) -> float:
-    value = _float(text)
-    if not 0.0 <= value < 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a share from 0 to below 1, such as 0.2")
-    return value
+    if 0.0 <= _float(text) < 1.0:
+        return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} must be a share from 0 to below 1, such as 0.2")
 
 
 def _coverage(text: str) -> float:
-    value = _float(text)
-    if not 0.0 < value < 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a probability between 0 and 1, such as 0.9")
-    return value
+    if 0.0 < _float(text) < 1.0:
+        return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} must be a probability between 0 and 1, such as 0.9")
 
 
 def _float(text: str) -> float:
@@ -283,10 +266,15 @@ def _float(text: str) -> float:
         return math.nan
 
 
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
-    return int(text)
+def _whole(text: str, least: int, most: int, words: str) -> int:
+    if re.fullmatch(r"[0-9]{1,10}", text) and least <= int(text) <= most:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} must be a whole number{words}")
+
+
+_count = partial(_whole, least=1, most=999_999_999, words=", 1 or more")
+_port = partial(_whole, least=0, most=65_535, words=" from 0 to 65535")
+_seed = partial(_whole, least=0, most=4_294_967_295, words=" from 0 to 4294967295")
 
 
 def _size(text: str) -> int:
@@ -297,15 +285,3 @@ def _size(text: str) -> int:
         return int(float(word.removesuffix(unit)) * _UNITS.get(unit, 1))
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r}: this is no size; give one such as 500MB or 4GB") from None
-
-
-def _port(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) >= 2**16:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 65535")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 0 to 4294967295")
-    return int(text)

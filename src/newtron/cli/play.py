@@ -8,28 +8,28 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from newtron.cli.options import PlayOptions
 from newtron.engine.base.errors import InputError
 
 if TYPE_CHECKING:
     from newtron.play.session import Session
 
 
-def run_play(options: PlayOptions) -> int:
-    """Run `newtron play` until Ctrl-C and return its exit code."""
+def run_play(data: str | None, target: str | None, port: int, no_browser: bool, encoding: str) -> int:
+    """Run `newtron play` until Ctrl-C and return its exit code. data: a file, or None for the examples; target: None
+    for the last column."""
     from newtron.play.server import HOST, Server
 
-    if options.data is None and options.target is not None:
+    if data is None and target is not None:
         raise InputError("--target needs a file: newtron play DATA --target COLUMN.")
     # The file is read before the server starts, so that an error in it is reported here.
-    given = None if options.data is None else _opened_session(options.data, options)
+    given = None if data is None else _opened_session(data, target, encoding)
     try:
-        server = Server(lambda: _session(given), options.port)
+        server = Server(lambda: _session(given), port)
     except OSError as error:
-        raise InputError(f"--port {options.port} on {HOST} cannot be used: {error.strerror}; choose another.") from None
+        raise InputError(f"--port {port} on {HOST} cannot be used: {error.strerror}; choose another.") from None
     print(f"newtron play: {server.url}", flush=True)
     print("The page is on this machine only. Ctrl-C ends it.", file=sys.stderr, flush=True)
-    if not options.no_browser:
+    if not no_browser:
         # On a thread: some browsers do not return before they are closed.
         threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
     try:
@@ -51,14 +51,14 @@ def _session(given: Session | None) -> Session:
     return session
 
 
-def _opened_session(data: str, options: PlayOptions) -> Session:
+def _opened_session(data: str, target: str | None, encoding: str) -> Session:
     from newtron.play.datasets import from_table
     from newtron.play.session import Session
     from newtron.table import read_table
 
     session = Session()
-    table = read_table(data, encoding=options.encoding)
-    target = options.target or table.names[-1]
+    table = read_table(data, encoding=encoding)
+    target = target or table.names[-1]
     from_table(table, target, None)  # raises the errors of this table and target now
     session.add(Path(table.path).name, table, target, first=True)
     return session

@@ -6,13 +6,14 @@ set; tables, paths and commands are never broken.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from newtron.engine.base.words import clean
+from newtron.engine.base.words import clean, strict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +27,11 @@ def plain_width() -> int:
     """Characters in a line of plain text."""
     given = os.environ.get("COLUMNS", "")
     return max(_NARROWEST, int(given)) if given.isascii() and given.isdigit() and len(given) < 10 else _WIDEST
+
+
+def print_json(facts: Mapping[str, object]) -> None:
+    """Print one JSON object in one line, with null for numbers that JSON cannot write."""
+    sys.stdout.write(json.dumps(strict(facts), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 class Screen:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -12,13 +10,12 @@ from newtron.cli.coefficients import class_labels, coefficient_facts, names, sho
 from newtron.cli.describe import column_pairs, target_pair, warnings_of
 from newtron.cli.ends import ENDS, ending, member_facts, sentences
 from newtron.cli.fit.compare import Report, metric_table, stored_report
-from newtron.cli.options import ShowOptions
 from newtron.cli.report.relevance import relevance_facts, relevance_table
-from newtron.cli.screen import Screen
+from newtron.cli.screen import Screen, print_json
 from newtron.cli.settings import setting_names, settings_in_words
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import count, listed, number, strict, unsaid
+from newtron.engine.base.words import count, listed, number, unsaid
 from newtron.engine.maths.losses import method_of
 from newtron.inference.separation.separation import Separation
 from newtron.model.certified import certificate_of
@@ -26,20 +23,19 @@ from newtron.model_file import StoredModel, read_model, settings_to_json
 from newtron.training.fitted import FittedModel
 
 
-def run_show(options: ShowOptions) -> int:
-    """Run `newtron show` and return its exit code."""
-    stored = read_model(options.model)
+def run_show(path: str, json: bool) -> int:
+    """Run `newtron show` on a model file and return its exit code. json: print JSON."""
+    stored = read_model(path)
     model, schema = stored.model, stored.model.data.schema
     try:
         report = None if stored.report is None else stored_report(stored.report, model.settings.task)
     except InputError as error:
-        raise InputError(f"{options.model}: {error}") from None
-    if options.json:
-        facts = strict(_facts(options.model, stored, report))
-        sys.stdout.write(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
+        raise InputError(f"{path}: {error}") from None
+    if json:
+        print_json(_facts(path, stored, report))
         return 0
     screen = Screen()
-    screen.heading(f"{options.model}: {_kind(model)}")
+    screen.heading(f"{path}: {_kind(model)}")
     screen.pairs(_overview(stored, report))
     _show_comparison(screen, model.settings.task, report)
     _show_weights(screen, model)

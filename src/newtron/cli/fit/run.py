@@ -222,12 +222,13 @@ def _write_report(job: Job, path: str | None, reporter: Reporter) -> tuple[str |
 
 def _tell(job: Job, report: str | None, reporter: Reporter) -> None:
     """Print what came out. The model is written already, and where printing fails the message says so."""
-    from newtron.cli.fit.screen import print_json, print_screen
+    from newtron.cli.fit.screen import facts_of, print_screen
+    from newtron.cli.screen import print_json
 
     options = job.options
     try:
         if options.json:
-            print_json(job, report)
+            print_json(facts_of(job, report))
         elif options.quiet:
             for note in [*job.notes, *job.comparison.verdict.warnings]:
                 reporter.warn(note)

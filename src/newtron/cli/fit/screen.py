@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 import newtron
 from newtron.cli.describe import column_pairs, target_pair
 from newtron.cli.ends import ending, member_facts, sentences
@@ -12,7 +9,7 @@ from newtron.cli.fit.compare import metric_table
 from newtron.cli.fit.job import Job
 from newtron.cli.fit.train import Candidate
 from newtron.cli.screen import Screen
-from newtron.engine.base.words import capital, command, count, seconds, strict, unsaid
+from newtron.engine.base.words import capital, command, count, seconds, unsaid
 from newtron.engine.solvers import Status
 from newtron.model.certified import certificate_of
 from newtron.training.fitted import Member
@@ -73,12 +70,8 @@ def _end_pairs(trained: Candidate, name: str, said: list[str]) -> list[tuple[str
     ]
 
 
-def print_json(job: Job, report: str | None) -> None:
-    """The same facts as one JSON object."""
-    sys.stdout.write(json.dumps(strict(_facts(job, report)), ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _facts(job: Job, report: str | None) -> dict[str, object]:
+def facts_of(job: Job, report: str | None) -> dict[str, object]:
+    """The same facts for JSON."""
     data, compared = job.data, job.comparison
     target, verdict = data.schema.target, compared.verdict
     comparison: dict[str, object] | None = None
