@@ -102,6 +102,36 @@ def test_a_classifier_tells_columns_that_nearly_agree_apart(
     np.testing.assert_allclose(own, right.standard_errors.reshape(classes - 1, 4)[:, 3], rtol=1e-9 + 10.0 * lost)
 
 
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+@pytest.mark.parametrize("gap", [1e-3, *GAPS[:-1]])
+def test_a_certificate_tells_columns_that_nearly_agree_apart(gap: float, kind: str) -> None:
+    """The smallest curvature against that in columns that are apart, whose coefficients are a linear map of these."""
+    X, apart, noise = near(gap)
+    y = labels(apart, noise, 2) if kind == "classifier" else apart[:, 0] + 1.5 * apart[:, 2] + noise
+    model = (PerceptronClassifier() if kind == "classifier" else PerceptronRegressor()).fit(X, y)
+    found = model.certificate_
+    assert (found.nature, found.flat_directions, found.method) == ("minimum", 0, "exact")
+    A = np.column_stack([apart, np.ones(len(y))])
+    p = model.predict_proba(X)[:, 1] if kind == "classifier" else None
+    H = A.T @ ((p * (1.0 - p) if p is not None else np.ones(len(y)))[:, None] * A) / len(y)
+    turn = np.eye(4)
+    turn[0, 2], turn[2, 2] = -1.0 / gap, 1.0 / gap
+    expected = 1.0 / np.linalg.eigvalsh(turn @ np.linalg.inv(H) @ turn.T)[-1]
+    assert found.smallest_eigenvalue == pytest.approx(expected, rel=1e-6 + 1e-15 / gap)
+    assert found.loss_gap_bound is None or found.loss_gap_bound < found.value
+    assert found.verify(X, y)
+    assert found.verify(X[::-1], y[::-1])
+    assert not found.verify(X, np.roll(y, 1))
+
+
+def test_a_certificate_of_columns_that_rounding_makes_the_same_is_flat() -> None:
+    X, apart, noise = near(1e-14)
+    y = labels(apart, noise, 2)
+    found = PerceptronClassifier().fit(X, y).certificate_
+    assert (found.nature, found.loss_gap_bound) == ("flat", None)
+    assert found.verify(X, y)
+
+
 @pytest.mark.parametrize("solver", ["newton", "levenberg-marquardt"])
 @pytest.mark.parametrize("gap", GAPS)
 def test_least_squares_tells_columns_that_nearly_agree_apart(gap: float, solver: str) -> None:

@@ -1,1 +1,2 @@
-"""What the derivatives at the end of a training say about a model: proofs, errors and evidence."""
+"""Statistical inference from the derivatives at the end of a training: certificates, standard errors, penalties,
+uncertainty of predictions, separation."""

@@ -79,7 +79,7 @@ class PosteriorFactor:
 
 @dataclass(frozen=True)
 class Posterior:
-    """How far the data and the penalty determine the parameters of one network: a Gaussian around `params` whose
+    """The Gaussian posterior of the parameters of one network: its mean is `params`, and its
     precision is A = U'U. It is the posterior of the parameters in `posterior_span`."""
 
     network: Network
@@ -88,7 +88,7 @@ class Posterior:
 
     @property
     def is_partial(self) -> bool:
-        """Is this the posterior of the output layer alone?"""
+        """True if this is the posterior of the output layer alone."""
         return self.factor.size != self.network.n_params
 
     @property
@@ -204,7 +204,8 @@ def posterior_of_perceptron(network: Network, params: Array, kept: Information, 
 
 
 def _added_to_dependent(U: Array) -> Array:
-    """What is added to the diagonal of U'U where columns depend on others, so that it has a factor; else zeros."""
+    """The numbers that are added to the diagonal of U'U where columns depend on others, so that it has a factor; else
+    zeros."""
     norm = np.linalg.norm(U, axis=0)
     norm[norm == 0.0] = 1.0
     values = singular_values(U / norm)

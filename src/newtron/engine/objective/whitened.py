@@ -56,11 +56,16 @@ class WhitenedBlock(NamedTuple):
         return (S[:, :, :, None] * A[:, None, None, :]).reshape(n, s, c * A.shape[1])
 
 
+def rows_of_block(objective: MeanLoss) -> int:
+    """The rows that `whitened_blocks` takes at a time."""
+    return max(16, _BLOCK_NUMBERS // (objective.n_params * objective.network.n_outputs))
+
+
 def whitened_blocks(objective: MeanLoss, params: Array, chunk: Chunk) -> Iterator[WhitenedBlock]:
     """The rows of a chunk in whitened form at params, as many at a time as fit into the cache of a core."""
     network = objective.network
     k = network.n_outputs
-    size = max(16, _BLOCK_NUMBERS // (network.n_params * k))
+    size = rows_of_block(objective)
     n = chunk.y.shape[0]
     coefficients = params.reshape(-1, k)
     times = exact_product if objective.extended_precision else np.matmul

@@ -1,1 +1,1 @@
-"""How good an end is: measured, bounded and said."""
+"""The certificate of a fit: what is measured at its end, what is proved about it, and the sentences that say so."""

@@ -1,4 +1,4 @@
-"""Whether a point that is measured anew is the point of which a certificate was kept, to within rounding."""
+"""The comparison of a kept certificate with the same point measured anew: equal up to rounding, or not."""
 
 from __future__ import annotations
 
@@ -68,9 +68,11 @@ def _same_curvature(kept: Curvature, now: Endpoint) -> bool:
     if not (_same_sign(kept, now) and _same_flat(kept, now)):
         return False
     if spectrum.exact:
-        ends = 2.0 * spectrum.error * float(np.square(now.scale).max())
-        share = 2.0 * spectrum.error / abs(spectrum.scaled_smallest) if found.sign == 1 else math.inf
-        least = min(ends, share * found.smallest) if found.sign == 1 else ends
+        units = float(np.square(now.scale).max())
+        low, high = spectrum.end_errors
+        ends, least = 2.0 * high * units, 2.0 * low * units
+        if found.sign == 1:
+            least = min(least, 2.0 * low / abs(spectrum.scaled_smallest) * found.smallest)
     else:
         ends = least = 2.0 * LANCZOS_STEPS * spectrum.error  # each step may add its rounding
     if not (_near(kept.smallest, found.smallest, least) and _near(kept.largest, found.largest, ends)):

@@ -171,7 +171,7 @@ class Certificate:
         return "" if self.no_bound_reason == NO_MINIMUM or self.loss_gap_bound is not None else self._way_to_go()
 
     def _way_to_go(self) -> str:
-        """How far it is from an optimum, where the training stopped before one."""
+        """A sentence on the distance from an optimum, where the training stopped before one."""
         whose = "a member's objective" if self.used > 1 else "the objective"
         if self.newton_decrement is not None:
             return f"By the gradient and the curvature there, {whose} would still fall by about {self._expected():.1e}."

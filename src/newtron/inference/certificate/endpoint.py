@@ -1,4 +1,4 @@
-"""What is kept of the point where a training ended, so that its certificate can say later whether it is a minimum.
+"""The end of a training, as it is kept for a certificate that says later whether it is a minimum.
 
 `measure` is called while the rows are at hand, and only reads them. The eigenvalues and the bound that follow are
 computed when they are first asked for, and only these (`Curvature`) are saved with a model.
@@ -7,21 +7,22 @@ computed when they are first asked for, and only these (`Curvature`) are saved w
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import squared
+from newtron.engine.base.linalg import factorize, squared
 from newtron.engine.base.threads import cached_property, one_blas_thread
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.objective import TrainingObjective
+from newtron.engine.objective import TrainingObjective, whitened
 from newtron.engine.rows import Chunk
 from newtron.engine.solvers import Newton, Solution
 from newtron.engine.solvers.state import relative_gradient
 from newtron.inference.certificate.gap import curvature_bound, penalty_bound
-from newtron.inference.certificate.rounding import Rounding, rounding_of
+from newtron.inference.certificate.rounding import RootRounding, Rounding, root_rounding, rounding_of
 from newtron.inference.certificate.spectrum import (
     LANCZOS_STEPS,
     LONG_STEP,
@@ -29,6 +30,7 @@ from newtron.inference.certificate.spectrum import (
     Spectrum,
     exact_spectrum,
     lanczos,
+    spectrum_of_root,
     visible_basis,
 )
 
@@ -41,6 +43,8 @@ FREE_WORK, SHARE_OF_TRAINING = 2e7, 0.3
 # BLAS does so many times more multiplications in a second, in products of matrices, than a pass over rows. Eigenvalues
 # take so many times P³ multiplications.
 _DENSE, _EIGEN = 4.0, 5.0
+# A Hessian is nearly singular where its condition number times its rounding error is above this.
+_NEARLY_SINGULAR = 0.1
 # Rows of the longest chunk that rows are summed in.
 _LONGEST = 65536
 # By how much the largest norm of a row is rounded up, far more than its rounding error.
@@ -54,6 +58,7 @@ _PRODUCT_TERMS, _PRODUCT_ERROR = 70_000, 4.0
 Method = Literal["none", "lanczos", "exact"]
 METHODS: tuple[Method, ...] = ("none", "lanczos", "exact")
 NO_CURVATURE = "the curvature was not measured, which would have taken long beside the training"
+NO_DIGITS = "rounding hides the gradient along columns that nearly depend on each other"
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,9 @@ def fingerprint_of(params: Array, alpha: Array) -> str:
 class Endpoint:
     """The end of a training as it was measured. All (P,) and (P, P) arrays are in the parameters as they were trained.
 
-    products: the spectrum by Lanczos's method, where it was measured so. penalty: (P,) the curvature that the penalty
+    root, root_rounding: R (P, P) with R'R = hessian, from a QR decomposition of the rows, and bounds on its error; kept
+    only where a perceptron's Hessian is nearly singular. products: the spectrum by Lanczos's method, where it was
+    measured so. penalty: (P,) the curvature that the penalty
     adds to each parameter. unseen: (q,) the inputs of the output layer for which a common shift of all classes changes
     nothing. radius: the largest norm of a row in scaled columns. concordance: the constant of self-concordance of a
     convex loss (`Loss.self_concordance`), None where the objective is not convex. kinked: whether a unit's argument is
@@ -102,6 +109,8 @@ class Endpoint:
     gradient: Array
     relative_gradient: float
     hessian: Array | None
+    root: Array | None
+    root_rounding: RootRounding | None
     products: Spectrum | None
     rounding: Rounding
     scale: Array
@@ -121,6 +130,8 @@ class Endpoint:
             return self.products
         basis = visible_basis(len(self.gradient), self.n_outputs, self.unseen)
         with one_blas_thread(), np.errstate(all="ignore"):
+            if self.root is not None and self.root_rounding is not None:
+                return spectrum_of_root(self.root, self.gradient, self.scale, basis, self.root_rounding)
             return exact_spectrum(self.hessian, self.gradient, self.scale, basis, self.rounding.curvature)
 
     @cached_property
@@ -165,14 +176,16 @@ class Endpoint:
                 "there are directions whose curvature rounding hides, so columns that depend on each other, or almost"
             )
             far = "the point is too far from a minimum, if there is one, for its curvature to say how far"
-            reason = far if s.sign == 1 else flat
-        proved = [bound for bound in found if bound is not None]
+            reason = flat if s.sign != 1 else far if self.root is None else NO_DIGITS
+        # The objective is not negative, so along nearly dependent columns a bound may be larger than all that there is.
+        most = math.inf if self.root is None else self.value
+        proved = [bound for bound in found if bound is not None and bound <= most]
         return (min(proved), "") if proved else (nan, reason)
 
     def __getstate__(self) -> dict[str, object]:
         # The curvature is pickled in place of the Hessian that it is computed from.
         self.curvature  # noqa: B018  (computes it)
-        return {**vars(self), "hessian": None}
+        return {**vars(self), "hessian": None, "root": None}
 
 
 def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool = False) -> Endpoint:
@@ -191,11 +204,14 @@ def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool 
         facts = _read(objective, params)
         rounding = rounding_of(objective, params, value, facts.radius, facts.longest, hessian)
         network = objective.network
+        root = None if hessian is None else _root(objective, params, hessian, rounding.curvature)
         end = Endpoint(
             value=value,
             gradient=gradient,
             relative_gradient=relative_gradient(objective, gradient),
             hessian=hessian,
+            root=root,
+            root_rounding=None if root is None else root_rounding(objective, params, facts.radius, facts.longest),
             products=_lanczos(objective, params) if plan == "products" else None,
             rounding=rounding,
             scale=objective.scale,
@@ -212,11 +228,27 @@ def measure(objective: TrainingObjective, solution: Solution, *, thorough: bool 
     if len(gradient) > _KEPT:
         end.curvature  # noqa: B018  (computes it while the matrix is here)
         object.__setattr__(end, "hessian", None)
+        object.__setattr__(end, "root", None)
     return end
 
 
+def _root(objective: TrainingObjective, params: Array, hessian: Array, rounding: float) -> Array | None:
+    """R with R'R = the Hessian of a perceptron's convex objective, where the Hessian is so nearly singular that its
+    rounding, in scaled parameters, may hide its smallest eigenvalue; else None."""
+    if not (objective.network.is_linear and objective.loss.convex and objective.rows.dtype == np.float64):
+        return None
+    factor = factorize(hessian)
+    condition = float("inf") if factor is None else factor.condition
+    if condition * rounding > _NEARLY_SINGULAR:
+        condition = whitened.condition_seen(objective, hessian, condition)
+    if not condition * rounding > _NEARLY_SINGULAR:
+        return None
+    system = whitened.newton_system(objective, params)
+    return None if system is None else system.R / np.sqrt(system.weight)
+
+
 def _affordable(objective: TrainingObjective, solution: Solution) -> str:
-    """How to measure the curvature: by "matrix", by "products" or not at all ("nothing"). The decision counts
+    """The way to measure the curvature: by "matrix", by "products" or not at all ("nothing"). The decision counts
     multiplications and reads no clock, so that the same fit has the same certificate."""
     P, n, k = objective.n_params, objective.rows.n_rows, objective.network.n_outputs
     one_pass = 2.0 * n * P

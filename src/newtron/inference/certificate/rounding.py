@@ -15,13 +15,15 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Layer
-from newtron.engine.objective import TrainingObjective
+from newtron.engine.objective import TrainingObjective, whitened
 from newtron.engine.rows import Chunk
 
 # The error of exp, log and tanh in units of the roundoff: twice the four units in the last place of NumPy's own tests.
 FUNCTION_ERROR = 8.0
 # The factor by which a bound of first order is raised, since the terms of second order are smaller than those of first.
 SECOND_ORDER = 2.0
+# The constant of the bound on the error of a QR decomposition, which theory leaves open as a small number.
+_HOUSEHOLDER = 4.0
 # The activations whose values stay between -1 and 1.
 _BOUNDED = ("tanh", "sigmoid")
 
@@ -37,6 +39,20 @@ class Rounding:
     value: float
     gradient: Array
     curvature: float
+
+
+@dataclass(frozen=True)
+class RootRounding:
+    """Bounds on the rounding errors of R with R'R = the Hessian of a perceptron's convex objective.
+
+    The error of R, in parameters scaled by `Objective.scale`, has a spectral norm of at most `relative` times the
+    Frobenius norm of R, plus `absolute`. The errors of z make the exact Hessian at least `share` times the one that R
+    would be the root of without rounding.
+    """
+
+    relative: float
+    absolute: float
+    share: float
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,25 @@ class _Sums:
         self.size += other.size
         self.largest = max(self.largest, other.largest)
         return self
+
+
+def root_rounding(objective: TrainingObjective, params: Array, radius: float, longest: int) -> RootRounding:
+    """Bounds for R of `whitened.newton_system`, in float64: the backward error of Householder's QR decomposition is at
+    most a small multiple of m n units of roundoff for each column of an (m, n) matrix (Higham 2002, theorem 19.4)."""
+    u, P, k = 0.5 * objective.epsilon, objective.n_params, objective.network.n_outputs
+    q, n = P // k, objective.rows.n_rows
+    # Blocks of rows, each with k rows of R's least-squares problem, are added by decompositions of 2P rows.
+    rows = min(n, whitened.rows_of_block(objective))
+    merges = n / rows + n / max(1, longest) + 2.0
+    relative = u * (_HOUSEHOLDER * P * (k * rows + 2.0 * P * merges) + FUNCTION_ERROR + 4.0)
+    if objective.is_quadratic:
+        return RootRounding(relative, 0.0, 1.0)
+    off = (q + 3.0) * u * radius * float(np.linalg.norm(objective.scale * params))
+    # Where z moves by s, the Hessian changes by a factor of exp(-c s) at least (see `gap`).
+    share = float(np.exp(-(objective.loss.self_concordance or 0.0) * np.sqrt(k) * off))
+    # In the root of a softmax's Hessian, diag(√p)(I - 1p'), digits cancel; its entries are at most 1.
+    absolute = FUNCTION_ERROR * u * k * float(np.sqrt(q)) if objective.loss.bounded_curvature else 0.0
+    return RootRounding(relative, absolute, share)
 
 
 def _scaled_norm(hessian: Array, scale: Array) -> float:

@@ -15,12 +15,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import eigh, eigvalsh
+from newtron.engine.base.linalg import eigh, eigvalsh, singular_values, svd
 from newtron.engine.base.types import Array
+from newtron.inference.certificate.rounding import RootRounding
 
 # The error of LAPACK's symmetric eigenvalues in units of P epsilon times the norm: a modest multiple (LAPACK Users'
 # Guide, section 4.7).
 _LAPACK = 10.0
+_EPS = float(np.finfo(np.float64).eps)
 # Products with the Hessian that Lanczos's method takes.
 LANCZOS_STEPS = 40
 # Lanczos's method ends where what is left of a vector is below this share of the largest diagonal element.
@@ -46,7 +48,8 @@ class Spectrum:
     proved lower bound. exact: whether the Hessian was formed. flat: the number of directions whose curvature is within
     rounding. far: the number of directions with a curvature beyond rounding in which Newton's step is long
     (`LONG_STEP`). flat_range, far_range: the least and the largest value that `flat` and `far` can have under another
-    rounding. seen: the smallest curvature beyond rounding, in scaled parameters.
+    rounding. seen: the smallest curvature beyond rounding, in scaled parameters. end_errors: bounds on the errors of
+    the smallest and the largest eigenvalue in scaled parameters, where the Hessian was formed.
     """
 
     smallest: float
@@ -61,6 +64,7 @@ class Spectrum:
     flat_range: tuple[int, int] = (0, 0)
     far_range: tuple[int, int] = (0, 0)
     seen: float = float("nan")
+    end_errors: tuple[float, float] = (float("nan"), float("nan"))
 
 
 def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Array | None:
@@ -97,12 +101,58 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
     back = unit
     if basis is not None:
         scaled, along = basis.T @ scaled @ basis, basis.T @ along
-        hessian, back = basis.T @ hessian @ basis, np.square(basis).T @ unit  # one scale for all classes of an input
+        hessian, back = basis.T @ hessian @ basis, _scale_of_inputs(basis, unit)
     if not np.isfinite(scaled).all():
         return _unknown()
     values, V = eigh(0.5 * (scaled + scaled.T))
-    low, high = float(values[0]), float(values[-1])
-    error = rounding + _LAPACK * len(values) * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))
+    error = rounding + _LAPACK * len(values) * _EPS * float(np.abs(values[[0, -1]]).max())
+    ends = eigvalsh(hessian)
+    return _spectrum(values, V, error, (error, error), along, back, (float(ends[0]), float(ends[-1])))
+
+
+def spectrum_of_root(
+    root: Array, gradient: Array, scale: Array, basis: Array | None, rounding: RootRounding
+) -> Spectrum:
+    """The spectrum from R (P, P) with R'R = the Hessian, whose singular values have twice the digits of the
+    eigenvalues of R'R."""
+    unit = 1.0 / scale
+    scaled, along, back = root * unit, gradient * unit, unit
+    if basis is not None:
+        scaled, along = scaled @ basis, basis.T @ along
+        root, back = root @ basis, _scale_of_inputs(basis, unit)
+    if not np.isfinite(scaled).all():
+        return _unknown()
+    _, sizes, Vt = svd(scaled)
+    low, high = float(sizes[-1]), float(sizes[0])
+    error = rounding.relative * float(np.linalg.norm(scaled)) + rounding.absolute + _LAPACK * len(sizes) * _EPS * high
+    # The exact Hessian is at least share (1 - error / low)² times the computed one.
+    hidden = error**2 if low <= error else low**2 - rounding.share * (low - error) ** 2
+    # Two computations differ by at most twice these.
+    low_error, high_error = (
+        0.5 * ((size + 2.0 * error) ** 2 - size**2) + (1.0 - rounding.share) * size**2 for size in (low, high)
+    )
+    ends = singular_values(root)
+    ends_squared = (float(ends[-1]) ** 2, float(ends[0]) ** 2)
+    return _spectrum(np.square(sizes[::-1]), Vt[::-1].T, hidden, (low_error, high_error), along, back, ends_squared)
+
+
+def _scale_of_inputs(basis: Array, unit: Array) -> Array:
+    """The scale of each direction of the basis, since all classes of an input have the same scale."""
+    return np.asarray(np.square(basis).T @ unit)
+
+
+def _spectrum(
+    values: Array,
+    V: Array,
+    error: float,
+    end_errors: tuple[float, float],
+    along: Array,
+    back: Array,
+    ends: tuple[float, float],
+) -> Spectrum:
+    """values: ascending, with the vectors V: of the Hessian in scaled parameters, where `along` is the gradient and
+    `back` leads to the parameters as they are. ends: the eigenvalues in these."""
+    low = float(values[0])
     sign: Sign = 0 if abs(low) <= error else 1 if low > 0.0 else -1
     decrement, far, far_range = float("nan"), 0, (0, 0)
     if sign >= 0:
@@ -111,18 +161,16 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
         shortest, far, longest = (int(np.sum(steps > LONG_STEP * share)) for share in (EDGE, 1.0, 1.0 / EDGE))
         far_range = shortest, longest
         decrement = float(np.linalg.norm((V.T @ along)[kept] / np.sqrt(values[kept])))
+    smallest, largest = ends
     if sign > 0:
         # The inverse is formed in the parameters as they are, since its largest eigenvalue keeps its digits in any
         # units.
         inverse = (V / values) @ V.T * back * back[:, None]
         smallest = 1.0 / float(eigvalsh(inverse)[-1])
-        largest = float(eigvalsh(hessian)[-1])
-    else:
-        ends = eigvalsh(hessian)
-        smallest, largest = float(ends[0]), float(ends[-1])
     seen = float(np.min(values[values > error], initial=np.inf))
     fewest, flat, most = (int(np.sum(np.abs(values) <= share * error)) for share in (1.0 / EDGE, 1.0, EDGE))
-    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far, (fewest, most), far_range, seen)
+    ranges = (fewest, most), far_range
+    return Spectrum(smallest, largest, sign, decrement, low, error, True, flat, far, *ranges, seen, end_errors)
 
 
 def _unknown() -> Spectrum:

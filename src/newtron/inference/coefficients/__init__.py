@@ -1,1 +1,1 @@
-"""What a perceptron's coefficients are worth: information, covariances, summaries, profiles, Firth's likelihood."""
+"""Inference about a perceptron's coefficients: information, covariances, summaries, profiles, Firth's likelihood."""

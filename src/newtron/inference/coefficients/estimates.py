@@ -1,5 +1,5 @@
-"""From the coefficients of a fitted perceptron and their covariance to its summary: standard errors, tests, intervals,
-measures of the fit, and the sentences that a reader needs beside the numbers."""
+"""The making of a summary from the coefficients of a fitted perceptron and their covariance: standard errors, tests,
+intervals, measures of the fit, and the sentences that a reader needs beside the numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FORMULAS = {
 
 @dataclass(frozen=True)
 class FittedCoefficients:
-    """What a summary needs to know of a fit.
+    """The facts of a fit that its summary is made from.
 
     coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale: (p,) and y_scale: (k,), the scaling
     of the training. terms: (p,) names of the inputs. outputs: names of the targets or classes. targets: names of the

@@ -169,7 +169,7 @@ class _LogLikelihood:
         return None
 
     def _is_bound(self, here: _Point, j: int, side: float, target: float) -> bool:
-        """Whether this is a bound. The equations also have solutions on the other side of the optimum, and solutions
+        """True if this is a bound. The equations also have solutions on the other side of the optimum, and solutions
         where the other parameters are at no maximum."""
         met = abs(here.value - target) <= _MET * max(1.0, abs(self.maximum.value - target))
         outside = side * (here.params[j] - self.maximum.params[j]) > 0.0 > side * here.score[j]
@@ -211,7 +211,7 @@ class _ProfileOf:
         self.starts: list[Array] = [np.delete(whole.maximum.params, j)]
 
     def fall(self, value: float) -> float:
-        """How far below its maximum the log-likelihood is at this value of parameter j; nan where that is not found."""
+        """The fall of the log-likelihood from its maximum to this value of parameter j; nan where that is not found."""
         whole, j = self._whole, self._j
         if whole.objective.n_params == 1:
             return float(whole.maximum.value + whole.weight * whole.objective.evaluate(np.array([value]), 0).value)

@@ -1,1 +1,1 @@
-"""How sure predictions are: noise, predictive distributions, temperature."""
+"""The uncertainty of predictions: noise, predictive distributions, temperature."""

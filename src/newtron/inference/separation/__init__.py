@@ -1,1 +1,1 @@
-"""Whether classes are separated, so that a likelihood has no maximum, with its proof."""
+"""The separation of classes, under which a likelihood has no maximum, and its proofs."""

@@ -68,7 +68,7 @@ CHOICES = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Separation:
-    """Whether a plane separates the classes, with what proves it.
+    """The finding whether planes separate the classes, with its proof.
 
     kind: "none", "quasi-complete", "complete", or "undecided" where neither was proved.
     rows, rows_apart: the number of rows with a positive weight, and of those whose margins the direction raises.
@@ -125,7 +125,7 @@ class Separation:
         return self.sentence
 
     def __repr__(self) -> str:
-        """What was found and from what it is known; the fields hold the numbers."""
+        """The finding and its proof; the fields hold the numbers."""
         proof = f" Proof: {self.proof}." if self.proof and self.kind != "undecided" else ""
         return f"<Separation {self.kind!r}: {self.finding}{proof}>"
 
