@@ -1,1 +1,1 @@
-"""All that knows Dask: rows on the workers of a cluster."""
+"""Rows on the workers of a Dask cluster. No other room knows Dask."""

@@ -1,8 +1,8 @@
-"""The only file that knows Dask: parts of rows as futures on its workers, and sums over them.
+"""Parts of rows as futures on the workers of a Dask cluster, and sums over them.
 
-Parts are never sent out from here but made by tasks, so that those of a worker that is lost are made again by another.
-Each pass is one task for each thread of each worker, over the parts that this worker has, and tasks that merge their
-sums until few are left; the function that they evaluate, the iterate within it, travels once to each.
+Parts are never sent from here. They are made by tasks, so that those of a worker that is lost are made again by
+another. Each pass is one task for each thread of each worker, over the parts that this worker has, and tasks that merge
+their sums until few are left. The function that they evaluate, with the current parameters in it, is sent once to each.
 """
 
 from __future__ import annotations
@@ -12,38 +12,44 @@ import logging
 import math
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from time import monotonic
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cluster.sums import ClusterLostError, Engine, Part, Remote, Sums, Work, merged, summed
+from newtron.cluster.sums import ClusterLostError, Engine, Part, Sums, Work, merged, summed
+from newtron.cluster.untyped import DaskObject, Total
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.version import __version__
 
-# Sums that one task merges, or that are merged here; seconds between two looks at whether anybody is still there, and
-# seconds that a result may take to travel.
-_FAN_IN, _LOOK, _FETCH = 8, 0.5, 60.0
-# Workers say every half second or so that they are there. Seconds of silence, at least, before one is given up.
+T = TypeVar("T")
+
+# How many sums one task merges, and at most how many are merged in this process.
+_FAN_IN = 8
+# Seconds between two checks whether workers are there, and seconds that sending a result may take.
+_CHECK, _FETCH = 0.5, 60.0
+# Workers report about every half second. One that is silent for fewer seconds than this is never given up.
 _SILENT = 5.0
-# What is sent with every task; anything larger is a task of its own, whose result workers pass to each other.
+# Functions with at most this number of bytes are sent with every task. A larger one is the result of a task of its own,
+# which workers pass to each other.
 _SMALL_BYTES = 2**16
-# Of the memory of the workers, so much may hold rows; of a worker that names no limit, of so many bytes.
+# Rows may take this share of the memory of the workers, and a worker without a limit counts with this number of bytes.
 _HELD_SHARE, _NO_LIMIT = 0.4, 8e9
-# Memory below these sizes is kept by the allocator instead of being given back and asked for again at every pass: glibc
-# takes no larger threshold for mmap.
+# The allocator keeps free memory up to 256 MiB, and blocks up to 32 MiB, instead of returning them to the system and
+# asking for them again at every pass. glibc accepts no larger threshold for mmap. The parameters' numbers are those of
+# glibc's malloc.h.
 _TRIM, _MMAP = 2**28, 2**25
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def dask_needed() -> Remote:
-    """The module `distributed`."""
+def dask_needed() -> DaskObject:
+    """Return the module `distributed`. Raises InputError where Dask is not installed."""
     try:
         import distributed
     except ImportError:
@@ -55,35 +61,42 @@ def dask_needed() -> Remote:
 
 @dataclass
 class Placed:
-    """Parts as futures. rows: of each. made, arguments: what makes a part anew on another worker, where newtron decides
-    on which one it lies; None where Dask does."""
+    """Parts as futures.
 
-    futures: list[Remote]
+    rows: of each part. homes: the address of the worker of each. made, arguments: the function that makes a part again
+    on another worker, and its arguments; made is None where Dask decides on which worker a part is. workers: the
+    threads of each worker when they were last counted, at the time `counted`.
+    """
+
+    futures: list[DaskObject]
     rows: NDArray[np.int64]
     homes: list[str]
     made: Callable[..., Part] | None = None
-    arguments: list[tuple[Remote, ...]] = field(default_factory=list)
+    arguments: list[tuple[object, ...]] = field(default_factory=list)
     workers: dict[str, int] = field(default_factory=dict)
-    looked: float = -math.inf  # when it was last asked who is there
+    counted: float = -math.inf
 
 
 class DaskEngine(Engine):
-    """client: a `distributed.Client`. patience: seconds to wait for a worker while there is none, and for one that says
-    nothing any more."""
+    """Sums over parts that the workers of a Dask cluster hold.
 
-    def __init__(self, client: Remote, patience: float) -> None:
+    client: a `distributed.Client`. patience: seconds to wait for a worker while there is none, and for one that is
+    silent.
+    """
+
+    def __init__(self, client: DaskObject, patience: float) -> None:
         distributed = dask_needed()
         if not isinstance(client, distributed.Client) or client.asynchronous:
             raise InputError(f"client={client!r} is no synchronous distributed.Client: give one.")
         self.client, self.patience = client, patience
         self._listened = monotonic()
-        with self._told():
+        with self._dask_errors():
             self._check_workers()
 
-    # --- who is there ---
+    # --- workers ---
 
     def workers(self) -> dict[str, int]:
-        """Threads of each worker, by its address; waits for one if there is none."""
+        """Return the threads of each worker, by its address. If there is none, wait for one."""
         since = monotonic()
         while True:
             found = self._info()
@@ -92,21 +105,21 @@ class DaskEngine(Engine):
             if monotonic() - since > self.patience:
                 self._lost(f"no worker came back within {self.patience:g} seconds")
             with suppress(TimeoutError):
-                self.client.wait_for_workers(1, timeout=min(_LOOK, self.patience))
+                self.client.wait_for_workers(1, timeout=min(_CHECK, self.patience))
 
-    def _info(self) -> dict[str, Remote]:
+    def _info(self) -> dict[str, DaskObject]:
         if self.client.status != "running":
             self._lost("its scheduler does not answer any more")
-        found: dict[str, Remote] = self.client.scheduler_info()["workers"]
+        found: dict[str, DaskObject] = self.client.scheduler_info()["workers"]
         return found
 
     def holds(self, size: float) -> bool:
-        """Is there room on the workers for rows of so many bytes?"""
+        """Return whether the workers have room for rows of this number of bytes."""
         room = sum(info["memory_limit"] or _NO_LIMIT for info in self._info().values())
         return size <= _HELD_SHARE * room
 
     def _check_workers(self) -> None:
-        here = _said(__version__, platform.python_version())
+        here = _versions(__version__, platform.python_version())
         self.workers()
         asked = self.client._get_versions
         try:
@@ -114,7 +127,7 @@ class DaskEngine(Engine):
         except TimeoutError:
             self._lost(f"not all of its workers answered within {max(self.patience, _SILENT):g} seconds")
         for address, about in versions["workers"].items():
-            there = _said(about["packages"]["newtron"], about["host"]["python"])
+            there = _versions(about["packages"]["newtron"], about["host"]["python"])
             if there != here:
                 raise InputError(
                     f"the worker {address} runs {there}, and this is {here}: install the same on all machines."
@@ -124,8 +137,8 @@ class DaskEngine(Engine):
         raise ClusterLostError(f"the cluster is lost: {why}")
 
     @contextmanager
-    def _told(self) -> Remote:
-        """What Dask raises, as one sentence."""
+    def _dask_errors(self) -> Iterator[None]:
+        """Turn the errors of Dask into one sentence."""
         distributed = dask_needed()
         from distributed.client import FutureCancelledError, FuturesCancelledError
         from distributed.comm import CommClosedError
@@ -148,9 +161,9 @@ class DaskEngine(Engine):
 
     # --- parts ---
 
-    def place(self, made: Callable[..., Part], arguments: list[tuple[Remote, ...]], rows: NDArray[np.int64]) -> Placed:
-        """Parts made(*arguments), on workers by turns such that all have as many rows for a thread; neighbours
-        together. Arguments may be futures."""
+    def place(self, made: Callable[..., Part], arguments: list[tuple[object, ...]], rows: NDArray[np.int64]) -> Placed:
+        """Make the parts made(*arguments) on the workers, so that all have about equally many rows for each thread and
+        neighbouring parts are on the same worker. Arguments may be futures."""
         workers = self.workers()
         share = np.cumsum([threads for threads in workers.values()]) / sum(workers.values())
         middle = (np.cumsum(rows) - 0.5 * rows) / max(1, rows.sum())
@@ -159,32 +172,33 @@ class DaskEngine(Engine):
         futures = [self._make(made, each, home) for each, home in zip(arguments, homes, strict=True)]
         return Placed(futures, rows, homes, made, arguments, workers)
 
-    def placed_by_dask(self, lazy: Sequence[Remote], rows: NDArray[np.int64]) -> Placed:
-        """Parts that are Dask's delayed objects, made where Dask makes them."""
-        with self._told():
+    def placed_by_dask(self, lazy: Sequence[DaskObject], rows: NDArray[np.int64]) -> Placed:
+        """Make parts that are Dask's delayed objects, on the workers that Dask chooses."""
+        with self._dask_errors():
             futures = self.client.compute(list(lazy))
-            with _named(futures):
+            with _partition_errors(futures):
                 self._await(lambda: self._all_done(futures))
         return Placed(futures, rows, self._where(futures), workers=self.workers())
 
-    def broadcast(self, value: Remote) -> Remote:
-        """A future of a value that all workers need."""
+    def broadcast(self, value: object) -> DaskObject:
+        """Return a future of a value that all workers need."""
         with _large_tasks():
             return self.client.submit(_itself, value, pure=False)
 
-    def _make(self, made: Callable[..., Part], arguments: tuple[Remote, ...], home: str) -> Remote:
+    def _make(self, made: Callable[..., Part], arguments: tuple[object, ...], home: str) -> DaskObject:
         return self.client.submit(made, *arguments, workers=[home], allow_other_workers=True, pure=False)
 
-    def _where(self, futures: list[Remote]) -> list[str]:
+    def _where(self, futures: list[DaskObject]) -> list[str]:
         known = self.client.who_has(futures)
         return [next(iter(sorted(known.get(future.key, ()))), "") for future in futures]
 
-    def _settle(self, parts: Placed) -> None:
-        """After workers came or went: parts of those that are gone are made on the others, and newcomers get some."""
-        if monotonic() - parts.looked < _LOOK:
-            return  # until then Dask's own recovery does
+    def _rebalance(self, parts: Placed) -> None:
+        """After workers have come or gone, make the parts of those that are gone on the others, and give some parts to
+        new ones."""
+        if monotonic() - parts.counted < _CHECK:
+            return  # meanwhile Dask's own recovery is enough
         workers = self.workers()
-        parts.looked = monotonic()
+        parts.counted = monotonic()
         if workers == parts.workers:
             return
         parts.workers = workers
@@ -209,39 +223,40 @@ class DaskEngine(Engine):
 
     # --- sums ---
 
-    def total(self, work: Work, parts: Placed, shared: Remote = None) -> Remote:
-        with self._told():
-            self._settle(parts)
+    def total(self, work: Work, parts: Placed, shared: object = None) -> Total:
+        with self._dask_errors():
+            self._rebalance(parts)
             payload = self._sent(work)
             tasks = []
             for address, groups in self._groups(parts).items():
-                where: Remote = {"workers": [address], "allow_other_workers": True} if address else {}
+                where: dict[str, object] = {"workers": [address], "allow_other_workers": True} if address else {}
                 held = [[parts.futures[number] for number in numbers] for numbers in groups]
                 alike = [[each] * len(groups) for each in (payload, shared, len(parts.futures))]
                 tasks += self.client.map(_sum_parts, *alike, groups, held, pure=False, **where)
             return self._merged(tasks)
 
-    def total_of(self, work: Work, lazy: Sequence[Remote]) -> Remote:
-        """As `total`, over Dask's delayed objects, which are let go as soon as they were looked at."""
+    def total_of(self, work: Work, lazy: Sequence[DaskObject]) -> Total:
+        """Return what `total` does over Dask's delayed objects, which are released as soon as they are summed."""
         from dask import delayed
 
-        with self._told():
+        with self._dask_errors():
             payload = self._sent(work)
             looked = delayed(_sum_parts, pure=False)
             tasks = self.client.compute(
                 [looked(payload, None, len(lazy), [number], [part]) for number, part in enumerate(lazy)]
             )
-            with _named(tasks):
+            with _partition_errors(tasks):
                 return self._merged(tasks)
 
-    def _sent(self, work: Work) -> Remote:
+    def _sent(self, work: Work) -> bytes | DaskObject:
         import cloudpickle
 
         payload = cloudpickle.dumps(work)
         return payload if len(payload) <= _SMALL_BYTES else self.broadcast(payload)
 
     def _groups(self, parts: Placed) -> dict[str, list[list[int]]]:
-        """For each thread of each worker the numbers of the parts that it sums, with about as many rows for each."""
+        """Return, by the address of each worker, the numbers of the parts that each of its threads sums, with about
+        equally many rows for each."""
         groups = {}
         for address in sorted(set(parts.homes)):
             numbers = [number for number, home in enumerate(parts.homes) if home == address]
@@ -251,29 +266,29 @@ class DaskEngine(Engine):
             groups[address] = [[numbers[i] for i in np.flatnonzero(thread == one)] for one in np.unique(thread)]
         return groups
 
-    def _merged(self, tasks: list[Remote]) -> Remote:
-        """The sum of what tasks come to: merged by workers until few are left, and those here."""
+    def _merged(self, tasks: list[DaskObject]) -> Total:
+        """Return the sum of the results of tasks. Workers merge them until few are left, and those are merged here."""
         while len(tasks) > _FAN_IN:
             some = [tasks[i : i + _FAN_IN] for i in range(0, len(tasks), _FAN_IN)]
             tasks = self.client.map(merged, some, pure=False)
         return merged(self._await(lambda: self._fetched(tasks))).total
 
-    def _fetched(self, futures: list[Remote]) -> list[Remote]:
-        """Results, once all are there; TimeoutError before, or if a worker takes them along when it dies."""
+    def _fetched(self, futures: list[DaskObject]) -> list[Sums]:
+        """Return the results once all are there. Raises TimeoutError before, or where they are lost with a worker."""
         self._all_done(futures)
         fetch = partial(self.client.gather, futures, asynchronous=True)
-        found: list[Remote] = self.client.sync(fetch, callback_timeout=max(_FETCH, self.patience))
+        found: list[Sums] = self.client.sync(fetch, callback_timeout=max(_FETCH, self.patience))
         return found
 
-    def _all_done(self, futures: list[Remote]) -> None:
+    def _all_done(self, futures: list[DaskObject]) -> None:
         with self.client.as_current():
-            dask_needed().wait(futures, timeout=_LOOK)
+            dask_needed().wait(futures, timeout=_CHECK)
         for future in futures:
             if future.status != "finished":
                 future.result()  # raises what the task raised
 
-    def _await(self, ask: Callable[[], Remote]) -> Remote:
-        """What ask returns, asked again as long as it raises TimeoutError and there are workers to wait for."""
+    def _await(self, ask: Callable[[], T]) -> T:
+        """Return what ask returns. It is called again as long as it raises TimeoutError and there are workers."""
         alone = 0.0
         while True:
             started = monotonic()
@@ -285,15 +300,15 @@ class DaskEngine(Engine):
             self._give_up_silent_workers()
 
     def _give_up_silent_workers(self) -> None:
-        """A worker may be there and yet be frozen, or its machine cut off: its connection is open, and what it was
-        given to do is never done. The scheduler then gives that to others."""
+        """Remove workers that no longer report. A worker can be frozen, or its machine without network, while its
+        connection is still open. The scheduler then gives its tasks to others."""
         longest = max(self.patience, _SILENT)
         if monotonic() - self._listened < min(longest, _SILENT) / 2.0:
             return
         self._listened = monotonic()
 
         # Within, so that it travels as it is: a scheduler need not have newtron.
-        async def remove(dask_scheduler: Remote = None) -> list[str]:
+        async def remove(dask_scheduler: DaskObject = None) -> list[str]:
             from distributed.metrics import time
 
             now = time()
@@ -316,8 +331,9 @@ class DaskEngine(Engine):
 
 
 @contextmanager
-def _named(futures: list[Remote]) -> Remote:
-    """What a partition of a collection raises, with its number. Futures: one for each partition, in order."""
+def _partition_errors(futures: list[DaskObject]) -> Iterator[None]:
+    """Turn an error of a partition of a collection into a sentence with its number. futures: one for each partition, in
+    order."""
     killed = dask_needed().scheduler.KilledWorker
     try:
         yield
@@ -332,27 +348,28 @@ def _named(futures: list[Remote]) -> Remote:
 
 
 @contextmanager
-def _large_tasks() -> Remote:
-    """Without Dask's advice to scatter what is large: what is scattered is not made again when a worker dies."""
+def _large_tasks() -> Iterator[None]:
+    """Switch off Dask's advice to scatter what is large: scattered values are not made again when a worker dies."""
     import dask
 
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
         yield
 
 
-def _said(version: str | None, python: str) -> str:
-    """Functions that travel need the same newtron, and the same second number of Python."""
+def _versions(version: str | None, python: str) -> str:
+    """Return the versions that must be equal on all machines, because functions are sent: that of newtron, and the
+    first two numbers of Python's."""
     return f"newtron {version or '(not installed)'} on Python {'.'.join(python.split('.')[:2])}"
 
 
 # --- run by workers ---
 
 
-def _itself(value: Remote) -> Remote:
+def _itself(value: T) -> T:
     return value
 
 
-def _sum_parts(payload: bytes, shared: Remote, n: int, numbers: list[int], parts: list[Part]) -> Sums:
+def _sum_parts(payload: bytes, shared: object, n: int, numbers: list[int], parts: list[Part]) -> Sums:
     import pickle
 
     prepare_worker()
@@ -363,8 +380,9 @@ def _sum_parts(payload: bytes, shared: Remote, n: int, numbers: list[int], parts
 
 @lru_cache(maxsize=1)
 def prepare_worker() -> None:
-    """Once in each process of a worker. Dask's default has glibc give freed memory back at once, which made passes over
-    rows a quarter slower; the setting is the process's own and so needs no variable in its environment."""
+    """Set the memory allocator, once in each process of a worker. By Dask's default glibc returns freed memory at once,
+    which made passes over rows a quarter slower. The setting is that of the process and needs no environment
+    variable."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none

@@ -1,4 +1,4 @@
-"""Rows on a Dask cluster: Parquet files, `dask.dataframe` and `dask.array`, learnt and summed where they lie."""
+"""Rows on a Dask cluster: Parquet files, `dask.dataframe` and `dask.array`, learnt and summed by its workers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cluster.dask import DaskEngine, Placed
-from newtron.cluster.sums import DistributedRows, FarSource, HeldPart, Part, ReadPart, Remote
+from newtron.cluster.sums import DistributedRows, FarSource, HeldPart, Part, ReadPart
+from newtron.cluster.untyped import DaskObject
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names
 from newtron.engine.rows.streamed import Cut
+from newtron.table.arrow import ArrowSchema, ArrowTable, ArrowType
 from newtron.table.data_file import DataFile
 from newtron.table.encode import target_columns
 from newtron.table.gather import Gathered
@@ -37,20 +39,18 @@ from newtron.table.learn import Learnt, check_asked, class_counts, decide, decid
 from newtron.table.schema import Column, Schema
 from newtron.table.table import Table, check_finite
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+T = TypeVar("T")
 
-Array = NDArray[np.floating]
-
-# Parts of files: pieces next to each other, with at least this share of all rows.
+# Files are divided into at most about this number of parts, so that the scheduler is not the bottleneck.
 _MOST_PARTS = 4096
-# Kinds of NumPy's types that are taken from a dask.array: "O" are texts that NumPy keeps as objects.
+# Kinds of NumPy's types that are taken from a dask.array. "O" are texts that NumPy keeps as objects.
 NUMBERS, TEXTS = "fiub", "UTO"
+# Seconds to wait for a worker when all are gone.
 PATIENCE = 30.0
 
 
 class ClusterRows(DistributedRows, TableRows):
-    """Rows on the workers of a Dask cluster, for `fit_rows`: sums are made there, the solver runs here.
+    """Rows on the workers of a Dask cluster, for `fit_rows`. The workers sum; the solver runs in this process.
 
     client: a `distributed.Client`. data: a path as in `FileRows` (a Parquet or Arrow file, a folder, a pattern) that is
     the same on all machines; or a `dask.dataframe`; or a `dask.array` X (n, p). target: the name of the column to
@@ -58,9 +58,9 @@ class ClusterRows(DistributedRows, TableRows):
     each thread of a worker, and what may be gathered here, 1 GB by default. patience: seconds to wait for a worker when
     all are gone.
 
-    The columns' meaning is learnt in one pass on the cluster; those of an array are taken as they are. Files that fit
-    in less than half of the workers' memory are kept there, larger ones are read again for every pass. What is kept is
-    made by tasks: if a worker dies, others make it again and the fit ends at the same bits.
+    The meaning of the columns is learnt in one pass on the cluster. The columns of an array are numbers as they are.
+    Files that fit in less than half of the workers' memory are kept there; larger ones are read again for every pass.
+    What is kept is made by tasks: if a worker dies, others make it again and the fit ends at the same bits.
 
     Attributes: schema, class_counts (rows of each class), missing (cells of each column), n_rows, n_features.
 
@@ -70,9 +70,9 @@ class ClusterRows(DistributedRows, TableRows):
 
     def __init__(
         self,
-        client: Remote,
-        data: Remote,
-        target: Remote,
+        client: DaskObject,
+        data: DaskObject,
+        target: DaskObject,
         *,
         task: str | None = None,
         ignore: Iterable[str] = (),
@@ -97,17 +97,18 @@ class ClusterRows(DistributedRows, TableRows):
         super().__init__(engine, laid.parts, source, targets, n_outputs)
 
     def workers(self) -> dict[str, int]:
-        """Threads of each worker, by its address."""
+        """Return the threads of each worker, by its address."""
         return self._cluster.workers()
 
     def _content(self) -> str:
-        """A digest of all rows as they are."""
+        """Return a digest of all rows."""
         found: list[bytes] = self.engine.total(_digests, self.parts)
         return hashlib.sha256(b"".join(found)).hexdigest()
 
 
-class _Laid(NamedTuple):
-    """Rows laid out on a cluster. sizes: of each part. content: what tells them from others, if that is known."""
+class _PlacedRows(NamedTuple):
+    """Rows that were placed on a cluster. sizes: rows of each part. content: returns what distinguishes the rows from
+    others, if that is known."""
 
     name: str
     names: tuple[str, ...]
@@ -127,7 +128,7 @@ def _chunk_bytes(memory: int) -> int:
 
 @dataclass(frozen=True)
 class _Files(Part):
-    """Some pieces of files, not yet encoded."""
+    """Some pieces of files before they can be encoded. most: rows of a table."""
 
     files: TableFiles
     pieces: tuple[int, ...]
@@ -142,7 +143,9 @@ class _Files(Part):
         return self.files.tables(self.pieces, self.columns, self.most)
 
 
-def _files(engine: DaskEngine, path: str, target: Remote, task: str | None, ignore: list[str], memory: int) -> _Laid:
+def _files(
+    engine: DaskEngine, path: str, target: DaskObject, task: str | None, ignore: list[str], memory: int
+) -> _PlacedRows:
     path = os.path.abspath(path)  # a worker may run in another folder
     if is_text_file(DataFile(path, path)):
         raise InputError(f"{path}: a text file cannot be read in parts by a cluster; write it as Parquet.")
@@ -162,11 +165,11 @@ def _files(engine: DaskEngine, path: str, target: Remote, task: str | None, igno
     first = (np.cumsum(sizes) - sizes).tolist()
     shared = engine.broadcast(source)
     parts = engine.place(_read_part, [(shared, run, at, held) for run, at in zip(runs, first, strict=True)], sizes)
-    return _Laid(path, names, files.n_rows, learnt, parts, sizes, source.digest)
+    return _PlacedRows(path, names, files.n_rows, learnt, parts, sizes, source.digest)
 
 
 def _runs(rows: NDArray[np.int64]) -> list[tuple[int, ...]]:
-    """Pieces next to each other as parts; what is one depends on the pieces alone."""
+    """Return the parts: pieces that follow each other. The division depends on the pieces alone."""
     share = np.cumsum(rows) - rows
     part = share // max(1, -(-int(rows.sum()) // _MOST_PARTS))
     edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(rows)]
@@ -178,7 +181,9 @@ def _read_part(source: FileSource, pieces: tuple[int, ...], first: int, held: bo
     return HeldPart(part.cuts(), first) if held else part
 
 
-def _gather(names: tuple[str, ...], target: str, ignore: list[str], pieces: int, part: Remote, _: Remote) -> Gathered:
+def _gather(
+    names: tuple[str, ...], target: str, ignore: list[str], pieces: int, part: _Files | _Block, _: object
+) -> Gathered:
     gathered = Gathered(names, target, ignore, pieces)
     for piece, table in part.tables():
         check_finite(table)
@@ -186,7 +191,7 @@ def _gather(names: tuple[str, ...], target: str, ignore: list[str], pieces: int,
     return gathered
 
 
-def _digests(part: Part, _: Remote) -> list[bytes]:
+def _digests(part: Part, _: object) -> list[bytes]:
     total = hashlib.sha256()
     for cut in part.cuts():
         total.update(np.ascontiguousarray(cut.X()).data)
@@ -198,11 +203,11 @@ def _digests(part: Part, _: Remote) -> list[bytes]:
 
 
 class _Block(NamedTuple):
-    """A partition as it is when it is looked at. cells: a data frame, or X and y."""
+    """A partition of a collection. cells: a data frame, or X and y; most: rows of a table."""
 
     number: int
-    cells: Remote
-    schema: pa.Schema
+    cells: DaskObject
+    schema: ArrowSchema
     most: int
 
     def tables(self) -> Iterator[tuple[int, Table]]:
@@ -216,18 +221,18 @@ class _Block(NamedTuple):
                 table = pa.Table.from_pandas(self.cells, schema=self.schema, preserve_index=False)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise InputError(
-                f"{name}: its cells are not what the collection says of its columns ({_told(error)}); convert them to "
-                "one type with astype first."
+                f"{name}: its cells are not what the collection says of its columns ({_words_of(error)}); convert them "
+                "to one type with astype first."
             ) from None
         for start in range(0, table.num_rows, self.most):
             yield self.number, Table(name, table.slice(start, self.most), first_row=start + 1)
 
 
-def _told(error: Exception) -> str:
+def _words_of(error: Exception) -> str:
     return " ".join(str(part) for part in error.args).rstrip(".")
 
 
-def _table_of_arrays(name: str, X: Remote, y: Remote, schema: pa.Schema) -> pa.Table:
+def _table_of_arrays(name: str, X: DaskObject, y: DaskObject, schema: ArrowSchema) -> ArrowTable:
     import pyarrow as pa
 
     for array in (X, y):
@@ -241,8 +246,8 @@ def _table_of_arrays(name: str, X: Remote, y: Remote, schema: pa.Schema) -> pa.T
 
 
 def _collection(
-    engine: DaskEngine, data: Remote, target: Remote, task: str | None, ignore: list[str], memory: int
-) -> _Laid:
+    engine: DaskEngine, data: DaskObject, target: DaskObject, task: str | None, ignore: list[str], memory: int
+) -> _PlacedRows:
     from dask import delayed
 
     is_array = hasattr(data, "chunks") and hasattr(data, "to_delayed")
@@ -262,10 +267,12 @@ def _collection(
     parts = engine.placed_by_dask(
         [encoded(each, learnt.schema, at) for each, at in zip(blocks, first, strict=True)], sizes
     )
-    return _Laid(name, names, gathered.rows, learnt, parts, sizes, None)
+    return _PlacedRows(name, names, gathered.rows, learnt, parts, sizes, None)
 
 
-def _frame_partitions(engine: DaskEngine, data: Remote, target: Remote) -> tuple[list[Remote], pa.Schema, Remote]:
+def _frame_partitions(
+    engine: DaskEngine, data: DaskObject, target: DaskObject
+) -> tuple[list[DaskObject], ArrowSchema, DaskObject]:
     import pyarrow as pa
 
     if not (hasattr(data, "to_delayed") and hasattr(data, "_meta_nonempty") and hasattr(data, "columns")):
@@ -276,7 +283,7 @@ def _frame_partitions(engine: DaskEngine, data: Remote, target: Remote) -> tuple
     if not all(isinstance(name, str) for name in data.columns):
         raise InputError("the dask.dataframe has columns whose names are no text: rename them.")
     schema = pa.Schema.from_pandas(data._meta_nonempty, preserve_index=False).remove_metadata()
-    # What a category is called is all that is looked at, and each partition may have categories of its own.
+    # Only the names of categories are used, and each partition may have other categories.
     known = {field.name: getattr(field.type, "value_type", field.type) for field in schema}
     unknown = [name for name in known if _has_unknown_categories(data[name])]
     if unknown:
@@ -287,31 +294,31 @@ def _frame_partitions(engine: DaskEngine, data: Remote, target: Remote) -> tuple
         for name in unknown:
             kinds = {kinds[name] for kinds in found} - {pa.null()}
             if len(kinds) > 1:
-                told = " and ".join(sorted(map(str, kinds)))
+                types = " and ".join(sorted(map(str, kinds)))
                 raise InputError(
-                    f"the dask.dataframe: the categories of {name} are of several types, {told}; convert them to one "
+                    f"the dask.dataframe: the categories of {name} are of several types, {types}; convert them to one "
                     "with astype first."
                 )
             known[name] = kinds.pop() if kinds else pa.null()
     return data.to_delayed(), pa.schema(known.items()), target
 
 
-def _has_unknown_categories(column: Remote) -> bool:
+def _has_unknown_categories(column: DaskObject) -> bool:
     return str(column.dtype) == "category" and not (column.cat.known and len(column._meta.cat.categories))
 
 
-def _categories(frame: Remote) -> list[dict[str, pa.DataType]]:
-    """The type of the categories of each column in one partition."""
+def _categories(frame: DaskObject) -> list[dict[str, ArrowType]]:
+    """Return the type of the categories of each column, in one partition."""
     import pyarrow as pa
 
     return [{name: pa.array(frame[name].cat.categories).type for name in frame.columns}]
 
 
-def _itself(found: Remote, _: Remote) -> Remote:
+def _itself(found: T, _: object) -> T:
     return found
 
 
-def _array_blocks(X: Remote, y: Remote) -> tuple[list[Remote], pa.Schema, str]:
+def _array_blocks(X: DaskObject, y: DaskObject) -> tuple[list[DaskObject], ArrowSchema, str]:
     import pyarrow as pa
     from dask import delayed
 
@@ -337,12 +344,12 @@ def _array_blocks(X: Remote, y: Remote) -> tuple[list[Remote], pa.Schema, str]:
     return blocks, pa.schema(fields), "y"
 
 
-def _pair(X: Remote, y: Remote) -> tuple[Remote, Remote]:
+def _pair(X: object, y: object) -> tuple[object, object]:
     return X, y
 
 
 def _learnt_of_array(gathered: Gathered, name: str, task: str | None) -> Learnt:
-    """The columns of an array are numbers as they are, none is left out and none may be missing."""
+    """Return the schema of an array: its columns are numbers as they are. Raises InputError where one is missing."""
     for column, missing in {**gathered.missing, "y": gathered.target.without}.items():
         if missing:
             raise InputError(f"{name}: {column} has {missing:,} cells that are not a number; fill them in first.")

@@ -1,8 +1,8 @@
-"""Rows that lie with the workers of a cluster: sums are made there, and only what they come to travels.
+"""Sums over rows that the workers of a cluster hold: each worker sums its rows, and only the sums are sent.
 
-What a worker does with its rows is a function that is sent to it; what comes back adds up. Sums of parts are merged in
-a fixed binary tree over the numbers of the parts, so they have the same bits whoever summed which parts, with however
-many threads, and after any worker was lost. Only the engine (`newtron.cluster.dask`) knows what a cluster is.
+A function is sent to each worker, which applies it to its rows; the results are added. Sums of parts are merged in a
+fixed binary tree over the numbers of the parts. So they have the same bits whichever worker summed which parts, with
+any number of threads, and after any worker was lost. Only the engine (`newtron.cluster.dask`) knows what a cluster is.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, NoReturn, Self, TypeAlias, TypeVar
+from typing import NoReturn, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.cluster.untyped import Parts, Total
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import aligned
 from newtron.engine.rows.rows import Chunk, Rows
@@ -33,16 +34,14 @@ from newtron.engine.rows.streamed import (
 
 Array = NDArray[np.floating]
 S = TypeVar("S")
-# Objects of Dask (clients, futures, collections), which has no types; and what is sent to workers and comes back from
-# them: anything that can be pickled, and that adds where it is summed.
-Remote: TypeAlias = Any
 
-# What a function that is sent to a worker may ask its rows for.
+# The attributes of rows that a function can use on a worker.
 _SIZES = ("n_rows", "n_features", "n_outputs", "total_weight", "min_weight", "dtype")
 
 
 class ClusterLostError(InputError):
-    """The workers or the scheduler are gone, and with them what could go on. why: as far as it is known."""
+    """The workers or the scheduler are gone, so that the computation cannot go on. why: the reason, as far as it is
+    known; then: what to do."""
 
     def __init__(
         self, why: str, then: str = "start workers and begin again, with a checkpoint to go on where training stood"
@@ -55,13 +54,13 @@ class ClusterLostError(InputError):
 
 
 class Part(ABC):
-    """Some consecutive rows as a worker has them. first: number of their first one in the whole."""
+    """Some consecutive rows as a worker has them. first: the number of the first of them among all rows."""
 
     first: int
 
     @abstractmethod
     def cuts(self) -> Iterator[Cut]:
-        """All of them, in order."""
+        """Yield all of them, in order."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,9 @@ class HeldPart(Part):
         self.first = first
         self._cuts = [(cut.first, cut.X(), cut.y) for cut in cuts]
 
-    def __setstate__(self, state: dict[str, Remote]) -> None:
-        """As it arrives from another worker, where arrays lie at any address of what was received."""
+    def __setstate__(self, state: dict[str, Total]) -> None:
+        """Receive the rows from another worker. Arrays are copied where they lie at an address that is no multiple of
+        the size of their numbers, because sums at such addresses have other bits."""
         self.first = state["first"]
         self._cuts = [(first, aligned(X), aligned(y)) for first, X, y in state["_cuts"]]
 
@@ -94,7 +94,7 @@ class HeldPart(Part):
             yield Cut(first, partial(_itself, X), y)
 
     def __sizeof__(self) -> int:
-        """Bytes, for the cluster's own book-keeping."""
+        """Return the size in bytes, by which Dask decides where parts are stored."""
         return sum(X.nbytes + y.nbytes for _, X, y in self._cuts) + object.__sizeof__(self)
 
 
@@ -108,10 +108,10 @@ class Sums:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self.nodes: dict[tuple[int, int], Remote] = {}
+        self.nodes: dict[tuple[int, int], Total] = {}
 
-    def put(self, level: int, index: int, value: Remote) -> None:
-        """Add a node, and join it with its sibling as long as that is there. value may be changed."""
+    def put(self, level: int, index: int, value: Total) -> None:
+        """Add a node, and merge it with its sibling as long as that is there. value may be changed."""
         while 1 << level < self.n:
             sibling = index ^ 1
             if sibling << level < self.n:  # else there is none, and the node is its parent as it is
@@ -123,14 +123,14 @@ class Sums:
         self.nodes[level, index] = value
 
     @property
-    def total(self) -> Remote:
-        """The sum of all parts."""
+    def total(self) -> Total:
+        """Return the sum of all parts."""
         (total,) = self.nodes.values()
         return total
 
 
-def added(left: Remote, right: Remote) -> Remote:
-    """left + right, in the place of left; None adds nothing."""
+def added(left: Total, right: Total) -> Total:
+    """Return left + right, which may be written over left. None counts as zero."""
     if left is None or right is None:
         return right if left is None else left
     left += right
@@ -138,7 +138,7 @@ def added(left: Remote, right: Remote) -> Remote:
 
 
 def merged(sums: Sequence[Sums]) -> Sums:
-    """Sums of several parts of a tree as one. What was given stays as it is: a cluster may need it again."""
+    """Merge the sums of several parts of a tree. What is given is not changed, because a cluster may need it again."""
     total = Sums(sums[0].n)
     for each in sums:
         for (level, index), value in each.nodes.items():
@@ -146,12 +146,12 @@ def merged(sums: Sequence[Sums]) -> Sums:
     return total
 
 
-# What a worker does with a part; with what all of them were given beside it.
-Work = Callable[[Part, Remote], Remote]
+# What a worker computes from a part and from what is given to all workers.
+Work: TypeAlias = Callable[[Part, Total], Total]
 
 
-def summed(work: Work, shared: Remote, numbered: Iterable[tuple[int, Part]], n: int) -> Sums:
-    """Sums of work over some of n parts, by their numbers."""
+def summed(work: Work, shared: object, numbered: Iterable[tuple[int, Part]], n: int) -> Sums:
+    """Return the sums of work over some of n parts, which come with their numbers."""
     sums = Sums(n)
     with np.errstate(all="ignore"):
         for number, part in numbered:
@@ -160,8 +160,8 @@ def summed(work: Work, shared: Remote, numbered: Iterable[tuple[int, Part]], n: 
 
 
 def _evaluated(
-    evaluate: Callable[[Chunk], Remote], transform: RowTransform, part: Part, excluded: NDArray[np.int64]
-) -> Remote:
+    evaluate: Callable[[Chunk], Total], transform: RowTransform, part: Part, excluded: NDArray[np.int64]
+) -> Total:
     start = part.first - int(np.searchsorted(excluded, part.first))
     seen = (evaluate(transform.chunk(*cut)) for cut in placed(part.cuts(), excluded, start))
     return reduce(added, seen, None)
@@ -175,22 +175,22 @@ def _picked(part: Part, numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]
 
 
 class Engine(ABC):
-    """What sums work over parts, wherever they are."""
+    """What sums functions over parts of rows, wherever these are."""
 
     @abstractmethod
-    def broadcast(self, value: Remote) -> Remote:
-        """A value for all workers, as `total` takes it to be shared."""
+    def broadcast(self, value: object) -> object:
+        """Send a value to all workers. Returns what stands for it in `total`, as `shared`."""
 
     @abstractmethod
-    def total(self, work: Work, parts: Remote, shared: Remote = None) -> Remote:
-        """The sum of work(part, shared) over all parts, merged in the tree of their numbers. parts: as the engine
-        placed them. shared: small, or broadcast.
+    def total(self, work: Work, parts: Parts, shared: object = None) -> Total:
+        """Return the sum of work(part, shared) over all parts, merged in the tree of their numbers. parts: as the
+        engine placed them. shared: a small value, or one that was broadcast.
 
         Raises ClusterLostError where nobody is left to do it, and whatever InputError work raises."""
 
 
 class FarSource(Source):
-    """What is known here of rows that lie elsewhere. content: what tells them from others."""
+    """The sizes of rows that workers hold. content: returns what distinguishes them from other rows."""
 
     def __init__(
         self, sizes: NDArray[np.int64], n_features: int, memory: int, chunk_bytes: int, content: Callable[[], str]
@@ -206,20 +206,18 @@ class FarSource(Source):
 
 
 class DistributedRows(StreamedRows):
-    """Rows that an engine sums where they lie. parts: as the engine placed them, one for each piece of the source."""
+    """Rows that workers hold and an engine sums. parts: as the engine placed them, one for each piece of the source."""
 
     in_process = False
     place = "on a cluster"
 
     engine: Engine
-    parts: Remote
+    parts: Parts
 
-    def __init__(
-        self, engine: Engine, parts: Remote, source: FarSource, targets: TargetEncoder, n_outputs: int
-    ) -> None:
+    def __init__(self, engine: Engine, parts: Parts, source: FarSource, targets: TargetEncoder, n_outputs: int) -> None:
         super().__init__(source, targets, n_outputs, threads=1)
         self.engine, self.parts = engine, parts
-        self._left_out: Remote = self._excluded
+        self._left_out: object = self._excluded
 
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
         total: S = self.engine.total(partial(_evaluated, evaluate, self.transform), self.parts, self._left_out)
@@ -240,9 +238,9 @@ class DistributedRows(StreamedRows):
     def on_threads(self, threads: int) -> Self:
         return self
 
-    def __reduce__(self) -> Remote:
-        """What is sent along with a function that asks these rows for their sizes: nothing but those."""
-        return _elsewhere, ({name: getattr(self, name) for name in _SIZES},)
+    def __reduce__(self) -> tuple[Callable[..., Rows], tuple[dict[str, object]]]:
+        """Send only the sizes together with a function that uses these rows: it needs nothing else of them."""
+        return _remote_rows, ({name: getattr(self, name) for name in _SIZES},)
 
     def __copy__(self) -> Self:
         other = object.__new__(type(self))
@@ -250,8 +248,8 @@ class DistributedRows(StreamedRows):
         return other
 
 
-class _Elsewhere(Rows):
-    """The sizes of rows that are not here."""
+class _RemoteRows(Rows):
+    """The sizes of rows that are in another process."""
 
     in_process = False
 
@@ -268,7 +266,7 @@ class _Elsewhere(Rows):
         raise NotImplementedError
 
 
-def _elsewhere(known: dict[str, Remote]) -> _Elsewhere:
-    rows = _Elsewhere()
+def _remote_rows(known: dict[str, object]) -> _RemoteRows:
+    rows = _RemoteRows()
     vars(rows).update(known)
     return rows

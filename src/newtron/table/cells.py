@@ -1,4 +1,4 @@
-"""Cells of one column -> numbers, dates, yes/no. Vectorised: a column at a time, never a cell."""
+"""Turn the cells of one column into numbers, dates or yes/no: a whole column at a time, never a single cell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SECONDS_PER_DAY = 86400.0
 
 
 def clean_text(cells: ArrowColumn) -> ArrowColumn:
-    """Text without blanks around it, null where the cell means missing."""
+    """Return text without blanks around it, null where the cell means missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -34,7 +34,7 @@ def clean_text(cells: ArrowColumn) -> ArrowColumn:
 
 
 def parse_numbers(cells: ArrowColumn) -> ArrowColumn | None:
-    """Text as int64 or float64; None if any cell is not a number. '1e400' comes out infinite."""
+    """Return text as int64 or float64, or None if any cell is not a number. '1e400' becomes infinite."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -51,7 +51,7 @@ def parse_numbers(cells: ArrowColumn) -> ArrowColumn | None:
 
 
 def parse_comma_numbers(cells: ArrowColumn) -> ArrowColumn | None:
-    """Text with decimal commas as numbers; None if any cell is not such a number."""
+    """Return text with decimal commas as numbers, or None if any cell is not such a number."""
     import pyarrow.compute as pc
 
     if not pc.all(pc.match_substring_regex(cells, _COMMA_NUMBER)).as_py():
@@ -66,7 +66,8 @@ def is_text(array: ArrowArray) -> bool:
 
 
 def plain(array: ArrowArray) -> ArrowArray:
-    """Dictionaries and views unrolled, decimals as floats, NaN as null."""
+    """Return cells of the simplest type: dictionaries and views become their values, decimals become floats, and NaN
+    becomes null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -84,7 +85,7 @@ def plain(array: ArrowArray) -> ArrowArray:
 
 
 def are_plain_numbers(cells: ArrowColumn) -> bool:
-    """Does NumPy know the type of the cells as it is?"""
+    """Return whether NumPy has the type of the cells as a type of numbers."""
     import pyarrow as pa
 
     return bool(pa.types.is_integer(cells.type)) or cells.type in (pa.float64(), pa.float32())
@@ -113,7 +114,7 @@ def is_number(array: ArrowArray) -> bool:
 
 
 def is_whole(array: ArrowArray) -> bool:
-    """Are the numbers stored as whole ones?"""
+    """Return whether the cells are stored as whole numbers."""
     import pyarrow as pa
 
     return bool(pa.types.is_integer(array.type))
@@ -126,7 +127,7 @@ def is_date(array: ArrowArray) -> bool:
 
 
 def as_numbers(array: ArrowArray) -> NDArray[np.float64] | int:
-    """A plain column as float64, NaN where missing; or the index of the first cell that is no number."""
+    """Return a plain column as float64, NaN where missing; or the index of the first cell that is no number."""
     import pyarrow as pa
 
     if is_text(array):
@@ -141,7 +142,8 @@ def as_numbers(array: ArrowArray) -> NDArray[np.float64] | int:
 
 
 def as_days(array: ArrowArray) -> NDArray[np.float64] | int:
-    """A plain column as days since 1970-01-01, NaN where missing; or the index of the first other cell."""
+    """Return a plain column as days since 1970-01-01, NaN where missing; or the index of the first cell that is no
+    date."""
     import pyarrow as pa
 
     if is_text(array):
@@ -183,7 +185,7 @@ def _first_valid(array: ArrowArray) -> int:
 
 
 def _first_bad(array: ArrowArray, good: Callable[[ArrowArray], bool]) -> int:
-    """The first cell that spoils the column, found by halving: the error path may look more than once."""
+    """Return the index of the first cell that is not `good`, found by halving."""
     low, high = 0, len(array)
     while high - low > 1:
         middle = (low + high) // 2
@@ -192,13 +194,13 @@ def _first_bad(array: ArrowArray, good: Callable[[ArrowArray], bool]) -> int:
 
 
 def flag_words(texts: list[str]) -> tuple[str, str] | None:
-    """The pair of words, no first, if these distinct texts are a yes/no column."""
+    """Return the pair of words, no first, if these different texts are those of a yes/no column, else None."""
     words = {text.casefold() for text in texts}
     return next((pair for pair in FLAG_WORDS if words == set(pair)), None)
 
 
 def as_flags(array: ArrowArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A plain column as 0, 1 and NaN where missing; with a mask of the cells that are neither yes nor no."""
+    """Return a plain column as 0, 1 and NaN where missing, and a mask of the cells that are neither yes nor no."""
     known = {word: float(value) for pair in FLAG_WORDS for value, word in enumerate(pair)}
     known |= {"0": 0.0, "1": 1.0}
 
@@ -215,8 +217,8 @@ def as_flags(array: ArrowArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def coded_cells(array: ArrowArray) -> tuple[ArrowArray, NDArray[np.int64]]:
-    """The different values of a plain column in the order in which they come, and for each cell which one it is;
-    len(values) if missing."""
+    """Return the different values of a plain column in the order in which they come, and for each cell the position of
+    its value; that is len(values) for a missing cell."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -228,13 +230,13 @@ def coded_cells(array: ArrowArray) -> tuple[ArrowArray, NDArray[np.int64]]:
 
 
 def distinct_cells(array: ArrowArray) -> tuple[list[ClassLabel], NDArray[np.int64]]:
-    """As `coded_cells`, with the values as Python knows them."""
+    """Return what `coded_cells` does, with the values as Python's own."""
     values, codes = coded_cells(array)
     return values.to_pylist(), codes
 
 
 def match_levels(values: Sequence[ClassLabel], levels: Sequence[ClassLabel]) -> list[int]:
-    """For each value the position of its level, or -1.
+    """Return the position of the level of each value, or -1 where there is none.
 
     Text matches letter by letter. Where a level is text and the value a number (or the reverse), because
     this file has no letters in that column and the other had, they match if they are the same number.
@@ -262,7 +264,8 @@ def _key(value: ClassLabel) -> float | str:
 
 
 def value_of(cell: ArrowScalar) -> object:
-    """A cell as Python knows it; as text where Python does not: dates with nanoseconds, or far away."""
+    """Return a cell as a value of Python, or as text where Python has none for it: dates with nanoseconds, or in years
+    that its dates do not reach."""
     import pyarrow as pa
 
     try:

@@ -1,4 +1,4 @@
-"""A data file as it is opened: where its bytes are, what messages call it, and a sentence for whatever goes wrong."""
+"""Open data files: find their bytes, unpack them, and turn every failure into one sentence."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from newtron.table.arrow import ArrowFile
 
 STANDARD_INPUT = "-"
 GZIP = b"\x1f\x8b"
 KINDS = "CSV, Parquet or Arrow file"
+# Bytes that are read or copied at a time.
 _PIECE = 1 << 22
-# What is read into memory at once may take one part of so many of it: turning it into numbers takes up to five times as
-# much as the cells do in the end.
+# A table may take this fraction, one sixth, of the memory: turning its text into numbers was seen to take up to five
+# times as many bytes as the cells have in the end.
 _SHARE = 6
+# Bytes at the beginning of a file from which the size of its cells is estimated.
 _START = 1 << 16
 
 
 class TooLargeError(InputError):
-    """Unpacked, a file is larger than what may be read into memory at once."""
+    """A file that is larger, once it is unpacked, than what may be read into memory at once."""
 
     def __init__(self, name: str, limit: float) -> None:
         super().__init__(
@@ -45,8 +45,8 @@ class TooLargeError(InputError):
 class DataFile:
     """A file, a folder or a pattern of names.
 
-    path: where the bytes are, unless they are `content`. name: what messages call it. folder: holds a copy that is
-    removed with this.
+    path: where the bytes are, unless they are `content`. name: what messages call it. folder: that of a copy, which is
+    removed together with this object.
     """
 
     path: str
@@ -57,14 +57,15 @@ class DataFile:
     def open(self) -> BinaryIO:
         return open(self.path, "rb") if self.content is None else io.BytesIO(self.content)
 
-    def open_arrow(self) -> pa.NativeFile:
-        """As pyarrow reads it: never as a view of the file itself, which another program may change or cut short."""
+    def open_arrow(self) -> ArrowFile:
+        """Open the file for pyarrow. It is not mapped into memory, because another program may change it or cut it
+        short."""
         import pyarrow as pa
 
         return pa.OSFile(self.path) if self.content is None else pa.BufferReader(self.content)
 
     def start(self, size: int) -> bytes:
-        """The first bytes, unpacked; nothing where they cannot be read."""
+        """Return the first bytes, unpacked, or none where they cannot be read."""
         try:
             with self.open() as file:
                 return unpacked(file).read(size)
@@ -72,7 +73,7 @@ class DataFile:
             return b""
 
     def read(self, limit: float) -> bytes:
-        """All bytes, unpacked. Raises TooLargeError where they are more than `limit`."""
+        """Return all bytes, unpacked. Raises TooLargeError where they are more than `limit`."""
         with self.open() as file, unchanged(self):
             text = unpacked(file)
             if text is file:
@@ -88,16 +89,16 @@ class DataFile:
 
 
 def unpacked(file: BinaryIO) -> BinaryIO:
-    """The file itself, or what is packed in it by gzip, piece by piece."""
+    """Return the file itself, or a reader of what gzip has packed in it."""
     start = file.read(len(GZIP))
     file.seek(0)
     return cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")) if start == GZIP else file
 
 
 def at_hand(path: str | os.PathLike[str] | DataFile, folder: str | None = None) -> DataFile:
-    """The file, as it can be read more than once: what comes through a pipe, or by standard input (-), is copied to a
-    folder of its own for as long as the source is in use. folder: where that is made; None is the system's place for
-    temporary files."""
+    """Return a file that can be read more than once. What comes through a pipe, or by standard input (-), is copied to
+    a folder of its own, which lasts as long as the result. folder: where that folder is made; None is the system's
+    place for temporary files."""
     if isinstance(path, DataFile):
         return path
     name = os.fspath(path)
@@ -113,7 +114,7 @@ def at_hand(path: str | os.PathLike[str] | DataFile, folder: str | None = None) 
         raise InputError(f"{name!r}: this is not a file name; give the path of a {KINDS}.") from None
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return DataFile(name, name)
-    with told(name), open(name, "rb") as file:
+    with reader_errors(name), open(name, "rb") as file:
         if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty() or not file.read(1)):
             raise InputError(f"{name}: this is a device; give the path of a {KINDS}.")
         return _copied(file, name, folder)
@@ -136,7 +137,7 @@ def _copied(file: BinaryIO, name: str, folder: str | None) -> DataFile:
 
 @contextmanager
 def unchanged(source: DataFile) -> Iterator[None]:
-    """Another program must not write what is being read."""
+    """Raise an InputError where another program has written the file within the block."""
     if source.content is not None:
         yield
         return
@@ -152,8 +153,9 @@ def has_changed(name: str) -> InputError:
 
 
 @contextmanager
-def told(name: str, what: str = "file") -> Iterator[None]:
-    """Turns any error of a reader into one sentence, since what a damaged file makes of a reader is not foreseeable."""
+def reader_errors(name: str, what: str = "file") -> Iterator[None]:
+    """Turn any error of a reader into an InputError of one sentence: which errors a damaged file causes in a reader
+    cannot be foreseen."""
     import pyarrow as pa
 
     try:
@@ -188,16 +190,16 @@ def _damaged(name: str, what: str) -> InputError:
 
 
 def most_text(source: DataFile, memory: float) -> float:
-    """Bytes of text whose cells take so much memory, by the beginning of the file: a number takes 8 bytes, however
-    short it is written."""
+    """Return how many bytes of this text have cells that take `memory` bytes. It is estimated from the beginning of the
+    file; a number takes 8 bytes, however short its text is."""
     start = source.start(_START)
     cells = start.count(b"\n") + max(start.count(separator) for separator in (b",", b";", b"\t", b"|", b" "))
     return memory / max(1.0, 8.0 * cells / max(1, len(start)))
 
 
 def most_at_once() -> float:
-    """Bytes that cells may take that are read into memory at once, by the memory that there is."""
-    found = float(2**34)
+    """Return how many bytes the cells of a table may take that is read at once, as a share of the machine's memory."""
+    found = float(2**34)  # where the system does not say how much memory there is
     try:
         found = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
         import resource

@@ -1,4 +1,4 @@
-"""A table and a schema -> the matrix of features and the targets. The matrix is written in place, column by column."""
+"""Encode a table by its schema: the matrix of features, written in place column by column, and the targets."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from newtron.table.cells import (
     match_levels,
     plain,
 )
-from newtron.table.schema import ClassLabel, Column, Encoded, Schema, Target
+from newtron.table.schema import ClassLabel, Column, Encoded, Schema, Target, TargetValues
 from newtron.table.table import Table, check_finite_column, show, suggest
 
-_BLOCK_ROWS = 8192  # rows of a category written at a time, so that they stay in the cache
-_CLASSES_SHOWN = 10
+_BLOCK_ROWS = 8192  # rows of a category that are written at a time, so that they stay in the cache
+_CLASSES_SHOWN = 10  # classes that a message lists
 
 
 def check_columns(schema: Schema, path: str, names: Sequence[str]) -> None:
-    """Are all columns there that the schema reads?"""
+    """Raise an InputError where a column is missing that the schema reads."""
     known = set(names)
     for column in schema.columns:
         if column.name not in known:
@@ -42,7 +42,7 @@ def check_columns(schema: Schema, path: str, names: Sequence[str]) -> None:
 
 
 def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> Encoded:
-    """The features of a table, found by name; other columns are ignored. order: in which X is laid out in memory.
+    """Encode the features of a table, which are found by name; other columns are ignored. order: of X in memory.
 
     A category that training never saw becomes `(other)` where there is that level, and else the average training row of
     its column; so does a missing cell where training had none.
@@ -71,8 +71,8 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
 
 
 def nothing_known(schema: Schema, table: Table) -> NDArray[np.bool_]:
-    """Which rows have no value in any column of the schema, where no row of training was like that: nothing can be
-    predicted of them. Raises InputError where a column is not there."""
+    """Return a mask of the rows that have no value in any column of the schema, if no row of training was like that:
+    nothing can be predicted for them. Raises InputError where a column is not there."""
     check_columns(schema, table.path, table.names)
     found = np.ones(table.n_rows, dtype=bool)
     if all(column.missing_seen for column in schema.columns):
@@ -126,7 +126,7 @@ def _fill_plain_numbers(column: Column, table: Table, cells: ArrowColumn, out: A
 
 
 def _finite(column: Column, table: Table) -> ArrowArray:
-    """The cells of a column. Raises InputError where one is infinite."""
+    """Return the cells of a column. Raises InputError where one is infinite."""
     import pyarrow as pa
 
     cells = table.column(column.name)
@@ -155,7 +155,8 @@ def _fill_category(column: Column, table: Table, out: Array) -> tuple[int, int]:
 
 
 def _patterns(column: Column, values: Sequence[ClassLabel]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The row of 0s and 1s for each different cell, the last for a missing one; and which cells are known."""
+    """Return the row of 0s and 1s for each different cell, the last one for a missing cell, and a mask of the cells
+    that training saw."""
     assert column.reference is not None
     levels = (*column.levels, *column.pooled, column.reference)
     n_levels = len(column.levels)
@@ -176,7 +177,7 @@ def _patterns(column: Column, values: Sequence[ClassLabel]) -> tuple[NDArray[np.
     return patterns, known
 
 
-def encode_target(target: Target, table: Table) -> tuple[NDArray[np.float64] | NDArray[np.int64], NDArray[np.bool_]]:
+def encode_target(target: Target, table: Table) -> tuple[TargetValues, NDArray[np.bool_]]:
     """`(y, kept)`: the target of the rows that have one, and the mask over all rows that says which.
 
     `y` has one value for each True in `kept`: numbers for regression, positions in `target.classes` for classification.
@@ -210,8 +211,8 @@ def encode_target(target: Target, table: Table) -> tuple[NDArray[np.float64] | N
     return found[codes[kept]], kept
 
 
-def _plain_target(target: Target, cells: ArrowColumn) -> NDArray[np.float64] | NDArray[np.int64] | None:
-    """As `encode_target`, for a column of numbers none of which is missing; None for any other cells."""
+def _plain_target(target: Target, cells: ArrowColumn) -> TargetValues | None:
+    """Return what `encode_target` does for a column of numbers none of which is missing, or None for other cells."""
     if cells.null_count or not are_plain_numbers(cells):
         return None
     values = cells.to_numpy()

@@ -18,9 +18,9 @@ from newtron.table.table import Table
 
 Array = NDArray[np.floating]
 
-_NUMBERS = 2**22  # of a block that is looked at
-# With so many different rows, some can be held out together whatever they are; with fewer, only rows that are equal
-# this many times as often as chance has it are copies.
+_NUMBERS = 2**22  # numbers that are hashed or encoded at a time, 32 MB of float64
+# With at least this number of different rows, groups of equal rows can be held out together whatever they are. With
+# fewer, rows count as copies only if they are equal at least this many times as often as they would be by chance.
 _MANY, _TIMES = 100, 10.0
 
 

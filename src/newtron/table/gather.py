@@ -120,7 +120,7 @@ class _Sum:
 
 
 class ColumnStatistics:
-    """What is known of the cells of a feature column so far.
+    """The statistics of the cells of a feature column.
 
     whole: the first table that is added is all there is, so all different values are kept. category: text is one,
     whatever it says. low, high: the smallest and the largest number, or date in days; constant: the first cell with a
@@ -141,12 +141,12 @@ class ColumnStatistics:
 
     @property
     def present(self) -> int:
-        """How many cells have a value."""
+        """Return how many cells have a value."""
         return self.rows - self.missing
 
     @property
     def mean(self) -> float:
-        """The mean of the numbers, or of the dates in days."""
+        """Return the mean of numbers, or of dates in days."""
         mean = self._sum.total / self.present
         return mean if np.isfinite(mean) else self._shrunk.total / self.present / _SHRINK
 
@@ -208,7 +208,7 @@ class ColumnStatistics:
         return low, high
 
     def _add_texts(self, table: Table, cells: ArrowArray) -> None:
-        """Add text or yes/no: what the different values are is looked at once, however often each occurs."""
+        """Add text or yes/no. Each different value is examined once, however often it occurs."""
         values, codes = coded_cells(cells)
         if self.dates and self.form == "text":
             days = as_days(values)
@@ -224,7 +224,7 @@ class ColumnStatistics:
             self.text.add(values, counts, lambda k: table.row_number(int(np.argmax(codes == k))))
 
     def __iadd__(self, other: ColumnStatistics) -> ColumnStatistics:
-        """With the facts of the rows that follow."""
+        """Add the statistics of the rows that follow."""
         if self.form is None:
             self.form, self.type_name = other.form, other.type_name
         self.rows += other.rows
@@ -251,8 +251,8 @@ def _known(values: Array | int) -> Array:
 
 
 class _RowNumbers:
-    """Does a column only count the rows: is it named like a row number, or without a name, and exactly 0, 1, 2, ... or
-    1, 2, 3, ...?"""
+    """What tells whether a column only counts the rows: it is named like a row number, or has no name, and is exactly
+    0, 1, 2, ... or 1, 2, 3, ..."""
 
     def __init__(self, name: str) -> None:
         self.name, self._counts, self._first, self._seen = name, named_like_identifier(name), 0, 0
@@ -287,7 +287,7 @@ class _RowNumbers:
 
 
 class TargetStatistics:
-    """What is known of the target so far. without: rows that have none."""
+    """The statistics of the target. without: rows that have none."""
 
     def __init__(self, name: str, whole: bool) -> None:
         self.name = name
@@ -297,7 +297,7 @@ class TargetStatistics:
         self.without = 0
 
     def add(self, table: Table, cells: ArrowArray) -> None:
-        """cells: plain, of all rows of the table."""
+        """Add the target's cells of all rows of a table, which must be plain."""
         self.form, self.type_name = _form_of(cells), str(cells.type)
         self.without += cells.null_count
         if self.form in ("number", "text", "bool"):
@@ -315,14 +315,14 @@ class TargetStatistics:
 
 
 def _first_places(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """(n,) where each of the codes 0, ..., n - 1 is first; all of them occur."""
+    """Return (n,) the first position of each of the codes 0, ..., n - 1, all of which occur."""
     first = np.zeros(n + 1, dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]  # where an index occurs twice, the last assignment counts
     return first[:n]
 
 
 class Gathered:
-    """What is known of the columns from the tables seen so far.
+    """The statistics of all columns, from the tables that were added so far.
 
     names: of all columns; ignore: columns that are not looked at. pieces: how many there are; tables are told apart by
     the number of the piece they are from and their place in it. whole: the first table that is added is all there is.
@@ -363,7 +363,7 @@ class Gathered:
                 facts.add(table, place)
 
     def __iadd__(self, other: Gathered) -> Gathered:
-        """With what was gathered from the rows that follow."""
+        """Add what was gathered from the rows that follow."""
         for facts, others in zip(self.facts, other.facts, strict=True):
             facts += others
         for numbers, its in zip(self.row_numbers, other.row_numbers, strict=True):
@@ -375,5 +375,5 @@ class Gathered:
 
     @property
     def missing(self) -> dict[str, int]:
-        """Cells without a value, of each feature column that has any."""
+        """Return the number of cells without a value, of each feature column that has any."""
         return {facts.name: facts.missing for facts in self.facts if facts.missing}

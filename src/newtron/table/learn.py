@@ -1,4 +1,4 @@
-"""Look at the training table once and decide what every column means."""
+"""Decide what every column of a table means, by the statistics of `newtron.table.gather`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Dropped:
 
 
 class Learnt(NamedTuple):
-    """What one pass over a table finds. sizes: rows with a target, of each piece; class_counts: rows of each class;
+    """The result of one pass over a table. sizes: rows with a target, of each piece; class_counts: rows of each class;
     missing: cells without a value, of each column that has any."""
 
     schema: Schema
@@ -85,8 +85,8 @@ def learn_pieces(
     task: str | None = None,
     ignore: Iterable[str] = (),
 ) -> Learnt:
-    """As `learn_schema`, for a table larger than memory. names: of its columns; tables: its rows in order, each table
-    with the number of the piece, of so many `pieces`, that it is from.
+    """Learn what `learn_schema` does from a table that comes in pieces. names: of its columns; tables: its rows in
+    order, each table with the number of the piece that it is from; pieces: how many there are.
 
     Means differ from those of the whole table by rounding alone. A column with more than 10,000 different texts is
     dropped without counting them further.
@@ -103,7 +103,7 @@ def learn_pieces(
 def check_asked(
     path: str, names: Sequence[str], target: str, task: str | None, ignore: Iterable[str]
 ) -> tuple[str, ...]:
-    """The names in `ignore`, each once. Raises InputError where a column or the task is not known."""
+    """Return the names in `ignore`, each once. Raises InputError where a column or the task is not known."""
     if task not in (None, "regression", "classification"):
         raise InputError(f"the task {task!r} is not known; use 'regression' or 'classification'.")
     known = set(names)
@@ -117,7 +117,7 @@ def check_asked(
 
 
 def decide(gathered: Gathered, path: str, names: Iterable[str], task: str | None, ignored: Collection[str]) -> Learnt:
-    """What the gathered facts say. path: what messages call the table; names: of all its columns."""
+    """Decide by what was gathered. path: what messages call the table; names: of all its columns."""
     target, warnings = decided_target(gathered, path, task)
     columns: list[Column] = []
     dropped: list[tuple[str, str]] = []
@@ -144,7 +144,7 @@ def decide(gathered: Gathered, path: str, names: Iterable[str], task: str | None
 
 
 def decided_target(gathered: Gathered, path: str, task: str | None) -> tuple[Target, list[str]]:
-    """The target and warnings."""
+    """Return the target and warnings. Raises InputError where no row has a target, or it cannot be learnt."""
     if not gathered.sizes.sum():
         raise InputError(
             f"{path}, target {gathered.target.name!r}: every cell is missing; choose another target column."
@@ -153,7 +153,7 @@ def decided_target(gathered: Gathered, path: str, task: str | None) -> tuple[Tar
 
 
 def class_counts(gathered: Gathered, target: Target) -> tuple[int, ...]:
-    """The rows of each class."""
+    """Return how many rows each class has."""
     if not target.classes:
         return ()
     distinct = gathered.target.distinct
@@ -162,7 +162,7 @@ def class_counts(gathered: Gathered, target: Target) -> tuple[int, ...]:
 
 
 def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
-    """The column, or why it is not used. marks: the patterns of missing cells that earlier columns mark."""
+    """Return the column, or why it is not used. marks: the patterns of missing cells that earlier columns mark."""
     name, present, missing = facts.name, facts.present, facts.missing
     if not present:
         return Dropped(NEVER_THERE)
@@ -207,7 +207,7 @@ def _column_of_values(facts: ColumnStatistics, kind: Literal["number", "date"], 
 
 
 def _remarks(facts: ColumnStatistics, column: Column) -> list[str]:
-    """Sentences on the column, as it is used."""
+    """Return sentences on the column, as it is used."""
     if column.kind == "number":
         return facts.numbers.remarks()
     is_text = column.kind == "category" and facts.form == "text" and not facts.dates
@@ -216,22 +216,22 @@ def _remarks(facts: ColumnStatistics, column: Column) -> list[str]:
 
 
 def _advice_on_levels(looks: TextLooks, n_valid: int, k: int) -> str:
-    """What to do about too many different values, k in n_valid cells, as the end of a sentence. Values that hardly
-    recur are names, which nothing can be learnt from."""
+    """Return what to do about too many different values, k in n_valid cells, as the end of a sentence. Values that
+    hardly recur are names, from which nothing can be learnt."""
     if hint := looks.hint():
         return f", and {hint}"
     return ": to use it, join rare values into one" if k <= n_valid / 2 else ""
 
 
 def _too_many_levels(n: int, n_valid: int, k: int) -> str:
-    """The reason to drop a text column with so many levels, or nothing."""
+    """Return the reason to drop a text column with k levels in n rows, n_valid of them with a value; or ""."""
     if k <= 2 or (k <= min(_MOST_LEVELS, max(_FEW_LEVELS, _LEVEL_SHARE * n)) and k <= n_valid / 2):
         return ""
     return f"it is text with {k:,} different values in {count(n_valid, 'row')}"
 
 
 def _category(name: str, by_level: dict[str, int], missing: int, indicator: bool) -> Column:
-    """by_level: how often each level occurs; missing: how many cells are missing."""
+    """Return the column of a category. by_level: how often each level occurs; missing: how many cells are missing."""
     n = sum(by_level.values()) + missing
     # Sorted by text; the most frequent is the reference, the first of equals.
     names = sorted(by_level)
@@ -266,7 +266,8 @@ def _with_indicator(name: str, encoded: list[str], indicator: bool) -> tuple[str
 
 
 def _distinct_names(columns: list[Column]) -> list[Column]:
-    """Encoded names that differ, even where a column is called 'a=b' and another 'a' has the level 'b'."""
+    """Return the columns with encoded names that all differ, even where a column is called 'a=b' and the column 'a' has
+    the level 'b'."""
     taken: set[str] = set()
     result = []
     for column in columns:

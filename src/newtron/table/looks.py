@@ -1,7 +1,7 @@
-"""What cells look like without being it: text that is almost numbers or dates, numbers that are perhaps codes, dates or
-marks of missing cells. Nothing is changed by it; it is said, with what to do.
+"""Find columns that look like something that they are not used as, and say what to do.
 
-What was found in parts of a column adds up, in the order of the rows.
+Such are text that is almost numbers or dates, and numbers that are perhaps codes, dates or marks of missing cells. No
+cell is changed. What was found in parts of a column adds up, in the order of the rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from newtron.engine.base.words import count
 from newtron.table.arrow import ArrowArray
 from newtron.table.table import show
 
-# Of the cells with a value so many must be numbers, or almost numbers, for a column to be almost one of numbers.
+# A text column is almost one of numbers, or of dates, if at least this share of its values are. A judgement.
 _MOST = 0.9
 _N = r"[+-]?(\d{1,3}([.,'’   ]\d{3})+([.,]\d+)?|\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?"
 _SIGN = r"([$€£¥₹]|USD|EUR|GBP|CHF|JPY|kr|zł)"
@@ -28,7 +28,7 @@ _UNIT = (
 _MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 _TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?( ?(Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
 
-# The first that a cell matches counts. By RE2, Arrow's engine.
+# A cell has the first form that it matches. The patterns are read by RE2, the engine of Arrow.
 _FORMS = {
     "code": r"^0\d+$",
     "number": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",
@@ -44,7 +44,7 @@ _FORMS = {
     "unit": rf"^{_N}(\s*(?i:{_UNIT})|\s+[A-Za-zµ°²³/.]+)$",
     "time": rf"^{_TIME}$",
 }
-# What a number with more to it is, and how to write it.
+# Numbers that are written with more than digits: what each is, and how to write it.
 _ALMOST = {
     "limit": ("a limit and not a number", "write a number in its place, the limit say, or leave the cell empty"),
     "percent": ("a number with a percent sign", "leave the sign out"),
@@ -57,14 +57,15 @@ _ALMOST = {
 
 
 class TextLooks:
-    """How many cells of a column of text have which form, and the first of each."""
+    """How many cells of a text column have which form (counts), and the first of each (first)."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.first: dict[str, str] = {}
 
     def add(self, values: ArrowArray, counts: NDArray[np.int64], row_number: Callable[[int], int]) -> None:
-        """values: different texts; counts: how often each occurs; row_number: of the first that is this value."""
+        """Add texts that differ. counts: how often each occurs; row_number: gives, for the position of a text in
+        values, the number of the first row that holds it."""
         import pyarrow.compute as pc
 
         # Every form has a digit: one look at each text spares most of them the others.
@@ -100,8 +101,9 @@ class TextLooks:
         return self
 
     def hint(self, used: bool = False) -> str:
-        """What keeps the cells from being numbers or dates, if that is little, and what to do; else nothing. used: as
-        categories, which short forms with dots and dashes, as part numbers have, are more likely meant to be."""
+        """Return what prevents the column from being one of numbers or dates, and what to do, if only little prevents
+        it; else "". used: the column is used as categories. Then short forms with dots and dashes, such as 1-2-20, do
+        not count as dates, since part numbers look like that."""
         n = sum(self.counts.values())
         numbers, dates = self.counts.get("number", 0), self.counts.get("iso", 0) + self.counts.get("date", 0)
         if not used:
@@ -116,7 +118,7 @@ class TextLooks:
             return self._hint_of_numbers(n, n - numbers)
         form = max(almost, key=lambda name: almost[name])
         what, cure = _ALMOST[form]
-        also = f", as {_do(almost[form] - 1)} more of its {count(n, 'cell')}" if almost[form] > 1 else ""
+        also = f", as {_do_so(almost[form] - 1)} more of its {count(n, 'cell')}" if almost[form] > 1 else ""
         return f"{self.first[form]}, {what}{also}: {cure}"
 
     def _hint_of_numbers(self, n: int, n_other: int) -> str:
@@ -132,15 +134,16 @@ class TextLooks:
         form = "date" if "date" in self.first else "short date"
         if form in self.first:
             of = self.counts[form]
-            also = f", as {_do(of - 1)} more of its {count(n, 'cell')}" if of > 1 else ""
+            also = f", as {_do_so(of - 1)} more of its {count(n, 'cell')}" if of > 1 else ""
             return f"{self.first[form]}, perhaps a date{also}: dates are read as 2024-01-31, so write it like this"
         if "other" in self.first:
             return f"{self.first['other']}, which is not a date: correct it or leave it empty"
         return "not all of its dates exist: correct them or leave them empty"
 
 
-# Numbers that are written where there is no value.
+# Numbers that are often written where there is no value: 9, 99, ..., 9999999 and their negatives.
 _MARKS = np.array([sign * (10**digits - 1) for digits in range(1, 8) for sign in (-1, 1)], dtype=np.float64)
+# Whole numbers between these two may be dates such as 20240131.
 _EARLIEST, _LATEST = 18000101, 22001231
 _IDENTIFIER = re.compile(
     r"id|index|idx|rows?|row[ _.]?(names?|id|number)|obs|observation|no\.?|nr\.?|#|number|case|record|order|serial"
@@ -148,12 +151,12 @@ _IDENTIFIER = re.compile(
 )
 
 
-def _do(n: int) -> str:
+def _do_so(n: int) -> str:
     return f"{'does' if n == 1 else 'do'} {n:,}"
 
 
 def named_like_identifier(name: str) -> bool:
-    """'id', 'rownames', 'customer_id', 'PassengerId', or no name at all."""
+    """Return whether a column is called 'id', 'rownames', 'customer_id', 'PassengerId' or the like, or has no name."""
     word = name.strip()
     return (
         _IDENTIFIER.fullmatch(word.casefold()) is not None or re.search(r"[ _.-](?i:id)$|[a-z]I[Dd]$", word) is not None
@@ -161,20 +164,20 @@ def named_like_identifier(name: str) -> bool:
 
 
 class NumberLooks:
-    """Whether some numbers of a column are marks of missing cells, or all of them are identifiers or dates."""
+    """What tells whether some numbers of a column are marks of missing cells, or all of them identifiers or dates."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.named = named_like_identifier(name)
         self.whole = self.dates = self.distinct = True
         self.n, self.missing = 0, 0
-        self.low, self.high = np.inf, -np.inf  # of those that are no marks
+        self.low, self.high = np.inf, -np.inf  # of the numbers that are no marks
         self.least = np.inf
         self.marks: dict[float, int] = {}
 
     def add(self, present: Array, low_and_high: tuple[float, float], missing: int, whole: bool) -> None:
-        """present: the values that there are, without NaN; low_and_high: the smallest and the largest of them; missing:
-        how many cells have none; whole: are they stored as whole numbers?"""
+        """Add numbers without NaN. low_and_high: the smallest and the largest of them; missing: how many cells have no
+        value; whole: they are stored as whole numbers."""
         self.missing += missing
         self.whole &= whole
         if not len(present):
@@ -212,7 +215,7 @@ class NumberLooks:
         return self
 
     def remarks(self) -> list[str]:
-        """Sentences on the column, which is used as numbers."""
+        """Return sentences on the column, which is used as numbers."""
         column, found = f"the column {self.name!r}", []
         if self.whole and self.n and self.least >= 1e15:
             found.append(
@@ -237,12 +240,13 @@ class NumberLooks:
         return found
 
     def _is_identifier(self) -> bool:
-        """Each a whole number of its own. In a stream, as far as can be told without keeping all of them."""
+        """Return whether each cell is a different whole number. Of pieces it is known whether the numbers of each piece
+        differ, and whether the range of all has room for as many."""
         spread = max([self.high, *self.marks]) - min([self.low, *self.marks]) + 1.0
         return self.named and self.whole and self.distinct and not self.missing and spread >= self.n > 1
 
     def _stands_out(self, value: float, times: int) -> bool:
-        """Further from the others than these are from each other."""
+        """Return whether a mark is further from the other numbers than these are from each other."""
         width = self.high - self.low
         gap = self.low - value if value < self.low else value - self.high
         return 0.0 < width < gap and (times > 1 or value < -9.0) and (times > 2 or abs(value) > 9.0)

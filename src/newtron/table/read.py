@@ -1,20 +1,17 @@
-"""Open a table file whatever its kind: CSV and its relatives, Parquet, Arrow."""
+"""Read a table file of any kind: CSV and similar text, Parquet, Arrow."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from newtron.engine.base.errors import InputError
-from newtron.table.data_file import DataFile, TooLargeError, at_hand, most_at_once, most_text, told, unchanged
+from newtron.table.arrow import ArrowBatch, ArrowFile, ArrowSchema
+from newtron.table.data_file import DataFile, TooLargeError, at_hand, most_at_once, most_text, reader_errors, unchanged
 from newtron.table.table import Table, check_finite, check_names
 from newtron.table.text.delimited import read_delimited
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-# Files that people try, by their first bytes, and what to do instead.
+# Other kinds of files, known by their first bytes, and what to do instead.
 _FOREIGN = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook; save the sheet as CSV, or unpack the archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV"),
@@ -47,7 +44,7 @@ def read_table(
         TooLargeError, which is one, where the content has more bytes than `limit`.
     """
     source = at_hand(path)
-    with told(source.name):
+    with reader_errors(source.name):
         with source.open() as file:
             start = file.read(16)
         for magic, what in _FOREIGN:
@@ -63,8 +60,8 @@ def _read_arrow(source: DataFile, start: bytes, limit: float) -> Table:
     import pyarrow as pa
 
     kind = "Parquet" if start.startswith(b"PAR1") else "Arrow"
-    batches: list[pa.RecordBatch] = []
-    with told(source.name, f"{kind} file"), source.open_arrow() as file, unchanged(source):
+    batches: list[ArrowBatch] = []
+    with reader_errors(source.name, f"{kind} file"), source.open_arrow() as file, unchanged(source):
         schema, found = _parquet(file) if kind == "Parquet" else _ipc(file, start.startswith(b"ARROW1"))
         check_names(source.name, schema.names)
         taken = 0
@@ -83,14 +80,14 @@ def _read_arrow(source: DataFile, start: bytes, limit: float) -> Table:
     return table
 
 
-def _parquet(file: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _parquet(file: ArrowFile) -> tuple[ArrowSchema, Iterator[ArrowBatch]]:
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(file)
     return table.schema_arrow, table.iter_batches(_BATCH)
 
 
-def _ipc(file: pa.NativeFile, seekable: bool) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+def _ipc(file: ArrowFile, seekable: bool) -> tuple[ArrowSchema, Iterator[ArrowBatch]]:
     import pyarrow as pa
 
     if not seekable:

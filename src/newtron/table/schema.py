@@ -1,10 +1,10 @@
-"""What every column means, learnt once from the training table and the same ever after."""
+"""The schema: what every column means. It is learnt once from the training table and never changes after that."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from newtron.engine.base.errors import InputError
 Kind = Literal["number", "date", "yes/no", "category"]
 Task = Literal["regression", "classification"]
 ClassLabel = str | bool | int | float
+# Targets as solvers take them: numbers, or positions in the classes.
+TargetValues: TypeAlias = NDArray[np.floating | np.int64]
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
-"""How cells of a text file are spelled, as far as that is lost when they become numbers or missing cells: codes in
-quotation marks, leading zeros, words for "no value". What may not be meant is told in notes.
+"""The spelling of the cells of a text file, as far as it is lost when cells become numbers or missing cells.
+
+Codes in quotation marks stay text. Leading zeros and words for "no value" are remembered, and notes tell the user where
+the reading may not be what was meant.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from newtron.engine.base.words import count
+from newtron.table.arrow import ArrowColumn
 from newtron.table.cells import clean_text
 from newtron.table.text.dialect import Dialect
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # Takes the place of the quotation marks of a code, so that the text has the same length and is cut at the same places.
 _MARK = "\x02"
@@ -22,8 +22,8 @@ _WORDS = ("NA", "None", "null", "NULL")
 
 
 def with_marked_codes(text: bytes, dialect: Dialect) -> bytes:
-    """Cells such as "00123", whose quotation marks say that they are no numbers, so that `Spelling` knows them. text:
-    whole lines."""
+    """Return the text with another mark in the place of the quotation marks of cells such as "00123", which are codes
+    and no numbers, so that `Spelling` recognises them. text: whole lines."""
     quote, separator = re.escape(dialect.quote.encode()), re.escape(dialect.separator.encode())
     if dialect.quote.encode() + b"0" not in text:
         return text
@@ -38,15 +38,16 @@ def without_marks(name: str) -> str:
 
 
 class Spelling:
-    """How the cells of one column are written. coded: some are codes in quotation marks, so that it stays text."""
+    """The spelling of one column. coded: it holds codes in quotation marks, and so it stays text. zeros: a whole number
+    with a leading zero, "" where there is none. words: how often each word for "no value" occurs."""
 
     def __init__(self) -> None:
         self.coded = False
         self.zeros = ""
         self.words: dict[str, int] = {}
 
-    def cleaned(self, cells: pa.ChunkedArray) -> pa.ChunkedArray:
-        """As `clean_text`, and what is lost by it is kept here."""
+    def cleaned(self, cells: ArrowColumn) -> ArrowColumn:
+        """Return what `clean_text` does, and remember here what is lost by it."""
         import pyarrow.compute as pc
 
         if pc.any(pc.starts_with(pc.utf8_ltrim_whitespace(cells), _MARK)).as_py():
@@ -59,8 +60,8 @@ class Spelling:
                 self.words[word.as_py()] = self.words.get(word.as_py(), 0) + times.as_py()
         return found
 
-    def look_for_zeros(self, cells: pa.ChunkedArray) -> None:
-        """Is a whole number written with a leading zero? cells: cleaned."""
+    def look_for_zeros(self, cells: ArrowColumn) -> None:
+        """Remember a whole number that is written with a leading zero. cells: cleaned."""
         import pyarrow.compute as pc
 
         if self.zeros:
@@ -71,8 +72,8 @@ class Spelling:
             self.zeros = longer[0].as_py()
 
 
-class Spelt(NamedTuple):
-    """A column when all its cells are seen. number, whole: what it became."""
+class SpelledColumn(NamedTuple):
+    """A column of which all cells were seen. number: it became numbers; whole: it became whole numbers."""
 
     name: str
     spelling: Spelling
@@ -80,8 +81,8 @@ class Spelt(NamedTuple):
     whole: bool
 
 
-def notes_on(path: str, columns: Sequence[Spelt]) -> list[str]:
-    """What may not be meant, a sentence each."""
+def spelling_notes(path: str, columns: Sequence[SpelledColumn]) -> list[str]:
+    """Return a sentence on each reading that may not be what was meant."""
     # What marks missing cells among numbers is what this file writes for them.
     usual = {word for column in columns if column.number for word in column.spelling.words}
     found = []

@@ -14,9 +14,8 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import joined
 from newtron.table.arrow import ArrowArray, ArrowColumn, ArrowTable
 
-_NAMES_SHOWN = 20
-_ROWS_SHOWN = 5
-_CELL_SHOWN = 60
+# Messages list at most this number of column names and of rows, and show this number of characters of a cell.
+_NAMES_SHOWN, _ROWS_SHOWN, _CELL_SHOWN = 20, 5, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class Table:
         object.__setattr__(self, "_positions", {name: position for position, name in enumerate(self.names)})
 
     def __contains__(self, name: str) -> bool:
-        """Is there a column of this name?"""
+        """Return whether there is a column of this name."""
         return name in self._positions
 
     @property
@@ -50,13 +49,14 @@ class Table:
         return int(self.data.num_rows)
 
     def cells(self, name: str) -> ArrowColumn:
-        """One column as it lies in memory; an InputError that lists near names if there is none of that name."""
+        """Return one column as it lies in memory. Raises an InputError that lists similar names if there is none of
+        this name."""
         if name not in self._positions:
             raise InputError(f"{self.path}: there is no column {shown(name)}; {suggest(name, self.names)}.")
         return self.data.column(self._positions[name])
 
     def column(self, name: str) -> ArrowArray:
-        """One column in one piece; errors as `cells`."""
+        """Return one column in one piece of memory. Raises as `cells` does."""
         import pyarrow as pa
 
         chunks = self.cells(name)
@@ -67,7 +67,7 @@ class Table:
         return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
 
     def take(self, indices: ArrayLike) -> Table:
-        """The rows at these positions (0 is the first data row), which keep their row numbers."""
+        """Return the rows at these positions (0 is the first data row), which keep their row numbers."""
         import pyarrow as pa
 
         chosen = np.asarray(indices, dtype=np.int64)
@@ -76,20 +76,20 @@ class Table:
         return replace(self, data=self.data.take(pa.array(chosen)), rows=self.row_numbers(chosen))
 
     def row_number(self, index: int) -> int:
-        """The number of a row as the user counts: the line in a plain CSV file."""
+        """Return the number of a row as the user counts: the line in a plain CSV file."""
         return self.first_row + index if self.rows is None else int(self.rows[index])
 
     def row_numbers(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """As `row_number`, of many rows."""
+        """Return the numbers of many rows, as `row_number` does of one."""
         return self.first_row + indices if self.rows is None else self.rows[indices]
 
     def place(self, column: str, index: int | None = None) -> str:
-        """How a message names a cell or a column."""
+        """Return how a message names a cell or a column."""
         row = "" if index is None else f", row {self.row_number(index)}"
         return f"{self.path}{row}, column {column!r}"
 
     def place_of_rows(self, column: str, indices: Sequence[int] | NDArray[np.int64]) -> str:
-        """How a message names several rows of a column."""
+        """Return how a message names several rows of a column."""
         numbers = [str(self.row_number(int(index))) for index in indices[:_ROWS_SHOWN]]
         if len(indices) > _ROWS_SHOWN:
             listed = ", ".join(numbers) + f" and {len(indices) - _ROWS_SHOWN:,} more"
@@ -99,14 +99,14 @@ class Table:
 
 
 def show(value: object) -> str:
-    """A cell as messages show it: quoted, and cut where it is long."""
+    """Return a cell as messages show it: quoted, and cut where it is long."""
     if isinstance(value, str):
         return repr(value if len(value) <= _CELL_SHOWN else value[:_CELL_SHOWN] + "...")
     return str(value)
 
 
 def suggest(name: str, names: Sequence[str]) -> str:
-    """What to say after 'there is no such column'."""
+    """Return what follows 'there is no such column': similar names, and the names that there are."""
     folded = {known.casefold(): known for known in names}
     near = [folded[word] for word in difflib.get_close_matches(name.casefold(), folded, n=3)]
     shown = ", ".join(repr(known) for known in names[:_NAMES_SHOWN])
@@ -116,7 +116,7 @@ def suggest(name: str, names: Sequence[str]) -> str:
 
 
 def check_names(path: str, names: Sequence[str]) -> None:
-    """Column names must differ, because everything after this goes by name."""
+    """Raise an InputError where two columns have the same name, because columns are found by name from here on."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -125,7 +125,7 @@ def check_names(path: str, names: Sequence[str]) -> None:
 
 
 def check_finite(table: Table) -> None:
-    """Infinities have no place in a fit: raise an InputError that names the rows instead of passing them on."""
+    """Raise an InputError that names the rows where a cell is infinite, because a fit cannot use it."""
     import pyarrow as pa
 
     for name, column in zip(table.names, table.data.columns, strict=True):
@@ -134,7 +134,7 @@ def check_finite(table: Table) -> None:
 
 
 def check_finite_column(table: Table, name: str) -> None:
-    """As `check_finite`, for one column of floating-point numbers."""
+    """Do what `check_finite` does, for one column of floating-point numbers."""
     import pyarrow.compute as pc
 
     infinite = pc.is_inf(table.cells(name))

@@ -1,4 +1,4 @@
-"""The column to predict: is it a number (regression) or a class (classification)?"""
+"""Decide whether the column to predict is a number (regression) or a class (classification)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FEW_NUMBERS, _ROWS_PER_NUMBER = 20, 5
 
 
 def decide_target(path: str, facts: TargetStatistics, task: str | None) -> tuple[Target, list[str]]:
-    """The target, from what was gathered of its cells, and warnings.
+    """Return the target, by the statistics of its cells, and warnings.
 
     Raises InputError where no cell has a value, the values cannot be predicted, or there is nothing to learn."""
     import pyarrow as pa
@@ -72,7 +72,7 @@ def decide_target(path: str, facts: TargetStatistics, task: str | None) -> tuple
 
 
 def _choose_task(name: str, form: Form, values: list[ClassLabel], n: int, task: str | None) -> tuple[Task, str]:
-    """The task and the sentence that says why."""
+    """Return the task and the sentence that says why."""
     k = len(values)
     if task == "classification":
         return "classification", f"{name!r} has {count(k, 'class', 'classes')}: classification, as asked."
@@ -93,7 +93,7 @@ def _choose_task(name: str, form: Form, values: list[ClassLabel], n: int, task: 
 
 
 def _whole_numbers(values: list[ClassLabel]) -> list[int]:
-    """The values, if all of them are whole numbers; else none."""
+    """Return the values if all of them are whole numbers, else none."""
     found: list[int] = []
     for value in values:
         if not isinstance(value, int):
@@ -103,7 +103,8 @@ def _whole_numbers(values: list[ClassLabel]) -> list[int]:
 
 
 def _warn_of_other_task(name: str, task: Task, values: list[ClassLabel], n: int) -> list[str]:
-    """Few whole numbers, each in several rows, may be amounts or classes: which was taken is said."""
+    """Return a sentence on which task was chosen where a few whole numbers, each in several rows, may be amounts or
+    classes."""
     k = len(values)
     whole = _whole_numbers(values) if 2 < k <= min(_FEW_NUMBERS, n // _ROWS_PER_NUMBER) else []
     if not whole:
@@ -147,7 +148,8 @@ def _check_classes(where: str, form: Form, values: list[ClassLabel], n: int, hin
 
 
 def _warn_of_similar_classes(name: str, classes: tuple[ClassLabel, ...]) -> list[str]:
-    """Labels are kept letter by letter; where two look alike, that is perhaps not what was meant."""
+    """Return a sentence on each pair of labels that look alike: labels are kept letter by letter, which is perhaps not
+    what was meant."""
     looks: dict[str, str] = {}
     warnings = []
     for label in classes:

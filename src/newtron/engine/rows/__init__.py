@@ -1,4 +1,4 @@
-"""Where the rows live. An evaluation is a sum over rows; only this package knows who adds."""
+"""Where rows are stored. An evaluation is a sum over rows; only this package knows how it is computed."""
 
 from newtron.engine.rows.arrays import ArrayRows
 from newtron.engine.rows.rows import Chunk, Rows, drawn

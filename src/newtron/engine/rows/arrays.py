@@ -31,7 +31,7 @@ _HASHED = 2**24
 
 
 class _CSRSlices:
-    """Slices of rows of a CSR matrix as views: its own slicing copies all it hands out, at every pass."""
+    """Slices of rows of a CSR matrix as views. SciPy's own slicing copies the rows at every pass."""
 
     def __init__(self, X: Matrix) -> None:
         self._X = X
@@ -108,7 +108,7 @@ class ArrayRows(Rows):
         return self._take(rows if self._chosen is None else self._chosen[rows], rows)
 
     def _take(self, which: slice | NDArray[np.integer], rows: slice) -> Chunk:
-        """Some rows; by their numbers, `take` is several times quicker than indexing."""
+        """Return some rows. Where they are given by their numbers, `take` is several times faster than indexing."""
         weight = None if self._weight is None else self._weight[which]
         if isinstance(which, slice):
             X = self._rows_of_X(which)
@@ -157,7 +157,7 @@ class ArrayRows(Rows):
         return found
 
     def digest(self) -> str:
-        """SHA-256 of all numbers, with the shapes and types of the arrays."""
+        """Return the SHA-256 of all numbers, with the shapes and types of the arrays."""
         total = hashlib.sha256()
         arrays: tuple[Matrix, ...] = (self._X, self._y, self._weight, self._center, self._scale, self._chosen)
         for array in arrays:

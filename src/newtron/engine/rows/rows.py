@@ -1,10 +1,10 @@
-"""The seam between the mathematics and the place where rows are stored."""
+"""The interface between the mathematics and the place where rows are stored."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple, Protocol, Self, TypeVar
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +22,13 @@ class Chunk(NamedTuple):
     rows: slice  # which rows of the whole
 
 
-class Adds(Protocol):
-    """Anything that can be summed in place: a float, an array, an Evaluation."""
-
-    def __iadd__(self, other: Self, /) -> Self: ...
-
-
+# What a sum comes to: anything with `+=`, a float, an array or an evaluation.
 S = TypeVar("S")
 
 
 def drawn(n_rows: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Numbers of n rows, in order: one at random from each of n equal stretches. As good as a free draw, better where
-    rows are sorted, and without a permutation of all of them."""
+    """Return the numbers of n rows, in order: one at random from each of n equal intervals (a stratified sample). It is
+    as good as a simple random sample, better where rows are sorted, and needs no permutation of all rows."""
     edges = np.linspace(0, n_rows, n + 1).astype(np.int64)
     return rng.integers(edges[:-1], edges[1:])
 
@@ -51,13 +46,13 @@ class Rows(ABC):
     total_weight: float
     min_weight: float  # smallest positive weight
     dtype: np.dtype[np.floating]
-    # Is every weight a whole number, so that it may be a number of rows?
+    # Whether every weight is a whole number, so that it may be a number of rows.
     whole_weights: bool = True
-    # Are the chunks of X sparse matrices?
+    # Whether the chunks of X are sparse matrices.
     is_sparse: bool = False
-    # Is what `sum` evaluates run in this process, so that it may keep something of each row here?
+    # Whether `sum` evaluates in this process, so that a function may keep something of each row.
     in_process: ClassVar[bool] = True
-    # Does every sum read the rows anew, from a disk or on other machines, so that few sums are worth much arithmetic?
+    # Whether every sum reads the rows again, from a disk or on other machines. Fewer sums are then worth arithmetic.
     rereads: ClassVar[bool] = False
 
     @abstractmethod

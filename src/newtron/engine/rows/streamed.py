@@ -1,7 +1,7 @@
-"""Rows that are read again for every sum: files larger than memory.
+"""Rows that are read again for every sum, from files larger than memory.
 
-A thread of its own reads ahead while others compute. What is in memory at a time are a few chunks, whatever there is to
-be read; the cuts of the chunks depend on the source alone, so sums have the same bits for any number of threads.
+A separate thread reads ahead while others compute. Only a few chunks are in memory at a time, however many rows there
+are. The borders of the chunks depend on the source alone, so sums have the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
+from typing import NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,12 @@ T = TypeVar("T")
 # y (m,) as it is read -> targets (m, k) as losses take them, and the rows' weights (m,), None where each is 1.
 TargetEncoder: TypeAlias = Callable[[Array], tuple[Array, Array | None]]
 
-_AHEAD = 2  # chunks that are read before they are asked for
+_AHEAD = 2  # chunks that are read before they are needed
 
 
 class Cut(NamedTuple):
-    """Some rows as they are read; first: the number of their first one in the source. X (m, p) is made when called, by
-    the thread that needs it: who reads has enough to do."""
+    """Some consecutive rows as they are read. first: the number of the first of them in the source. X (m, p) is made
+    when it is called, by the thread that needs it, so that the reading thread is not delayed."""
 
     first: int
     X: Callable[[], Array]
@@ -44,7 +44,7 @@ class Cut(NamedTuple):
 
 
 class Source(ABC):
-    """Where rows are read from: pieces of storage, each read in one or more cuts.
+    """What rows are read from: pieces of storage, each read in one or more cuts.
 
     sizes: (pieces,) rows of each piece. n_features: columns of X. memory: bytes that reading and
     computing may take. chunk_bytes: of a cut of X, at most.
@@ -57,37 +57,40 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, pieces: Sequence[int]) -> Iterator[Cut]:
-        """These pieces in this order, each in one cut or more."""
+        """Yield these pieces in this order, each in one cut or more."""
 
     @abstractmethod
     def digest(self) -> str:
-        """What tells these rows from others without reading them all."""
+        """Return a text that differs between different rows, without reading all of them."""
 
 
 @dataclass(frozen=True)
 class RowTransform:
-    """What is done to rows as they are read, so that a solver sees them.
+    """The transformation of rows as they are read into rows as a solver gets them.
 
-    targets: y (m,) -> (Y (m, k), weights (m,) or None). inputs: X (m, p) -> (m, q), None for the identity; n_inputs is
-    q. Both functions are sent to other processes where the rows lie there, so they must be picklable by cloudpickle.
+    targets: y (m,) -> (Y (m, k), weights (m,) or None). inputs: X (m, p) -> (m, q), None for the identity. Both
+    functions are sent to other processes where the rows lie there, so they must be picklable by cloudpickle.
     """
 
     targets: TargetEncoder
-    n_inputs: int
     inputs: Callable[[Array], Array] | None = None
 
     def chunk(self, cut: Cut, start: int) -> Chunk:
-        """The transformed rows of a cut; start: how many rows precede it."""
+        """Return the transformed rows of a cut. start: how many rows precede it."""
         Y, weight = self.targets(aligned(cut.y))
         return Chunk(self.applied(aligned(cut.X())), Y, weight, slice(start, start + len(cut.y)))
 
     def applied(self, X: Array) -> Array:
-        """The inputs of X."""
+        """Return the inputs of X."""
         return X if self.inputs is None else self.inputs(X)
 
 
 class StreamedRows(Rows):
-    """Rows of a source. excluded: numbers of rows that are left out, in order."""
+    """Rows of a source.
+
+    threads: that compute at the same time. weights: their sum and the smallest positive one; None where each is 1.
+    excluded: the numbers of rows that are left out, in order.
+    """
 
     rereads = True
     place = "in files"  # for sentences
@@ -106,7 +109,7 @@ class StreamedRows(Rows):
         excluded: NDArray[np.int64] | None = None,
     ) -> None:
         self.source, self.threads = source, threads
-        self.transform = RowTransform(targets, source.n_features)
+        self.transform = RowTransform(targets)
         self._excluded = np.empty(0, dtype=np.int64) if excluded is None else excluded
         self.n_rows = int(source.sizes.sum()) - len(self._excluded)
         self.n_features, self.n_outputs = source.n_features, n_outputs
@@ -115,7 +118,7 @@ class StreamedRows(Rows):
         self._starts = np.concatenate([[0], np.cumsum(source.sizes)])
 
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
-        # Of each chunk there are its cells as read, its numbers and, under work, the numbers standardised.
+        # A chunk takes memory three times: for its cells, its numbers and, while a thread works on it, the inputs.
         in_flight = max(1, self.source.memory // (8 * self.source.chunk_bytes))
 
         def on_thread(placed: tuple[Cut, int]) -> S:
@@ -146,7 +149,7 @@ class StreamedRows(Rows):
         return self.without(chosen, weights), held
 
     def without(self, numbers: NDArray[np.int64], weights: tuple[float, float] | None = None) -> Self:
-        """These rows but for some, by their numbers in the source."""
+        """Return these rows without those that have these numbers in the source."""
         rest = copy(self)
         rest._excluded = np.union1d(self._excluded, numbers)
         rest.n_rows = int(self.source.sizes.sum()) - len(rest._excluded)
@@ -154,23 +157,23 @@ class StreamedRows(Rows):
         return rest
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """As many rows as asked for, or as may stay in memory."""
+        """Return n rows, or as many as may be in memory."""
         if n >= self.n_rows:
             return self
         n = max(1, min(n, self.source.memory // (32 * (self.n_features + self.n_outputs))))
         return self._in_memory(self.chosen(n, rng))
 
     def chosen(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Numbers in the source of n rows at random, in order."""
+        """Return the numbers in the source of n rows at random, in order."""
         return self.numbers_in_source(drawn(self.n_rows, n, rng))
 
     def numbers_in_source(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The numbers in the source of rows that are given by their numbers among these."""
+        """Return the numbers in the source of rows that are given by their numbers among these."""
         before = self._excluded - np.arange(len(self._excluded))  # how many rows that stay precede each excluded one
         return found + np.searchsorted(before, found, side="right")
 
     def gathered(self, numbers: NDArray[np.int64]) -> tuple[Array, Array]:
-        """X and y as they are read, of rows by their numbers in the source."""
+        """Return X and y, as they are read, of the rows with these numbers in the source."""
         pieces = np.unique(np.searchsorted(self._starts, numbers, side="right") - 1).tolist()
         with ReadAhead(self.source.read(pieces)) as cuts:
             parts = picked(cuts, numbers)
@@ -183,7 +186,7 @@ class StreamedRows(Rows):
         return ArrayRows(self.transform.applied(X), Y, weight, threads=self.threads)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
-        """Pieces of storage in random order, and rows in random order among as many pieces as memory holds."""
+        """Read pieces of storage in random order, and mix the rows of as many pieces as memory holds."""
         order = rng.permutation(len(self.source.sizes)).tolist()
         room = max(size, self.source.memory // (32 * (self.n_features + self.n_outputs)))
         with ReadAhead(self._placed(order)) as cuts:
@@ -196,17 +199,17 @@ class StreamedRows(Rows):
     # --- the same rows, transformed in another way ---
 
     def with_targets(self, targets: TargetEncoder, n_outputs: int, weights: tuple[float, float] | None = None) -> Self:
-        """These rows with other targets and weights. weights: their sum and the smallest positive one; None where each
-        is 1."""
+        """Return these rows with other targets and weights. weights: their sum and the smallest positive one; None
+        where each is 1."""
         found = copy(self)
         found.transform, found.n_outputs = replace(self.transform, targets=targets), n_outputs
         found.total_weight, found.min_weight = weights or (float(self.n_rows), 1.0)
         return found
 
     def with_inputs(self, inputs: Callable[[Array], Array], n_inputs: int) -> Self:
-        """These rows with inputs(X), of n_inputs columns, in the place of X."""
+        """Return these rows with inputs(X), of n_inputs columns, in the place of X."""
         found = copy(self)
-        found.transform, found.n_features = replace(self.transform, inputs=inputs, n_inputs=n_inputs), n_inputs
+        found.transform, found.n_features = replace(self.transform, inputs=inputs), n_inputs
         return found
 
     def standardized(self, scaling: Scaling) -> Self:
@@ -243,8 +246,7 @@ def _scaled_targets(encode: TargetEncoder, scaling: Scaling, y: Array) -> tuple[
 
 
 def placed(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iterator[tuple[Cut, int]]:
-    """Cuts without the rows that are excluded, each with the number of rows that were before it; start: of the first
-    one."""
+    """Yield cuts without the excluded rows, each with the number of rows that precede it. start: that of the first."""
     for cut in cuts:
         low, high = np.searchsorted(excluded, (cut.first, cut.first + len(cut.y)))
         if high - low == len(cut.y):
@@ -258,7 +260,7 @@ def placed(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iter
 
 
 def picked(cuts: Iterable[Cut], numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
-    """X and y of the rows that have these numbers in the source."""
+    """Return X and y of the rows that have these numbers in the source."""
     found = []
     for cut in cuts:
         low, high = np.searchsorted(numbers, (cut.first, cut.first + len(cut.y)))
@@ -273,7 +275,7 @@ def _some_rows(X: Callable[[], Array], kept: NDArray[np.bool_]) -> Array:
 
 
 def _windows(chunks: Iterator[Chunk], room: int) -> Iterator[Chunk]:
-    """Chunks joined to about `room` rows."""
+    """Yield chunks that are joined to about `room` rows."""
     held: list[Chunk] = []
     for chunk in chunks:
         if held and sum(len(c.y) for c in held) + len(chunk.y) > room:
@@ -295,11 +297,11 @@ def _joined(chunks: list[Chunk]) -> Chunk:
 
 
 class ReadAhead(Iterator[T]):
-    """Items of an iterator that a thread of its own draws, a few ahead of who asks for them."""
+    """An iterator whose items are produced by a separate thread, a few before they are needed."""
 
     def __init__(self, items: Iterator[T]) -> None:
         self._items = items
-        self._ready: queue.Queue[tuple[bool, Any]] = queue.Queue(_AHEAD)
+        self._ready: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(_AHEAD)
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="newtron-reader", daemon=True)
 
@@ -310,7 +312,7 @@ class ReadAhead(Iterator[T]):
     def __exit__(self, *_: object) -> None:
         self._left.set()
         while self._thread.is_alive():
-            try:  # a thread that waits for room must wake up to see that nobody asks any more
+            try:  # the thread may be waiting for room in the queue, and must wake up to see that it is to end
                 self._ready.get(timeout=0.01)
             except queue.Empty:
                 continue
@@ -320,21 +322,21 @@ class ReadAhead(Iterator[T]):
         try:
             with np.errstate(all="ignore"):
                 for item in self._items:
-                    self._ready.put((True, item))
+                    self._ready.put((item,))
                     if self._left.is_set():
                         return
-            self._ready.put((False, None))
+            self._ready.put(None)
         except BaseException as error:
-            self._ready.put((False, error))
+            self._ready.put(error)
         finally:
             if isinstance(self._items, Generator):
                 self._items.close()  # files that it holds open
 
     def __next__(self) -> T:
-        more, item = self._ready.get()
-        if not more:
-            self._ready.put((False, None))  # whoever asks again is told the same
-            if item is not None:
-                raise item
-            raise StopIteration
-        return item  # type: ignore[no-any-return]
+        item = self._ready.get()
+        if isinstance(item, tuple):
+            return item[0]
+        self._ready.put(None)  # so that the next call ends too
+        if item is not None:
+            raise item
+        raise StopIteration

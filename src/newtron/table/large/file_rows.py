@@ -1,4 +1,4 @@
-"""The rows of files that are larger than memory, as solvers and estimators see them."""
+"""Rows of files that are larger than memory, which are read again for every sum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,23 +22,26 @@ from newtron.table.encode import encode, encode_target, target_columns
 from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.large.files import TableFiles, is_text_file
 from newtron.table.learn import Learnt, check_asked, learn_pieces
-from newtron.table.schema import Schema
+from newtron.table.schema import Schema, TargetValues
 from newtron.table.table import Table
 from newtron.table.text.convert import convert
 
 Array = NDArray[np.floating]
 
-MEMORY = 1e9
-# Of the memory, one chunk takes a share of this size at most, and never more bytes than this.
-CHUNKS, CHUNK_BYTES, _MOST_ROWS, _FEWEST_ROWS = 64, 2**24, 65_536, 256
-LEAST_MEMORY = 32e6
+# Bytes that reading and summing take by default, and at least.
+MEMORY, LEAST_MEMORY = 1e9, 32e6
+# A chunk takes at most one part in 64 of the memory, and at most 16 MiB.
+CHUNKS, CHUNK_BYTES = 64, 2**24
+# It has at most the first number of rows, and at least the second, so that calls of Python for a chunk cost little.
+_MOST_ROWS, _FEWEST_ROWS = 65_536, 256
 
-# Rows done and rows there are: what a progress display needs.
-Progress = Callable[[int, int], Any]
+# What is called to show progress: with how many rows, or bytes, are done and how many there are.
+Progress = Callable[[int, int], object]
 
 
 class FileSource(Source):
-    """Files with a schema: what is read is encoded, and rows without a target are left out."""
+    """The rows of files, encoded by a schema. Rows without a target are left out. sizes: rows with one, of each piece.
+    memory: as in `FileRows`."""
 
     def __init__(self, files: TableFiles, schema: Schema, sizes: NDArray[np.int64], memory: int) -> None:
         self.files, self.schema, self.sizes, self.memory = files, schema, sizes, memory
@@ -68,9 +71,9 @@ def opened(
     folder: str | None = None,
     encoding: str = "utf-8",
     converting: Progress | None = None,
-    check: Callable[[list[str]], Any] | None = None,
+    check: Callable[[list[str]], object] | None = None,
 ) -> TableFiles:
-    """The files, with the copies that they need: a text file is converted, what comes through a pipe is kept.
+    """Open files to be read in pieces. A text file is converted first, and what comes through a pipe is copied.
 
     check: called with the columns' names before a text is converted, which takes long."""
     source = at_hand(path, folder)
@@ -84,11 +87,11 @@ def opened(
 
 
 class TableRows(StreamedRows):
-    """Rows of a table, with what its columns mean.
+    """Rows of a table that is not in memory, with the meaning of its columns.
 
-    schema: what the columns mean. class_counts: rows of each class. missing: cells without a value, of each column that
-    has any. name: what messages call the table. column_names: of the table. total_rows: with
-    those that have no target.
+    schema: the meaning of the columns. class_counts: rows of each class. missing: cells without a value, of each column
+    that has any. name: what messages call the table. column_names: of the table. total_rows: with those that have no
+    target.
     """
 
     schema: Schema
@@ -99,13 +102,13 @@ class TableRows(StreamedRows):
     total_rows: int
     # Sentences on how the files were read.
     notes: tuple[str, ...] = ()
-    # Rows that are in no part because they are equal to held-out ones.
+    # How many rows are left out because they are equal to held-out ones.
     copies_left_out = 0
 
-    def hold_out(self, share: float, seed: int) -> tuple[Self, Array, NDArray[Any]]:
-        """The other rows, and X (m, p) and y (m,) of a random share of them, as many as memory holds; y are numbers or
-        positions in the classes. Where there are copies of rows, those of the held-out ones are in neither part:
-        `copies_left_out` of the others says how many."""
+    def hold_out(self, share: float, seed: int) -> tuple[Self, Array, TargetValues]:
+        """Hold out a random share of the rows, as many as memory holds. Returns the other rows, and X (m, p) and y (m,)
+        of those that are held out; y are numbers or positions in the classes. Where rows have copies, those of held-out
+        rows are in neither part, and `copies_left_out` of the other rows is their number."""
         most = self.source.memory // (32 * (self.n_features + 1))
         chosen = self.chosen(
             min(most, self.n_rows - 1, max(2, round(share * self.n_rows))), np.random.default_rng(seed)
@@ -124,18 +127,20 @@ class TableRows(StreamedRows):
         return rest, X, y
 
     def _equal_to(self, X: Array) -> tuple[NDArray[np.int64], Array]:
-        """Numbers in the source and targets of the rows that are equal to one of X."""
+        """Return the numbers in the source and the targets of the rows that are equal to one of X."""
         found: list[tuple[NDArray[np.int64], Array]] = self.sum(partial(_rows_in, np.unique(row_hashes(X))))
         return self.numbers_in_source(np.concatenate([n for n, _ in found])), np.concatenate([y for _, y in found])
 
-    def some_targets(self, n: int) -> NDArray[Any]:
-        """Targets of n rows or fewer: numbers, or positions in the classes."""
+    def some_targets(self, n: int) -> TargetValues:
+        """Return the targets of n rows at random, or of all if there are fewer: numbers, or positions in the
+        classes."""
         _, y = self.gathered(self.chosen(min(n, self.n_rows), np.random.default_rng(0)))
         return y.astype(np.int64) if self.schema.target.task == "classification" else y
 
 
 def _rows_in(hashes: NDArray[np.uint64], chunk: Chunk) -> list[tuple[NDArray[np.int64], Array]]:
-    """Numbers and targets, as positions where they are classes, of the rows with these hashes."""
+    """Return the numbers of the rows of a chunk with these hashes, and their targets, which are positions where they
+    are classes."""
     own = row_hashes(chunk.X)
     places = np.searchsorted(hashes, own).clip(max=len(hashes) - 1)
     which = np.flatnonzero(hashes[places] == own)
@@ -153,8 +158,8 @@ class FileRows(TableRows):
     text file. progress: called with the rows that the first pass has seen and the number of all; converting: with the
     bytes of a text file that are converted and the number of all.
 
-    The columns' meaning is learnt in one pass when this is made and is the same as if the whole table was in memory:
-    `schema` says it. Rows without a target are left out. The files must not change until training has ended.
+    The meaning of the columns, `schema`, is learnt in one pass when this is made. It is the same as if the whole table
+    was in memory. Rows without a target are left out. The files must not change until training has ended.
 
     Attributes: schema, class_counts (rows of each class), missing (cells of each column), n_rows, n_features, files.
 
@@ -196,8 +201,8 @@ class FileRows(TableRows):
 
 
 def cut_of(schema: Schema, table: Table, first: int) -> Cut:
-    """The rows of a table that have a target; first: the number of the first one in the source. X is encoded when it is
-    called, and lies column by column in memory."""
+    """Return the rows of a table that have a target. first: the number of the first of them in the source. Their X is
+    encoded when it is called, and lies column by column in memory."""
     y, kept = encode_target(schema.target, table)
     if len(y) < table.n_rows:
         table = table.take(np.flatnonzero(kept))
@@ -209,7 +214,7 @@ def _features(schema: Schema, table: Table) -> Array:
 
 
 def batch_rows(chunk_bytes: int, columns: int) -> int:
-    """Rows of a batch of so many bytes."""
+    """Return how many rows of this number of columns a chunk of this number of bytes has."""
     return int(np.clip(chunk_bytes // (8 * columns), _FEWEST_ROWS, _MOST_ROWS))
 
 
@@ -220,7 +225,7 @@ def _learn(
     read = [name for name in names if name not in left_out]
     most = batch_rows(min(CHUNK_BYTES, memory // CHUNKS), len(read))
 
-    def told() -> Iterator[tuple[int, Table]]:
+    def reported() -> Iterator[tuple[int, Table]]:
         done = 0
         for piece, table in files.tables(range(len(files.pieces)), read, most):
             yield piece, table
@@ -230,4 +235,4 @@ def _learn(
 
     if target not in names:
         read = names  # the error lists near names
-    return learn_pieces(files.name, names, told(), len(files.pieces), target, task=task, ignore=ignore)
+    return learn_pieces(files.name, names, reported(), len(files.pieces), target, task=task, ignore=ignore)

@@ -6,26 +6,24 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
-from newtron.table.data_file import DataFile, has_changed, told
+from newtron.table.arrow import ArrowFile, ArrowSchema, ArrowTable
+from newtron.table.data_file import DataFile, has_changed, reader_errors
 from newtron.table.stamp import Stamp
 from newtron.table.table import Table, check_names
 from newtron.table.text.encoding import markup
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-# Row groups smaller than this are read together, so that each step of Python is worth its while.
+# Row groups with fewer rows are read together, so that the calls of Python for each piece cost little.
 _LEAST_ROWS = 16_384
-# A row group that takes more than this share of the memory is read through buffers of this size, column by column.
+# A row group that takes more than one part in 8 of the memory is read through buffers of 1 MiB for each column.
 _LARGE, _BUFFER = 8, 2**20
 
 
 class Group(NamedTuple):
-    """What a file can be asked for: a row group of Parquet, a record batch of Arrow."""
+    """The rows that a file gives at a time: a row group of Parquet or a record batch of Arrow."""
 
     number: int
     first: int  # its first row in the file
@@ -43,7 +41,7 @@ class Piece(NamedTuple):
 @dataclass(frozen=True)
 class _File:
     path: str
-    stamp: Stamp  # what is read later must be what was looked at first
+    stamp: Stamp  # made when the file was first read; later it must still fit
     groups: tuple[Group, ...]
 
 
@@ -73,14 +71,11 @@ class TableFiles:
         self.notes = tuple(notes)
         paths = _paths(self.path)
         self._parquet = _is_parquet(paths[0], self._called(paths[0]))
-        self.files: list[_File] = []
-        self.schema: Any = None
-        for each in paths:
-            file, schema = self._looked_at(each)
-            if self.schema is None:
-                self.schema = schema
-            else:
-                _check_same(paths[0], self.schema, each, schema)
+        first, self.schema = self._examined(paths[0])
+        self.files = [first]
+        for each in paths[1:]:
+            file, schema = self._examined(each)
+            _check_same(paths[0], self.schema, each, schema)
             self.files.append(file)
         self.pieces = [piece for number, file in enumerate(self.files) for piece in _pieces(number, file.groups)]
         self.n_rows = sum(group.rows for file in self.files for group in file.groups)
@@ -89,22 +84,22 @@ class TableFiles:
 
     @property
     def name(self) -> str:
-        """What messages call them."""
+        """Return what messages call the files."""
         return self._original[0] if self._original else self.path
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Return how many bytes the files have."""
         return sum(file.stamp.size for file in self.files)
 
     @property
     def cells_size(self) -> int:
-        """Bytes of all cells, uncompressed."""
+        """Return how many bytes all cells take, uncompressed."""
         return sum(group.bytes for file in self.files for group in file.groups)
 
     @property
-    def identity(self) -> list[list[Any]]:
-        """What tells these files from others, wherever they lie."""
+    def identity(self) -> list[list[object]]:
+        """Return what distinguishes these files from others, whatever folder they are in."""
         return [
             [os.path.basename(f.path), f.stamp.size, f.stamp.sample, [[g.rows, g.bytes] for g in f.groups]]
             for f in self.files
@@ -116,7 +111,8 @@ class TableFiles:
             folder.cleanup()
 
     def tables(self, pieces: Sequence[int], columns: Sequence[str], batch_rows: int) -> Iterator[tuple[int, Table]]:
-        """The rows of some pieces in this order, as tables of at most so many rows with the number of their piece."""
+        """Yield the rows of some pieces in this order, as tables of at most `batch_rows` rows, each with the number of
+        its piece."""
         number, opened = -1, None
         try:
             for piece in pieces:
@@ -129,7 +125,7 @@ class TableFiles:
                 path = self.files[file].path
                 name, before = self._original or (path, 0)
                 first = before + groups[0].first
-                with told(self._called(path)):
+                with reader_errors(self._called(path)):
                     for batch in self._batches(opened, groups, list(columns), batch_rows):
                         yield piece, Table(name, batch, first_row=first + 1)
                         first += batch.num_rows
@@ -142,9 +138,9 @@ class TableFiles:
     def _called(self, path: str) -> str:
         return self._original[0] if self._original else path
 
-    def _looked_at(self, path: str) -> tuple[_File, Any]:
+    def _examined(self, path: str) -> tuple[_File, ArrowSchema]:
         name = self._called(path)
-        with told(name):
+        with reader_errors(name):
             stamp = Stamp.of(path)
             if not stamp.size:
                 raise InputError(f"{name}: the file is empty; write it again or leave it out.")
@@ -155,24 +151,26 @@ class TableFiles:
             return _File(path, stamp, groups), schema
 
     def _check_unchanged(self, file: _File) -> None:
-        with told(self._called(file.path)):
+        with reader_errors(self._called(file.path)):
             if not file.stamp.fits(file.path):
                 raise has_changed(self._called(file.path))
 
-    def _opened(self, file: _File) -> Any:
-        """The file, if it is still the one that was looked at."""
+    def _opened(self, file: _File) -> ArrowFile:
+        """Open a file. Raises InputError where it has changed since it was first read."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._check_unchanged(file)
-        with told(self._called(file.path)):
+        with reader_errors(self._called(file.path)):
             if not self._parquet:
                 return pa.OSFile(file.path)
             large = max((group.bytes for group in file.groups), default=0) > self._memory // _LARGE
             # By default pyarrow holds all of a file that is read to its end (arrow#39808).
             return pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER if large else 0)
 
-    def _batches(self, opened: Any, groups: Sequence[Group], columns: list[str], most: int) -> Iterator[pa.Table]:
+    def _batches(
+        self, opened: ArrowFile, groups: Sequence[Group], columns: list[str], most: int
+    ) -> Iterator[ArrowTable]:
         import pyarrow as pa
 
         if self._parquet:
@@ -194,7 +192,7 @@ class TableFiles:
 
 
 def _pieces(file: int, groups: Sequence[Group]) -> Iterator[Piece]:
-    """Groups of a file, small neighbours together."""
+    """Yield the groups of a file as pieces; small neighbours are together in one."""
     held: list[Group] = []
     for group in groups:
         held.append(group)
@@ -221,15 +219,14 @@ def _paths(path: str) -> list[str]:
 
 
 def is_text_file(source: DataFile) -> bool:
-    """Does the file begin with something that is text, and so perhaps a table? What gzip has packed counts as it is
-    unpacked."""
+    """Return whether the file begins with text, which is perhaps a table. A file of gzip is unpacked for this."""
     start = source.start(4096)
     known = start.startswith((b"PAR1", b"ARROW1", b"PK")) or start.lstrip().startswith(b"%PDF")
     return bool(start) and not known and b"\0" not in start and not markup(start)
 
 
 def is_streamable(source: DataFile) -> bool:
-    """Can this be read piece by piece as it is: a folder, a pattern, a Parquet file or an Arrow file?"""
+    """Return whether this can be read in pieces as it is: a folder, a pattern, a Parquet file or an Arrow file."""
     path = source.path
     if os.path.isdir(path) or (glob.has_magic(path) and not os.path.exists(path)):
         try:
@@ -244,14 +241,14 @@ def is_streamable(source: DataFile) -> bool:
 
 
 def _is_parquet(path: str, name: str) -> bool:
-    with told(name), open(path, "rb") as file:
+    with reader_errors(name), open(path, "rb") as file:
         start = file.read(6)
         if start and not start.startswith((b"PAR1", b"ARROW1")):
             raise InputError(f"{name}: this is neither a Parquet nor an Arrow file; give one of these.")
         return start.startswith(b"PAR1") or path.endswith(".parquet")
 
 
-def _parquet_groups(path: str) -> tuple[tuple[Group, ...], Any]:
+def _parquet_groups(path: str) -> tuple[tuple[Group, ...], ArrowSchema]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, pre_buffer=False) as file:
@@ -264,7 +261,7 @@ def _parquet_groups(path: str) -> tuple[tuple[Group, ...], Any]:
         return tuple(groups), file.schema_arrow
 
 
-def _arrow_groups(path: str) -> tuple[tuple[Group, ...], Any]:
+def _arrow_groups(path: str) -> tuple[tuple[Group, ...], ArrowSchema]:
     import pyarrow as pa
 
     with pa.OSFile(path) as held:
@@ -279,8 +276,8 @@ def _arrow_groups(path: str) -> tuple[tuple[Group, ...], Any]:
         return tuple(groups), file.schema
 
 
-def _check_same(first: str, expected: Any, path: str, found: Any) -> None:
-    """Every file must have the columns of the first, by name and type."""
+def _check_same(first: str, expected: ArrowSchema, path: str, found: ArrowSchema) -> None:
+    """Raise an InputError where a file does not have the columns of the first, by name and type."""
     known, here_too = (
         dict(zip(expected.names, expected.types, strict=True)),
         dict(zip(found.names, found.types, strict=True)),

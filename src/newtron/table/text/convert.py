@@ -14,25 +14,26 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
+from newtron.table.arrow import ArrowBatch, ArrowColumn
 from newtron.table.cells import parse_comma_numbers, parse_numbers
-from newtron.table.data_file import DataFile, told, unchanged, unpacked
-from newtron.table.spelling import Spelling, Spelt, notes_on, with_marked_codes
+from newtron.table.data_file import DataFile, reader_errors, unchanged, unpacked
+from newtron.table.spelling import SpelledColumn, Spelling, spelling_notes, with_marked_codes
 from newtron.table.text.delimited import empty_lines, name_columns, ragged, skip_preamble, unreadable
 from newtron.table.text.dialect import Dialect, detect_dialect
 from newtron.table.text.encoding import to_utf8
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
+# Bytes at the beginning by which the dialect is judged, and bytes that are parsed at a time.
 _SAMPLE, _BLOCK = 1 << 22, 1 << 22
+# What Arrow says of a row with too many or too few cells.
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
-# What the cells of a column have been so far: each kind can become one to its right, and int and comma only text.
+# What the cells of a column have been so far. Later cells can turn a kind into one further right; a column with decimal
+# commas can only become text.
 _EMPTY, _INT, _FLOAT, _COMMA, _TEXT = range(5)
 
 
@@ -57,8 +58,8 @@ def convert(
     source: DataFile,
     folder: str | None = None,
     encoding: str = "utf-8",
-    progress: Callable[[int, int], Any] | None = None,
-    check: Callable[[list[str]], Any] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    check: Callable[[list[str]], object] | None = None,
 ) -> Converted:
     """Convert a CSV file or its relatives. folder: where the Arrow file is written for as long as `Converted.folder`
     lives; None is the system's for temporary files. progress: called with the bytes read and the number of all.
@@ -68,7 +69,7 @@ def convert(
     Raises InputError where the text cannot be read as a table, naming the row, and where the folder is full.
     """
     name = source.name
-    with told(name), source.open() as file:
+    with reader_errors(name), source.open() as file:
         head = _head(name, unpacked(file).read(_SAMPLE), encoding)
     if check is not None:
         check(head.names)
@@ -77,7 +78,12 @@ def convert(
     except OSError as error:
         raise InputError(f"{folder}: nothing can be written here ({error.strerror}); choose another folder.") from None
     try:
-        with told(name), source.open() as file, unchanged(source), _told(name, held.name, head.dialect):
+        with (
+            reader_errors(name),
+            source.open() as file,
+            unchanged(source),
+            _conversion_errors(name, held.name, head.dialect),
+        ):
             text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
             kinds, notes = _as_text(name, file, head, text, progress)
             if source.folder is not None:
@@ -108,16 +114,16 @@ def _head(path: str, raw: bytes, encoding: str) -> _Head:
 
 
 def _as_text(
-    path: str, file: BinaryIO, head: _Head, to: str, progress: Callable[[int, int], Any] | None
+    path: str, file: BinaryIO, head: _Head, to: str, progress: Callable[[int, int], object] | None
 ) -> tuple[list[int], list[str]]:
-    """All cells as text; returns what kind each column is, and notes."""
+    """Write all cells as text. Returns the kind of each column, and notes."""
     import pyarrow as pa
 
     schema = pa.schema([(name, pa.string()) for name in head.names])
     kinds, total = [_EMPTY] * len(head.names), os.fstat(file.fileno()).st_size
     spellings = [Spelling() for _ in head.names]
     with pa.ipc.new_file(to, schema) as out:
-        text = _Watched(file, head.dialect)
+        text = _MarkedText(file, head.dialect)
         rows = 0
         for batch in _batches(text, head):
             columns = [pa.chunked_array([column]) for column in batch.columns]
@@ -140,14 +146,14 @@ def _as_text(
     commas = head.dialect.separator == "," or points
     kinds = [_TEXT if kind == _EMPTY or (kind == _COMMA and commas) else kind for kind in kinds]
     spelt = [
-        Spelt(name, spelling, kind != _TEXT, kind == _INT)
+        SpelledColumn(name, spelling, kind != _TEXT, kind == _INT)
         for name, spelling, kind in zip(head.names, spellings, kinds, strict=True)
     ]
-    return kinds, notes_on(path, spelt)
+    return kinds, spelling_notes(path, spelt)
 
 
-def _batches(text: _Watched, head: _Head) -> Iterator[pa.RecordBatch]:
-    """The rows, some at a time, all cells as text."""
+def _batches(text: _MarkedText, head: _Head) -> Iterator[ArrowBatch]:
+    """Yield the rows, some at a time, with all cells as text."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -170,8 +176,8 @@ def _batches(text: _Watched, head: _Head) -> Iterator[pa.RecordBatch]:
     return _without_end(reader) if single else reader
 
 
-def _without_end(reader: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Batches of one column without the blank lines at the end of the file, which are no rows."""
+def _without_end(reader: Iterator[ArrowBatch]) -> Iterator[ArrowBatch]:
+    """Yield batches of one column without the blank lines at the end of the file, which are no rows."""
     import pyarrow as pa
 
     blank = 0
@@ -186,9 +192,9 @@ def _without_end(reader: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         blank += batch.num_rows - last
 
 
-class _Watched:
-    """The text of a file, unpacked, that counts its quotation marks, because one that never closes swallows all that
-    follows, silently; and that marks codes in them. done: bytes of the file that are read."""
+class _MarkedText:
+    """A reader of the text of a file, unpacked. It counts quotation marks, because one that never closes makes one cell
+    of all that follows without an error, and it marks the codes between them. done: bytes of the file that are read."""
 
     closed = False
 
@@ -198,7 +204,7 @@ class _Watched:
         self.marks = self.done = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Whole lines, where they are shorter than size."""
+        """Return whole lines, where they are shorter than size."""
         found = self._text.read(size - len(self._held) if size > 0 else size)
         self.done = self._file.tell()
         self.marks += found.count(self._dialect.quote.encode())
@@ -208,11 +214,11 @@ class _Watched:
         return with_marked_codes(text[:end] if end else text, self._dialect)
 
     def close(self) -> None:
-        """Whoever opened the file closes it."""
+        """Do nothing: the code that opened the file closes it."""
 
 
-def _kind(before: int, cells: pa.ChunkedArray, spelling: Spelling) -> int:
-    """The kind of a column's cells, with those before."""
+def _kind(before: int, cells: ArrowColumn, spelling: Spelling) -> int:
+    """Return the kind of a column's cells, together with the cells before. before: the kind of those."""
     import pyarrow as pa
 
     if spelling.coded:
@@ -245,8 +251,8 @@ def _as_numbers(text: str, to: str, names: list[str], kinds: list[int]) -> None:
 
 
 @contextmanager
-def _told(path: str, folder: str, dialect: Dialect) -> Iterator[None]:
-    """Whatever reading or writing runs into, as one sentence."""
+def _conversion_errors(path: str, folder: str, dialect: Dialect) -> Iterator[None]:
+    """Turn every error of reading or writing into one sentence."""
     import pyarrow as pa
 
     try:

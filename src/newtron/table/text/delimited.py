@@ -10,23 +10,23 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count
+from newtron.table.arrow import ArrowColumn, ArrowTable
 from newtron.table.cells import parse_comma_numbers, parse_numbers
-from newtron.table.spelling import Spelling, Spelt, notes_on, with_marked_codes, without_marks
+from newtron.table.spelling import SpelledColumn, Spelling, spelling_notes, with_marked_codes, without_marks
 from newtron.table.table import Table, check_finite, check_names, show
 from newtron.table.text.dialect import Dialect, detect_dialect
 from newtron.table.text.encoding import to_utf8
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
+# A cell with more characters is refused: it is nearly always a quotation mark that never closes. Python's csv module
+# has a similar limit, 131,072.
 LONGEST_CELL = 100_000
+# Bytes that Arrow's reader parses at a time.
 _BLOCK = 1 << 22
 
 
@@ -59,7 +59,8 @@ def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
 
 
 def skip_preamble(text: bytes) -> tuple[bytes, int, str | None]:
-    """Blank lines before the header, and the line 'sep=;' by which Excel names the separator."""
+    """Skip blank lines before the header, and the line 'sep=;' by which Excel names the separator. Returns the text
+    from the header on, the number of the header's line, and the separator if it was named."""
     header_row = 1
     separator = None
     while match := re.match(rb"[ ]*(?:\r\n|\r|\n)|sep=([,;\t| ])(?:\r\n|\r|\n)", text):
@@ -70,9 +71,9 @@ def skip_preamble(text: bytes) -> tuple[bytes, int, str | None]:
     return text, header_row, separator
 
 
-def _read_fast(text: bytes, dialect: Dialect) -> tuple[pa.Table, NDArray[np.bool_]] | None:
-    """Every cell as text, the header as the first row, and which rows are blank lines; None where Arrow's reader is not
-    the one to ask."""
+def _read_fast(text: bytes, dialect: Dialect) -> tuple[ArrowTable, NDArray[np.bool_]] | None:
+    """Read with Arrow. Returns every cell as text, with the header as the first row, and which rows are blank lines; or
+    None where only `_read_carefully` reads the text rightly."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import csv as arrow_csv
@@ -111,9 +112,9 @@ def _read_fast(text: bytes, dialect: Dialect) -> tuple[pa.Table, NDArray[np.bool
     return cells.set_column(0, "f0", pc.fill_null(cells.column(0), "")), _at_the_end(empty)
 
 
-def _blank_lines(text: bytes, quotes: int, cells: pa.Table) -> NDArray[np.bool_] | None:
-    """Which rows are blank lines, and not separators with nothing between them, which Arrow reads alike; None where
-    only the careful reader knows."""
+def _blank_lines(text: bytes, quotes: int, cells: ArrowTable) -> NDArray[np.bool_] | None:
+    """Return which rows are blank lines. Arrow reads a line of separators with nothing between them in the same way,
+    but that is a row. Returns None where only `_read_carefully` can tell."""
     import pyarrow.compute as pc
 
     empty = np.ones(cells.num_rows, dtype=bool)
@@ -131,9 +132,9 @@ def _blank_lines(text: bytes, quotes: int, cells: pa.Table) -> NDArray[np.bool_]
     return None if quotes or len(begins) != cells.num_rows else (begins == 10) | (begins == 13)
 
 
-def empty_lines(width: int) -> dict[str, Any]:
-    """Options by which Arrow tells an empty line from an empty cell in quotation marks, in a file of one column: the
-    first is null."""
+def empty_lines(width: int) -> dict[str, list[str] | bool]:
+    """Return the options by which Arrow reads an empty line of a file with one column as null, and an empty cell in
+    quotation marks as text."""
     return {
         "null_values": [""],
         "strings_can_be_null": width == 1,
@@ -142,8 +143,8 @@ def empty_lines(width: int) -> dict[str, Any]:
 
 
 def _at_the_end(empty: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which rows of a table of one column are blank lines at its end. An empty line between others is how Excel, for
-    example, writes an empty cell; at the end of the file it is nothing."""
+    """Return which rows of a file with one column are no rows. Between other rows an empty line is an empty cell, as
+    Excel writes it; at the end of the file it is none."""
     filled = np.flatnonzero(~empty)
     blank = np.ones(len(empty), dtype=bool)
     blank[: filled[-1] + 1] = False
@@ -156,8 +157,8 @@ def _lines(text: bytes, dialect: Dialect) -> Iterator[str]:
         yield line.rstrip(" \r\n") + "\n" if dialect.separator == " " else line
 
 
-def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -> tuple[pa.Table, NDArray[np.bool_]]:
-    """As `_read_fast`."""
+def _read_carefully(path: str, text: bytes, dialect: Dialect, header_row: int) -> tuple[ArrowTable, NDArray[np.bool_]]:
+    """Read with Python's csv module, which says in which row the text is at fault. Returns what `_read_fast` does."""
     import pyarrow as pa
 
     reader = csv.reader(
@@ -212,7 +213,7 @@ def unreadable(path: str, row: int, reason: str, dialect: Dialect) -> InputError
 
 
 def name_columns(path: str, header: list[str]) -> tuple[list[str], list[str]]:
-    """Names for all columns, and notes on the names that had to be given."""
+    """Return names for all columns, and notes on the names that had to be given."""
     named = [name for name in header if name]
     notes = []
     if named and all(_is_number(name) for name in named):
@@ -242,14 +243,15 @@ def _is_number(name: str) -> bool:
 
 
 def _counts_up(names: list[str]) -> bool:
-    """Names 0, 1, 2, ... are how an array without names is often written; a row of data seldom is that."""
+    """Return whether the names are 0, 1, 2, ... or the like, as an array without names is often written. A row of data
+    is seldom so."""
     if len(names) < 3 or not all(name.isdecimal() for name in names):
         return False
     first = int(names[0])
     return [int(name) for name in names] == list(range(first, first + len(names)))
 
 
-def _check_cell_lengths(path: str, cells: pa.Table, header_row: int) -> None:
+def _check_cell_lengths(path: str, cells: ArrowTable, header_row: int) -> None:
     import pyarrow.compute as pc
 
     for name, column in zip(cells.column_names, cells.columns, strict=True):
@@ -264,8 +266,8 @@ def _check_cell_lengths(path: str, cells: pa.Table, header_row: int) -> None:
             )
 
 
-def _type_columns(path: str, body: pa.Table, dialect: Dialect, notes: list[str]) -> list[pa.ChunkedArray]:
-    """Columns of which every cell is a number become numbers; the others stay text.
+def _type_columns(path: str, body: ArrowTable, dialect: Dialect, notes: list[str]) -> list[ArrowColumn]:
+    """Turn columns of which every cell is a number into numbers; the others stay text.
 
     A comma inside a number is a decimal comma if the file does not separate by commas and writes no other
     column with decimal points. Commas are never taken for thousands.
@@ -273,7 +275,7 @@ def _type_columns(path: str, body: pa.Table, dialect: Dialect, notes: list[str])
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    columns: list[pa.ChunkedArray] = []
+    columns: list[ArrowColumn] = []
     points = False
     spellings = [Spelling() for _ in range(body.num_columns)]
     for position, spelling in enumerate(spellings):
@@ -299,10 +301,10 @@ def _type_columns(path: str, body: pa.Table, dialect: Dialect, notes: list[str])
             f"{where}: numbers with commas such as {example} were read "
             "as text; write them with a decimal point and without thousands separators."
         )
-    notes += notes_on(
+    notes += spelling_notes(
         path,
         [
-            Spelt(name, spelling, not pa.types.is_string(cells.type), pa.types.is_integer(cells.type))
+            SpelledColumn(name, spelling, not pa.types.is_string(cells.type), pa.types.is_integer(cells.type))
             for name, spelling, cells in zip(body.column_names, spellings, columns, strict=True)
         ],
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from newtron.table.cells import MISSING
 
 SEPARATORS = (",", ";", "\t", "|", " ")  # the earlier wins where all else is equal
+# Bytes of the text that are judged by, and more of them where the first hold no two whole rows; at most this number of
+# rows.
 _SAMPLE_SIZES = (1 << 16, 1 << 22)
 _SAMPLE_ROWS = 200
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -52,7 +54,8 @@ class _Trial:
 
 
 def detect_dialect(text: bytes, separator: str | None = None) -> Dialect:
-    """The dialect in which most rows are as wide as the header; a comma where there is one column only."""
+    """Return the dialect in which most rows are as wide as the header, with a comma where there is one column only.
+    separator: where it is known."""
     for size in _SAMPLE_SIZES:
         whole = len(text) <= size
         sample = text[:size].decode("utf-8", errors="ignore")

@@ -1,4 +1,4 @@
-"""Bytes of a text file -> bytes in UTF-8, or a sentence that names the encoding and the row."""
+"""Turn the bytes of a text file into UTF-8, or raise an error that names the encoding and the row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from newtron.engine.base.errors import InputError
 
-_PIECE = 1 << 20
+_PIECE = 1 << 20  # bytes that are checked at a time
 _BYTE_ORDER_MARKS = (  # the longer first: UTF-32's begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -18,7 +18,7 @@ _BYTE_ORDER_MARKS = (  # the longer first: UTF-32's begins like UTF-16's
 
 
 def to_utf8(path: str, raw: bytes, encoding: str) -> bytes:
-    """The text in UTF-8 without byte order mark. A mark in the file wins over `encoding`."""
+    """Return the text in UTF-8 without byte order mark. A mark in the file has precedence over `encoding`."""
     if what := markup(raw):
         raise InputError(f"{path}: this is {what}.")
     for mark, marked in _BYTE_ORDER_MARKS:
@@ -56,8 +56,8 @@ _TAGS = re.compile(rb"</?[a-z][^<>]*>", re.IGNORECASE)
 
 
 def markup(raw: bytes) -> str:
-    """What a text is that holds no table, by its first lines, and what to do; "" for others. The first column of a
-    table may have a name such as "<1 km" or "{a}"."""
+    """Return what a text is that holds JSON, HTML or XML in place of a table, and what to do; "" for other texts. The
+    first lines decide; the first column of a table may have a name such as "<1 km" or "{a}"."""
     start = raw[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
     if _JSON.match(start):
         return "JSON; write the table as CSV"
@@ -67,7 +67,7 @@ def markup(raw: bytes) -> str:
 
 
 def line_of(text: bytes, position: int) -> int:
-    """The number, from 1, of the line that holds this byte."""
+    """Return the number, from 1, of the line that holds this byte."""
     end_of_line = b"\n" if b"\n" in text else b"\r"
     return text.count(end_of_line, 0, position) + 1
 
