@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class FitOptions:
     """Options of `newtron fit`. An option that was not given has the value None where its default depends on others.
 
-    hidden: the shapes that were asked for; empty for the measured mix. memory: bytes. cluster: the address of a
+    hidden: the shapes that were asked for; None for the measured mix. memory: bytes. cluster: the address of a
     scheduler, "" for a cluster that is started on this machine, None for no cluster. typed: the whole command, word by
     word.
     """

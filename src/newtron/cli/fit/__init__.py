@@ -1,1 +1,1 @@
-"""`newtron fit`: its stages, and what it says."""
+"""The command `newtron fit`: its stages and its screens."""

@@ -1,4 +1,4 @@
-"""`newtron fit --cluster`: the rows on a Dask cluster, one that is there or one that is started on this machine."""
+"""`newtron fit --cluster`: rows on a Dask cluster that exists, or on one that is started on this machine."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from newtron.cli.fit.data import StreamedData, check_piece_memory, streamed_data
 from newtron.cli.options import FitOptions
 from newtron.cli.progress import Reporter
 from newtron.cluster.dask import dask_needed
 from newtron.cluster.rows import ClusterRows
-from newtron.cluster.sums import ClusterLostError
+from newtron.cluster.sums import ClusterLostError, Remote
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
 from newtron.engine.base.threads import thread_count
 from newtron.engine.base.words import count
 
-# Seconds until a scheduler must have answered.
+# Seconds within which a scheduler must answer.
 _ANSWER = 10.0
 
 
@@ -50,16 +49,16 @@ def cluster_data(options: FitOptions, reporter: Reporter) -> Iterator[StreamedDa
 
 
 @contextmanager
-def connected(address: str, threads: int | None, scratch: str | None) -> Iterator[Any]:
+def connected(address: str, threads: int | None, scratch: str | None) -> Iterator[Remote]:
     """A client of the scheduler at this address; without one, of workers with one thread each on this machine."""
     distributed = dask_needed()
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in a sentence
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # an error of the cluster becomes one sentence
     with ExitStack() as stack:
         if address:
             from distributed.comm import get_address_host_port
 
             try:
-                # First by hand: a client that nobody answered complains once more when it is thrown away.
+                # A plain connection comes first: a client without an answer logs an error when it is deleted.
                 socket.create_connection(get_address_host_port(address), timeout=_ANSWER).close()
                 client = distributed.Client(address, timeout=_ANSWER, set_as_default=False)
             except (OSError, ValueError, TimeoutError):
@@ -75,7 +74,9 @@ def connected(address: str, threads: int | None, scratch: str | None) -> Iterato
                     n_workers=thread_count(threads),
                     threads_per_worker=1,
                     dashboard_address=None,
-                    scheduler_kwargs={"dashboard_address": ":0"},  # its port is taken even without a dashboard
+                    scheduler_kwargs={
+                        "dashboard_address": ":0"
+                    },  # its default port may be taken, even without a dashboard
                     local_directory=held.name,
                     silence_logs=logging.CRITICAL,
                 )

@@ -177,7 +177,7 @@ def streamed_data(rows: TableRows, how: str, reporter: Reporter) -> StreamedData
 
 
 def check_piece_memory(memory: int) -> None:
-    """Reading in pieces needs some memory for the pieces."""
+    """Raise an InputError where the memory is too small for reading in pieces."""
     if memory < LEAST_MEMORY:
         raise InputError(
             f"--memory {size(memory)}: reading files in pieces takes more; give at least {size(LEAST_MEMORY)}."

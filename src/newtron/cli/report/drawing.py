@@ -10,8 +10,10 @@ from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, in_html
 from newtron.engine.maths.network import Layer
 
-# Units of a layer that are drawn; of more, those with the largest weights.
+# Units of a layer that are drawn; of a larger layer, those with the largest weights.
 _MOST = 12
+# The width, the distance between units, the margin and the space for names, in units of the SVG, of which a text is 12
+# high.
 _WIDTH, _STEP, _MARGIN, _NAMES = 640, 30, 24, 190
 
 

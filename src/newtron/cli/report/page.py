@@ -1,7 +1,7 @@
 """The report that `newtron fit` writes: one HTML file that loads nothing and runs nothing.
 
-What the data was, how the models compared, predictions beside what came, coefficients, how training ended, and the
-calculus of one row. All text from the data is escaped; the page's own policy forbids whatever would be loaded.
+It shows the data, the comparison of the models, predictions against observations, coefficients, how training ended, and
+the calculus of one row. All text from the data is escaped, and the policy of the page forbids loading anything.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ from newtron.table import Schema, encode
 from newtron.training.fitted import FittedModel
 
 _MARK = '<meta name="generator" content="newtron'
+# Rows of the table of coefficients, and classes of a confusion matrix, that a reader can still take in.
 _TERMS, _CLASSES = 60, 12
-# Fewer held-out rows say nothing about which columns matter.
+# Held-out rows from which on columns are ranked; fewer say nothing about which columns matter.
 _FEWEST_RANKED = 10
 
 
 def report_path(options: FitOptions) -> str | None:
-    """Where the report goes: where it is asked for, or beside the model under its name; None for nowhere."""
+    """The path of the report: the one that was asked for, or beside the model under its name; None for no report."""
     if options.no_report:
         return None
     if options.report is not None:
@@ -55,7 +56,7 @@ def report_path(options: FitOptions) -> str | None:
 
 
 def check_report(path: str, options: FitOptions) -> None:
-    """Before long work: can the report be written, and does it take the place of nothing but a report?"""
+    """Check, before long work, that the report can be written and replaces no file but a report."""
     check_writable(path)
     for other in (options.output, options.data):
         same = os.path.realpath(path) == os.path.realpath(other)
@@ -71,8 +72,8 @@ def check_report(path: str, options: FitOptions) -> None:
 
 
 def write_report(job: Job, data: TableData, path: str, progress: Callable[[int, int], None] | None = None) -> None:
-    """The file is whole or not there. progress: called with the columns shuffled and the number of all."""
-    with np.errstate(all="ignore"):  # numbers at the edge of the range are told as such where they matter
+    """Write the report, whole or not at all. progress: called with the columns shuffled and the number of all."""
+    with np.errstate(all="ignore"):  # messages name numbers at the edge of the range where they matter
         page = _page(job, data, progress).encode("utf-8", "backslashreplace")
     write_whole(path, lambda file: file.write(page))
 
@@ -117,7 +118,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | N
     head = "".join(f"<th>{in_html(cell)}</th>" if cell else "<td></td>" for cell in header)
     lines = []
     for position, row in enumerate(rows):
-        # The model that is kept, or the class whose coefficients follow.
+        # In bold: the model that is kept, or the class whose coefficients follow.
         stands_out = position == strong or (len(row) > 1 and not any(row[1:]))
         kept = ' class="kept"' if stands_out else ""
         lines.append(f"<tr{kept}>{''.join(f'<td>{in_html(cell)}</td>' for cell in row)}</tr>")

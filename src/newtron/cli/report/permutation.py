@@ -1,4 +1,4 @@
-"""Which columns a model's predictions rest on: by how much its loss on held-out rows grows when a column is shuffled.
+"""Permutation importance of columns: by how much a model's loss on held-out rows grows when a column is shuffled.
 
 The permutation importance of Breiman, "Random Forests", Machine Learning 45 (2001), section 10, with an interval over
 the rows. It asks the fitted model, whatever its shape, in the units of its loss; it is not about cause, and of columns
@@ -19,11 +19,12 @@ from newtron.model.columns_changed import ColumnsChanged
 from newtron.table.schema import Schema
 from newtron.training.fitted import FittedModel
 
+# Shuffles of each column, rows that are used at most, and columns that are listed.
 _SHUFFLES, _ROWS, _SHOWN = 10, 2000, 40
-# The 95 % interval of a mean over many rows.
+# The 95 % interval of a mean over many rows is this many standard errors to both sides.
 _SPREAD = 1.96
-_WIDTH, _HEIGHT = 240, 16
-# From so many decimals on, powers of ten.
+_WIDTH, _HEIGHT = 240, 16  # of a drawn interval, in units of the SVG
+# With this many decimals or more, numbers are written as powers of ten.
 _TINY = 9
 
 

@@ -1,4 +1,4 @@
-"""Small plots as inline SVG: points, lines and steps on axes with round numbers. Nothing is loaded, nothing runs."""
+"""Small plots as inline SVG: points, lines and bars on axes with round numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import in_html
 
+# The size of a plot and its margins, in units of the SVG, of which a text is 12 high.
 _WIDTH, _HEIGHT = 460, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 14, 12, 46
-_TICKS = 5
-# What is larger is left out: differences of such numbers are infinite.
+_TICKS = 5  # on each axis, about
+# Larger numbers are left out, because differences of such numbers may overflow.
 _LARGEST = 1e300
 
 
@@ -32,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True)
 class _Axis:
-    """From numbers to places on the page."""
+    """An axis: maps numbers to places on the page."""
 
     low: float
     high: float
@@ -56,7 +57,7 @@ class _Axis:
             found = np.arange(np.ceil(self.low / step - 1e-9), np.floor(self.high / step + 1e-9) + 1) * step
             return np.asarray(found)
         found = found[(found >= self.low) & (found <= self.high)]
-        # Within one power of ten the ends are all there is to name.
+        # Within one power of ten the axis names its two ends.
         return np.asarray(found if len(found) > 1 else np.array([self.low, self.high]))
 
 

@@ -12,7 +12,8 @@ from newtron.engine.base.words import count, percent
 from newtron.model.predicting import intervals
 from newtron.training.fitted import FittedModel
 
-# Points that are drawn, how many at either end of what is drawn are always among them, and groups of probabilities.
+# Points that are drawn; how many of the smallest and of the largest values are always among them; groups of
+# probabilities in a reliability plot.
 _POINTS, _EXTREME, _BINS = 1000, 20, 10
 
 
@@ -56,7 +57,7 @@ def numbers(predicted: Array, y: Array, ends: Array | None) -> str:
 
 
 def _drawn(predicted: Array, y: Array) -> NDArray[np.int64]:
-    """Which rows are drawn: of many, the extreme ones, which a sample would miss, and a sample of the others."""
+    """The rows that are drawn: of many, the extreme ones, which a sample would miss, and a sample of the others."""
     if len(y) <= _POINTS:
         return np.arange(len(y))
     ends = [np.argsort(values, kind="stable") for values in (predicted, y, y - predicted)]

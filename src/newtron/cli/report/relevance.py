@@ -1,4 +1,4 @@
-"""How much each column moves a network's prediction, as `newtron show` and the report tell it."""
+"""The relevance of each column to a network's prediction, for `newtron show` and the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from newtron.engine.base.words import count, percent
 from newtron.training.fitted import FittedModel
 
-_SHOWN = 30
+_SHOWN = 30  # columns that are listed
 EXPLANATION = (
     "The relevance of a column says how much it moves the prediction. It is the mean, over the training rows, of the "
     "squared derivative of the prediction by the column, per standard deviation of the column, as a share of the sum "

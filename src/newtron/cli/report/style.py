@@ -1,4 +1,4 @@
-"""How the report looks: light and dark, narrow and wide, and on paper."""
+"""The style sheet of the report, for light and dark, narrow and wide screens, and for paper."""
 
 STYLE = """
 :root{color-scheme:light dark;--b:#0072b2;--v:#d55e00}
