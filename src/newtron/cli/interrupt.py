@@ -82,16 +82,16 @@ def end_on_signals() -> None:
     if threading.current_thread() is not threading.main_thread() or not ends or sys.platform == "win32":
         return
     # A handler would wait for the end of a long computation; the system writes the number here at once.
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for number in ends:
         signal.signal(number, lambda *_: None)
-    threading.Thread(target=_listen, args=(heard, ends), daemon=True).start()
+    threading.Thread(target=_listen, args=(reading, ends), daemon=True).start()
 
 
-def _listen(heard: int, ends: list[int]) -> None:
-    while (number := os.read(heard, 1)[0]) not in ends:
+def _listen(reading: int, ends: list[int]) -> None:
+    while (number := os.read(reading, 1)[0]) not in ends:
         pass
     remove_all()
     name = signal.Signals(number).name

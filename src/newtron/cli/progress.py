@@ -24,7 +24,7 @@ _MEMBERS_SHOWN = 10
 # Seconds that a pass over the rows of files must have taken before it is spoken of, and between two lines about it.
 _LONG_PASS = 2.0
 # Seconds between two lines of progress.
-_TOLD_EVERY = 2.0
+_LINE_EVERY = 2.0
 
 
 class Reporter:
@@ -39,7 +39,7 @@ class Reporter:
         self._quiet = quiet
         self._stage = ""
         self._rows: dict[int, Progress] = {}
-        self._pass, self._done, self._began, self._told = "", 0, 0.0, 0.0
+        self._pass, self._done, self._began, self._last_line = "", 0, 0.0, 0.0
         self._console: Console | None = None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
@@ -66,15 +66,15 @@ class Reporter:
         """Tell how far a pass over the rows of files is; passes also follow after the last step."""
         now = perf_counter()
         if done <= self._done:
-            self._began = self._told = now
+            self._began = self._last_line = now
         self._done = done
         if now - self._began < _LONG_PASS or done >= total:
             self._pass = ""
             return
         left = seconds((total - done) * (now - self._began) / done)
         self._pass = f"a pass over the rows: {done:,} of {total:,}, {left} left"
-        if self._console is None and now - self._told >= _LONG_PASS:
-            self._told = now
+        if self._console is None and now - self._last_line >= _LONG_PASS:
+            self._last_line = now
             self.say(f"{self._stage}: {self._pass}")
 
     @contextmanager
@@ -141,10 +141,10 @@ class PassProgress:
     def __call__(self, done: int, total: int) -> None:
         now = perf_counter()
         if self._started < 0.0:
-            self._started, self._next = now, now + _TOLD_EVERY
-        if now < self._next and (done < total or (self._long and now - self._started < _TOLD_EVERY)):
+            self._started, self._next = now, now + _LINE_EVERY
+        if now < self._next and (done < total or (self._long and now - self._started < _LINE_EVERY)):
             return
-        self._next = now + _TOLD_EVERY
+        self._next = now + _LINE_EVERY
         speed = done / max(now - self._started, 1e-3)
         left = f", {seconds((total - done) / speed)} left" if done < total else f" in {seconds(now - self._started)}"
         self._reporter.say(f"{self._what}: {done:,} of {count(total, self._unit)}, {speed:,.0f} {self._unit}s/s{left}")
