@@ -14,7 +14,8 @@ from newtron.cli.options import FitOptions
 from newtron.cli.progress import Reporter
 from newtron.cluster.dask import dask_needed
 from newtron.cluster.rows import ClusterRows
-from newtron.cluster.sums import ClusterLostError, Remote
+from newtron.cluster.sums import ClusterLostError
+from newtron.cluster.untyped import DaskObject
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
 from newtron.engine.base.threads import thread_count
@@ -49,7 +50,7 @@ def cluster_data(options: FitOptions, reporter: Reporter) -> Iterator[StreamedDa
 
 
 @contextmanager
-def connected(address: str, threads: int | None, scratch: str | None) -> Iterator[Remote]:
+def connected(address: str, threads: int | None, scratch: str | None) -> Iterator[DaskObject]:
     """A client of the scheduler at this address; without one, of workers with one thread each on this machine."""
     distributed = dask_needed()
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # an error of the cluster becomes one sentence
