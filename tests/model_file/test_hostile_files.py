@@ -68,7 +68,7 @@ for path in sys.argv[1:]:
             print("read", flush=True)
         except InputError as error:
             print(error, flush=True)
-    print(file_answer(Session(), path, open(path, "rb").read()).get("error", "read"), flush=True)
+    print(Session().open(path, open(path, "rb").read()).get("error", "read"), flush=True)
 """
 
 
