@@ -25,7 +25,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
 from newtron.play.session import MOST_FILE, Session
 from newtron.table import read_table
-from newtron.table.data_file import TooLargeError, at_hand
+from newtron.table.data_file import TooLargeError, data_file_of
 from newtron.table.stamp import Stamp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -419,6 +419,6 @@ def test_text_that_is_not_read_in_pieces_is_refused_by_its_size(tmp_path: Path) 
 
 
 def test_a_source_is_taken_as_it_is(tmp_path: Path) -> None:
-    source = at_hand(PENGUINS)
-    assert at_hand(source) is source
+    source = data_file_of(PENGUINS)
+    assert data_file_of(source) is source
     assert read_table(source).n_rows == read_table(PENGUINS).n_rows

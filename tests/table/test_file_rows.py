@@ -34,7 +34,7 @@ from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.solvers import SOLVERS
 from newtron.table import encode, encode_target, learn_schema, read_table
-from newtron.table.data_file import at_hand
+from newtron.table.data_file import data_file_of
 from newtron.table.large import files
 from newtron.table.learn import learn_pieces
 from newtron.table.text import convert
@@ -561,7 +561,7 @@ def test_text_is_converted_to_the_same_table(name: str, tmp_path: Path, monkeypa
     path = tmp_path / "d.csv"
     path.write_text(TEXTS[name], encoding="utf-8")
     told: list[tuple[int, int]] = []
-    found = convert.convert(at_hand(path), str(tmp_path), progress=lambda *done: told.append(done))
+    found = convert.convert(data_file_of(path), str(tmp_path), progress=lambda *done: told.append(done))
     with pa.OSFile(found.path) as file:
         table = pa.ipc.open_file(file).read_all()
     expected = read_table(path).data

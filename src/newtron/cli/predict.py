@@ -24,10 +24,10 @@ from newtron.model.predicting import intervals, predicted
 from newtron.model_file import check_writable, read_model, write_whole
 from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
-from newtron.table.data_file import DataFile, at_hand
-from newtron.table.encode import check_columns, nothing_known
+from newtron.table.data_file import DataFile, data_file_of
+from newtron.table.encode import check_columns, rows_without_values
 from newtron.table.in_memory import table_in_memory
-from newtron.table.learn import NEVER_THERE
+from newtron.table.learn import ALL_MISSING
 from newtron.training.fitted import FittedModel
 
 # Rows of text that are made at a time, and numbers of rows that a message names.
@@ -48,11 +48,11 @@ def run_predict(options: PredictOptions) -> int:
             f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
             "p(...) say how sure each prediction is."
         )
-    source = at_hand(options.data, options.scratch)
+    source = data_file_of(options.data, options.scratch)
     table = table_in_memory(source, options.encoding, options.memory)
     if table is None:
         return _in_pieces(options, source, model, schema)
-    empty = nothing_known(schema, table)
+    empty = rows_without_values(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
     encoded = encode(schema, known)
     messages = [
@@ -89,7 +89,7 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
     def write(file: BinaryIO) -> None:
         first, left = True, 0
         for _, table in files.tables(range(len(files.pieces)), names, most):
-            empty = nothing_known(schema, table)
+            empty = rows_without_values(schema, table)
             known = table.take(np.flatnonzero(~empty)) if empty.any() else table
             header, columns = _predictions(model, encode(schema, known, order="F").X, options.interval, classes)
             _write_csv(file, header if first else [], _with_empty(columns, empty), table.n_rows)
@@ -139,7 +139,7 @@ def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -
 def _not_used(schema: Schema, table: Table) -> list[str]:
     """A line for each column that was empty in training and has values here."""
     found = []
-    for name in (name for name, reason in schema.dropped if reason == NEVER_THERE and name in table):
+    for name in (name for name, reason in schema.dropped if reason == ALL_MISSING and name in table):
         n = table.n_rows - plain(table.column(name)).null_count
         if n:
             cells = f"{count(n, 'cell')} here {'has' if n == 1 else 'have'} a value"

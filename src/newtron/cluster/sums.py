@@ -28,8 +28,8 @@ from newtron.engine.rows.streamed import (
     Source,
     StreamedRows,
     TargetEncoder,
-    picked,
-    placed,
+    numbered_cuts,
+    selected,
 )
 
 Array = NDArray[np.floating]
@@ -163,12 +163,12 @@ def _evaluated(
     evaluate: Callable[[Chunk], Total], transform: RowTransform, part: Part, excluded: NDArray[np.int64]
 ) -> Total:
     start = part.first - int(np.searchsorted(excluded, part.first))
-    seen = (evaluate(transform.chunk(*cut)) for cut in placed(part.cuts(), excluded, start))
+    seen = (evaluate(transform.chunk(*cut)) for cut in numbered_cuts(part.cuts(), excluded, start))
     return reduce(added, seen, None)
 
 
-def _picked(part: Part, numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
-    return picked(part.cuts(), numbers)
+def _selected(part: Part, numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
+    return selected(part.cuts(), numbers)
 
 
 # --- where they are asked from ---
@@ -229,7 +229,7 @@ class DistributedRows(StreamedRows):
         return rest
 
     def gathered(self, numbers: NDArray[np.int64]) -> tuple[Array, Array]:
-        found = self.engine.total(_picked, self.parts, self.engine.broadcast(numbers))
+        found = self.engine.total(_selected, self.parts, self.engine.broadcast(numbers))
         return np.ascontiguousarray(np.concatenate([X for X, _ in found])), np.concatenate([y for _, y in found])
 
     def batches(self, size: int, rng: np.random.Generator) -> NoReturn:

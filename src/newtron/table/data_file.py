@@ -95,7 +95,7 @@ def unpacked(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")) if start == GZIP else file
 
 
-def at_hand(path: str | os.PathLike[str] | DataFile, folder: str | None = None) -> DataFile:
+def data_file_of(path: str | os.PathLike[str] | DataFile, folder: str | None = None) -> DataFile:
     """Return a file that can be read more than once. What comes through a pipe, or by standard input (-), is copied to
     a folder of its own, which lasts as long as the result. folder: where that folder is made; None is the system's
     place for temporary files."""
@@ -189,7 +189,7 @@ def _damaged(name: str, what: str) -> InputError:
     return InputError(f"{name}: the {what} is damaged or cut short; write it again.")
 
 
-def most_text(source: DataFile, memory: float) -> float:
+def text_limit(source: DataFile, memory: float) -> float:
     """Return how many bytes of this text have cells that take `memory` bytes. It is estimated from the beginning of the
     file; a number takes 8 bytes, however short its text is."""
     start = source.start(_START)
@@ -197,7 +197,7 @@ def most_text(source: DataFile, memory: float) -> float:
     return memory / max(1.0, 8.0 * cells / max(1, len(start)))
 
 
-def most_at_once() -> float:
+def memory_limit() -> float:
     """Return how many bytes the cells of a table may take that is read at once, as a share of the machine's memory."""
     found = float(2**34)  # where the system does not say how much memory there is
     try:

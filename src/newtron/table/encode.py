@@ -70,7 +70,7 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
     return Encoded(X, unseen, missing)
 
 
-def nothing_known(schema: Schema, table: Table) -> NDArray[np.bool_]:
+def rows_without_values(schema: Schema, table: Table) -> NDArray[np.bool_]:
     """Return a mask of the rows that have no value in any column of the schema, if no row of training was like that:
     nothing can be predicted for them. Raises InputError where a column is not there."""
     check_columns(schema, table.path, table.names)

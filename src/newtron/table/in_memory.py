@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from newtron.engine.base.errors import InputError
-from newtron.table.data_file import DataFile, TooLargeError, most_text
+from newtron.table.data_file import DataFile, TooLargeError, text_limit
 from newtron.table.large.files import TableFiles, is_streamable, is_text_file
 from newtron.table.read import read_table
 from newtron.table.table import Table
@@ -19,7 +19,7 @@ def table_in_memory(source: DataFile, encoding: str, memory: int) -> Table | Non
     pieces."""
     text = is_text_file(source)
     in_pieces = text or is_streamable(source)
-    limit = most_text(source, memory) if text else memory
+    limit = text_limit(source, memory) if text else memory
     if in_pieces and _is_large(source, limit):
         return None
     try:

@@ -20,7 +20,7 @@ from newtron.table.table import Table, check_finite, show, suggest
 from newtron.table.target import decide_target
 
 # Why a column without any value is not used.
-NEVER_THERE = "every cell is missing"
+ALL_MISSING = "every cell is missing"
 # A text column with at most so many levels is a category, with more only as long as they are a share of at most this of
 # the rows, and never with more than the last number. Judgements, not measurements: a level needs rows to learn from.
 _FEW_LEVELS, _LEVEL_SHARE, _MOST_LEVELS = 20, 0.05, 100
@@ -165,7 +165,7 @@ def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
     """Return the column, or why it is not used. marks: the patterns of missing cells that earlier columns mark."""
     name, present, missing = facts.name, facts.present, facts.missing
     if not present:
-        return Dropped(NEVER_THERE)
+        return Dropped(ALL_MISSING)
     # Two equal columns could not be told apart: rows that an earlier column marks need no second mark.
     indicator = missing > 0 and facts.pattern not in marks
     if facts.form == "number":

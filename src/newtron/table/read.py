@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 from newtron.engine.base.errors import InputError
 from newtron.table.arrow import ArrowBatch, ArrowFile, ArrowSchema
-from newtron.table.data_file import DataFile, TooLargeError, at_hand, most_at_once, most_text, reader_errors, unchanged
+from newtron.table.data_file import (
+    DataFile,
+    TooLargeError,
+    data_file_of,
+    memory_limit,
+    reader_errors,
+    text_limit,
+    unchanged,
+)
 from newtron.table.table import Table, check_finite, check_names
 from newtron.table.text.delimited import read_delimited
 
@@ -43,7 +51,7 @@ def read_table(
         The file cannot be read as a table; the message names the row and column and what to do.
         TooLargeError, which is one, where the content has more bytes than `limit`.
     """
-    source = at_hand(path)
+    source = data_file_of(path)
     with reader_errors(source.name):
         with source.open() as file:
             start = file.read(16)
@@ -51,8 +59,8 @@ def read_table(
             if start.startswith(magic):
                 raise InputError(f"{source.name}: this is {what}.")
         if start.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
-            return _read_arrow(source, start, most_at_once() if limit is None else limit)
-        content = source.read(most_text(source, most_at_once()) if limit is None else limit)
+            return _read_arrow(source, start, memory_limit() if limit is None else limit)
+        content = source.read(text_limit(source, memory_limit()) if limit is None else limit)
     return read_delimited(source.name, content, encoding)
 
 

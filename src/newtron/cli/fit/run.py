@@ -30,7 +30,7 @@ from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import capital, count
 from newtron.model_file import check_writable, write_model
-from newtron.table.data_file import at_hand
+from newtron.table.data_file import data_file_of
 from newtron.table.in_memory import table_in_memory
 
 
@@ -82,7 +82,7 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
         with cluster_data(options, trainer.reporter) as data:
             yield data
         return
-    source = at_hand(options.data, options.scratch)
+    source = data_file_of(options.data, options.scratch)
     table = table_in_memory(source, options.encoding, options.memory)
     if table is None:
         yield file_data(source, options, trainer.reporter)

@@ -17,7 +17,7 @@ from newtron.engine.base.linalg import aligned, is_sparse
 from newtron.engine.base.threads import ordered_map
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.scaling import Scaling
-from newtron.engine.rows.rows import Chunk, Rows, drawn
+from newtron.engine.rows.rows import Chunk, Rows, stratified_sample
 
 S = TypeVar("S")
 
@@ -189,7 +189,7 @@ class ArrayRows(Rows):
     def sample(self, n: int, rng: np.random.Generator) -> ArrayRows:
         if n >= self.n_rows:
             return self
-        return self.part(drawn(self.n_rows, n, rng), copied=True)
+        return self.part(stratified_sample(self.n_rows, n, rng), copied=True)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
         order = rng.permutation(self.n_rows) if self._chosen is None else rng.permutation(self._chosen)

@@ -26,7 +26,7 @@ class Chunk(NamedTuple):
 S = TypeVar("S")
 
 
-def drawn(n_rows: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def stratified_sample(n_rows: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the numbers of n rows, in order: one at random from each of n equal intervals (a stratified sample). It is
     as good as a simple random sample, better where rows are sorted, and needs no permutation of all rows."""
     edges = np.linspace(0, n_rows, n + 1).astype(np.int64)

@@ -24,7 +24,7 @@ from newtron.engine.base.threads import ordered_map
 from newtron.engine.base.types import Array
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows.arrays import ArrayRows
-from newtron.engine.rows.rows import Chunk, Rows, drawn
+from newtron.engine.rows.rows import Chunk, Rows, stratified_sample
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class StreamedRows(Rows):
                 self.watch(start + len(cut.y), self.n_rows)
 
     def _placed(self, pieces: Sequence[int]) -> Iterator[tuple[Cut, int]]:
-        return placed(self.source.read(pieces), self._excluded, 0)
+        return numbered_cuts(self.source.read(pieces), self._excluded, 0)
 
     # --- parts ---
 
@@ -165,7 +165,7 @@ class StreamedRows(Rows):
 
     def chosen(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the numbers in the source of n rows at random, in order."""
-        return self.numbers_in_source(drawn(self.n_rows, n, rng))
+        return self.numbers_in_source(stratified_sample(self.n_rows, n, rng))
 
     def numbers_in_source(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers in the source of rows that are given by their numbers among these."""
@@ -176,7 +176,7 @@ class StreamedRows(Rows):
         """Return X and y, as they are read, of the rows with these numbers in the source."""
         pieces = np.unique(np.searchsorted(self._starts, numbers, side="right") - 1).tolist()
         with ReadAhead(self.source.read(pieces)) as cuts:
-            parts = picked(cuts, numbers)
+            parts = selected(cuts, numbers)
         X, y = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
         return np.ascontiguousarray(X), y
 
@@ -245,7 +245,7 @@ def _scaled_targets(encode: TargetEncoder, scaling: Scaling, y: Array) -> tuple[
     return scaling.targets(Y), weight
 
 
-def placed(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iterator[tuple[Cut, int]]:
+def numbered_cuts(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iterator[tuple[Cut, int]]:
     """Yield cuts without the excluded rows, each with the number of rows that precede it. start: that of the first."""
     for cut in cuts:
         low, high = np.searchsorted(excluded, (cut.first, cut.first + len(cut.y)))
@@ -259,7 +259,7 @@ def placed(cuts: Iterable[Cut], excluded: NDArray[np.int64], start: int) -> Iter
         start += len(cut.y)
 
 
-def picked(cuts: Iterable[Cut], numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
+def selected(cuts: Iterable[Cut], numbers: NDArray[np.int64]) -> list[tuple[Array, Array]]:
     """Return X and y of the rows that have these numbers in the source."""
     found = []
     for cut in cuts:

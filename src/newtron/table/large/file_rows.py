@@ -17,7 +17,7 @@ from newtron.engine.base.codec import to_json
 from newtron.engine.base.threads import thread_count
 from newtron.engine.rows import Chunk
 from newtron.engine.rows.streamed import Cut, Source, StreamedRows
-from newtron.table.data_file import DataFile, at_hand
+from newtron.table.data_file import DataFile, data_file_of
 from newtron.table.encode import encode, encode_target, target_columns
 from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.large.files import TableFiles, is_text_file
@@ -76,7 +76,7 @@ def opened(
     """Open files to be read in pieces. A text file is converted first, and what comes through a pipe is copied.
 
     check: called with the columns' names before a text is converted, which takes long."""
-    source = at_hand(path, folder)
+    source = data_file_of(path, folder)
     if not is_text_file(source):
         held = () if source.folder is None else (source.folder,)
         return TableFiles(source.path, memory, (source.name, 0) if held else None, held)
