@@ -329,7 +329,7 @@ class Messages(Target):
             {"solver": "lbfgs", "steps": 5},
         ]
         self.messages = []
-        for kind in ("hello", "run", "story", "latex", "python", "surface", "bowl", "profile", "check", "export"):
+        for kind in ("hello", "run", "derivation", "latex", "python", "surface", "bowl", "profile", "check", "export"):
             for number, data in enumerate(sources):
                 for hidden in ([], [2]):
                     model = {**FIRST_SETUP["model"], "hidden": hidden, "scale": True, "alpha": 0.1}

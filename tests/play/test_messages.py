@@ -11,13 +11,13 @@ from support.typescript import declarations, required_keys
 
 from newtron.play import Session
 from newtron.play.messages import (
+    DerivationFacts,
     DifferenceCheck,
     HelloAnswer,
     LossProfile,
     LossSurface,
     NewtonBowl,
     RunAnswer,
-    Story,
 )
 
 DECLARED = Path(__file__).resolve().parents[2] / "web" / "types" / "messages.d.ts"
@@ -65,7 +65,7 @@ def test_answers_are_what_the_table_says(source: str, row: int | None) -> None:
     answers = {
         "hello": (HelloAnswer, answer_of(session, {"kind": "hello"})),
         "run": (RunAnswer, run),
-        "story": (Story, answer_of(session, {"kind": "story", **point})["story"]),
+        "derivation": (DerivationFacts, answer_of(session, {"kind": "derivation", **point})["derivation"]),
         "surface": (LossSurface, answer_of(session, {"kind": "surface", **drawn})["surface"]),
         "bowl": (NewtonBowl, answer_of(session, {"kind": "bowl", **drawn})["bowl"]),
         "profile": (LossProfile, answer_of(session, {"kind": "profile", **drawn})["profile"]),

@@ -153,7 +153,7 @@ def settle(page: Any) -> None:
     until(
         page,
         "!newtron.busy && !newtron.frame && !document.querySelector('.nt-stale, .nt-waiting')"
-        " && document.querySelector('.nt-story').childElementCount > 0",
+        " && document.querySelector('.nt-derivation').childElementCount > 0",
     )
 
 
@@ -299,7 +299,7 @@ def on_the_page(part: Any) -> Iterator[str]:
             yield value
 
 
-def stories() -> Iterator[Any]:
+def derivations() -> Iterator[Any]:
     data = {"source": "three"}, {"source": "wave"}, {"source": "clouds"}
     for source, hidden, row in product(data, ([], [2], [2, 2, 3]), (0, None)):
         method = {"solver": "levenberg-marquardt" if hidden else "newton", "steps": 3}
@@ -307,12 +307,14 @@ def stories() -> Iterator[Any]:
         run = answer_of(Session(), {"kind": "run", "setup": setup})
         params = run["runs"][0]["params"][-1]
         yield run["problem"]
-        yield answer_of(Session(), {"kind": "story", "setup": setup, "params": params, "row": row, "method": method})
+        yield answer_of(
+            Session(), {"kind": "derivation", "setup": setup, "params": params, "row": row, "method": method}
+        )
 
 
 def test_every_formula_of_every_explanation_can_be_set(served: Played, visit: Callable[..., Any]) -> None:
     written = set().union(*map(in_mathematics, explained()))
-    shown = {tex for story in stories() for tex in on_the_page(story)}
+    shown = {tex for derivation in derivations() for tex in on_the_page(derivation)}
     # One of those that differ in their digits alone.
     formulas = {re.sub(r"\d+", "0", tex): tex for tex in sorted(written | shown)}
     assert min(len(written), 4 * len(shown), 4 * len(formulas)) > 2000
@@ -345,7 +347,7 @@ def test_what_one_has_scrubbed_to_is_what_a_fresh_page_shows(served: Played, vis
         opened = page.locator(".nt-lines[open] summary >> nth=0")
         if tab == "backward":
             opened.click()  # what was opened at step 0 is still open at step 7
-        shown = "document.querySelector('.nt-story').innerHTML"
+        shown = "document.querySelector('.nt-derivation').innerHTML"
         scrubbed = page.evaluate(shown)
         page.wait_for_timeout(250)
         page.reload()
@@ -447,9 +449,9 @@ def test_one_selection_runs_through_all_panels(served: Played, visit: Callable[.
     page.locator(".nt-network .nt-hit").nth(1).dispatch_event("click")
     settle(page)
     assert page.evaluate("newtron.view.param") == 1
-    assert page.locator(".nt-story tr.nt-chosen").count() == 1
+    assert page.locator(".nt-derivation tr.nt-chosen").count() == 1
     assert page.get_attribute("[data-chain]", "data-chain") == "w_{2}"
-    page.locator(".nt-story tbody tr").last.click()
+    page.locator(".nt-derivation tbody tr").last.click()
     settle(page)
     assert page.evaluate("newtron.view.param") == 2
     page.locator(".nt-data .nt-point").nth(9).dispatch_event("click")

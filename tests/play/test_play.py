@@ -101,25 +101,27 @@ def test_frames_are_the_predictions_over_the_inputs() -> None:
 def test_the_chain_of_every_parameter_multiplies_to_the_engines_gradient(scale: bool) -> None:
     settings = setup("ring", model={"hidden": [3, 2], "scale": scale})
     params = ask("run", setup=settings)["runs"][0]["params"][4]
-    story = ask("story", setup=settings, params=params, row=7, method=GD)["story"]
-    assert len(story["chains"]) == len(params) == len(story["gradient"])
-    for chain, partial in zip(story["chains"], story["gradient"], strict=True):
+    derivation = ask("derivation", setup=settings, params=params, row=7, method=GD)["derivation"]
+    assert len(derivation["chains"]) == len(params) == len(derivation["gradient"])
+    for chain, partial in zip(derivation["chains"], derivation["gradient"], strict=True):
         *factors, product = chain["values"]
         assert np.prod(factors) == pytest.approx(product, rel=1e-12, abs=1e-300)
         assert product == pytest.approx(partial, rel=1e-12, abs=1e-15)
     # Each chain names its own parameter, not the letters of the general formula.
-    assert r"\partial w_{21}^{[1]}" in story["chains"][3]["factors"][-1]
+    assert r"\partial w_{21}^{[1]}" in derivation["chains"][3]["factors"][-1]
     data = example("ring")
     X = (data.X - data.X.mean(axis=0)) / data.X.std(axis=0) if scale else data.X
     rows = ArrayRows(X[[7]], data.y[[7]])
     one = TrainingObjective(Network((2, 3, 2, 1), "tanh"), loss_for("classification", None, 1), rows)
-    np.testing.assert_allclose(story["gradient"], one.evaluate(np.array(params), 1).gradient, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        derivation["gradient"], one.evaluate(np.array(params), 1).gradient, rtol=1e-12, atol=1e-15
+    )
 
 
 def test_a_power_of_ten_is_written_as_one() -> None:
     settings = setup("hours", model={"hidden": [], "loss": "squared_error", "alpha": 0.0})
-    story = ask("story", setup=settings, params=[-9.0, 6.0], row=16, method=GD)["story"]
-    texts = [step["numbers"] for section in story["sections"] for step in section["steps"]]
+    derivation = ask("derivation", setup=settings, params=[-9.0, 6.0], row=16, method=GD)["derivation"]
+    texts = [step["numbers"] for section in derivation["sections"] for step in section["steps"]]
     assert any(r"\cdot 10^{-" in text for text in texts)
     assert not any(re.search(r"\de[+-]?\d", text) for text in texts)
 
@@ -218,7 +220,7 @@ def test_the_latex_that_is_copied_is_the_explanation() -> None:
         ({"kind": "run", "setup": setup(start={"params": ["0"] * 13})}, "numbers"),
         ({"kind": "run", "setup": setup("line", start={"params": [1e200] * 10})}, "finite"),
         ({"kind": "run", "setup": setup(), "axes": [0, 5]}, "axes"),
-        ({"kind": "story", "setup": setup(), "params": [0.0] * 13, "row": 99, "method": GD}, "row"),
+        ({"kind": "derivation", "setup": setup(), "params": [0.0] * 13, "row": 99, "method": GD}, "row"),
         ({"kind": "surface", "setup": setup(), "params": [0.0] * 13, "pair": [1, 1]}, "pair"),
         (
             {"kind": "surface", "setup": setup(), "params": [0.0] * 13, "pair": [1, 2], "windows": [[0, 0], [0, 1]]},
@@ -257,7 +259,7 @@ def test_what_is_asked_of_a_run_that_diverged_is_answered_in_json(source: str, a
     found = ask("run", setup=settings)
     params, windows = found["runs"][0]["params"][-1], found["windows"]
     for row in (0, None):
-        ask("story", setup=settings, params=params, row=row, method=far)
+        ask("derivation", setup=settings, params=params, row=row, method=far)
         ask("check", setup=settings, params=params, row=row, index=0)
     ask("profile", setup=settings, params=params, index=0, window=windows[0])
     ask("surface", setup=settings, params=params, pair=[0, 1], windows=windows[:2])

@@ -63,8 +63,8 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     (asked("profile", index=HUGE), "index"),
     (asked("surface", windows=[[-HUGE, 1], [-1, 1]]), "window"),
     (asked("bowl", windows=[[-1, 1], [1, HUGE]]), "window"),
-    (asked("story", row=HUGE), "row"),
-    (asked("story", params=[HUGE, 0, 0]), "params"),
+    (asked("derivation", row=HUGE), "row"),
+    (asked("derivation", params=[HUGE, 0, 0]), "params"),
     (asked("export", state={"x": float("nan")}), "state"),
     (asked("export", state={"x": "\ud800"}), "state"),
     (asked("export", state={"\ud800": 1}), "state"),
@@ -85,7 +85,7 @@ def test_a_senseless_message_is_answered_by_a_sentence(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("kind", ["surface", "bowl", "profile", "check", "story"])
+@pytest.mark.parametrize("kind", ["surface", "bowl", "profile", "check", "derivation"])
 def test_windows_and_points_beyond_all_arithmetic_are_answered(kind: str) -> None:
     message = asked(kind, windows=[[-1e308, 1e308], [-2, 3]], window=[-1e308, 1e308], params=[1e300, -1e300, 1e308])
     answer = answer_of(Session(), message)

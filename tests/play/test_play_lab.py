@@ -27,7 +27,7 @@ MODELS = [
 ]
 
 
-def story(of: Any, row: int | None) -> tuple[Any, Any, Any]:
+def derivation(of: Any, row: int | None) -> tuple[Any, Any, Any]:
     source, hidden, loss, intercept = of
     model = {"hidden": hidden, "activation": "tanh", "loss": loss, "intercept": intercept, "scale": False, "alpha": 0.3}
     setup = {"data": {"source": source}, "model": model, "methods": [{"solver": "newton", "steps": 3}]}
@@ -40,8 +40,8 @@ def story(of: Any, row: int | None) -> tuple[Any, Any, Any]:
     )
     params = np.random.default_rng(4).normal(0.0, 0.7, network.n_params)
     method = setup["methods"][0]  # type: ignore[index]
-    message = {"kind": "story", "setup": setup, "params": params.tolist(), "row": row, "method": method}
-    return answer_of(Session(), message)["story"], objective, params
+    message = {"kind": "derivation", "setup": setup, "params": params.tolist(), "row": row, "method": method}
+    return answer_of(Session(), message)["derivation"], objective, params
 
 
 def outcome(line: dict[str, Any]) -> float:
@@ -51,7 +51,7 @@ def outcome(line: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_entry_of_dw_is_the_partial_of_that_row(model: Any) -> None:
-    found, objective, params = story(model, 4)
+    found, objective, params = derivation(model, 4)
     gradient = objective.evaluate(params, 1).gradient
     assert len(found["lab"]) == len(params)
     for lines, partial in zip(found["lab"], gradient, strict=True):
@@ -66,7 +66,7 @@ def test_every_entry_of_dw_is_the_partial_of_that_row(model: Any) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_partials_of_the_objective_have_the_penaltys_pull(model: Any) -> None:
-    found, objective, params = story(model, None)
+    found, objective, params = derivation(model, None)
     gradient = objective.evaluate(params, 1).gradient
     for mean, partial, weight in zip(found["means"], gradient, objective.network.is_weight, strict=True):
         assert mean["value"] == partial

@@ -68,7 +68,7 @@ def test_messages_are_answered_as_by_the_server(server: Server) -> None:
     messages: list[Any] = [
         {"kind": "hello"},
         {"kind": "run", "setup": settings},
-        {"kind": "story", "setup": settings, "params": params, "row": 2, "method": NEWTON},
+        {"kind": "derivation", "setup": settings, "params": params, "row": 2, "method": NEWTON},
         {"kind": "surface", "setup": settings, "params": params, "pair": [0, 1], "windows": [[-1, 1], [0, 2]]},
         {"kind": "check", "setup": settings, "params": params, "index": 1, "row": None},
         {"kind": "python", "setup": settings, "params": params, "row": None, "method": NEWTON},
@@ -149,10 +149,10 @@ def test_the_fitted_model_is_on_the_page_with_all_its_digits(name: str, tmp_path
         best = next(m for m in one.members_ if m.solution is one.solution_)
         method = settings["methods"][1]
         assert method["solver"] == best.solution.solver.name or best.solution.solver.name == "gradient-descent"
-        story = ask(
-            session, {"kind": "story", "setup": settings, "params": fitted["params"], "row": 7, "method": method}
-        )["story"]
-        np.testing.assert_allclose(story["units"]["a"][-1], member_says(one, best, X[[7]]), rtol=1e-12)
+        derivation = ask(
+            session, {"kind": "derivation", "setup": settings, "params": fitted["params"], "row": 7, "method": method}
+        )["derivation"]
+        np.testing.assert_allclose(derivation["units"]["a"][-1], member_says(one, best, X[[7]]), rtol=1e-12)
         anew = ask(session, {"kind": "run", "setup": hello["setup"]})["runs"][1]
         assert anew["value"][0] != found["runs"][1]["value"][0]
         copied = {"setup": settings, "params": fitted["params"], "row": None, "method": method}
@@ -170,9 +170,9 @@ def test_other_rows_are_seen_by_the_model_as_it_was_fitted(name: str) -> None:
     about = {"setup": hello["setup"], "params": hello["fitted"]["params"], "method": hello["setup"]["methods"][1]}
     best = next(m for m in model.members_ if m.solution is model.solution_)
     for row in (0, 12, 29):
-        story = ask(session, {"kind": "story", "row": row, **about})["story"]
+        derivation = ask(session, {"kind": "derivation", "row": row, **about})["derivation"]
         said = member_says(model, best, 5.0 * X[[row]] + 1.0)
-        np.testing.assert_allclose(story["units"]["a"][-1], said, rtol=1e-12)
+        np.testing.assert_allclose(derivation["units"]["a"][-1], said, rtol=1e-12)
 
 
 def member_says(model: Any, member: Any, row: Any) -> Any:

@@ -2,7 +2,7 @@
 import { base64, text64 } from "./url.js";
 
 /** @import { ExampleEntry, FileEntry, FittedStart, NewtonBowl, LossProfile, Setup } from "../types/messages" */
-/** @import { Checks, KeptStory, KeptSurface, Run, SavedState, Transport, View } from "../types/page" */
+/** @import { Checks, KeptDerivation, KeptSurface, Run, SavedState, Transport, View } from "../types/page" */
 
 /** @type {Setup} */
 export const DEFAULT_SETUP = {
@@ -78,8 +78,8 @@ export class App {
     this.quiz = null;
     /** @type {((whole: boolean) => void)[]} */
     this.panels = [];
-    /** @type {Map<string, KeptStory>} */
-    this.stories = new Map();
+    /** @type {Map<string, KeptDerivation>} */
+    this.derivations = new Map();
     /** @type {Map<string, any>} */
     this.pictures = new Map();
     /** @type {Set<string>} */
@@ -112,7 +112,7 @@ export class App {
     if (this.saved) {
       Object.assign(this.setup, this.saved.setup);
       Object.assign(this.view, this.saved.view);
-      for (const [key, story] of Object.entries(this.saved.stories)) this.stories.set(key, story);
+      for (const [key, derivation] of Object.entries(this.saved.derivations)) this.derivations.set(key, derivation);
       for (const [key, picture] of Object.entries(this.saved.pictures)) this.pictures.set(key, picture);
       this.run = this.saved.run;
       this.redraw(true);
@@ -199,7 +199,7 @@ export class App {
     this.error = "";
     // What is asked about a run is asked of the set-up that made it: the controls may have moved on.
     this.run = { ...answer, setup };
-    this.stories.clear();
+    this.derivations.clear();
     this.pictures.clear();
     this.asked.clear();
     this.quiz = null;
@@ -264,19 +264,19 @@ export class App {
     return name;
   }
 
-  storyKey(scope, step = this.stepOf(this.view.active), active = this.view.active) {
+  derivationKey(scope, step = this.stepOf(this.view.active), active = this.view.active) {
     return `${active}/${step}/${scope === "row" ? this.view.row : "all"}`;
   }
 
   // The derivation at this step, or null while it is on its way; offline the nearest that was saved.
-  story(scope) {
-    const key = this.storyKey(scope);
-    if (this.stories.has(key)) {
+  derivation(scope) {
+    const key = this.derivationKey(scope);
+    if (this.derivations.has(key)) {
       if (!this.offline && !this.gone) this.fetchAhead(scope);
-      return this.stories.get(key);
+      return this.derivations.get(key);
     }
-    if (this.offline || this.gone) return this.nearest(this.stories, key);
-    this.fetchStory(scope, key);
+    if (this.offline || this.gone) return this.nearest(this.derivations, key);
+    this.fetchDerivation(scope, key);
     return null;
   }
 
@@ -284,8 +284,8 @@ export class App {
   fetchAhead(scope) {
     const { params } = this.run.runs[this.view.active];
     const step = Math.max(0, Math.min(params.length - 1, this.stepOf(this.view.active) + this.stride));
-    const key = this.storyKey(scope, step);
-    if (!this.stories.has(key)) this.fetchStory(scope, key, params[step]);
+    const key = this.derivationKey(scope, step);
+    if (!this.derivations.has(key)) this.fetchDerivation(scope, key, params[step]);
   }
 
   nearest(map, key) {
@@ -296,13 +296,13 @@ export class App {
     return { ...map.get(found[0].join("/")), savedAt: Number(found[0][1]) };
   }
 
-  async fetchStory(scope, key, params = this.params, active = this.view.active) {
+  async fetchDerivation(scope, key, params = this.params, active = this.view.active) {
     const row = scope === "row" ? this.view.row : null;
     return this.keep(
-      this.stories,
+      this.derivations,
       key,
-      { kind: "story", params, row, method: this.run.setup.methods[active] },
-      "story",
+      { kind: "derivation", params, row, method: this.run.setup.methods[active] },
+      "derivation",
     );
   }
 

@@ -3,28 +3,28 @@ import { fmt, h, num, renew, same } from "./dom.js";
 import { math } from "./formulas.js";
 
 /** @import { ChainFacts, LabLine } from "../types/messages" */
-/** @import { KeptStory } from "../types/page" */
+/** @import { KeptDerivation } from "../types/page" */
 /** @import { App } from "./app.js" */
 
 // A part of what `keyed` draws: made anew for another parameter, and given other numbers for another step.
 /**
  * @param {App} app
- * @param {KeptStory} story
+ * @param {KeptDerivation} derivation
  * @param {string} scope
  * @param {unknown[]} of
  * @returns {any[]}
  */
-export function heroPart(app, story, scope, of) {
+export function heroPart(app, derivation, scope, of) {
   const { param, notation } = app.view;
-  if (scope !== "row") return ["hero", [of, param, story.means[param]], () => meanHero(app, story)];
-  const chain = story.chains[param];
+  if (scope !== "row") return ["hero", [of, param, derivation.means[param]], () => meanHero(app, derivation)];
+  const chain = derivation.chains[param];
   if (!chain)
     return [
       "hero",
       [of, null],
       () => h("p.nt-quiet", null, "Choose a parameter in the network to see its chain of factors."),
     ];
-  const lines = notation === "lab" ? story.lab[param] : [lectureLine(chain)];
+  const lines = notation === "lab" ? derivation.lab[param] : [lectureLine(chain)];
   const shape = JSON.stringify([
     of.slice(1),
     param,
@@ -111,11 +111,11 @@ function chainLine({ result, op, factors, value }, hidden, numbers) {
 // Of the whole objective: the mean over the rows, and the penalty's pull where there is one.
 /**
  * @param {App} app
- * @param {KeptStory} story
+ * @param {KeptDerivation} derivation
  */
-function meanHero(app, story) {
+function meanHero(app, derivation) {
   const { param, notation } = app.view;
-  const mean = story.means[param];
+  const mean = derivation.means[param];
   return h(
     "section.nt-hero",
     { "aria-label": "Chosen parameter" },

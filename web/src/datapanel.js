@@ -49,8 +49,8 @@ export function dataPanel(app, body) {
       );
       replace(above, points(app, plot.sx, plot.sy, plot.place));
     });
-    const story = app.stories.get(app.storyKey("row"));
-    changed([same(app.run), same(story), width, app.view.step, app.view.active, app.view.row], () => {
+    const derivation = app.derivations.get(app.derivationKey("row"));
+    changed([same(app.run), same(derivation), width, app.view.step, app.view.active, app.view.row], () => {
       svg.setAttribute("aria-label", describe(app));
       if (canvas.hidden) curves(app, moving, plot);
       else areas(app, moving, canvas, plot);
@@ -174,8 +174,8 @@ function curves(app, moving, { sx, sy }) {
 /** @param {App} app */
 function residual(app, sx, sy) {
   const { problem } = app.run;
-  const story = app.stories.get(app.storyKey("row"));
-  const mean = story?.predicted;
+  const derivation = app.derivations.get(app.derivationKey("row"));
+  const mean = derivation?.predicted;
   if (mean === undefined || mean === null) return null;
   const x = sx(problem.X[app.view.row][0]);
   return s("line.nt-residual", { x1: x, x2: x, y1: sy(problem.labels[app.view.row]), y2: sy(mean) });

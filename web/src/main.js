@@ -280,19 +280,19 @@ async function exportHtml(app, button) {
   button.disabled = true;
   button.textContent = "Saving …";
   try {
-    const stories = {};
+    const derivations = {};
     for (const [m, run] of app.run.runs.entries()) {
       for (const step of spread(run.params.length - 1, 10)) {
         for (const scope of ["row", "all"]) {
           const row = scope === "row" ? app.view.row : null;
           const answer = await app.ask({
-            kind: "story",
+            kind: "derivation",
             setup: app.run.setup,
             params: run.params[step],
             row,
             method: app.run.setup.methods[m],
           });
-          if (answer.story) stories[app.storyKey(scope, step, m)] = answer.story;
+          if (answer.derivation) derivations[app.derivationKey(scope, step, m)] = answer.derivation;
         }
       }
     }
@@ -301,7 +301,7 @@ async function exportHtml(app, button) {
       setup: app.run.setup,
       view: { ...app.view, lesson: null },
       run,
-      stories,
+      derivations,
       pictures: Object.fromEntries(app.pictures),
     };
     const answer = await app.ask({ kind: "export", state });

@@ -29,7 +29,7 @@ const ALWAYS_MEAN = new Set(["newton", "update"]);
 export function mathsPanel(app, body) {
   const tabs = h("div.nt-tabs", { role: "tablist", "aria-label": "Mathematics" });
   const tools = h("div.nt-bar");
-  const content = h("div.nt-story", { role: "tabpanel", tabindex: "0", id: app.id("maths"), "aria-live": "off" });
+  const content = h("div.nt-derivation", { role: "tabpanel", tabindex: "0", id: app.id("maths"), "aria-live": "off" });
   replace(body, tabs, tools, content);
   const [tabsChanged, toolsChanged, contentChanged] = [memo(), memo(), memo()];
   return () => {
@@ -41,7 +41,7 @@ export function mathsPanel(app, body) {
     contentChanged(
       [
         same(app.run),
-        same(app.story(scopeOf(app))),
+        same(app.derivation(scopeOf(app))),
         same(check),
         same(app.quiz),
         view.tab,
@@ -155,8 +155,8 @@ function drawTools(app, tools) {
 /** @param {App} app */
 function drawContent(app, content) {
   const { tab, notation } = app.view;
-  const story = app.story(scopeOf(app));
-  if (!story) {
+  const derivation = app.derivation(scopeOf(app));
+  if (!derivation) {
     content.classList.add("nt-stale");
     if (!content.firstChild || app.offline)
       keyed(content, [
@@ -171,25 +171,25 @@ function drawContent(app, content) {
   content.classList.remove("nt-stale");
   const of = [same(app.run), tab, notation, scopeOf(app)];
   const parts = [];
-  if (story.savedAt !== undefined && story.savedAt !== app.stepOf(app.view.active)) {
+  if (derivation.savedAt !== undefined && derivation.savedAt !== app.stepOf(app.view.active)) {
     parts.push([
       "saved",
-      story.savedAt,
+      derivation.savedAt,
       () =>
         h(
           "p.nt-note",
           null,
-          `Only the derivations of some steps are here; these are the numbers of step ${story.savedAt}.`,
+          `Only the derivations of some steps are here; these are the numbers of step ${derivation.savedAt}.`,
         ),
     ]);
   }
-  if (tab === "backward") parts.push(heroPart(app, story, scopeOf(app), of));
+  if (tab === "backward") parts.push(heroPart(app, derivation, scopeOf(app), of));
   if (tab === "check")
     parts.push(["check", [of, same(app.checks?.get(checkKey(app))), app.view.param, app.view.row], () => checker(app)]);
   if (tab === "newton")
     parts.push(["eigenvalues", [of, app.view.active, app.view.step], () => eigenvalues(app) ?? h("span")]);
   if (!(tab === "backward" && app.quiz)) {
-    for (const section of story.sections.filter(({ key }) => SECTIONS[tab].includes(key))) {
+    for (const section of derivation.sections.filter(({ key }) => SECTIONS[tab].includes(key))) {
       const steps = section.steps.filter((step) => step.notation === "" || step.notation === notation);
       if (!steps.length) continue;
       parts.push([`title/${section.key}`, [of, section.title], () => h("h3", null, section.title)]);
@@ -430,7 +430,7 @@ function checker(app) {
 }
 
 /** @param {App} app */
-const checkKey = (app) => `${app.serial}/${app.storyKey(app.view.scope)}/${app.view.param}`;
+const checkKey = (app) => `${app.serial}/${app.derivationKey(app.view.scope)}/${app.view.param}`;
 
 /** @param {DifferenceCheck} check */
 function differences({ exact, lines, best }) {

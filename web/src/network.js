@@ -22,7 +22,7 @@ export function networkPanel(app, body) {
     still([same(app.run), width], () => {
       drawn = draw(app, svg, width);
     });
-    moving([same(app.run), ...place, same(app.story("row")), width], () => renewDrawing(app, svg, drawn));
+    moving([same(app.run), ...place, same(app.derivation("row")), width], () => renewDrawing(app, svg, drawn));
     editing([same(app.run), app.view.param], () => {
       const at = editor.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
       shown = edit(app, editor);
@@ -112,7 +112,7 @@ function renewDrawing(app, svg, { edges, chosen, values }) {
     else delete label.dataset.v;
   });
   chosen.setAttribute("d", edges[app.view.param].d);
-  const units = app.story("row")?.units;
+  const units = app.derivation("row")?.units;
   values.forEach(({ layer, k, text }) => {
     const value = units ? (layer === 0 ? units.inputs[k] : units.a[layer - 1][k]) : null;
     text.textContent = value === null ? "" : inside(value);

@@ -246,7 +246,7 @@ export interface UnitValues {
 }
 
 /** A derivation; chains, lab and units are those of one row, means those of all rows. */
-export interface Story {
+export interface DerivationFacts {
   title: string;
   loss: number | null;
   gradient: (number | null)[];

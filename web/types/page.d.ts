@@ -13,7 +13,7 @@ import type {
   RunFacts,
   Setup,
   StartChoice,
-  Story,
+  DerivationFacts,
 } from "./messages";
 
 /** What is looked at; it is in the page's address, and no message but "run" carries any of it. */
@@ -46,7 +46,7 @@ export interface Run extends RunAnswer {
 }
 
 /** savedAt: the step of a derivation that stands in for another one. */
-export interface KeptStory extends Story {
+export interface KeptDerivation extends DerivationFacts {
   savedAt?: number;
 }
 
@@ -62,7 +62,7 @@ export interface SavedState {
   setup: Setup;
   view: View;
   run: Run;
-  stories: Record<string, KeptStory>;
+  derivations: Record<string, KeptDerivation>;
   pictures: Record<string, KeptSurface & NewtonBowl & LossProfile>;
 }
 

@@ -289,7 +289,7 @@ class UnitValues(TypedDict):
     deltas: list[list[Number]]
 
 
-class Story(TypedDict):
+class DerivationFacts(TypedDict):
     """A derivation; chains, lab and units are those of one row, means those of all rows."""
 
     title: str

@@ -24,6 +24,7 @@ from newtron.explain import NOTATIONS
 from newtron.explain.show.symbols import to_latex
 from newtron.play import pictures
 from newtron.play.datasets import EXAMPLES, Data, example, from_table
+from newtron.play.derivation import derivation_facts, latex_of
 from newtron.play.export import page
 from newtron.play.messages import (
     ErrorAnswer,
@@ -42,7 +43,6 @@ from newtron.play.numbers import json_matrix, json_vector
 from newtron.play.problem import Problem, mapping, method_from, problem_from
 from newtron.play.program import program
 from newtron.play.runs import run_facts, run_method
-from newtron.play.story import latex_of, story
 from newtron.table import Table
 
 # A message of the page, and an answer: one of `newtron.play.messages`, each a mapping of names.
@@ -84,7 +84,7 @@ class Session:
         self._answers: dict[str, Callable[[Message], Answer]] = {
             "hello": self._hello,
             "run": self._run,
-            "story": self._story,
+            "derivation": self._derivation,
             "latex": self._latex,
             "python": self._python,
             "surface": self._surface,
@@ -212,8 +212,8 @@ class Session:
             "windows": pictures.parameter_windows([one.params for one in found], values),
         }
 
-    def _story(self, given: Message) -> Answer:
-        return {"story": story(*self._point(given), method_from(given.get("method")).solver)}
+    def _derivation(self, given: Message) -> Answer:
+        return {"derivation": derivation_facts(*self._point(given), method_from(given.get("method")).solver)}
 
     def _latex(self, given: Message) -> Answer:
         notation = check_choice("notation", given.get("notation"), NOTATIONS)

@@ -16,12 +16,12 @@ from newtron.explain.show.symbols import to_latex, to_text
 from newtron.play.lab import lab_chains, mean_partials
 from newtron.play.messages import (
     ChainFacts,
+    DerivationFacts,
     MatrixFacts,
     Number,
     SectionFacts,
     SentencePart,
     StepFacts,
-    Story,
     TableFacts,
     UnitValues,
 )
@@ -37,7 +37,7 @@ _text = lru_cache(maxsize=4096)(to_text)
 _INLINE = re.compile("⟦(.*?)⟧")
 
 
-def story(problem: Problem, params: Array, row: int | None, solver: Solver) -> Story:
+def derivation_facts(problem: Problem, params: Array, row: int | None, solver: Solver) -> DerivationFacts:
     """The derivation of one row, or of the mean over all, in both notations."""
     found = derive(problem.subject(params, None if row is None else [row], solver))
     return {
