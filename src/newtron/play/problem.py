@@ -20,6 +20,7 @@ from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import LBFGS, GradientDescent, LevenbergMarquardt, Newton, NewtonCG, Solver
 from newtron.explain import Names, Subject
 from newtron.play.datasets import Data
+from newtron.training.scaling import learn_scaling
 
 # The largest network that the page can draw, in hidden layers and units of each; and the most steps that it keeps.
 MOST_LAYERS, MOST_UNITS, MOST_STEPS = 3, 8, 400
@@ -91,31 +92,26 @@ class Problem:
     @cached_property
     def scaling(self) -> Scaling:
         X, y = self.data.X, self.data.y
-        p, k = X.shape[1], y.shape[1]
         if not self.scaled:
-            return Scaling.none(p, k)
-        if self.data.scaling is not None:
-            return self.data.scaling
-        if self.data.task == "regression":
-            return Scaling(X.mean(axis=0), _spread(X), y.mean(axis=0), _spread(y))
-        return Scaling(X.mean(axis=0), _spread(X), np.zeros(k), np.ones(k))
+            return Scaling.none(X.shape[1], y.shape[1])
+        return self.data.scaling or learn_scaling(ArrayRows(X, y), targets=self.data.task == "regression")
 
     @cached_property
     def X(self) -> Array:
-        return self.scale_inputs(self.data.X)
+        return np.asarray(self.scaling.inputs(self.data.X))
 
     @cached_property
     def Y(self) -> Array:
-        return np.asarray((self.data.y - self.scaling.y_center) / self.scaling.y_scale)
+        return self.scaling.targets(self.data.y)
 
-    def scale_inputs(self, X: Array) -> Array:
-        return np.ascontiguousarray((X - self.scaling.x_center) / self.scaling.x_scale)
+    def output(self, params: Array, X: Array) -> Array:
+        """Raw predictions (n, k) for X (n, p) in the units of the data."""
+        return self.network.output(params, self.scaling.inputs(X))
 
     def predict(self, params: Array, X: Array) -> Array:
         """Mean or probabilities (n, k) in the units of the data, for X (n, p) in the units of the data."""
         with np.errstate(all="ignore"):
-            mean = self.loss.inverse_link(self.network.output(params, self.scale_inputs(X)))
-            return np.asarray(mean * self.scaling.y_scale + self.scaling.y_center)
+            return self.scaling.outputs(self.loss.inverse_link(self.output(params, X)))
 
     @cached_property
     def objective(self) -> TrainingObjective:
@@ -180,11 +176,6 @@ class Problem:
         if seed >= 2**32:
             raise InputError(f"seed={shown(seed)} must be below 4294967296.")
         return self.network.start(np.random.default_rng(seed), np.zeros(self.network.n_outputs))
-
-
-def _spread(values: Array) -> Array:
-    spread = values.std(axis=0)
-    return np.where(spread > 0.0, spread, 1.0)
 
 
 def problem_from(data: Data, value: object) -> Problem:
