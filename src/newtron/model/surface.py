@@ -12,6 +12,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread, thread_count
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
+from newtron.engine.objective.grid import values_on_grid
 from newtron.engine.rows import Rows
 from newtron.explain import Names
 from newtron.model.certified import objective_on
@@ -59,12 +60,7 @@ def slice_of(
     with one_blas_thread(), np.errstate(all="ignore"):
         halves = [span or _half(objective, params, index) for index in pair]
         axes = [params[index] + half * np.linspace(-1.0, 1.0, size) for index, half in zip(pair, halves, strict=True)]
-        values = np.empty((size, size))
-        moved = params.copy()
-        for row, b in enumerate(axes[1]):
-            for column, a in enumerate(axes[0]):
-                moved[pair[0]], moved[pair[1]] = a, b
-                values[row, column] = objective.evaluate(moved, 0).value
+        values = values_on_grid(objective, params, pair, axes[0], axes[1])
     named = Names(chosen.network, model.loss, fed_names(model.scaling, input_names(model))).parameters
     (first, first_name), (second, second_name) = (named[index] for index in pair)
     return Slice(

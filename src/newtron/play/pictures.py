@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import eigvalsh
 from newtron.engine.base.types import Array
 from newtron.engine.objective import TrainingObjective
+from newtron.engine.objective.grid import values_on_grid
 from newtron.engine.rows import ArrayRows
 from newtron.play.messages import (
     DifferenceCheck,
@@ -120,20 +121,13 @@ def surface(
     problem: Problem, base: Array, pair: tuple[int, int], windows: list[Window], size: int = SURFACE
 ) -> LossSurface:
     """The objective over two parameters, the others as in `base`, and the levels to draw."""
-    i, j = pair
-    first, second = (np.linspace(*w, size) for w in windows)
-    values = np.empty((size, size))
-    params = base.copy()
-    for row, b in enumerate(second):
-        for column, a in enumerate(first):
-            params[i], params[j] = a, b
-            values[row, column] = problem.objective.evaluate(params, 0).value
+    values = values_on_grid(problem.objective, base, pair, *(np.linspace(*w, size) for w in windows))
     shown = values[np.isfinite(values)]
     low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.0, 1.0)
     # Level lines lie closer to each other near the minimum, where the runs end.
     levels = low + (high - low) * np.linspace(0.0, 1.0, LEVELS + 2)[1:-1] ** 2
     return {
-        "pair": [i, j],
+        "pair": list(pair),
         "windows": windows,
         "size": size,
         "values": json_vector(values.ravel()),
