@@ -219,6 +219,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.
 # --- pipes ---
 
 
+@pytest.mark.slow
 @LINUX
 def test_every_way_into_the_command_gives_the_same(tmp_path: Path) -> None:
     lines = {
@@ -243,6 +244,7 @@ def test_every_way_into_the_command_gives_the_same(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "tmp") == []
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "stream"])
 def test_binary_files_through_a_pipe(kind: str, tmp_path: Path) -> None:

@@ -210,6 +210,7 @@ def test_a_long_pass_says_where_it_is_and_a_resumed_training_that_it_is(
     assert re.search(r"perceptron on all rows: a pass .*\n(.*\n)*perceptron on all rows: \d+ iteration", said)
 
 
+@pytest.mark.slow
 def test_the_warning_points_at_the_call(tmp_path: Path) -> None:
     rows = FileRows(written(everything(), tmp_path / "d.parquet"), "y", memory=MEMORY)
     with pytest.warns(ConvergenceWarning, match="raise max_iter") as told:
