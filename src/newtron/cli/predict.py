@@ -19,7 +19,7 @@ from newtron.cli.fit.sample import Sample
 from newtron.cli.options import PredictOptions
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean, count, listed, number, percent, tamed
+from newtron.engine.base.words import clean, count, listed, number, percent, without_controls
 from newtron.model.predicting import intervals, predicted
 from newtron.model_file import check_writable, read_model, write_whole
 from newtron.table import Schema, Table, encode, encode_target
@@ -188,8 +188,8 @@ def _written_classes(options: PredictOptions, model: FittedModel) -> _Classes:
             f"apostrophe in front of {them}.",
             file=sys.stderr,
         )
-    shown = clean if options.output is None and sys.stdout.isatty() else tamed
-    obeyed = [name for name in known if tamed(name) != name]
+    shown = clean if options.output is None and sys.stdout.isatty() else without_controls
+    obeyed = [name for name in known if without_controls(name) != name]
     if obeyed:
         print(
             f"newtron: control characters in the names of {count(len(obeyed), 'class', 'classes')}, such as "

@@ -15,7 +15,7 @@ from newtron.cli.screen import Screen, print_json
 from newtron.cli.settings import setting_names, settings_in_words
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import count, listed, number, unsaid
+from newtron.engine.base.words import count, listed, number, without_repeats
 from newtron.engine.maths.losses import method_of
 from newtron.inference.separation.separation import Separation
 from newtron.model.certified import certificate_of
@@ -45,7 +45,7 @@ def run_show(path: str, json: bool) -> int:
         screen.heading("The columns it reads")
         screen.pairs(column_pairs(schema))
     notes = list(dict.fromkeys(report.notes if report else warnings_of(schema) if schema else []))
-    notes = unsaid(notes, sentences(model.members))
+    notes = without_repeats(notes, sentences(model.members))
     if notes:
         screen.gap()
         screen.heading("Please note")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from newtron.engine.base.words import in_html, unsaid
+from newtron.engine.base.words import in_html, without_repeats
 from newtron.model.certified import certificate_of
 from newtron.model.summary import summary_of
 from newtron.training.fitted import FittedModel
@@ -39,6 +39,6 @@ def _coefficients(model: FittedModel, said: list[str]) -> str:
         return ""
     try:
         found = summary_of(model)
-        return str(replace(found, trouble=" ".join(unsaid([found.trouble], said)))._repr_html_())
+        return str(replace(found, trouble=" ".join(without_repeats([found.trouble], said)))._repr_html_())
     except ValueError:  # a fit whose coefficients have no standard errors says why when it is asked
         return ""

@@ -9,7 +9,7 @@ from newtron.cli.fit.compare import metric_table
 from newtron.cli.fit.job import Job
 from newtron.cli.fit.train import Candidate
 from newtron.cli.screen import Screen
-from newtron.engine.base.words import capital, command, count, seconds, unsaid
+from newtron.engine.base.words import capital, command, count, seconds, without_repeats
 from newtron.engine.solvers import Status
 from newtron.model.certified import certificate_of
 from newtron.training.fitted import Member
@@ -40,10 +40,10 @@ def print_screen(job: Job, report: str | None) -> None:
     screen.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name, said)])
     screen.gap()
     screen.heading("Certificate of the model that is written")
-    for sentence in unsaid(certificate_of(job.final.model).sentences(), said):
+    for sentence in without_repeats(certificate_of(job.final.model).sentences(), said):
         screen.sentence(sentence, indent=2)
     screen.gap()
-    notes = unsaid(job.notes, said)
+    notes = without_repeats(job.notes, said)
     if notes:
         screen.heading("Please note")
         screen.notes(notes)
@@ -62,7 +62,7 @@ def _end_pairs(trained: Candidate, name: str, said: list[str]) -> list[tuple[str
     """said: sentences of the ends before; those of this one are added."""
     # Plain convergence needs no second sentence.
     ends = [sentence for sentence in sentences(trained.model.members) if sentence != Status.CONVERGED.value]
-    found = unsaid(ends, said)
+    found = without_repeats(ends, said)
     said += found
     summary = f"{capital(ending(trained.model.members))}, {seconds(trained.seconds)}."
     return [(name, f"{summary} {' '.join(found)}" if len(found) == 1 else summary)] + [

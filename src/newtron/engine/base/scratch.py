@@ -1,6 +1,6 @@
-"""Folders and files that last no longer than the work of this process, and what processes that were killed have left.
+"""Temporary folders and files of this process, and the removal of those that killed processes have left.
 
-A folder is held by a lock that the system takes away when its process ends, however it ends: a folder that nobody holds
+A folder is held by a lock that the system releases when its process ends, however it ends: a folder that nobody holds
 is removed by the next process that needs one in the same place.
 """
 
@@ -17,22 +17,25 @@ try:
 except ImportError:  # Windows has no such lock: there a process that is killed leaves its folder
     fcntl = None  # type: ignore[assignment]
 
+# How the names of temporary folders begin, and of those that are being made.
 _PREFIX, _NEW = ".newtron-scratch-", ".newtron-scratch-new-"
+# How often `remove_all` goes through the files, since another thread may be writing.
 _TRIES = 3
-# What is there at this moment, to be removed by a process that is asked to end at once.
+# Paths that exist at this moment, which a process that must end at once removes.
 _present: set[str] = set()
 
 
 class Folder:
-    """A folder of its own that is removed with all that is in it: by `cleanup`, or when nobody holds it any more.
+    """A new folder that is removed with its content by `cleanup`, or when the object is no longer used.
 
-    parent: where it is made; None is the system's place for temporary files. Raises OSError where that cannot be.
+    parent: the folder in which it is made; None is the system's place for temporary files. Raises OSError where that is
+    not possible.
     """
 
     def __init__(self, parent: str | None = None) -> None:
         parent = tempfile.gettempdir() if parent is None else parent
         _clear(parent)
-        # Under its name, by which others find it, it is never without its lock.
+        # The folder gets the name by which other processes find it only when it is locked.
         new = tempfile.mkdtemp(prefix=_NEW, dir=parent)
         handle = None
         if fcntl is not None:
@@ -44,19 +47,19 @@ class Folder:
         self.cleanup = weakref.finalize(self, _remove, self.name, handle, os.getpid())
 
 
-def present(path: str) -> None:
-    """A file that is being written under another name than its own: it goes with `remove_all`."""
+def add_temporary(path: str) -> None:
+    """Have `remove_all` remove a file that is being written under another name than its own."""
     _present.add(path)
 
 
-def gone(path: str) -> None:
-    """It was removed or renamed."""
+def drop_temporary(path: str) -> None:
+    """The file was removed or renamed, so `remove_all` need not remove it."""
     _present.discard(path)
 
 
 def remove_all() -> None:
-    """Remove all that is there, in a process that ends at once."""
-    for _ in range(_TRIES):  # another thread may be writing
+    """Remove all temporary folders and files, in a process that ends at once."""
+    for _ in range(_TRIES):
         for path in list(_present):
             with suppress(OSError):
                 os.unlink(path)
@@ -64,8 +67,8 @@ def remove_all() -> None:
 
 
 def hold(handle: int) -> bool:
-    """Hold an open file or folder until it is closed or this process ends, so that others know that it is in use; False
-    where the system cannot, or another holds it."""
+    """Lock an open file or folder until it is closed or this process ends, so that other processes know that it is in
+    use. Returns False where the system has no such locks, or another process holds it."""
     if fcntl is None:
         return False
     try:
@@ -76,7 +79,7 @@ def hold(handle: int) -> bool:
 
 
 def is_abandoned(path: str) -> bool:
-    """Does no process hold it? Where the system has no such locks, nobody can tell, and this is True."""
+    """Does no process hold the file or folder? This is True where the system has no such locks."""
     if fcntl is None:
         return True
     handle = os.open(path, os.O_RDONLY)
@@ -87,7 +90,7 @@ def is_abandoned(path: str) -> bool:
 
 
 def _remove(folder: str, handle: int | None, process: int) -> None:
-    if os.getpid() != process:  # a copy of the process that made it
+    if os.getpid() != process:  # a forked copy of the process that made the folder
         return
     shutil.rmtree(folder, ignore_errors=True)
     _present.discard(folder)
@@ -96,7 +99,7 @@ def _remove(folder: str, handle: int | None, process: int) -> None:
 
 
 def _clear(parent: str) -> None:
-    """Remove the folders of processes that are gone."""
+    """Remove the folders of processes that have ended."""
     if fcntl is None:
         return
     with suppress(OSError), os.scandir(parent) as entries:

@@ -11,8 +11,9 @@ from time import time
 from typing import BinaryIO
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.scratch import gone, hold, is_abandoned, present
+from newtron.engine.base.scratch import add_temporary, drop_temporary, hold, is_abandoned
 
+# How the names of incomplete files end.
 _PART = ".part"
 
 
@@ -79,7 +80,7 @@ def _replace(name: str, real: str, write: Callable[[BinaryIO], object]) -> None:
         handle, temporary = tempfile.mkstemp(_PART, os.path.basename(real) + ".", os.path.dirname(real))
     except OSError as error:
         raise _cannot_write(name, error) from None
-    present(temporary)
+    add_temporary(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
             hold(handle)
@@ -93,7 +94,7 @@ def _replace(name: str, real: str, write: Callable[[BinaryIO], object]) -> None:
     finally:
         with suppress(OSError):
             os.unlink(temporary)  # after a success it does not exist any more
-        gone(temporary)
+        drop_temporary(temporary)
 
 
 def remove_parts(real: str) -> None:

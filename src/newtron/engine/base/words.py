@@ -32,13 +32,13 @@ def in_html(text: str) -> str:
     return escape(clean(text))
 
 
-def tamed(text: str) -> str:
+def without_controls(text: str) -> str:
     """Text from the data as a file may hold it. What a terminal or a viewer would execute (control characters other
     than tab and the ends of lines, marks that turn the direction of writing) is escaped, and all else is kept."""
-    return "".join(c.encode("unicode_escape").decode() if _is_obeyed(c) else c for c in text)
+    return "".join(c.encode("unicode_escape").decode() if _controls(c) else c for c in text)
 
 
-def _is_obeyed(c: str) -> bool:
+def _controls(c: str) -> bool:
     return c in _TURNS or (unicodedata.category(c) == "Cc" and c not in "\t\n\r")
 
 
@@ -172,8 +172,9 @@ def _quoted(word: str) -> str:
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.]) (?=[A-Z])")
 
 
-def unsaid(lines: Iterable[str], said: Iterable[str]) -> list[str]:
-    """Lines without the sentences of `said`, which stand on the same screen already; without those left empty."""
+def without_repeats(lines: Iterable[str], said: Iterable[str]) -> list[str]:
+    """Lines without the sentences of `said`, which are already on the same screen; lines that become empty are left
+    out."""
     known = [sentence for text in said for sentence in _BETWEEN_SENTENCES.split(text)]
     found = []
     for line in lines:
