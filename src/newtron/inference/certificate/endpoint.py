@@ -96,13 +96,13 @@ def fingerprint_of(params: Array, alpha: Array) -> str:
 class Endpoint:
     """The end of a training as it was measured. All (P,) and (P, P) arrays are in the parameters as they were trained.
 
-    root, root_rounding: R (P, P) with R'R = hessian, from a QR decomposition of the rows, and bounds on its error; kept
-    only where a perceptron's Hessian is nearly singular. products: the spectrum by Lanczos's method, where it was
-    measured so. penalty: (P,) the curvature that the penalty
-    adds to each parameter. unseen: (q,) the inputs of the output layer for which a common shift of all classes changes
-    nothing. radius: the largest norm of a row in scaled columns. concordance: the constant of self-concordance of a
-    convex loss (`Loss.self_concordance`), None where the objective is not convex. kinked: whether a unit's argument is
-    within rounding of its kink in some row. epsilon: the rounding of the rows' type. fingerprint: see `Curvature`.
+    root, root_rounding: R (P, P) with R'R = hessian, from a QR decomposition of the rows, and bounds on its error; only
+    where a perceptron's Hessian is nearly singular. products: the spectrum by Lanczos's method, where it was measured
+    so. penalty: (P,) the curvature that the penalty adds to each parameter. unseen: (q,) the inputs of the output layer
+    for which a common shift of all classes changes nothing. radius: the largest norm of a row in scaled columns.
+    concordance: the constant of self-concordance of a convex loss (`Loss.self_concordance`), None where the objective
+    is not convex. kinked: whether a unit's argument is within rounding of its kink in some row. epsilon: the rounding
+    of the rows' type. fingerprint: see `Curvature`.
     """
 
     value: float

@@ -57,7 +57,6 @@ _SPARSER, _QUICK, _SLOW = 5, 1e5, 1e6
 _COST_OFFSET = 0.01
 
 Kind: TypeAlias = Literal["none", "quasi-complete", "complete", "undecided"]
-KINDS: tuple[Kind, ...] = ("none", "quasi-complete", "complete", "undecided")
 # What a user may do for finite coefficients. A model keeps this sentence, so it names settings as Python and the
 # command line both do.
 CHOICES = (
