@@ -307,7 +307,7 @@ class DaskEngine(Engine):
             return
         self._listened = monotonic()
 
-        # Within, so that it travels as it is: a scheduler need not have newtron.
+        # Defined here, so that it is sent as a whole: newtron need not be installed with the scheduler.
         async def remove(dask_scheduler: DaskObject = None) -> list[str]:
             from distributed.metrics import time
 
@@ -343,8 +343,8 @@ def _partition_errors(futures: list[DaskObject]) -> Iterator[None]:
         failed = next((number for number, future in enumerate(futures) if future.status == "error"), None)
         if failed is None:
             raise
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(f"partition {failed} of the collection cannot be made: {told}") from error
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"partition {failed} of the collection cannot be made: {words}") from error
 
 
 @contextmanager

@@ -25,7 +25,8 @@ _MANY, _TIMES = 100, 10.0
 
 
 def row_hashes(X: Array) -> NDArray[np.uint64]:
-    """(n,) of the rows of X (n, p): equal for equal rows, and else different but for one pair in 2^64."""
+    """Return (n,) the hashes of the rows of X (n, p). Equal rows have equal hashes; two other rows do with a
+    probability of 2^-64."""
     n, p = X.shape
     found = np.zeros(n, dtype=np.uint64)
     factors = np.random.default_rng(0).integers(2**63, size=p, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
@@ -44,8 +45,9 @@ def row_hashes(X: Array) -> NDArray[np.uint64]:
 
 
 def equal_groups(schema: Schema, table: Table) -> tuple[NDArray[np.int64] | None, bool]:
-    """(n,) for each row the number of the group of rows that it is equal to, and whether these are copies, more than
-    chance has; None where no rows are equal, or where all rows are of a few kinds by chance."""
+    """Return (n,) the number of the group of equal rows that each row is in, and whether there are more equal rows than
+    by chance, so that they are copies. The numbers are None where no rows are equal, or where the columns have so few
+    values that rows are equal by chance."""
     n, step = table.n_rows, max(1, _NUMBERS // len(schema.feature_names))
     blocks = (np.arange(start, min(start + step, n)) for start in range(0, n, step))
     hashes = np.concatenate([row_hashes(encode(schema, table.take(block)).X) for block in blocks])
@@ -53,21 +55,21 @@ def equal_groups(schema: Schema, table: Table) -> tuple[NDArray[np.int64] | None
     if len(sizes) == n:
         return None, False
     spans = np.cumsum([len(column.encoded) for column in schema.columns])[:-1]
-    some = slice(0, max(_MANY, step))  # in the order of their hashes, which is as good as chance
+    some = slice(0, max(_MANY, step))  # in the order of their hashes, which is as good as a random order
     columns = np.split(encode(schema, table.take(first[some])).X, spans, axis=1)
     found = _are_copies(columns, sizes, sizes[some])
     return (None if not found and len(sizes) < _MANY else np.asarray(groups, dtype=np.int64)), found
 
 
 def are_copies(X: Array) -> bool:
-    """Are there rows in X (n, p), a sample, that are copies of others?"""
+    """Return whether rows of X (n, p), a sample, are copies of others."""
     _, first, sizes = np.unique(row_hashes(X), return_index=True, return_counts=True)
     return len(sizes) < len(X) and _are_copies(list(X[first].T[:, :, None]), sizes, sizes)
 
 
 def _are_copies(columns: Sequence[Array], sizes: NDArray[np.intp], some: NDArray[np.intp]) -> bool:
-    """Are rows equal more often than chance has it? sizes: how often each of the different rows occurs; columns and
-    some: of as many of these as are looked at, their columns and how often each occurs."""
+    """Return whether rows are equal more often than they would be by chance. sizes: how often each of the different rows
+    occurs. columns, some: the columns of a part of the different rows, and how often each of these occurs."""
     n = float(sizes.sum())
     by_chance = 0.5 * n * (n - 1.0)
     for column in columns:

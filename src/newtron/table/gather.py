@@ -184,7 +184,7 @@ class ColumnStatistics:
         self.rows += rows
         if absent is not None:
             self.missing += int(np.count_nonzero(absent))
-            # Sums of hashes tell sets of places apart, whoever adds them in whatever order (Bellare & Micciancio 1997).
+            # Sums of hashes distinguish sets of places, in whatever order they are added (Bellare & Micciancio 1997).
             self._add_pattern(int.from_bytes(hashlib.sha256(place + np.packbits(absent).tobytes()).digest(), "big"))
 
     def _add_pattern(self, hashed: int) -> None:
@@ -324,8 +324,8 @@ def _first_places(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 class Gathered:
     """The statistics of all columns, from the tables that were added so far.
 
-    names: of all columns; ignore: columns that are not looked at. pieces: how many there are; tables are told apart by
-    the number of the piece they are from and their place in it. whole: the first table that is added is all there is.
+    names: of all columns; ignore: columns that are not examined. pieces: how many there are; a table is identified
+    by the number of its piece and its place in that. whole: the first table that is added is all there is.
     categories: columns of which text is a category, whatever it says.
 
     sizes: (pieces,) rows with a target. rows: how many were seen, with those that have none.

@@ -21,8 +21,8 @@ from newtron.table.target import decide_target
 
 # Why a column without any value is not used.
 ALL_MISSING = "every cell is missing"
-# A text column with at most so many levels is a category, with more only as long as they are a share of at most this of
-# the rows, and never with more than the last number. Judgements, not measurements: a level needs rows to learn from.
+# A text column with at most 20 levels is a category. One with more levels is a category only if there are at least 20
+# rows for each level on average, and never with more than 100. These are judgements: a level needs rows to learn from.
 _FEW_LEVELS, _LEVEL_SHARE, _MOST_LEVELS = 20, 0.05, 100
 # Levels in fewer than this share of the rows are pooled.
 _RARE_SHARE = 0.0005
@@ -166,7 +166,7 @@ def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
     name, present, missing = facts.name, facts.present, facts.missing
     if not present:
         return Dropped(ALL_MISSING)
-    # Two equal columns could not be told apart: rows that an earlier column marks need no second mark.
+    # Two equal columns could not be distinguished: rows that an earlier column marks need no second mark.
     indicator = missing > 0 and facts.pattern not in marks
     if facts.form == "number":
         return _column_of_values(facts, "number", indicator)

@@ -37,7 +37,7 @@ def read_table(
 ) -> Table:
     """Read a CSV, Parquet or Arrow file; the first row of a CSV names the columns.
 
-    The kind is told by the content. In text files the separator (comma, semicolon, tab, vertical bar,
+    The content decides which kind it is. In text files the separator (comma, semicolon, tab, vertical bar,
     blanks), the quotation mark and decimal commas are found out; cells that are empty or hold a usual
     marker such as NA, nan, null or ? are missing. A blank line is no row; separators with nothing between
     them are one. In a file of one column a blank line is an empty cell, as spreadsheets write it, but for

@@ -26,7 +26,7 @@ class Column:
     for no. A category is one 0/1 column for each level but the most frequent, the `reference`, with which
     the others are compared. If training had missing cells (`missing_seen`), a last column `... is missing`
     marks them (`indicator`), unless an earlier column was missing in exactly the same rows: its mark serves
-    both, because two equal columns could not be told apart.
+    both, because two equal columns could not be distinguished.
 
     `encoded` names the columns of the matrix. `mean` stands in for missing cells (number, date, yes/no).
     `levels` are the levels with a column of their own; for yes/no, the word for yes. `pooled` are rare

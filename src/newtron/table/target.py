@@ -17,10 +17,10 @@ from newtron.table.table import show
 # The rules that follow are judgements of what people mean by such columns, not measurements. A target with more classes
 # is refused.
 MOST_CLASSES = 100
-# Whole numbers are taken for classes where they are codes: from 0 or 1 upwards without a gap, at most so many different
-# ones, each with at least so many rows on average.
+# Whole numbers are taken for classes where they are codes: from 0 or 1 upwards without a gap, at most 10 different
+# ones, each in at least 20 rows on average.
 _MOST_CODES, _ROWS_PER_CODE = 10, 20
-# Up to so many different whole numbers, each with at least so many rows on average, the other choice is also mentioned.
+# The other choice is also mentioned for up to 20 different whole numbers, each in at least 5 rows on average.
 _FEW_NUMBERS, _ROWS_PER_NUMBER = 20, 5
 
 

@@ -152,7 +152,7 @@ class FileRows(TableRows):
     """Rows of Parquet or Arrow files, read again for every pass over them; a text file is converted first.
 
     path: a file, a folder of files, or a pattern such as data/part-*.parquet. target: the column to predict. task:
-    "regression" or "classification"; None: told by the target. ignore: columns not to use. memory: bytes that reading
+    "regression" or "classification"; None: the target decides. ignore: columns not to use. memory: bytes that reading
     and summing may take, 1 GB by default; what the program and its libraries take comes on top. folder: where the copy
     of a text file lies for as long as these rows are used; None is the system's for temporary files. encoding: of a
     text file. progress: called with the rows that the first pass has seen and the number of all; converting: with the
