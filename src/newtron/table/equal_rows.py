@@ -68,8 +68,8 @@ def are_copies(X: Array) -> bool:
 
 
 def _are_copies(columns: Sequence[Array], sizes: NDArray[np.intp], some: NDArray[np.intp]) -> bool:
-    """Return whether rows are equal more often than they would be by chance. sizes: how often each of the different rows
-    occurs. columns, some: the columns of a part of the different rows, and how often each of these occurs."""
+    """Return whether rows are equal more often than they would be by chance. sizes: how often each of the different
+    rows occurs. columns, some: the columns of a part of the different rows, and how often each of these occurs."""
     n = float(sizes.sum())
     by_chance = 0.5 * n * (n - 1.0)
     for column in columns:
