@@ -175,7 +175,7 @@ class _BlasThreads:
             self._left_with(self._inside - 1)
 
     def forked(self) -> None:
-        """In the child of a fork, where no other thread will ever leave."""
+        """Count anew in the child of a fork, where no other thread is left to restore BLAS."""
         self.lock = threading.RLock()
         if self._inside:
             self._left_with(self._mine)

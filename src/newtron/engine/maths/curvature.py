@@ -380,11 +380,11 @@ def _add_bends(
 ) -> None:
     """γ · (dz)² of a hidden layer: blocks of all layers up to it. B of the layer itself is the identity."""
     for low in range(number):
-        bent = below[low] * bend[:, None, :]
+        curved = below[low] * bend[:, None, :]
         for high in range(low, number):
             same = low == high
-            _add_tables(sums, low, high, (inputs[low], inputs[high]), _products(bent, below[high], same, "units"))
-        _add_tables(sums, low, number, (inputs[low], inputs[number]), bent.swapaxes(0, 1))
+            _add_tables(sums, low, high, (inputs[low], inputs[high]), _products(curved, below[high], same, "units"))
+        _add_tables(sums, low, number, (inputs[low], inputs[number]), curved.swapaxes(0, 1))
     _add_tables(sums, number, number, (inputs[number], inputs[number]), bend)
 
 

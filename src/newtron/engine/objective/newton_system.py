@@ -70,12 +70,12 @@ class NewtonSystem:
         return float(np.linalg.norm(self._decomposed[0][:, : self._rank].T @ self.c) / np.sqrt(self.weight))
 
     def decrease(self, step: Array) -> float:
-        """By how much the quadratic model decreases along a step."""
+        """The decrease of the quadratic model along a step."""
         moved = self.R @ step
         return (float(self.c @ moved) - 0.5 * float(moved @ moved)) / self.weight
 
     def rounding(self, params: Array) -> float:
-        """By how much the value increases when the parameters at the optimum are rounded to doubles."""
+        """The increase of the value when the parameters at the optimum are rounded to doubles."""
         digit: Array = _DIGIT * np.abs(params)
         return 0.5 * float(np.sum(np.square(self._norm * digit))) / self.weight
 

@@ -53,7 +53,7 @@ _SAMPLE = 0.05
 
 
 def hidden_descent(objective: Objective, params: Array) -> float:
-    """By how much the value of a perceptron may still fall though neither gradient nor Hessian shows it, since columns
+    """How far the value of a perceptron may still fall though neither gradient nor Hessian shows it, since columns
     nearly depend on each other; 0 where the Hessian tells them apart."""
     sample = objective.sampled(_SAMPLE)
     found, system = 0.0, None
