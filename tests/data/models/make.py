@@ -23,6 +23,7 @@ import numpy as np
 
 from newtron import (
     GradientDescent,
+    InputError,
     NetworkClassifier,
     NetworkRegressor,
     PerceptronClassifier,
@@ -59,6 +60,7 @@ ESTIMATORS: dict[str, Callable[[], object]] = {
     "solver-object": lambda: PerceptronRegressor(
         alpha=1.0, solver=GradientDescent(learning_rate=0.1), tol=1e-3, max_iter=5000
     ).fit(X, Y),
+    "poisson": lambda: PerceptronRegressor(loss="poisson").fit(X, np.floor(np.abs(Y))),
     "separation": lambda: PerceptronClassifier().fit(X, X[:, 0] > 0.2),
     "firth": lambda: PerceptronClassifier(penalty="firth").fit(X, (X[:, 0] > 0.2).astype(np.int8)),
     "network-regressor": lambda: NetworkRegressor(**SMALL).fit(X, Y),
@@ -81,7 +83,8 @@ def predictions(name: str) -> dict[str, list[object]]:
     rows = model.scaling_.x_center + rows * model.scaling_.x_scale
     found: dict[str, list[object]] = {"rows": rows.tolist(), "predict": model.predict(rows).tolist()}
     if model.model_.is_regression:
-        found["std"] = model.predict(rows, return_std=True)[1].tolist()
+        with contextlib.suppress(InputError):  # a Poisson model has no standard deviation
+            found["std"] = model.predict(rows, return_std=True)[1].tolist()
     else:
         found["predict_proba"] = model.predict_proba(rows).tolist()
     return found
