@@ -260,7 +260,7 @@ def test_intervals_are_refused_where_there_are_none() -> None:
     assert fitted.profile_intervals(X, y).shape == (3, 2)
     with pytest.raises(InputError, match="not those of the fit"):
         fitted.profile_intervals(X, 1 - y)
-    with pytest.raises(InputError, match="y must be one of"):
+    with pytest.raises(InputError, match="none of the classes"):
         fitted.profile_intervals(X, y + 5)
     with pytest.raises(InputError, match="coverage"):
         fitted.profile_intervals(X, y, coverage=1.0)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import pickle
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -111,52 +110,29 @@ def test_it_is_kept_with_the_model(tmp_path: Path) -> None:
         np.testing.assert_array_equal(other.relevance_, model.relevance_)
     PerceptronRegressor().fit(X, NUMBERS).save(tmp_path / "p.newtron")
     assert not hasattr(load(tmp_path / "p.newtron"), "relevance_")
-    hostile: list[tuple[str, Any]] = [("m", [0.5, 0.5]), ("m", [2.0, 0.0, 0.0, 0.0]), ("m", [-1.0, 1.0, 0.5, 0.5])]
-    for name, value in [*hostile, ("m", "most"), ("p", [0.25] * 4)]:
-        with zipfile.ZipFile(tmp_path / f"{name}.newtron") as archive:
-            files = {entry: archive.read(entry) for entry in archive.namelist()}
+    hostile = {
+        "a length that is not that of the columns": np.array([0.5, 0.5]),
+        "a sum above 1": np.array([2.0, 0.0, 0.0, 0.0]),
+        "below 0": np.array([-1.0, 1.0, 0.5, 0.5]),
+    }
+    with zipfile.ZipFile(tmp_path / "m.newtron") as archive:
+        files = {entry: archive.read(entry) for entry in archive.namelist()}
+    for value in hostile.values():
+        array = io.BytesIO()
+        np.save(array, value)
         manifest = json.loads(files["manifest.json"])
-        manifest["features"]["relevance"] = value
-        files["manifest.json"] = json.dumps(manifest).encode()
+        manifest["model"]["relevance"]["shape"] = list(value.shape)
         with zipfile.ZipFile(tmp_path / "changed.newtron", "w") as archive:
-            for entry, data in files.items():
-                archive.writestr(entry, data)
-        with pytest.raises(InputError, match=r"features\.relevance"):
+            for entry, data in (files | {"relevance.npy": array.getvalue()}).items():
+                archive.writestr(entry, json.dumps(manifest) if entry == "manifest.json" else data)
+        with pytest.raises(InputError, match="relevance"):
             load(tmp_path / "changed.newtron")
+    with zipfile.ZipFile(tmp_path / "p.newtron") as archive:
+        files = {entry: archive.read(entry) for entry in archive.namelist()}
+    manifest = json.loads(files["manifest.json"])
+    manifest["model"]["relevance"] = "most"
     with zipfile.ZipFile(tmp_path / "changed.newtron", "w") as archive:
-        manifest["features"]["relevance"] = None
-        files["manifest.json"] = json.dumps(manifest).encode()
         for entry, data in files.items():
-            archive.writestr(entry, data)
-    load(tmp_path / "changed.newtron")
-
-
-@pytest.mark.slow
-def test_the_command_line_and_the_report_name_the_columns(tmp_path: Path) -> None:
-    lines = [",".join(map(repr, [*row, t])) for row, t in zip(X.tolist(), NUMBERS.tolist(), strict=True)]
-    (tmp_path / "d.csv").write_text("wave,tail,noise,slope,y\n" + "\n".join(lines) + "\n")
-
-    def newtron(*words: str) -> str:
-        command = [sys.executable, "-m", "newtron", *words]
-        run = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT / "src")}
-        )
-        assert run.returncode == 0, run.stderr
-        return run.stdout
-
-    newtron("fit", "d.csv", "--target", "y", "--model", "network", "--hidden", "6", "--starts", "1", "--quiet")
-    shown = newtron("show", "model.newtron")
-    table = shown[shown.index("Relevance of the columns") :]
-    shares = json.loads(newtron("show", "model.newtron", "--json"))["relevance"]
-    assert set(shares) == {"wave", "tail", "noise", "slope"}
-    assert sum(shares.values()) == pytest.approx(1.0)
-    order = sorted(shares, key=shares.get, reverse=True)
-    assert order[-1] == "noise"
-    places = [table.index(f"{name} ") for name in order]
-    assert places == sorted(places)
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    section = page[page.index("<h2>Which columns matter</h2>") : page.index("<h2>How training ended")]
-    assert f"<td>{order[0]}</td><td>{100.0 * shares[order[0]]:.1f} %</td>" in section
-    newtron("fit", "d.csv", "--target", "y", "--model", "perceptron", "--quiet", "--output", "p.newtron")
-    assert "Relevance" not in newtron("show", "p.newtron")
-    assert json.loads(newtron("show", "p.newtron", "--json"))["relevance"] is None
+            archive.writestr(entry, json.dumps(manifest) if entry == "manifest.json" else data)
+    with pytest.raises(InputError, match="relevance"):
+        load(tmp_path / "changed.newtron")

@@ -10,7 +10,6 @@ import types
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cached_property
 from typing import Literal, Protocol, TypeAlias, cast, get_type_hints
 
 import numpy as np
@@ -27,6 +26,7 @@ from newtron.engine.base.strict_json import (
     place_of,
     wrong,
 )
+from newtron.engine.base.threads import cached_property
 from newtron.engine.base.types import Array, Json
 
 # A type hint: a class, a union, a tuple of some type, a literal, ...
