@@ -277,3 +277,108 @@ def test_what_is_no_count_gets_one_sentence() -> None:
     wrong[6] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         poisson().fit(X, wrong)
+
+
+def with_log_service(data: pd.DataFrame) -> pd.DataFrame:
+    return data.assign(service=np.log(data["service"])).rename(columns={"service": "log_service"})
+
+
+@pytest.mark.parametrize("kind", ["classical", "HC0"])
+@pytest.mark.parametrize("by", ["name", "position"])
+def test_an_offset_gives_the_summary_of_statsmodels(kind: str, by: str) -> None:
+    X, y = table("ships")
+    X = with_log_service(X)
+    offset = "log_service" if by == "name" else list(X.columns).index("log_service")
+    model = poisson(offset=offset).fit(X, y)
+    check_summary(model.summary(X, y, covariance=kind), "ships", kind)
+    assert "log_service" not in str(model.summary())
+    assert model.n_features_in_ == 9
+    # The coefficient of the offset is 1, so that X coef_ + intercept_ is the logarithm of the mean.
+    assert model.coef_[list(X.columns).index("log_service")] == 1.0
+    np.testing.assert_allclose(model.predict(X), np.exp(X.to_numpy() @ model.coef_ + model.intercept_), rtol=1e-12)
+    assert model.predict(X).sum() == pytest.approx(y.sum(), rel=1e-12)
+    assert model.certificate_.verify(X, y)
+
+
+def test_an_offset_goes_with_weights_files_and_sparse_rows(tmp_path: Path) -> None:
+    X, y = table("ships")
+    X = with_log_service(X)
+    model = poisson(offset="log_service").fit(X, y)
+    twice = np.repeat(np.arange(len(y)), 1 + np.arange(len(y)) % 2)
+    weighed = poisson(offset="log_service").fit(X, y, 1.0 + np.arange(len(y)) % 2)
+    repeated = poisson(offset="log_service").fit(X.iloc[twice], y[twice])
+    for field in ("estimates", "standard_errors", "log_likelihood", "bic", "deviance"):
+        np.testing.assert_allclose(
+            getattr(weighed.summary(), field), getattr(repeated.summary(), field), rtol=1e-10, err_msg=field
+        )
+    position = list(X.columns).index("log_service")
+    sparse = poisson(offset=position).fit(scipy.sparse.csr_matrix(X.to_numpy()), y)
+    np.testing.assert_allclose(sparse.coef_, model.coef_, rtol=1e-9)
+    np.testing.assert_allclose(sparse.predict(scipy.sparse.csr_matrix(X.to_numpy())), model.predict(X), rtol=1e-9)
+    path = tmp_path / "ships.csv"
+    X.assign(incidents=y).to_csv(path, index=False)
+    rows = FileRows(path, target="incidents", task="regression")
+    streamed = poisson(offset="log_service").fit_rows(rows)
+    for kind in ("classical", "HC0"):
+        found = streamed.summary(rows, covariance=kind) if kind == "HC0" else streamed.summary()
+        expected = model.summary(X, y, covariance=kind)
+        np.testing.assert_allclose(found.standard_errors, expected.standard_errors, rtol=1e-9)
+        assert found.aic == pytest.approx(expected.aic, rel=1e-10)
+
+
+def test_a_model_with_an_offset_is_stored_and_explained(tmp_path: Path) -> None:
+    X, y = simulated()
+    exposure = np.random.default_rng(1).uniform(0.5, 20.0, len(y))
+    y = np.random.default_rng(2).poisson(exposure * np.exp(0.3 * X[:, 0])).astype(np.float64)
+    given = np.column_stack([X[:, :1], np.log(exposure), X[:, 1:]])
+    for model in (
+        poisson(offset=1, standardize=True).fit(given, y),
+        NetworkRegressor(loss="poisson", offset=1, hidden=(3,), n_starts=1).fit(given, y),
+    ):
+        path = tmp_path / "model.newtron"
+        model.save(path)
+        again = load(path)
+        np.testing.assert_array_equal(again.predict(given), model.predict(given))
+        derived = model.explain(given[0], y[0])
+        assert "exposure of 1" in str(derived)
+        rate = model.predict(given[:1])[0] / exposure[0]
+        assert derived.loss == pytest.approx(
+            float(PoissonLoss().pointwise(y[:1, None] / exposure[0], np.log([[rate]]), 0).value[0]), rel=1e-9
+        )
+        moved = given.copy()
+        moved[:, 1] += np.log(2.0)
+        np.testing.assert_allclose(model.predict(moved), 2.0 * model.predict(given), rtol=1e-12)
+        assert model.certificate_.verify(given, y)
+        if isinstance(model, NetworkRegressor):
+            assert model.relevance_.shape == (4,)
+            assert model.relevance_[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"offset": "x"}, "names a column, and the columns of X have no names"),
+        ({"offset": 3}, "is no position in 3 columns"),
+        ({"offset": -1}, "must be the name of a column"),
+        ({"offset": 0, "loss": None}, 'set loss="poisson"'),
+        ({"offset": 0, "alpha": "loo"}, "does not know an offset"),
+    ],
+)
+def test_what_is_no_offset_gets_one_sentence(settings: dict[str, Any], sentence: str) -> None:
+    X, y = simulated()
+    with pytest.raises(InputError, match=sentence):
+        PerceptronRegressor(**{"loss": "poisson", **settings}).fit(X, y)
+
+
+def test_offsets_that_are_not_logarithms_or_are_missing_are_refused() -> None:
+    X, y = simulated()
+    with pytest.raises(InputError, match="give the logarithm and not the exposure itself"):
+        poisson(offset=0).fit(np.column_stack([np.linspace(1.0, 5000.0, len(y)), X]), y)
+    with pytest.raises(InputError, match="no column but the offset"):
+        poisson(offset=0).fit(X[:, :1], y)
+    X[3, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        poisson(offset=0).fit(X, y)
+    frame = pd.DataFrame(np.abs(X), columns=["a", "b", "c"])
+    with pytest.raises(InputError, match="offset='d' is no column of X: these are a, b, c"):
+        poisson(offset="d").fit(frame.fillna(0.0), y)

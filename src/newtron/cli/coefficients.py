@@ -21,6 +21,11 @@ def names(model: FittedModel) -> list[str]:
     return list(column_names(model.data.names, model.data.n_features))
 
 
+def _inputs(model: FittedModel) -> tuple[str, ...]:
+    """Names of the columns that have a coefficient."""
+    return model.scaling.of_inputs(tuple(names(model)))
+
+
 def show_coefficients(screen: Screen, model: FittedModel) -> None:
     """The table of `coefficient_table`, with its sentences."""
     screen.heading("Coefficients, in the units of the data")
@@ -60,7 +65,7 @@ def coefficient_facts(model: FittedModel) -> dict[str, object]:
         "coefficients": {
             "outputs": _outputs(model),
             "intercept": b.tolist(),
-            "estimates": dict(zip(names(model), W.tolist(), strict=True)),
+            "estimates": dict(zip(_inputs(model), W.tolist(), strict=True)),
         },
         "summary": None
         if summary is None
@@ -94,7 +99,7 @@ def _outputs(model: FittedModel) -> list[str]:
 def _estimates(model: FittedModel) -> tuple[list[str], list[list[str]]]:
     W, b = model.coefficients
     table = [["intercept", *map(number, b.tolist())]]
-    table += [[name, *map(number, w)] for name, w in zip(names(model), W.tolist(), strict=True)]
+    table += [[name, *map(number, w)] for name, w in zip(_inputs(model), W.tolist(), strict=True)]
     return ["name", *_outputs(model)], table
 
 

@@ -61,6 +61,9 @@ class NetworkRegressor(Regression, _Network):
         the largest the stochastic solver, which stops by rule; or a name or object as in `PerceptronRegressor`.
     loss : None, "squared_error" or "poisson"
         None is the squared error. "poisson" is for counts: their mean is exp of the output, and there are no intervals.
+    offset : str, int or None, default None
+        The name or position of a column of X that is the logarithm of the exposure, for loss="poisson": ŷ is exp of it
+        times the mean for an exposure of 1. It stays in X for `predict`, and has no parameter.
     standardize : bool, default True
         Scale inputs inside, and targets but counts.
     fit_intercept : bool, default True
@@ -113,6 +116,7 @@ class NetworkRegressor(Regression, _Network):
         combine: str = "average",
         solver: str | Solver = "auto",
         loss: str | None = None,
+        offset: str | int | None = None,
         standardize: bool = True,
         fit_intercept: bool = True,
         tol: float = 1e-8,
@@ -129,6 +133,7 @@ class NetworkRegressor(Regression, _Network):
         self.combine = combine
         self.solver = solver
         self.loss = loss
+        self.offset = offset
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol

@@ -71,6 +71,9 @@ class PerceptronRegressor(Regression, _Perceptron):
         solver object such as ``GradientDescent(learning_rate=0.1)``.
     loss : None, "squared_error" or "poisson"
         None is the squared error. "poisson" is for counts, with ŷ = exp(xw + b): half of Poisson's deviance.
+    offset : str, int or None, default None
+        The name or position of a column of X that is the logarithm of the exposure, for loss="poisson": ŷ is exp of it
+        times the mean for an exposure of 1. It stays in X for `predict`, and has no parameter.
     standardize : bool, default False
         Scale inputs and target inside; coefficients and predictions stay in the user's units. alpha then
         penalises the scaled weights.
@@ -111,6 +114,7 @@ class PerceptronRegressor(Regression, _Perceptron):
         alpha: float | str = 0.0,
         solver: str | Solver = "auto",
         loss: str | None = None,
+        offset: str | int | None = None,
         standardize: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-12,
@@ -123,6 +127,7 @@ class PerceptronRegressor(Regression, _Perceptron):
         self.alpha = alpha
         self.solver = solver
         self.loss = loss
+        self.offset = offset
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol
@@ -134,8 +139,10 @@ class PerceptronRegressor(Regression, _Perceptron):
 
     @property
     def coef_(self) -> Array:
-        """Coefficients in the user's units: (p,), or (k, p) for several targets."""
+        """Coefficients in the user's units: (p,), or (k, p) for several targets. That of an offset is 1."""
         W, _ = self._fitted_model().coefficients
+        offset = self.model_.scaling.offset
+        W = W if offset is None else np.insert(W, offset, 1.0, axis=0)
         return W[:, 0] if self.model_.data.one_column else W.T
 
     @property

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import without_offset
 from newtron.inference.predictive.temperature import every_class, tempered
 from newtron.training.fitted import FittedModel, Member
 
@@ -22,10 +23,15 @@ class ColumnsChanged:
     def __init__(self, model: FittedModel, X: Array) -> None:
         self._model = model
         self._fed: Array = model.scaling.inputs(X)
+        offset = model.scaling.offset
+        self._exposure = None if offset is None else without_offset(X, offset)[1][:, None]
         features = model.scaling.asinh
-        copies = {} if features is None else {int(j): X.shape[1] + k for k, j in enumerate(features.columns)}
+        p = len(model.scaling.x_center)
+        copies = {} if features is None else {int(j): p + k for k, j in enumerate(features.columns)}
         # The inputs that are made of each column.
-        self._inputs = [[j, copies[j]] if j in copies else [j] for j in range(X.shape[1])]
+        self._inputs = [[j, copies[j]] if j in copies else [j] for j in range(p)]
+        if offset is not None:
+            self._inputs.insert(offset, [])
         with one_blas_thread():
             self._members = [_Member(member, self._fed) for member in model.sharing]
 
@@ -40,6 +46,9 @@ class ColumnsChanged:
             total = np.sum(
                 [member.share * model.means(member.output(columns, change)) for member in self._members], axis=0
             )
+        if self._exposure is not None:
+            moved = model.scaling.offset in range(own.start, own.stop)
+            total = total * (self._exposure[orders.ravel()] if moved else np.tile(self._exposure, (len(orders), 1)))
         return np.asarray(total if model.is_regression else tempered(every_class(total), model.temperature))
 
 

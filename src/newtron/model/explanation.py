@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from newtron.engine.base.checks import check_choice, is_count
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names, joined, setting, target_names
-from newtron.engine.maths.scaling import Scaling
+from newtron.engine.maths.scaling import Scaling, without_offset
 from newtron.engine.solvers import Solver
 from newtron.explain import NOTATIONS, Answer, Derivation, Subject, derive
+from newtron.explain.show.rounding import number_text
 from newtron.model.predicting import predicted
 from newtron.training.fitted import FittedModel, Member, best_member
 from newtron.training.targets import known_targets
+
+_EXPOSURE = (
+    "Counts and means are those for an exposure of 1 here: both are divided by the exposure, which is {} for the first "
+    "row. Training weighs each row by its exposure; the rows explained here count 1 each."
+)
 
 
 def explained(
@@ -29,8 +37,15 @@ def explained(
     """The derivation for the rows X (m, p) with targets y. names: of the columns; x₁, x₂ by default."""
     check_choice("notation", notation, NOTATIONS)
     X = np.asarray(X, dtype=np.float64)
-    scaling, k = model.scaling, model.n_outputs
+    given_scaling = scaling = model.scaling
+    k = model.n_outputs
     Y = known_targets(y, model.data, X.shape[0], model.loss, k)
+    said = remarks(model)
+    if scaling.offset is not None:
+        X, exposure = without_offset(X, scaling.offset)
+        Y = Y / exposure[:, None]
+        scaling, model = replace(scaling, offset=None), replace(model, scaling=replace(scaling, offset=None))
+        said = (*said, _EXPOSURE.format(number_text(float(exposure[0]))))
     place = member_at(model, member)
     chosen = model.members[place]
     if solver is not None and not isinstance(solver, Solver):
@@ -44,13 +59,13 @@ def explained(
         as_given=X,
         targets_given=Y,
         scaling=scaling,
-        inputs=fed_names(scaling, input_names(model) if names is None else names),
+        inputs=fed_names(scaling, given_scaling.of_inputs(input_names(model) if names is None else names)),
         outputs=output_names(model),
         solver=chosen.solution.solver if solver is None else solver,
         alpha=np.asarray(chosen.alpha, dtype=np.float64),
         why_alpha=_why_alpha(model, chosen),
         answer=_answer(model, X[:1], place),
-        remarks=remarks(model),
+        remarks=said,
         target=joined(model.data.targets) if model.data.targets else "",
     )
     return derive(subject, notation)

@@ -13,6 +13,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array, Matrix
+from newtron.engine.maths.scaling import without_offset
 from newtron.inference.coefficients.information import MOST_PARAMETERS
 from newtron.inference.predictive.mixture import Mixture
 from newtron.inference.predictive.predictive import NoiseModel, RegressionPredictive, Uncertainty
@@ -29,7 +30,12 @@ _ALONE = 8192
 
 def predicted(model: FittedModel, X: Matrix) -> Array:
     """(n, k) predicted means of a regression, in the units of the targets, or (n, classes) probabilities."""
-    return averaged(model, X, model.means) if model.is_regression else probabilities(model, X)
+    if not model.is_regression:
+        return probabilities(model, X)
+    means, offset = averaged(model, X, model.means), model.scaling.offset
+    if offset is None:
+        return means
+    return np.asarray(means * without_offset(X, offset)[1][:, None]).astype(X.dtype, copy=False)
 
 
 def averaged(model: FittedModel, X: Matrix, finish: Callable[[Array], Array]) -> Array:

@@ -14,6 +14,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import thread_count
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import column_names, target_names
+from newtron.engine.maths.scaling import without_offset
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.objective.whitened import WhitenedBlock
 from newtron.engine.rows import ArrayRows, Rows
@@ -67,8 +68,8 @@ def _weights_that_do_not_count(kind: str) -> str:
 
 @dataclass(frozen=True)
 class GivenRows:
-    """The rows of a fit, given again, in the user's units; class_factor: the weight of each row's class, which the
-    rows' weights have as a factor, or None."""
+    """The rows of a fit, given again, in the user's units; class_factor: the weight of each row's class, or its
+    exposure, which the weights of the training have as a factor, or None."""
 
     rows: Rows
     class_factor: Callable[[WhitenedBlock], Array] | None = None
@@ -86,7 +87,7 @@ class _Refound:
 
     def _check(self, model: FittedModel) -> None:
         """Are these the rows of the fit? Their number, weight and, where it ended at rest, the gradient say it."""
-        member, rows = model.members[0], self.objective.rows
+        member, rows = model.members[0], self.given
         known = member.information
         other = "These are not the rows the model was trained on"
         if known is not None and known.n_rows != rows.n_rows:
@@ -120,6 +121,8 @@ def rows_of_arrays(model: FittedModel, X: Matrix, y: object, weight: Array | Non
     if y is None:
         raise InputError("summary got X without y: give both, the rows the model was trained on.")
     factor = class_factor_of(model, X, y, weight)
+    if model.scaling.offset is not None:
+        factor = without_offset(X, model.scaling.offset)[1]
     return GivenRows(given_rows(model, X, y, weight), None if factor is None else partial(_of_block, factor))
 
 
@@ -129,7 +132,8 @@ def rows_of_source(model: FittedModel, rows: TableRows) -> GivenRows:
     alike = (rows.n_features, target.task, list(target.classes))
     if alike != (model.data.n_features, model.settings.task, [] if classes is None else classes.tolist()):
         raise InputError("These are not the rows the model was trained on: they have other columns, or another target.")
-    weighted = model.settings.class_weight is not None  # rows of files have no other weights
+    # Rows of files have no other weights.
+    weighted = model.settings.class_weight is not None or model.scaling.offset is not None
     return GivenRows(with_class_weight(rows, model.settings), _weight_of_block if weighted else None)
 
 
@@ -309,7 +313,7 @@ def _fitted(
         x_center=scaling.x_center,
         x_scale=scaling.x_scale,
         y_scale=scaling.y_scale,
-        terms=tuple(column_names(data.names, data.n_features) if names is None else names),
+        terms=scaling.of_inputs(tuple(column_names(data.names, data.n_features) if names is None else names)),
         outputs=tuple(outputs),
         targets=tuple(targets),
         trouble="" if solution.converged else solution.sentence,

@@ -49,7 +49,8 @@ def check_model(model: FittedModel) -> None:
         loss = loss_for(model.settings.task, model.settings.loss, n_outputs)
     except InputError as error:
         raise InputError(f"settings: {error} The model file is damaged.") from None
-    _check_scaling(model.scaling, model.data.n_features, n_outputs)
+    _check_offset(model)
+    _check_scaling(model.scaling, len(model.scaling.of_inputs(("",) * model.data.n_features)), n_outputs)
     for number, member in enumerate(model.members):
         _check_member(member, f"members[{number}]", loss)
     total = sum(member.share for member in model.members)
@@ -127,6 +128,15 @@ def _numbers(array: Array, where: str, *shape: int, above: float = -math.inf, le
         if not right.all():
             raise InputError(f"{where} holds numbers that are not {bound}; {DAMAGED}.")
     return array
+
+
+def _check_offset(model: FittedModel) -> None:
+    """Check that the offset is a column, and there is one where the settings say it."""
+    offset = model.scaling.offset
+    if (offset is None) != (model.settings.offset is None):
+        raise wrong("scaling.offset", "a column where the settings have an offset, and else null", offset)
+    if offset is not None and not 0 <= offset < model.data.n_features:
+        raise wrong("scaling.offset", f"one of {model.data.n_features} columns", offset)
 
 
 def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:
@@ -289,6 +299,8 @@ def _check_predictions(model: FittedModel) -> None:
     """Check that predictions are finite at the means of the columns and one standard deviation above and below them."""
     scaling = model.scaling
     rows = scaling.x_center + np.array([[0.0], [1.0], [-1.0]]) * scaling.x_scale
+    if scaling.offset is not None:
+        rows = np.insert(rows, scaling.offset, 0.0, axis=1)
     with np.errstate(all="ignore"):
         means = predicted(model, rows)
         # A perceptron is shown by its coefficients, in the user's units.

@@ -42,6 +42,7 @@ class Settings:
     solver: str | Solver = "auto"
     loss: str | None = None
     class_weight: ClassWeight = None
+    offset: str | int | None = None
     standardize: bool = False
     fit_intercept: bool = True
     tol: float = 1e-12
@@ -76,7 +77,19 @@ class Settings:
             check_count("n_starts", self.n_starts)
             check_choice("combine", self.combine, ("average", "best"))
         self._check_firth()
+        self._check_offset()
         return self
+
+    def _check_offset(self) -> None:
+        """An offset is the logarithm of an exposure, and so needs a log link."""
+        if self.offset is None:
+            return
+        if not (isinstance(self.offset, str) or is_count(self.offset, least=0)):
+            raise InputError(f"offset={self.offset!r} must be the name of a column, its position from 0, or None.")
+        if self.loss != "poisson":
+            raise InputError(f'offset={self.offset!r} is the logarithm of an exposure of counts: set loss="poisson".')
+        if self.alpha == "loo":
+            raise InputError('alpha="loo" does not know an offset: give alpha="evidence" or a number with it.')
 
     def _check_firth(self) -> None:
         """Firth's penalty stands alone, and is one of the log loss."""

@@ -17,7 +17,7 @@ from newtron.engine.maths.losses import Loss
 from newtron.engine.rows import ArrayRows, Chunk, Rows
 from newtron.engine.rows.targets import class_targets
 from newtron.training.class_weight import class_totals, class_weights
-from newtron.training.fitted import DataDescription
+from newtron.training.fitted import DataDescription, FittedModel
 from newtron.training.settings import ClassWeight
 
 # Whole numbers in a range of at most this many are counted instead of sorted: two passes over y.
@@ -65,6 +65,29 @@ def check_targets(rows: Rows, loss: Loss) -> None:
 def _refuse(found: _FirstWrong, loss: Loss) -> None:
     if found.row is not None:
         raise InputError(f"y is {found.target:g} in row {found.row + 1:,}, and {loss.wrong_target}.")
+
+
+def offset_column(offset: str | int | None, data: DataDescription) -> int | None:
+    """The position of the offset among the columns. Raises InputError where there is no such column."""
+    if offset is None:
+        return None
+    if isinstance(offset, str):
+        if data.names is None:
+            raise InputError(
+                f"offset={offset!r} names a column, and the columns of X have no names: give its position."
+            )
+        if offset not in data.names:
+            raise InputError(f"offset={offset!r} is no column of X: these are {', '.join(data.names[:20])}.")
+        return data.names.index(offset)
+    if offset >= data.n_features:
+        raise InputError(f"offset={offset} is no position in {count(data.n_features, 'column')}, counted from 0.")
+    return int(offset)
+
+
+def with_offset(model: FittedModel, column: int) -> FittedModel:
+    """A model of counts for an exposure of 1 as one of counts, for rows that have their offset in this column."""
+    relevance = None if model.relevance is None else np.insert(model.relevance, column, 0.0)
+    return replace(model, scaling=replace(model.scaling, offset=column), relevance=relevance)
 
 
 def encoded_classes(

@@ -26,8 +26,10 @@ from newtron.training.resuming import OpenKeeper, kept
 from newtron.training.scaling import far_from_zero, learn_centering, learn_scaling
 from newtron.training.separated import judged
 from newtron.training.settings import Settings, Shape
-from newtron.training.targets import check_targets
+from newtron.training.targets import check_targets, offset_column, with_offset
 
+# Exposures, and weights times exposures, are between this number and one over it, so that no product overflows.
+_LEAST_EXPOSURE = 1e-100
 # Bytes that the leave-one-out loss keeps for each row and output, copies among them.
 _ROW_LEFT_OUT = 64
 
@@ -49,6 +51,9 @@ def train(
     """
     loss = loss_for(settings.task, settings.loss, rows.n_outputs)
     check_targets(rows, loss)
+    given, offset = rows, offset_column(settings.offset, data)
+    if offset is not None:
+        rows = _per_exposure(rows, offset)
     if settings.is_firth and isinstance(rows, StreamedRows):
         firth, alpha = setting("penalty", repr("firth")), setting("alpha")
         raise InputError(f"{firth} needs all rows in memory: read them into memory, or give a penalty by {alpha}.")
@@ -76,17 +81,31 @@ def train(
         callback=callback,
         steps=plan.steps,
     )
-    names = data.names
+    names = None if data.names is None else replace(plan.scaling, offset=offset).of_inputs(data.names)
     try:
         # What is judged between the steps of solvers must not depend on who else is computing just then.
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
             trained, separation = _members(task, settings, names)
-            members = with_shares(trained, plan.combine, rows)
-            members = tuple(_of_given_rows(member, rows, loss) for member in members)
+            members = with_shares(trained, plan.combine, given)
+            members = tuple(_of_given_rows(member, given, loss) for member in members)
     except ColumnError as error:
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
-    return _with_predictions(replace(task, keeper=None), settings, data, members, separation)
+    model = _with_predictions(replace(task, keeper=None), settings, data, members, separation)
+    return model if offset is None else with_offset(model, offset)
+
+
+def _per_exposure(rows: Rows, offset: int) -> Rows:
+    """The rows as counts for an exposure of 1. Raises InputError where an exposure is beyond floating point."""
+    if rows.n_features < 2:
+        raise InputError("X has no column but the offset: a model needs one more column to learn from.")
+    found = rows.with_offset(offset)
+    if not (found.min_weight > _LEAST_EXPOSURE and found.total_weight < 1.0 / _LEAST_EXPOSURE):
+        raise InputError(
+            "The offset is the logarithm of the exposure, and exp of this column is beyond the range of numbers: give "
+            "the logarithm and not the exposure itself."
+        )
+    return found
 
 
 def _members(task: Task, settings: Settings, names: tuple[str, ...] | None) -> tuple[list[Trained], Separation | None]:

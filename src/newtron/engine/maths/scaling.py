@@ -40,7 +40,8 @@ class AsinhFeatures:
 class Scaling:
     """x -> (x - x_center) / x_scale, y -> (y - y_center) / y_scale; arrays of float64, (p,) and (k,).
 
-    asinh: additional inputs after the p scaled ones, or None.
+    asinh: additional inputs after the p scaled ones, or None. offset: the position of one more column among those of
+    X, the logarithm of each row's exposure, which is no input: means are for an exposure of 1. None: there is none.
     """
 
     x_center: Array
@@ -48,6 +49,7 @@ class Scaling:
     y_center: Array
     y_scale: Array
     asinh: AsinhFeatures | None = None
+    offset: int | None = None
 
     @classmethod
     def none(cls, n_features: int, n_outputs: int) -> Scaling:
@@ -68,8 +70,16 @@ class Scaling:
     def changes_targets(self) -> bool:
         return bool(np.any(self.y_center) or np.any(self.y_scale != 1.0))
 
+    def of_inputs(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Of something for each column of X, what belongs to the p inputs."""
+        if self.offset is None:
+            return columns
+        return (*columns[: self.offset], *columns[self.offset + 1 :])
+
     def inputs(self, X: Matrix) -> Matrix:
         """X in scaled units, in its own dtype; (n, p + q) with asinh features."""
+        if self.offset is not None:
+            return replace(self, offset=None).inputs(without_offset(X, self.offset)[0])
         if self.asinh is not None:
             plain = replace(self, asinh=None).inputs(X)
             return np.hstack([plain, self.asinh.apply(X).astype(X.dtype)])
@@ -92,3 +102,14 @@ class Scaling:
     def outputs(self, Z: Array) -> Array:
         """Predictions in the user's units."""
         return np.asarray((Z * self.y_scale.astype(Z.dtype) + self.y_center.astype(Z.dtype)).astype(Z.dtype))
+
+
+def without_offset(X: Matrix, column: int) -> tuple[Matrix, Array]:
+    """X (n, p) without a column, (n, p - 1), and the exposure (n,) of which that column is the logarithm."""
+    kept = [j for j in range(X.shape[1]) if j != column]
+    # An exposure beyond floating point is infinite, which training refuses.
+    with np.errstate(over="ignore"):
+        if is_sparse(X):
+            offset = np.asarray(X[:, [column]].toarray())[:, 0]
+            return X[:, kept].tocsr(), np.exp(offset.astype(np.float64))
+        return X[:, kept], np.exp(X[:, column].astype(np.float64))

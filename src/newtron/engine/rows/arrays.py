@@ -6,6 +6,7 @@ import hashlib
 import operator
 from collections.abc import Callable, Iterator
 from copy import copy
+from dataclasses import replace
 from functools import reduce
 from typing import Self, TypeVar
 
@@ -16,7 +17,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import aligned, is_sparse
 from newtron.engine.base.threads import ordered_map
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.maths.scaling import Scaling
+from newtron.engine.maths.scaling import Scaling, without_offset
 from newtron.engine.rows.rows import Chunk, Rows, stratified_sample
 
 S = TypeVar("S")
@@ -133,7 +134,15 @@ class ArrayRows(Rows):
     def weights(self) -> Array | None:
         return self._weight if self._weight is None or self._chosen is None else self._weight[self._chosen]
 
+    def with_offset(self, column: int) -> ArrayRows:
+        X, exposure = without_offset(self._X, column)
+        with np.errstate(all="ignore"):
+            weight = exposure if self._weight is None else self._weight * exposure
+            return ArrayRows(X, self._y / exposure[:, None], weight.astype(self.dtype), threads=self.threads)
+
     def standardized(self, scaling: Scaling) -> ArrayRows:
+        if scaling.offset is not None:
+            return self.with_offset(scaling.offset).standardized(replace(scaling, offset=None))
         # In the dtype of y until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             y = scaling.targets(self._y).astype(self.dtype, copy=False)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import aligned
 from newtron.engine.base.threads import ordered_map
 from newtron.engine.base.types import Array
-from newtron.engine.maths.scaling import Scaling
+from newtron.engine.maths.scaling import Scaling, without_offset
 from newtron.engine.rows.arrays import ArrayRows
 from newtron.engine.rows.rows import Chunk, Rows, stratified_sample
 
@@ -68,17 +68,26 @@ class Source(ABC):
 class RowTransform:
     """The transformation of rows as they are read into rows as a solver gets them.
 
-    targets: y (m,) -> (Y (m, k), weights (m,) or None). inputs: X (m, p) -> (m, q), None for the identity. Both
-    functions are sent to other processes where the rows lie there, so they must be picklable by cloudpickle.
+    targets: y (m,) -> (Y (m, k), weights (m,) or None). inputs: X (m, p) -> (m, q), None for the identity. offset: the
+    column that is the logarithm of the exposure, as in `Rows.with_offset`. Both functions are sent to other processes
+    where the rows lie there, so they must be picklable by cloudpickle.
     """
 
     targets: TargetEncoder
     inputs: Callable[[Array], Array] | None = None
+    offset: int | None = None
 
     def chunk(self, cut: Cut, start: int) -> Chunk:
         """Return the transformed rows of a cut. start: how many rows precede it."""
-        Y, weight = self.targets(aligned(cut.y))
-        return Chunk(self.applied(aligned(cut.X())), Y, weight, slice(start, start + len(cut.y)))
+        return self.rows(aligned(cut.X()), aligned(cut.y), start)
+
+    def rows(self, X: Array, y: Array, start: int = 0) -> Chunk:
+        """Return the transformed rows of X and y as they are read."""
+        Y, weight = self.targets(y)
+        if self.offset is not None:
+            X, exposure = without_offset(X, self.offset)
+            Y, weight = Y / exposure[:, None], exposure if weight is None else weight * exposure
+        return Chunk(self.applied(X), Y, weight, slice(start, start + len(y)))
 
     def applied(self, X: Array) -> Array:
         """Return the inputs of X."""
@@ -181,9 +190,8 @@ class StreamedRows(Rows):
         return np.ascontiguousarray(X), y
 
     def _in_memory(self, numbers: NDArray[np.int64]) -> ArrayRows:
-        X, y = self.gathered(numbers)
-        Y, weight = self.transform.targets(y)
-        return ArrayRows(self.transform.applied(X), Y, weight, threads=self.threads)
+        found = self.transform.rows(*self.gathered(numbers))
+        return ArrayRows(found.X, found.y, found.weight, threads=self.threads)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
         """Read pieces of storage in random order, and mix the rows of as many pieces as memory holds."""
@@ -212,8 +220,18 @@ class StreamedRows(Rows):
         found.transform, found.n_features = replace(self.transform, inputs=inputs), n_inputs
         return found
 
+    def with_offset(self, column: int) -> Self:
+        found = copy(self)
+        found.n_features = self.n_features - 1
+        found.transform = replace(self.transform, offset=column)
+        total = found.sum(lambda chunk: _Weights.of(chunk.weight))
+        found.total_weight, found.min_weight = total.sum, total.least
+        return found
+
     def standardized(self, scaling: Scaling) -> Self:
         rows = self
+        if scaling.offset is not None:
+            rows, scaling = self.with_offset(scaling.offset), replace(scaling, offset=None)
         if scaling.changes_targets:
             targets = partial(_scaled_targets, self.transform.targets, scaling)
             rows = rows.with_targets(targets, rows.n_outputs, (rows.total_weight, rows.min_weight))
@@ -238,6 +256,24 @@ class StreamedRows(Rows):
         found = copy(self)
         found.threads = threads
         return found
+
+
+@dataclass
+class _Weights:
+    """The sum of some weights and the smallest positive one."""
+
+    sum: float
+    least: float
+
+    @classmethod
+    def of(cls, weight: Array | None) -> Self:
+        """Those of (n,) weights of rows with an offset."""
+        assert weight is not None
+        return cls(float(weight.sum()), float(weight[weight > 0.0].min(initial=np.inf)))
+
+    def __iadd__(self, other: Self) -> Self:
+        self.sum, self.least = self.sum + other.sum, min(self.least, other.least)
+        return self
 
 
 def _scaled_targets(encode: TargetEncoder, scaling: Scaling, y: Array) -> tuple[Array, Array | None]:
