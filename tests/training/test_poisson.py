@@ -267,7 +267,7 @@ def test_what_is_no_count_gets_one_sentence() -> None:
     X, y = simulated()
     wrong = y.copy()
     wrong[[6, 9]] = -2.0
-    with pytest.raises(InputError, match=r'^y is -2 in row 7, and loss="poisson" is for counts, 0 or more\.$'):
+    with pytest.raises(InputError, match=r"^y is -2 in row 7, and loss='poisson' is for counts, 0 or more\.$"):
         poisson().fit(X, wrong)
     model = poisson().fit(X, y)
     with pytest.raises(InputError, match="y is -2 in row 7"):

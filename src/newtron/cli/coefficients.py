@@ -116,6 +116,8 @@ def _meaning(model: FittedModel, summary: Summary | None) -> list[str]:
             found.append(
                 "The coefficients add to the raw prediction of each class, and softmax turns these into probabilities."
             )
+    if classes is None and not model.loss.has_identity_link:
+        found.append("The coefficients add to the logarithm of the mean: exp of one is the factor for one unit more.")
     for column in schema.columns if schema is not None else ():
         if column.kind == "category" and column.reference is not None:
             found.append(f"The levels of {column.name} are compared with {column.reference}.")

@@ -25,6 +25,8 @@ class FitOptions:
     activation: str
     alpha: float | str | None
     penalty: str
+    loss: str | None
+    offset: str | None
     starts: int
     holdout: float
     no_refit: bool

@@ -38,6 +38,8 @@ def parse(arguments: Sequence[str]) -> tuple[str, dict[str, object]] | None:
     from newtron.cli import options  # dataclasses take longer to import than the help takes to print
 
     if command == "fit":
+        if found["loss"] is not None and found["task"] is None:
+            found["task"] = "regression"  # a loss is for numbers, however few different ones there are
         return command, {"options": options.FitOptions(**found, typed=["newtron", *arguments])}
     return command, {"options": options.PredictOptions(**found)}
 
@@ -156,6 +158,16 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         default="l2",
         help="penalty of a perceptron for classes: l2, of strength --alpha, or Firth's likelihood, which keeps "
         "coefficients finite where classes are separated (default: l2)",
+    )
+    model.add_argument(
+        "--loss",
+        choices=("squared_error", "poisson"),
+        help="of a target that is a number; poisson is for counts (default: squared_error; classes have the log loss)",
+    )
+    model.add_argument(
+        "--offset",
+        metavar="COLUMN",
+        help="of counts, the column that is the logarithm of their exposure and has no coefficient",
     )
     model.add_argument("--starts", type=_count, default=2, metavar="N", help="random starts of each shape (default: 2)")
     _add_work(fit)

@@ -9,6 +9,7 @@ from newtron.training.settings import Settings
 # Settings that only some estimators have.
 _OF_NETWORKS = {"activation", "combine", "hidden", "n_starts"}
 _OF_CLASSIFIERS = {"class_weight"}
+_OF_REGRESSORS = {"offset"}
 _OF_PERCEPTRON_CLASSIFIERS = {"penalty"}
 # Settings of the work, which do not bear on the model.
 _OF_THE_WORK = {"n_jobs", "verbose"}
@@ -21,6 +22,8 @@ def setting_names(settings: Settings) -> list[str]:
         absent |= _OF_NETWORKS
     if settings.task != "classification":
         absent |= _OF_CLASSIFIERS
+    else:
+        absent |= _OF_REGRESSORS
     if settings.estimator != "PerceptronClassifier":
         absent |= _OF_PERCEPTRON_CLASSIFIERS
     return sorted({field.name for field in fields(settings)} - absent)

@@ -50,7 +50,7 @@ class NetworkRegressor(Regression, _Network):
         intercepts alone. "evidence" and "loo" choose it from the data for each member, on a path from strong to weak
         penalties (there hidden intercepts have it too): by the Laplace evidence, or by the approximate leave-one-out
         loss, which for networks on noisy targets prefers penalties that are too weak. Where a network is too large for
-        that, alpha is 0.1.
+        that, alpha is 0.1 (1 for counts).
     n_starts : int, default 2
         Starts per shape, each random; a shape () has one.
     combine : {"average", "best"}, default "average"

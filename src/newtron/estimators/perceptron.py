@@ -163,6 +163,8 @@ class PerceptronRegressor(Regression, _Perceptron):
     ) -> Summary:
         """Coefficients with standard errors, t, p and intervals, and how well the model fits. Prints as a table.
 
+        For counts (loss="poisson"): z in place of t, the inverse of the information for "classical", and the deviance.
+
         Without X and y it reads what fit kept of them. A weight in sample_weight is that many rows. (Weights that are
         one over a variance: divide them by their mean before fit, so that they add to the number of rows; the
         classical formula is that of weighted least squares then.)

@@ -59,7 +59,7 @@ def explained(
         as_given=X,
         targets_given=Y,
         scaling=scaling,
-        inputs=fed_names(scaling, given_scaling.of_inputs(input_names(model) if names is None else names)),
+        inputs=fed_names(given_scaling, input_names(model) if names is None else names),
         outputs=output_names(model),
         solver=chosen.solution.solver if solver is None else solver,
         alpha=np.asarray(chosen.alpha, dtype=np.float64),
@@ -97,6 +97,7 @@ def _answer(model: FittedModel, X: Array, place: int) -> Answer:
 
 def fed_names(scaling: Scaling, names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of all that a network is fed: the p columns ("" where they have none), and then the asinh features."""
+    names = scaling.of_inputs(names)
     if scaling.asinh is None:
         return names
     called = column_names(names, len(names))

@@ -28,9 +28,10 @@ class Member:
 
     alpha: (P,) penalty on each parameter, in units of one row's loss in scaled targets: the objective is
     (Σ_i weight_i · loss_i + ½ Σ_j alpha_j params_j²) / Σ_i weight_i. 0 where a parameter is not penalised.
-    noise: variance of the targets around the network, in scaled target units (the mean over several targets); 1 for
-    classification. So the Laplace precision of params is (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise
-    is the prior's precision. log_evidence, effective_parameters: where the data chose alpha, else nan.
+    noise: variance of the targets around the network, in scaled target units (the mean over several targets); 1 where
+    the variance follows from the mean, as for classes and counts. So the Laplace precision of params is
+    (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise is the prior's precision. log_evidence,
+    effective_parameters: where the data chose alpha, else nan.
     end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
     its rows, for its summary; None where that would be large or has no meaning. posterior_factor: how far the rows
     of a network determine its parameters, for its intervals; None where that would be large.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Labels
-from newtron.engine.base.words import count
+from newtron.engine.base.words import count, setting
 from newtron.engine.maths.losses import Loss
 from newtron.engine.rows import ArrayRows, Chunk, Rows
 from newtron.engine.rows.targets import class_targets
@@ -45,9 +45,9 @@ class _FirstWrong:
 def check_targets(rows: Rows, loss: Loss) -> None:
     """Raise InputError where a target is not one that the loss can have, or where it has too many targets."""
     if loss.max_targets is not None and rows.n_outputs > loss.max_targets:
+        chosen = setting("loss", repr(loss.name))
         raise InputError(
-            f"loss={loss.name!r} takes {count(loss.max_targets, 'target')}, and y has {rows.n_outputs}: fit a model "
-            "for each."
+            f"{chosen} takes {count(loss.max_targets, 'target')}, and y has {rows.n_outputs}: fit a model for each."
         )
     if not loss.wrong_target:
         return
@@ -64,7 +64,8 @@ def check_targets(rows: Rows, loss: Loss) -> None:
 
 def _refuse(found: _FirstWrong, loss: Loss) -> None:
     if found.row is not None:
-        raise InputError(f"y is {found.target:g} in row {found.row + 1:,}, and {loss.wrong_target}.")
+        chosen = setting("loss", repr(loss.name))
+        raise InputError(f"y is {found.target:g} in row {found.row + 1:,}, and {chosen} is for {loss.wrong_target}.")
 
 
 def offset_column(offset: str | int | None, data: DataDescription) -> int | None:
@@ -77,7 +78,9 @@ def offset_column(offset: str | int | None, data: DataDescription) -> int | None
                 f"offset={offset!r} names a column, and the columns of X have no names: give its position."
             )
         if offset not in data.names:
-            raise InputError(f"offset={offset!r} is no column of X: these are {', '.join(data.names[:20])}.")
+            raise InputError(
+                f"{setting('offset', repr(offset))} is no column of X: these are {', '.join(data.names[:20])}."
+            )
         return data.names.index(offset)
     if offset >= data.n_features:
         raise InputError(f"offset={offset} is no position in {count(data.n_features, 'column')}, counted from 0.")

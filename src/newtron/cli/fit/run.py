@@ -22,7 +22,7 @@ from newtron.cli.fit.data import FitData, Split, TableData, file_data
 from newtron.cli.fit.job import Comparison, Job
 from newtron.cli.fit.leaks import exact_sum, revealing_columns
 from newtron.cli.fit.split import FEWEST
-from newtron.cli.fit.train import RESCUE_ALPHA, Candidate, Trainer, check_firth, remove_checkpoints
+from newtron.cli.fit.train import RESCUE_ALPHA, Candidate, Trainer, check_firth, check_offset, remove_checkpoints
 from newtron.cli.interrupt import Interrupts
 from newtron.cli.options import FitOptions
 from newtron.cli.progress import PassProgress, Reporter
@@ -93,6 +93,7 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
 def _fitted(data: FitData, trainer: Trainer) -> Job:
     """Train, compare, and train the better model again on all rows."""
     check_firth(trainer.options, data.schema.target.task)
+    check_offset(trainer.options, data.schema)
     comparison = _compared(data, trainer)
     refit = _refit(data, comparison, trainer)
     job = Job(trainer.options, data, comparison, refit, [], trainer.interrupts.asked)

@@ -26,6 +26,7 @@ from newtron.estimators import (
     PerceptronRegressor,
 )
 from newtron.model.predicting import lacking
+from newtron.table import Schema
 from newtron.training.fitted import FittedModel
 
 # Strength of the penalty that makes separated classes a problem with an answer: that of scikit-learn's
@@ -131,6 +132,8 @@ class Trainer:
                 settings["alpha"] = alpha
             if options.hidden:
                 settings["hidden"] = options.hidden[0] if len(options.hidden) == 1 else options.hidden
+        if task == "regression":
+            settings |= {"loss": options.loss, "offset": options.offset}
         made = _KINDS[name, task]()
         made.set_params(**settings)
         return made
@@ -142,8 +145,24 @@ def _on_rescue(model: FittedModel) -> str:
     known = found.finding if found is not None and found.found else growing
     return (
         f"{known} The perceptron was fitted with a penalty, --alpha {RESCUE_ALPHA:g}, which keeps its "
-        "coefficients finite. The other choice is --penalty firth."
+        f"coefficients finite.{'' if model.is_regression else ' The other choice is --penalty firth.'}"
     )
+
+
+def check_offset(options: FitOptions, schema: Schema) -> None:
+    """The offset is a column of numbers without missing cells: what stands in for one would be an exposure."""
+    if options.loss is not None and schema.target.task == "classification":
+        raise InputError("--loss is for a target that is a number: leave it out, or give --task regression.")
+    if options.offset is None:
+        return
+    if options.loss != "poisson":
+        raise InputError("--offset is the logarithm of the exposure of counts: give --loss poisson with it.")
+    column = next((column for column in schema.columns if column.name == options.offset), None)
+    if column is None:
+        raise InputError(f"--offset {options.offset}: this is no column that a model can use.")
+    if column.kind != "number" or column.missing_seen:
+        what = "has missing cells" if column.kind == "number" else f"is read as {column.kind} and not as a number"
+        raise InputError(f"--offset {options.offset}: this column {what}; every row needs its exposure.")
 
 
 def check_firth(options: FitOptions, task: str) -> None:

@@ -273,7 +273,7 @@ def _averaged(model: FittedModel) -> list[str]:
     if not all(member.share for member in members):
         found[0] += " A network with a share of 0 takes no part in the prediction."
     if asinh is not None:
-        n, p = len(asinh.columns), model.data.n_features
+        n, p = len(asinh.columns), len(model.scaling.x_center)
         found.append(
             f"The inputs are the {count(p, 'column')} as numbers, and {'all' if n == p else f'{n:,}'} of them once "
             "more as asinh features around the median, which shorten long tails."
@@ -311,9 +311,10 @@ def _drawing(job: Job) -> str:
 
 def _relevance_of_inputs(job: Job) -> Array | None:
     """The relevance of each input of the network; an asinh feature has that of its column. None: not known."""
-    shares, asinh = job.final.model.relevance, job.final.model.scaling.asinh
+    shares, asinh, offset = job.final.model.relevance, job.final.model.scaling.asinh, job.final.model.scaling.offset
     if shares is None or not np.isfinite(shares).all():
         return None
+    shares = shares if offset is None else np.delete(shares, offset)
     return np.asarray(shares if asinh is None else np.concatenate([shares, shares[asinh.columns]]))
 
 

@@ -162,6 +162,6 @@ POISSON = ChainRule(
     product=("= (1 - {y}/{ŷ}) · ŷ", "= ŷ - y", "= -(y - ŷ)"),
     why="It is minus the logarithm of the probability that Poisson's distribution with the mean ŷ gives to the count "
     "y, less that of a mean that is y itself: half the deviance of the row.",
-    at_zero=("ŷ", "1"),
+    at_zero=("ŷ", "1 - {y}/{ŷ}"),
     one_output=EXPONENTIAL_LINK,
 )

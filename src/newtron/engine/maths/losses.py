@@ -136,7 +136,7 @@ class Loss(ABC):
     # that does not happen, or is not looked for.
     no_intercept: ClassVar[str] = ""
     no_coefficients: ClassVar[str] = ""
-    # What a target must be, for the sentence of one that is not possible; "" where every number is possible.
+    # What the targets must be, for the sentence of one that is not possible; "" where every number is possible.
     wrong_target: ClassVar[str] = ""
     # The sentence why a regression with this loss has no predictive distribution; "" where it has one.
     no_distribution: ClassVar[str] = ""
@@ -314,7 +314,7 @@ class PoissonLoss(Loss):
         "Some coefficients go on growing while the fit hardly changes, as where the rows that a column tells apart all "
         "have the count 0. Give a penalty (alpha) for finite coefficients."
     )
-    wrong_target = 'loss="poisson" is for counts, 0 or more'
+    wrong_target = "counts, 0 or more"
     no_distribution = (
         'loss="poisson" gives the mean of a count alone; counts often vary more than Poisson\'s distribution says, so '
         "no interval is made from it."

@@ -138,7 +138,8 @@ class ArrayRows(Rows):
         X, exposure = without_offset(self._X, column)
         with np.errstate(all="ignore"):
             weight = exposure if self._weight is None else self._weight * exposure
-            return ArrayRows(X, self._y / exposure[:, None], weight.astype(self.dtype), threads=self.threads)
+            y = self._y / exposure[:, None]
+        return ArrayRows(X, y, weight.astype(self.dtype), threads=self.threads, chosen=self._chosen)
 
     def standardized(self, scaling: Scaling) -> ArrayRows:
         if scaling.offset is not None:

@@ -75,7 +75,7 @@ class Summary:
     deviance : float or None
         Of counts, twice the log-likelihood of a model whose means are the counts themselves less that of the fit; None
         for other targets.
-    residual_sd, r_squared : float, or (k,) for several targets; None for a classification
+    residual_sd, r_squared : float, or (k,) for several targets; None for classes and counts
         sqrt(RSS / (n - p)), and 1 - RSS / sum of squares about the mean (about 0 without an intercept).
     aliases : tuple of str
         The columns that are combinations of others, each as "column = combination".
