@@ -87,6 +87,13 @@ def offset_column(offset: str | int | None, data: DataDescription) -> int | None
     return int(offset)
 
 
+def names_of_inputs(data: DataDescription, offset: int | None) -> tuple[str, ...] | None:
+    """The names of the columns but the offset, where they are known."""
+    if data.names is None or offset is None:
+        return data.names
+    return (*data.names[:offset], *data.names[offset + 1 :])
+
+
 def with_offset(model: FittedModel, column: int) -> FittedModel:
     """A model of counts for an exposure of 1 as one of counts, for rows that have their offset in this column."""
     relevance = None if model.relevance is None else np.insert(model.relevance, column, 0.0)

@@ -26,7 +26,7 @@ from newtron.training.resuming import OpenKeeper, kept
 from newtron.training.scaling import far_from_zero, learn_centering, learn_scaling
 from newtron.training.separated import judged
 from newtron.training.settings import Settings, Shape
-from newtron.training.targets import check_targets, offset_column, with_offset
+from newtron.training.targets import check_targets, names_of_inputs, offset_column, with_offset
 
 # Exposures, and weights times exposures, are between this number and one over it, so that no product overflows.
 _LEAST_EXPOSURE = 1e-100
@@ -81,7 +81,7 @@ def train(
         callback=callback,
         steps=plan.steps,
     )
-    names = None if data.names is None else replace(plan.scaling, offset=offset).of_inputs(data.names)
+    names = names_of_inputs(data, offset)
     try:
         # What is judged between the steps of solvers must not depend on who else is computing just then.
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
@@ -119,7 +119,7 @@ def _members(task: Task, settings: Settings, names: tuple[str, ...] | None) -> t
 
 
 def _of_given_rows(member: Member, rows: Rows, loss: Loss) -> Member:
-    if member.information is None:
+    if member.information is None or not loss.has_deviance:
         return member
     return replace(member, information=of_given_rows(member.information, rows, loss))
 
