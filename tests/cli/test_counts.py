@@ -13,7 +13,7 @@ import pytest
 from newtron import load
 from newtron.cli import main
 
-SHIPS = Path(__file__).parents[1] / "data" / "counts" / "ships.csv"
+SHIPS = Path(__file__).parents[2] / "examples" / "ships.csv"
 
 
 @pytest.fixture

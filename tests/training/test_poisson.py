@@ -32,7 +32,8 @@ REFERENCE: dict[str, dict[str, Any]] = json.loads((DATA / "statsmodels" / "refer
 
 def table(name: str) -> tuple[pd.DataFrame, Array]:
     """Inputs, with a column of 0 and 1 for each value but the first of a text, and counts."""
-    data = pd.read_csv(DATA / "counts" / f"{name}.csv", dtype={"type": str, "built": str, "period": str})
+    folder = DATA.parents[1] / "examples" if name == "ships" else DATA / "counts"
+    data = pd.read_csv(folder / f"{name}.csv", dtype={"type": str, "built": str, "period": str})
     y = data.pop(data.columns[0]).to_numpy(dtype=np.float64)
     return pd.get_dummies(data, drop_first=True).astype(float), y
 

@@ -56,7 +56,12 @@ def discrete(model: Any, groups: Any) -> dict[str, Any]:
 def counts() -> dict[str, Any]:
     """Poisson regressions of `tests/data/counts`: plain, with an offset, and with frequency weights."""
     warpbreaks, ships, randhie = (
-        pd.read_csv(HERE.parent / "counts" / f"{name}.csv") for name in ("warpbreaks", "ships", "randhie")
+        pd.read_csv(folder / f"{name}.csv")
+        for folder, name in (
+            (HERE.parent / "counts", "warpbreaks"),
+            (EXAMPLES, "ships"),
+            (HERE.parent / "counts", "randhie"),
+        )
     )
     cases: dict[str, tuple[pd.Series[Any], pd.DataFrame, dict[str, Any]]] = {
         "warpbreaks": (warpbreaks.pop("breaks"), dummies(warpbreaks), {}),
