@@ -71,7 +71,7 @@ class Scaling:
         return bool(np.any(self.y_center) or np.any(self.y_scale != 1.0))
 
     def of_inputs(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Of something for each column of X, what belongs to the p inputs."""
+        """Take from something for each column of X what belongs to the p inputs."""
         if self.offset is None:
             return columns
         return (*columns[: self.offset], *columns[self.offset + 1 :])
