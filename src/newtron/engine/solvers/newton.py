@@ -52,7 +52,7 @@ _PERFECT = 1e-20
 @dataclass(frozen=True)
 class NewtonState(State):
     """hessian: at params. plain: the plain Newton step from there, None where the Hessian is indefinite. radius: of the
-    trust region, in the norm of `_metric`. metric: (P,) where it depends on former points, else empty. sure: the last
+    trust region, in the norm of `_metric`. metric: (P,) where it depends on former points, else None. sure: the last
     step was taken at its first try, so the next trial is evaluated with its Hessian at once. columns, system: the local
     model of `by_rows`, for a perceptron whose Hessian has lost digits."""
 
@@ -61,7 +61,7 @@ class NewtonState(State):
     system: NewtonSystem | None = field(default=None, metadata=DERIVED)
     columns: str = ""
     radius: float = float("inf")
-    metric: Array = field(default_factory=unset)
+    metric: Array | None = None
     sure: bool = True
 
 
@@ -101,7 +101,7 @@ class Newton(Solver):
                 # The length that Newton's step would have if the parameters were independent.
                 length = float(np.linalg.norm(found.gradient / _metric(objective, found.hessian)))
                 radius = max(1.0, length) if objective.is_convex else _FIRST_SHARE * length
-        metric = _metric(objective, found.hessian) if _fades(objective) else unset()
+        metric = _metric(objective, found.hessian) if _fades(objective) else None
         return _seen(objective, NewtonState(params, found.value, found.gradient, radius=radius, metric=metric), found)
 
     def restored(self, objective: Objective, state: NewtonState) -> NewtonState:
@@ -127,7 +127,7 @@ class Newton(Solver):
             return at_precision(objective, state, exact=True)  # after the one step only rounding is left
         if not self.damped:
             return self._undamped(objective, state)
-        metric = state.metric if _fades(objective) else _metric(objective, state.hessian)
+        metric = _metric(objective, state.hessian) if state.metric is None else state.metric
         plain, system = state.plain, state.system
         region = _Region(state, metric)
         radius = state.radius
