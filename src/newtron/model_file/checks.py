@@ -50,7 +50,8 @@ def check_model(model: FittedModel) -> None:
     except InputError as error:
         raise InputError(f"settings: {error} The model file is damaged.") from None
     _check_offset(model)
-    _check_scaling(model.scaling, len(model.scaling.of_inputs(("",) * model.data.n_features)), n_outputs)
+    taken = 0 if model.scaling.offset is None else 1  # the column of an offset is no input
+    _check_scaling(model.scaling, model.data.n_features - taken, n_outputs)
     for number, member in enumerate(model.members):
         _check_member(member, f"members[{number}]", loss)
     total = sum(member.share for member in model.members)
