@@ -40,7 +40,7 @@ def predicted(model: FittedModel, X: Matrix) -> Array:
 
 def averaged(model: FittedModel, X: Matrix, finish: Callable[[Array], Array]) -> Array:
     """The average of finish(raw prediction) over the members by their shares, (n, k), in X's dtype."""
-    if X.shape[0] * max(member.network.n_params for member in model.members) < _ALONE:
+    if X.shape[0] * model.most_parameters < _ALONE:
         return _averaged_block(model, X, finish)
     with one_blas_thread():
         return np.concatenate([_averaged_block(model, X[rows], finish) for rows in _blocks(model, X)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,10 +138,15 @@ class FittedModel:
         """Was it proved that the classes are separated, so that no finite coefficients are best?"""
         return self.separation is not None and self.separation.found
 
-    def means(self, z: Array) -> Array:
-        """The means (n, k) of a regression, in the user's units, or the probabilities, for which z (n, k) stands."""
-        mean = self.loss.inverse_link(z)
-        return self.scaling.outputs(mean) if self.loss.has_identity_link else mean
+    @cached_property
+    def means(self) -> Callable[[Array], Array]:
+        """The function from z (n, k) to the means (n, k) of a regression, in the user's units, or to probabilities."""
+        return self.scaling.outputs if self.loss.has_identity_link else self.loss.inverse_link
+
+    @cached_property
+    def most_parameters(self) -> int:
+        """The number of parameters of the largest member."""
+        return max(member.network.n_params for member in self.members)
 
     @property
     def sharing(self) -> tuple[Member, ...]:
