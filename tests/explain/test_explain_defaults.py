@@ -55,6 +55,7 @@ def test_every_number_follows_from_those_shown(fitted: tuple[Any, Any]) -> None:
         drawn(derivation.in_notation("lab"))
 
 
+@pytest.mark.slow
 def test_asinh_features_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any]) -> None:
     model, y = fitted
     scaling = model.scaling_
@@ -89,6 +90,7 @@ def test_columns_without_names_have_asinh_features_with_numbers() -> None:
     assert [name for _, name in table_of(derivation, "scaling.x").lines] == ["", "", ""]
 
 
+@pytest.mark.slow
 def test_the_penalty_is_the_members_own(fitted: tuple[Any, Any]) -> None:
     model, y = fitted
     for place, member in enumerate(model.members_, start=1):

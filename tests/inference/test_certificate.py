@@ -162,6 +162,7 @@ def state(**fields: Any) -> Callable[[Any], None]:
     return apply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tamper"),
     [

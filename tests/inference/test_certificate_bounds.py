@@ -140,6 +140,7 @@ def test_no_objective_is_further_above_its_minimum_than_proved(kind: str) -> Non
     assert [(bound, float(gap)) for bound, gap in checked if gap > mpf(bound)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_bound_is_close_where_the_gradient_is_more_than_rounding(kind: str) -> None:
     """Where Newton's step is short for the loss, the bound is within 30 % of the truth."""

@@ -165,6 +165,7 @@ def test_rows_left_out_of_ridge_are_exact() -> None:
         np.testing.assert_allclose(left_out.loss[i], 0.5 * np.sum(np.square(refit - Y[i])), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_rows_left_out_of_a_classifier_are_nearly_exact() -> None:
     objective = perceptron("classification", np.eye(3)[THREE])
     alpha = np.where(objective.network.is_weight, 1.0, 0.0)

@@ -413,6 +413,7 @@ def test_tempered_probabilities() -> None:
     np.testing.assert_array_equal(every_class(np.array([[0.25]])), [[0.75, 0.25]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stretch", [0.5, 3.0])
 def test_a_temperature_mends_what_is_too_sure(stretch: float) -> None:
     """A perceptron whose parameters are known but for their length: the temperature is that length."""

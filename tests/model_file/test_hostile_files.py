@@ -265,6 +265,7 @@ def test_binary_files_through_a_pipe(kind: str, tmp_path: Path) -> None:
     assert "Next:    newtron predict model.newtron -\n" in done.stdout
 
 
+@pytest.mark.slow
 @LINUX
 def test_what_is_no_file_and_no_pipe(tmp_path: Path) -> None:
     assert "this is a device" in one_sentence(newtron("fit", "/dev/zero", *FIT, cwd=tmp_path))
@@ -287,6 +288,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "m"
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_that_is_cut_is_told(unbuffered: str, model: Path, tmp_path: Path) -> None:
@@ -302,6 +304,7 @@ def test_output_that_is_cut_is_told(unbuffered: str, model: Path, tmp_path: Path
     assert set(os.listdir(tmp_path)) == {"part"}
 
 
+@pytest.mark.slow
 @LINUX
 def test_a_log_that_is_full_does_not_lose_the_work(tmp_path: Path) -> None:
     done = newtron(shell=f"$N fit {PENGUINS} --target species --model perceptron --no-report 2>/dev/full", cwd=tmp_path)
@@ -312,6 +315,7 @@ def test_a_log_that_is_full_does_not_lose_the_work(tmp_path: Path) -> None:
 # --- ended ---
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize(("end", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGKILL", -9)])
 def test_nothing_is_left_of_a_process_that_is_ended(end: str, code: int, tmp_path: Path) -> None:
@@ -369,6 +373,7 @@ def test_a_limit_is_of_unpacked_bytes(tmp_path: Path) -> None:
             read_table(tmp_path / name, limit=1_000_000)
 
 
+@pytest.mark.slow
 @LINUX
 def test_a_small_file_that_unfolds_is_read_in_pieces(tmp_path: Path) -> None:
     """In an address space that its cells, read at once, do not fit in."""
@@ -413,6 +418,7 @@ def test_a_row_longer_than_a_block_is_told(tmp_path: Path) -> None:
         FileRows(path, "y", memory=32e6, folder=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_text_that_is_not_read_in_pieces_is_refused_by_its_size(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("a,y\n" + "1,2\n" * 10_000_000, encoding="utf-16")
     assert "give more --memory, or convert it" in one_sentence(

@@ -229,6 +229,7 @@ def test_columns_far_from_zero_without_standardize(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.coef_, expected.coef_, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_sums_are_the_same_bits_on_any_threads(tmp_path: Path) -> None:
     path = written(everything(), tmp_path / "d.parquet")
     models = [

@@ -226,6 +226,7 @@ def test_commas_are_never_taken_for_thousands(tmp_path: Path) -> None:
         assert "'1,234'" in table.notes[0]
 
 
+@pytest.mark.slow
 def test_rows_wider_than_a_block_and_many_rows(tmp_path: Path) -> None:
     wide = ";".join(f"name,{i}" for i in range(30_000))
     table = read(tmp_path, wide + "\n" + ";".join("7" for _ in range(30_000)) + "\n")

@@ -394,6 +394,7 @@ def test_adult() -> None:
 # --- many columns ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_columns_and_not_with_their_square(tmp_path: Path) -> None:
     def seconds(p: int) -> float:
         table = Table("t.csv", pa.table({f"c{j}": [0.5 * j, 1.0, j % 3] for j in range(p)}))
