@@ -101,7 +101,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         return weight
 
     def _described(self, y: object) -> DataDescription:
-        """What is known of the rows before y is encoded: the columns, and the names of the targets."""
+        """Return what is known about the rows before y is encoded: the columns and the names of the targets."""
         of_frame = vars(self).get("feature_names_in_")
         names, targets = self._called
         if of_frame is not None:
@@ -323,7 +323,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 def _names_of(y: object) -> tuple[str, ...]:
-    """What the targets are called, where a series or a frame says it."""
+    """Return the names of the targets, where a series or a frame has them."""
     columns = getattr(y, "columns", None)
     names: Sequence[object] = [getattr(y, "name", None)] if columns is None else list(columns)
     return tuple(str(name) for name in names) if all(isinstance(name, str) and name for name in names) else ()

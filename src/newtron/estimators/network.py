@@ -16,7 +16,7 @@ from newtron.training.settings import ClassWeight, Family, Hidden
 
 
 class _Network(NewtronEstimator):
-    """What networks have beside the rest: the relevance of columns."""
+    """The part that only networks have: the relevance of columns."""
 
     _family: ClassVar[Family] = "network"
 

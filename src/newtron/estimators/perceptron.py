@@ -32,7 +32,7 @@ class SummarySettings(TypedDict, total=False):
 
 
 class _Perceptron(NewtronEstimator):
-    """What perceptrons have beside the rest: coefficients in the user's units, and their summary."""
+    """The part that only perceptrons have: coefficients in the user's units and their summary."""
 
     _family: ClassVar[Family] = "perceptron"
 

@@ -128,7 +128,7 @@ def output_names(model: FittedModel) -> tuple[str, ...]:
 
 
 def remarks(model: FittedModel) -> tuple[str, ...]:
-    """What the training counts that is no part of the loss of the rows explained."""
+    """Return sentences on what the training counts beside the loss of the rows that are explained."""
     found = []
     if model.settings.class_weight is not None:
         found.append("Training weighs rows by their class (class_weight); the rows explained here count 1 each.")

@@ -96,7 +96,7 @@ class _Part(NamedTuple):
 def _independent_part(
     centered: Array, center: Array, weight: Array | None, fitted: tuple[Array, Array]
 ) -> _Part | None:
-    """What is left where columns that follow from others are left out; None where there are none.
+    """Return what is left without the columns that follow from others; None where no column does.
 
     The likelihood depends on the columns by their span alone, so the profiles of what stays estimable are the same.
     """
@@ -128,7 +128,7 @@ def _independent_part(
 def _likelihood(
     X: Array, y: Array, weight: Array | None, intercept: bool, penalty: str
 ) -> tuple[FirthObjective | TrainingObjective, float]:
-    """What is profiled, divided by the total weight, and the weight."""
+    """Return the objective that is profiled, divided by the total weight, and that weight."""
     Y = np.asarray(y, dtype=np.float64)[:, None]
     if penalty == "firth":
         firth = FirthObjective(X, Y, weight, intercept=intercept)

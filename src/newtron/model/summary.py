@@ -47,7 +47,7 @@ _NO_LIKELIHOOD = "There is no log-likelihood, AIC or BIC: it depends on what suc
 
 
 def _weights_that_do_not_count(kind: str) -> str:
-    """What a reader of a summary must know of sample weights that are not whole numbers."""
+    """Return what a reader of a summary must know about sample weights that are not whole numbers."""
     if kind in FROM_THE_FIT:
         meaning = (
             "They are right for weights that are one over a variance, if the weights add to the number of rows (divide "

@@ -294,7 +294,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
 
 
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
-    """What a member minimises: the mean loss over the scaled rows, plus the penalty; none that is yet to be chosen."""
+    """Return the objective of a member: the mean loss over the scaled rows plus the penalty, if one is chosen."""
     rows = task.rows.on_threads(threads)
     if isinstance(task.alpha, np.ndarray):
         return TrainingObjective(network, task.loss, rows).with_alpha(task.alpha)

@@ -60,7 +60,7 @@ class Mix:
 
 
 class Plan(NamedTuple):
-    """What is trained: the shapes of the members, their starts, the units, how they are combined, and `Task.steps`."""
+    """A plan: the shapes of the members, their starts, the units, how they are combined, and `Task.steps`."""
 
     shapes: tuple[Shape, ...]
     n_starts: int
@@ -70,7 +70,7 @@ class Plan(NamedTuple):
 
 
 def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
-    """What an estimator with these settings trains. scaling: of the rows, without asinh features."""
+    """Return what an estimator with these settings trains. scaling: that of the rows, without asinh features."""
     shapes = settings.shapes()
     if shapes is not None:
         return Plan(shapes, int(settings.n_starts), scaling, settings.combine)

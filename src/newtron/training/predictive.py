@@ -89,7 +89,7 @@ def rows_in_memory(task: Task) -> ArrayRows:
 
 
 def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive | str:
-    """From what the fit keeps of its rows; or the sentence why there is none."""
+    """Make the distribution from what the fit keeps of its rows, or return the sentence why there is none."""
     if loss.no_distribution:
         return loss.no_distribution
     posteriors = posteriors_of([member], loss)
@@ -103,7 +103,7 @@ def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive
 
 
 def posteriors_of(members: Sequence[Member], loss: Loss) -> tuple[Posterior, ...] | str:
-    """Those of all members, or the sentence why there is none."""
+    """Return the posteriors of all members, or the sentence why there are none."""
     found = []
     for member in members:
         posterior = member.posterior

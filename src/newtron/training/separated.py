@@ -64,7 +64,7 @@ def _fits_a_program(rows: Rows) -> bool:
 
 
 def separation_of(member: Member, rows: Rows, scaling: Scaling, names: tuple[str, ...] | None = None) -> Separation:
-    """Whether the classes of rows, in the user's units, are separated, looked for where a perceptron says."""
+    """Decide whether the classes of rows, in the user's units, are separated; the search starts at a perceptron."""
     if isinstance(rows, StreamedRows):
         proof = f"a linear program needs the rows in memory, and these are {rows.place}"
         return Separation("undecided", rows.n_rows, proof=proof)

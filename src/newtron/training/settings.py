@@ -53,7 +53,7 @@ class Settings:
 
     @classmethod
     def of(cls, family: Family, task: TaskName, given: Mapping[str, object]) -> Self:
-        """From the parameters of an estimator; a NumPy number becomes Python's."""
+        """Make settings from the parameters of an estimator; a NumPy number becomes a number of Python."""
         known = {field.name for field in fields(cls)}
         values = {
             name: value.item() if isinstance(value, np.generic) else value

@@ -14,7 +14,7 @@ from newtron.training.settings import Settings
 
 
 def describe_rows(rows: TableRows, settings: Settings) -> DataDescription:
-    """What the schema of the rows says of them. Raises InputError where their target is for the other task."""
+    """Return what the schema says about the rows. Raises InputError where their target is for the other task."""
     target = rows.schema.target
     if target.task != settings.task:
         raise InputError(
