@@ -26,9 +26,9 @@ from support.present import present
 
 import newtron
 from newtron.cli import main
-from newtron.cli.fit.split import hold_out
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.words import plus_minus
+from newtron.study.split import hold_out
 from newtron.table import encode, encode_target, read_table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -221,7 +221,7 @@ def test_settings_that_do_not_fit_the_file(
 def test_the_place_of_the_model_is_checked_before_training(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from newtron.cli.fit.train import Trainer
+    from newtron.study.train import Trainer
     from newtron.table import in_memory
 
     monkeypatch.setattr(Trainer, "train", lambda *_: pytest.fail("trained for nothing"))

@@ -35,11 +35,11 @@ from newtron import (
     Stochastic,
 )
 from newtron.cli import main
-from newtron.cli.fit.compare import judge, score_numbers
-from newtron.cli.report.prediction_plots import _drawn, numbers
-from newtron.cli.settings import setting_names
 from newtron.engine.base import words
 from newtron.estimators.notebook import described
+from newtron.study.compare import judge, score_numbers
+from newtron.study.report.prediction_plots import _drawn, numbers
+from newtron.study.settings import setting_names
 from newtron.training.settings import Settings
 
 
@@ -155,12 +155,12 @@ def test_a_target_at_the_edge_of_the_range_has_its_report(capsys: pytest.Capture
 def test_the_model_stays_where_the_report_cannot_be_written(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import newtron.cli.report.page
+    import newtron.study.report.page
 
     def full(path: str, write: Any) -> None:
         raise InputError(f"{path}: the file cannot be written (No space left on device); free space.")
 
-    monkeypatch.setattr(newtron.cli.report.page, "write_whole", full)
+    monkeypatch.setattr(newtron.study.report.page, "write_whole", full)
     fit = ("fit", write("d.csv", noise()), "--target", "y", "--model", "perceptron")
     out, err = said(capsys, *fit, code=2)
     assert "The model was written to model.newtron; the report could not be written: report.html: the file" in err

@@ -24,9 +24,9 @@ from newtron import (
     Stochastic,
     minimize,
 )
-from newtron.cli.ends import ending, sentences
 from newtron.engine.objective import Evaluation, Objective, SecondOrder
 from newtron.engine.solvers import Progress, Status
+from newtron.study.ends import ending, sentences
 
 Array = NDArray[np.floating]
 

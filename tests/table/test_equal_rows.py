@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from newtron.cli import main
-from newtron.cli.fit.split import hold_out
+from newtron.study.split import hold_out
 from newtron.table import Table, learn_schema
 from newtron.table.equal_rows import are_copies, equal_groups, row_hashes
 from newtron.table.large.file_rows import FileRows

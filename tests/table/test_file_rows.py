@@ -29,10 +29,11 @@ from newtron import (
     PerceptronClassifier,
     PerceptronRegressor,
 )
-from newtron.cli import main, progress
+from newtron.cli import main
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.solvers import SOLVERS
+from newtron.study import progress
 from newtron.table import encode, encode_target, learn_schema, read_table
 from newtron.table.data_file import data_file_of
 from newtron.table.large import files

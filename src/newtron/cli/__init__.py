@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 # The function that runs each command: its module and its name.
 _COMMANDS = {
-    "fit": ("newtron.cli.fit.run", "run_fit"),
+    "fit": ("newtron.cli.fit", "run_fit"),
     "predict": ("newtron.cli.predict", "run_predict"),
     "explain": ("newtron.cli.explain", "run_explain"),
     "show": ("newtron.cli.show", "run_show"),
@@ -77,7 +77,7 @@ def _prepare_process() -> None:
     """What is done only in a process of the command's own: signals end it at once, and packages that no command uses
     are not imported."""
     from newtron.cli.imports import spare_imports
-    from newtron.cli.interrupt import end_on_signals
+    from newtron.cli.signals import end_on_signals
 
     spare_imports()
     end_on_signals()

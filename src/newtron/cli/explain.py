@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from newtron.cli.predict import filled_in, needed_schema
-from newtron.cli.screen import Screen, print_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, count
 from newtron.model_file import read_model
+from newtron.study.screen import Screen, print_json
 from newtron.table import Schema, Table, encode, encode_target, read_table
 from newtron.training.fitted import FittedModel
 

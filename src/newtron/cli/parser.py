@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, dict[str, object]] | None:
     if command == "fit":
         if found["loss"] is not None and found["task"] is None:
             found["task"] = "regression"  # a loss is for numbers, however few different ones there are
-        return command, {"options": options.FitOptions(**found, typed=["newtron", *arguments])}
+        return command, {"options": options.FitCommand(**found, typed=["newtron", *arguments])}
     return command, {"options": options.PredictOptions(**found)}
 
 

@@ -13,15 +13,15 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.coefficients import class_labels
-from newtron.cli.fit.compare import METRICS, Score, score_model
-from newtron.cli.fit.sample import Sample
 from newtron.cli.options import PredictOptions
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import clean, count, listed, number, percent, without_controls
 from newtron.model.predicting import intervals, predicted
 from newtron.model_file import check_writable, read_model, write_whole
+from newtron.study.coefficients import class_labels
+from newtron.study.compare import METRICS, Score, score_model
+from newtron.study.sample import Sample
 from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, data_file_of

@@ -6,13 +6,6 @@ from dataclasses import asdict
 
 import numpy as np
 
-from newtron.cli.coefficients import class_labels, coefficient_facts, names, show_coefficients
-from newtron.cli.describe import column_pairs, target_pair, warnings_of
-from newtron.cli.ends import ENDS, ending, member_facts, sentences
-from newtron.cli.fit.compare import Report, metric_table, stored_report
-from newtron.cli.report.relevance import relevance_facts, relevance_table
-from newtron.cli.screen import Screen, print_json
-from newtron.cli.settings import setting_names, settings_in_words
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count, listed, number, without_repeats
@@ -20,6 +13,13 @@ from newtron.engine.maths.losses import method_of
 from newtron.inference.separation.separation import Separation
 from newtron.model.certified import certificate_of
 from newtron.model_file import StoredModel, read_model, settings_to_json
+from newtron.study.coefficients import class_labels, coefficient_facts, names, show_coefficients
+from newtron.study.compare import Report, metric_table, stored_report
+from newtron.study.describe import column_pairs, target_pair, warnings_of
+from newtron.study.ends import ENDS, ending, member_facts, sentences
+from newtron.study.report.relevance import relevance_facts, relevance_table
+from newtron.study.screen import Screen, print_json
+from newtron.study.settings import setting_names, settings_in_words
 from newtron.training.fitted import FittedModel
 
 

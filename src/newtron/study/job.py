@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from newtron.cli.fit.compare import Report, Score, Verdict
-from newtron.cli.fit.data import FitData
-from newtron.cli.fit.sample import Sample
-from newtron.cli.fit.train import Candidate
-from newtron.cli.options import FitOptions
+from newtron.study.compare import Report, Score, Verdict
+from newtron.study.data import FitData
+from newtron.study.options import FitOptions
+from newtron.study.sample import Sample
+from newtron.study.train import Candidate
 from newtron.table import Schema
 
 

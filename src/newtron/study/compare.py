@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.fit.sample import Sample, TargetValues
 from newtron.engine.base.codec import from_json
 from newtron.engine.base.strict_json import wrong
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, number, percent, plus_minus
 from newtron.model.predicting import predicted
+from newtron.study.sample import Sample, TargetValues
 from newtron.training.fitted import FittedModel
 
 BASELINE = "baseline"

@@ -12,28 +12,28 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 import newtron
-from newtron.cli.coefficients import coefficient_table
-from newtron.cli.describe import column_pairs, target_pair
-from newtron.cli.ends import ENDS
-from newtron.cli.fit.compare import metric_table
-from newtron.cli.fit.data import TableData, labels_of
-from newtron.cli.fit.job import Job
-from newtron.cli.fit.sample import TargetValues
-from newtron.cli.fit.train import Candidate
-from newtron.cli.options import FitOptions
-from newtron.cli.report.drawing import draw_network
-from newtron.cli.report.permutation import importance_table, importances
-from newtron.cli.report.plots import Series, plot
-from newtron.cli.report.prediction_plots import interval_ends, numbers, reliability, roc
-from newtron.cli.report.relevance import relevance_table
-from newtron.cli.report.style import STYLE
-from newtron.cli.settings import settings_in_words
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
 from newtron.model.certified import certificate_of
 from newtron.model.predicting import predicted
 from newtron.model_file import check_writable, write_whole
+from newtron.study.coefficients import coefficient_table
+from newtron.study.compare import metric_table
+from newtron.study.data import TableData, labels_of
+from newtron.study.describe import column_pairs, target_pair
+from newtron.study.ends import ENDS
+from newtron.study.job import Job
+from newtron.study.options import FitOptions
+from newtron.study.report.drawing import draw_network
+from newtron.study.report.permutation import importance_table, importances
+from newtron.study.report.plots import Series, plot
+from newtron.study.report.prediction_plots import interval_ends, numbers, reliability, roc
+from newtron.study.report.relevance import relevance_table
+from newtron.study.report.style import STYLE
+from newtron.study.sample import TargetValues
+from newtron.study.settings import settings_in_words
+from newtron.study.train import Candidate
 from newtron.table import Schema, encode
 from newtron.training.fitted import FittedModel
 
@@ -42,17 +42,6 @@ _MARK = '<meta name="generator" content="newtron'
 _TERMS, _CLASSES = 60, 12
 # Held-out rows from which on columns are ranked; fewer say nothing about which columns matter.
 _FEWEST_RANKED = 10
-
-
-def report_path(options: FitOptions) -> str | None:
-    """The path of the report: the one that was asked for, or beside the model under its name; None for no report."""
-    if options.no_report:
-        return None
-    if options.report is not None:
-        return str(options.report)
-    folder, name = os.path.split(options.output)
-    stem = "report" if name == "model.newtron" else os.path.splitext(name)[0]
-    return os.path.join(folder, f"{stem}.html")
 
 
 def check_report(path: str, options: FitOptions) -> None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from newtron.cli.fit.compare import score_model, score_predicted
-from newtron.cli.fit.sample import Sample
 from newtron.engine.base.words import in_html, number
 from newtron.model.columns_changed import ColumnsChanged
+from newtron.study.compare import score_model, score_predicted
+from newtron.study.sample import Sample
 from newtron.table.schema import Schema
 from newtron.training.fitted import FittedModel
 

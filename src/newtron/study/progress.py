@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from newtron.cli.interrupt import Interrupts
 from newtron.engine.base.words import clean, count, number, power, seconds
+from newtron.study.interrupt import Interrupts
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.report.plots import Series, plot
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, percent
 from newtron.model.predicting import intervals
+from newtron.study.report.plots import Series, plot
 from newtron.training.fitted import FittedModel
 
 # Points that are drawn; how many of the smallest and of the largest values are always among them; groups of

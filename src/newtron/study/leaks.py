@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.fit.sample import Sample
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, count, percent
 from newtron.model.predicting import predicted
+from newtron.study.sample import Sample
 from newtron.table.equal_rows import row_hashes
 from newtron.table.schema import Column, Schema
 from newtron.training.fitted import FittedModel

@@ -1,14 +1,13 @@
-"""`newtron fit`: from data to a model that is compared, chosen, trained on all rows and written."""
+"""The flow of the main job: from data to a model that is compared, chosen and trained on all rows."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from newtron.cli.fit.compare import (
+from newtron.engine.base.words import capital, count
+from newtron.study.compare import (
     BASELINE,
     Score,
     Verdict,
@@ -18,58 +17,21 @@ from newtron.cli.fit.compare import (
     score_guess,
     score_model,
 )
-from newtron.cli.fit.data import FitData, Split, TableData, file_data
-from newtron.cli.fit.job import Comparison, Job
-from newtron.cli.fit.leaks import exact_sum, revealing_columns
-from newtron.cli.fit.split import FEWEST
-from newtron.cli.fit.train import RESCUE_ALPHA, Candidate, Trainer, check_firth, check_offset, remove_checkpoints
-from newtron.cli.interrupt import Interrupts
-from newtron.cli.options import FitOptions
-from newtron.cli.progress import PassProgress, Reporter
-from newtron.engine.base.codec import to_json
-from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import capital, count
-from newtron.model_file import check_writable, write_model
+from newtron.study.data import FitData, Split, TableData, file_data
+from newtron.study.describe import warnings_of
+from newtron.study.job import Comparison, Job
+from newtron.study.leaks import exact_sum, revealing_columns
+from newtron.study.options import FitOptions
+from newtron.study.split import FEWEST
+from newtron.study.train import RESCUE_ALPHA, Candidate, Trainer, check_firth, check_offset
 from newtron.table.data_file import data_file_of
 from newtron.table.in_memory import table_in_memory
 
 
-def run_fit(options: FitOptions) -> int:
-    """Run `newtron fit` and return its exit code."""
-    report = _checked_places(options)
-    if options.cluster is not None and options.checkpoint is None:
-        # Machines of a cluster may fail, so the state of training is always kept.
-        options = replace(options, checkpoint=f"{options.output}.checkpoint")
-    with Interrupts() as interrupts:
-        trainer = Trainer(options, Reporter(interrupts, quiet=options.quiet), interrupts)
-        with _opened(trainer) as data:
-            job = _fitted(data, trainer)
-        # From here to the rename Ctrl-C waits: it takes milliseconds.
-        interrupts.writing = True
-        write_model(job.final.model, options.output, report=to_json(job.report))
-        if not job.interrupted:
-            remove_checkpoints(options)
-        written, failed = _write_report(job, report, trainer.reporter)
-    _tell(job, written, trainer.reporter)
-    if failed:
-        raise InputError(f"The model was written to {options.output}; the report could not be written: {failed}")
-    return 130 if job.interrupted else 0
-
-
-def _checked_places(options: FitOptions) -> str | None:
-    """Check, before long work, that all files can be written. Returns the path of the report, or None."""
-    from newtron.cli.report.page import check_report, report_path
-
-    check_writable(options.output)
-    if options.checkpoint is not None:
-        check_writable(f"{options.checkpoint}.perceptron")
-    both = os.path.exists(options.output) and os.path.exists(options.data)
-    if both and os.path.samefile(options.output, options.data):
-        raise InputError(f"{options.output}: this is the data itself; give another name with --output.")
-    report = report_path(options)
-    if report is not None:
-        check_report(report, options)
-    return report
+def run_job(trainer: Trainer) -> Job:
+    """Open the data, train, compare, and train the better model again on all rows."""
+    with _opened(trainer) as data:
+        return _fitted(data, trainer)
 
 
 @contextmanager
@@ -77,7 +39,7 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
     """The data, with what its columns mean."""
     options = trainer.options
     if options.cluster is not None:
-        from newtron.cli.fit.cluster import cluster_data
+        from newtron.study.cluster import cluster_data
 
         with cluster_data(options, trainer.reporter) as data:
             yield data
@@ -128,7 +90,7 @@ def _compared(data: FitData, trainer: Trainer) -> Comparison:
 
 
 def _on_holding_out(data: FitData, split: Split, options: FitOptions) -> list[str]:
-    """What a user should know where no rows are held out, or no report is written."""
+    """What a user should know where no rows are held out."""
     notes = []
     if split.held_out is None and options.holdout:
         notes.append(
@@ -140,8 +102,6 @@ def _on_holding_out(data: FitData, split: Split, options: FitOptions) -> list[st
             "Without held-out rows models cannot be compared: the perceptron is fitted, as the simpler "
             "one; ask for the other with --model network."
         )
-    if not isinstance(data, TableData) and not options.no_report:
-        notes.append("No report was written: what it shows of single rows needs them in memory.")
     return notes
 
 
@@ -182,8 +142,6 @@ def _refit(data: FitData, comparison: Comparison, trainer: Trainer) -> Candidate
 
 def _collected_notes(job: Job) -> list[str]:
     """Everything a user should know, once."""
-    from newtron.cli.describe import warnings_of
-
     compared = job.comparison
     found = [*job.data.notes, *warnings_of(job.data.schema), *compared.notes]
     for trained in [*compared.candidates.values(), *([job.refit] if job.refit else [])]:
@@ -202,42 +160,3 @@ def _collected_notes(job: Job) -> list[str]:
             + (" The same command goes on from the checkpoint." if job.options.checkpoint else "")
         )
     return list(dict.fromkeys(capital(note) if ": " not in note[:60] else note for note in found))
-
-
-def _write_report(job: Job, path: str | None, reporter: Reporter) -> tuple[str | None, str]:
-    """The path of the report that was written, or None; and why it could not be written, or "". The model is written
-    already, and what is told must say so."""
-    from newtron.cli.report.page import write_report
-
-    if path is None or not isinstance(job.data, TableData):
-        return None, ""
-    try:
-        progress = PassProgress(reporter, "the report: shuffling columns", "column", long=True)
-        write_report(job, job.data, path, progress)
-    except InputError as error:
-        return None, str(error)
-    except MemoryError:
-        return None, f"{path}: there is not enough memory for it; give --no-report."
-    return path, ""
-
-
-def _tell(job: Job, report: str | None, reporter: Reporter) -> None:
-    """Print what came out. The model is written already, and where printing fails the message says so."""
-    from newtron.cli.fit.screen import facts_of, print_screen
-    from newtron.cli.screen import print_json
-
-    options = job.options
-    try:
-        if options.json:
-            print_json(facts_of(job, report))
-        elif options.quiet:
-            for note in [*job.notes, *job.comparison.verdict.warnings]:
-                reporter.warn(note)
-        else:
-            print_screen(job, report)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        why = f"The model was written to {options.output}, but the result could not be printed: {error.strerror}"
-        raise OSError(error.errno, why) from None

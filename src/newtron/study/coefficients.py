@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from newtron.cli.screen import Screen
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names, label, number, target_names
 from newtron.inference.coefficients.summary import Summary, summary_facts, summary_header, summary_rows
 from newtron.model.summary import summary_of
+from newtron.study.screen import Screen
 from newtron.training.fitted import FittedModel
 
 _TERMS_SHOWN = 200  # rows of the table on the screen

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from newtron.cli import main
-from newtron.cli.fit.leaks import revealing_columns
-from newtron.cli.fit.sample import Sample
+from newtron.study.leaks import revealing_columns
+from newtron.study.sample import Sample
 from newtron.table import Table, encode, encode_target, learn_schema
 
 N = 400

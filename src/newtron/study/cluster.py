@@ -9,9 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from newtron.cli.fit.data import StreamedData, check_piece_memory, streamed_data
-from newtron.cli.options import FitOptions
-from newtron.cli.progress import Reporter
 from newtron.cluster.dask import dask_needed
 from newtron.cluster.rows import ClusterRows
 from newtron.cluster.sums import ClusterLostError
@@ -20,6 +17,9 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
 from newtron.engine.base.threads import thread_count
 from newtron.engine.base.words import count
+from newtron.study.data import StreamedData, check_piece_memory, streamed_data
+from newtron.study.options import FitOptions
+from newtron.study.progress import Reporter
 
 # Seconds within which a scheduler must answer.
 _ANSWER = 10.0

@@ -18,13 +18,13 @@ from sklearn.metrics import confusion_matrix, roc_auc_score
 from support.models import load_bundle
 
 from newtron.cli import main
-from newtron.cli.fit.compare import score_model
-from newtron.cli.fit.sample import Sample
-from newtron.cli.report.drawing import draw_network
-from newtron.cli.report.permutation import importances
-from newtron.cli.report.plots import Series, plot
 from newtron.engine.maths.network import Layer
 from newtron.estimators import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
+from newtron.study.compare import score_model
+from newtron.study.report.drawing import draw_network
+from newtron.study.report.permutation import importances
+from newtron.study.report.plots import Series, plot
+from newtron.study.sample import Sample
 from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
@@ -122,7 +122,7 @@ def test_the_held_out_numbers_are_those_of_the_compared_model() -> None:
     assert fit(data, "--model", "perceptron", "--no-refit") == 0
     text = Path("report.html").read_text(encoding="utf-8")
     bundle = load_bundle("model.newtron")
-    from newtron.cli.fit.split import hold_out
+    from newtron.study.split import hold_out
 
     table = read_table(data)
     assert bundle.schema is not None

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.cli.describe import missing_cells
-from newtron.cli.fit.sample import Sample, TargetValues
-from newtron.cli.fit.split import hold_out
-from newtron.cli.options import FitOptions
-from newtron.cli.progress import PassProgress, Reporter
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Labels
 from newtron.engine.base.words import count, size
+from newtron.study.describe import missing_cells
+from newtron.study.options import FitOptions
+from newtron.study.progress import PassProgress, Reporter
+from newtron.study.sample import Sample, TargetValues
+from newtron.study.split import hold_out
 from newtron.table import Schema, Table, encode, encode_target, learn_schema
 from newtron.table.data_file import DataFile
 from newtron.table.equal_rows import equal_groups

@@ -10,12 +10,6 @@ from time import perf_counter
 
 import numpy as np
 
-from newtron.cli.ends import ending
-from newtron.cli.fit.data import Training, labels_of
-from newtron.cli.fit.sample import Sample
-from newtron.cli.interrupt import Interrupts
-from newtron.cli.options import FitOptions
-from newtron.cli.progress import Reporter
 from newtron.engine.base.errors import ColumnError, InputError
 from newtron.engine.base.words import seconds
 from newtron.engine.solvers import Status
@@ -26,6 +20,12 @@ from newtron.estimators import (
     PerceptronRegressor,
 )
 from newtron.model.predicting import lacking
+from newtron.study.data import Training, labels_of
+from newtron.study.ends import ending
+from newtron.study.interrupt import Interrupts
+from newtron.study.options import FitOptions
+from newtron.study.progress import Reporter
+from newtron.study.sample import Sample
 from newtron.table import Schema
 from newtron.training.fitted import FittedModel
 

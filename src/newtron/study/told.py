@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import newtron
-from newtron.cli.describe import column_pairs, target_pair
-from newtron.cli.ends import ending, member_facts, sentences
-from newtron.cli.fit.compare import metric_table
-from newtron.cli.fit.job import Job
-from newtron.cli.fit.train import Candidate
-from newtron.cli.screen import Screen
 from newtron.engine.base.words import capital, command, count, seconds, without_repeats
 from newtron.engine.solvers import Status
 from newtron.model.certified import certificate_of
+from newtron.study.compare import metric_table
+from newtron.study.describe import column_pairs, target_pair
+from newtron.study.ends import ending, member_facts, sentences
+from newtron.study.job import Job
+from newtron.study.screen import Screen
+from newtron.study.train import Candidate
 from newtron.training.fitted import Member
 
 

@@ -1,1 +1,0 @@
-"""The command `newtron fit`: its stages and its screens."""
