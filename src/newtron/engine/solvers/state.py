@@ -51,6 +51,10 @@ class Status(enum.Enum):
             return f"{self.value[:-1]}; {either(standardize and 'standardize the columns', penalty, solver)}."
         return str(self.value)
 
+    def __reduce__(self) -> tuple[type[Status], tuple[str]]:
+        # Enum has __reduce_ex__ alone, which pickle asks for; skops asks for this one.
+        return Status, (self.value,)
+
     @property
     def converged(self) -> bool:
         return self in (Status.CONVERGED, Status.PRECISION)
