@@ -200,6 +200,35 @@ def jacobian(at: Linearization) -> Array:
     return J
 
 
+def jacobian_along(at: Linearization, tangent: Array) -> tuple[Array, Array]:
+    """How z and `jacobian` change as the inputs of each row move along `tangent` (n, inputs): dz (n, k), dJ (P, k, n).
+
+    These are mixed derivatives, by the inputs and the parameters: the forward pass is differentiated along the tangent,
+    and then backpropagation is.
+    """
+    n, k = at.output.shape
+    every = slice(0, n)
+    inputs, deltas = _turned_inputs(at, every), _deltas(at, _identity(k, n, at.output.dtype), every)
+    moves, dz = [np.ascontiguousarray(tangent.T)], []  # of each layer's inputs, (units, n), and of its z
+    for number, layer in enumerate(at.weights):
+        dz.append(layer.W.T @ moves[-1])
+        if number < len(at.slopes):
+            moves.append(at.slopes[number].T * dz[-1])
+    change = np.zeros_like(deltas[-1])
+    dJ = np.zeros((at.network.n_params, k, n), dtype=at.output.dtype)
+    piece = np.empty_like(dJ)
+    for number in range(len(at.weights) - 1, -1, -1):
+        if number < len(at.slopes):
+            W, a = at.weights[number + 1].W, at.inputs[number + 1]
+            change = (W @ change) * at.slopes[number].T
+            change += (W @ deltas[number + 1]) * (at.network.f.bend(a).T * dz[number])
+        span, move = at.network.spans[number], np.zeros_like(inputs[number])
+        move[: len(moves[number])] = moves[number]
+        dJ[span] = _outer(move, deltas[number], piece[span])
+        dJ[span] += _outer(inputs[number], change, piece[span])
+    return dz[-1].T, dJ
+
+
 def _root(h: Array) -> Array | None:
     """R (k, k, m), lower triangular, with H = R R', for h (k, k, m); None where H is indefinite in some row.
 

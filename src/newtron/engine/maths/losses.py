@@ -218,6 +218,11 @@ class Loss(ABC):
         """∂ŷ_d/∂z_c, (n, k, k): the second factor. Symmetric for every link here."""
         return _diagonal(np.ones_like(z))
 
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        """The derivative of `mean_by_z` along dz (n, k), (n, k, k)."""
+        del dz
+        return _diagonal(np.zeros_like(z))
+
     def terms(self, y: Array, mean: Array) -> Array:
         """What each output adds to the value, (n, k), computed from ŷ; training computes the value from z, which cannot
         overflow."""
@@ -360,6 +365,9 @@ class PoissonLoss(Loss):
     def mean_by_z(self, z: Array) -> Array:
         return _diagonal(np.exp(z))
 
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        return self.hessian_change(z, dz)  # the link is canonical: its slope is the Hessian
+
     def terms(self, y: Array, mean: Array) -> Array:
         return mean - y + _times_log(y, y) - _times_log(y, mean)
 
@@ -412,6 +420,9 @@ class LogLoss(Loss):
     def mean_by_z(self, z: Array) -> Array:
         p = sigmoid(z)
         return _diagonal(p * (1.0 - p))
+
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        return self.hessian_change(z, dz)  # the link is canonical: its slope is the Hessian
 
     def terms(self, y: Array, mean: Array) -> Array:
         return -_times_log(y, mean) - _times_log(1.0 - y, 1.0 - mean)
@@ -471,6 +482,9 @@ class SoftmaxLogLoss(Loss):
     def mean_by_z(self, z: Array) -> Array:
         return _softmax_slope(softmax(z))
 
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        return self.hessian_change(z, dz)  # the link is canonical: its slope is the Hessian
+
     def terms(self, y: Array, mean: Array) -> Array:
         return -_times_log(y, mean)
 
@@ -510,6 +524,9 @@ class SigmoidSquaredError(Loss):
     def mean_by_z(self, z: Array) -> Array:
         p = sigmoid(z)
         return _diagonal(p * (1.0 - p))
+
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        return LogLoss().hessian_change(z, dz)
 
 
 class SoftmaxSquaredError(Loss):
@@ -552,6 +569,9 @@ class SoftmaxSquaredError(Loss):
 
     def mean_by_z(self, z: Array) -> Array:
         return _softmax_slope(softmax(z))
+
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        return SoftmaxLogLoss().hessian_change(z, dz)
 
 
 LOSSES: tuple[Loss, ...] = (

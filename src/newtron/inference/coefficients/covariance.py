@@ -53,6 +53,41 @@ class Alias:
     combination: dict[int, float]
 
 
+# A combination of coefficients is estimable where it is orthogonal to all directions that change no prediction, as far
+# as rounding lets it be.
+_ORTHOGONAL = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class CoefficientCovariance:
+    """The covariance of the estimates, also of those combinations that the rows determine where they do not determine
+    each coefficient alone.
+
+    solution: (M, M) that of one solution among many, finite. null: (M, d) directions of the coefficients that change no
+    prediction; d = 0 where every coefficient is estimable.
+    """
+
+    solution: Array
+    null: Array
+
+    @property
+    def matrix(self) -> Array:
+        """(M, M) the covariance of the coefficients themselves; nan where one is not estimable."""
+        return self.of(np.eye(len(self.solution)))
+
+    def of(self, combinations: Array) -> Array:
+        """(E, E) the covariance of combinations (E, M) of the coefficients; nan where one is not estimable."""
+        found = combinations @ self.solution @ combinations.T
+        unknown = self.unknown(combinations)
+        found[unknown], found[:, unknown] = np.nan, np.nan
+        return np.asarray(found)
+
+    def unknown(self, combinations: Array) -> NDArray[np.bool_]:
+        """(E,) whether each of the combinations (E, M) is not estimable."""
+        moved, size = np.abs(combinations @ self.null), np.abs(combinations) @ np.abs(self.null)
+        return np.asarray(np.any(moved > _ORTHOGONAL * size, axis=1))
+
+
 @dataclass(frozen=True)
 class Bread:
     """Z (m, r) with ZZ' = (I + S)^-1 over the independent columns, r of them; rows of other columns are zero.

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import count, joined
 from newtron.engine.maths.losses import Loss
-from newtron.inference.coefficients.covariance import Alias, Bread, Scores, from_fit, from_rows, residual_covariance
+from newtron.inference.coefficients.covariance import (
+    Alias,
+    Bread,
+    CoefficientCovariance,
+    Scores,
+    from_fit,
+    from_rows,
+    residual_covariance,
+)
 from newtron.inference.coefficients.information import Information
 from newtron.inference.coefficients.profile import Profile
 from newtron.inference.coefficients.summary import IntervalKind, Summary
@@ -73,11 +81,11 @@ def summarize(
     estimates, across, outputs = _identified(fit, baseline)
     T = _to_users_units(fit, q)
     residuals = residual_covariance(information, found.effective) if regression else None
-    matrix = _covariance(fit, kind, found, sums, residuals, T, across)
     # A summary shows the intercept before the inputs.
     first = [q - 1, *range(q - 1)] if fit.intercept else list(range(q))
     order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
-    estimates, matrix = estimates[order], matrix[np.ix_(order, order)]
+    covariance = _covariance(fit, kind, found, sums, residuals, T, across, order)
+    estimates, matrix = estimates[order], covariance.matrix
     df = _degrees_of_freedom(information, found, sums, regression, kind)
     errors, statistics, p_values, intervals = _tests(estimates, matrix, df, coverage)
     if residuals is not None:
@@ -100,6 +108,7 @@ def summarize(
         interval_kind=_interval_kind(kind, penalised),
         covariance=kind,
         covariance_matrix=matrix,
+        combinations=covariance,
         coverage=coverage,
         interval_method="wald" if fit.profile is None else "profile",
         statistic="t" if regression else "z" if fit.profile is None else "χ²",
@@ -166,25 +175,27 @@ def _covariance(
     residuals: Array | None,
     T: Array,
     across: Array,
-) -> Array:
-    """The covariance (M, M) in the user's units; nan where the rows leave a parameter undetermined."""
+    order: NDArray[np.integer],
+) -> CoefficientCovariance:
+    """The covariance in the user's units, with the coefficients in this order; nan where there is no optimum."""
     # Z is transformed before it is squared, so that no variance is the difference of large numbers. All targets of a
     # regression share Z.
     L = T if residuals is not None else np.kron(across, T)
     moved = replace(found, Z=L @ found.Z)
+    null: Array = L @ found.null
+    # What is left of numbers that cancel is rounding.
+    null[np.abs(null) <= 1e-7 * (np.abs(L) @ np.abs(found.null))] = 0.0
     with np.errstate(all="ignore"):
         if sums is None:
             matrix = from_fit(kind, moved, residuals)
         else:
             matrix = from_rows(kind, moved, sums, fit.information.weight)
-    unknown = np.any(np.abs(L @ found.null) > 1e-7 * (np.abs(L) @ np.abs(found.null)), axis=1)
     if residuals is not None:
         units = np.repeat(fit.y_scale, T.shape[0])
-        matrix, unknown = matrix * np.outer(units, units), np.tile(unknown, fit.y_scale.size)
+        matrix, null = matrix * np.outer(units, units), np.kron(np.eye(fit.y_scale.size), null)
     if not fit.has_optimum:
-        return np.full_like(matrix, np.nan)
-    matrix[unknown], matrix[:, unknown] = np.nan, np.nan
-    return matrix
+        matrix[:] = np.nan
+    return CoefficientCovariance(matrix[np.ix_(order, order)], null[order])
 
 
 def _degrees_of_freedom(

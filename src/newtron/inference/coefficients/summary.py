@@ -13,6 +13,7 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import clean, count, in_html
+from newtron.inference.coefficients.covariance import CoefficientCovariance
 
 IntervalKind: TypeAlias = Literal["confidence", "credible", "penalised"]
 
@@ -52,6 +53,9 @@ class Summary:
     covariance : str
         The name of the covariance formula: "classical", "posterior", "sandwich", "fisher", "HC0" to "HC3", "cluster".
     covariance_matrix : (M, M)
+    combinations : CoefficientCovariance
+        The covariance of combinations of the coefficients: `combinations.of(L)` (E, E) for L (E, M), also where
+        columns depend on each other and a coefficient alone is not estimable.
     coverage : float
         The probability that an interval holds its coefficient, between 0 and 1.
     interval_method : "wald" or "profile"
@@ -98,6 +102,7 @@ class Summary:
     interval_kind: IntervalKind
     covariance: str
     covariance_matrix: Array
+    combinations: CoefficientCovariance
     coverage: float
     interval_method: str
     statistic: str
