@@ -255,6 +255,40 @@ _SEPARATED = (
 )
 
 
+class _Sigmoid(Loss):
+    """ŷ = σ(z), for each output on its own."""
+
+    def inverse_link(self, z: Array) -> Array:
+        return sigmoid(z)
+
+    def mean_by_z(self, z: Array) -> Array:
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p))
+
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        p = sigmoid(z)
+        return _diagonal(p * (1.0 - p) * (1.0 - 2.0 * p) * dz)
+
+
+class _Softmax(Loss):
+    """ŷ = softmax(z). A common shift of z changes nothing."""
+
+    def visible(self, z: Array) -> Array:
+        return np.asarray(z - z.mean(axis=1, keepdims=True))
+
+    def inverse_link(self, z: Array) -> Array:
+        return softmax(z)
+
+    def mean_by_z(self, z: Array) -> Array:
+        return _softmax_slope(softmax(z))
+
+    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
+        p = softmax(z)
+        dp = p * (dz - np.einsum("ij,ij->i", p, dz)[:, None])
+        mixed = dp[:, :, None] * p[:, None, :]
+        return np.asarray(_diagonal(dp) - mixed - mixed.transpose(0, 2, 1))
+
+
 class SquaredError(Loss):
     """½ ‖y - z‖². The ½ cancels the 2 of the square, so that the derivative is z - y."""
 
@@ -366,7 +400,7 @@ class PoissonLoss(Loss):
         return _diagonal(np.exp(z))
 
     def mean_by_z_change(self, z: Array, dz: Array) -> Array:
-        return self.hessian_change(z, dz)  # the link is canonical: its slope is the Hessian
+        return self.hessian_change(z, dz)  # the slope of a canonical link is the Hessian
 
     def terms(self, y: Array, mean: Array) -> Array:
         return mean - y + _times_log(y, y) - _times_log(y, mean)
@@ -375,7 +409,7 @@ class PoissonLoss(Loss):
         return _typical_residual(mean, spread)
 
 
-class LogLoss(Loss):
+class LogLoss(_Sigmoid):
     """-y log p - (1 - y) log(1 - p) with p = σ(z); y is 0 or 1 (several outputs: their sum)."""
 
     name = "log_loss"
@@ -402,8 +436,7 @@ class LogLoss(Loss):
         return RowHessians(value, gradient, _diagonal(t / np.square(1.0 + t)))
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
-        p = sigmoid(z)
-        return _diagonal(p * (1.0 - p) * (1.0 - 2.0 * p) * dz)
+        return self.mean_by_z_change(z, dz)  # the slope of a canonical link is the Hessian
 
     def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
         # sqrt(p(1 - p)) and (y - p)/sqrt(p(1 - p)) of one output without the cancellation in 1 - p.
@@ -411,24 +444,14 @@ class LogLoss(Loss):
         sign = 2.0 * y - 1.0
         return (np.sqrt(t) / (1.0 + t))[:, :, None], sign * np.exp(-0.5 * sign * z)
 
-    def inverse_link(self, z: Array) -> Array:
-        return sigmoid(z)
-
     def by_mean(self, y: Array, mean: Array) -> Array:
         return _over(1.0 - y, 1.0 - mean) - _over(y, mean)
-
-    def mean_by_z(self, z: Array) -> Array:
-        p = sigmoid(z)
-        return _diagonal(p * (1.0 - p))
-
-    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
-        return self.hessian_change(z, dz)  # the link is canonical: its slope is the Hessian
 
     def terms(self, y: Array, mean: Array) -> Array:
         return -_times_log(y, mean) - _times_log(1.0 - y, 1.0 - mean)
 
 
-class SoftmaxLogLoss(Loss):
+class SoftmaxLogLoss(_Softmax):
     """-Σ_c y_c log p_c with p = softmax(z); y is one-hot."""
 
     name = "log_loss"
@@ -459,10 +482,7 @@ class SoftmaxLogLoss(Loss):
         return RowHessians(value, gradient, hessian)
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
-        p = softmax(z)
-        dp = p * (dz - np.einsum("ij,ij->i", p, dz)[:, None])
-        mixed = dp[:, :, None] * p[:, None, :]
-        return np.asarray(_diagonal(dp) - mixed - mixed.transpose(0, 2, 1))
+        return self.mean_by_z_change(z, dz)
 
     def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
         # diag(p) - pp' = S'S with S = diag(sqrt p)(I - 1p').
@@ -470,26 +490,14 @@ class SoftmaxLogLoss(Loss):
         half = np.sqrt(p)
         return centred_root(half, p), (y - p) / half
 
-    def visible(self, z: Array) -> Array:
-        return np.asarray(z - z.mean(axis=1, keepdims=True))
-
-    def inverse_link(self, z: Array) -> Array:
-        return softmax(z)
-
     def by_mean(self, y: Array, mean: Array) -> Array:
         return -_over(y, mean)
-
-    def mean_by_z(self, z: Array) -> Array:
-        return _softmax_slope(softmax(z))
-
-    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
-        return self.hessian_change(z, dz)  # the link is canonical: its slope is the Hessian
 
     def terms(self, y: Array, mean: Array) -> Array:
         return -_times_log(y, mean)
 
 
-class SigmoidSquaredError(Loss):
+class SigmoidSquaredError(_Sigmoid):
     """½ (y - σ(z))². It is not convex: a row with a wrong prediction near 0 or 1 has almost no slope."""
 
     name = "squared_error"
@@ -515,21 +523,11 @@ class SigmoidSquaredError(Loss):
             hessian += gradient * (1.0 - 2.0 * p)
         return RowHessians(value, gradient, _diagonal(hessian))
 
-    def inverse_link(self, z: Array) -> Array:
-        return sigmoid(z)
-
     def by_mean(self, y: Array, mean: Array) -> Array:
         return mean - y
 
-    def mean_by_z(self, z: Array) -> Array:
-        p = sigmoid(z)
-        return _diagonal(p * (1.0 - p))
 
-    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
-        return LogLoss().hessian_change(z, dz)
-
-
-class SoftmaxSquaredError(Loss):
+class SoftmaxSquaredError(_Softmax):
     """½ ‖y - softmax(z)‖² (half the Brier score); y is one-hot. It is not convex."""
 
     name = "squared_error"
@@ -558,20 +556,8 @@ class SoftmaxSquaredError(Loss):
             hessian += _diagonal(q) - q[:, :, None] * p[:, None, :] - p[:, :, None] * q[:, None, :]
         return RowHessians(value, gradient, hessian)
 
-    def visible(self, z: Array) -> Array:
-        return np.asarray(z - z.mean(axis=1, keepdims=True))
-
-    def inverse_link(self, z: Array) -> Array:
-        return softmax(z)
-
     def by_mean(self, y: Array, mean: Array) -> Array:
         return mean - y
-
-    def mean_by_z(self, z: Array) -> Array:
-        return _softmax_slope(softmax(z))
-
-    def mean_by_z_change(self, z: Array, dz: Array) -> Array:
-        return SoftmaxLogLoss().hessian_change(z, dz)
 
 
 LOSSES: tuple[Loss, ...] = (

@@ -81,13 +81,12 @@ def summarize(
     estimates, across, outputs = _identified(fit, baseline)
     T = _to_users_units(fit, q)
     residuals = residual_covariance(information, found.effective) if regression else None
-    # A summary shows the intercept before the inputs.
-    first = [q - 1, *range(q - 1)] if fit.intercept else list(range(q))
+    first = [q - 1, *range(q - 1)] if fit.intercept else list(range(q))  # the intercept before the inputs
     order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
     covariance = _covariance(fit, kind, found, sums, residuals, T, across, order)
-    estimates, matrix = estimates[order], covariance.matrix
     df = _degrees_of_freedom(information, found, sums, regression, kind)
-    errors, statistics, p_values, intervals = _tests(estimates, matrix, df, coverage)
+    estimates = estimates[order]
+    errors, statistics, p_values, intervals = _tests(estimates, covariance.matrix, df, coverage)
     if residuals is not None:
         rounding = np.repeat(_perfect_targets(fit, residuals), q)
         statistics[rounding], p_values[rounding] = np.nan, np.nan
@@ -107,7 +106,7 @@ def summarize(
         intervals=intervals,
         interval_kind=_interval_kind(kind, penalised),
         covariance=kind,
-        covariance_matrix=matrix,
+        covariance_matrix=covariance.matrix,
         combinations=covariance,
         coverage=coverage,
         interval_method="wald" if fit.profile is None else "profile",
