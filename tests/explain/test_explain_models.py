@@ -185,7 +185,6 @@ def test_the_command_prints_the_whole_derivation(fitted: tuple[Path, Path], caps
     ("options", "words"),
     [
         (["--row", "43"], "has 42 rows"),
-        (["--row", "42"], "the cell is empty"),
         (["--row", "0"], "must be a whole number"),
         (["--member", "7"], "--member 7: the model has 2 networks"),
         (["--notation", "other"], "invalid choice"),
@@ -208,8 +207,7 @@ def test_the_command_says_what_is_wrong(
 
 def test_a_missing_column_is_named(fitted: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     model, data = fitted
-    for name in ("income", "bought"):
-        other = data.with_name(f"without_{name}.csv")
-        pd.read_csv(data).drop(columns=name).to_csv(other, index=False)
-        assert main(["explain", str(model), str(other)]) == 2
-        assert repr(name) in capsys.readouterr().err
+    other = data.with_name("without_income.csv")
+    pd.read_csv(data).drop(columns="income").to_csv(other, index=False)
+    assert main(["explain", str(model), str(other)]) == 2
+    assert "'income'" in capsys.readouterr().err

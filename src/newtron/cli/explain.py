@@ -49,16 +49,17 @@ def _chosen(table: Table, number: int) -> Table:
     return table.take([number - 1])
 
 
-def _target(model: FittedModel, schema: Schema, row: Table) -> Labels:
-    """The observed target of the row, which the loss compares the prediction with."""
+def _target(model: FittedModel, schema: Schema, row: Table) -> Labels | None:
+    """The observed target of the row, which the loss compares the prediction with; None where it is not known."""
+    if schema.target.name not in row:
+        return None
     y, kept = encode_target(schema.target, row)
     if not kept[0]:
-        place = row.place(schema.target.name, 0)
-        raise InputError(f"{place}: the cell is empty, and without it there is no loss; choose another row.")
+        return None
     return y if model.data.classes is None else model.data.classes[y]
 
 
-def _derive(model: FittedModel, X: Array, y: Labels, notation: str, member: int | None) -> Derivation:
+def _derive(model: FittedModel, X: Array, y: Labels | None, notation: str, member: int | None) -> Derivation:
     from newtron.model.explanation import explained
 
     try:

@@ -223,11 +223,12 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         "explain",
         help="derive a prediction and every derivative for one row",
         description="Derive, in symbols and numbers, the prediction for one row, its loss, every partial derivative "
-        "by the chain rule, and the steps of gradient descent and of Newton's method.",
+        "by the chain rule, and the steps of gradient descent and of Newton's method. Without the row's target: the "
+        "prediction, and how it changes with each column.",
         allow_abbrev=False,
     )
     explain.add_argument("path", metavar="MODEL", help="model file that 'newtron fit' wrote")
-    explain.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file with the target; - is standard input")
+    explain.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file; - is standard input")
     explain.add_argument("--row", type=_count, default=1, metavar="N", help="row of data, the first is 1 (default: 1)")
     explain.add_argument(
         "--notation",

@@ -239,7 +239,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def explain(
         self,
         x: Matrix,
-        y: object,
+        y: object = None,
         *,
         notation: str = "lecture",
         member: int | None = None,
@@ -248,7 +248,9 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """How the model comes to its answer for x, how wrong that is by y, and every derivative by the chain rule.
 
         x: one row (p,), or (m, p): then the first row is followed number by number, and loss and gradient are means
-        over all rows, with the penalty, as if they were the training data. y: the target or class of each row.
+        over all rows, with the penalty, as if they were the training data. y: the target or class of each row;
+        None where it is not known: then the answer is derived, with its derivatives with respect to the columns, and
+        the loss is left out.
         notation: "lecture" (ŷ, one number at a time) or "lab" (matrices A, Z, W^[l], dW^[l]). member: which network
         of an average, counted from 1; None is the best. solver: whose step is shown; None is the model's own, and a
         `GradientDescent(learning_rate=...)` sets the rate that is shown.

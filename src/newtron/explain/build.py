@@ -13,6 +13,7 @@ from newtron.explain.point import Answer, Point, Subject
 from newtron.explain.steps import LECTURE, Section, Step
 from newtron.explain.tell.answer import answer_steps
 from newtron.explain.tell.backward import lecture_backward
+from newtron.explain.tell.inputs import input_steps
 from newtron.explain.tell.lab import lab_backward, lab_forward
 from newtron.explain.tell.lecture import lecture_forward, loss_steps
 from newtron.explain.tell.newton import newton_steps
@@ -24,22 +25,17 @@ from newtron.explain.tell.update import LARGEST_HESSIAN, descent_steps, solver_s
 
 def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     """The whole derivation for the rows of a subject. Of several rows, the first is followed number by number; the loss
-    and the gradient are means over all rows."""
+    and the gradient are means over all rows, and nan where the targets are not known."""
     point = Point(subject)
     rows = "one row" if point.m == 1 else f"the first of {point.m:,} rows"
     forward = [*_lecture(lecture_forward(point)), *lab_forward(point)]
-    backward = [*_lecture(lecture_backward(point)), *lab_backward(point)]
     sections = (
         Section("scaling", "Scaling", tuple(scaling_steps(point))),
         Section("forward", f"Forward: the prediction for {rows}", tuple(forward)),
         Section("answer", "The answer", tuple(answer_steps(point))),
-        Section("loss", "Loss: how wrong it is", tuple(loss_steps(point))),
-        Section("backward", "Backward: every derivative by the chain rule", tuple(backward)),
-        Section("mean", f"All {point.m:,} rows", tuple(mean_steps(point))),
-        Section("check", "Check: the derivatives by differences", tuple(check_steps(point))),
-        *_steps(point),
+        *(_of_loss(point) if point.known else _without_loss(point)),
     )
-    loss = float(point.row.value.mean())
+    loss = float(point.row.value.mean()) if point.known else float("nan")
     kind = "perceptron" if point.depth == 1 else "network"
     task = "Regression" if subject.loss.task == "regression" else "Classification"
     method = method_of(subject.loss) if point.depth == 1 else ""
@@ -47,6 +43,23 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     title = f"{task} with a {kind}{method}{of}: the calculus of {'one row' if point.m == 1 else f'{point.m:,} rows'}"
     found = Derivation(title, tuple(_summary(point)), sections, LECTURE, loss, point.gradient)
     return found.in_notation(notation)
+
+
+def _of_loss(point: Point) -> tuple[Section, ...]:
+    """The sections on the loss, its derivatives, and the steps that lower it."""
+    backward = [*_lecture(lecture_backward(point)), *lab_backward(point)]
+    return (
+        Section("loss", "Loss: how wrong it is", tuple(loss_steps(point))),
+        Section("backward", "Backward: every derivative by the chain rule", tuple(backward)),
+        Section("mean", f"All {point.m:,} rows", tuple(mean_steps(point))),
+        Section("check", "Check: the derivatives by differences", tuple(check_steps(point))),
+        *_steps(point),
+    )
+
+
+def _without_loss(point: Point) -> tuple[Section, ...]:
+    """The section that takes the place of those on the loss where the targets are not known."""
+    return (Section("inputs", "Columns: how the answer changes with each", tuple(input_steps(point))),)
 
 
 def _lecture(steps: list[Step]) -> list[Step]:
@@ -85,11 +98,16 @@ def _summary(point: Point) -> list[str]:
         found.append(_membership(subject.answer))
     if np.any(point.alpha):
         found.append(f"The penalty of training: {penalty_text(point)}.")
-        if point.m == 1:
+        if point.m == 1 and point.known:
             found.append(
                 "The loss of the row is explained without it: training adds ⟦α w / n⟧ to the mean gradient of each "
                 "parameter w, where n is the number of training rows."
             )
+    if not point.known:
+        found.append(
+            "The target is not known, so there is no loss, and no derivative of it: the answer is derived, and how it "
+            "changes with each column."
+        )
     found += subject.remarks
     return found
 

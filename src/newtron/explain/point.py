@@ -27,7 +27,8 @@ class Answer:
 
     member: number of that network, counted from 1. shares: (M,) weights of all members in the average. shapes: widths
     of each member. each: predictions of the members, (M, k), in the user's units or as probabilities. averaged: their
-    weighted mean (k,), or the probabilities of all classes, to the power 1 / temperature and normalised.
+    weighted mean (k,), or the probabilities of all classes, to the power 1 / temperature and normalised. slopes: the
+    derivatives of these with respect to the columns, (k, p), in the user's units.
     """
 
     member: int
@@ -35,6 +36,7 @@ class Answer:
     shapes: tuple[tuple[int, ...], ...]
     each: Array
     averaged: Array
+    slopes: Array
     temperature: float = 1.0
 
     @property
@@ -52,8 +54,8 @@ class Answer:
 class Subject:
     """A network with its parameters, and rows in the units of training.
 
-    X (m, n_inputs) and Y (m, k) are in scaled units; as_given (m, p) and targets_given (m, k) in the user's. inputs,
-    outputs: names of the network's inputs, and of targets or classes (both classes where there are two). alpha: the
+    X (m, n_inputs) and Y (m, k) are in scaled units; as_given (m, p) and targets_given (m, k) in the user's. Y is nan
+    where the targets are not known: there is no loss then, and the answer alone is derived. inputs, outputs: names of the network's inputs, and of targets or classes (both classes where there are two). alpha: the
     penalty of training, one number for every weight or one for each parameter (P,). why_alpha: how alpha was chosen, in
     words that follow "α = 2", or "" where the user gave it. solver: the solver whose step is shown. target: its name,
     or "" where it is not known.
@@ -109,6 +111,11 @@ class Point:
     def depth(self) -> int:
         """The number of layers with parameters."""
         return len(self.layers)
+
+    @cached_property
+    def known(self) -> bool:
+        """Whether the targets are known, so that there is a loss."""
+        return not np.isnan(self.subject.Y).any()
 
     @cached_property
     def identity(self) -> bool:

@@ -15,6 +15,7 @@ from newtron.engine.solvers import Solver
 from newtron.explain import NOTATIONS, Answer, Derivation, Subject, derive
 from newtron.explain.show.rounding import number_text
 from newtron.model.predicting import predicted
+from newtron.model.slopes import input_slopes
 from newtron.training.fitted import FittedModel, Member, best_member
 from newtron.training.targets import known_targets
 
@@ -27,19 +28,21 @@ _EXPOSURE = (
 def explained(
     model: FittedModel,
     X: Array,
-    y: object,
+    y: object = None,
     *,
     notation: str = "lecture",
     member: int | None = None,
     solver: Solver | None = None,
     names: tuple[str, ...] | None = None,
 ) -> Derivation:
-    """The derivation for the rows X (m, p) with targets y. names: of the columns; x₁, x₂ by default."""
+    """The derivation for the rows X (m, p) with targets y. names: of the columns; x₁, x₂ by default. Where y is None,
+    the answer and its derivatives with respect to the columns are derived, and there is no loss."""
     check_choice("notation", notation, NOTATIONS)
     X = np.asarray(X, dtype=np.float64)
     given_scaling = scaling = model.scaling
     k = model.n_outputs
-    Y = known_targets(y, model.data, X.shape[0], model.loss, k)
+    unknown = np.full((X.shape[0], k), np.nan)
+    Y = unknown if y is None else known_targets(y, model.data, X.shape[0], model.loss, k)
     said = remarks(model)
     if scaling.offset is not None:
         X, exposure = without_offset(X, scaling.offset)
@@ -91,6 +94,7 @@ def _answer(model: FittedModel, X: Array, place: int) -> Answer:
         shapes=tuple(tuple(member.network.widths) for member in model.members),
         each=np.concatenate([model.means(member.network.output(member.params, inputs)) for member in model.members]),
         averaged=predicted(model, X)[0],
+        slopes=input_slopes(model, X)[0],
         temperature=model.temperature,
     )
 

@@ -88,7 +88,7 @@ def class_metrics(codes: NDArray[np.int64], probabilities: Array, weight: Array 
     with np.errstate(all="ignore"):
         precision, recall, f1 = hit / predicted, hit / own, 2.0 * hit / (own + predicted)
     auc = np.array([area_under_roc(probabilities[:, c], codes == c, w) for c in range(k)])
-    return ClassMetrics(own, precision, recall, f1, auc)
+    return ClassMetrics(np.asarray(own, dtype=np.float64), precision, recall, f1, auc)
 
 
 def area_under_roc(score: Array, positive: NDArray[np.bool_], weight: Array | None = None) -> float:

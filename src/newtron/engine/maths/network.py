@@ -244,6 +244,10 @@ class Linearization:
                     part *= self.weights[1].W[:, 0]
         return gradient
 
+    def input_vjp(self, u: Array) -> Array:
+        """The derivative of sum(u * z) with respect to the inputs: (n, k) -> (n, inputs)."""
+        return _pull_back(self.deltas(u)[0], self.weights[0].W)
+
     def _tangents(self, v: Array) -> tuple[list[Array], tuple[Layer, ...]]:
         """dz^[l] of every layer when the parameters move along v, and v as layers."""
         moves = self.network.split(v)

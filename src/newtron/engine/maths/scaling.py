@@ -35,6 +35,11 @@ class AsinhFeatures:
         u = np.arcsinh((X[:, self.columns].astype(np.float64) - self.center) / self.scale)
         return np.asarray((u - self.mean) / self.spread)
 
+    def slopes(self, X: Array) -> Array:
+        """The derivatives (n, q) of the features with respect to their columns of X (n, p)."""
+        u = (X[:, self.columns].astype(np.float64) - self.center) / self.scale
+        return np.asarray(1.0 / (np.hypot(1.0, u) * self.scale * self.spread))
+
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
@@ -92,6 +97,15 @@ class Scaling:
         scaled = X - self.x_center.astype(X.dtype)
         scaled /= self.x_scale.astype(X.dtype)
         return scaled
+
+    def by_given(self, X: Array, by_inputs: Array) -> Array:
+        """(n, p) the derivatives of something with respect to the columns of X (n, p), in the user's units, from those
+        with respect to the inputs (n, p + q), by the chain rule. There must be no offset."""
+        p = len(self.x_center)
+        found = by_inputs[:, :p] / self.x_scale
+        if self.asinh is not None:  # each column has one at most
+            found[:, self.asinh.columns] += by_inputs[:, p:] * self.asinh.slopes(X)
+        return np.asarray(found)
 
     def targets(self, Y: Array) -> Array:
         """Y in scaled units; Y itself where the units stay the user's."""

@@ -25,7 +25,7 @@ def scaling_steps(point: Point) -> list[Step]:
         steps.append(Step("scaling.x", "x", _BY_SPREAD, sentence, subject.X[0, :p], table=table))
     if scaling.asinh is not None:
         steps += _asinh(point, scaling.asinh, p)
-    if scaling.changes_targets:
+    if scaling.changes_targets and point.known:
         values = np.column_stack([subject.targets_given[0], scaling.y_center, scaling.y_scale, subject.Y[0]])
         lines = tuple((point.names.y(c), point.names.output(c)) for c in range(point.k))
         table = StepTable(("given", "mean", "spread", "y"), lines, values, "standardised")
