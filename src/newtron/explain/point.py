@@ -55,10 +55,11 @@ class Subject:
     """A network with its parameters, and rows in the units of training.
 
     X (m, n_inputs) and Y (m, k) are in scaled units; as_given (m, p) and targets_given (m, k) in the user's. Y is nan
-    where the targets are not known: there is no loss then, and the answer alone is derived. inputs, outputs: names of the network's inputs, and of targets or classes (both classes where there are two). alpha: the
-    penalty of training, one number for every weight or one for each parameter (P,). why_alpha: how alpha was chosen, in
-    words that follow "α = 2", or "" where the user gave it. solver: the solver whose step is shown. target: its name,
-    or "" where it is not known.
+    where the targets are not known: there is no loss then, and the answer alone is derived. inputs, outputs: names of
+    the network's inputs, and of targets or classes (both classes where there are two). alpha: the penalty of training,
+    one number for every weight or one for each parameter (P,). why_alpha: how alpha was chosen, in words that follow "α
+    = 2", or "" where the user gave it. solver: the solver whose step is shown. target: its name, or "" where it is not
+    known.
     """
 
     network: Network

@@ -118,8 +118,8 @@ def brier_score(codes: NDArray[np.int64], probabilities: Array, weight: Array | 
 def classification_metrics(
     codes: NDArray[np.int64], probabilities: Array, weight: Array | None = None, class_weight: Array | None = None
 ) -> dict[str, float]:
-    """log_loss, error_rate, accuracy, auc (one class against the others, averaged over the classes that are there, where
-    there are more than two), balanced_accuracy (the mean recall of the classes that are there) and brier.
+    """log_loss, error_rate, accuracy, auc, balanced_accuracy (the mean recall of the classes that are there) and brier.
+    With more than two classes auc is that of each class against the others, averaged over those that are there.
 
     class_weight: (classes,) weights that log_loss and brier count in addition, as the training did: a model of weighted
     classes states other probabilities. The other metrics do not."""
