@@ -292,6 +292,16 @@ def test_a_full_device(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "No space left" in sentence
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_device_leaves_the_output_of_a_calling_program_as_it_is(model: Path) -> None:
+    words = ["predict", str(model), str(PENGUINS), "--output", "/dev/full"]
+    program = f"from newtron.cli import main\ncode = main({words!r})\nprint('ended with', code, flush=True)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "ended with 2\n")
+
+
 def test_a_setting_of_the_environment_that_is_wrong(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

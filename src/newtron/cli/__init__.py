@@ -116,10 +116,13 @@ def _finish(stream: TextIO) -> None:
 
 
 def _abandon_output() -> None:
-    """Send what is left in the buffer to nowhere: it cannot be written, and Python would report an error when it closes
-    the stream."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Where standard output is what failed, send what is left in its buffer to nowhere: Python would report an error
+    when it closes the stream."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(sentence: str, code: int) -> int:
