@@ -32,11 +32,11 @@ SOLVERS: dict[str, tuple[Solver, int]] = {
     "levenberg-marquardt": (LevenbergMarquardt(), 1500),
     "newton": (Newton(), 300),
     "lbfgs": (LBFGS(), 2000),
-    "newton-cg": (NewtonCG(), 200),
+    "newton-cg": (NewtonCG(), 1000),
 }
 # Of the 103 starts below; SciPy's least_squares solves 90 of them at its best (`method="lm"`), and its minimize 90
 # (`trust-exact`), each with up to 5,000 evaluations.
-SOLVED = {"levenberg-marquardt": 90, "newton": 90, "lbfgs": 92, "newton-cg": 83}
+SOLVED = {"levenberg-marquardt": 90, "newton": 90, "lbfgs": 92, "newton-cg": 90}
 
 
 def far_starts() -> list[tuple[Problem, Array]]:
@@ -105,6 +105,7 @@ def test_as_many_are_solved_as_by_scipy() -> None:
     assert SOLVED["levenberg-marquardt"] >= theirs
     assert SOLVED["lbfgs"] >= theirs
     assert SOLVED["newton"] >= theirs
+    assert SOLVED["newton-cg"] >= theirs
 
 
 def _by_scipy(problem: Problem, start: Array) -> float:
