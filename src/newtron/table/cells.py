@@ -20,7 +20,7 @@ FLAG_WORDS = (("no", "yes"), ("false", "true"), ("f", "t"), ("n", "y"))
 
 _COMMA_NUMBER = r"^[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?$"
 _DATE = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-_SECONDS_PER_DAY = 86400.0
+_SECONDS_PER_DAY, _SECONDS_PER_HOUR = 86400.0, 3600.0
 
 
 def clean_text(cells: ArrowColumn) -> ArrowColumn:
@@ -66,8 +66,8 @@ def is_text(array: ArrowArray) -> bool:
 
 
 def plain(array: ArrowArray) -> ArrowArray:
-    """Return cells of the simplest type: dictionaries and views become their values, decimals become floats, and NaN
-    becomes null."""
+    """Return cells of the simplest type: dictionaries and views become their values, decimals become floats, durations
+    become days, times of the day become hours, and NaN becomes null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -79,9 +79,21 @@ def plain(array: ArrowArray) -> ArrowArray:
         array = array.cast(pa.float32())
     if pa.types.is_decimal(array.type):
         array = array.cast(pa.float64())
+    if pa.types.is_duration(array.type):
+        array = _in_units(array.cast(pa.duration("us"), safe=False), _SECONDS_PER_DAY)
+    if pa.types.is_time(array.type):
+        array = _in_units(array.cast(pa.time64("us"), safe=False), _SECONDS_PER_HOUR)
     if pa.types.is_floating(array.type):
         array = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
     return array
+
+
+def _in_units(microseconds: ArrowArray, seconds: float) -> ArrowArray:
+    """Return durations or times of the day as floats, in units of so many seconds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.divide(microseconds.cast(pa.int64()).cast(pa.float64(), safe=False), 1e6 * seconds)
 
 
 def are_plain_numbers(cells: ArrowColumn) -> bool:

@@ -60,6 +60,8 @@ class Table:
         import pyarrow as pa
 
         chunks = self.cells(name)
+        if chunks.num_chunks == 1:
+            return chunks.chunk(0)
         if chunks.type == pa.string() and chunks.nbytes > 2**31 - 1:
             # Offsets of 32 bits cannot reach over the joined pieces.
             chunks = chunks.cast(pa.large_string())
