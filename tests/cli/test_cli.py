@@ -640,7 +640,7 @@ def test_show_every_kind(place: Path) -> None:
         assert "trained on" in text
         assert "\x1b" not in text
     assert "a perceptron for classification" in shown["penguins-perceptron"]
-    assert "The levels of island are compared with Biscoe." in shown["penguins-perceptron"]
+    assert "island (reference Biscoe)" in shown["penguins-perceptron"]
     assert "an average of 2 networks for regression" in shown["concrete-network"]
     assert re.search(r"2 +8-3-2-1", shown["concrete-network"])
     bundle = load_bundle(place / "concrete-perceptron.newtron")

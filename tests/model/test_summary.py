@@ -241,12 +241,10 @@ def test_weights_that_do_not_count_rows_are_told(tmp_path: Path) -> None:
         groups = np.arange(N) if kind == "cluster" else None
         found = model.summary(X, y, sample_weight=w, groups=groups)
         np.testing.assert_allclose(found.covariance_matrix, matrix, rtol=1e-9)
-        assert any("not whole numbers" in note for note in found.notes)
+        assert any("not whole numbers" in note and "weights='precision'" in note for note in found.notes)
         assert "log-likelihood -" not in str(found)
     for text in (model.summary(), load(tmp_path / "m.newtron").summary()):
         assert np.isnan([text.log_likelihood, text.aic, text.bic]).all()
-    robust = model.summary(X, y, sample_weight=w, covariance="HC1")
-    assert any("groups=numpy.arange(len(y))" in note for note in robust.notes)
     classes = PerceptronClassifier().fit(X, TARGETS["two classes"], sample_weight=w).summary()
     assert np.isnan(classes.log_likelihood)
     assert any("not whole numbers" in note for note in classes.notes)
@@ -582,7 +580,7 @@ def test_the_title_names_the_method_and_the_target(tmp_path: Any) -> None:
 
 def test_one_of_a_thing_is_singular() -> None:
     summary = PerceptronRegressor().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 3.0]).summary()
-    assert "t with 1 degree of freedom" in str(summary)
+    assert "t with 1 df" in str(summary)
     constant = PerceptronRegressor(fit_intercept=False).fit([[1.0]], [2.0]).summary()
     assert "1 row, 1 parameter;" in str(constant)
 

@@ -292,7 +292,7 @@ def test_an_offset_gives_the_summary_of_statsmodels(kind: str, by: str) -> None:
     offset = "log_service" if by == "name" else list(X.columns).index("log_service")
     model = poisson(offset=offset).fit(X, y)
     check_summary(model.summary(X, y, covariance=kind), "ships", kind)
-    assert "log_service" not in str(model.summary())
+    assert "log_service" not in model.summary().names
     assert model.n_features_in_ == 9
     # The coefficient of the offset is 1, so that X coef_ + intercept_ is the logarithm of the mean.
     assert model.coef_[list(X.columns).index("log_service")] == 1.0

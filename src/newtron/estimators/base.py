@@ -98,6 +98,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             raise InputError("sample_weight is zero for every row: at least one row must count.")
         if not 1e-100 < float(weight.max()) < 1e100:
             raise InputError(f"sample_weight up to {weight.max():g} is out of range: divide it by a constant.")
+        if vars(self).get("weights") == "sampling":  # their unit says nothing of the rows that there are
+            weight = weight * (np.count_nonzero(weight) / weight.sum(dtype=np.float64)).astype(weight.dtype)
         return weight
 
     def _described(self, y: object) -> DataDescription:

@@ -29,6 +29,8 @@ class SummarySettings(TypedDict, total=False):
     coverage: float
     baseline: object
     intervals: str
+    exponentiate: bool
+    standardized: bool
 
 
 class _Perceptron(NewtronEstimator):
@@ -74,6 +76,11 @@ class PerceptronRegressor(Regression, _Perceptron):
     offset : str, int or None, default None
         The name or position of a column of X that is the logarithm of the exposure, for loss="poisson": ŷ is exp of it
         times the mean for an exposure of 1. It stays in X for `predict`, and has no parameter.
+    weights : {"frequency", "precision", "sampling"}, default "frequency"
+        What a sample weight means, for all that comes after the estimates: "frequency": so many equal rows;
+        "precision": one over the variance of the row's target, up to a constant (weighted least squares);
+        "sampling": how many individuals of a population the row stands for. Estimates are the same for all three;
+        standard errors, the log-likelihood and the degrees of freedom are not (docs/coefficients.md, Weights).
     standardize : bool, default False
         Scale inputs and target inside; coefficients and predictions stay in the user's units. alpha then
         penalises the scaled weights.
@@ -115,6 +122,7 @@ class PerceptronRegressor(Regression, _Perceptron):
         solver: str | Solver = "auto",
         loss: str | None = None,
         offset: str | int | None = None,
+        weights: str = "frequency",
         standardize: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-12,
@@ -128,6 +136,7 @@ class PerceptronRegressor(Regression, _Perceptron):
         self.solver = solver
         self.loss = loss
         self.offset = offset
+        self.weights = weights
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol
@@ -160,14 +169,14 @@ class PerceptronRegressor(Regression, _Perceptron):
         groups: object = None,
         sample_weight: object = None,
         coverage: float = 0.95,
+        exponentiate: bool = False,
+        standardized: bool = False,
     ) -> Summary:
         """Coefficients with standard errors, t, p and intervals, and how well the model fits. Prints as a table.
 
         For counts (loss="poisson"): z in place of t, the inverse of the information for "classical", and the deviance.
 
-        Without X and y it reads what fit kept of them. A weight in sample_weight is that many rows. (Weights that are
-        one over a variance: divide them by their mean before fit, so that they add to the number of rows; the
-        classical formula is that of weighted least squares then.)
+        Without X and y it reads what fit kept of them. What a sample weight means is the setting `weights`.
 
         Parameters
         ----------
@@ -179,20 +188,35 @@ class PerceptronRegressor(Regression, _Perceptron):
             each other (Liang & Zeger 1986), times G/(G - 1) (n - 1)/(n - p), t with G - 1 degrees of freedom, as
             Stata's regress and statsmodels do. Under a penalty "posterior": s²(X'X + S)⁻¹, or "sandwich":
             s²(X'X + S)⁻¹ X'X (X'X + S)⁻¹; the others then have the penalised bread, and there are no tests. None is
-            "posterior" under a penalty, "cluster" with groups, and "classical" else.
+            "cluster" with groups, "HC1" with sampling weights (which needs X and y), "posterior" under a penalty, and
+            "classical" else.
         groups : (n,)
             The group of each row, for "cluster".
         sample_weight : (n,)
             The weights that fit had, with X and y.
         coverage : float
             Of the intervals.
+        exponentiate : bool
+            For counts: exp of each coefficient and of the ends of its interval, the rate ratios.
+        standardized : bool
+            Also the coefficients for one standard deviation of each input, in standard deviations of the target. X and
+            y are needed for counts, and without an intercept.
 
         Raises
         ------
         InputError
             A formula lacks its rows, groups or penalty; the rows are not those of the fit.
         """
-        return self._summary(X, y, sample_weight, covariance=covariance, groups=groups, coverage=coverage)
+        return self._summary(
+            X,
+            y,
+            sample_weight,
+            covariance=covariance,
+            groups=groups,
+            coverage=coverage,
+            exponentiate=exponentiate,
+            standardized=standardized,
+        )
 
 
 class PerceptronClassifier(Classification, _Perceptron):
@@ -220,6 +244,8 @@ class PerceptronClassifier(Classification, _Perceptron):
         sure of it has almost no slope, and where the training ends depends on where it starts.
     class_weight : dict, "balanced" or None
         As in scikit-learn.
+    weights : {"frequency", "precision", "sampling"}, default "frequency"
+        What a sample weight means, as in `PerceptronRegressor`.
     standardize : bool, default False
         Scale inputs inside; coefficients stay in the user's units. alpha then penalises the scaled weights.
     fit_intercept : bool, default True
@@ -259,6 +285,7 @@ class PerceptronClassifier(Classification, _Perceptron):
         solver: str | Solver = "auto",
         loss: str | None = None,
         class_weight: ClassWeight = None,
+        weights: str = "frequency",
         standardize: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-12,
@@ -273,6 +300,7 @@ class PerceptronClassifier(Classification, _Perceptron):
         self.solver = solver
         self.loss = loss
         self.class_weight = class_weight
+        self.weights = weights
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol
@@ -308,13 +336,15 @@ class PerceptronClassifier(Classification, _Perceptron):
         coverage: float = 0.95,
         baseline: object = None,
         intervals: str = "wald",
+        exponentiate: bool = False,
+        standardized: bool = False,
     ) -> Summary:
         """Coefficients with standard errors, z, p and intervals, and how well the model fits. Prints as a table.
 
         For two classes the coefficients are those of the log odds of one class against the other; for more, of the
         log odds of each class against the baseline (coef_ of the class less coef_ of the baseline), which is all that
-        probabilities determine: multinomial logistic regression. Without X and y it reads what fit kept of them. A
-        weight in sample_weight is that many rows.
+        probabilities determine: multinomial logistic regression. Without X and y it reads what fit kept of them. What a
+        sample weight means is the setting `weights`.
 
         Parameters
         ----------
@@ -326,14 +356,18 @@ class PerceptronClassifier(Classification, _Perceptron):
             "cluster": as in `PerceptronRegressor.summary` and statsmodels, with the normal distribution; Stata's logit
             has the factor G/(G - 1) alone. Under a penalty "posterior": (I + S)⁻¹, or "sandwich": (I + S)⁻¹ I
             (I + S)⁻¹; there are no tests then. Under penalty="firth" there is one: "fisher", the inverse of the Fisher
-            information at Firth's estimates (Heinze & Schemper 2002). None is "fisher" there, "posterior" under
-            alpha, "cluster" with groups, and "classical" else.
+            information at Firth's estimates (Heinze & Schemper 2002). None is "fisher" there, "cluster" with groups,
+            "HC1" with sampling weights (which needs X and y), "posterior" under alpha, and "classical" else.
         baseline : a class, or None
             None is the first of classes_.
         intervals : {"wald", "profile"}
             "wald": estimate and standard error, by the normal distribution. "profile", with X and y, for two classes
             under penalty="firth" or no penalty: where the (penalised) likelihood, maximised over the other
             coefficients, has fallen too far; the tests are likelihood-ratio tests by χ² then.
+        exponentiate : bool
+            exp of each coefficient and of the ends of its interval: the odds ratios.
+        standardized : bool
+            With X and y, also the coefficients for one standard deviation of each input.
 
         Raises
         ------
@@ -349,6 +383,8 @@ class PerceptronClassifier(Classification, _Perceptron):
             coverage=coverage,
             baseline=baseline,
             intervals=intervals,
+            exponentiate=exponentiate,
+            standardized=standardized,
         )
 
     def profile_intervals(self, X: Matrix, y: object, sample_weight: object = None, *, coverage: float = 0.95) -> Array:

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.checks import check_choice, check_number
+from newtron.engine.base.checks import check_choice, check_flag, check_number
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.linalg import qr_triangle
 from newtron.engine.base.threads import thread_count
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import column_names, target_names
@@ -22,13 +23,15 @@ from newtron.engine.solvers import Status
 from newtron.inference.certificate.firth_end import against_last, of_all_classes
 from newtron.inference.coefficients.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
 from newtron.inference.coefficients.estimates import FittedCoefficients, summarize
-from newtron.inference.coefficients.information import Information, information_at, of_given_rows
+from newtron.inference.coefficients.information import Information, WeightsKind, information_at, of_given_rows
 from newtron.inference.coefficients.summary import Summary
 from newtron.model.profiles import check_profile, profile_of
 from newtron.model.targets import class_factor_of, given_rows
+from newtron.model.terms import input_names, terms_of
 from newtron.table.large.file_rows import TableRows
 from newtron.training.firth import firth_objective
 from newtron.training.fitted import FittedModel
+from newtron.training.scaling import learn_scaling
 from newtron.training.table_rows import with_class_weight
 
 # Rows whose gradient differs from the fit's by more than this share of a typical row's are not those of the fit.
@@ -42,34 +45,19 @@ _WEIGHTED_FIRTH = (
     "class_weight changes what is fitted: the likelihood is weighted by class, and this formula takes a weight of 2 "
     "for two rows."
 )
-_NOT_COUNTS = "The sample weights are not whole numbers, and these standard errors take a weight of 2 for two rows. "
-_NO_LIKELIHOOD = "There is no log-likelihood, AIC or BIC: it depends on what such weights mean."
-
-
-def _weights_that_do_not_count(kind: str) -> str:
-    """Return what a reader of a summary must know about sample weights that are not whole numbers."""
-    if kind in FROM_THE_FIT:
-        meaning = (
-            "They are right for weights that are one over a variance, if the weights add to the number of rows (divide "
-            "them by their mean), and wrong for the weights of a survey. "
-        )
-    elif kind == "cluster":
-        meaning = (
-            "The sums of the groups are right whatever the weights mean; the factor for small samples takes the total "
-            "weight for the number of rows (divide the weights by their mean). "
-        )
-    else:
-        meaning = (
-            "For weights that are one over a variance, and those of a survey, every row must be one term, whatever its "
-            "weight: take groups=numpy.arange(len(y)) in place of covariance. "
-        )
-    return _NOT_COUNTS + meaning + _NO_LIKELIHOOD
+_NOT_COUNTS = (
+    "The sample weights are not whole numbers, and this summary takes a weight of 2 for two rows: fit with "
+    "weights='precision' where they are one over a variance, and with weights='sampling' where they are those of a "
+    "survey. There is no log-likelihood, AIC or BIC before that is said."
+)
+# What exp of a coefficient is, by the name of the loss.
+_RATIOS = {"log_loss": "odds ratio", "poisson": "rate ratio"}
 
 
 @dataclass(frozen=True)
 class GivenRows:
-    """The rows of a fit, given again, in the user's units; class_factor: the weight of each row's class, or its
-    exposure, which the weights of the training have as a factor, or None."""
+    """The rows of a fit, given again, in the user's units. class_factor: the part of each row's weight that is no
+    number of rows, such as the weight of its class or its exposure, or None."""
 
     rows: Rows
     class_factor: Callable[[WhitenedBlock], Array] | None = None
@@ -123,7 +111,10 @@ def rows_of_arrays(model: FittedModel, X: Matrix, y: object, weight: Array | Non
     factor = class_factor_of(model, X, y, weight)
     if model.scaling.offset is not None:
         factor = without_offset(X, model.scaling.offset)[1]
-    return GivenRows(given_rows(model, X, y, weight), None if factor is None else partial(_of_block, factor))
+    of_block: Callable[[WhitenedBlock], Array] | None = None if factor is None else partial(_of_block, factor)
+    if model.settings.weights != "frequency":
+        of_block = _weight_of_block
+    return GivenRows(given_rows(model, X, y, weight), of_block)
 
 
 def rows_of_source(model: FittedModel, rows: TableRows) -> GivenRows:
@@ -133,7 +124,9 @@ def rows_of_source(model: FittedModel, rows: TableRows) -> GivenRows:
     if alike != (model.data.n_features, model.settings.task, [] if classes is None else classes.tolist()):
         raise InputError("These are not the rows the model was trained on: they have other columns, or another target.")
     # Rows of files have no other weights.
-    weighted = model.settings.class_weight is not None or model.scaling.offset is not None
+    settings = model.settings
+    not_counted = settings.class_weight is not None or settings.weights != "frequency"
+    weighted = not_counted or model.scaling.offset is not None
     return GivenRows(with_class_weight(rows, model.settings), _weight_of_block if weighted else None)
 
 
@@ -154,6 +147,8 @@ def summary_of(
     coverage: float = 0.95,
     baseline: object = None,
     intervals: str = "wald",
+    exponentiate: bool = False,
+    standardized: bool = False,
     names: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     target: str | None = None,
@@ -164,11 +159,13 @@ def summary_of(
     if not coverage < 1.0:
         raise InputError(f"coverage={coverage!r} must be below 1, such as 0.95.")
     check_choice("intervals", intervals, ("wald", "profile"))
+    check_flag("exponentiate", exponentiate)
+    check_flag("standardized", standardized)
     if intervals == "profile":
         _check_profiled(model, given, covariance, groups)
     rows = None if given is None else _Refound(model, given)
     information = _information(model, rows)
-    kind = _kind(covariance, groups, _penalty(model, information), rows is None)
+    kind = _kind(covariance, groups, _penalty(model, information), rows is None, model.settings.weights)
     network = model.members[0].network
     found = bread(information, model.loss, network.intercept)
     sums: Scores | None = None
@@ -177,6 +174,10 @@ def summary_of(
         params = model.members[0].params
         sums = scores(rows.objective, params, found, kind, rows.class_factor, numbers)
     fitted = _fitted(model, information, names, classes, target, kind)
+    if exponentiate:
+        fitted = replace(fitted, ratio=_ratio(model))
+    if standardized:
+        fitted = replace(fitted, spread=_spread(model, information, given))
     if rows is not None and intervals == "profile":
         X, Y, weight, _ = rows.given.whole()
         fitted = replace(fitted, profile=profile_of(model, X, Y[:, 0], weight, coverage, tests=True))
@@ -201,7 +202,42 @@ def _information(model: FittedModel, rows: _Refound | None) -> Information:
     found = information_at(rows.objective, member.params, value, any_size=True)
     if found is None:
         raise InputError("The curvature at these coefficients is not finite: there are no standard errors.")
-    return of_given_rows(found, rows.given, model.loss)
+    intercept, offset = member.network.intercept, model.scaling.offset
+    return of_given_rows(found, rows.given, model.loss, model.settings.weights, offset=offset, intercept=intercept)
+
+
+def _ratio(model: FittedModel) -> str:
+    """What exp of a coefficient is. Raises InputError where it is nothing."""
+    found = _RATIOS.get(model.loss.name, "")
+    if not found:
+        raise InputError(
+            "exponentiate=True is for coefficients of log odds and of log rates, and those of a squared error are "
+            "neither: where the target is a logarithm, take numpy.exp of `estimates` and `intervals`."
+        )
+    return found
+
+
+def _spread(model: FittedModel, information: Information, given: GivenRows | None) -> tuple[Array, Array]:
+    """The standard deviations, with n - 1, of the inputs (p,) and of the targets of a squared error (k,), in the user's
+    units; 1 for other targets. Raises InputError where the fit kept too little, and no rows are given."""
+    scaling, quadratic = model.scaling, model.loss.quadratic
+    n, k = information.counted, len(scaling.y_scale)
+    to_sample = np.sqrt(n / (n - 1.0)) if n > 1.0 else np.nan
+    if quadratic and model.members[0].network.intercept:
+        # With the intercept first, the rows of the triangle below it hold the columns about their means.
+        R = qr_triangle(np.roll(information.root, 1, axis=1))
+        x = np.linalg.norm(R[1:, 1:], axis=0) * scaling.x_scale
+        y = np.sqrt(information.target_squares) * scaling.y_scale
+        share = to_sample / np.sqrt(information.weight)
+        return x * share, y * share
+    if given is None:
+        raise InputError(
+            "standardized=True needs the standard deviations of the columns, which this fit did not keep: give summary "
+            "the X and y that the model was trained on, or the rows of files."
+        )
+    spread = learn_scaling(given.rows, targets=quadratic)
+    kept = [j for j in range(len(spread.x_scale)) if j != scaling.offset]
+    return spread.x_scale[kept] * to_sample, spread.y_scale * to_sample if quadratic else np.ones(k)
 
 
 def _check_profiled(model: FittedModel, given: GivenRows | None, covariance: str | None, groups: object) -> None:
@@ -223,10 +259,11 @@ def _penalty(model: FittedModel, information: Information) -> str:
     return "firth" if model.settings.is_firth else "l2" if information.penalty.any() else ""
 
 
-def _kind(covariance: str | None, groups: object, penalty: str, without_rows: bool) -> str:
-    kind, penalised = covariance, penalty == "l2"
+def _kind(covariance: str | None, groups: object, penalty: str, without_rows: bool, weights: WeightsKind) -> str:
+    kind, penalised, sampled = covariance, penalty == "l2", weights == "sampling"
     if kind is None and penalty != "firth":
-        kind = "cluster" if groups is not None else "posterior" if penalised else "classical"
+        of_fit = "HC1" if sampled else "posterior" if penalised else "classical"
+        kind = "cluster" if groups is not None else of_fit
     if kind is not None:
         check_choice("covariance", kind, COVARIANCES)
     if penalty == "firth":
@@ -239,6 +276,11 @@ def _kind(covariance: str | None, groups: object, penalty: str, without_rows: bo
     assert kind is not None
     if kind == "fisher":
         raise InputError("covariance='fisher' is for penalty='firth': leave it out.")
+    if sampled and kind in FROM_THE_FIT:
+        raise InputError(
+            f"covariance={kind!r} is wrong for sampling weights, with which rows vary by more than the model says: "
+            "leave it out (it is 'HC1' then), or give groups."
+        )
     if penalised and kind == "classical":
         raise InputError(
             "covariance='classical' is wrong under a penalty: choose 'posterior' (the penalty as a prior) or "
@@ -283,6 +325,11 @@ def _baseline(model: FittedModel, baseline: object) -> int:
     return int(classes.index(baseline))
 
 
+def _weights_have_likelihood(model: FittedModel, information: Information) -> bool:
+    kind = model.settings.weights
+    return kind == "precision" or (kind == "frequency" and information.whole_weights)
+
+
 def _fitted(
     model: FittedModel,
     information: Information,
@@ -303,8 +350,8 @@ def _fitted(
     remarks: tuple[str, ...] = ()
     if weighted_classes and kind in FROM_THE_FIT:
         remarks = (_WEIGHTED_FIRTH if model.settings.is_firth else _WEIGHTED_CLASSES,)
-    elif not weighted_classes and not information.whole_weights:
-        remarks = (_weights_that_do_not_count(kind),)
+    elif not weighted_classes and not information.whole_weights and model.settings.weights == "frequency":
+        remarks = (_NOT_COUNTS,)
     return FittedCoefficients(
         information=information,
         loss=model.loss,
@@ -313,12 +360,15 @@ def _fitted(
         x_center=scaling.x_center,
         x_scale=scaling.x_scale,
         y_scale=scaling.y_scale,
-        terms=scaling.of_inputs(tuple(column_names(data.names, data.n_features) if names is None else names)),
+        terms=input_names(model, names),
         outputs=tuple(outputs),
         targets=tuple(targets),
         trouble="" if solution.converged else solution.sentence,
         has_optimum=solution.status is not Status.UNBOUNDED and not model.is_separated,
-        weights_count_rows=information.whole_weights and not weighted_classes,
+        has_likelihood=not weighted_classes and _weights_have_likelihood(model, information),
         firth=model.settings.is_firth,
         remarks=remarks,
+        groups=terms_of(model, names),
+        weights=model.settings.weights,
+        offset="" if scaling.offset is None else column_names(data.names, data.n_features)[scaling.offset],
     )

@@ -204,8 +204,13 @@ def _check_information(kept: Information, where: str, network: Network, loss: Lo
         raise wrong(where, "null for a network with hidden layers", "an object")
     if kept.n_rows < 1:
         raise wrong(f"{where}.n_rows", "a whole number, 1 or more", kept.n_rows)
-    if not 0.0 < kept.weight < math.inf:
-        raise wrong(f"{where}.weight", "a finite number above 0", kept.weight)
+    for name, number in (("weight", kept.weight), ("counted", kept.counted)):
+        if not 0.0 < number < math.inf:
+            raise wrong(f"{where}.{name}", "a finite number above 0", number)
+    if not math.isfinite(kept.log_weights):
+        raise wrong(f"{where}.log_weights", "a finite number", kept.log_weights)
+    if math.isinf(kept.null_log_likelihood):
+        raise wrong(f"{where}.null_log_likelihood", "a finite number, or nan", kept.null_log_likelihood)
     k, q = network.n_outputs, network.widths[0] + network.intercept
     shared = loss.quadratic  # by all outputs
     m = q if shared else max(1, k - 1) * q
@@ -218,6 +223,7 @@ def _check_information(kept: Information, where: str, network: Network, loss: Lo
     products = _numbers(kept.residual_products, f"{where}.residual_products", *((k, k) if shared else (0, 0)))
     _numbers(np.diagonal(products), f"{where}.residual_products", len(products), least=0.0)
     _numbers(kept.target_squares, f"{where}.target_squares", k if shared else 0, least=0.0)
+    _numbers(kept.target_means, f"{where}.target_means", k)
 
 
 def _check_factor(factor: PosteriorFactor, where: str, network: Network) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, is_dataclass
+
 import numpy as np
 
 from newtron.engine.base.errors import InputError
@@ -13,7 +15,16 @@ from newtron.training.fitted import FittedModel
 
 _TERMS_SHOWN = 200  # rows of the table on the screen
 # Fields of a summary that its JSON leaves out, because they are large or serve the printed table alone.
-_NOT_IN_JSON = {"covariance_matrix", "statistic", "degrees_of_freedom", "title", "formula", "terms", "outputs"}
+_NOT_IN_JSON = {
+    "covariance_matrix",
+    "combinations",
+    "statistic",
+    "degrees_of_freedom",
+    "title",
+    "formula",
+    "terms",
+    "outputs",
+}
 
 
 def names(model: FittedModel) -> list[str]:
@@ -74,6 +85,10 @@ def coefficient_facts(model: FittedModel) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
@@ -119,7 +134,7 @@ def _meaning(model: FittedModel, summary: Summary | None) -> list[str]:
     if classes is None and not model.loss.has_identity_link:
         found.append("The coefficients add to the logarithm of the mean: exp of one is the factor for one unit more.")
     for column in schema.columns if schema is not None else ():
-        if column.kind == "category" and column.reference is not None:
+        if column.kind == "category" and column.reference is not None and summary is None:
             found.append(f"The levels of {column.name} are compared with {column.reference}.")
         elif column.kind == "date":
             found.append(f"The column {column.name} counts days.")

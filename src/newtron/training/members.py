@@ -195,7 +195,7 @@ def _train(
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
     # Targets are passed over for their mean only where the loss starts there.
-    mean = objective.target_moments[0] if task.loss.starts_at_mean else np.zeros(network.n_outputs)
+    mean = objective.target_mean if task.loss.starts_at_mean else np.zeros(network.n_outputs)
     params = network.start(np.random.default_rng([task.seed, start, *shape]), task.loss.start(mean))
     stages = count()
 

@@ -97,8 +97,8 @@ def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive
         return posteriors
     kept = member.information
     assert kept is not None
-    if kept.weight <= posteriors[0].effective / member.network.n_outputs * (1.0 + 1e-9):
-        return _nothing_left(kept.weight != kept.n_rows)
+    if kept.counted <= posteriors[0].effective / member.network.n_outputs * (1.0 + 1e-9):
+        return _nothing_left(kept.counted != kept.n_rows)
     return perceptron_predictive(posteriors[0], kept)
 
 

@@ -12,6 +12,7 @@ from newtron.engine.base.checks import check_choice, check_count, check_flag, ch
 from newtron.engine.base.errors import InputError
 from newtron.engine.maths.activations import activation_named
 from newtron.engine.solvers import Solver
+from newtron.inference.coefficients.information import WEIGHTS_KINDS, WeightsKind
 from newtron.inference.penalties.penalty_path import RULES
 
 # Widths of the hidden layers of one network; () is a perceptron.
@@ -43,6 +44,7 @@ class Settings:
     loss: str | None = None
     class_weight: ClassWeight = None
     offset: str | int | None = None
+    weights: WeightsKind = "frequency"
     standardize: bool = False
     fit_intercept: bool = True
     tol: float = 1e-12
@@ -76,6 +78,7 @@ class Settings:
             activation_named(self.activation)
             check_count("n_starts", self.n_starts)
             check_choice("combine", self.combine, ("average", "best"))
+        check_choice("weights", self.weights, WEIGHTS_KINDS)
         self._check_firth()
         self._check_offset()
         return self
@@ -99,6 +102,10 @@ class Settings:
             return
         if self.alpha != 0.0:
             raise InputError(f'penalty="firth" is a penalty of its own: set alpha=0 with it, not {self.alpha!r}.')
+        if self.weights != "frequency":
+            raise InputError(
+                f'penalty="firth" takes a weight for a number of rows: leave out weights={self.weights!r}.'
+            )
         if self.loss not in (None, "log_loss"):
             raise InputError(f'penalty="firth" is a penalty on the log loss: set loss=None with it, not {self.loss!r}.')
 

@@ -87,7 +87,7 @@ def train(
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
             trained, separation = _members(task, settings, names)
             members = with_shares(trained, plan.combine, given)
-            members = tuple(_of_given_rows(member, given, loss) for member in members)
+            members = tuple(_of_given_rows(member, given, loss, settings, offset) for member in members)
     except ColumnError as error:
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
@@ -118,10 +118,12 @@ def _members(task: Task, settings: Settings, names: tuple[str, ...] | None) -> t
     return [Trained(member)], separation
 
 
-def _of_given_rows(member: Member, rows: Rows, loss: Loss) -> Member:
-    if member.information is None or not loss.has_deviance:
+def _of_given_rows(member: Member, rows: Rows, loss: Loss, settings: Settings, offset: int | None) -> Member:
+    if member.information is None:
         return member
-    return replace(member, information=of_given_rows(member.information, rows, loss))
+    intercept = member.network.intercept
+    kept = of_given_rows(member.information, rows, loss, settings.weights, offset=offset, intercept=intercept)
+    return member if kept is member.information else replace(member, information=kept)
 
 
 def _with_predictions(

@@ -32,6 +32,17 @@ def in_html(text: str) -> str:
     return escape(clean(text))
 
 
+# Characters that LaTeX's text mode takes for commands.
+_LATEX_SPECIAL = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"} | {
+    c: f"\\{c}" for c in "&%$#_{}"
+}
+
+
+def in_latex(text: str) -> str:
+    """Text from the data as it may stand in LaTeX's text mode."""
+    return "".join(_LATEX_SPECIAL.get(c, c) for c in clean(text))
+
+
 def without_controls(text: str) -> str:
     """Text from the data as a file may hold it. What a terminal or a viewer would execute (control characters other
     than tab and the ends of lines, marks that turn the direction of writing) is escaped, and all else is kept."""

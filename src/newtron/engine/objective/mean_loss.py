@@ -267,18 +267,22 @@ class MeanLoss(Objective):
         return np.asarray(self.scale * self.loss.gradient_scale(mean, np.sqrt(variance)))
 
     @cached_property
+    def target_mean(self) -> Array:
+        """Weighted mean of each target, (k,)."""
+        return self._target_moment(lambda y: y)
+
+    @cached_property
     def target_moments(self) -> tuple[Array, Array]:
         """Weighted mean and variance of each target, (k,); in two passes, so that no digits cancel."""
+        mean = self.target_mean
+        return mean, self._target_moment(lambda y: np.square(y - mean))
 
-        def moment(of: Callable[[Array], Array]) -> Array:
-            def add(chunk: Chunk) -> Array:
-                y = of(chunk.y.astype(np.float64))
-                return np.asarray(y.sum(axis=0) if chunk.weight is None else chunk.weight @ y)
+    def _target_moment(self, of: Callable[[Array], Array]) -> Array:
+        def add(chunk: Chunk) -> Array:
+            y = of(chunk.y.astype(np.float64))
+            return np.asarray(y.sum(axis=0) if chunk.weight is None else chunk.weight @ y)
 
-            return self.rows.sum(add) / self.rows.total_weight
-
-        mean = moment(lambda y: y)
-        return mean, moment(lambda y: np.square(y - mean))
+        return np.asarray(self.rows.sum(add) / self.rows.total_weight)
 
     def largest_prediction(self, params: Array) -> float:
         """Largest |z| over the rows, of the part of z on which the loss depends."""

@@ -71,7 +71,7 @@ def _intercept_escapes(objective: MeanLoss, params: Array) -> bool:
         return False
     if float(np.abs(loss.visible(params[None, -k:])).max()) < _FAR:
         return False
-    mean, (low, high) = objective.target_moments[0], loss.limits
+    mean, (low, high) = objective.target_mean, loss.limits
     return bool((mean <= low).any() or (k == 1 and mean[0] >= high - 1e-15))
 
 

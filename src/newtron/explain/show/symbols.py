@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from newtron.engine.base.words import clean, in_html
+from newtron.engine.base.words import clean, in_html, in_latex
 
 _SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUPERSCRIPT = {"2": "²", "3": "³", "-1": "⁻¹", "T": "ᵀ"}
@@ -261,7 +261,5 @@ def in_sentence(sentence: str, formula: Callable[[str], str], words: Callable[[s
 
 def escape_latex(text: str) -> str:
     """Words for LaTeX's text mode; mathematical letters in them are set in math mode."""
-    special = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
-    special |= {c: f"\\{c}" for c in "&%$#_{}"}
-    special |= {c: f"${found.strip()}$" for c, found in _LATEX.items() if not c.isascii()}
-    return "".join(special.get(c, c) for c in clean(text))
+    mathematical = {c: f"${found.strip()}$" for c, found in _LATEX.items() if not c.isascii()}
+    return "".join(mathematical.get(c) or in_latex(c) for c in clean(text))

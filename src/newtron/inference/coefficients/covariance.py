@@ -15,7 +15,7 @@ ZZ' = (I + S)^-1. Z is computed from a QR decomposition of R stacked on the root
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,18 @@ class CoefficientCovariance:
 
     solution: Array
     null: Array
+
+    def part(self, which: Sequence[int]) -> CoefficientCovariance:
+        """The covariance of some of the coefficients."""
+        return CoefficientCovariance(self.solution[np.ix_(which, which)], self.null[list(which)])
+
+    @property
+    def estimable(self) -> Array:
+        """(M, r) orthonormal combinations that span all that the rows determine of these coefficients."""
+        if not self.null.any():
+            return np.eye(len(self.solution))
+        U, values, _ = np.linalg.svd(self.null)
+        return np.asarray(U[:, int((values > _ORTHOGONAL * values[0]).sum()) :])
 
     @property
     def matrix(self) -> Array:
@@ -178,8 +190,8 @@ def independent(H: Array, q: int, intercept: bool) -> tuple[list[int], dict[int,
 def residual_covariance(information: Information, effective: float) -> Array:
     """(k, k) the covariance of a regression's residuals: sums of products over rows less effective parameters; nan
     where none are left."""
-    left = information.weight - effective
-    return np.asarray(information.residual_products / left if left > 1e-9 * information.weight else np.nan)
+    left = information.counted - effective
+    return np.asarray(information.residual_products / left if left > 1e-9 * information.counted else np.nan)
 
 
 def from_fit(kind: str, found: Bread, residuals: Array | None) -> Array:
@@ -225,14 +237,15 @@ def scores(
     groups: NDArray[np.integer] | None = None,
 ) -> Scores:
     """The scores of all rows, in one pass. A row of weight w counts as w rows. factor: gives, for the rows of a block,
-    the class weight by which training multiplied the loss of each, which is a part of its weight. groups: (n,) numbers
-    of the clusters, from 0."""
+    the part of the weight of each by which training multiplied its loss, and that is no number of rows: the weight of
+    its class, its exposure, or all of it where a weight is a precision or a sampling weight. groups: (n,) numbers of
+    the clusters, from 0."""
     k = objective.rows.n_outputs if objective.loss.quadratic else 1
     size, m = k * found.Z.shape[1], k * found.Z.shape[0]
     n_groups = 0 if groups is None else int(groups.max()) + 1
 
     def of_chunk(chunk: Chunk) -> _Sums:
-        meat, by_group = np.zeros((size, size)), np.zeros((n_groups, size))
+        meat, by_group, in_group = np.zeros((size, size)), np.zeros((n_groups, size)), np.zeros(n_groups)
         leverage_one, total = np.zeros(1), np.zeros(m)
         for block in identified_blocks(objective, params, chunk):
             total += _score_sum(block)
@@ -244,12 +257,14 @@ def scores(
                 meat += u.T @ (block.weight[:, None] * u)
             else:
                 np.add.at(by_group, groups[block.rows], block.weight[:, None] * u)
-        return _Sums(meat, by_group, leverage_one, total)
+                np.add.at(in_group, groups[block.rows], block.weight)
+        return _Sums(meat, by_group, in_group, leverage_one, total)
 
     with one_blas_thread():
         sums = objective.rows.sum(of_chunk)
-    meat, by_group, leverage_one, total = sums.arrays
-    return Scores(meat if groups is None else by_group.T @ by_group, n_groups, int(leverage_one[0]), total)
+    meat, by_group, in_group, leverage_one, total = sums.arrays
+    counted = int((in_group > 0.0).sum())  # a group whose rows have no weight is none
+    return Scores(meat if groups is None else by_group.T @ by_group, counted, int(leverage_one[0]), total)
 
 
 def _multiplied(block: WhitenedBlock, factor: Array) -> WhitenedBlock:
@@ -297,9 +312,10 @@ def _row_scores(block: WhitenedBlock, found: Bread, kind: str) -> tuple[Array, i
     return np.asarray(np.einsum("nsr,ns->nr", Q, e)), leverage_one
 
 
-def from_rows(kind: str, found: Bread, sums: Scores, total_weight: float) -> Array:
-    """The sandwich covariance (M, M), with the small-sample factor of its kind; nan where no rows are left for that."""
-    n, p, G = total_weight, found.effective, sums.n_groups
+def from_rows(kind: str, found: Bread, sums: Scores, counted: float) -> Array:
+    """The sandwich covariance (M, M), with the small-sample factor of its kind; nan where no rows are left for that.
+    counted: the number of rows that it counts."""
+    n, p, G = counted, found.effective, sums.n_groups
     factor = 1.0
     if kind in ("HC1", "cluster"):
         factor = n / (n - p) if n > p else np.nan

@@ -21,9 +21,20 @@ from newtron.inference.coefficients.covariance import (
     from_rows,
     residual_covariance,
 )
-from newtron.inference.coefficients.information import Information
+from newtron.inference.coefficients.goodness import (
+    Likelihood,
+    adjusted,
+    deviance_of,
+    likelihood_of,
+    overall_tests,
+    overall_wald,
+    r_squared_of,
+)
+from newtron.inference.coefficients.hypotheses import CoefficientTest
+from newtron.inference.coefficients.information import Information, WeightsKind
 from newtron.inference.coefficients.profile import Profile
 from newtron.inference.coefficients.summary import IntervalKind, Summary
+from newtron.inference.coefficients.terms import Term
 
 # What each covariance formula is valid for: one line of a summary.
 _FORMULAS = {
@@ -46,10 +57,13 @@ class FittedCoefficients:
     coefficients: (q, k) in the user's units, the intercept last. x_center, x_scale: (p,) and y_scale: (k,), the scaling
     of the training. terms: (p,) names of the inputs. outputs: names of the targets or classes. targets: names of the
     targets, where these are known. trouble: a sentence where the fit is no optimum, else "". has_optimum: False where
-    the likelihood has no maximum, so that no standard error has a meaning. weights_count_rows: whether a weight of 2
-    means two rows, so that there is a likelihood. firth: whether the estimates are those of Firth's penalised
-    likelihood. profile: for two classes, in the order of coefficients, where intervals and tests come from the profile
-    likelihood. remarks: further sentences for the reader.
+    the likelihood has no maximum, so that no standard error has a meaning. has_likelihood: whether the weights of the
+    rows leave a likelihood defined. firth: whether the estimates are those of Firth's penalised likelihood. profile:
+    for two classes, in the order of coefficients, where intervals and tests come from the profile likelihood. remarks:
+    further sentences for the reader. groups: the terms that the inputs belong to. weights: what a weight means.
+    offset: the name of the column that is one, else "". spread: the standard deviations of the inputs (p,) and of the
+    targets (k,), where standardised coefficients are asked for. ratio: what exp of a coefficient is called, where that
+    is asked for, else "".
     """
 
     information: Information
@@ -64,10 +78,15 @@ class FittedCoefficients:
     targets: tuple[str, ...] = ()
     trouble: str = ""
     has_optimum: bool = True
-    weights_count_rows: bool = True
+    has_likelihood: bool = True
     firth: bool = False
     profile: Profile | None = None
     remarks: tuple[str, ...] = ()
+    groups: tuple[Term, ...] = ()
+    weights: WeightsKind = "frequency"
+    offset: str = ""
+    spread: tuple[Array, Array] | None = None
+    ratio: str = ""
 
 
 def summarize(
@@ -95,8 +114,15 @@ def summarize(
     penalised = bool(information.penalty.any())
     terms = (*(("intercept",) if fit.intercept else ()), *fit.terms)
     aliases = tuple(_alias_text(alias, fit, q) for alias in found.aliases) if fit.has_optimum else ()
-    log_likelihood, aic, bic = _criteria(fit, found)
-    residual_sd, r_squared = _goodness(fit, residuals) if regression else (None, None)
+    likelihood = likelihood_of(information, fit.loss, fit.y_scale, found.effective, fit.has_likelihood)
+    residual_sd = _residual_sd(fit, residuals) if residuals is not None else None
+    r_squared = r_squared_of(information) if regression else None
+    tests: tuple[CoefficientTest, ...] = ()
+    if not penalised and fit.has_optimum and not fit.firth:
+        tests = _overall(fit, found, kind, likelihood, estimates, covariance, df)
+    if fit.ratio:
+        with np.errstate(over="ignore"):
+            estimates, intervals = np.exp(estimates), np.exp(intervals)
     return Summary(
         names=tuple(f"{output}: {term}" if len(outputs) > 1 else term for output in outputs for term in terms),
         estimates=estimates,
@@ -112,16 +138,29 @@ def summarize(
         interval_method="wald" if fit.profile is None else "profile",
         statistic="t" if regression else "z" if fit.profile is None else "χ²",
         degrees_of_freedom=df,
-        log_likelihood=log_likelihood,
-        aic=aic,
-        bic=bic,
-        penalised_log_likelihood=_penalised(fit, log_likelihood) if fit.firth else None,
+        log_likelihood=likelihood.value,
+        aic=likelihood.aic,
+        bic=likelihood.bic,
+        penalised_log_likelihood=_penalised(fit, likelihood.value) if fit.firth else None,
         effective_parameters=found.effective * (len(outputs) if regression else 1),
         n_rows=information.n_rows,
         total_weight=information.weight,
-        deviance=_deviance(fit),
-        residual_sd=residual_sd,
-        r_squared=r_squared,
+        counted=information.counted,
+        weights=fit.weights,
+        deviance=deviance_of(information, fit.loss),
+        residual_sd=None if residual_sd is None else _one_or_all(residual_sd),
+        r_squared=None if r_squared is None else _one_or_all(r_squared),
+        adjusted_r_squared=None
+        if r_squared is None or penalised
+        else _one_or_all(adjusted(r_squared, information.counted, found.effective, fit.intercept)),
+        r_squared_centred=fit.intercept,
+        pseudo_r_squared=None if regression else 1.0 - likelihood.value / likelihood.null,
+        overall=tests,
+        class_counts=_class_counts(fit),
+        standardized=_standardized(fit, baseline, order),
+        ratio=fit.ratio,
+        groups=_shown_groups(fit),
+        offset=fit.offset,
         aliases=aliases,
         trouble=_trouble(fit),
         notes=tuple(_notes(fit, found, sums, penalised, bool(aliases), residuals)),
@@ -188,7 +227,7 @@ def _covariance(
         if sums is None:
             matrix = from_fit(kind, moved, residuals)
         else:
-            matrix = from_rows(kind, moved, sums, fit.information.weight)
+            matrix = from_rows(kind, moved, sums, fit.information.counted)
     if residuals is not None:
         units = np.repeat(fit.y_scale, T.shape[0])
         matrix, null = matrix * np.outer(units, units), np.kron(np.eye(fit.y_scale.size), null)
@@ -204,7 +243,7 @@ def _degrees_of_freedom(
         return float("inf")
     if kind == "cluster" and sums is not None:
         return float(sums.n_groups - 1)
-    return max(0.0, information.weight - found.effective)
+    return max(0.0, information.counted - found.effective)
 
 
 def _tests(estimates: Array, matrix: Array, df: float, coverage: float) -> tuple[Array, Array, Array, Array]:
@@ -244,37 +283,65 @@ def _penalised(fit: FittedCoefficients, log_likelihood: float) -> float:
     return log_likelihood + half_log_det + others * float(np.sum(np.log(fit.x_scale)))
 
 
-def _criteria(fit: FittedCoefficients, found: Bread) -> tuple[float, float, float]:
-    """log L, AIC, BIC."""
-    information = fit.information
-    n, k, count = information.weight, fit.coefficients.shape[1], found.effective
-    if not fit.weights_count_rows:
-        return float("nan"), float("nan"), float("nan")
-    log_likelihood = information.log_likelihood
-    if fit.loss.quadratic:
-        with np.errstate(divide="ignore"):
-            variance = np.diagonal(information.residual_products) * np.square(fit.y_scale) / n
-            log_likelihood = float(np.sum(-0.5 * n * (np.log(2.0 * np.pi * variance) + 1.0)))
-        count = k * (count + 1.0)
-    return log_likelihood, -2.0 * log_likelihood + 2.0 * count, -2.0 * log_likelihood + float(np.log(n)) * count
+def _residual_sd(fit: FittedCoefficients, residuals: Array) -> Array:
+    """(k,) the residual standard deviation of each target."""
+    variance = np.full(fit.y_scale.size, np.nan) if residuals.ndim == 0 else np.diagonal(residuals)
+    return np.asarray(np.sqrt(variance) * fit.y_scale)
 
 
-def _deviance(fit: FittedCoefficients) -> float | None:
-    """Twice the log-likelihood of the saturated model less that of the fit; None where the saturated one has 0."""
-    information = fit.information
-    return 2.0 * (information.saturated - information.log_likelihood) if fit.loss.has_deviance else None
+def _one_or_all(values: Array) -> float | Array:
+    return float(values[0]) if len(values) == 1 else values
 
 
-def _goodness(fit: FittedCoefficients, residuals: Array | None) -> tuple[float | Array, float | Array]:
-    """The residual standard deviation and R² of each target."""
-    information = fit.information
-    k = fit.y_scale.size
-    variance = np.full(k, np.nan) if residuals is None or residuals.ndim == 0 else np.diagonal(residuals)
-    sd = np.sqrt(variance) * fit.y_scale
-    with np.errstate(all="ignore"):
-        r_squared = 1.0 - np.diagonal(information.residual_products) / information.target_squares
-    r_squared[information.target_squares == 0.0] = np.nan
-    return (float(sd[0]), float(r_squared[0])) if k == 1 else (sd, r_squared)
+def _overall(
+    fit: FittedCoefficients,
+    found: Bread,
+    kind: str,
+    likelihood: Likelihood,
+    estimates: Array,
+    covariance: CoefficientCovariance,
+    df: float,
+) -> tuple[CoefficientTest, ...]:
+    """The tests that no column is needed: by likelihood under the classical formula, by Wald's under another. There is
+    none where a target is fitted perfectly."""
+    if fit.loss.quadratic and _perfect_targets(fit, residual_covariance(fit.information, found.effective)).any():
+        return ()
+    q, regression = fit.coefficients.shape[0], fit.loss.quadratic
+    n_outputs = len(estimates) // q
+    if kind == "classical":
+        intercepts = fit.intercept * (1 if regression else n_outputs)
+        return overall_tests(fit.information, fit.loss, likelihood, found.effective, intercepts)
+    groups = [list(range(c * q + fit.intercept, (c + 1) * q)) for c in range(n_outputs)]
+    return overall_wald(estimates, covariance, groups if regression else [[j for g in groups for j in g]], df)
+
+
+def _class_counts(fit: FittedCoefficients) -> dict[str, float]:
+    """The rows of each class; none where weights do not count rows."""
+    if fit.loss.task == "regression" or not fit.has_likelihood or fit.weights != "frequency":
+        return {}
+    means = fit.information.target_means
+    shares = np.append(1.0 - means, means) if len(means) == 1 else means
+    counts = shares * fit.information.weight
+    return dict(zip(fit.outputs, counts.tolist(), strict=True))
+
+
+def _shown_groups(fit: FittedCoefficients) -> tuple[Term, ...]:
+    """The terms, counted with the intercept, which a summary shows first."""
+    if not fit.intercept:
+        return fit.groups
+    first = Term("intercept", (0,), ("intercept",))
+    return (first, *(replace(term, columns=tuple(j + 1 for j in term.columns)) for term in fit.groups))
+
+
+def _standardized(fit: FittedCoefficients, baseline: int, order: NDArray[np.integer]) -> Array | None:
+    """(M,) the coefficients for a change of one standard deviation of the input, and of a regression's target in
+    standard deviations of that; nan for intercepts."""
+    if fit.spread is None:
+        return None
+    x, y = fit.spread
+    own = np.append(x, np.nan) if fit.intercept else x
+    per_sd = replace(fit, coefficients=fit.coefficients * own[:, None] / y)
+    return np.asarray(_identified(per_sd, baseline)[0][order])
 
 
 def _alias_text(alias: Alias, fit: FittedCoefficients, q: int) -> str:
@@ -375,12 +442,12 @@ def _notes(
             f"norm): about {count(digits, 'digit')} of the standard errors can be relied on, if the data are "
             "that precise themselves."
         )
-    counted = "" if fit.information.weight == fit.information.n_rows else ", each counted by its weight,"
+    counted = "" if fit.information.counted == fit.information.n_rows else ", each counted by its weight,"
     if spread is not None and np.isnan(spread).any():
         yield f"There are not more rows{counted} than parameters: no variance is left to be estimated."
     elif spread is not None and _perfect_targets(fit, spread).any():
         yield _NO_NOISE
-    if spread is None and sums is not None and fit.information.weight <= found.effective:
+    if spread is None and sums is not None and fit.information.counted <= found.effective:
         yield (
             f"There are not more rows{counted} than parameters: HC1 and the clustered covariance have no small-sample "
             "factor then."

@@ -13,7 +13,8 @@ K - 1 outputs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,17 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import factorize, qr_triangle
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.losses import Loss, centred_root
+from newtron.engine.maths.scaling import without_offset
 from newtron.engine.objective import TrainingObjective, whitened
 from newtron.engine.objective.least_squares import Triangle
 from newtron.engine.objective.whitened import Whitened, WhitenedBlock
 from newtron.engine.rows import Chunk, Rows
 
 Array = NDArray[np.floating]
+# What a weight of a row means: a number of rows, one over the variance of its target, or the number of individuals of
+# a population that it stands for.
+WeightsKind: TypeAlias = Literal["frequency", "precision", "sampling"]
+WEIGHTS_KINDS: tuple[WeightsKind, ...] = ("frequency", "precision", "sampling")
 
 # A fit keeps the triangle of at most so many parameters (1 MB). A fit without a Hessian of its own passes over its rows
 # once more. After a training that was interrupted it does so only if that takes at most so many multiplications (some
@@ -53,7 +59,11 @@ class Information:
     log_likelihood: that of the fit; nan for a squared error. saturated: that of a model whose means are the targets
     themselves. residual_products: (k, k) weighted sums
     of products of residuals, and target_squares: (k,) weighted sums of squares of the targets about their means (about
-    0 without an intercept), for a squared error; empty for other losses.
+    0 without an intercept), for a squared error; empty for other losses. counted: how many rows the formulas count:
+    the total weight where a weight is a number of rows, else the number of rows with a weight above 0. log_weights:
+    the sum of the logarithms of the weights above 0, where a weight is one over a variance; else 0. target_means: (k,)
+    weighted means of the targets as they are trained on. null_log_likelihood: that of the intercept alone (of z = 0
+    without one); nan for a squared error.
     """
 
     root: Array
@@ -65,6 +75,10 @@ class Information:
     residual_products: Array
     target_squares: Array
     saturated: float = 0.0
+    counted: float = float("nan")
+    log_weights: float = 0.0
+    target_means: Array = field(default_factory=lambda: np.empty(0))
+    null_log_likelihood: float = float("nan")
 
 
 def penalty_root(penalty: Array, loss: Loss) -> Array:
@@ -112,31 +126,71 @@ def information_at(
             return None
         weights = (rows.total_weight, rows.n_rows, rows.whole_weights)
         loss_sum = value * rows.total_weight - 0.5 * float(objective.alpha @ np.square(params))
+        mean = objective.target_mean
         if not loss.quadratic:
-            return Information(root, penalty, *weights, -loss_sum, np.empty((0, 0)), np.empty(0))
+            null = -rows.total_weight * float(loss.terms(mean[None], _null_mean(loss, mean, network.intercept)).sum())
+            return Information(
+                root,
+                penalty,
+                *weights,
+                -loss_sum,
+                np.empty((0, 0)),
+                np.empty(0),
+                counted=rows.total_weight,
+                target_means=mean,
+                null_log_likelihood=null,
+            )
         mean, variance = objective.target_moments
         about = variance if network.intercept else variance + np.square(mean)
         products = np.array([[max(0.0, 2.0 * loss_sum)]]) if k == 1 else _residual_products(objective, params)
-        return Information(root, penalty, *weights, float("nan"), products, about * rows.total_weight)
+        return Information(
+            root,
+            penalty,
+            *weights,
+            float("nan"),
+            products,
+            about * rows.total_weight,
+            counted=rows.total_weight,
+            target_means=mean,
+        )
 
 
-def of_given_rows(found: Information, rows: Rows, loss: Loss) -> Information:
-    """The same information with what only the rows as they were given say: their weight, and the part of the
-    log-likelihood that does not depend on the model. rows: with the targets and weights of the user."""
-    if not loss.has_deviance:
+def _null_mean(loss: Loss, mean: Array, intercept: bool) -> Array:
+    """(1, k) the predicted mean of a model without inputs."""
+    return mean[None] if intercept else loss.inverse_link(np.zeros((1, len(mean))))
+
+
+def of_given_rows(
+    found: Information, rows: Rows, loss: Loss, weights: WeightsKind, *, offset: int | None, intercept: bool
+) -> Information:
+    """The same information with what only the rows as they were given say: their weight, how many the formulas count,
+    and the part of the log-likelihood that does not depend on the model. rows: with the targets and weights of the
+    user. offset: the column that is the logarithm of the exposure."""
+    if not loss.has_deviance and weights == "frequency":
         return found
+    null_mean = _null_mean(loss, found.target_means, intercept)
 
-    def of_chunk(chunk: Chunk) -> float:
-        each = loss.saturated(chunk.y.astype(np.float64)).sum(axis=1)
-        return float(each.sum() if chunk.weight is None else chunk.weight @ each)
+    def of_chunk(chunk: Chunk) -> Array:
+        y = chunk.y.astype(np.float64)
+        w = np.ones(len(y)) if chunk.weight is None else chunk.weight.astype(np.float64)
+        above, saturated, null = w > 0.0, 0.0, 0.0
+        if loss.has_deviance:
+            exposure = np.ones(len(y)) if offset is None else without_offset(chunk.X, offset)[1]
+            saturated = float(w @ loss.saturated(y).sum(axis=1))
+            at_null = loss.terms(y / exposure[:, None], np.broadcast_to(null_mean, y.shape))
+            null = float(w * exposure @ at_null.sum(axis=1))
+        return np.array([above.sum(), np.log(w[above]).sum(), saturated, null])
 
-    saturated = rows.sum(of_chunk)
+    above, logs, saturated, null = rows.sum(of_chunk).tolist()
     return replace(
         found,
         weight=rows.total_weight,
         whole_weights=rows.whole_weights,
         log_likelihood=found.log_likelihood + saturated,
         saturated=saturated,
+        counted=rows.total_weight if weights == "frequency" else above,
+        log_weights=logs if weights == "precision" else 0.0,
+        null_log_likelihood=saturated - null if loss.has_deviance else found.null_log_likelihood,
     )
 
 

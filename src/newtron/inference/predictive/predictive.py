@@ -142,7 +142,7 @@ def freedom(posteriors: Sequence[Posterior], weight: Array | None, n_rows: int, 
 def perceptron_predictive(posterior: Posterior, kept: Information) -> RegressionPredictive:
     """The t of n - P degrees of freedom, exact for least squares; under a penalty P is the effective parameters."""
     k = posterior.network.n_outputs
-    left = kept.weight - posterior.effective / k
+    left = kept.counted - posterior.effective / k
     noise = np.maximum(np.diagonal(kept.residual_products) / left, _floor(kept.target_squares / kept.weight))
     model = NoiseModel(noise[None], ((constant_scale(left),),) * k, np.ones(k))
     return RegressionPredictive((posterior,), np.ones(1), model)

@@ -1,0 +1,49 @@
+"""The terms of a perceptron: the columns of the data, each with the columns of the matrix that it became."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from newtron.engine.base.words import column_names
+from newtron.inference.coefficients.terms import Term, plain_terms
+from newtron.table.schema import Column, Schema
+from newtron.training.fitted import FittedModel
+
+
+def input_names(model: FittedModel, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The names of the inputs, which have a coefficient each. names: of the columns of the matrix, where not as in the
+    model."""
+    data = model.data
+    return model.scaling.of_inputs(tuple(column_names(data.names, data.n_features) if names is None else names))
+
+
+def terms_of(model: FittedModel, names: Sequence[str] | None = None) -> tuple[Term, ...]:
+    """The terms in the order of the inputs; an offset is none of them."""
+    inputs = input_names(model, names)
+    schema = model.data.schema
+    if schema is None:
+        return plain_terms(inputs)
+    return _terms_of_schema(schema, model.scaling.offset, inputs)
+
+
+def _terms_of_schema(schema: Schema, offset: int | None, names: Sequence[str]) -> tuple[Term, ...]:
+    terms: list[Term] = []
+    start = place = 0  # among the columns of the matrix, and among the inputs
+    for column in schema.columns:
+        width = len(column.encoded)
+        own = [j for j in range(start, start + width) if j != offset]
+        if own:
+            places = range(place, place + len(own))
+            labels = _labels(column) or tuple(names[j] for j in places)
+            terms.append(Term(column.name, tuple(places), labels, column.reference, (column.name,)))
+        start, place = start + width, place + len(own)
+    return tuple(terms)
+
+
+def _labels(column: Column) -> tuple[str, ...]:
+    """What the columns of a category are called below its name; () where it is none."""
+    if column.reference is None:
+        return ()
+    other = ("(other)",) if column.pooled else ()
+    missing = ("(missing)",) if column.indicator else ()
+    return (*column.levels, *other, *missing)
