@@ -343,8 +343,7 @@ class PerceptronClassifier(Classification, _Perceptron):
 
         For two classes the coefficients are those of the log odds of one class against the other; for more, of the
         log odds of each class against the baseline (coef_ of the class less coef_ of the baseline), which is all that
-        probabilities determine: multinomial logistic regression. Without X and y it reads what fit kept of them. What a
-        sample weight means is the setting `weights`.
+        probabilities determine: multinomial logistic regression. Without X and y it reads what fit kept of them.
 
         Parameters
         ----------
@@ -364,10 +363,9 @@ class PerceptronClassifier(Classification, _Perceptron):
             "wald": estimate and standard error, by the normal distribution. "profile", with X and y, for two classes
             under penalty="firth" or no penalty: where the (penalised) likelihood, maximised over the other
             coefficients, has fallen too far; the tests are likelihood-ratio tests by χ² then.
-        exponentiate : bool
-            exp of each coefficient and of the ends of its interval: the odds ratios.
-        standardized : bool
-            With X and y, also the coefficients for one standard deviation of each input.
+        exponentiate, standardized : bool
+            exp of each coefficient and of the ends of its interval, the odds ratios; with X and y, also the
+            coefficients for one standard deviation of each input.
 
         Raises
         ------
