@@ -27,7 +27,7 @@ from newtron.inference.coefficients.information import Information, WeightsKind,
 from newtron.inference.coefficients.summary import Summary
 from newtron.model.profiles import check_profile, profile_of
 from newtron.model.targets import class_factor_of, given_rows
-from newtron.model.terms import input_names, terms_of
+from newtron.model.terms import coefficient_names, terms_of
 from newtron.table.large.file_rows import TableRows
 from newtron.training.firth import firth_objective
 from newtron.training.fitted import FittedModel
@@ -360,7 +360,7 @@ def _fitted(
         x_center=scaling.x_center,
         x_scale=scaling.x_scale,
         y_scale=scaling.y_scale,
-        terms=input_names(model, names),
+        terms=coefficient_names(model, names),
         outputs=tuple(outputs),
         targets=tuple(targets),
         trouble="" if solution.converged else solution.sentence,

@@ -10,7 +10,7 @@ from newtron.table.schema import Column, Schema
 from newtron.training.fitted import FittedModel
 
 
-def input_names(model: FittedModel, names: Sequence[str] | None = None) -> tuple[str, ...]:
+def coefficient_names(model: FittedModel, names: Sequence[str] | None = None) -> tuple[str, ...]:
     """The names of the inputs, which have a coefficient each. names: of the columns of the matrix, where not as in the
     model."""
     data = model.data
@@ -19,7 +19,7 @@ def input_names(model: FittedModel, names: Sequence[str] | None = None) -> tuple
 
 def terms_of(model: FittedModel, names: Sequence[str] | None = None) -> tuple[Term, ...]:
     """The terms in the order of the inputs; an offset is none of them."""
-    inputs = input_names(model, names)
+    inputs = coefficient_names(model, names)
     schema = model.data.schema
     if schema is None:
         return plain_terms(inputs)

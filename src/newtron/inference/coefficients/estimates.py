@@ -89,21 +89,35 @@ class FittedCoefficients:
     ratio: str = ""
 
 
-def summarize(
+@dataclass(frozen=True)
+class _Tested:
+    """The rows of a summary in their order: estimates, their covariance, tests and intervals, and the outputs' names.
+    residuals: the covariance of a regression's residuals, or None."""
+
+    estimates: Array
+    covariance: CoefficientCovariance
+    errors: Array
+    statistics: Array
+    p_values: Array
+    intervals: Array
+    df: float
+    order: NDArray[np.integer]
+    outputs: tuple[str, ...]
+    residuals: Array | None
+
+
+def _tested(
     fit: FittedCoefficients, kind: str, coverage: float, baseline: int, sums: Scores | None, found: Bread
-) -> Summary:
-    """The summary by the covariance formula `kind`, one of `COVARIANCES`. sums: the scores of the rows, for the
-    formulas that read them. baseline: the number of the class that the others are compared with. found: the bread of
-    the covariance."""
-    information, regression = fit.information, fit.loss.quadratic
+) -> _Tested:
+    regression = fit.loss.quadratic
     q = fit.coefficients.shape[0]
     estimates, across, outputs = _identified(fit, baseline)
     T = _to_users_units(fit, q)
-    residuals = residual_covariance(information, found.effective) if regression else None
+    residuals = residual_covariance(fit.information, found.effective) if regression else None
     first = [q - 1, *range(q - 1)] if fit.intercept else list(range(q))  # the intercept before the inputs
     order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
     covariance = _covariance(fit, kind, found, sums, residuals, T, across, order)
-    df = _degrees_of_freedom(information, found, sums, regression, kind)
+    df = _degrees_of_freedom(fit.information, found, sums, regression, kind)
     estimates = estimates[order]
     errors, statistics, p_values, intervals = _tests(estimates, covariance.matrix, df, coverage)
     if residuals is not None:
@@ -111,33 +125,38 @@ def summarize(
         statistics[rounding], p_values[rounding] = np.nan, np.nan
     if fit.profile is not None:
         intervals, statistics, p_values = _profiled(fit.profile, first, baseline)
-    penalised = bool(information.penalty.any())
+    return _Tested(estimates, covariance, errors, statistics, p_values, intervals, df, order, outputs, residuals)
+
+
+def summarize(
+    fit: FittedCoefficients, kind: str, coverage: float, baseline: int, sums: Scores | None, found: Bread
+) -> Summary:
+    """The summary by the covariance formula `kind`, one of `COVARIANCES`. sums: the scores of the rows, for the
+    formulas that read them. baseline: the number of the class that the others are compared with. found: the bread of
+    the covariance."""
+    information, regression = fit.information, fit.loss.quadratic
+    rows = _tested(fit, kind, coverage, baseline, sums, found)
+    penalised, outputs = bool(information.penalty.any()), rows.outputs
     terms = (*(("intercept",) if fit.intercept else ()), *fit.terms)
-    aliases = tuple(_alias_text(alias, fit, q) for alias in found.aliases) if fit.has_optimum else ()
+    aliases = tuple(_alias_text(alias, fit, len(terms)) for alias in found.aliases) if fit.has_optimum else ()
     likelihood = likelihood_of(information, fit.loss, fit.y_scale, found.effective, fit.has_likelihood)
-    residual_sd = _residual_sd(fit, residuals) if residuals is not None else None
     r_squared = r_squared_of(information) if regression else None
-    tests: tuple[CoefficientTest, ...] = ()
-    if not penalised and fit.has_optimum and not fit.firth:
-        tests = _overall(fit, found, kind, likelihood, estimates, covariance, df)
-    if fit.ratio:
-        with np.errstate(over="ignore"):
-            estimates, intervals = np.exp(estimates), np.exp(intervals)
+    variances = None if penalised else r_squared
     return Summary(
         names=tuple(f"{output}: {term}" if len(outputs) > 1 else term for output in outputs for term in terms),
-        estimates=estimates,
-        standard_errors=errors,
-        statistics=statistics,
-        p_values=np.full_like(p_values, np.nan) if penalised else p_values,
-        intervals=intervals,
+        estimates=_shown(fit, rows.estimates),
+        standard_errors=rows.errors,
+        statistics=rows.statistics,
+        p_values=np.full_like(rows.p_values, np.nan) if penalised else rows.p_values,
+        intervals=_shown(fit, rows.intervals),
         interval_kind=_interval_kind(kind, penalised),
         covariance=kind,
-        covariance_matrix=covariance.matrix,
-        combinations=covariance,
+        covariance_matrix=rows.covariance.matrix,
+        combinations=rows.covariance,
         coverage=coverage,
         interval_method="wald" if fit.profile is None else "profile",
         statistic="t" if regression else "z" if fit.profile is None else "χ²",
-        degrees_of_freedom=df,
+        degrees_of_freedom=rows.df,
         log_likelihood=likelihood.value,
         aic=likelihood.aic,
         bic=likelihood.bic,
@@ -148,27 +167,31 @@ def summarize(
         counted=information.counted,
         weights=fit.weights,
         deviance=deviance_of(information, fit.loss),
-        residual_sd=None if residual_sd is None else _one_or_all(residual_sd),
-        r_squared=None if r_squared is None else _one_or_all(r_squared),
-        adjusted_r_squared=None
-        if r_squared is None or penalised
-        else _one_or_all(adjusted(r_squared, information.counted, found.effective, fit.intercept)),
+        residual_sd=_one_or_all(_residual_sd(fit, rows.residuals)),
+        r_squared=_one_or_all(r_squared),
+        adjusted_r_squared=_one_or_all(adjusted(variances, information.counted, found.effective, fit.intercept)),
         r_squared_centred=fit.intercept,
         pseudo_r_squared=None if regression else 1.0 - likelihood.value / likelihood.null,
-        overall=tests,
+        overall=() if penalised else _overall(fit, found, kind, likelihood, rows),
         class_counts=_class_counts(fit),
-        standardized=_standardized(fit, baseline, order),
+        standardized=_standardized(fit, baseline, rows.order),
         ratio=fit.ratio,
         groups=_shown_groups(fit),
         offset=fit.offset,
         aliases=aliases,
         trouble=_trouble(fit),
-        notes=tuple(_notes(fit, found, sums, penalised, bool(aliases), residuals)),
+        notes=tuple(_notes(fit, found, sums, penalised, bool(aliases), rows.residuals)),
         title=_title(fit, baseline),
         formula=_FORMULAS[kind],
         terms=terms,
         outputs=outputs,
     )
+
+
+def _shown(fit: FittedCoefficients, values: Array) -> Array:
+    """Coefficients, or the ends of their intervals, as the summary shows them."""
+    with np.errstate(over="ignore"):
+        return np.exp(values) if fit.ratio else values
 
 
 def _interval_kind(kind: str, penalised: bool) -> IntervalKind:
@@ -283,36 +306,33 @@ def _penalised(fit: FittedCoefficients, log_likelihood: float) -> float:
     return log_likelihood + half_log_det + others * float(np.sum(np.log(fit.x_scale)))
 
 
-def _residual_sd(fit: FittedCoefficients, residuals: Array) -> Array:
-    """(k,) the residual standard deviation of each target."""
+def _residual_sd(fit: FittedCoefficients, residuals: Array | None) -> Array | None:
+    """(k,) the residual standard deviation of each target; None where there is none."""
+    if residuals is None:
+        return None
     variance = np.full(fit.y_scale.size, np.nan) if residuals.ndim == 0 else np.diagonal(residuals)
     return np.asarray(np.sqrt(variance) * fit.y_scale)
 
 
-def _one_or_all(values: Array) -> float | Array:
-    return float(values[0]) if len(values) == 1 else values
+def _one_or_all(values: Array | None) -> float | Array | None:
+    return float(values[0]) if values is not None and len(values) == 1 else values
 
 
 def _overall(
-    fit: FittedCoefficients,
-    found: Bread,
-    kind: str,
-    likelihood: Likelihood,
-    estimates: Array,
-    covariance: CoefficientCovariance,
-    df: float,
+    fit: FittedCoefficients, found: Bread, kind: str, likelihood: Likelihood, rows: _Tested
 ) -> tuple[CoefficientTest, ...]:
     """The tests that no column is needed: by likelihood under the classical formula, by Wald's under another. There is
-    none where a target is fitted perfectly."""
-    if fit.loss.quadratic and _perfect_targets(fit, residual_covariance(fit.information, found.effective)).any():
+    none without an optimum, under Firth's penalty, and where a target is fitted perfectly."""
+    perfect = rows.residuals is not None and bool(_perfect_targets(fit, rows.residuals).any())
+    if perfect or fit.firth or not fit.has_optimum:
         return ()
-    q, regression = fit.coefficients.shape[0], fit.loss.quadratic
-    n_outputs = len(estimates) // q
+    q, regression, n_outputs = fit.coefficients.shape[0], fit.loss.quadratic, len(rows.outputs)
     if kind == "classical":
         intercepts = fit.intercept * (1 if regression else n_outputs)
         return overall_tests(fit.information, fit.loss, likelihood, found.effective, intercepts)
     groups = [list(range(c * q + fit.intercept, (c + 1) * q)) for c in range(n_outputs)]
-    return overall_wald(estimates, covariance, groups if regression else [[j for g in groups for j in g]], df)
+    together = groups if regression else [[j for group in groups for j in group]]
+    return overall_wald(rows.estimates, rows.covariance, together, rows.df)
 
 
 def _class_counts(fit: FittedCoefficients) -> dict[str, float]:

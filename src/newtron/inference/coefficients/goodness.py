@@ -71,8 +71,10 @@ def r_squared_of(information: Information) -> Array:
     return np.asarray(found)
 
 
-def adjusted(r_squared: Array, counted: float, effective: float, intercept: bool) -> Array:
-    """R² by estimates of variances in place of sums of squares (Theil 1961)."""
+def adjusted(r_squared: Array | None, counted: float, effective: float, intercept: bool) -> Array | None:
+    """R² by estimates of variances in place of sums of squares (Theil 1961); None without R²."""
+    if r_squared is None:
+        return None
     left = counted - effective
     if not left > 0.0:
         return np.full_like(r_squared, np.nan)
