@@ -185,9 +185,13 @@ def test_few_whole_numbers_as_target_say_what_they_were_taken_for() -> None:
 def test_values_that_recur_may_be_joined_and_names_may_not() -> None:
     streets = [f"street {'abcdefgh'[i % 8]}{'klmnopqr'[i // 8 % 8]}" for i in range(600)]
     (reason,) = dict(learnt([f"person {i}" for i in range(600)], list(range(600))).dropped).values()
-    assert reason == "it is text with 600 different values in 600 rows"
-    (reason,) = dict(learnt(streets, list(range(600))).dropped).values()
-    assert reason.endswith("different values in 600 rows: to use it, join rare values into one")
+    assert reason == ("it is text with 600 different values in 600 rows: columns={'x': 'text'} uses those that recur")
+    schema = learnt(streets, list(range(600)))
+    assert (len(schema.columns[0].levels), schema.columns[0].encoded[-1]) == (29, "x=(other)")
+    assert (
+        "the column 'x' has 64 different values: the 30 most frequent are levels, and the others share the level "
+        "'(other)'; columns={'x': 'category'} keeps all that are not rare."
+    ) in schema.warnings
 
 
 # --- what is lost when text is read ---

@@ -94,7 +94,7 @@ def test_kinds(values: list[Any], kind: str, encoded: tuple[str, ...]) -> None:
         ([7] * 24, "it is 7 in every row"),
         (["a"] * 24, "it is 'a' in every row"),
         ([f"name {i}" for i in range(24)], "24 different values in 24 rows"),
-        ([f"name {i % 21}" for i in range(100)], "21 different values in 100 rows"),
+        ([f"name {i % 51}" for i in range(100)], "51 different values in 100 rows"),
         ([f"{i}.5" for i in range(30)] + ["12.5.3"], "row 32 holds '12.5.3', which is not a number"),
         (pa.array([[1], [2]] * 12), "list"),
         (pa.array([b"a", b"b"] * 12), "binary"),
@@ -105,10 +105,22 @@ def test_dropped_columns_say_why(values: Any, reason: str) -> None:
     assert any("'x'" in warning and reason in warning for warning in learn_one(values).warnings)
 
 
-def test_many_levels_are_a_category_up_to_the_limit() -> None:
-    assert column_x([f"level {i % 20:02}" for i in range(100)]).kind == "category"
-    assert column_x([f"level {i % 100:03}" for i in range(4000)]).kind == "category"
-    assert "101 different" in reason_x([f"level {i % 101:03}" for i in range(4000)])
+def test_the_frequent_levels_of_many_are_kept_and_the_others_joined() -> None:
+    column = column_x([f"level {i % 20:02}" for i in range(100)])
+    assert (len(column.levels), column.pooled) == (19, ())
+    column = column_x([f"level {i % 25:02}" for i in range(120)])
+    assert len(column.levels) == 19
+    assert column.pooled == tuple(f"level {i:02}" for i in range(20, 25))  # those that occur once less often
+    assert column.encoded[-1] == "x=(other)"
+    assert sum(column.shares) == pytest.approx(1.0 - 5 / 120)
+    column = column_x([f"level {i % 300:03}" for i in range(6000)])
+    assert (len(column.levels), len(column.pooled)) == (199, 100)
+
+
+def test_more_rows_never_keep_fewer_levels() -> None:
+    kept = [len(column_x([f"level {i % 90:03}" for i in range(n)]).levels) for n in range(181, 3000, 97)]
+    assert kept == sorted(kept)
+    assert (kept[0], kept[-1]) == (19, 89)
 
 
 @pytest.mark.parametrize(("name", "start"), [("column 1", 1), ("ID", 0), ("rownames", 1), ("Obs", 1)])

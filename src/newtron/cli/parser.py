@@ -130,6 +130,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
     fit.add_argument("--output", default="model.newtron", metavar="FILE", help="model file (default: model.newtron)")
     fit.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns not to use")
+    _add_columns(fit)
     fit.add_argument("--task", choices=("regression", "classification"), help="default: decided by the target")
     fit.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
     model = fit.add_argument_group("models")
@@ -172,6 +173,41 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     model.add_argument("--starts", type=_count, default=2, metavar="N", help="random starts of each shape (default: 2)")
     _add_work(fit)
     _add_output(fit)
+
+
+def _add_columns(fit: argparse.ArgumentParser) -> None:
+    columns = fit.add_argument_group("what columns are", "Names are separated by commas: --category zip,sex.")
+    for kind, words in (
+        ("category", "columns whose values are levels, numbers and codes too"),
+        ("number", "columns whose cells must all be numbers"),
+        (
+            "date",
+            "columns whose cells must all be dates; as in birth=dmy where day, month and year may be taken for one "
+            "another (dmy, mdy or ymd)",
+        ),
+        ("text", "columns whose frequent values are levels, however seldom they recur; the others share one"),
+    ):
+        columns.add_argument(f"--{kind}", action="append", default=[], metavar="COLUMNS", help=words)
+    columns.add_argument(
+        "--levels",
+        type=partial(_whole, least=2, most=999_999, words=", 2 or more"),
+        metavar="N",
+        help="levels that a column keeps at most, the most frequent; the others share one (default: for text 5 %% of "
+        "the rows, at least 20 and at most 200)",
+    )
+    columns.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="COLUMN=LEVEL",
+        help="level with which the others of a category are compared (default: the most frequent)",
+    )
+    columns.add_argument(
+        "--missing",
+        choices=("indicator", "error"),
+        default="indicator",
+        help="missing cells are filled in and marked in a column of their own, or refused (default: indicator)",
+    )
 
 
 def _add_work(fit: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names
 from newtron.engine.rows.streamed import Cut
 from newtron.table.arrow import ArrowSchema, ArrowTable, ArrowType
+from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile
 from newtron.table.encode import target_columns
 from newtron.table.gather import Gathered
@@ -54,9 +55,9 @@ class ClusterRows(DistributedRows, TableRows):
 
     client: a `distributed.Client`. data: a path as in `FileRows` (a Parquet or Arrow file, a folder, a pattern) that is
     the same on all machines; or a `dask.dataframe`; or a `dask.array` X (n, p). target: the name of the column to
-    predict, or a `dask.array` y (n,). task, ignore: as in `FileRows`. memory: bytes that a pass over files may take for
-    each thread of a worker, and what may be gathered here, 1 GB by default. patience: seconds to wait for a worker when
-    all are gone.
+    predict, or a `dask.array` y (n,). task, ignore, choices: as in `FileRows`. memory: bytes that a pass over files may
+    take for each thread of a worker, and what may be gathered here, 1 GB by default. patience: seconds to wait for a
+    worker when all are gone.
 
     The meaning of the columns is learnt in one pass on the cluster. The columns of an array are numbers as they are.
     Files that fit in less than half of the workers' memory are kept there; larger ones are read again for every pass.
@@ -76,6 +77,7 @@ class ClusterRows(DistributedRows, TableRows):
         *,
         task: str | None = None,
         ignore: Iterable[str] = (),
+        choices: ColumnChoices | None = None,
         memory: float = MEMORY,
         patience: float = PATIENCE,
     ) -> None:
@@ -83,10 +85,11 @@ class ClusterRows(DistributedRows, TableRows):
         patience = check_number("patience", patience, above=0.0)
         ignore = [ignore] if isinstance(ignore, str) else list(ignore)
         self._cluster = engine = DaskEngine(client, patience)
+        asked = _Asked(target, task, ignore, choices or ColumnChoices())
         if isinstance(data, (str, os.PathLike)):
-            laid = _files(engine, os.fspath(data), target, task, ignore, memory)
+            laid = _files(engine, os.fspath(data), asked, memory)
         else:
-            laid = _collection(engine, data, target, task, ignore, memory)
+            laid = _collection(engine, data, asked, memory)
         learnt = laid.learnt
         self.schema, self.class_counts, self.missing = learnt.schema, learnt.class_counts, learnt.missing
         self.name, self.total_rows, self.column_names = laid.name, laid.total_rows, laid.names
@@ -104,6 +107,18 @@ class ClusterRows(DistributedRows, TableRows):
         """Return a digest of all rows."""
         found: list[bytes] = self.engine.total(_digests, self.parts)
         return hashlib.sha256(b"".join(found)).hexdigest()
+
+
+class _Asked(NamedTuple):
+    """What is to be learnt: the arguments of `ClusterRows`."""
+
+    target: DaskObject
+    task: str | None
+    ignore: list[str]
+    choices: ColumnChoices
+
+    def check(self, name: str, names: tuple[str, ...]) -> None:
+        check_asked(name, names, self.target, self.task, self.ignore, self.choices)
 
 
 class _PlacedRows(NamedTuple):
@@ -143,22 +158,20 @@ class _Files(Part):
         return self.files.tables(self.pieces, self.columns, self.most)
 
 
-def _files(
-    engine: DaskEngine, path: str, target: DaskObject, task: str | None, ignore: list[str], memory: int
-) -> _PlacedRows:
+def _files(engine: DaskEngine, path: str, asked: _Asked, memory: int) -> _PlacedRows:
     path = os.path.abspath(path)  # a worker may run in another folder
     if is_text_file(DataFile(path, path)):
         raise InputError(f"{path}: a text file cannot be read in parts by a cluster; write it as Parquet.")
     files = TableFiles(path, memory)
     names = tuple(files.schema.names)
-    check_asked(path, names, target, task, ignore)
-    read = tuple(name for name in names if name not in ignore or name == target)
+    asked.check(path, names)
+    read = tuple(name for name in names if name not in asked.ignore or name == asked.target)
     runs = _runs(np.array([sum(group.rows for group in piece.groups) for piece in files.pieces]))
     rows = np.array([sum(g.rows for p in run for g in files.pieces[p].groups) for run in runs])
     known, most = engine.broadcast(files), batch_rows(_chunk_bytes(memory), len(read))
     looked = engine.place(_Files, [(known, run, read, most) for run in runs], rows)
-    learn = partial(_gather, names, target, ignore, len(files.pieces))
-    learnt = decide(engine.total(learn, looked), path, names, task, ignore)
+    learn = partial(_gather, names, asked, len(files.pieces))
+    learnt = decide(engine.total(learn, looked), path, names, asked.task, asked.ignore)
     source = FileSource(files, learnt.schema, learnt.sizes, memory)
     held = engine.holds(8.0 * learnt.sizes.sum() * (source.n_features + 1))
     sizes = np.array([learnt.sizes[list(run)].sum() for run in runs])
@@ -181,10 +194,8 @@ def _read_part(source: FileSource, pieces: tuple[int, ...], first: int, held: bo
     return HeldPart(part.cuts(), first) if held else part
 
 
-def _gather(
-    names: tuple[str, ...], target: str, ignore: list[str], pieces: int, part: _Files | _Block, _: object
-) -> Gathered:
-    gathered = Gathered(names, target, ignore, pieces)
+def _gather(names: tuple[str, ...], asked: _Asked, pieces: int, part: _Files | _Block, _: object) -> Gathered:
+    gathered = Gathered(names, asked.target, asked.ignore, pieces, choices=asked.choices)
     for piece, table in part.tables():
         check_finite(table)
         gathered.add(piece, table)
@@ -245,23 +256,27 @@ def _table_of_arrays(name: str, X: DaskObject, y: DaskObject, schema: ArrowSchem
     return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
 
 
-def _collection(
-    engine: DaskEngine, data: DaskObject, target: DaskObject, task: str | None, ignore: list[str], memory: int
-) -> _PlacedRows:
+def _collection(engine: DaskEngine, data: DaskObject, asked: _Asked, memory: int) -> _PlacedRows:
     from dask import delayed
 
     is_array = hasattr(data, "chunks") and hasattr(data, "to_delayed")
-    lazy, schema, target = _array_blocks(data, target) if is_array else _frame_partitions(engine, data, target)
+    lazy, schema, target = (_array_blocks if is_array else partial(_frame_partitions, engine))(data, asked.target)
+    asked = asked._replace(target=target)
     name = "the dask.array" if is_array else "the dask.dataframe"
     names = tuple(schema.names)
-    check_asked(name, names, target, task, ignore)
-    if is_array and ignore:
+    asked.check(name, names)
+    if is_array and asked.ignore:
         raise InputError("ignore names columns, and an array has none: give an array without them.")
+    if is_array and asked.choices != ColumnChoices():
+        raise InputError("choices name columns, and an array has none but numbers: give a dask.dataframe.")
     most = batch_rows(_chunk_bytes(memory), len(names))
     block = delayed(_Block, pure=False)
     blocks = [block(number, each, schema, most) for number, each in enumerate(lazy)]
-    gathered = engine.total_of(partial(_gather, names, target, ignore, len(blocks)), blocks)
-    learnt = _learnt_of_array(gathered, name, task) if is_array else decide(gathered, name, names, task, ignore)
+    gathered = engine.total_of(partial(_gather, names, asked, len(blocks)), blocks)
+    if is_array:
+        learnt = _learnt_of_array(gathered, name, asked.task)
+    else:
+        learnt = decide(gathered, name, names, asked.task, asked.ignore)
     sizes, encoded = learnt.sizes, delayed(_encoded, pure=False)
     first = (np.cumsum(sizes) - sizes).tolist()
     parts = engine.placed_by_dask(

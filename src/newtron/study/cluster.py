@@ -35,7 +35,13 @@ def cluster_data(options: FitOptions, reporter: Reporter) -> Iterator[StreamedDa
     with connected(options.cluster or "", options.threads, options.scratch) as client:
         try:
             rows = ClusterRows(
-                client, options.data, options.target, task=options.task, ignore=options.ignore, memory=options.memory
+                client,
+                options.data,
+                options.target,
+                task=options.task,
+                ignore=options.ignore,
+                choices=options.choices,
+                memory=options.memory,
             )
             workers = rows.workers()
             reporter.say(

@@ -22,6 +22,7 @@ from newtron.study.progress import PassProgress, Reporter
 from newtron.study.sample import Sample, TargetValues
 from newtron.study.split import hold_out
 from newtron.table import Schema, Table, encode, encode_target, learn_schema
+from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile
 from newtron.table.equal_rows import equal_groups
 from newtron.table.large.file_rows import LEAST_MEMORY, FileRows, TableRows
@@ -84,22 +85,34 @@ class FitData(ABC):
 @dataclass(frozen=True, eq=False)
 class TableData(FitData):
     """A table in memory. known: positions of the rows with a target; y: their targets; ignore: columns that the user
-    leaves out."""
+    leaves out; choices: what the user says of the others."""
 
     table: Table
     known: NDArray[np.int64]
     y: TargetValues
     ignore: tuple[str, ...]
+    choices: ColumnChoices
 
     @staticmethod
     def learn(table: Table, options: FitOptions) -> TableData:
         """Learn what the columns mean, and find the rows that have a target."""
-        schema = learn_schema(table, options.target, task=options.task, ignore=options.ignore)
+        schema = learn_schema(table, options.target, task=options.task, ignore=options.ignore, choices=options.choices)
         y, kept = encode_target(schema.target, table)
         known, missing = np.flatnonzero(kept), missing_cells(schema, table)
         notes, ignore = tuple(map(str, table.notes)), tuple(options.ignore)
         return TableData(
-            table.path, schema, table.n_rows, len(known), table.names, missing, notes, table, known, y, ignore
+            table.path,
+            schema,
+            table.n_rows,
+            len(known),
+            table.names,
+            missing,
+            notes,
+            table,
+            known,
+            y,
+            ignore,
+            options.choices,
         )
 
     def split(self, share: float, seed: int) -> Split:
@@ -114,7 +127,9 @@ class TableData(FitData):
         # The held-out rows must not influence how columns become numbers. Only which columns are used at all, and which
         # are categories, is decided once from all rows, so that what is compared is what is written.
         known = self.table.take(self.known[training])
-        schema = learn_schema(known, target.name, task=target.task, ignore=sorted(ignore), like=self.schema)
+        schema = learn_schema(
+            known, target.name, task=target.task, ignore=sorted(ignore), like=self.schema, choices=self.choices
+        )
         rows = Sample(encode(schema, known).X, self.y[training])
         outside = Sample(encode(schema, self.table.take(self.known[held_out])).X, self.y[held_out])
         return Split(Training(schema, rows, len(rows)), outside, rows, notes)
@@ -201,6 +216,7 @@ def file_data(source: DataFile, options: FitOptions, reporter: Reporter) -> Stre
         options.target,
         task=options.task,
         ignore=options.ignore,
+        choices=options.choices,
         memory=options.memory,
         folder=options.scratch,
         encoding=options.encoding,

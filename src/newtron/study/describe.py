@@ -61,7 +61,8 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
 def _named(column: Column) -> str:
     if column.kind == "category":
         n_levels = len(column.levels) + len(column.pooled) + 1
-        return f"{column.name} ({count(n_levels, 'level')})"
+        joined = f", {len(column.pooled):,} of them joined" if column.pooled else ""
+        return f"{column.name} ({count(n_levels, 'level')}{joined})"
     if column.kind == "yes/no":
         return f"{column.name} ({column.reference}, {column.levels[0]})"
     return column.name

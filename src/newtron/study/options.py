@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from newtron.table.choices import ColumnChoices
 
 
 @dataclass(frozen=True)
 class FitOptions:
     """Options of the main job. An option that was not given has the value None where its default depends on others.
 
+    category, number, date, text, levels, reference, missing: what the user says of columns, as `choices_of` takes it.
     hidden: the shapes that were asked for; None for the measured mix. memory: bytes. cluster: the address of a
     scheduler, "" for a cluster that is started on this machine, None for no cluster. report: the path of a report that
     was asked for, which rows that are read in pieces cannot have. typed: the whole command, word by word.
@@ -18,6 +24,13 @@ class FitOptions:
     target: str
     output: str
     ignore: list[str]
+    category: list[str]
+    number: list[str]
+    date: list[str]
+    text: list[str]
+    levels: int | None
+    reference: list[str]
+    missing: str
     task: str | None
     encoding: str
     model: str
@@ -39,3 +52,18 @@ class FitOptions:
     threads: int | None
     report: str | None
     typed: list[str]
+
+    @cached_property
+    def choices(self) -> ColumnChoices:
+        """What the user says of columns."""
+        from newtron.table.choices import choices_of
+
+        return choices_of(
+            category=self.category,
+            number=self.number,
+            date=self.date,
+            text=self.text,
+            levels=self.levels,
+            reference=self.reference,
+            missing=self.missing,
+        )

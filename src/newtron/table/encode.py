@@ -24,6 +24,7 @@ from newtron.table.cells import (
     match_levels,
     plain,
 )
+from newtron.table.gather import missing_refused
 from newtron.table.schema import ClassLabel, Column, Encoded, Schema, Target, TargetValues
 from newtron.table.table import Table, check_finite_column, show, suggest
 
@@ -50,7 +51,8 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
     Raises
     ------
     InputError
-        A column is missing, or a cell is infinite or not of the kind that its column was in training.
+        A column is missing, or a cell is infinite or not of the kind that its column was in training, or it is empty
+        though the schema refuses missing cells.
     """
     check_columns(schema, table.path, table.names)
     X = np.empty((table.n_rows, len(schema.feature_names)), order=order)
@@ -64,6 +66,9 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
             n_unseen, n_missing = fill(column, table, X[:, start:stop])
             if n_unseen:
                 unseen[column.name] = n_unseen
+            if n_missing and schema.missing == "error":
+                absent = plain(table.column(column.name)).is_null().to_numpy(zero_copy_only=False)
+                raise missing_refused(table, column.name, absent)
             if n_missing and not column.missing_seen:
                 missing[column.name] = n_missing
             start = stop

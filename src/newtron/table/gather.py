@@ -14,7 +14,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
+from newtron.engine.base.words import listed, setting
 from newtron.table.arrow import ArrowArray, ArrowColumn
 from newtron.table.cells import (
     are_plain_numbers,
@@ -22,6 +24,7 @@ from newtron.table.cells import (
     as_numbers,
     coded_cells,
     copy_numbers,
+    distinct_cells,
     is_bool,
     is_date,
     is_number,
@@ -30,9 +33,10 @@ from newtron.table.cells import (
     plain,
     value_of,
 )
+from newtron.table.choices import ColumnChoices, level_name
 from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
 from newtron.table.schema import ClassLabel
-from newtron.table.table import Table
+from newtron.table.table import Table, show
 
 # So many different values of a column are counted where a table comes in pieces, so that memory stays bounded. It is
 # far above the number of levels and classes that are used.
@@ -62,7 +66,7 @@ def _form_of(cells: ArrowArray) -> Form:
 class Distinct:
     """The different values of a column in the order in which they come, how often each occurs (counts), and in which
     row each is first (rows; empty where that is not asked for). most: how many values are kept; if there are more,
-    `many` is True and those that came first are kept. None: all are kept."""
+    `many` is True, and those that came first are kept and counted further. None: all are kept."""
 
     def __init__(self, most: int | None) -> None:
         self.most = most
@@ -74,10 +78,6 @@ class Distinct:
 
     def add(self, values: list[ClassLabel], counts: list[int], rows: list[int]) -> None:
         """Add values that differ from each other; rows: of the first cell with each, or nothing."""
-        if not self.many:
-            self._add(values, counts, rows)
-
-    def _add(self, values: list[ClassLabel], counts: list[int], rows: list[int]) -> None:
         if not self.values and (self.most is None or len(values) <= self.most):
             self.values, self.counts, self.rows = list(values), list(counts), list(rows)
             return
@@ -91,13 +91,13 @@ class Distinct:
             if place == self.most:
                 del self._places[value]
                 self.many = True
-                return
+                continue
             self.values.append(value)
             self.counts.append(times)
             self.rows += rows[number : number + 1]
 
     def __iadd__(self, other: Distinct) -> Distinct:
-        self._add(other.values, other.counts, other.rows)
+        self.add(other.values, other.counts, other.rows)
         self.many |= other.many
         return self
 
@@ -122,19 +122,23 @@ class _Sum:
 class ColumnStatistics:
     """The statistics of the cells of a feature column.
 
-    whole: the first table that is added is all there is, so all different values are kept. category: text is one,
-    whatever it says. low, high: the smallest and the largest number, or date in days; constant: the first cell with a
+    whole: the first table that is added is all there is, so all different values are kept. choices: what the user says
+    of columns. category: the values are levels, whatever they are; part: they are in all rows, of which these are a
+    part. low, high: the smallest and the largest number, or date in days; constant: the first cell with a
     value. dates: every text so far is a date. pattern: a number that tells in which rows cells are missing.
     """
 
-    def __init__(self, name: str, whole: bool = False, category: bool = False) -> None:
-        self.name, self.whole, self.category = name, whole, category
+    def __init__(self, name: str, choices: ColumnChoices, whole: bool = False, category: bool = False) -> None:
+        self.name, self.whole, self.choices = name, whole, choices
+        self.kind = choices.kind(name)
+        self.part = category
+        self.category = category or self.kind in ("category", "text")
         self.form: Form = None
         self.type_name = ""
         self.rows = self.missing = self.pattern = 0
         self.low, self.high = np.inf, -np.inf
         self.constant: object = None
-        self.dates = not category
+        self.dates = not self.category and self.kind != "number"
         self.distinct = Distinct(None if whole else MANY)
         self.text, self.numbers = TextLooks(), NumberLooks(name)
         self._sum, self._shrunk = _Sum(), _Sum()
@@ -153,23 +157,58 @@ class ColumnStatistics:
     def add(self, table: Table, place: bytes) -> None:
         """Add the rows of a table. place: tells these rows from all others."""
         column = table.cells(self.name)
-        if are_plain_numbers(column):
-            self._add_plain_numbers(column, place)
+        if are_plain_numbers(column) and self.kind in (None, "number") and not self.category:
+            self._add_plain_numbers(table, column, place)
             return
         cells = plain(table.column(self.name))
         self.form, self.type_name = _form_of(cells), str(cells.type)
         if self.constant is None and cells.null_count < len(cells):
             self.constant = value_of(cells.drop_null()[0])
         absent = cells.is_null().to_numpy(zero_copy_only=False) if cells.null_count else None
-        self._add_missing(len(cells), absent, place)
-        if self.form == "number":
+        self._add_missing(table, absent, place)
+        if self.category:
+            self._add_levels(table, cells)
+        elif self.kind in ("number", "date") and self.form is not None:
+            self._add_as_asked(table, cells)
+        elif self.form == "number":
             self._add_numbers(_known(as_numbers(cells)), cells.null_count, is_whole(cells))
         elif self.form == "date":
             self._add_values(_present(_known(as_days(cells))))
         elif self.form in ("text", "bool"):
             self._add_texts(table, cells)
 
-    def _add_plain_numbers(self, column: ArrowColumn, place: bytes) -> None:
+    def _add_levels(self, table: Table, cells: ArrowArray) -> None:
+        """Add the levels of a category, whatever their type. Raises InputError where one is not among those that were
+        asked for."""
+        values, codes = distinct_cells(cells)
+        names = [value if isinstance(value, str) else level_name(value) for value in values]
+        known = self.choices.levels.get(self.name)
+        unknown = [code for code, name in enumerate(names) if known is not None and name not in known]
+        if unknown and known is not None:
+            index = int(np.argmax(codes == unknown[0]))
+            raise InputError(
+                f"{table.place(self.name, index)}: {show(names[unknown[0]])} is none of the levels of this column, "
+                f"{listed(list(map(show, known)))}; add it to them, or correct the cell."
+            )
+        counts = np.bincount(codes, minlength=len(values) + 1)[:-1]
+        self.distinct.add(list(names), counts.tolist(), [])
+
+    def _add_as_asked(self, table: Table, cells: ArrowArray) -> None:
+        """Add numbers or dates of a column that the user says holds them. Raises InputError where a cell is none."""
+        values = as_numbers(cells) if self.kind == "number" else as_days(cells)
+        if isinstance(values, int):
+            was = "a number" if self.kind == "number" else "a date such as 2024-01-31"
+            raise InputError(
+                f"{table.place(self.name, values)}: {show(value_of(cells[values]))} is not {was}, as this column is "
+                "asked to be; correct the cell or leave it empty, or leave the choice out."
+            )
+        self.form = "number" if self.kind == "number" else "date"
+        if self.kind == "number":
+            self._add_numbers(values, int(np.count_nonzero(np.isnan(values))), is_whole(cells))
+        else:
+            self._add_values(_present(values))
+
+    def _add_plain_numbers(self, table: Table, column: ArrowColumn, place: bytes) -> None:
         values = np.empty(len(column))
         copy_numbers(column, values)
         absent = np.isnan(values)
@@ -177,12 +216,14 @@ class ColumnStatistics:
         self.form = "number"
         if self.constant is None and missing < len(values):
             self.constant = value_of(column[int(np.argmin(absent))])
-        self._add_missing(len(values), absent if missing else None, place)
+        self._add_missing(table, absent if missing else None, place)
         self._add_numbers(values, missing, is_whole(column))
 
-    def _add_missing(self, rows: int, absent: NDArray[np.bool_] | None, place: bytes) -> None:
-        self.rows += rows
+    def _add_missing(self, table: Table, absent: NDArray[np.bool_] | None, place: bytes) -> None:
+        self.rows += table.n_rows
         if absent is not None:
+            if self.choices.missing == "error":
+                raise missing_refused(table, self.name, absent)
             self.missing += int(np.count_nonzero(absent))
             # Sums of hashes distinguish sets of places, in whatever order they are added (Bellare & Micciancio 1997).
             self._add_pattern(int.from_bytes(hashlib.sha256(place + np.packbits(absent).tobytes()).digest(), "big"))
@@ -239,6 +280,16 @@ class ColumnStatistics:
         self._sum += other._sum
         self._shrunk += other._shrunk
         return self
+
+
+def missing_refused(table: Table, name: str, absent: NDArray[np.bool_]) -> InputError:
+    """Return the error for missing cells that the user does not want filled in. absent: which they are."""
+    rows = np.flatnonzero(absent)
+    return InputError(
+        f"{table.place_of_rows(name, rows)}: {'this cell is' if len(rows) == 1 else 'these cells are'} empty, and "
+        f"{setting('missing', repr('error'))} refuses missing cells; fill them in, or leave the setting out, so that "
+        "they are filled in with the mean and marked."
+    )
 
 
 def _present(values: Array) -> Array:
@@ -326,7 +377,7 @@ class Gathered:
 
     names: of all columns; ignore: columns that are not examined. pieces: how many there are; a table is identified
     by the number of its piece and its place in that. whole: the first table that is added is all there is.
-    categories: columns of which text is a category, whatever it says.
+    categories: columns of which text is a category, whatever it says. choices: what the user says of columns.
 
     sizes: (pieces,) rows with a target. rows: how many were seen, with those that have none.
     """
@@ -340,10 +391,12 @@ class Gathered:
         *,
         whole: bool = False,
         categories: Collection[str] = (),
+        choices: ColumnChoices | None = None,
     ) -> None:
         left_out = {target, *ignore}
         features = [name for name in names if name not in left_out]
-        self.facts = [ColumnStatistics(name, whole, name in categories) for name in features]
+        self.choices, self.whole = choices or ColumnChoices(), whole
+        self.facts = [ColumnStatistics(name, self.choices, whole, name in categories) for name in features]
         self.row_numbers = [_RowNumbers(name) for name in features]
         self.target = TargetStatistics(target, whole)
         self.sizes, self.rows = np.zeros(pieces, dtype=np.int64), 0

@@ -11,21 +11,23 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import count
+from newtron.engine.base.words import column_setting, count, listed, setting, size
 from newtron.table.cells import flag_words
+from newtron.table.choices import ColumnChoices, level_name
 from newtron.table.gather import MANY, ColumnStatistics, Gathered
-from newtron.table.looks import TextLooks
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, check_finite, show, suggest
 from newtron.table.target import decide_target
 
 # Why a column without any value is not used.
 ALL_MISSING = "every cell is missing"
-# A text column with at most 20 levels is a category. One with more levels is a category only if there are at least 20
-# rows for each level on average, and never with more than 100. These are judgements: a level needs rows to learn from.
-_FEW_LEVELS, _LEVEL_SHARE, _MOST_LEVELS = 20, 0.05, 100
+# A text column has at most max(20, 5 % of the rows) levels, and never more than 200; its less frequent values are
+# pooled. More rows never give fewer levels. These are judgements: a level needs rows to learn from.
+_FEW_LEVELS, _LEVEL_SHARE, _MOST_LEVELS = 20, 0.05, 200
 # Levels in fewer than this share of the rows are pooled.
 _RARE_SHARE = 0.0005
+# A matrix of at least so many bytes is told of.
+_WIDE = 1e9
 
 
 @dataclass(frozen=True)
@@ -52,25 +54,27 @@ def learn_schema(
     task: str | None = None,
     ignore: Iterable[str] = (),
     like: Schema | None = None,
+    choices: ColumnChoices | None = None,
 ) -> Schema:
     """Decide what each column is and how it becomes numbers.
 
     Numbers stay numbers even where they are codes; text of two or more levels is a category; yes/no words
-    and bools are yes/no; ISO dates are dates. A text column with more levels than max(20, 5 % of the rows),
-    or 100, or half the rows, is dropped; so are constant columns, missing ones, and row numbers. Levels
-    seen fewer than max(2, 0.05 % of the rows) times are pooled if there are at least two of them. Rows
-    without a target are left out. `task` ("regression" or "classification") overrides the choice that
-    `Schema.target.why` explains; columns named in `ignore` are not used. `like` is the schema of all rows where
-    `table` is a part of them: what is a category there is one here, though the part may hold nothing but dates.
+    and bools are yes/no; ISO dates are dates. Text keeps its max(20, 5 % of the rows) most frequent levels, at most
+    200, and the others are pooled; so are levels seen fewer than max(2, 0.05 % of the rows) times if there are at least
+    two of them. Text with more different values than half the rows, or than 10,000, is dropped; so are constant
+    columns, missing ones, and row numbers. Rows without a target are left out. `task` ("regression" or
+    "classification") overrides the choice that `Schema.target.why` explains; columns named in `ignore` are not used.
+    `like` is the schema of all rows where `table` is a part of them: what is a category there is one here, though the
+    part may hold nothing but dates. `choices`: what the user says of columns, which has precedence over all this.
 
     Raises
     ------
     InputError
-        There is no such column, nothing to learn from, or nothing to learn.
+        There is no such column, nothing to learn from, or nothing to learn, or a column is not what `choices` say.
     """
-    ignored = check_asked(table.path, table.names, target, task, ignore)
+    ignored = check_asked(table.path, table.names, target, task, ignore, choices if like is None else None)
     categories = {column.name for column in like.columns if column.kind == "category"} if like else set()
-    gathered = Gathered(table.names, target, ignored, 1, whole=True, categories=categories)
+    gathered = Gathered(table.names, target, ignored, 1, whole=True, categories=categories, choices=choices)
     gathered.add(0, table)
     return decide(gathered, table.path, table.names, task, ignored).schema
 
@@ -84,6 +88,7 @@ def learn_pieces(
     *,
     task: str | None = None,
     ignore: Iterable[str] = (),
+    choices: ColumnChoices | None = None,
 ) -> Learnt:
     """Learn what `learn_schema` does from a table that comes in pieces. names: of its columns; tables: its rows in
     order, each table with the number of the piece that it is from; pieces: how many there are.
@@ -92,8 +97,8 @@ def learn_pieces(
     dropped without counting them further.
     """
     names = tuple(names)
-    ignored = check_asked(path, names, target, task, ignore)
-    gathered = Gathered(names, target, ignored, pieces)
+    ignored = check_asked(path, names, target, task, ignore, choices)
+    gathered = Gathered(names, target, ignored, pieces, choices=choices)
     for piece, table in tables:
         check_finite(table)
         gathered.add(piece, table)
@@ -101,7 +106,12 @@ def learn_pieces(
 
 
 def check_asked(
-    path: str, names: Sequence[str], target: str, task: str | None, ignore: Iterable[str]
+    path: str,
+    names: Sequence[str],
+    target: str,
+    task: str | None,
+    ignore: Iterable[str],
+    choices: ColumnChoices | None = None,
 ) -> tuple[str, ...]:
     """Return the names in `ignore`, each once. Raises InputError where a column or the task is not known."""
     if task not in (None, "regression", "classification"):
@@ -113,6 +123,8 @@ def check_asked(
     for name in ignored:
         if name not in known:
             raise InputError(f"{path}: there is no column {name!r} to ignore; {suggest(name, names)}.")
+    if choices is not None:
+        choices.check(path, names, target, ignored)
     return ignored
 
 
@@ -123,7 +135,8 @@ def decide(gathered: Gathered, path: str, names: Iterable[str], task: str | None
     dropped: list[tuple[str, str]] = []
     marks: set[int] = set()
     for facts, numbers in zip(gathered.facts, gathered.row_numbers, strict=True):
-        column = Dropped("it only counts the rows") if numbers.counts else _column_of(facts, marks)
+        counts = numbers.counts and facts.kind is None
+        column = Dropped("it only counts the rows") if counts else _column_of(facts, marks)
         if isinstance(column, Dropped):
             dropped.append((facts.name, column.reason))
             warnings.append(f"the column {facts.name!r} is not used: {column.reason}.")
@@ -139,8 +152,24 @@ def decide(gathered: Gathered, path: str, names: Iterable[str], task: str | None
             "add a column of numbers or categories."
         )
     dropped += [(name, "ignored, as asked") for name in names if name in ignored and name != target.name]
-    schema = Schema(tuple(_distinct_names(columns)), target, tuple(dropped), tuple(warnings))
+    columns = _distinct_names(columns)
+    warnings += _memory_warning(gathered, columns)
+    schema = Schema(tuple(columns), target, tuple(dropped), tuple(warnings), gathered.choices.missing)
     return Learnt(schema, gathered.sizes, class_counts(gathered, target), gathered.missing)
+
+
+def _memory_warning(gathered: Gathered, columns: list[Column]) -> list[str]:
+    """Return a sentence on the memory that a wide matrix takes, where a table in memory has one."""
+    width = sum(len(column.encoded) for column in columns)
+    taken = 8.0 * width * gathered.rows
+    if not gathered.whole or taken < _WIDE:
+        return []
+    widest = max(columns, key=lambda column: len(column.encoded))
+    return [
+        f"the columns become {width:,} columns of numbers, which take {size(taken)} for {count(gathered.rows, 'row')}; "
+        f"{widest.name!r} has {len(widest.encoded):,} of them: {setting('levels', '20') or 'fewer levels'} or leaving "
+        "it out would save memory."
+    ]
 
 
 def decided_target(gathered: Gathered, path: str, task: str | None) -> tuple[Target, list[str]]:
@@ -168,18 +197,14 @@ def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
         return Dropped(ALL_MISSING)
     # Two equal columns could not be distinguished: rows that an earlier column marks need no second mark.
     indicator = missing > 0 and facts.pattern not in marks
-    if facts.form == "number":
-        return _column_of_values(facts, "number", indicator)
-    if facts.form == "date" or (facts.form == "text" and facts.dates):
-        return _column_of_values(facts, "date", indicator)
-    if facts.form not in ("text", "bool"):
-        return Dropped(f"its cells are of type {facts.type_name}, which is neither number, text nor date")
-    if facts.distinct.many:
-        return Dropped(
-            f"it is text with more than {MANY:,} different values{_advice_on_levels(facts.text, present, MANY)}"
-        )
-    texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in facts.distinct.values]
-    counts = facts.distinct.counts
+    if not facts.category:
+        if facts.form == "number":
+            return _column_of_values(facts, "number", indicator)
+        if facts.form == "date" or (facts.form == "text" and facts.dates):
+            return _column_of_values(facts, "date", indicator)
+        if facts.form not in ("text", "bool"):
+            return Dropped(f"its cells are of type {facts.type_name}, which is neither number, text nor date")
+    texts, counts = [level_name(value) for value in facts.distinct.values], facts.distinct.counts
     if len(texts) == 1 and not indicator:
         return _constant(facts)
     words = None if facts.category else flag_words(texts)
@@ -187,9 +212,10 @@ def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
         yes = sum(times for text, times in zip(texts, counts, strict=True) if text.casefold() == words[1])
         encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
         return Column(name, "yes/no", encoded, yes / present, (words[1],), words[0], (), (), missing > 0, indicator)
-    if reason := _too_many_levels(facts.rows, present, len(texts)):
-        return Dropped(reason + _advice_on_levels(facts.text, present, len(texts)))
-    return _category(name, dict(zip(texts, counts, strict=True)), missing, indicator)
+    if not facts.category and (reason := _too_many_levels(present, len(texts), facts.distinct.many)):
+        advice = f", and {hint}" if (hint := facts.text.hint()) else ""
+        return Dropped(f"{reason}{advice}: {column_setting(name, 'text')} uses those that recur")
+    return _category(facts, dict(zip(texts, counts, strict=True)), indicator)
 
 
 def _constant(facts: ColumnStatistics) -> Dropped:
@@ -201,7 +227,7 @@ def _column_of_values(facts: ColumnStatistics, kind: Literal["number", "date"], 
         if not indicator:
             return _constant(facts)
         # The value says nothing, but whether it is there does: a box ticked or not.
-        return _category(facts.name, {str(facts.constant): facts.present}, facts.missing, indicator)
+        return _category(facts, {str(facts.constant): facts.present}, indicator)
     encoded = _with_indicator(facts.name, [facts.name], indicator)
     return Column(facts.name, kind, encoded, facts.mean, missing_seen=facts.missing > 0, indicator=indicator)
 
@@ -210,40 +236,69 @@ def _remarks(facts: ColumnStatistics, column: Column) -> list[str]:
     """Return sentences on the column, as it is used."""
     if column.kind == "number":
         return facts.numbers.remarks()
-    is_text = column.kind == "category" and facts.form == "text" and not facts.dates
-    hint = facts.text.hint(used=True) if is_text else ""
-    return [f"the column {facts.name!r} is used as categories; if it is meant otherwise: {hint}."] if hint else []
+    name = facts.name
+    found: list[str] = []
+    if column.kind != "category":
+        return found
+    hint = facts.text.hint(used=True) if facts.form == "text" and not facts.dates and facts.kind is None else ""
+    if hint:
+        found.append(f"the column {name!r} is used as categories; if it is meant otherwise: {hint}.")
+    k, kept = len(facts.distinct.values), len(column.levels) + 1
+    if kept == _most_levels(facts) and column.pooled:
+        more = "more than " if facts.distinct.many else ""
+        found.append(
+            f"the column {name!r} has {more}{count(k, 'different value')}: the {kept:,} most frequent are levels, and "
+            f"the others share the level '(other)'; {column_setting(name, 'category')} keeps all that are not rare."
+        )
+    unused = [level for level in facts.choices.levels.get(name, ()) if level not in facts.distinct.values]
+    if unused and not facts.part:
+        what = "level" if len(unused) == 1 else "levels"
+        found.append(
+            f"no row of the column {name!r} has the {what} {listed(list(map(show, unused)))}, left out for that."
+        )
+    return found
 
 
-def _advice_on_levels(looks: TextLooks, n_valid: int, k: int) -> str:
-    """Return what to do about too many different values, k in n_valid cells, as the end of a sentence. Values that
-    hardly recur are names, from which nothing can be learnt."""
-    if hint := looks.hint():
-        return f", and {hint}"
-    return ": to use it, join rare values into one" if k <= n_valid / 2 else ""
+def _too_many_levels(n_valid: int, k: int, many: bool) -> str:
+    """Return the reason to drop a text column with k different values in n_valid cells, or "". many: there are more.
+    Values that hardly recur are names, from which nothing can be learnt."""
+    if many or k > MANY:
+        return f"it is text with more than {MANY:,} different values"
+    return f"it is text with {k:,} different values in {count(n_valid, 'row')}" if k > max(2, n_valid / 2) else ""
 
 
-def _too_many_levels(n: int, n_valid: int, k: int) -> str:
-    """Return the reason to drop a text column with k levels in n rows, n_valid of them with a value; or ""."""
-    if k <= 2 or (k <= min(_MOST_LEVELS, max(_FEW_LEVELS, _LEVEL_SHARE * n)) and k <= n_valid / 2):
-        return ""
-    return f"it is text with {k:,} different values in {count(n_valid, 'row')}"
+def _most_levels(facts: ColumnStatistics) -> int:
+    """Return how many levels a category keeps. Where some values are not counted, one at least is among the others."""
+    counted = len(facts.distinct.values) - facts.distinct.many
+    if facts.choices.max_levels is not None:
+        return min(counted, facts.choices.max_levels)
+    if facts.kind == "category":
+        return counted
+    return min(counted, _MOST_LEVELS, max(_FEW_LEVELS, int(_LEVEL_SHARE * facts.rows)))
 
 
-def _category(name: str, by_level: dict[str, int], missing: int, indicator: bool) -> Column:
-    """Return the column of a category. by_level: how often each level occurs; missing: how many cells are missing."""
-    n = sum(by_level.values()) + missing
-    # Sorted by text; the most frequent is the reference, the first of equals.
-    names = sorted(by_level)
-    reference = max(names, key=lambda level: by_level[level])
-    rare = [level for level in names if by_level[level] < max(2, _RARE_SHARE * n) and level != reference]
-    pooled = tuple(rare) if len(rare) >= 2 else ()
-    levels = tuple(level for level in names if level != reference and level not in pooled)
+def _pooled(by_level: dict[str, int], n: int, reference: str, most: int) -> set[str]:
+    """Return the levels that share one column: those that are rare in n rows, if there are two, and the least frequent
+    of more than `most`, of which the last in the order of the alphabet go first."""
+    rare = {level for level, times in by_level.items() if times < max(2, _RARE_SHARE * n) and level != reference}
+    pooled = rare if len(rare) >= 2 else set()
+    others = sorted(by_level.keys() - pooled - {reference}, key=lambda level: (-by_level[level], level))
+    return pooled | set(others[most - 1 :])
+
+
+def _category(facts: ColumnStatistics, by_level: dict[str, int], indicator: bool) -> Column:
+    """Return the column of a category. by_level: how often each level occurs."""
+    name, n, missing, choices = facts.name, facts.rows, facts.missing, facts.choices
+    names, reference = _ordered_levels(facts, by_level)
+    rare = set() if name in choices.levels else _pooled(by_level, n, reference, _most_levels(facts))
+    pooled = tuple(level for level in names if level in rare)
+    levels = tuple(level for level in names if level != reference and level not in rare)
     encoded = [f"{name}={level}" for level in levels]
     sizes = [by_level[level] for level in levels]
     if pooled:
         encoded.append(f"{name}=(other)")
-        sizes.append(sum(by_level[level] for level in pooled))
+        # Among them are those that came after too many others to be counted each.
+        sizes.append(facts.present - by_level[reference] - sum(sizes))
     if indicator:
         sizes.append(missing)
     # Where an earlier column's mark stands for the missing cells too, the shares are those of the others.
@@ -258,6 +313,27 @@ def _category(name: str, by_level: dict[str, int], missing: int, indicator: bool
         shares=tuple(size / n_counted for size in sizes),
         missing_seen=missing > 0,
         indicator=indicator,
+    )
+
+
+def _ordered_levels(facts: ColumnStatistics, by_level: dict[str, int]) -> tuple[list[str], str]:
+    """Return the levels in order, and the level of reference."""
+    name, choices = facts.name, facts.choices
+    if name in choices.levels:
+        names = [level for level in choices.levels[name] if level in by_level]
+        usual = names[0]
+    else:
+        # Sorted by text; the most frequent is the reference, the first of equals.
+        names = sorted(by_level)
+        usual = max(names, key=lambda level: by_level[level])
+    reference = choices.references.get(name, usual)
+    if reference in by_level:
+        return names, reference
+    if facts.part:
+        return names, usual  # the other rows have that level
+    raise InputError(
+        f"the column {name!r} has no level {reference!r} to be its reference; "
+        f"{suggest(reference, names).replace('columns are', 'levels are')}."
     )
 
 

@@ -101,12 +101,14 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Schema:
-    """The features, the target, and what was left out and why: `dropped` pairs a name with a reason."""
+    """The features, the target, and what was left out and why: `dropped` pairs a name with a reason. missing: whether
+    a missing cell is filled in and marked, or refused."""
 
     columns: tuple[Column, ...]
     target: Target
     dropped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    missing: Literal["indicator", "error"] = "indicator"
 
     def __post_init__(self) -> None:
         for what, names in (("columns", [column.name for column in self.columns]), ("features", self.feature_names)):

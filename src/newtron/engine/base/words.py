@@ -122,14 +122,17 @@ _OPTIONS = {
     "activation": "--activation",
     "alpha": "--alpha",
     "hidden": "--hidden",
+    "levels": "--levels",
     "loss": "--loss",
     "max_iter": "--max-iter",
     "memory": "--memory",
+    "missing": "--missing",
     "n_jobs": "--threads",
     "n_starts": "--starts",
     "offset": "--offset",
     "penalty": "--penalty",
     "random_state": "--seed",
+    "reference": "--reference",
     "scratch": "--scratch",
     "task": "--task",
 }
@@ -155,6 +158,14 @@ def setting(name: str, value: str = "") -> str:
         return f"{name}={value}" if value else name
     option = _OPTIONS.get(name, "")
     return f"{option} {value.strip(QUOTES)}".strip() if option else ""
+
+
+def column_setting(name: str, kind: str) -> str:
+    """The setting that says what a column is, as whoever reads it would give it."""
+    if not _typing:
+        return f"columns={{{name!r}: {kind!r}}}"
+    in_list = f'"{name.replace(QUOTES[1], 2 * QUOTES[1])}"' if "," in name or QUOTES[1] in name else name
+    return f"--{kind} {_quoted(in_list)}"
 
 
 def either(*ways: str) -> str:

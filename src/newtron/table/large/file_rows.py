@@ -17,6 +17,7 @@ from newtron.engine.base.codec import to_json
 from newtron.engine.base.threads import thread_count
 from newtron.engine.rows import Chunk
 from newtron.engine.rows.streamed import Cut, Source, StreamedRows
+from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile, data_file_of
 from newtron.table.encode import encode, encode_target, target_columns
 from newtron.table.equal_rows import are_copies, row_hashes
@@ -152,11 +153,12 @@ class FileRows(TableRows):
     """Rows of Parquet or Arrow files, read again for every pass over them; a text file is converted first.
 
     path: a file, a folder of files, or a pattern such as data/part-*.parquet. target: the column to predict. task:
-    "regression" or "classification"; None: the target decides. ignore: columns not to use. memory: bytes that reading
-    and summing may take, 1 GB by default; what the program and its libraries take comes on top. folder: where the copy
-    of a text file lies for as long as these rows are used; None is the system's for temporary files. encoding: of a
-    text file. progress: called with the rows that the first pass has seen and the number of all; converting: with the
-    bytes of a text file that are converted and the number of all.
+    "regression" or "classification"; None: the target decides. ignore: columns not to use. choices: what columns are,
+    where their cells are not to decide. memory: bytes that reading and summing may take, 1 GB by default; what the
+    program and its libraries take comes on top. folder: where the copy of a text file lies for as long as these rows
+    are used; None is the system's for temporary files. encoding: of a text file. progress: called with the rows that
+    the first pass has seen and the number of all; converting: with the bytes of a text file that are converted and the
+    number of all.
 
     The meaning of the columns, `schema`, is learnt in one pass when this is made. It is the same as if the whole table
     was in memory. Rows without a target are left out. The files must not change until training has ended.
@@ -174,6 +176,7 @@ class FileRows(TableRows):
         *,
         task: str | None = None,
         ignore: Iterable[str] = (),
+        choices: ColumnChoices | None = None,
         memory: float = MEMORY,
         folder: str | None = None,
         encoding: str = "utf-8",
@@ -184,10 +187,10 @@ class FileRows(TableRows):
         memory = int(check_number("memory", memory, least=LEAST_MEMORY))
         ignore = [ignore] if isinstance(ignore, str) else list(ignore)
         name = path.name if isinstance(path, DataFile) else os.fspath(path)
-        check = partial(check_asked, name, target=target, task=task, ignore=ignore)
+        check = partial(check_asked, name, target=target, task=task, ignore=ignore, choices=choices)
         self.files = opened(path, memory, folder, encoding, converting, check)
         try:
-            learnt = _learn(self.files, target, task, ignore, memory, progress)
+            learnt = _learn(self.files, target, task, ignore, choices, memory, progress)
         except BaseException:
             self.files.release()
             raise
@@ -219,7 +222,13 @@ def batch_rows(chunk_bytes: int, columns: int) -> int:
 
 
 def _learn(
-    files: TableFiles, target: str, task: str | None, ignore: list[str], memory: int, progress: Progress | None
+    files: TableFiles,
+    target: str,
+    task: str | None,
+    ignore: list[str],
+    choices: ColumnChoices | None,
+    memory: int,
+    progress: Progress | None,
 ) -> Learnt:
     names, left_out = files.schema.names, set(ignore) - {target}
     read = [name for name in names if name not in left_out]
@@ -235,4 +244,6 @@ def _learn(
 
     if target not in names:
         read = names  # the error lists near names
-    return learn_pieces(files.name, names, reported(), len(files.pieces), target, task=task, ignore=ignore)
+    return learn_pieces(
+        files.name, names, reported(), len(files.pieces), target, task=task, ignore=ignore, choices=choices
+    )
