@@ -78,6 +78,32 @@ def plus_minus(value: float, error: float) -> str:
     return f"{round(value, places):z,.{shown}f} ± {round(error, places):z,.{shown}f}"
 
 
+def amount(value: float) -> str:
+    """Five significant digits; trailing zeros stay, so that a column is easy to compare. A dash for nan."""
+    return "-" if math.isnan(value) else f"{value:z#.5g}".rstrip(".")
+
+
+def degrees_in_words(value: float) -> str:
+    """Degrees of freedom: whole where they are, else to four digits."""
+    return f"{value:.0f}" if abs(value - round(value)) < 1e-6 else f"{value:.4g}"
+
+
+def statistic_in_words(value: float) -> str:
+    """A statistic to three decimals."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:z.3f}" if abs(value) < 1e5 else f"{value:.3e}"
+
+
+def probability(p: float) -> str:
+    """A p-value to four decimals, or two digits where it is smaller."""
+    if math.isnan(p):
+        return "-"
+    if p < 1e-300:
+        return "<1e-300"
+    return f"{p:.4f}" if p >= 1e-4 else f"{p:.1e}"
+
+
 def seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 100.0 else f"{value / 60.0:.1f} min"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from newtron.engine.base.linalg import eigh
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean
+from newtron.engine.base.words import clean, degrees_in_words, probability, statistic_in_words
 from newtron.inference.coefficients.covariance import CoefficientCovariance
 
 TestKind: TypeAlias = Literal["Wald", "likelihood ratio", "score", "F"]
@@ -67,27 +67,6 @@ class CoefficientTest:
 
 def _relation(p: str) -> str:
     return p.replace("<", "< ") if p.startswith("<") else f"= {p}"
-
-
-def degrees_in_words(value: float) -> str:
-    """Degrees of freedom: whole where they are, else to four digits."""
-    return f"{value:.0f}" if abs(value - round(value)) < 1e-6 else f"{value:.4g}"
-
-
-def statistic_in_words(value: float) -> str:
-    """A statistic to three decimals."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:z.3f}" if abs(value) < 1e5 else f"{value:.3e}"
-
-
-def probability(p: float) -> str:
-    """A p-value to four decimals, or two digits where it is smaller."""
-    if math.isnan(p):
-        return "-"
-    if p < 1e-300:
-        return "<1e-300"
-    return f"{p:.4f}" if p >= 1e-4 else f"{p:.1e}"
 
 
 def chi_square_test(hypothesis: str, kind: TestKind, statistic: float, freedom: float) -> CoefficientTest:

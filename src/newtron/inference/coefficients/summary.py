@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-import textwrap
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -13,16 +10,20 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.result_table import INDENT, ResultTable
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean, count, in_html, in_latex, listed, number
-from newtron.inference.coefficients.covariance import CoefficientCovariance
-from newtron.inference.coefficients.hypotheses import (
-    CoefficientTest,
+from newtron.engine.base.words import (
+    amount,
+    clean,
+    count,
     degrees_in_words,
+    listed,
+    number,
     probability,
     statistic_in_words,
-    wald,
 )
+from newtron.inference.coefficients.covariance import CoefficientCovariance
+from newtron.inference.coefficients.hypotheses import CoefficientTest, wald
 from newtron.inference.coefficients.information import WeightsKind
 from newtron.inference.coefficients.terms import Term, terms_named
 
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 
 IntervalKind: TypeAlias = Literal["confidence", "credible", "penalised"]
 
-# Columns that a name may take in the table, so that its numbers stay on a screen, and columns of a line of prose.
-_WIDEST_NAME, _WIDTH = 40, 80
-_NUMBER = re.compile(r"(<?-?[\d.]+)(?:e([+-]\d+))?")
-# What stands before the name of a row that belongs to a heading.
-_INDENT = "  "
 # What a weight means, where it is no number of rows.
 _WEIGHTS: dict[WeightsKind, str] = {
     "frequency": "",
@@ -188,10 +184,10 @@ class Summary:
     outputs: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return _as_text(self)
+        return _table(self).text()
 
     def _repr_html_(self) -> str:
-        return _as_html(self)
+        return _table(self).html()
 
     def wald_test(self, terms: str | list[str]) -> CoefficientTest:
         """The Wald test that all coefficients of these terms are 0, by the covariance of this summary.
@@ -259,13 +255,7 @@ class Summary:
 
     def to_latex(self) -> str:
         """The table as a tabular environment for LaTeX with the package booktabs; names are escaped."""
-        head = summary_header(self)
-        lines = [rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule", _latex_row(head), r"\midrule"]
-        for heading, rows in summary_rows(self):
-            if heading is not None:
-                lines.append(rf"\multicolumn{{{len(head)}}}{{l}}{{\textit{{{in_latex(heading)}}}}} \\")
-            lines += [_latex_row(row) for row in rows]
-        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+        return _table(self).latex()
 
 
 def summary_header(summary: Summary) -> list[str]:
@@ -290,7 +280,7 @@ def summary_rows(summary: Summary) -> Iterator[tuple[str | None, list[list[str]]
             if several:
                 cells.append([clean(group.name + reference), *[""] * (width - 1)])
             for column, label in zip(group.columns, group.labels, strict=True):
-                name = _INDENT + label if several else f"{group.name}: {label}{reference}" if reference else label
+                name = INDENT + label if several else f"{group.name}: {label}{reference}" if reference else label
                 cells.append([clean(name), *_numbers(summary, position * n + column)])
         yield (clean(output) if len(summary.outputs) > 1 else None), cells
 
@@ -299,13 +289,13 @@ def _numbers(summary: Summary, i: int) -> list[str]:
     """The cells of one coefficient."""
     tested = bool(np.isfinite(summary.p_values).any())
     error = float(summary.standard_errors[i])
-    row = [_amount(summary.estimates[i])]
+    row = [amount(summary.estimates[i])]
     if math.isnan(error):
         row += [*([] if summary.ratio else ["not estimable"]), *(["-", "-"] if tested else []), "-", "-"]
     else:
         tests = [statistic_in_words(summary.statistics[i]), probability(summary.p_values[i])] if tested else []
-        row += [*([] if summary.ratio else [_amount(error)]), *tests, *map(_amount, summary.intervals[i])]
-    return row if summary.standardized is None else [*row, _amount(summary.standardized[i])]
+        row += [*([] if summary.ratio else [amount(error)]), *tests, *map(amount, summary.intervals[i])]
+    return row if summary.standardized is None else [*row, amount(summary.standardized[i])]
 
 
 def summary_facts(summary: Summary) -> list[str]:
@@ -333,12 +323,12 @@ def summary_facts(summary: Summary) -> list[str]:
         lines.append(f"penalised log-likelihood (Firth) {summary.penalised_log_likelihood:z.6g}")
     if summary.residual_sd is not None and summary.r_squared is not None:
         sd, r2 = np.atleast_1d(summary.residual_sd), np.atleast_1d(summary.r_squared)
-        explained = "R²" if summary.r_squared_centred else "uncentred R² (about 0, not about the mean)"
+        explained = "R²" if summary.r_squared_centred else "uncentred R²"
         explained += f" {_shares(r2)}"
         if summary.adjusted_r_squared is not None:
             explained += f", adjusted {_shares(np.atleast_1d(summary.adjusted_r_squared))}"
         lines.append(
-            f"residual standard deviation {', '.join(map(_amount, sd))}; {explained}; "
+            f"residual standard deviation {', '.join(map(amount, sd))}; {explained}; "
             f"t with {degrees_in_words(summary.degrees_of_freedom)} df"
         )
     lines += _fit_lines(summary)
@@ -380,98 +370,14 @@ def _degrees(value: float) -> str:
     return count(round(value), "degree") if value == round(value) else f"{value:.6g} degrees"
 
 
-def _as_text(summary: Summary) -> str:
+def _table(summary: Summary) -> ResultTable:
     """The title, the trouble, the facts, the table, the aliases and the notes."""
-    lines = textwrap.wrap(clean(summary.title), _WIDTH, subsequent_indent="  ")
-    lines += textwrap.wrap(clean(summary.trouble), _WIDTH, initial_indent="! ", subsequent_indent="  ")
-    lines += [part for fact in summary_facts(summary) for part in textwrap.wrap(fact, _WIDTH, subsequent_indent="  ")]
-    tables = list(summary_rows(summary))
-    head = summary_header(summary)
-    indent = "  " if tables[0][0] is not None else ""
-    body = [[indent + _short(row[0]), *row[1:]] for _, table in tables for row in table]
-    widths = [max(_width(row[i]) for row in [head, *body]) for i in range(len(head))]
-    lines += ["", _line(head, widths), "-" * (sum(widths) + 2 * (len(widths) - 1))]
-    for heading, table in tables:
-        if heading is not None:
-            lines.append(heading)
-        lines += [_line([indent + _short(row[0]), *row[1:]], widths) for row in table]
-    if summary.aliases:
-        lines += ["", "dependent columns:"]
-        for alias in summary.aliases:
-            lines += textwrap.wrap(clean(alias), _WIDTH, initial_indent="  ", subsequent_indent="    ")
-    if summary.notes:
-        lines.append("")
-    for note in summary.notes:
-        lines += textwrap.wrap(clean(note), _WIDTH)
-    return "\n".join(lines)
-
-
-def _line(cells: list[str], widths: list[int]) -> str:
-    first = cells[0] + " " * (widths[0] - _width(cells[0]))
-    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]).rstrip()
-
-
-def _as_html(summary: Summary) -> str:
-    """The same as HTML for a notebook, with every name escaped."""
-
-    def cells(tag: str, values: list[str], style: str = ' style="text-align:right"') -> str:
-        name, *rest = (in_html(value) for value in values)
-        indent = ";padding-left:2em" if name.startswith(_INDENT) else ""
-        first = f'<tr><th style="text-align:left{indent}">{name.strip()}</th>'
-        return first + "".join(f"<{tag}{style}>{v}</{tag}>" for v in rest)
-
-    head = summary_header(summary)
-    parts = [f"<p><b>{in_html(summary.title)}</b></p>"]
-    if summary.trouble:
-        parts.append(f"<p><b>{in_html(summary.trouble)}</b></p>")
-    parts += ["<p>", "<br>".join(in_html(fact) for fact in summary_facts(summary)), "</p>", "<table><thead>"]
-    parts += [cells("th", head), "</tr></thead><tbody>"]
-    for heading, table in summary_rows(summary):
-        if heading is not None:
-            parts.append(f'<tr><th colspan="{len(head)}" style="text-align:left">{in_html(heading)}</th></tr>')
-        parts += [cells("td", row) + "</tr>" for row in table]
-    parts.append("</tbody></table>")
-    if summary.aliases:
-        items = "".join(f"<li>{in_html(alias)}</li>" for alias in summary.aliases)
-        parts.append(f"<p>dependent columns:</p><ul>{items}</ul>")
-    parts += [f"<p>{in_html(note)}</p>" for note in summary.notes]
-    return "".join(parts)
-
-
-def _amount(value: float) -> str:
-    """A number with five significant digits; trailing zeros stay, so that a column is easy to compare."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:z#.5g}".rstrip(".")
-
-
-def _latex_row(cells: list[str]) -> str:
-    name, *rest = cells
-    indent = r"\quad " if name.startswith(_INDENT) else ""
-    return " & ".join([indent + in_latex(name.strip()), *map(_latex_cell, rest)]).rstrip() + r" \\"
-
-
-def _latex_cell(cell: str) -> str:
-    """A number in math mode, other words as they are."""
-    found = _NUMBER.fullmatch(cell)
-    if not found:
-        return in_latex(cell)
-    digits, power = found.groups()
-    return f"${digits}$" if power is None else rf"${digits} \times 10^{{{int(power)}}}$"
-
-
-def _short(name: str) -> str:
-    """A long name without its middle: the columns of one category have names that differ at the end."""
-    if _width(name) <= _WIDEST_NAME:
-        return name
-    kept, end = name, name[-(_WIDEST_NAME // 2) :]
-    while _width(end) > _WIDEST_NAME // 2:
-        end = end[1:]
-    while _width(kept) + _width(end) > _WIDEST_NAME - 3:
-        kept = kept[:-1]
-    return f"{kept}...{end}"
-
-
-def _width(text: str) -> int:
-    """The columns that a text takes on a screen: East Asian wide letters take two, marks on a letter none."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
+    return ResultTable(
+        summary.title,
+        summary_facts(summary),
+        summary_header(summary),
+        [(heading or "", rows) for heading, rows in summary_rows(summary)],
+        summary.trouble,
+        lists=[("dependent columns:", summary.aliases)] if summary.aliases else [],
+        notes=summary.notes,
+    )
