@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from newtron.cluster.untyped import Parts, Total
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import aligned
-from newtron.engine.rows.rows import Chunk, Rows
+from newtron.engine.rows.rows import Chunk, RowSizes
 from newtron.engine.rows.streamed import (
     Cut,
     ReadAhead,
@@ -238,7 +238,7 @@ class DistributedRows(StreamedRows):
     def on_threads(self, threads: int) -> Self:
         return self
 
-    def __reduce__(self) -> tuple[Callable[..., Rows], tuple[dict[str, object]]]:
+    def __reduce__(self) -> tuple[Callable[..., RowSizes], tuple[dict[str, object]]]:
         """Send only the sizes together with a function that uses these rows: it needs nothing else of them."""
         return _remote_rows, ({name: getattr(self, name) for name in _SIZES},)
 
@@ -248,25 +248,13 @@ class DistributedRows(StreamedRows):
         return other
 
 
-class _RemoteRows(Rows):
+class _RemoteRows(RowSizes):
     """The sizes of rows that are in another process."""
 
     in_process = False
 
-    def sum(self, evaluate: Callable[[Chunk], S]) -> S:
-        raise NotImplementedError("only the client of a cluster can sum over all of its rows")
 
-    def split(self, fraction: float, most: int, rng: np.random.Generator) -> NoReturn:
-        raise NotImplementedError
-
-    def sample(self, n: int, rng: np.random.Generator) -> NoReturn:
-        raise NotImplementedError
-
-    def batches(self, size: int, rng: np.random.Generator) -> NoReturn:
-        raise NotImplementedError
-
-
-def _remote_rows(known: dict[str, object]) -> _RemoteRows:
+def _remote_rows(known: dict[str, object]) -> RowSizes:
     rows = _RemoteRows()
     vars(rows).update(known)
     return rows

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numpy as np
-
 from newtron.engine.base.checks import check_choice
-from newtron.engine.base.types import Array, Json
+from newtron.engine.base.types import Array
 from newtron.explain.show.html import html_element
 from newtron.explain.show.latex import latex_source
 from newtron.explain.show.text import StyledLine, text_lines
-from newtron.explain.steps import NOTATIONS, Section, Step, to_plain
+from newtron.explain.steps import NOTATIONS, Described, Section, Step
 
 
 class TextPrinter(Protocol):
@@ -22,7 +20,7 @@ class TextPrinter(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Derivation:
+class Derivation(Described):
     """How a model computes its prediction for some rows, its loss, and every derivative of that loss.
 
     A derivation prints as text, and a notebook shows it as HTML. `sections` hold the steps of both notations, `steps`
@@ -63,17 +61,6 @@ class Derivation:
                 if step.key == key:
                     return step
         raise KeyError(key)
-
-    def to_dict(self) -> dict[str, Json]:
-        """All numbers with all digits, in JSON types; a number that is not finite is None."""
-        return {
-            "title": self.title,
-            "summary": list(self.summary),
-            "notation": self.notation,
-            "loss": to_plain(np.asarray(self.loss)),
-            "gradient": to_plain(self.gradient),
-            "sections": [section.to_dict() for section in self.sections],
-        }
 
     def to_text(self, width: int = 100) -> str:
         """Plain text of lines no longer than `width` where the numbers allow."""

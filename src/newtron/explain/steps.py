@@ -6,7 +6,7 @@ Nothing here computes or draws. The modules of `tell` make these values, the ren
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -16,24 +16,32 @@ LECTURE, LAB = NOTATIONS = ("lecture", "lab")
 
 
 @dataclass(frozen=True, eq=False)
-class StepFactor:
+class Described:
+    """A derivation or a part of one."""
+
+    def to_dict(self) -> dict[str, Json]:
+        """All fields in JSON types, with the shape of a value: every number with all digits, None where it is not
+        finite."""
+        found: dict[str, Json] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            found[field.name] = _in_json(value)
+            if field.name == "value":
+                found["shape"] = list(np.shape(value))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class StepFactor(Described):
     """A number or matrix that a value is made of. reused: an earlier step has computed it already."""
 
     symbol: str
     value: Array
     reused: bool = False
 
-    def to_dict(self) -> dict[str, Json]:
-        return {
-            "symbol": self.symbol,
-            "value": to_plain(self.value),
-            "shape": list(np.shape(self.value)),
-            "reused": self.reused,
-        }
-
 
 @dataclass(frozen=True, eq=False)
-class StepTable:
+class StepTable(Described):
     """Numbers that are computed in the same way, one line for each.
 
     columns: symbols; the last column is the result where there is a relation. lines: the symbol of each line, and a
@@ -52,18 +60,11 @@ class StepTable:
     rank: int = -1
 
     def to_dict(self) -> dict[str, Json]:
-        return {
-            "columns": list(self.columns),
-            "lines": [{"symbol": symbol, "name": name} for symbol, name in self.lines],
-            "values": to_plain(self.values),
-            "relation": self.relation,
-            "total": self.total,
-            "reused": list(self.reused),
-        }
+        return {**super().to_dict(), "lines": [{"symbol": symbol, "name": name} for symbol, name in self.lines]}
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Step(Described):
     """One step of a derivation.
 
     key: a stable name, such as "backward.2". symbol: the quantity that is found. formula: what it equals, in the
@@ -97,25 +98,9 @@ class Step:
         """The value where it is one number, else None."""
         return float(self.value) if self.value is not None and not self.shape else None
 
-    def to_dict(self) -> dict[str, Json]:
-        return {
-            "key": self.key,
-            "symbol": self.symbol,
-            "formula": self.formula,
-            "sentence": self.sentence,
-            "value": None if self.value is None else to_plain(self.value),
-            "shape": list(self.shape),
-            "factors": [factor.to_dict() for factor in self.factors],
-            "operation": self.operation,
-            "numbers": self.numbers,
-            "table": None if self.table is None else self.table.to_dict(),
-            "lines": list(self.lines),
-            "notation": self.notation,
-        }
-
 
 @dataclass(frozen=True, eq=False)
-class Section:
+class Section(Described):
     """Steps under one heading."""
 
     key: str
@@ -123,18 +108,16 @@ class Section:
     steps: tuple[Step, ...]
     sentence: str = ""
 
-    def to_dict(self) -> dict[str, Json]:
-        return {
-            "key": self.key,
-            "title": self.title,
-            "sentence": self.sentence,
-            "steps": [step.to_dict() for step in self.steps],
-        }
 
-
-def to_plain(value: Array) -> Json:
-    """Nested lists of floats, None where a number is not finite."""
-    found: Json = finite_or_none(value).tolist()
+def _in_json(value: object) -> Json:
+    """A field of a `Described` value: text, a flag, numbers, another such value, or a tuple of these."""
+    if isinstance(value, Described):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_in_json(part) for part in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    found: Json = finite_or_none(np.asarray(value)).tolist()
     return found
 
 

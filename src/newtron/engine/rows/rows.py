@@ -33,12 +33,8 @@ def stratified_sample(n_rows: int, n: int, rng: np.random.Generator) -> NDArray[
     return rng.integers(edges[:-1], edges[1:])
 
 
-class Rows(ABC):
-    """Rows of X (n, p), y (n, k) and weights, wherever they are stored.
-
-    The order of the chunks and their cuts depend on the data alone, never on threads, so a sum is the same to
-    the bit however many workers share it.
-    """
+class RowSizes:
+    """All that a function may ask of rows that are in another process."""
 
     n_rows: int
     n_features: int
@@ -54,6 +50,14 @@ class Rows(ABC):
     in_process: ClassVar[bool] = True
     # Whether every sum reads the rows again, from a disk or on other machines. Fewer sums are then worth arithmetic.
     rereads: ClassVar[bool] = False
+
+
+class Rows(RowSizes, ABC):
+    """Rows of X (n, p), y (n, k) and weights, wherever they are stored.
+
+    The order of the chunks and their cuts depend on the data alone, never on threads, so a sum is the same to
+    the bit however many workers share it.
+    """
 
     @abstractmethod
     def sum(self, evaluate: Callable[[Chunk], S]) -> S:
