@@ -129,6 +129,7 @@ def test_a_fixed_penalty_is_not_called_chosen() -> None:
     assert "α = 2 on the weights, none on the intercept." in words
 
 
+@pytest.mark.slow
 def test_the_answer_is_the_average_by_shares(fitted: tuple[Any, Any]) -> None:
     model, y = fitted
     row, members = FRAME.iloc[[5]], model.members_

@@ -81,14 +81,23 @@ def fitted(model: Any, y: Any, X: Any = X, **kwargs: Any) -> Any:
         return model.fit(X, y, **kwargs)
 
 
+class Models(dict[str, Any]):
+    """The models of `CASES`, each fitted when it is first asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        make, y = CASES[name]
+        self[name] = fitted(make(), y)
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def models() -> dict[str, Any]:
-    return {name: fitted(make(), y) for name, (make, y) in CASES.items()}
+def models() -> Models:
+    return Models()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_a_certificate_says_what_the_training_said(name: str, models: dict[str, Any]) -> None:
+def test_a_certificate_says_what_the_training_said(name: str, models: Models) -> None:
     model = models[name]
     found = model.certificate_
     used = [member.solution for member in model.members_ if member.share]
@@ -109,7 +118,7 @@ def test_a_certificate_says_what_the_training_said(name: str, models: dict[str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("way", ["as fitted", "loaded", "pickled"])
-def test_it_is_verified_from_model_and_data(name: str, way: str, models: dict[str, Any], tmp_path: Path) -> None:
+def test_it_is_verified_from_model_and_data(name: str, way: str, models: Models, tmp_path: Path) -> None:
     model, y = models[name], CASES[name][1]
     if way == "loaded":
         model.save(tmp_path / "m")
@@ -186,21 +195,21 @@ def state(**fields: Any) -> Callable[[Any], None]:
         ("network", state(loss_gap_bound=1.0, no_bound_reason="")),
     ],
 )
-def test_a_tampered_model_is_found_out(name: str, tamper: Callable[[Any], None], models: dict[str, Any]) -> None:
+def test_a_tampered_model_is_found_out(name: str, tamper: Callable[[Any], None], models: Models) -> None:
     model = copy.deepcopy(models[name])
     assert model.certificate_.verify(X, CASES[name][1])
     tamper(model)
     assert not model.certificate_.verify(X, CASES[name][1])
 
 
-def test_a_certificate_that_was_changed_is_not_the_models_own(models: dict[str, Any]) -> None:
+def test_a_certificate_that_was_changed_is_not_the_models_own(models: Models) -> None:
     found = models["logistic"].certificate_
     assert not replace(found, loss_gap_bound=1e-30).verify(X, TWO)
     with pytest.raises(ValueError, match="the model's own"):
         models["network"].certificate_.members[0].verify(X, BENT)
 
 
-def test_a_certificate_travels_with_its_model(models: dict[str, Any]) -> None:
+def test_a_certificate_travels_with_its_model(models: Models) -> None:
     for name in ("logistic", "network"):
         again = pickle.loads(pickle.dumps(models[name].certificate_))
         assert again == models[name].certificate_
@@ -283,7 +292,7 @@ def test_a_file_of_the_command_line_is_verified(tmp_path: Path, capsys: pytest.C
 # --- what it says ---
 
 
-def test_convex_minima_are_told_with_a_bound(models: dict[str, Any]) -> None:
+def test_convex_minima_are_told_with_a_bound(models: Models) -> None:
     for name in ("least squares", "ridge", "two targets", "logistic", "softmax", "penalised softmax", "no intercept"):
         found = models[name].certificate_
         assert (found.nature, found.method) == ("minimum", "exact")
@@ -292,7 +301,7 @@ def test_convex_minima_are_told_with_a_bound(models: dict[str, Any]) -> None:
         assert "is proved to be at most" in str(found)
 
 
-def test_eigenvalues_are_those_of_the_hessian(models: dict[str, Any]) -> None:
+def test_eigenvalues_are_those_of_the_hessian(models: Models) -> None:
     A = np.hstack([X, np.ones((80, 1))])
     found = models["least squares"].certificate_
     values = np.linalg.eigvalsh(A.T @ A / 80)
@@ -353,7 +362,7 @@ def test_firths_likelihood_is_verified_and_not_called_convex(y: Any, tmp_path: P
     assert not model.certificate_.verify(X, y)
 
 
-def test_a_stop_on_the_way_says_how_far_it_is(models: dict[str, Any]) -> None:
+def test_a_stop_on_the_way_says_how_far_it_is(models: Models) -> None:
     early = fitted(NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=1, max_iter=12), BENT).certificate_
     best = fitted(NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=1), BENT).certificate_
     assert not early.converged
@@ -388,7 +397,7 @@ def test_a_point_on_the_way_has_a_bound_where_it_can_be_proved() -> None:
     assert found.value - best.value <= found.loss_gap_bound <= 2.0 * (found.value - best.value)
 
 
-def test_networks_are_local_minima_and_nothing_more(models: dict[str, Any]) -> None:
+def test_networks_are_local_minima_and_nothing_more(models: Models) -> None:
     found = models["network"].certificate_
     assert (found.nature, found.loss_gap_bound, found.convex) == ("minimum", None, False)
     assert "a local minimum. That no lower one exists elsewhere is not proved" in str(found)
@@ -397,7 +406,7 @@ def test_networks_are_local_minima_and_nothing_more(models: dict[str, Any]) -> N
     assert found.starts_at_best == sum(m.value < found.value * (1 + 1e-8) for m in found.members)
 
 
-def test_starts_are_counted_within_a_shape(models: dict[str, Any]) -> None:
+def test_starts_are_counted_within_a_shape(models: Models) -> None:
     found = models["two shapes"].certificate_
     assert [member.starts for member in found.members] == [1, 2, 2, 2, 2]
     assert found.members[0].convex
@@ -564,7 +573,7 @@ def test_not_fitted_is_told() -> None:
         PerceptronRegressor().certificate_  # noqa: B018
 
 
-def test_the_matrix_does_not_travel(models: dict[str, Any]) -> None:
+def test_the_matrix_does_not_travel(models: Models) -> None:
     model = fitted(PerceptronClassifier(alpha=1.0), THREE)
     again = pickle.loads(pickle.dumps(model))
     assert model.members_[0].end.hessian is not None

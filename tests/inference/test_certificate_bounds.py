@@ -159,6 +159,7 @@ def test_the_bound_is_close_where_the_gradient_is_more_than_rounding(kind: str) 
     assert max(ratios) < 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_an_optimum_the_bound_is_at_the_level_of_rounding(kind: str) -> None:
     shares = [

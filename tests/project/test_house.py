@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -149,12 +149,15 @@ def test_the_licence_is_here() -> None:
 # --- names, types and imports ---
 
 
-def trees(folder: Path) -> Iterator[tuple[str, ast.Module]]:
+@cache
+def trees(folder: Path) -> list[tuple[str, ast.Module]]:
     """The name and the syntax tree of each module under a folder that is on the path, such as src."""
+    found = []
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+        found.append((name, ast.parse(path.read_text(encoding="utf-8"))))
+    return found
 
 
 def imports(folder: Path) -> dict[str, set[str]]:

@@ -74,6 +74,7 @@ def schemas(draw: st.DrawFn) -> Schema:
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(schemas())
 def test_json_round_trip_is_exact(schema: Schema) -> None:

@@ -5,7 +5,7 @@ Rows of files and of a cluster come encoded by their schema (`newtron.table.targ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,6 @@ def encoded_numbers(y: Labels, data: DataDescription) -> tuple[Array, DataDescri
     return Y.reshape(len(Y), -1), replace(data, one_column=Y.ndim == 1)
 
 
-@dataclass
-class _FirstWrong:
-    """The number of the first row with a target that is not possible, and the target; added in the order of the
-    rows."""
-
-    row: int | None = None
-    target: float = 0.0
-
-    def __iadd__(self, other: _FirstWrong) -> _FirstWrong:
-        return other if self.row is None else self
-
-
 def check_targets(rows: Rows, loss: Loss) -> None:
     """Raise InputError where a target is not one that the loss can have, or where it has too many targets."""
     if loss.max_targets is not None and rows.n_outputs > loss.max_targets:
@@ -52,20 +40,14 @@ def check_targets(rows: Rows, loss: Loss) -> None:
     if not loss.wrong_target:
         return
 
-    def of_chunk(chunk: Chunk) -> _FirstWrong:
-        wrong = np.argwhere(~loss.is_possible(chunk.y))
-        if not len(wrong):
-            return _FirstWrong()
-        row, output = wrong[0]
-        return _FirstWrong(chunk.rows.start + int(row), float(chunk.y[row, output]))
+    def wrong(chunk: Chunk) -> list[tuple[int, float]]:
+        """Return the number and the target of the first row with a target that is not possible."""
+        places = np.argwhere(~loss.is_possible(chunk.y))[:1].tolist()
+        return [(chunk.rows.start + row, float(chunk.y[row, output])) for row, output in places]
 
-    _refuse(rows.sum(of_chunk), loss)
-
-
-def _refuse(found: _FirstWrong, loss: Loss) -> None:
-    if found.row is not None:
+    for row, target in rows.sum(wrong)[:1]:
         chosen = setting("loss", repr(loss.name))
-        raise InputError(f"y is {found.target:g} in row {found.row + 1:,}, and {chosen} is for {loss.wrong_target}.")
+        raise InputError(f"y is {target:g} in row {row + 1:,}, and {chosen} is for {loss.wrong_target}.")
 
 
 def offset_column(offset: str | int | None, data: DataDescription) -> int | None:

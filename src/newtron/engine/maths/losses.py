@@ -209,10 +209,10 @@ class Loss(ABC):
     def inverse_link(self, z: Array) -> Array:
         """The mean (regression) or the probabilities (classification) that z stands for, (n, k)."""
 
-    @abstractmethod
     def by_mean(self, y: Array, mean: Array) -> Array:
         """∂L/∂ŷ (n, k) from ŷ, the first factor of the gradient; training uses the product of both factors alone. It is
-        infinite where ŷ is 0 for the class that was observed."""
+        infinite where ŷ is 0 for the class that was observed. Here that of a squared error, as in `terms`."""
+        return mean - y
 
     def mean_by_z(self, z: Array) -> Array:
         """∂ŷ_d/∂z_c, (n, k, k): the second factor. Symmetric for every link here."""
@@ -258,6 +258,9 @@ _SEPARATED = (
 class _Sigmoid(Loss):
     """ŷ = σ(z), for each output on its own."""
 
+    task = "classification"
+    no_intercept = _FALLING_INTERCEPT
+
     def inverse_link(self, z: Array) -> Array:
         return sigmoid(z)
 
@@ -272,6 +275,10 @@ class _Sigmoid(Loss):
 
 class _Softmax(Loss):
     """ŷ = softmax(z). A common shift of z changes nothing."""
+
+    task = "classification"
+    no_intercept = _FALLING_INTERCEPT
+    min_outputs = 2
 
     def visible(self, z: Array) -> Array:
         return np.asarray(z - z.mean(axis=1, keepdims=True))
@@ -320,9 +327,6 @@ class SquaredError(Loss):
 
     def inverse_link(self, z: Array) -> Array:
         return z
-
-    def by_mean(self, y: Array, mean: Array) -> Array:
-        return mean - y
 
     def gradient_scale(self, mean: Array, spread: Array) -> float:
         return _typical_residual(mean, spread)
@@ -416,9 +420,7 @@ class LogLoss(_Sigmoid):
     formula = "-y log ŷ - (1 - y) log(1 - ŷ)"
     method = "logistic regression"
     likelihood = True
-    task = "classification"
     self_concordance = 1.0
-    no_intercept = _FALLING_INTERCEPT
     no_coefficients = _SEPARATED
     chain_rule = chain_rules.LOG_LOSS
     separated_below = float(np.log(2.0))
@@ -458,13 +460,10 @@ class SoftmaxLogLoss(_Softmax):
     formula = "-Σ_c y_c log ŷ_c"
     method = "logistic regression"
     likelihood = True
-    task = "classification"
-    no_intercept = _FALLING_INTERCEPT
     no_coefficients = _SEPARATED
     self_concordance = float(np.sqrt(2.0))
     chain_rule = chain_rules.SOFTMAX_LOG_LOSS
     separated_below = float(np.log(2.0))
-    min_outputs = 2
 
     def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
         shifted = z - z.max(axis=1, keepdims=True)
@@ -503,8 +502,6 @@ class SigmoidSquaredError(_Sigmoid):
     name = "squared_error"
     formula = "½ (y - ŷ)²"
     convex = False
-    task = "classification"
-    no_intercept = _FALLING_INTERCEPT
     chain_rule = chain_rules.SIGMOID_SQUARED_ERROR
     separated_below = 0.125
 
@@ -523,9 +520,6 @@ class SigmoidSquaredError(_Sigmoid):
             hessian += gradient * (1.0 - 2.0 * p)
         return RowHessians(value, gradient, _diagonal(hessian))
 
-    def by_mean(self, y: Array, mean: Array) -> Array:
-        return mean - y
-
 
 class SoftmaxSquaredError(_Softmax):
     """½ ‖y - softmax(z)‖² (half the Brier score); y is one-hot. It is not convex."""
@@ -533,11 +527,8 @@ class SoftmaxSquaredError(_Softmax):
     name = "squared_error"
     formula = "½ Σ_c (y_c - ŷ_c)²"
     convex = False
-    task = "classification"
-    no_intercept = _FALLING_INTERCEPT
     chain_rule = chain_rules.SOFTMAX_SQUARED_ERROR
     separated_below = 0.125
-    min_outputs = 2
 
     def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
         p = softmax(z)
@@ -555,9 +546,6 @@ class SoftmaxSquaredError(_Softmax):
             q = gradient
             hessian += _diagonal(q) - q[:, :, None] * p[:, None, :] - p[:, :, None] * q[:, None, :]
         return RowHessians(value, gradient, hessian)
-
-    def by_mean(self, y: Array, mean: Array) -> Array:
-        return mean - y
 
 
 LOSSES: tuple[Loss, ...] = (

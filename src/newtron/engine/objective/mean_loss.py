@@ -287,12 +287,12 @@ class MeanLoss(Objective):
     def largest_prediction(self, params: Array) -> float:
         """Largest |z| over the rows, of the part of z on which the loss depends."""
 
-        def of_chunk(chunk: Chunk) -> _Largest:
+        def of_chunk(chunk: Chunk) -> list[float]:
             cast = params.astype(self.rows.dtype, copy=False)
             seen = (self.loss.visible(self.network.output(cast, b.X)) for b in self.blocks(chunk))
-            return _Largest(max(float(np.abs(z).max()) for z in seen))
+            return [max(float(np.abs(z).max()) for z in seen)]
 
-        return self.rows.sum(of_chunk).value
+        return max(self.rows.sum(of_chunk))
 
     def sampled(self, fraction: float) -> Self:
         if fraction not in self._samples:
@@ -342,17 +342,6 @@ class _WithSquares:
     def __iadd__(self, other: Self) -> Self:
         self.total += other.total
         self.squares += other.squares
-        return self
-
-
-@dataclass
-class _Largest:
-    """A maximum over rows: adding two keeps the larger one."""
-
-    value: float
-
-    def __iadd__(self, other: Self) -> Self:
-        self.value = max(self.value, other.value)
         return self
 
 

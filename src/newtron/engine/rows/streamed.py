@@ -224,8 +224,8 @@ class StreamedRows(Rows):
         found = copy(self)
         found.n_features = self.n_features - 1
         found.transform = replace(self.transform, offset=column)
-        total = found.sum(lambda chunk: _Weights.of(chunk.weight))
-        found.total_weight, found.min_weight = total.sum, total.least
+        sums = found.sum(_weights)
+        found.total_weight, found.min_weight = sum(total for total, _ in sums), min(least for _, least in sums)
         return found
 
     def standardized(self, scaling: Scaling) -> Self:
@@ -258,22 +258,10 @@ class StreamedRows(Rows):
         return found
 
 
-@dataclass
-class _Weights:
-    """The sum of some weights and the smallest positive one."""
-
-    sum: float
-    least: float
-
-    @classmethod
-    def of(cls, weight: Array | None) -> Self:
-        """Those of (n,) weights of rows with an offset."""
-        assert weight is not None
-        return cls(float(weight.sum()), float(weight[weight > 0.0].min(initial=np.inf)))
-
-    def __iadd__(self, other: Self) -> Self:
-        self.sum, self.least = self.sum + other.sum, min(self.least, other.least)
-        return self
+def _weights(chunk: Chunk) -> list[tuple[float, float]]:
+    """The sum of the weights of rows with an offset, and the smallest positive one."""
+    assert chunk.weight is not None
+    return [(float(chunk.weight.sum()), float(chunk.weight[chunk.weight > 0.0].min(initial=np.inf)))]
 
 
 def _scaled_targets(encode: TargetEncoder, scaling: Scaling, y: Array) -> tuple[Array, Array | None]:
