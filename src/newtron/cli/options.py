@@ -18,11 +18,13 @@ class FitCommand(FitOptions):
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Options of `newtron predict`. interval: the probability of the intervals, or None; memory: bytes."""
+    """Options of `newtron predict`. interval: the probability of the intervals, or None; keep: names of columns that
+    are written beside the predictions, several in one text with commas between them; memory: bytes."""
 
     model: str
     data: str
     interval: float | None
+    keep: list[str]
     output: str | None
     safe_for_spreadsheets: bool
     memory: int

@@ -69,11 +69,18 @@ def _parser() -> argparse.ArgumentParser:
         help="for a regression: also write the columns lower and upper, an interval that contains the target with this "
         "probability, such as 0.9",
     )
+    predict.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="COLUMN[,COLUMN]",
+        help="write these columns of the file beside each prediction, cell by cell as they are; all for every column",
+    )
     predict.add_argument("--output", metavar="FILE", help="write here (default: standard output)")
     predict.add_argument(
         "--safe-for-spreadsheets",
         action="store_true",
-        help="write an apostrophe in front of classes that a spreadsheet would take for formulas",
+        help="write an apostrophe in front of classes and kept cells that a spreadsheet would take for formulas",
     )
     _add_memory(predict)
     predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")

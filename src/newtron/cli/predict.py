@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.cli.options import PredictOptions
+from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import clean, count, listed, number, percent, without_controls
@@ -28,6 +29,7 @@ from newtron.table.data_file import DataFile, data_file_of
 from newtron.table.encode import check_columns, rows_without_values
 from newtron.table.in_memory import table_in_memory
 from newtron.table.learn import ALL_MISSING
+from newtron.table.table import SPELLED, suggest
 from newtron.training.fitted import FittedModel
 
 # Rows of text that are made at a time, and numbers of rows that a message names.
@@ -49,9 +51,11 @@ def run_predict(options: PredictOptions) -> int:
             "p(...) say how sure each prediction is."
         )
     source = data_file_of(options.data, options.scratch)
-    table = table_in_memory(source, options.encoding, options.memory)
+    keep = partial(_kept, options, source.name)
+    table = table_in_memory(source, options.encoding, options.memory, keep)
     if table is None:
         return _in_pieces(options, source, model, schema)
+    kept = keep(table.names)
     empty = rows_without_values(schema, table)
     known = table.take(np.flatnonzero(~empty)) if empty.any() else table
     encoded = encode(schema, known)
@@ -64,9 +68,10 @@ def run_predict(options: PredictOptions) -> int:
         print(clean(sentence), file=sys.stderr)
     classes = _written_classes(options, model)
     header, columns = _predictions(model, encoded.X, options.interval, classes)
+    names, before = _header(options, kept, header), [_beside(options, table, name) for name in kept]
 
     def write(file: BinaryIO) -> None:
-        _write_csv(file, header, _with_empty(columns, empty), table.n_rows)
+        _write_csv(file, names, before + _with_empty(columns, empty), table.n_rows)
 
     _write(options, write)
     _say_score(model, schema, known, encoded.X)
@@ -77,12 +82,15 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
     """Predict files larger than memory: each piece is written before the next is read."""
     from newtron.table.large.file_rows import batch_rows, opened
 
-    check = partial(check_columns, schema, source.name)
-    files = opened(source, options.memory, options.scratch, options.encoding, check=check)
-    check(files.schema.names)
+    check, keep = partial(check_columns, schema, source.name), partial(_kept, options, source.name)
+    files = opened(source, options.memory, options.scratch, options.encoding, check=check, keep=keep)
+    there = [name for name in files.schema.names if not name.startswith(SPELLED)]
+    check(there)
+    kept = keep(there)
     for note in files.notes:
         print(clean(note), file=sys.stderr)
-    names = [column.name for column in schema.columns]
+    spelled = [SPELLED + name if SPELLED + name in files.schema.names else name for name in kept]
+    names = list(dict.fromkeys([*(column.name for column in schema.columns), *spelled]))
     classes = _written_classes(options, model)
     most = batch_rows(min(2**24, options.memory // 64), len(schema.feature_names))
 
@@ -92,7 +100,8 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
             empty = rows_without_values(schema, table)
             known = table.take(np.flatnonzero(~empty)) if empty.any() else table
             header, columns = _predictions(model, encode(schema, known, order="F").X, options.interval, classes)
-            _write_csv(file, header if first else [], _with_empty(columns, empty), table.n_rows)
+            columns = [_beside(options, table, name) for name in kept] + _with_empty(columns, empty)
+            _write_csv(file, _header(options, kept, header) if first else [], columns, table.n_rows)
             first, left = False, left + int(empty.sum())
         if left:
             print(f"{clean(source.name)}: {_nothing(left)}", file=sys.stderr)
@@ -100,6 +109,48 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
     _write(options, write)
     files.release()
     return 0
+
+
+def _kept(options: PredictOptions, path: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns of these names that are written beside the predictions."""
+    found: list[str] = []
+    for asked in options.keep:
+        if asked == "all" and asked not in names:
+            found += names
+            continue
+        for name in [asked] if asked in names else asked.split(","):
+            if name not in names:
+                raise InputError(f"{path}: there is no column {shown(name)} to keep; {suggest(name, names)}.")
+            found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _header(options: PredictOptions, kept: Sequence[str], predicted: list[str]) -> list[str]:
+    """The names of all columns that are written. Raises InputError where two would have the same."""
+    taken = next((name for name in kept if name in predicted), None)
+    if taken is not None:
+        raise InputError(
+            f"{options.data}: the column {shown(taken)} cannot be kept, since one of the predictions has this name; "
+            "keep others, or rename it."
+        )
+    return [*(_safe(options, name) for name in kept), *predicted]
+
+
+def _beside(options: PredictOptions, table: Table, name: str) -> list[str]:
+    """The cells of a column that is kept, as they were spelled."""
+    cells = table.texts(name)
+    plain = not options.safe_for_spreadsheets and not _on_terminal(options)
+    return cells if plain else [_safe(options, cell) for cell in cells]
+
+
+def _safe(options: PredictOptions, cell: str) -> str:
+    """A text of the file as it can be written where it goes: a spreadsheet or a terminal may obey what it holds."""
+    cell = clean(cell) if _on_terminal(options) else cell
+    return f"'{cell}" if options.safe_for_spreadsheets and _is_formula(cell) else cell
+
+
+def _on_terminal(options: PredictOptions) -> bool:
+    return options.output is None and sys.stdout.isatty()
 
 
 def _write(options: PredictOptions, write: Callable[[BinaryIO], None]) -> None:
@@ -188,7 +239,7 @@ def _written_classes(options: PredictOptions, model: FittedModel) -> _Classes:
             f"apostrophe in front of {them}.",
             file=sys.stderr,
         )
-    shown = clean if options.output is None and sys.stdout.isatty() else without_controls
+    written = clean if _on_terminal(options) else without_controls
     obeyed = [name for name in known if without_controls(name) != name]
     if obeyed:
         print(
@@ -197,8 +248,8 @@ def _written_classes(options: PredictOptions, model: FittedModel) -> _Classes:
             file=sys.stderr,
         )
     safe = options.safe_for_spreadsheets
-    cells = [f"'{shown(name)}" if safe and name in formulas else shown(name) for name in known]
-    return _Classes(cells, [shown(name) for name in known])
+    cells = [f"'{written(name)}" if safe and name in formulas else written(name) for name in known]
+    return _Classes(cells, [written(name) for name in known])
 
 
 def _is_formula(name: str) -> bool:

@@ -8,12 +8,13 @@ from newtron.engine.base.errors import InputError
 from newtron.table.data_file import DataFile, TooLargeError, text_limit
 from newtron.table.large.files import TableFiles, is_streamable, is_text_file
 from newtron.table.read import read_table
-from newtron.table.table import Table
+from newtron.table.table import Keep, Table
 
 
-def table_in_memory(source: DataFile, encoding: str, memory: int) -> Table | None:
+def table_in_memory(source: DataFile, encoding: str, memory: int, keep: Keep | None = None) -> Table | None:
     """The table in memory, or None where it must be read in pieces: a folder, a pattern of names, or a file whose cells
     take more bytes than `memory`. Some files show how much they hold only when they are unpacked.
+    keep: as in `read_table`.
 
     Raises InputError where the file cannot be read, or is larger than the memory and of a kind that is not read in
     pieces."""
@@ -23,7 +24,7 @@ def table_in_memory(source: DataFile, encoding: str, memory: int) -> Table | Non
     if in_pieces and _is_large(source, limit):
         return None
     try:
-        return read_table(source, encoding=encoding, limit=limit)
+        return read_table(source, encoding=encoding, limit=limit, keep=keep)
     except TooLargeError:
         if in_pieces:
             return None

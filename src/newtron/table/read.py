@@ -16,7 +16,7 @@ from newtron.table.data_file import (
     text_limit,
     unchanged,
 )
-from newtron.table.table import Table, check_finite, check_names
+from newtron.table.table import Keep, Table, check_finite, check_names
 from newtron.table.text.delimited import read_delimited
 
 # Other kinds of files, known by their first bytes, and what to do instead.
@@ -33,7 +33,11 @@ _BATCH = 65_536  # rows of a Parquet file that are read at a time
 
 
 def read_table(
-    path: str | os.PathLike[str] | DataFile, *, encoding: str = "utf-8", limit: float | None = None
+    path: str | os.PathLike[str] | DataFile,
+    *,
+    encoding: str = "utf-8",
+    limit: float | None = None,
+    keep: Keep | None = None,
 ) -> Table:
     """Read a CSV, Parquet or Arrow file; the first row of a CSV names the columns.
 
@@ -43,7 +47,8 @@ def read_table(
     them are one. In a file of one column a blank line is an empty cell, as spreadsheets write it, but for
     those at the end of the file. Text is kept letter by letter. Parquet and Arrow files keep their types,
     and only nulls and NaN are missing there. `encoding` is for text files only. `limit`: bytes that the
-    content may have once it is unpacked; None: as many as the machine's memory allows for.
+    content may have once it is unpacked; None: as many as the machine's memory allows for. `keep` says of
+    which columns of a text file the spelling is kept, for `Table.texts`.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def read_table(
         if start.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
             return _read_arrow(source, start, memory_limit() if limit is None else limit)
         content = source.read(text_limit(source, memory_limit()) if limit is None else limit)
-    return read_delimited(source.name, content, encoding)
+    return read_delimited(source.name, content, encoding, keep)
 
 
 def _read_arrow(source: DataFile, start: bytes, limit: float) -> Table:

@@ -37,6 +37,13 @@ def without_marks(name: str) -> str:
     return name.replace(_MARK, "")
 
 
+def spelled(cells: ArrowColumn) -> ArrowColumn:
+    """Return the cells of a column letter by letter, as the file has them between its separators."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring(pc.fill_null(cells, ""), _MARK, "")
+
+
 class Spelling:
     """The spelling of one column. coded: it holds codes in quotation marks, and so it stays text. zeros: a whole number
     with a leading zero, "" where there is none. words: how often each word for "no value" occurs."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, time
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +15,15 @@ from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import joined
 from newtron.table.arrow import ArrowArray, ArrowColumn, ArrowTable
+from newtron.table.cells import value_of
 
 # Messages list at most this number of column names and of rows, and show this number of characters of a cell.
 _NAMES_SHOWN, _ROWS_SHOWN, _CELL_SHOWN = 20, 5, 60
+# Before the name of a column: a column with the same cells as they are spelled in a file of text.
+SPELLED = "\0"
+
+# Which columns of those with these names also keep the spelling of their cells.
+Keep: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +45,9 @@ class Table:
     _positions: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(self.data.column_names))
-        object.__setattr__(self, "_positions", {name: position for position, name in enumerate(self.names)})
+        names = self.data.column_names
+        object.__setattr__(self, "names", tuple(name for name in names if not name.startswith(SPELLED)))
+        object.__setattr__(self, "_positions", {name: position for position, name in enumerate(names)})
 
     def __contains__(self, name: str) -> bool:
         """Return whether there is a column of this name."""
@@ -67,6 +76,12 @@ class Table:
             chunks = chunks.cast(pa.large_string())
         joined = chunks.combine_chunks()
         return pa.concat_arrays(joined.chunks) if isinstance(joined, pa.ChunkedArray) else joined
+
+    def texts(self, name: str) -> list[str]:
+        """Return the cells of a column as they are spelled in the file, where it is text and was read so; otherwise as
+        texts from which the same values can be read, with "" for missing cells. Raises as `cells` does."""
+        cells = self.cells(SPELLED + name if SPELLED + name in self else name)
+        return ["" if cell is None else cell_text(cell) for chunk in cells.chunks for cell in map(value_of, chunk)]
 
     def take(self, indices: ArrayLike) -> Table:
         """Return the rows at these positions (0 is the first data row), which keep their row numbers."""
@@ -107,6 +122,15 @@ def show(value: object) -> str:
     return str(value)
 
 
+def cell_text(value: object) -> str:
+    """Return the value of a cell as text from which it can be read again."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return "" if value != value else str(value)
+
+
 def suggest(name: str, names: Sequence[str]) -> str:
     """Return what follows 'there is no such column': similar names, and the names that there are."""
     folded = {known.casefold(): known for known in names}
@@ -130,8 +154,8 @@ def check_finite(table: Table) -> None:
     """Raise an InputError that names the rows where a cell is infinite, because a fit cannot use it."""
     import pyarrow as pa
 
-    for name, column in zip(table.names, table.data.columns, strict=True):
-        if pa.types.is_floating(column.type):
+    for name in table.names:
+        if pa.types.is_floating(table.cells(name).type):
             check_finite_column(table, name)
 
 

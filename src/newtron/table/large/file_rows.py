@@ -24,7 +24,7 @@ from newtron.table.equal_rows import are_copies, row_hashes
 from newtron.table.large.files import TableFiles, is_text_file
 from newtron.table.learn import Learnt, check_asked, learn_pieces
 from newtron.table.schema import Schema, TargetValues
-from newtron.table.table import Table
+from newtron.table.table import Keep, Table
 from newtron.table.text.convert import convert
 
 Array = NDArray[np.floating]
@@ -73,15 +73,16 @@ def opened(
     encoding: str = "utf-8",
     converting: Progress | None = None,
     check: Callable[[list[str]], object] | None = None,
+    keep: Keep | None = None,
 ) -> TableFiles:
     """Open files to be read in pieces. A text file is converted first, and what comes through a pipe is copied.
 
-    check: called with the columns' names before a text is converted, which takes long."""
+    check: called with the columns' names before a text is converted, which takes long. keep: as in `read_table`."""
     source = data_file_of(path, folder)
     if not is_text_file(source):
         held = () if source.folder is None else (source.folder,)
         return TableFiles(source.path, memory, (source.name, 0) if held else None, held)
-    converted = convert(source, folder, encoding, converting, check)
+    converted = convert(source, folder, encoding, converting, check, keep)
     return TableFiles(
         converted.path, memory, (source.name, converted.lines), (converted.folder,), notes=converted.notes
     )

@@ -12,7 +12,7 @@ import gzip
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
@@ -23,7 +23,8 @@ from newtron.engine.base.scratch import Folder
 from newtron.table.arrow import ArrowBatch, ArrowColumn
 from newtron.table.cells import parse_comma_numbers, parse_numbers
 from newtron.table.data_file import DataFile, reader_errors, unchanged, unpacked
-from newtron.table.spelling import SpelledColumn, Spelling, spelling_notes, with_marked_codes
+from newtron.table.spelling import SpelledColumn, Spelling, spelled, spelling_notes, with_marked_codes
+from newtron.table.table import SPELLED, Keep
 from newtron.table.text.delimited import empty_lines, name_columns, ragged, skip_preamble, unreadable
 from newtron.table.text.dialect import Dialect, detect_dialect
 from newtron.table.text.encoding import to_utf8
@@ -60,11 +61,12 @@ def convert(
     encoding: str = "utf-8",
     progress: Callable[[int, int], object] | None = None,
     check: Callable[[list[str]], object] | None = None,
+    keep: Keep | None = None,
 ) -> Converted:
     """Convert a CSV file or its relatives. folder: where the Arrow file is written for as long as `Converted.folder`
-    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all.
-    check: called with the columns' names before anything is converted. Where the source is a copy itself, that is
-    removed.
+    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all. check:
+    called with the columns' names before anything is converted. keep: as in `read_table`. Where the source is a copy
+    itself, that is removed.
 
     Raises InputError where the text cannot be read as a table, naming the row, and where the folder is full.
     """
@@ -73,6 +75,7 @@ def convert(
         head = _head(name, unpacked(file).read(_SAMPLE), encoding)
     if check is not None:
         check(head.names)
+    kept = () if keep is None else keep(head.names)
     try:
         held = Folder(folder)
     except OSError as error:
@@ -85,10 +88,10 @@ def convert(
             _conversion_errors(name, held.name, head.dialect),
         ):
             text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
-            kinds, notes = _as_text(name, file, head, text, progress)
+            kinds, notes = _as_text(name, file, head, kept, text, progress)
             if source.folder is not None:
                 source.folder.cleanup()
-            _as_numbers(text, table, head.names, kinds)
+            _as_numbers(text, table, [*head.names, *(SPELLED + name for name in kept)], kinds)
             os.unlink(text)
     except BaseException:
         held.cleanup()
@@ -114,12 +117,18 @@ def _head(path: str, raw: bytes, encoding: str) -> _Head:
 
 
 def _as_text(
-    path: str, file: BinaryIO, head: _Head, to: str, progress: Callable[[int, int], object] | None
+    path: str,
+    file: BinaryIO,
+    head: _Head,
+    kept: Sequence[str],
+    to: str,
+    progress: Callable[[int, int], object] | None,
 ) -> tuple[list[int], list[str]]:
-    """Write all cells as text. Returns the kind of each column, and notes."""
+    """Write all cells as text, those of the kept columns also as they are spelled. Returns the kind of each column, and
+    notes."""
     import pyarrow as pa
 
-    schema = pa.schema([(name, pa.string()) for name in head.names])
+    schema = pa.schema([(name, pa.string()) for name in [*head.names, *(SPELLED + name for name in kept)]])
     kinds, total = [_EMPTY] * len(head.names), os.fstat(file.fileno()).st_size
     spellings = [Spelling() for _ in head.names]
     with pa.ipc.new_file(to, schema) as out:
@@ -129,6 +138,7 @@ def _as_text(
             columns = [pa.chunked_array([column]) for column in batch.columns]
             cells = [spelling.cleaned(column) for spelling, column in zip(spellings, columns, strict=True)]
             kinds = [_kind(*each) for each in zip(kinds, cells, spellings, strict=True)]
+            cells += [spelled(columns[head.names.index(name)]) for name in kept]
             out.write_table(pa.table(cells, schema=schema))
             rows += batch.num_rows
             if progress is not None:
@@ -149,7 +159,7 @@ def _as_text(
         SpelledColumn(name, spelling, kind != _TEXT, kind == _INT)
         for name, spelling, kind in zip(head.names, spellings, kinds, strict=True)
     ]
-    return kinds, spelling_notes(path, spelt)
+    return [*kinds, *[_TEXT] * len(kept)], spelling_notes(path, spelt)
 
 
 def _batches(text: _MarkedText, head: _Head) -> Iterator[ArrowBatch]:

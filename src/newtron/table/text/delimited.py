@@ -18,8 +18,15 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count
 from newtron.table.arrow import ArrowColumn, ArrowTable
 from newtron.table.cells import parse_comma_numbers, parse_numbers
-from newtron.table.spelling import SpelledColumn, Spelling, spelling_notes, with_marked_codes, without_marks
-from newtron.table.table import Table, check_finite, check_names, show
+from newtron.table.spelling import (
+    SpelledColumn,
+    Spelling,
+    spelled,
+    spelling_notes,
+    with_marked_codes,
+    without_marks,
+)
+from newtron.table.table import SPELLED, Keep, Table, check_finite, check_names, show
 from newtron.table.text.dialect import Dialect, detect_dialect
 from newtron.table.text.encoding import to_utf8
 
@@ -30,8 +37,8 @@ LONGEST_CELL = 100_000
 _BLOCK = 1 << 22
 
 
-def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
-    """Read a text file whose first row names the columns."""
+def read_delimited(path: str, raw: bytes, encoding: str, keep: Keep | None = None) -> Table:
+    """Read a text file whose first row names the columns. keep: as in `read_table`."""
     import pyarrow as pa
 
     text = to_utf8(path, raw, encoding)
@@ -43,17 +50,19 @@ def read_delimited(path: str, raw: bytes, encoding: str) -> Table:
     cells, blank = _read_fast(text, dialect) or _read_carefully(path, text, dialect, header_row)
     header = [without_marks(column[0].as_py()).strip() for column in cells.columns]
     names, notes = name_columns(path, header)
+    kept = () if keep is None else keep(names)
     cells = cells.rename_columns(names)
     _check_cell_lengths(path, cells, header_row)
     body, rows = cells.slice(1), None
     if blank.any():
         notes.append(f"{path}: {count(int(blank.sum()), 'blank line')} left out.")
-        kept = np.flatnonzero(~blank[1:])
-        body, rows = body.take(pa.array(kept)), kept + header_row + 1
+        filled = np.flatnonzero(~blank[1:])
+        body, rows = body.take(pa.array(filled)), filled + header_row + 1
     if not body.num_rows:
         raise InputError(f"{path}: there is a header but no data rows; add rows below the header.")
-    columns = _type_columns(path, body, dialect, notes)
-    table = Table(path, pa.table(columns, names=names), header_row + 1, tuple(notes), rows)
+    columns = _type_columns(path, body, dialect, notes) + [spelled(body.column(name)) for name in kept]
+    data = pa.table(columns, names=[*names, *(SPELLED + name for name in kept)])
+    table = Table(path, data, header_row + 1, tuple(notes), rows)
     check_finite(table)
     return table
 
