@@ -37,7 +37,7 @@ def without_marks(name: str) -> str:
     return name.replace(_MARK, "")
 
 
-def spelled(cells: ArrowColumn) -> ArrowColumn:
+def as_spelled(cells: ArrowColumn) -> ArrowColumn:
     """Return the cells of a column letter by letter, as the file has them between its separators."""
     import pyarrow.compute as pc
 

@@ -23,7 +23,7 @@ from newtron.engine.base.scratch import Folder
 from newtron.table.arrow import ArrowBatch, ArrowColumn
 from newtron.table.cells import parse_comma_numbers, parse_numbers
 from newtron.table.data_file import DataFile, reader_errors, unchanged, unpacked
-from newtron.table.spelling import SpelledColumn, Spelling, spelled, spelling_notes, with_marked_codes
+from newtron.table.spelling import SpelledColumn, Spelling, as_spelled, spelling_notes, with_marked_codes
 from newtron.table.table import SPELLED, Keep
 from newtron.table.text.delimited import empty_lines, name_columns, ragged, skip_preamble, unreadable
 from newtron.table.text.dialect import Dialect, detect_dialect
@@ -138,7 +138,7 @@ def _as_text(
             columns = [pa.chunked_array([column]) for column in batch.columns]
             cells = [spelling.cleaned(column) for spelling, column in zip(spellings, columns, strict=True)]
             kinds = [_kind(*each) for each in zip(kinds, cells, spellings, strict=True)]
-            cells += [spelled(columns[head.names.index(name)]) for name in kept]
+            cells += [as_spelled(columns[head.names.index(name)]) for name in kept]
             out.write_table(pa.table(cells, schema=schema))
             rows += batch.num_rows
             if progress is not None:

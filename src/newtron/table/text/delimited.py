@@ -21,7 +21,7 @@ from newtron.table.cells import parse_comma_numbers, parse_numbers
 from newtron.table.spelling import (
     SpelledColumn,
     Spelling,
-    spelled,
+    as_spelled,
     spelling_notes,
     with_marked_codes,
     without_marks,
@@ -60,7 +60,7 @@ def read_delimited(path: str, raw: bytes, encoding: str, keep: Keep | None = Non
         body, rows = body.take(pa.array(filled)), filled + header_row + 1
     if not body.num_rows:
         raise InputError(f"{path}: there is a header but no data rows; add rows below the header.")
-    columns = _type_columns(path, body, dialect, notes) + [spelled(body.column(name)) for name in kept]
+    columns = _type_columns(path, body, dialect, notes) + [as_spelled(body.column(name)) for name in kept]
     data = pa.table(columns, names=[*names, *(SPELLED + name for name in kept)])
     table = Table(path, data, header_row + 1, tuple(notes), rows)
     check_finite(table)
