@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     )
     from newtron.estimators.displays import ConvergenceDisplay, LossSurfaceDisplay
     from newtron.estimators.stored import load
+    from newtron.study.fit import fit
+    from newtron.study.study import Study
     from newtron.table.large.file_rows import FileRows
 
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
@@ -46,6 +48,8 @@ _HOMES = {
     "NewtonCG": "newtron.engine.solvers",
     "Stochastic": "newtron.engine.solvers",
     "minimize": "newtron.engine.solvers",
+    "Study": "newtron.study.study",
+    "fit": "newtron.study.fit",
     "load": "newtron.estimators.stored",
     "__version__": "newtron.engine.base.version",
 }
@@ -66,6 +70,8 @@ __all__ = [
     "PerceptronClassifier",
     "PerceptronRegressor",
     "Stochastic",
+    "Study",
+    "fit",
     "load",
     "minimize",
 ]

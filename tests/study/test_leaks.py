@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from newtron.cli import main
+from newtron.engine.base.words import told_at
 from newtron.study.leaks import revealing_columns
 from newtron.study.sample import Sample
 from newtron.table import Table, encode, encode_target, learn_schema
@@ -30,7 +31,8 @@ def said(frame: pd.DataFrame, y: Any) -> list[str]:
     table = Table("t.csv", pa.Table.from_pandas(frame.assign(y=y), preserve_index=False))
     schema = learn_schema(table, "y")
     codes, kept = encode_target(schema.target, table)
-    return revealing_columns(schema, Sample(encode(schema, table).X[kept], codes))
+    with told_at("command"):
+        return revealing_columns(schema, Sample(encode(schema, table).X[kept], codes))
 
 
 def fit(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from newtron.cli.parser import parse
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import as_typed, clean
+from newtron.engine.base.words import clean, told_at
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _prepare_process()
         command, given = typed
         module, function = _COMMANDS[command]
-        with as_typed():
+        with told_at("command"):
             code = getattr(import_module(module), function)(**given)
         _finish(sys.stdout)
         return int(code)

@@ -7,17 +7,17 @@ import sys
 from dataclasses import replace
 
 from newtron.cli.options import FitCommand
-from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
-from newtron.model_file import check_writable, write_model
+from newtron.model_file import check_writable
 from newtron.study.data import TableData
 from newtron.study.interrupt import Interrupts
 from newtron.study.job import Job
 from newtron.study.progress import PassProgress, Reporter
 from newtron.study.run import run_job
-from newtron.study.screen import print_json
-from newtron.study.told import facts_of, print_screen
-from newtron.study.train import Trainer, remove_checkpoints
+from newtron.study.screen import Screen, print_json
+from newtron.study.study import save_job
+from newtron.study.told import facts_of, tell
+from newtron.study.train import Trainer
 
 _NO_REPORT = "No report was written: what it shows of single rows needs them in memory."
 
@@ -28,14 +28,12 @@ def run_fit(options: FitCommand) -> int:
     if options.cluster is not None and options.checkpoint is None:
         # Machines of a cluster may fail, so the state of training is always kept.
         options = replace(options, checkpoint=f"{options.output}.checkpoint")
-    with Interrupts() as interrupts:
+    with Interrupts(own_process=True) as interrupts:
         trainer = Trainer(options, Reporter(interrupts, quiet=options.quiet), interrupts)
         job = run_job(trainer)
         # From here to the rename Ctrl-C waits: it takes milliseconds.
         interrupts.writing = True
-        write_model(job.final.model, options.output, report=to_json(job.report))
-        if not job.interrupted:
-            remove_checkpoints(options)
+        save_job(job, options.output)
         written, failed = _write_report(job, report, trainer.reporter)
     _tell(job, options, written, trainer.reporter)
     if failed:
@@ -45,8 +43,6 @@ def run_fit(options: FitCommand) -> int:
 
 def _checked_places(options: FitCommand) -> str | None:
     """Check, before long work, that all files can be written. Returns the path of the report, or None."""
-    from newtron.study.report.page import check_report
-
     check_writable(options.output)
     if options.checkpoint is not None:
         check_writable(f"{options.checkpoint}.perceptron")
@@ -55,7 +51,7 @@ def _checked_places(options: FitCommand) -> str | None:
         raise InputError(f"{options.output}: this is the data itself; give another name with --output.")
     report = _report_path(options)
     if report is not None:
-        check_report(report, options)
+        _check_report(report, options)
     return report
 
 
@@ -68,6 +64,22 @@ def _report_path(options: FitCommand) -> str | None:
     folder, name = os.path.split(options.output)
     stem = "report" if name == "model.newtron" else os.path.splitext(name)[0]
     return os.path.join(folder, f"{stem}.html")
+
+
+def _check_report(path: str, options: FitCommand) -> None:
+    """Check, before long work, that the report can be written and replaces no file but a report."""
+    from newtron.study.report.page import is_report
+
+    check_writable(path)
+    for other in (options.output, options.data):
+        same = os.path.realpath(path) == os.path.realpath(other)
+        if same or (os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)):
+            raise InputError(f"{path}: this is {other} itself; give the report another name with --report.")
+    if options.report is None and os.path.exists(path) and not is_report(path):
+        raise InputError(
+            f"{path}: this file is no report of newtron and is not replaced; name another with --report, or give "
+            "--no-report."
+        )
 
 
 def _write_report(job: Job, path: str | None, reporter: Reporter) -> tuple[str | None, str]:
@@ -98,7 +110,7 @@ def _tell(job: Job, options: FitCommand, report: str | None, reporter: Reporter)
             for note in [*job.notes, *job.comparison.verdict.warnings]:
                 reporter.warn(note)
         else:
-            print_screen(job, report)
+            tell(job, Screen(), report)
         sys.stdout.flush()
     except BrokenPipeError:
         raise

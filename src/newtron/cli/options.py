@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from newtron.study.options import FitOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitCommand(FitOptions):
     """Options of `newtron fit`: those of the job, and how it is told."""
 
-    no_report: bool
-    json: bool
-    quiet: bool
+    data: str
+    output: str = "model.newtron"
+    no_report: bool = False
+    json: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from functools import partial
 from typing import NoReturn
 
 import newtron
+from newtron.engine.base.words import command as as_code
 
 _RULES = ("evidence", "loo")
-# Bytes in each unit of --memory; "b" is last, since the others end with it.
-_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "b": 1}
 _ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "identity")
 
 
@@ -38,9 +37,10 @@ def parse(arguments: Sequence[str]) -> tuple[str, dict[str, object]] | None:
     from newtron.cli import options  # dataclasses take longer to import than the help takes to print
 
     if command == "fit":
-        if found["loss"] is not None and found["task"] is None:
-            found["task"] = "regression"  # a loss is for numbers, however few different ones there are
-        return command, {"options": options.FitCommand(**found, typed=["newtron", *arguments])}
+        shapes = found.get("hidden", ())
+        if len(shapes) == 1:
+            found["hidden"] = shapes[0]
+        return command, {"options": options.FitCommand(**found, typed=as_code(["newtron", *arguments]))}
     return command, {"options": options.PredictOptions(**found)}
 
 
@@ -130,18 +130,20 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         description="Train a perceptron and a network on a file, compare them on rows that were held out, "
         "and write the better one, trained again on all rows.",
         allow_abbrev=False,
+        # What was not typed has the default of FitCommand.
+        argument_default=argparse.SUPPRESS,
     )
     fit.add_argument(
         "data", metavar="DATA", help="CSV, Parquet or Arrow file; a folder or pattern of such; - is standard input"
     )
     fit.add_argument("--target", required=True, metavar="COLUMN", help="column to predict")
-    fit.add_argument("--output", default="model.newtron", metavar="FILE", help="model file (default: model.newtron)")
-    fit.add_argument("--ignore", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns not to use")
+    fit.add_argument("--output", metavar="FILE", help="model file (default: model.newtron)")
+    fit.add_argument("--ignore", nargs="+", action="extend", metavar="COLUMN", help="columns not to use")
     _add_columns(fit)
     fit.add_argument("--task", choices=("regression", "classification"), help="default: decided by the target")
-    fit.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
+    fit.add_argument("--encoding", metavar="NAME", help="encoding of a text file (default: utf-8)")
     model = fit.add_argument_group("models")
-    model.add_argument("--model", choices=("perceptron", "network", "auto"), default="auto", help="default: auto, both")
+    model.add_argument("--model", choices=("perceptron", "network", "auto"), help="default: auto, both")
     model.add_argument(
         "--hidden",
         type=_shape,
@@ -150,9 +152,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="units of the hidden layers, as in 20 or 10,10; again for one more shape (default: auto, a mix of small "
         "ones)",
     )
-    model.add_argument(
-        "--activation", choices=_ACTIVATIONS, default="tanh", help="activation of the hidden units (default: tanh)"
-    )
+    model.add_argument("--activation", choices=_ACTIVATIONS, help="activation of the hidden units (default: tanh)")
     model.add_argument(
         "--alpha",
         type=_penalty,
@@ -163,7 +163,6 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     model.add_argument(
         "--penalty",
         choices=("l2", "firth"),
-        default="l2",
         help="penalty of a perceptron for classes: l2, of strength --alpha, or Firth's likelihood, which keeps "
         "coefficients finite where classes are separated (default: l2)",
     )
@@ -177,7 +176,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="COLUMN",
         help="of counts, the column that is the logarithm of their exposure and has no coefficient",
     )
-    model.add_argument("--starts", type=_count, default=2, metavar="N", help="random starts of each shape (default: 2)")
+    model.add_argument("--starts", type=_count, metavar="N", help="random starts of each shape (default: 2)")
     _add_work(fit)
     _add_output(fit)
 
@@ -194,7 +193,7 @@ def _add_columns(fit: argparse.ArgumentParser) -> None:
         ),
         ("text", "columns whose frequent values are levels, however seldom they recur; the others share one"),
     ):
-        columns.add_argument(f"--{kind}", action="append", default=[], metavar="COLUMNS", help=words)
+        columns.add_argument(f"--{kind}", action="append", metavar="COLUMNS", help=words)
     columns.add_argument(
         "--levels",
         type=partial(_whole, least=2, most=999_999, words=", 2 or more"),
@@ -205,14 +204,12 @@ def _add_columns(fit: argparse.ArgumentParser) -> None:
     columns.add_argument(
         "--reference",
         action="append",
-        default=[],
         metavar="COLUMN=LEVEL",
         help="level with which the others of a category are compared (default: the most frequent)",
     )
     columns.add_argument(
         "--missing",
         choices=("indicator", "error"),
-        default="indicator",
         help="missing cells are filled in and marked in a column of their own, or refused (default: indicator)",
     )
 
@@ -222,12 +219,11 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
     work.add_argument(
         "--holdout",
         type=_share,
-        default=0.2,
         metavar="SHARE",
         help="share of the rows to compare the models on (default: 0.2)",
     )
     work.add_argument("--no-refit", action="store_true", help="do not train the better one again on all rows")
-    work.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of all random choices (default: 0)")
+    work.add_argument("--seed", type=_seed, metavar="N", help="seed of all random choices (default: 0)")
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: that of the solver)")
     _add_memory(work)
     work.add_argument(
@@ -334,10 +330,10 @@ _seed = partial(_whole, least=0, most=4_294_967_295, words=" from 0 to 429496729
 
 
 def _size(text: str) -> int:
-    """A size such as '1GB', '500 MB' or a number of bytes, in bytes."""
-    word = text.strip().lower()
-    unit = next((unit for unit in _UNITS if word.endswith(unit)), "")
+    """A size in bytes."""
+    from newtron.study.options import bytes_of
+
     try:
-        return int(float(word.removesuffix(unit)) * _UNITS.get(unit, 1))
-    except (ValueError, OverflowError):
+        return bytes_of(text)
+    except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: this is no size; give one such as 500MB or 4GB") from None

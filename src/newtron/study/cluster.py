@@ -1,4 +1,4 @@
-"""`newtron fit --cluster`: rows on a Dask cluster that exists, or on one that is started on this machine."""
+"""Rows on a Dask cluster that exists, or on one that is started on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from newtron.cluster.untyped import DaskObject
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
 from newtron.engine.base.threads import thread_count
-from newtron.engine.base.words import count
+from newtron.engine.base.words import count, setting
 from newtron.study.data import StreamedData, check_piece_memory, streamed_data
 from newtron.study.options import FitOptions
 from newtron.study.progress import Reporter
@@ -30,7 +30,7 @@ def cluster_data(options: FitOptions, reporter: Reporter) -> Iterator[StreamedDa
     """The rows on the cluster, for as long as the context is open. Where all workers are lost, the message says how to
     go on from `options.checkpoint`."""
     if options.report is not None:
-        raise InputError("--report: a report shows single rows, which are on the cluster: leave it out.")
+        raise InputError(f"{setting('report')}: a report shows single rows, which are on the cluster: leave it out.")
     check_piece_memory(options.memory)
     with connected(options.cluster or "", options.threads, options.scratch) as client:
         try:
@@ -70,8 +70,8 @@ def connected(address: str, threads: int | None, scratch: str | None) -> Iterato
                 client = distributed.Client(address, timeout=_ANSWER, set_as_default=False)
             except (OSError, ValueError, TimeoutError):
                 raise InputError(
-                    f"--cluster {address}: no Dask scheduler answers there; give the address that it printed, such as "
-                    "tcp://host:8786."
+                    f"{setting('cluster', repr(address))}: no Dask scheduler answers there; give the address that it "
+                    "printed, such as tcp://host:8786."
                 ) from None
         else:
             held = Folder(scratch)

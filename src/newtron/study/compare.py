@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.codec import from_json
 from newtron.engine.base.strict_json import wrong
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import count, number, percent, plus_minus
+from newtron.engine.base.words import count, number, percent, plus_minus, setting
 from newtron.model.predicting import predicted
 from newtron.study.sample import Sample, TargetValues
 from newtron.training.fitted import FittedModel
@@ -170,7 +170,10 @@ def _against_guess(task: str, scores: dict[str, Score], name: str) -> tuple[bool
 
 # A penalty is advised where there are fewer rows for each coefficient than this, the usual rule of thumb.
 _ROWS_EACH = 10
-_CHOOSES = "--alpha evidence chooses a penalty from the data."
+
+
+def _evidence() -> str:
+    return setting("alpha", repr("evidence"))
 
 
 def _is_free(model: FittedModel) -> bool:
@@ -185,7 +188,8 @@ def overfitting_warning(model: FittedModel, n_rows: int) -> str:
         return ""
     return (
         f"The perceptron has {count(p, 'column')}, no fewer than its {count(n_rows, 'row')}, and no penalty: it can "
-        f"follow any target of these rows, and what it predicts for others may be far off. {_CHOOSES}"
+        f"follow any target of these rows, and what it predicts for others may be far off. {_evidence()} "
+        "chooses a penalty from the data."
     )
 
 
@@ -196,11 +200,13 @@ def remedy(model: FittedModel, n_rows: int) -> str:
         if n_rows >= _ROWS_EACH * p:
             return ""
         return (
-            f"It was fitted without a penalty, with {count(p, 'coefficient')} from {count(n_rows, 'row')}: {_CHOOSES}"
+            f"It was fitted without a penalty, with {count(p, 'coefficient')} from {count(n_rows, 'row')}: "
+            f"{_evidence()} chooses a penalty from the data."
         )
     if model.settings.alpha == "evidence" or model.is_perceptron:
         return ""
-    return "--alpha evidence chooses the network's penalty by another rule, and --model perceptron fits no network."
+    simpler = setting("model", repr("perceptron"))
+    return f"{_evidence()} chooses the network's penalty by another rule, and {simpler} fits no network."
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Labels
-from newtron.engine.base.words import count, size
+from newtron.engine.base.words import count, setting, size
 from newtron.study.describe import missing_cells
 from newtron.study.options import FitOptions
 from newtron.study.progress import PassProgress, Reporter
@@ -195,7 +195,8 @@ def check_piece_memory(memory: int) -> None:
     """Raise an InputError where the memory is too small for reading in pieces."""
     if memory < LEAST_MEMORY:
         raise InputError(
-            f"--memory {size(memory)}: reading files in pieces takes more; give at least {size(LEAST_MEMORY)}."
+            f"{setting('memory', repr(size(memory)))}: reading files in pieces takes more; give at least "
+            f"{size(LEAST_MEMORY)}."
         )
 
 
@@ -203,12 +204,13 @@ def file_data(source: DataFile, options: FitOptions, reporter: Reporter) -> Stre
     """Learn the columns of files that are read in pieces, in one pass."""
     if options.report is not None:
         raise InputError(
-            "--report: these files are read in pieces, and a report shows single rows of them; give more --memory, or "
-            "leave it out."
+            f"{setting('report')}: these files are read in pieces, and a report shows single rows of them; give more "
+            f"{setting('memory')}, or leave it out."
         )
     check_piece_memory(options.memory)
     if os.path.isfile(source.path):
-        how = f"The cells take more than {size(options.memory)} (--memory): they were read in pieces for every pass"
+        limit = f"{size(options.memory)} ({setting('memory')})"
+        how = f"The cells take more than {limit}: they were read in pieces for every pass"
     else:
         how = "The files of a folder or a pattern are read in pieces for every pass, however small they are"
     rows = FileRows(

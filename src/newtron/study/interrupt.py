@@ -12,7 +12,7 @@ from typing import Self
 
 from newtron.engine.base.threads import is_waiting
 
-_FIRST = b"newtron: stopping at the next step; Ctrl-C again ends at once and writes nothing.\n"
+_FIRST = b"newtron: stopping at the next step; Ctrl-C again ends at once and keeps nothing.\n"
 _SECOND = b"\nnewtron: ended at once; nothing was written.\n"
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -23,10 +23,12 @@ class Interrupts:
     No exception is raised at an arbitrary place: `asked` becomes true, and the callback of a fit raises
     KeyboardInterrupt in its own thread, or `interruptible` does while it waits for a library. Before there is anything
     to keep (`keeping` is False), Ctrl-C is Python's own; while the model is written (`writing`), it waits for the
-    milliseconds that this takes.
+    milliseconds that this takes. A second Ctrl-C ends at once: the process, where it is the command's own
+    (`own_process`), else the call, by KeyboardInterrupt.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, own_process: bool) -> None:
+        self._own_process = own_process
         self.asked = False
         self.keeping = False
         self.writing = False
@@ -53,6 +55,8 @@ class Interrupts:
             return
         if not self.keeping:
             raise KeyboardInterrupt("interrupted before there was a model; nothing was written.")
+        if self.asked and not self._own_process:
+            raise KeyboardInterrupt("interrupted twice; nothing was kept.")
         if self.asked:
             # Threads may be deep in a long step; nothing is open that could be left half-written.
             os.write(2, (_SHOW_CURSOR if sys.stderr.isatty() else b"") + _SECOND)

@@ -17,7 +17,7 @@ class Comparison:
     """The models that were trained on the training rows, and how they compare on the held-out rows.
 
     schema: what the columns mean, learnt from the training rows. held_out: None where no rows were. notes: sentences
-    for the user.
+    for the user; cautions: more of them, which say that the model may be wrong.
     """
 
     schema: Schema
@@ -27,6 +27,7 @@ class Comparison:
     scores: dict[str, Score]
     verdict: Verdict
     notes: list[str] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
     @property
     def n_held_out(self) -> int:
@@ -40,14 +41,16 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run of `newtron fit`. refit: the better model, trained again on all rows; None where it was not."""
+    """One run of the main job. refit: the better model, trained again on all rows; None where it was not. notes: all
+    sentences for the user; cautions: those of them which say that the model that is kept may be wrong."""
 
     options: FitOptions
     data: FitData
     comparison: Comparison
     refit: Candidate | None
-    notes: list[str]
     interrupted: bool
+    notes: list[str] = field(default_factory=list)
+    cautions: list[str] = field(default_factory=list)
 
     @property
     def task(self) -> str:
@@ -67,6 +70,11 @@ class Job:
     def n_trained(self) -> int:
         """Rows that the model that is written was trained on."""
         return self.data.n_known if self.refit else self.comparison.n_training
+
+    @property
+    def in_python(self) -> bool:
+        """Was `newtron.fit` called, and not the command typed?"""
+        return self.options.output is None
 
     @property
     def report(self) -> Report:

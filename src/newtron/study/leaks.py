@@ -6,14 +6,13 @@ target is not known yet. They are named before training goes on.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.types import Array, Labels
-from newtron.engine.base.words import clean, count, percent
+from newtron.engine.base.words import clean, columns_setting, count, percent
 from newtron.model.predicting import predicted
 from newtron.study.sample import Sample
 from newtron.table.equal_rows import row_hashes
@@ -57,7 +56,7 @@ def revealing_columns(schema: Schema, rows: Sample) -> list[str]:
                 before = f"If it is not known before {clean(schema.target.name)!r} is"
                 found.append(
                     f"{clean(column.name)!r} alone {finding}. {before}, "
-                    f"leave it out (--ignore {shlex.quote(column.name)})."
+                    f"leave it out ({columns_setting('ignore', [column.name])})."
                 )
     return found
 
@@ -156,7 +155,7 @@ def exact_sum(model: FittedModel, schema: Schema, held_out: Sample, n_rows: int,
         plain = 0 < len(terms) <= _NAMED and float(np.abs(y - again).max()) <= _NEGLIGIBLE * spread
     what = _formula([(w, name) for w, name, _ in terms], constant) if plain else f"a sum of {len(terms):,} columns"
     used = _columns_of(schema, matter)
-    ignore = f" (--ignore {' '.join(map(shlex.quote, used))})" if len(used) <= _NAMED else ""
+    ignore = f" ({columns_setting('ignore', used)})" if len(used) <= _NAMED else ""
     these, them = ("this column is", "it") if len(used) == 1 else ("these columns are", "them")
     spared = ", so no network is trained" if skips else ""
     return (

@@ -2,56 +2,129 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from newtron.table.choices import ColumnChoices
+    from newtron.table.table import Table
+    from newtron.training.settings import Hidden
+
+# Bytes that the cells of a file may take in memory; files that take more are read in pieces.
+MEMORY = 10**9
+# Bytes in each unit of a size; "b" is last, since the others end with it.
+_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "b": 1}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """Options of the main job. An option that was not given has the value None where its default depends on others.
+    """Options of `newtron fit` and settings of `newtron.fit`, under the same names.
 
-    category, number, date, text, levels, reference, missing: what the user says of columns, as `choices_of` takes it.
-    hidden: the shapes that were asked for; None for the measured mix. memory: bytes. cluster: the address of a
-    scheduler, "" for a cluster that is started on this machine, None for no cluster. report: the path of a report that
-    was asked for, which rows that are read in pieces cannot have. typed: the whole command, word by word.
+    Parameters
+    ----------
+    data
+        The path of a file, of a folder or a pattern of names; or a table in memory.
+    target
+        The column to predict.
+    output
+        The path of the model that the command writes; None in Python, where nothing is written unasked.
+    ignore
+        Columns that are not used.
+    category, number, date, text
+        Columns that are this, whatever their cells look like; a date may be "COLUMN=dmy", where day, month and year
+        stand in an order that the cells do not tell.
+    levels
+        The number of levels that a category or text keeps at most; the others are joined. None: by a rule.
+    reference
+        Levels of reference, as "COLUMN=LEVEL", or in Python as a mapping; by default the most frequent level.
+    missing
+        "indicator" fills in a missing cell with the mean and marks it in a column of its own; "error" refuses it.
+    task
+        "regression" or "classification"; None: decided by the target, and regression where a loss is given.
+    encoding
+        The encoding of text files.
+    model
+        "perceptron", "network", or "auto" for both, which are compared.
+    hidden
+        The units of the hidden layers of the network: (20,), or [(20,), (10, 10)] for an average of several shapes;
+        "auto" is a mix of small ones.
+    activation
+        The activation of the hidden units: "tanh", "sigmoid", "relu", "softplus" or "identity".
+    alpha
+        The strength of the penalty on weights, or the rule that chooses it from the data, "evidence" or "loo". None: no
+        penalty for a perceptron, which is trained again with alpha=1 where its coefficients would grow without limit;
+        "evidence" for a network in regression and "loo" in classification.
+    penalty
+        "l2", or "firth" for Firth's likelihood, of a perceptron for classes.
+    loss
+        Of a target that is a number: "squared_error" or, for counts, "poisson". None: squared error.
+    offset
+        The column that is the logarithm of the exposure of counts and has no coefficient.
+    starts
+        Random starts of each shape of the network.
+    holdout
+        The share of the rows that the models are compared on; 0 holds out none.
+    no_refit
+        Is the better model not trained again on all rows?
+    seed
+        The seed of all random choices.
+    max_iter
+        The limit on iterations; None: that of the solver.
+    memory
+        Bytes that the cells of a file may take in memory; files that take more are read in pieces.
+    scratch
+        The folder for the copy of a text file larger than `memory`; None: the system's.
+    checkpoint
+        The beginning of the names of files that keep where training stands; the same call goes on from there.
+    cluster
+        The address of a Dask scheduler, or "" for a cluster that is started on this machine; None: no cluster.
+    threads
+        Threads; None: all cores. They change no result.
+    report
+        The path of the report that is written at the end, which rows that are read in pieces cannot have.
+    typed
+        The whole command or call, as code.
     """
 
-    data: str
+    data: str | Table
     target: str
-    output: str
-    ignore: list[str]
-    category: list[str]
-    number: list[str]
-    date: list[str]
-    text: list[str]
-    levels: int | None
-    reference: list[str]
-    missing: str
-    task: str | None
-    encoding: str
-    model: str
-    hidden: list[tuple[int, ...] | str] | None
-    activation: str
-    alpha: float | str | None
-    penalty: str
-    loss: str | None
-    offset: str | None
-    starts: int
-    holdout: float
-    no_refit: bool
-    seed: int
-    max_iter: int | None
-    memory: int
-    scratch: str | None
-    checkpoint: str | None
-    cluster: str | None
-    threads: int | None
-    report: str | None
-    typed: list[str]
+    output: str | None = None
+    ignore: Sequence[str] = ()
+    category: Sequence[str] = ()
+    number: Sequence[str] = ()
+    date: Sequence[str] = ()
+    text: Sequence[str] = ()
+    levels: int | None = None
+    reference: Sequence[str] | Mapping[str, str] = ()
+    missing: str = "indicator"
+    task: str | None = None
+    encoding: str = "utf-8"
+    model: str = "auto"
+    hidden: Hidden = "auto"
+    activation: str = "tanh"
+    alpha: float | str | None = None
+    penalty: str = "l2"
+    loss: str | None = None
+    offset: str | None = None
+    starts: int = 2
+    holdout: float = 0.2
+    no_refit: bool = False
+    seed: int = 0
+    max_iter: int | None = None
+    memory: int = MEMORY
+    scratch: str | None = None
+    checkpoint: str | None = None
+    cluster: str | None = None
+    threads: int | None = None
+    report: str | None = None
+    typed: str = ""
+
+    @property
+    def data_name(self) -> str:
+        """What messages call the data."""
+        return self.data if isinstance(self.data, str) else self.data.path
 
     @cached_property
     def choices(self) -> ColumnChoices:
@@ -67,3 +140,13 @@ class FitOptions:
             reference=self.reference,
             missing=self.missing,
         )
+
+
+def bytes_of(text: str) -> int:
+    """Return a size such as '1GB', '500 MB' or a number of bytes, in bytes. Raises ValueError for what is no size."""
+    word = text.strip().lower()
+    unit = next((unit for unit in _UNITS if word.endswith(unit)), "")
+    try:
+        return int(float(word.removesuffix(unit)) * _UNITS.get(unit, 1))
+    except OverflowError:
+        raise ValueError(f"{text!r} is no size") from None

@@ -1,8 +1,9 @@
-"""What a user sees while models train: a live table on a terminal, one line per stage anywhere else."""
+"""What a user sees while models train: a live table on a terminal or in a notebook, a line per stage anywhere else."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from newtron.engine.base.words import clean, count, number, power, seconds
 from newtron.study.interrupt import Interrupts
+from newtron.study.notebook import NotebookArea, in_notebook
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 # How often the live table is drawn anew, per second.
 _PER_SECOND = 8
+_PER_SECOND_IN_NOTEBOOKS = 3
 # Members in the live table, so that it fits on a small terminal.
 _MEMBERS_SHOWN = 10
 # Seconds that a pass over the rows of files must have taken before it is spoken of, and between two lines about it.
@@ -28,15 +31,16 @@ _LINE_EVERY = 2.0
 
 
 class Reporter:
-    """Follows one fit after the other on standard error.
+    """Follows one fit after the other, on standard error or below the cell of a notebook.
 
-    Steps come from several threads and may come thousands of times a second: each only leaves its last row
+    quiet: nothing but warnings is told. warned: notes are told by warnings of Python in the end, and not here. Steps
+    come from several threads and may come thousands of times a second: each only leaves its last row
     here, and the display looks at the rows when it is time.
     """
 
-    def __init__(self, interrupts: Interrupts, *, quiet: bool) -> None:
+    def __init__(self, interrupts: Interrupts, *, quiet: bool, warned: bool = False) -> None:
         self._interrupts = interrupts
-        self._quiet = quiet
+        self._quiet, self._warned = quiet, warned
         self._stage = ""
         self._rows: dict[int, Progress] = {}
         self._pass, self._done, self._began, self._last_line = "", 0, 0.0, 0.0
@@ -46,11 +50,28 @@ class Reporter:
 
             console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
             self._console = None if console.is_dumb_terminal else console
-        interrupts.announce = self._console is None
+        self._area = NotebookArea() if not quiet and self._console is None and in_notebook() else None
+        self._said: list[str] = []
+        interrupts.announce = self._console is None and self._area is None
 
     def say(self, line: str) -> None:
-        if not self._quiet:
+        if self._quiet:
+            return
+        if self._area is None:
             print(clean(line), file=sys.stderr, flush=True)
+        else:
+            self._said.append(clean(line))
+            self._area.draw(*self._said)
+
+    def note(self, sentence: str) -> None:
+        """Tell what should be known before training goes on."""
+        if not self._warned:
+            self.say(f"note: {sentence}")
+
+    def close(self) -> None:
+        """Remove what a notebook shows: the result takes its place."""
+        if self._area is not None:
+            self._area.clear()
 
     def warn(self, sentence: str) -> None:
         """Print a warning, also where --quiet was given."""
@@ -73,7 +94,7 @@ class Reporter:
             return
         left = seconds((total - done) * (now - self._began) / done)
         self._pass = f"a pass over the rows: {done:,} of {total:,}, {left} left"
-        if self._console is None and now - self._last_line >= _LONG_PASS:
+        if self._console is None and self._area is None and now - self._last_line >= _LONG_PASS:
             self._last_line = now
             self.say(f"{self._stage}: {self._pass}")
 
@@ -81,6 +102,10 @@ class Reporter:
     def stage(self, name: str) -> Iterator[None]:
         """Show the progress of one fit for as long as the context is open."""
         self._stage, self._rows, self._pass, self._done = name, {}, "", 0
+        if self._area is not None:
+            with self._drawn(self._area):
+                yield
+            return
         if self._console is None:
             yield
             return
@@ -95,6 +120,23 @@ class Reporter:
             redirect_stderr=False,
         ):
             yield
+
+    @contextmanager
+    def _drawn(self, area: NotebookArea) -> Iterator[None]:
+        """Draw the table anew again and again, for as long as the context is open."""
+        ended = threading.Event()
+
+        def draw() -> None:
+            while not ended.wait(1.0 / _PER_SECOND_IN_NOTEBOOKS):
+                area.draw(*self._said, self._table())
+
+        thread = threading.Thread(target=draw, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _table(self) -> Table:
         from rich import box

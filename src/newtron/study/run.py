@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from newtron.engine.base.words import capital, count
+from newtron.engine.base.words import capital, count, setting
 from newtron.study.compare import (
     BASELINE,
     Score,
@@ -30,6 +30,10 @@ from newtron.table.in_memory import table_in_memory
 
 def run_job(trainer: Trainer) -> Job:
     """Open the data, train, compare, and train the better model again on all rows."""
+    options = trainer.options
+    if options.loss is not None and options.task is None:
+        # A loss is for numbers, however few different ones there are.
+        trainer = replace(trainer, options=replace(options, task="regression"))
     with _opened(trainer) as data:
         return _fitted(data, trainer)
 
@@ -43,6 +47,9 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
 
         with cluster_data(options, trainer.reporter) as data:
             yield data
+        return
+    if not isinstance(options.data, str):
+        yield TableData.learn(options.data, options)
         return
     source = data_file_of(options.data, options.scratch)
     table = table_in_memory(source, options.encoding, options.memory)
@@ -58,19 +65,23 @@ def _fitted(data: FitData, trainer: Trainer) -> Job:
     check_offset(trainer.options, data.schema)
     comparison = _compared(data, trainer)
     refit = _refit(data, comparison, trainer)
-    job = Job(trainer.options, data, comparison, refit, [], trainer.interrupts.asked)
-    return replace(job, notes=_collected_notes(job))
+    job = Job(trainer.options, data, comparison, refit, trainer.interrupts.asked)
+    models = [*comparison.candidates.values(), *([refit] if refit else [])]
+    told = [*comparison.cautions, *(note for model in models for note in _on_training(model)), *_on_job(job)]
+    kept = [note for model in models if model.name == job.final.name for note in _on_training(model)]
+    notes = _once([*data.notes, *warnings_of(data.schema), *comparison.notes, *told])
+    return replace(job, notes=notes, cautions=_once([*comparison.cautions, *kept, *_on_job(job)]))
 
 
 def _compared(data: FitData, trainer: Trainer) -> Comparison:
     """Train what is asked for on the training rows, score it on the held-out rows, and judge."""
     options = trainer.options
     split = data.split(options.holdout if data.n_known >= FEWEST else 0.0, options.seed)
-    notes = [*split.notes, *_on_holding_out(data, split, options)]
+    notes, cautions = [*split.notes, *_on_holding_out(data, split, options)], []
     if split.examined is not None:
         for sentence in revealing_columns(split.training.schema, split.examined):
-            trainer.reporter.say(f"note: {sentence}")
-            notes.append(sentence)
+            trainer.reporter.note(sentence)
+            cautions.append(sentence)
     names = ["perceptron", "network"] if options.model == "auto" else [options.model]
     candidates: dict[str, Candidate] = {}
     for name in names if split.held_out is not None else names[:1]:
@@ -79,14 +90,15 @@ def _compared(data: FitData, trainer: Trainer) -> Comparison:
         candidates[name] = trainer.train(name, split.training, options.alpha, name)
         sentence = _exact_sum(split, candidates, options)
         if sentence:
-            trainer.reporter.say(f"note: {sentence}")
+            trainer.reporter.note(sentence)
             # Where one column alone is the target, this says all of it.
             left_out = sentence.rpartition(" leave ")[2]
-            notes = [*(note for note in notes if note.rpartition(" leave ")[2] != left_out), sentence]
+            cautions = [*(each for each in cautions if each.rpartition(" leave ")[2] != left_out), sentence]
             break
     scores, verdict = _judged(split, candidates)
     training = split.training
-    return Comparison(training.schema, training.n_rows, split.held_out, candidates, scores, verdict, notes)
+    held_out = split.held_out
+    return Comparison(training.schema, training.n_rows, held_out, candidates, scores, verdict, notes, cautions)
 
 
 def _on_holding_out(data: FitData, split: Split, options: FitOptions) -> list[str]:
@@ -100,7 +112,7 @@ def _on_holding_out(data: FitData, split: Split, options: FitOptions) -> list[st
     if split.held_out is None and options.model == "auto":
         notes.append(
             "Without held-out rows models cannot be compared: the perceptron is fitted, as the simpler "
-            "one; ask for the other with --model network."
+            f"one; ask for the other with {setting('model', repr('network'))}."
         )
     return notes
 
@@ -140,23 +152,32 @@ def _refit(data: FitData, comparison: Comparison, trainer: Trainer) -> Candidate
     return None if again.interrupted else again
 
 
-def _collected_notes(job: Job) -> list[str]:
-    """Everything a user should know, once."""
-    compared = job.comparison
-    found = [*job.data.notes, *warnings_of(job.data.schema), *compared.notes]
-    for trained in [*compared.candidates.values(), *([job.refit] if job.refit else [])]:
-        found += trained.notes
-        for member in trained.model.members:
-            solution = member.solution
-            if not (solution.converged or solution.status.name in ("EARLY_STOPPED", "INTERRUPTED")):
-                found.append(f"The {trained.name}: {solution.sentence}")
+def _on_training(trained: Candidate) -> list[str]:
+    """What a user should know of how a model was trained."""
+    found = list(trained.notes)
+    for member in trained.model.members:
+        solution = member.solution
+        if not (solution.converged or solution.status.name in ("EARLY_STOPPED", "INTERRUPTED")):
+            found.append(f"The {trained.name}: {solution.sentence}")
+    return found
+
+
+def _on_job(job: Job) -> list[str]:
+    """What a user should know of the model that is kept: that it may predict badly, or is not the whole work."""
+    compared, found = job.comparison, list[str]()
     if job.final.name == "perceptron" and not compared.verdict.warnings:
         found += filter(None, [overfitting_warning(job.final.model, job.n_trained)])
     if job.interrupted:
         kept = "the training rows alone" if compared.held_out is not None else "all rows"
+        again = "call" if job.in_python else "command"
         found.append(
-            f"Training was interrupted: the model that is written is the best so far, trained on {kept}, "
-            "and what was still to come was left out."
-            + (" The same command goes on from the checkpoint." if job.options.checkpoint else "")
+            f"Training was interrupted: the model that is {'kept' if job.in_python else 'written'} is the best so far, "
+            f"trained on {kept}, and what was still to come was left out."
+            + (f" The same {again} goes on from the checkpoint." if job.options.checkpoint else "")
         )
-    return list(dict.fromkeys(capital(note) if ": " not in note[:60] else note for note in found))
+    return found
+
+
+def _once(notes: list[str]) -> list[str]:
+    """Each sentence once, with a capital letter where it does not begin with the name of a place."""
+    return list(dict.fromkeys(capital(note) if ": " not in note[:60] else note for note in notes))

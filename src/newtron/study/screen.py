@@ -11,7 +11,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from newtron.engine.base.words import clean, strict
 
@@ -34,8 +34,33 @@ def print_json(facts: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(strict(facts), ensure_ascii=False, allow_nan=False) + "\n")
 
 
+class Sheet(Protocol):
+    """What results are told on: a screen, or a page for a notebook."""
+
+    def gap(self) -> None:
+        """Leave a blank line."""
+
+    def heading(self, text: str) -> None:
+        """Write a heading."""
+
+    def line(self, text: str, style: str = "", indent: int = 0) -> None:
+        """Write one line, such as a path or a command."""
+
+    def sentence(self, text: str, indent: int = 0) -> None:
+        """Write prose."""
+
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Write labels and texts in two columns."""
+
+    def notes(self, sentences: Sequence[str]) -> None:
+        """Write sentences, each with a mark in front."""
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> None:
+        """Write a table with the first column aligned left and the others right. strong: the row in bold."""
+
+
 class Screen:
-    """Headings, lines, labelled lines and tables. All text passes through `clean`; none is markup."""
+    """A sheet on a terminal or as plain text. All text passes through `clean`; none is markup."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = sys.stdout if stream is None else stream

@@ -8,6 +8,7 @@ from newtron.training.settings import Settings
 
 # Settings that only some estimators have.
 _OF_NETWORKS = {"activation", "combine", "hidden", "n_starts"}
+_OF_PERCEPTRONS = {"weights"}
 _OF_CLASSIFIERS = {"class_weight"}
 _OF_REGRESSORS = {"offset"}
 _OF_PERCEPTRON_CLASSIFIERS = {"penalty"}
@@ -20,6 +21,8 @@ def setting_names(settings: Settings) -> list[str]:
     absent = {"family", "task"}
     if settings.family != "network":
         absent |= _OF_NETWORKS
+    if settings.family != "perceptron":
+        absent |= _OF_PERCEPTRONS
     if settings.task != "classification":
         absent |= _OF_CLASSIFIERS
     else:

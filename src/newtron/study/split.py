@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import count
+from newtron.engine.base.words import count, setting
 
 # From fewer rows none is held out: four rows say nothing about a model, and training needs them.
 FEWEST = 20
@@ -35,7 +35,7 @@ def hold_out(
         held_out = _whole_groups(orders, parts, codes, alike)
     if len(held_out) < 2 or n - len(held_out) < _FEWEST_TRAINING:
         raise InputError(
-            f"--holdout {share:g} of {count(n, 'row')} holds out {len(held_out):,} and leaves "
+            f"{setting('holdout', f'{share:g}')} of {count(n, 'row')} holds out {len(held_out):,} and leaves "
             f"{n - len(held_out):,} to learn from; choose a share that gives at least 2 and "
             f"{_FEWEST_TRAINING}, or 0 to compare nothing."
         )

@@ -1,8 +1,8 @@
-"""The last screen of `newtron fit`, and the same facts as JSON."""
+"""What came out of the main job, for people on a screen or in a notebook, and the same facts as JSON."""
 
 from __future__ import annotations
 
-import newtron
+from newtron.engine.base.version import __version__
 from newtron.engine.base.words import capital, command, count, seconds, without_repeats
 from newtron.engine.solvers import Status
 from newtron.model.certified import certificate_of
@@ -10,52 +10,54 @@ from newtron.study.compare import metric_table
 from newtron.study.describe import column_pairs, target_pair
 from newtron.study.ends import ending, member_facts, sentences
 from newtron.study.job import Job
-from newtron.study.screen import Screen
+from newtron.study.screen import Sheet
 from newtron.study.train import Candidate
 from newtron.training.fitted import Member
 
 
-def print_screen(job: Job, report: str | None) -> None:
-    """Print what came out. report: the path of the report that was written, or None."""
-    screen = Screen()
+def tell(job: Job, sheet: Sheet, report: str | None = None) -> None:
+    """Tell what came out. report: the path of the report that was written, or None."""
     data, compared = job.data, job.comparison
-    screen.heading(f"{data.name}: {count(data.n_rows, 'row')}, {count(len(data.names), 'column')}")
-    screen.pairs([target_pair(data.schema), *column_pairs(data.schema, data.missing)])
-    screen.gap()
+    sheet.heading(f"{data.name}: {count(data.n_rows, 'row')}, {count(len(data.names), 'column')}")
+    sheet.pairs([target_pair(data.schema), *column_pairs(data.schema, data.missing)])
+    sheet.gap()
     if compared.scores:
-        screen.heading(
+        sheet.heading(
             f"Compared on {compared.n_held_out:,} rows that were held out; trained on {compared.n_training:,} "
             f"(seed {job.options.seed})"
         )
         metrics = {name: score.metrics for name, score in compared.scores.items()}
         header, rows, strong = metric_table(job.task, metrics, compared.verdict.kept)
-        screen.table(header, rows, strong)
-        screen.gap()
+        sheet.table(header, rows, strong)
+        sheet.gap()
         for sentence in compared.verdict.why:
-            screen.sentence(sentence)
-        screen.gap()
-    screen.heading("How training ended")
+            sheet.sentence(sentence)
+        sheet.gap()
+    sheet.heading("How training ended")
     ends = list(compared.candidates.items()) + ([("on all rows", job.refit)] if job.refit else [])
     said: list[str] = []
-    screen.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name, said)])
-    screen.gap()
-    screen.heading("Certificate of the model that is written")
+    sheet.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name, said)])
+    sheet.gap()
+    sheet.heading(f"Certificate of the model that is {'kept' if job.in_python else 'written'}")
     for sentence in without_repeats(certificate_of(job.final.model).sentences(), said):
-        screen.sentence(sentence, indent=2)
-    screen.gap()
+        sheet.sentence(sentence, indent=2)
+    sheet.gap()
     notes = without_repeats(job.notes, said)
     if notes:
-        screen.heading("Please note")
-        screen.notes(notes)
-        screen.gap()
+        sheet.heading("Please note")
+        sheet.notes(notes)
+        sheet.gap()
     again = " (again, all of them)" if job.refit else ""
-    screen.line(
-        f"Written: {job.options.output}, the {job.final.name} trained on {count(job.n_trained, 'row')}{again}",
-        "bold",
-    )
+    what = f"the {job.final.name} trained on {count(job.n_trained, 'row')}{again}"
+    output = job.options.output
+    if output is None:
+        sheet.line(f"Kept: {what}", "bold")
+        sheet.line("Next: study.model.predict(rows), study.report('report.html'), study.save('model.newtron')")
+        return
+    sheet.line(f"Written: {output}, {what}", "bold")
     if report is not None:
-        screen.line(f"Report:  {report}")
-    screen.line(f"Next:    {command(['newtron', 'predict', job.options.output, job.options.data])}")
+        sheet.line(f"Report:  {report}")
+    sheet.line(f"Next:    {command(['newtron', 'predict', output, job.options.data_name])}")
 
 
 def _end_pairs(trained: Candidate, name: str, said: list[str]) -> list[tuple[str, str]]:
@@ -70,7 +72,7 @@ def _end_pairs(trained: Candidate, name: str, said: list[str]) -> list[tuple[str
     ]
 
 
-def facts_of(job: Job, report: str | None) -> dict[str, object]:
+def facts_of(job: Job, report: str | None = None) -> dict[str, object]:
     """The same facts for JSON."""
     data, compared = job.data, job.comparison
     target, verdict = data.schema.target, compared.verdict
@@ -85,7 +87,7 @@ def facts_of(job: Job, report: str | None) -> dict[str, object]:
             "standard_error": verdict.error,
         }
     return {
-        "newtron": newtron.__version__,
+        "newtron": __version__,
         "data": {
             "path": data.name,
             "rows": data.n_rows,

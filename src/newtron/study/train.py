@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from newtron.engine.base.errors import ColumnError, InputError
-from newtron.engine.base.words import seconds
+from newtron.engine.base.words import columns_setting, seconds, setting
 from newtron.engine.solvers import Status
 from newtron.estimators import (
     NetworkClassifier,
@@ -105,7 +105,7 @@ class Trainer:
                 else:
                     made.fit_rows(rows.rows, checkpoint=checkpoint)
             except ColumnError as error:
-                raise InputError(f"{self.options.data}: {error}") from None
+                raise InputError(f"{self.options.data_name}: {error}") from None
         messages = [str(w.message) for w in caught if w.category.__name__ != "ConvergenceWarning"]
         model = made.model_
         # The number of threads is no property of the model.
@@ -127,11 +127,9 @@ class Trainer:
             if task == "classification":
                 settings["penalty"] = options.penalty
         else:
-            settings |= {"activation": options.activation, "n_starts": options.starts}
+            settings |= {"activation": options.activation, "n_starts": options.starts, "hidden": options.hidden}
             if alpha is not None:
                 settings["alpha"] = alpha
-            if options.hidden:
-                settings["hidden"] = options.hidden[0] if len(options.hidden) == 1 else options.hidden
         if task == "regression":
             settings |= {"loss": options.loss, "offset": options.offset}
         made = _KINDS[name, task]()
@@ -143,38 +141,44 @@ def _on_rescue(model: FittedModel) -> str:
     found = model.separation
     growing = "Without a penalty the perceptron's coefficients go on growing."
     known = found.finding if found is not None and found.found else growing
+    other = "" if model.is_regression else f" The other choice is {setting('penalty', repr('firth'))}."
     return (
-        f"{known} The perceptron was fitted with a penalty, --alpha {RESCUE_ALPHA:g}, which keeps its "
-        f"coefficients finite.{'' if model.is_regression else ' The other choice is --penalty firth.'}"
+        f"{known} The perceptron was fitted with a penalty, {setting('alpha', f'{RESCUE_ALPHA:g}')}, which keeps its "
+        f"coefficients finite.{other}"
     )
 
 
 def check_offset(options: FitOptions, schema: Schema) -> None:
     """The offset is a column of numbers without missing cells: what stands in for one would be an exposure."""
     if options.loss is not None and schema.target.task == "classification":
-        raise InputError("--loss is for a target that is a number: leave it out, or give --task regression.")
+        task = setting("task", repr("regression"))
+        raise InputError(f"{setting('loss')} is for a target that is a number: leave it out, or give {task}.")
     if options.offset is None:
         return
     if options.loss != "poisson":
-        raise InputError("--offset is the logarithm of the exposure of counts: give --loss poisson with it.")
+        loss = setting("loss", repr("poisson"))
+        raise InputError(f"{setting('offset')} is the logarithm of the exposure of counts: give {loss} with it.")
+    given = columns_setting("offset", [options.offset])
     column = next((column for column in schema.columns if column.name == options.offset), None)
     if column is None:
-        raise InputError(f"--offset {options.offset}: this is no column that a model can use.")
+        raise InputError(f"{given}: this is no column that a model can use.")
     if column.kind != "number" or column.missing_seen:
         what = "has missing cells" if column.kind == "number" else f"is read as {column.kind} and not as a number"
-        raise InputError(f"--offset {options.offset}: this column {what}; every row needs its exposure.")
+        raise InputError(f"{given}: this column {what}; every row needs its exposure.")
 
 
 def check_firth(options: FitOptions, task: str) -> None:
     """Firth's penalty is for perceptrons and classes, and is a penalty of its own."""
     if options.penalty != "firth":
         return
+    firth, alpha = setting("penalty", repr("firth")), setting("alpha")
     if task != "classification":
-        raise InputError("--penalty firth is for classes, and the target is a number: leave it out, or use --alpha.")
+        raise InputError(f"{firth} is for classes, and the target is a number: leave it out, or use {alpha}.")
     if options.model == "network":
-        raise InputError("--penalty firth is the perceptron's: choose --model perceptron with it, or leave it out.")
+        perceptron = setting("model", repr("perceptron"))
+        raise InputError(f"{firth} is the perceptron's: choose {perceptron} with it, or leave it out.")
     if options.alpha:
-        raise InputError("--penalty firth is a penalty of its own: leave out --alpha, or --penalty.")
+        raise InputError(f"{firth} is a penalty of its own: leave out {alpha}, or {setting('penalty')}.")
 
 
 def _checkpoint(options: FitOptions, stage: str) -> str | None:

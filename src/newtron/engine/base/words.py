@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from typing import Literal, TypeAlias
 
 # Characters that turn the direction of writing (Unicode, bidirectional controls).
 _TURNS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -143,55 +144,92 @@ def joined(words: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-# What the settings of estimators and of files are on the command line, which has no others.
-_OPTIONS = {
-    "activation": "--activation",
-    "alpha": "--alpha",
-    "hidden": "--hidden",
-    "levels": "--levels",
-    "loss": "--loss",
-    "max_iter": "--max-iter",
-    "memory": "--memory",
-    "missing": "--missing",
-    "n_jobs": "--threads",
-    "n_starts": "--starts",
-    "offset": "--offset",
-    "penalty": "--penalty",
-    "random_state": "--seed",
-    "reference": "--reference",
-    "scratch": "--scratch",
-    "task": "--task",
+# What the settings of estimators are called where a study is made: by `newtron fit` and `newtron.fit`.
+_OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} | {
+    name: name
+    for name in (
+        "activation",
+        "alpha",
+        "checkpoint",
+        "cluster",
+        "data",
+        "encoding",
+        "hidden",
+        "holdout",
+        "ignore",
+        "levels",
+        "loss",
+        "max_iter",
+        "memory",
+        "missing",
+        "model",
+        "no_refit",
+        "no_report",
+        "offset",
+        "output",
+        "penalty",
+        "reference",
+        "report",
+        "scratch",
+        "seed",
+        "starts",
+        "target",
+        "task",
+        "threads",
+        "verbose",
+    )
 }
-_typing = False
+Door: TypeAlias = Literal["estimator", "study", "command"]
+_door: Door = "estimator"
 QUOTES = "'\""
 
 
 @contextmanager
-def as_typed() -> Iterator[None]:
-    """While inside, settings are told as they are typed on the command line: --alpha 1, and not alpha=1."""
-    global _typing
-    before, _typing = _typing, True
+def told_at(door: Door) -> Iterator[None]:
+    """While inside, settings are told as they are given there: alpha=1 to an estimator and to `newtron.fit`, which has
+    some other names, and --alpha 1 on the command line."""
+    global _door
+    before, _door = _door, door
     try:
         yield
     finally:
-        _typing = before
+        _door = before
+
+
+def is_command() -> bool:
+    """Are settings told as they are typed on the command line?"""
+    return _door == "command"
 
 
 def setting(name: str, value: str = "") -> str:
     """A setting, or the setting to a value that is written as in Python, as whoever reads it would give it; "" where
-    the command line has none such."""
-    if not _typing:
+    there is none such at this door."""
+    if _door == "estimator":
         return f"{name}={value}" if value else name
     option = _OPTIONS.get(name, "")
-    return f"{option} {value.strip(QUOTES)}".strip() if option else ""
+    if _door == "study" or not option:
+        return f"{option}={value}" if value and option else option
+    option = "--" + option.replace("_", "-")
+    return option if value == "True" else f"{option} {value.strip(QUOTES)}".strip()
+
+
+def columns_setting(name: str, columns: Sequence[str]) -> str:
+    """A setting to names of columns, as whoever reads it would give it: --ignore a 'b c', or ignore=['a', 'b c']."""
+    if _door == "command":
+        return f"{setting(name)} {' '.join(shlex.quote(column) for column in columns)}"
+    return setting(name, repr(columns[0] if len(columns) == 1 else list(columns)))
 
 
 def column_setting(name: str, kind: str) -> str:
     """The setting that says what a column is, as whoever reads it would give it."""
-    if not _typing:
+    if _door == "estimator":
         return f"columns={{{name!r}: {kind!r}}}"
-    in_list = f'"{name.replace(QUOTES[1], 2 * QUOTES[1])}"' if "," in name or QUOTES[1] in name else name
-    return f"--{kind} {_quoted(in_list)}"
+    return f"{kind}={[name]!r}" if _door == "study" else f"--{kind} {_quoted(in_list(name))}"
+
+
+def in_list(name: str) -> str:
+    """A name as it is typed in a list of names that are separated by commas."""
+    return f'"{name.replace(QUOTES[1], 2 * QUOTES[1])}"' if "," in name or QUOTES[1] in name else name
 
 
 def either(*ways: str) -> str:

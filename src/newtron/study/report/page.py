@@ -6,25 +6,23 @@ the calculus of one row. All text from the data is escaped, and the policy of th
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-import newtron
-from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
+from newtron.engine.base.version import __version__
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
 from newtron.model.certified import certificate_of
 from newtron.model.predicting import predicted
-from newtron.model_file import check_writable, write_whole
+from newtron.model_file import write_whole
 from newtron.study.coefficients import coefficient_table
 from newtron.study.compare import metric_table
 from newtron.study.data import TableData, labels_of
 from newtron.study.describe import column_pairs, target_pair
 from newtron.study.ends import ENDS
+from newtron.study.html import html_notes, html_pairs, html_paragraphs, html_table
 from newtron.study.job import Job
-from newtron.study.options import FitOptions
 from newtron.study.report.drawing import draw_network
 from newtron.study.report.permutation import importance_table, importances
 from newtron.study.report.plots import Series, plot
@@ -44,20 +42,10 @@ _TERMS, _CLASSES = 60, 12
 _FEWEST_RANKED = 10
 
 
-def check_report(path: str, options: FitOptions) -> None:
-    """Check, before long work, that the report can be written and replaces no file but a report."""
-    check_writable(path)
-    for other in (options.output, options.data):
-        same = os.path.realpath(path) == os.path.realpath(other)
-        if same or (os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)):
-            raise InputError(f"{path}: this is {other} itself; give the report another name with --report.")
-    if options.report is None and os.path.exists(path):
-        with open(path, "rb") as file:
-            if _MARK.encode() not in file.read(2000):
-                raise InputError(
-                    f"{path}: this file is no report of newtron and is not replaced; name another with --report, or "
-                    "give --no-report."
-                )
+def is_report(path: str) -> bool:
+    """Return whether this file is a report that newtron wrote."""
+    with open(path, "rb") as file:
+        return _MARK.encode() in file.read(2000)
 
 
 def write_report(job: Job, data: TableData, path: str, progress: Callable[[int, int], None] | None = None) -> None:
@@ -83,7 +71,7 @@ def _page(job: Job, data: TableData, progress: Callable[[int, int], None] | None
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'{_MARK} {newtron.__version__}"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'{_MARK} {__version__}"><meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{in_html(title)}</title><style>{STYLE}</style></head><body><main>"
         f"<h1>{in_html(title)}</h1>{_lead(job)}{''.join(sections)}</main></body></html>\n"
@@ -94,41 +82,20 @@ def _section(title: str, body: str) -> str:
     return f"<h2>{in_html(title)}</h2>{body}" if body else ""
 
 
-def _paragraphs(sentences: Iterable[str]) -> str:
-    return "".join(f"<p>{in_html(sentence)}</p>" for sentence in sentences)
-
-
-def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f"<dt>{in_html(name)}</dt><dd>{in_html(text)}</dd>" for name, text in pairs)
-    return f"<dl>{rows}</dl>" if rows else ""
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], strong: int | None = None) -> str:
-    head = "".join(f"<th>{in_html(cell)}</th>" if cell else "<td></td>" for cell in header)
-    lines = []
-    for position, row in enumerate(rows):
-        # In bold: the model that is kept, or the class whose coefficients follow.
-        stands_out = position == strong or (len(row) > 1 and not any(row[1:]))
-        kept = ' class="kept"' if stands_out else ""
-        lines.append(f"<tr{kept}>{''.join(f'<td>{in_html(cell)}</td>' for cell in row)}</tr>")
-    scroll = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
-    return f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
-
-
 def _lead(job: Job) -> str:
     rows, verdict = count(job.data.n_known, "row"), job.comparison.verdict
     found = [f"The {job.final.name} is kept, {'trained again on all' if job.refit else 'trained on'} {rows}."]
     if verdict.why:
         found = [*verdict.why[:1], *([f"It was trained again on all {rows}."] if job.refit else [])]
-    return _paragraphs(found)
+    return html_paragraphs(found)
 
 
 def _data(job: Job) -> str:
     data = job.data
     size = f"{count(data.n_rows, 'row')}, {count(len(data.names), 'column')}"
-    pairs = [("file", f"{data.name}: {size}"), target_pair(data.schema), *column_pairs(data.schema, data.missing)]
-    notes = f"<p>Please note:</p><ul>{''.join(f'<li>{in_html(note)}</li>' for note in job.notes)}</ul>"
-    return _pairs(pairs) + (notes if job.notes else "")
+    what = "file" if isinstance(job.options.data, str) else "data"
+    pairs = [(what, f"{data.name}: {size}"), target_pair(data.schema), *column_pairs(data.schema, data.missing)]
+    return html_pairs(pairs) + (f"<p>Please note:</p>{html_notes(job.notes)}" if job.notes else "")
 
 
 def _comparison(job: Job) -> str:
@@ -141,9 +108,9 @@ def _comparison(job: Job) -> str:
         f"{count(compared.n_held_out, 'row')} that were held out (seed {job.options.seed})."
     )
     return (
-        _paragraphs([held])
-        + _table(*metric_table(job.task, metrics, compared.verdict.kept))
-        + _paragraphs(compared.verdict.why[1:])
+        html_paragraphs([held])
+        + html_table(*metric_table(job.task, metrics, compared.verdict.kept))
+        + html_paragraphs(compared.verdict.why[1:])
     )
 
 
@@ -177,7 +144,7 @@ def _rankings(job: Job, progress: Callable[[int, int], None] | None) -> str:
         importance = f"<h3>What predictions lose without a column</h3>{importance}"
     if relevance:
         relevance = f"<h3>How far predictions move with a column (relevance)</h3>{relevance}"
-    return (_paragraphs([_TWO_RANKINGS]) if importance and relevance else "") + importance + relevance
+    return (html_paragraphs([_TWO_RANKINGS]) if importance and relevance else "") + importance + relevance
 
 
 def _importance(job: Job, progress: Callable[[int, int], None] | None) -> str:
@@ -196,7 +163,7 @@ def _classes(schema: Schema, p: Array, codes: TargetValues) -> str:
         np.add.at(table, (codes, p.argmax(axis=1)), 1)
         rows = [[name, *map(str, line)] for name, line in zip(names, table.tolist(), strict=True)]
         meaning = "Confusion matrix: a row for each observed class, a column for each predicted class."
-        found = _paragraphs([meaning]) + _table(["", *names], rows)
+        found = html_paragraphs([meaning]) + html_table(["", *names], rows)
     hit, sure = (codes == 1, p[:, 1]) if len(names) == 2 else (p.argmax(axis=1) == codes, p.max(axis=1))
     what = f"probability of {names[1]}" if len(names) == 2 else "probability of the most probable class"
     figures = [reliability(sure, hit, what)]
@@ -219,8 +186,8 @@ def _model(job: Job, ranked: bool) -> str:
         before, header, rows, after = coefficient_table(model)
         more = [f"… and {len(rows) - _TERMS:,} more, which 'newtron show --json' lists."] if len(rows) > _TERMS else []
         units = f'{_UNITS}: see "Which columns matter" for that.' if ranked else f"{_UNITS}."
-        first = _paragraphs([units, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
-        return first + _table(header, rows[:_TERMS]) + _paragraphs([*more, *after])
+        first = html_paragraphs([units, *(f"{capital(fact.removesuffix('.'))}." for fact in before)])
+        return first + html_table(header, rows[:_TERMS]) + html_paragraphs([*more, *after])
     rows = [
         [
             str(place),
@@ -237,7 +204,7 @@ def _model(job: Job, ranked: bool) -> str:
     header = ["network", "shape", "share", "penalty", "effective parameters", "iterations", "objective", "end"]
     if not any(row[4] for row in rows):
         header, rows = header[:4] + header[5:], [row[:4] + row[5:] for row in rows]
-    return _paragraphs(_averaged(model)) + _table(header, rows) + _drawing(job)
+    return html_paragraphs(_averaged(model)) + html_table(header, rows) + _drawing(job)
 
 
 def _relevance(job: Job) -> str:
@@ -245,7 +212,7 @@ def _relevance(job: Job) -> str:
     if known is None:
         return ""
     header, rows, after = known
-    return _table(header, rows) + _paragraphs(after)
+    return html_table(header, rows) + html_paragraphs(after)
 
 
 def _averaged(model: FittedModel) -> list[str]:
@@ -309,7 +276,7 @@ def _relevance_of_inputs(job: Job) -> Array | None:
 
 def _ends(job: Job) -> str:
     words = certificate_of(job.final.model).sentences()
-    return _paragraphs(words) + f'<div class="figures">{_traces(job.final)}</div>'
+    return html_paragraphs(words) + f'<div class="figures">{_traces(job.final)}</div>'
 
 
 def _traces(trained: Candidate) -> str:
@@ -338,7 +305,9 @@ def _derivation(job: Job, data: TableData) -> str:
         )
     place = int(data.known[0]) + 1
     other = str(place + 1 if place < data.n_rows else place)
-    again = command(["newtron", "explain", job.options.output, data.name, "--row", other])
+    again = "study.model.explain(X, y)"
+    if job.options.output is not None:
+        again = command(["newtron", "explain", job.options.output, data.name, "--row", other])
     first = f"<p>This is row {place:,} of the data. Another row: <code>{in_html(again)}</code></p>"
     # Closed but for the first: a network's derivation is many times as long as the rest of the report.
     first_open, *others = derivation.to_html(style=False).split("<details open>")
@@ -347,10 +316,9 @@ def _derivation(job: Job, data: TableData) -> str:
 
 
 def _again(job: Job) -> str:
-    pairs = [
-        ("model file", job.options.output),
-        ("settings of the estimator", settings_in_words(job.final.model.settings)),
-        ("newtron", newtron.__version__),
-    ]
-    typed = f"<p><code>{in_html(command(job.options.typed))}</code></p>"
-    return f"<p>This command was typed; the seed is {job.options.seed}.</p>{typed}{_pairs(pairs)}"
+    options, model = job.options, job.final.model
+    pairs = [("settings of the estimator", settings_in_words(model.settings)), ("newtron", __version__)]
+    how = "This was called in Python"
+    if options.output is not None:
+        how, pairs = "This command was typed", [("model file", options.output), *pairs]
+    return f"<p>{how}; the seed is {options.seed}.</p><p><code>{in_html(options.typed)}</code></p>{html_pairs(pairs)}"
