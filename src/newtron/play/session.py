@@ -7,7 +7,6 @@ methods). So the page can be reloaded, shared by its address and stepped back wi
 from __future__ import annotations
 
 import json
-import math
 import sys
 import threading
 import traceback
@@ -20,6 +19,7 @@ from newtron.engine.base.checks import check_choice, check_count, check_number, 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
+from newtron.engine.base.words import strict
 from newtron.explain import NOTATIONS
 from newtron.explain.show.symbols import to_latex
 from newtron.play import pictures
@@ -321,20 +321,9 @@ def as_json(answer: Answer) -> str:
     null; halves of surrogate pairs, which a message may contain, become question marks."""
     try:
         text = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode("utf-8")
     except ValueError:
-        text = json.dumps(_cleaned(answer), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text
-
-
-def _cleaned(value: object) -> object:
-    if isinstance(value, dict):
-        return {_cleaned(name): _cleaned(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_cleaned(part) for part in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        text = json.dumps(strict(answer), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _axes(given: Message, problem: Problem) -> tuple[int, int]:

@@ -15,8 +15,6 @@ import numpy as np
 
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
-from newtron.engine.maths.network import Linearization
-from newtron.engine.maths.scaling import Scaling
 from newtron.training.fitted import Member
 from newtron.training.members import Task
 
@@ -55,33 +53,11 @@ def relevance_of(task: Task, members: Sequence[Member]) -> Array:
 
 def _squared_slopes(task: Task, members: Sequence[Member], fed: Array) -> Array:
     """(n, p) sum over the outputs of the squared derivatives of the members' mean by each scaled column."""
-    slopes = np.sum([member.share * _input_slopes(task, member, fed) for member in members], axis=0)
-    return np.asarray(np.square(_by_column(task.scaling, slopes, fed)).sum(axis=0))
-
-
-def _input_slopes(task: Task, member: Member, fed: Array) -> Array:
-    """(k, n, inputs) derivatives of a member's predictions, of probabilities for classes, by what it is fed."""
-    at = member.network.linearize(np.asarray(member.params, dtype=np.float64), fed)
-    raw = np.stack([_pulled_back(at, output) for output in range(at.output.shape[1])])
-    return np.asarray(np.einsum("ncd,dnp->cnp", task.loss.mean_by_z(at.output), raw))
-
-
-def _pulled_back(at: Linearization, output: int) -> Array:
-    """(n, inputs) backpropagation of one raw prediction to the inputs."""
-    u = np.zeros_like(at.output)
-    u[:, output] = 1.0
-    return np.asarray(at.deltas(u)[0] @ at.weights[0].W.T)
-
-
-def _by_column(scaling: Scaling, slopes: Array, fed: Array) -> Array:
-    """(k, n, p) derivatives by each scaled column, of which an asinh feature may be an input as well: the chain
-    rule."""
-    features = scaling.asinh
-    if features is None:
-        return slopes
-    p, which = len(scaling.x_center), features.columns
-    own, of_asinh = slopes[:, :, :p].copy(), slopes[:, :, p:]
-    x = fed[:, which] * scaling.x_scale[which] + scaling.x_center[which]
-    steep = scaling.x_scale[which] / (features.scale * features.spread)
-    own[:, :, which] += of_asinh * steep / np.hypot(1.0, (x - features.center) / features.scale)
-    return np.asarray(own)
+    scaling, slopes = task.scaling, np.zeros(())
+    given = fed[:, : len(scaling.x_center)] * scaling.x_scale + scaling.x_center
+    for member in members:
+        at = member.network.linearize(np.asarray(member.params, dtype=np.float64), fed)
+        by_z = task.loss.mean_by_z(at.output)
+        own = [scaling.by_given(given, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])]
+        slopes = slopes + member.share * np.stack(own)
+    return np.asarray(np.square(slopes * scaling.x_scale).sum(axis=0))
