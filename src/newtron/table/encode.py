@@ -182,6 +182,17 @@ def _patterns(column: Column, values: Sequence[ClassLabel]) -> tuple[NDArray[np.
     return patterns, known
 
 
+def level_pattern(column: Column, level: ClassLabel) -> NDArray[np.float64] | None:
+    """The row (width,) of a column's numbers for a cell that holds this level; None for one that training never saw."""
+    if column.kind == "yes/no":
+        import pyarrow as pa
+
+        values, _ = as_flags(pa.array([level]))
+        return None if np.isnan(values[0]) else np.array([values[0], *[0.0] * column.indicator])
+    patterns, known = _patterns(column, [level])
+    return patterns[0] if known[0] else None
+
+
 def encode_target(target: Target, table: Table) -> tuple[TargetValues, NDArray[np.bool_]]:
     """`(y, kept)`: the target of the rows that have one, and the mask over all rows that says which.
 

@@ -107,6 +107,15 @@ class Scaling:
             found[:, self.asinh.columns] += by_inputs[:, p:] * self.asinh.slopes(X)
         return np.asarray(found)
 
+    def inputs_along(self, X: Array, tangent: Array) -> Array:
+        """The derivative of `inputs` as X (n, p) moves along a tangent (n, p), which has 0 for an offset."""
+        if self.offset is not None:
+            X, tangent = (without_offset(each, self.offset)[0] for each in (X, tangent))
+        scaled = tangent / self.x_scale
+        if self.asinh is None:
+            return np.asarray(scaled)
+        return np.hstack([scaled, tangent[:, self.asinh.columns] * self.asinh.slopes(X)])
+
     def targets(self, Y: Array) -> Array:
         """Y in scaled units; Y itself where the units stay the user's."""
         if not self.changes_targets:
