@@ -21,7 +21,7 @@ from newtron import InputError, NetworkClassifier, NetworkRegressor, PerceptronC
 from newtron.inference.effects.effects import Effects
 from newtron.inference.posterior import Posterior
 from newtron.model.effects.cells import NO_CHANGES, EncodedRows
-from newtron.model.effects.effects import contrasts_of, effects_of
+from newtron.model.effects.effects import Contrast, contrasts_of, effects_of
 from newtron.model.effects.errors import errors_of
 from newtron.model.effects.response import Response
 from newtron.model.effects.scenarios import Averaging
@@ -163,7 +163,7 @@ def effects_at(model: FittedModel, X: Array, averaging: Averaging | None = None,
 
 def contrasts_at(model: FittedModel, X: Array, column: str, averaging: Averaging | None = None, **more: Any) -> Effects:
     rows, errors = EncodedRows(model, X), errors_of(model, None, None, None)
-    return contrasts_of(model, rows, errors, averaging or Averaging(), column, **more)
+    return contrasts_of(model, rows, errors, averaging or Averaging(), column, Contrast(**more))
 
 
 def theirs(name: str) -> pd.DataFrame:
@@ -452,6 +452,7 @@ def test_the_table(sexes: Any) -> None:
     ]
     np.testing.assert_array_equal(frame["estimate"], found.estimates)
     page = found._repr_html_()
+    assert found.to_latex().count(r" \\") == 7
     assert page.count("<tr>") == 7
     assert "<th" in page
     np.testing.assert_allclose(

@@ -30,7 +30,7 @@ from newtron.inference.coefficients.summary import Summary
 from newtron.inference.effects.effects import Effects
 from newtron.model.certified import certificate_of
 from newtron.model.effects.cells import EncodedRows
-from newtron.model.effects.effects import contrasts_of, effects_of
+from newtron.model.effects.effects import Contrast, contrasts_of, effects_of
 from newtron.model.effects.errors import ErrorSource, errors_of
 from newtron.model.effects.scenarios import Averaging, grouping
 from newtron.model.summary import rows_of_arrays
@@ -292,67 +292,40 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> Effects:
         """Average marginal effects: how the predicted mean or probability changes with each column, with errors.
 
-        A number has the slope dy/dx, the exact derivative by the chain rule. A category, and yes/no, has the change of
-        the prediction when the cells of its column become another level, from the reference. The standard errors are
-        those of the delta method: from the covariance of a perceptron's coefficients, or from the posterior of
-        networks.
+        A number has the slope dy/dx, the exact derivative. A category, and yes/no, has the change of the prediction
+        when the cells of its column become another level, from the reference. Errors are those of the delta method,
+        from the covariance of a perceptron's coefficients or the posterior of networks (docs/effects.md).
 
         Parameters
         ----------
         X : (n, p)
-            The rows that effects are averaged over: as a rule those of the fit, but others will do.
+            The rows that effects are averaged over.
         y : (n,), optional
-            The targets, where X and y are the rows of the fit: for formulas that need them.
+            The targets, where X and y are the rows of the fit and the formula of the covariance needs them.
         columns : str or list of str, optional
             The columns of interest; None is all.
         at : "overall", "mean", "median", "rows" or dict, default "overall"
-            "overall" is the average of the effects at all rows. "mean" and "median" are the effects at one row of means
-            or medians, with the most frequent level of each category. "rows" are the effects at each row. A dict such
-            as ``{"age": [20, 40]}`` gives all rows these values first: the average effect for each combination.
+            "overall": the average of the effects at all rows. "mean", "median": at one row of means or medians, with
+            the most frequent level of each category. "rows": at each row. A dict such as ``{"age": [20, 40]}`` gives
+            all rows these values first: an average for each combination.
         by : str or (n,), optional
             A column of X, or labels of the rows: averages within each group.
         method : "dydx", "eyex", "dyex" or "eydx", default "dydx"
-            With e, the relative change of the prediction (ey) or for a relative change of the column (ex), as in
-            statsmodels and Stata.
+            e: the relative change of the prediction (ey), or for a relative change of the column (ex).
         per : "unit" or "sd", default "unit"
-            "sd" is the slope times the standard deviation of the column in X.
+            "sd": the slope times the standard deviation of the column in X.
         dummy : bool, default True
             A column of numbers that are 0 and 1 alone is a category of two levels; False takes its slope.
-        covariance : str or Summary, optional
-            For perceptrons: the formula, as in `summary`, or a summary whose covariance is taken, as for effects at
-            rows that are not those of the fit.
-        groups : (n,), optional
-            As in `summary`, for clustered errors.
+        covariance, groups : optional
+            For perceptrons, as in `summary`; or a Summary whose covariance is taken.
         sample_weight : (n,), optional
-            The weights of the rows in averages, and those that fit had where a formula needs the rows.
+            The weights of the rows in averages, and of the fit where y is given.
         coverage : float, default 0.95
-            Of the intervals.
-
-        Returns
-        -------
-        Effects
-            A table that prints, with `to_frame()`.
 
         Raises
         ------
         InputError
             A column, level or formula is not known, or a formula lacks its rows.
-
-        Notes
-        -----
-        Williams 2012, Using the margins command to estimate and interpret adjusted predictions and marginal effects,
-        Stata Journal 12:308; Arel-Bundock, Greifer & Heiss 2024, How to interpret statistical models using
-        marginaleffects for R and Python, Journal of Statistical Software 111:9.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_breast_cancer
-        >>> from newtron import PerceptronClassifier
-        >>> X, y = load_breast_cancer(return_X_y=True, as_frame=True)
-        >>> X = X[["mean texture", "mean concavity"]]
-        >>> effects = PerceptronClassifier().fit(X, y).effects(X)
-        >>> effects.columns
-        ('mean texture', 'mean concavity')
         """
         model, errors, averaging, rows = self._asked(X, y, at, by, dummy, covariance, groups, sample_weight)
         return effects_of(model, rows, errors, averaging, columns=columns, method=method, per=per, coverage=coverage)
@@ -386,46 +359,30 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         column : str
             The column whose cells are changed.
         values : sequence, optional
-            What is compared: levels of a category (None: all of them, the reference first), or numbers such as
-            ``[20, 40]``. For numbers None compares each cell plus `step` with the cell as it is.
+            What is compared: levels of a category (None: all, the reference first), or numbers such as ``[20, 40]``;
+            None for numbers compares each cell plus `step` with the cell as it is.
         against : "reference", "pairwise", "sequential" or one of the values, default "reference"
             The first value, every pair, each with the one before it, or the one that is given.
         kind : "difference", "ratio" or "odds ratio", default "difference"
-            Ratios have their intervals and tests on the logarithm, where 0 is no effect. "odds ratio" is of the odds of
-            the average probabilities (the marginal odds ratio).
+            Ratios have intervals and tests by their logarithm. "odds ratio": of the odds of average probabilities.
         step : float, default 1.0
-
-        Returns
-        -------
-        Effects
 
         Raises
         ------
         InputError
-            The column, a value or a formula is not known, or a ratio has a mean that is not positive.
+            Something is not known, or a ratio has a mean that is not positive.
 
         Examples
         --------
         >>> import numpy as np
         >>> from newtron import PerceptronRegressor
         >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([1.0, 3.0, 5.0, 8.0])
-        >>> found = PerceptronRegressor().fit(X, y).contrasts(X, "x1", values=[0, 2])
-        >>> found.estimates.round(6).tolist()
+        >>> PerceptronRegressor().fit(X, y).contrasts(X, "x1", values=[0, 2]).estimates.round(6).tolist()
         [4.6]
         """
         model, errors, averaging, rows = self._asked(X, y, at, by, True, covariance, groups, sample_weight)
-        return contrasts_of(
-            model,
-            rows,
-            errors,
-            averaging,
-            column,
-            values=values,
-            against=against,
-            kind=kind,
-            step=step,
-            coverage=coverage,
-        )
+        contrast = Contrast(values=values, against=against, kind=kind, step=step)
+        return contrasts_of(model, rows, errors, averaging, column, contrast, coverage=coverage)
 
     def _asked(
         self,

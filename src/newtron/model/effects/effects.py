@@ -92,26 +92,33 @@ def effects_of(
     return _table(model, errors, pieces, title, _facts(rows, of), rows.n_rows, "difference", coverage)
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """What is compared with what, and how: the settings of `contrasts_of`, checked when it is called."""
+
+    values: Sequence[object] | None = None
+    against: object = "reference"
+    kind: str = "difference"
+    step: float = 1.0
+
+
 def contrasts_of(
     model: FittedModel,
     rows: VariedRows,
     errors: ErrorSource,
     averaging: Averaging,
     column: str,
+    contrast: Contrast,
     *,
-    values: Sequence[object] | None = None,
-    against: object = "reference",
-    kind: str = "difference",
-    step: float = 1.0,
     coverage: float = 0.95,
 ) -> Effects:
     """Differences or ratios of the mean prediction between values of one column."""
-    check_choice("kind", kind, KINDS)
+    kind = check_choice("kind", contrast.kind, KINDS)
     if kind == "odds ratio" and model.is_regression:
         raise InputError("kind='odds ratio' is for probabilities: choose 'difference' or 'ratio' for a regression.")
     variable = variable_named(rows, column)
     response, pieces = Response(model), []
-    pairs = _pairs(variable, values, against, check_number("step", step))
+    pairs = _pairs(variable, contrast)
     scenarios = averaging.scenarios(rows)
     _check_size(response, [variable], scenarios, len(pairs))
     for scenario in scenarios:
@@ -163,10 +170,9 @@ def _sd(rows: VariedRows, name: str, weight: Array | None) -> float:
     return float(np.sqrt(w @ np.square(x - mean) / (w.sum() - 1.0))) if w.sum() > 1.0 else float("nan")
 
 
-def _pairs(
-    variable: Variable, values: Sequence[object] | None, against: object, step: float
-) -> list[tuple[Cell, Cell]]:
+def _pairs(variable: Variable, contrast: Contrast) -> list[tuple[Cell, Cell]]:
     """What is compared with what."""
+    values, against, step = contrast.values, contrast.against, check_number("step", contrast.step)
     if variable.kind == "number" and values is None:
         if against != "reference":
             raise InputError(
