@@ -19,7 +19,7 @@ from newtron.study.run import run_job
 from newtron.study.study import Library, Study
 from newtron.study.train import Trainer
 from newtron.table.frames import is_frame, table_of
-from newtron.table.table import Table
+from newtron.table.table import Table, check_finite
 
 # What messages call a frame.
 _FRAME = "data"
@@ -101,7 +101,9 @@ def _data(data: object) -> str | Table:
     if isinstance(data, str | os.PathLike):
         return os.fsdecode(data)
     if is_frame(data):
-        return table_of(data, _FRAME)
+        table = table_of(data, _FRAME)
+        check_finite(table)
+        return table
     raise InputError(
         f"data is of the type {type(data).__name__}: give a path or a frame, whose columns have names; an estimator, "
         "such as newtron.PerceptronRegressor, takes arrays."

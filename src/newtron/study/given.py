@@ -11,7 +11,7 @@ from inspect import Parameter, Signature
 
 from newtron.engine.base.checks import check_choice, check_count, check_flag, check_number, check_penalty, shown
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import in_list, setting
+from newtron.engine.base.words import called_in_study, in_list, setting
 from newtron.inference.penalties.penalty_path import RULES
 from newtron.study.options import FitOptions, bytes_of
 from newtron.table.choices import level_name
@@ -26,8 +26,10 @@ Check = Callable[[str, object], object]
 def read_settings(given: Mapping[str, object]) -> dict[str, object]:
     """Return settings as fields of `FitOptions`. Raises InputError for the first that is not known or is wrong."""
     for name in given:
+        if name not in CHECKS and (ours := called_in_study(name)):
+            raise InputError(f"{name}={shown(given[name])}: newtron.fit calls this {ours}.")
         if name not in CHECKS:
-            near = difflib.get_close_matches(name, CHECKS, n=2) or [n for n in CHECKS if n.startswith(name[:3])][:2]
+            near = difflib.get_close_matches(name, CHECKS, n=2, cutoff=0.7)
             known = f"did you mean {' or '.join(near)}?" if near else f"the settings are {', '.join(CHECKS)}."
             raise InputError(f"{name}={shown(given[name])}: newtron.fit has no setting of this name; {known}")
     return {name: CHECKS[name](name, value) for name, value in given.items()}

@@ -28,7 +28,7 @@ class Interrupts:
     """
 
     def __init__(self, *, own_process: bool) -> None:
-        self._own_process = own_process
+        self._own_process, self._abandoned = own_process, False
         self.asked = False
         self.keeping = False
         self.writing = False
@@ -48,6 +48,8 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         if self._installed:
             signal.signal(signal.SIGINT, self._before)
+        if self._abandoned:  # training takes any interruption for one that keeps the best so far
+            raise KeyboardInterrupt("interrupted twice; nothing was kept.") from None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -56,7 +58,8 @@ class Interrupts:
         if not self.keeping:
             raise KeyboardInterrupt("interrupted before there was a model; nothing was written.")
         if self.asked and not self._own_process:
-            raise KeyboardInterrupt("interrupted twice; nothing was kept.")
+            self._abandoned = True
+            raise KeyboardInterrupt
         if self.asked:
             # Threads may be deep in a long step; nothing is open that could be left half-written.
             os.write(2, (_SHOW_CURSOR if sys.stderr.isatty() else b"") + _SECOND)

@@ -213,6 +213,11 @@ def setting(name: str, value: str = "") -> str:
     return option if value == "True" else f"{option} {value.strip(QUOTES)}".strip()
 
 
+def called_in_study(name: str) -> str:
+    """What a setting of the estimators is called where a study is made; "" for others."""
+    return _OPTIONS.get(name, "")
+
+
 def columns_setting(name: str, columns: Sequence[str]) -> str:
     """A setting to names of columns, as whoever reads it would give it: --ignore a 'b c', or ignore=['a', 'b c']."""
     if _door == "command":
