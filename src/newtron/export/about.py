@@ -1,0 +1,80 @@
+"""What the reader of an exported file must know of the model: paragraphs for its head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from newtron.engine.base.version import __version__
+from newtron.engine.base.words import clean, count, joined, listed
+from newtron.engine.maths.losses import method_of
+from newtron.export.program import Numbers, Outputs, Source, Vector, Words
+from newtron.model.certified import certificate_of
+from newtron.training.fitted import FittedModel
+
+
+def paragraphs(model: FittedModel, columns: Sequence[Source], outputs: Outputs) -> tuple[str, ...]:
+    """What the model is, what it reads and gives, how its training ended, and what it makes of cells that are missing
+    or new; each a paragraph without control characters."""
+    found = [
+        f"{_kind(model)}, trained and written by newtron {__version__}.",
+        _reads(columns),
+        _gives(model, outputs),
+        " ".join(certificate_of(model).sentences()[: 1 if model.is_perceptron else 2]),
+        *_cells(model, columns),
+    ]
+    return tuple(map(clean, found))
+
+
+def _kind(model: FittedModel) -> str:
+    target = joined(model.data.targets)
+    what = f"{model.settings.task}{f' of {target}' if target else ''}"
+    if model.is_perceptron:
+        return f"A perceptron for {what}{method_of(model.loss)}"
+    networks = [member.network for member in model.sharing]
+    shapes = listed(list(dict.fromkeys("-".join(map(str, network.widths)) for network in networks)))
+    units = f"{shapes} units, inputs to outputs; activation {networks[0].activation}"
+    if len(networks) == 1:
+        return f"A network for {what} ({units})"
+    return f"An average of {len(networks)} networks for {what} ({units})"
+
+
+def _reads(columns: Sequence[Source]) -> str:
+    if isinstance(columns[0], Vector):
+        return f"It reads rows of {count(columns[0].width, 'number')}, in the order of the columns of training."
+    names = [column.name for column in columns if not isinstance(column, Vector)]
+    return f"It reads {count(len(names), 'column')}: {listed(names)}."
+
+
+def _gives(model: FittedModel, outputs: Outputs) -> str:
+    names = listed(outputs.names)
+    if outputs.classes is not None:
+        return f"It gives the probability of each class ({names}), and the most probable class."
+    of = f" of {names}" if model.data.targets else ""
+    ends = ""
+    if outputs.coverage is not None:
+        ends = f", and the ends of an interval that holds the target with probability {outputs.coverage:g}"
+    exposed = "" if model.scaling.offset is None else ", for the exposure whose logarithm the offset is"
+    return f"It gives the mean{of}{exposed}{ends}."
+
+
+def _cells(model: FittedModel, columns: Sequence[Source]) -> list[str]:
+    words = [column for column in columns if isinstance(column, Words)]
+    filled = [column for column in columns if isinstance(column, Numbers) and column.fill is not None]
+    found = []
+    if not words and not filled:
+        found.append("A missing number makes the prediction missing.")
+    else:
+        found.append(
+            "Missing cells are filled in with the mean of training, and marked where training had missing cells too."
+        )
+    if words:
+        found.append(
+            "Text is compared letter by letter, without blanks around it. A text that training never saw counts as "
+            "(other) where training pooled rare levels, and else as the average row of its column."
+        )
+    if any(isinstance(column, Numbers) and column.is_date for column in columns):
+        dates = [column.name for column in filled if column.is_date]
+        found.append(f"Dates ({listed(dates)}) are days since 1970-01-01, with the time of day as a fraction.")
+    if model.scaling.offset is not None and model.data.names is not None:
+        found.append(f"The offset is {model.data.names[model.scaling.offset]}, the logarithm of the exposure.")
+    return found

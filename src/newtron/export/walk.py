@@ -1,0 +1,296 @@
+"""From a fitted model to the program that predicts as it does: schema, units, networks, link, average, temperature.
+
+The arithmetic is that of `newtron.model.predicting`, step by step: nothing is folded together, so that the program's
+answers differ from newtron's by rounding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.checks import check_number
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import Array
+from newtron.engine.base.words import label, target_names
+from newtron.engine.maths import chain_rules
+from newtron.engine.maths.scaling import Scaling
+from newtron.export.about import paragraphs
+from newtron.export.program import (
+    FUNCTIONS,
+    Apply,
+    Arithmetic,
+    At,
+    Cells,
+    Constant,
+    Each,
+    Fold,
+    FunctionName,
+    Joined,
+    Layer,
+    Numbers,
+    Operation,
+    Outputs,
+    Program,
+    Source,
+    Step,
+    Term,
+    Vector,
+    Words,
+)
+from newtron.inference.predictive.mixture import GAUSSIAN
+from newtron.inference.predictive.predictive import RegressionPredictive
+from newtron.model.predicting import known, predictive_of
+from newtron.table.cells import FLAG_WORDS
+from newtron.table.encode import encode
+from newtron.table.schema import Column, Schema
+from newtron.table.table import Table
+from newtron.training.fitted import FittedModel, Member
+
+
+def program_of(model: FittedModel, coverage: float | None = None) -> Program:
+    """The program of a fitted model. coverage: the probability of an interval whose ends it gives beside the mean.
+
+    Raises InputError for a model with an activation or a link that is none of newtron's own, and where an interval is
+    asked for that has no formula.
+    """
+    columns = columns_of(model)
+    walk = _Walk(model)
+    cells = [walk.cells(number, column) for number, column in enumerate(columns, start=1)]
+    x = cells[0] if isinstance(columns[0], Vector) else walk.joined("x", cells)
+    outputs = walk.regression(x, coverage) if model.is_regression else walk.classification(x, coverage)
+    return Program(
+        columns=columns,
+        steps=tuple(walk.steps),
+        outputs=outputs,
+        about=paragraphs(model, columns, outputs),
+    )
+
+
+def columns_of(model: FittedModel) -> tuple[Source, ...]:
+    """What the model reads of a row: the columns of its schema, columns of numbers, or a vector."""
+    data, schema = model.data, model.data.schema
+    if schema is None:
+        return (Vector(data.n_features),) if data.names is None else tuple(map(Numbers, data.names))
+    return tuple(_source(column, schema) for column in schema.columns)
+
+
+def _source(column: Column, schema: Schema) -> Source:
+    if column.kind in ("number", "date"):
+        return Numbers(column.name, column.kind == "date", column.mean, column.indicator)
+    assert column.reference is not None
+    spellings: list[tuple[str, ...]]
+    if column.kind == "yes/no":
+        levels = (column.reference, *column.levels)
+        no, yes = zip(*FLAG_WORDS, ("0", "1"), strict=True)
+        spellings = [no, yes]
+    else:
+        levels = (column.reference, *column.levels, *column.pooled)
+        spellings = [(level,) for level in levels]
+    unseen = "unseen"
+    while unseen in levels:
+        unseen += "?"
+    patterns = _encoded(column, schema, [*levels, unseen, None])
+    return Words(column.name, levels, tuple(spellings), patterns, any_case=column.kind == "yes/no")
+
+
+def _encoded(column: Column, schema: Schema, cells: list[str | None]) -> Array:
+    """The numbers of some cells of a column, by newtron's own encoder: (cells, width)."""
+    import pyarrow as pa
+
+    alone = Schema((column,), schema.target)
+    return encode(alone, Table("", pa.table({column.name: pa.array(cells, pa.string())}))).X
+
+
+class _Walk:
+    """The steps that a model has so far."""
+
+    def __init__(self, model: FittedModel) -> None:
+        self.model = model
+        self.steps: list[Step] = []
+
+    def step(self, name: str, width: int, operation: Operation, note: str = "") -> Step:
+        self.steps.append(Step(name, width, operation, note))
+        return self.steps[-1]
+
+    def cells(self, number: int, column: Source) -> Step:
+        if isinstance(column, Vector):
+            return self.step("x", column.width, Cells(column), "the row")
+        return self.step(f"c{number}", column.width, Cells(column), column.name)
+
+    def joined(self, name: str, parts: list[Step], note: str = "") -> Step:
+        return self.step(name, sum(part.width for part in parts), Joined(tuple(parts)), note)
+
+    def each(self, name: str, width: int, term: Term, note: str = "") -> Step:
+        return self.step(name, width, Each(term), note)
+
+    # --- the two tasks ---
+
+    def regression(self, x: Step, coverage: float | None) -> Outputs:
+        model, k = self.model, self.model.n_outputs
+        inputs = self.inputs(x)
+        y = self.average(inputs)
+        if model.scaling.offset is not None:
+            place = np.array([model.scaling.offset])
+            exposure = self.each("exposure", 1, Apply("exp", At(x, place)), "exp of the offset")
+            y = self.each("y_exposed", k, Arithmetic("*", At(y), At(exposure)), "the mean for this exposure")
+        names = target_names(model.data.targets, k)
+        if coverage is None:
+            return Outputs(names, y)
+        margin = self.margin(inputs, coverage)
+        lower = self.each("lower", k, Arithmetic("-", At(y), At(margin)), "the lower end of the interval")
+        upper = self.each("upper", k, Arithmetic("+", At(y), At(margin)), "the upper end of the interval")
+        return Outputs(names, y, lower, upper, coverage)
+
+    def classification(self, x: Step, coverage: float | None) -> Outputs:
+        if coverage is not None:
+            raise InputError(
+                f"interval={coverage}: this model predicts classes, and an interval is for numbers; leave it out."
+            )
+        model = self.model
+        classes, k = model.data.known_classes, len(model.data.known_classes)
+        p = self.average(self.inputs(x))
+        if p.width == 1:
+            first = self.each("p_first", 1, Arithmetic("-", 1.0, At(p)), "the probability of the first class")
+            p = self.joined("p_both", [first, p])
+        decides = p
+        if model.temperature != 1.0:
+            power = self.each("p_power", k, Arithmetic("^", At(p), 1.0 / model.temperature), "p^(1/temperature)")
+            p = self.normalised("p_tempered", power, "the calibrated probabilities")
+        names = tuple(map(label, classes.tolist()))
+        return Outputs(names, p, classes=classes, decides=decides)
+
+    # --- from columns to inputs of the networks ---
+
+    def inputs(self, x: Step) -> Step:
+        """The columns in scaled units, and their asinh features."""
+        scaling, at = self.model.scaling, _positions(self.model.scaling)
+        plain: Term = At(x, at)
+        p = len(scaling.x_center)
+        if scaling.changes_inputs:
+            shifted = Arithmetic("-", plain, Constant("x_center", scaling.x_center))
+            plain = Arithmetic("/", shifted, Constant("x_scale", scaling.x_scale))
+        as_given = at is None and not scaling.changes_inputs
+        scaled = x if as_given else self.each("x_scaled", p, plain, "the columns in the units of training")
+        if scaling.asinh is None:
+            return scaled
+        features, q = scaling.asinh, len(scaling.asinh.columns)
+        raw = At(x, features.columns if at is None else at[features.columns])
+        inside = Arithmetic("-", raw, Constant("asinh_center", features.center))
+        u = Apply("asinh", Arithmetic("/", inside, Constant("asinh_scale", features.scale)))
+        shifted = Arithmetic("-", u, Constant("asinh_mean", features.mean))
+        drawn = Arithmetic("/", shifted, Constant("asinh_spread", features.spread))
+        return self.joined(
+            "inputs", [scaled, self.each("x_asinh", q, drawn, "long tails drawn in")], "the inputs of the networks"
+        )
+
+    # --- networks ---
+
+    def average(self, inputs: Step) -> Step:
+        """The mean of the members' answers by their shares."""
+        sharing = self.model.sharing
+        alone = len(sharing) == 1
+        terms: list[Term] = []
+        for number, member in enumerate(sharing, start=1):
+            prefix = "" if alone else f"m{number}_"
+            answer = self.link(prefix, self.network(prefix, member, inputs))
+            terms.append(At(answer) if member.share == 1.0 else Arithmetic("*", member.share, At(answer)))
+            if alone and member.share == 1.0:
+                return answer
+        total = reduce(lambda left, right: Arithmetic("+", left, right), terms)
+        return self.each("average", answer.width, total, "the members' answers by their shares")
+
+    def network(self, prefix: str, member: Member, inputs: Step) -> Step:
+        """The raw prediction z of a member."""
+        network, a = member.network, inputs
+        layers = network.split(member.params.astype(np.float64))
+        for number, layer in enumerate(layers, start=1):
+            b = None if layer.b is None else Constant(f"{prefix}b{number}", layer.b)
+            W = Constant(f"{prefix}W{number}", layer.W)
+            z = self.step(f"{prefix}z{number}", layer.W.shape[1], Layer(a, W, b), f"layer {number}: z = a W + b")
+            a = z
+            if number < len(layers) and network.activation != "identity":
+                term = Apply(_function(network.activation), At(z))
+                a = self.each(f"{prefix}a{number}", z.width, term, f"a = {network.activation}(z)")
+        return a
+
+    def link(self, prefix: str, z: Step) -> Step:
+        """The mean, or the probabilities, that z stands for."""
+        loss, scaling, k = self.model.loss, self.model.scaling, z.width
+        if loss.has_identity_link:
+            if not scaling.changes_targets:
+                return z
+            scaled = Arithmetic("*", At(z), Constant("y_scale", scaling.y_scale))
+            in_units = Arithmetic("+", scaled, Constant("y_center", scaling.y_center))
+            return self.each(f"{prefix}y", k, in_units, "in the units of the target")
+        links: dict[str, Callable[[], Step]] = {
+            chain_rules.POISSON.link: lambda: self.each(f"{prefix}y", k, Apply("exp", At(z)), "e^z"),
+            chain_rules.LOG_LOSS.link: lambda: self.each(f"{prefix}p", k, Apply("sigmoid", At(z)), "1 / (1 + e^-z)"),
+            chain_rules.SOFTMAX_LOG_LOSS.link: lambda: self.softmax(prefix, z),
+        }
+        if loss.chain_rule.link not in links:
+            raise InputError(f"loss={loss.name!r} has a link that cannot be exported; save the model as a file.")
+        return links[loss.chain_rule.link]()
+
+    def softmax(self, prefix: str, z: Step) -> Step:
+        largest = self.step(f"{prefix}largest", 1, Fold("largest", z), "so that no power overflows")
+        powers = self.each(f"{prefix}powers", z.width, Apply("exp", Arithmetic("-", At(z), At(largest))))
+        return self.normalised(f"{prefix}p", powers, "softmax(z)")
+
+    def normalised(self, name: str, powers: Step, note: str) -> Step:
+        total = self.step(f"{name}_total", 1, Fold("sum", powers))
+        return self.each(name, powers.width, Arithmetic("/", At(powers), At(total)), note)
+
+    # --- intervals ---
+
+    def margin(self, inputs: Step, coverage: float) -> Step:
+        """Half the width of the interval of a perceptron: t · s · sqrt(1 + h(x)), the textbook's, where
+        h(x) = x'(X'X)⁻¹x is the squared length of x V with V = U⁻¹ and U'U = X'X."""
+        from scipy.linalg import solve_triangular
+        from scipy.special import ndtri, stdtrit
+
+        coverage = check_number("interval", coverage, above=0.0, below=1.0)
+        model, k = self.model, self.model.n_outputs
+        predictive = known(predictive_of(model), "predictive distribution")
+        if not model.is_perceptron:
+            raise InputError(
+                f"interval={coverage}: the noise of this average of networks depends on the row, and the ends of its "
+                "intervals have no formula; leave it out, or predict them with newtron."
+            )
+        U, tail = _triangle(predictive, k), 0.5 * (1.0 - coverage)
+        V = solve_triangular(U, np.eye(len(U)))
+        noise = predictive.noise
+        dof = noise.scales[0][0].dof
+        quantile = -float(stdtrit(dof, tail) if dof < GAUSSIAN else ndtri(tail))
+        p = inputs.width
+        b = Constant("margin_b", V[p]) if len(V) > p else None
+        root = self.step("margin_z", len(V), Layer(inputs, Constant("margin_W", V[:p]), b), "z'z = x'(X'X)^-1 x")
+        squares = self.each("margin_squares", len(V), Arithmetic("*", At(root), At(root)))
+        leverage = self.step("leverage", 1, Fold("sum", squares), "h(x): how far the row is from those of training")
+        width = quantile * noise.stretch * np.sqrt(noise.variance[0]) * model.scaling.y_scale
+        spread = Apply("sqrt", Arithmetic("+", 1.0, At(leverage)))
+        note = "t s sqrt(1 + h(x)), half the width of the interval"
+        return self.each("margin", k, Arithmetic("*", Constant("margin_width", width), spread), note)
+
+
+def _triangle(predictive: RegressionPredictive, k: int) -> Array:
+    """U of one target: all have the same, input by input."""
+    return predictive.posteriors[0].factor.matrix[::k, ::k]
+
+
+def _positions(scaling: Scaling) -> NDArray[np.intp] | None:
+    """Where the inputs are among the columns; None: all are."""
+    if scaling.offset is None:
+        return None
+    places = np.arange(len(scaling.x_center) + 1)
+    return np.delete(places, scaling.offset)
+
+
+def _function(activation: str) -> FunctionName:
+    for name in FUNCTIONS:
+        if name == activation:
+            return name
+    raise InputError(f"activation={activation!r} cannot be exported; save the model as a file.")
