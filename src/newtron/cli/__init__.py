@@ -1,4 +1,5 @@
-"""The command line: `newtron fit`, `newtron predict`, `newtron explain`, `newtron show`, `newtron play`.
+"""The command line: `newtron fit`, `newtron predict`, `newtron explain`, `newtron show`, `newtron play`,
+`newtron export`.
 
 Results go to standard output, everything else to standard error. An error that a user can mend is one sentence, and
 the exit code is 2. Heavy packages are imported by the commands, so that help and mistyped options answer at once.
@@ -29,6 +30,7 @@ _COMMANDS = {
     "explain": ("newtron.cli.explain", "run_explain"),
     "show": ("newtron.cli.show", "run_show"),
     "play": ("newtron.cli.play", "run_play"),
+    "export": ("newtron.cli.export", "run_export"),
 }
 
 

@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("path", metavar="MODEL", help="model file")
     show.add_argument("--json", action="store_true", help="print one JSON object")
     _add_play(commands)
+    _add_export(commands)
     return parser
 
 
@@ -119,6 +120,33 @@ def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
     play.add_argument("--port", type=_port, default=0, metavar="N", help="port of the page (default: any free one)")
     play.add_argument("--no-browser", action="store_true", help="only print the address")
     play.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
+
+
+def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write a model as ONNX, C, SQL or Python with NumPy",
+        description="Write a model for a system that has no newtron, in the language that the ending of the file "
+        "tells: .onnx, .c, .sql or .py (Python with NumPy alone).",
+        allow_abbrev=False,
+    )
+    export.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
+    export.add_argument("file", metavar="FILE", help="file to write: *.onnx, *.c, *.sql or *.py")
+    export.add_argument(
+        "--interval",
+        type=_coverage,
+        metavar="COVERAGE",
+        help="of a perceptron for a number: also the ends of an interval that contains the target with this "
+        "probability, such as 0.9",
+    )
+    export.add_argument("--table", metavar="NAME", help="for SQL: name of the table to predict (default: data)")
+    export.add_argument(
+        "--keep",
+        nargs="+",
+        action="extend",
+        metavar="COLUMN",
+        help="for SQL: columns to give out beside the predictions (default: those that the model reads)",
+    )
 
 
 def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -453,6 +453,54 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             )
         write_model(model, path)
 
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        interval: float | None = None,
+        table: str | None = None,
+        keep: Sequence[str] | None = None,
+    ) -> None:
+        """Write the model for a system that has no newtron: as ONNX, C, SQL or Python with NumPy.
+
+        The file predicts what `predict` and `predict_proba` do, to rounding, from the columns that the model was fitted
+        to: text, dates and missing cells too, where it has a schema. It says at its head what the model is and how to
+        use it (docs/export.md).
+
+        Parameters
+        ----------
+        path : str or path
+            Its ending says what is written: ``.onnx`` (needs the extra ``export``), ``.c`` (C99 without allocation),
+            ``.sql`` (one query for SQLite, DuckDB and PostgreSQL) or ``.py`` (NumPy alone).
+        interval : float between 0 and 1, optional
+            Also the ends of an interval that holds the target with this probability; for a perceptron with squared
+            errors, whose intervals have a formula.
+        table : str, default "data"
+            For SQL, the name of the table, such as ``birds`` or ``zoo.birds``.
+        keep : list of str, optional
+            For SQL, columns of the table to be given out beside the predictions; by default those that the model reads.
+
+        Raises
+        ------
+        InputError
+            The ending is none of these, a setting is for another language, the model cannot be written in this one, or
+            the file cannot be written.
+
+        Examples
+        --------
+        >>> import runpy, tempfile
+        >>> from newtron import PerceptronRegressor
+        >>> model = PerceptronRegressor().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export(f"{folder}/line.py")
+        ...     line = runpy.run_path(f"{folder}/line.py")
+        >>> line["predict"]([[10.0]]).round(6).tolist()
+        [21.0]
+        """
+        from newtron.export import export_model
+
+        export_model(self._fitted_model(), path, interval=interval, table=table, keep=keep)
+
     # --- predicting ---
 
     def _for_prediction(self, X: Matrix) -> Matrix:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from newtron.engine.base.version import __version__
 from newtron.engine.base.words import clean, count, joined, listed
 from newtron.engine.maths.losses import method_of
-from newtron.export.program import Numbers, Outputs, Source, Vector, Words
+from newtron.export.program import NumberColumn, Outputs, RowVector, Source, TextColumn
 from newtron.model.certified import certificate_of
 from newtron.training.fitted import FittedModel
 
@@ -26,8 +26,8 @@ def paragraphs(model: FittedModel, columns: Sequence[Source], outputs: Outputs) 
 
 
 def _kind(model: FittedModel) -> str:
-    target = joined(model.data.targets)
-    what = f"{model.settings.task}{f' of {target}' if target else ''}"
+    targets = model.data.targets
+    what = f"{model.settings.task}{f' of {joined(targets)}' if targets else ''}"
     if model.is_perceptron:
         return f"A perceptron for {what}{method_of(model.loss)}"
     networks = [member.network for member in model.sharing]
@@ -39,9 +39,9 @@ def _kind(model: FittedModel) -> str:
 
 
 def _reads(columns: Sequence[Source]) -> str:
-    if isinstance(columns[0], Vector):
+    if isinstance(columns[0], RowVector):
         return f"It reads rows of {count(columns[0].width, 'number')}, in the order of the columns of training."
-    names = [column.name for column in columns if not isinstance(column, Vector)]
+    names = [column.name for column in columns if not isinstance(column, RowVector)]
     return f"It reads {count(len(names), 'column')}: {listed(names)}."
 
 
@@ -58,11 +58,12 @@ def _gives(model: FittedModel, outputs: Outputs) -> str:
 
 
 def _cells(model: FittedModel, columns: Sequence[Source]) -> list[str]:
-    words = [column for column in columns if isinstance(column, Words)]
-    filled = [column for column in columns if isinstance(column, Numbers) and column.fill is not None]
+    words = [column for column in columns if isinstance(column, TextColumn)]
+    filled = [column for column in columns if isinstance(column, NumberColumn) and column.fill is not None]
     found = []
-    if not words and not filled:
-        found.append("A missing number makes the prediction missing.")
+    schema = model.data.schema
+    if schema is None or schema.missing == "error":
+        found.append("A missing cell makes the prediction missing.")
     else:
         found.append(
             "Missing cells are filled in with the mean of training, and marked where training had missing cells too."
@@ -72,7 +73,7 @@ def _cells(model: FittedModel, columns: Sequence[Source]) -> list[str]:
             "Text is compared letter by letter, without blanks around it. A text that training never saw counts as "
             "(other) where training pooled rare levels, and else as the average row of its column."
         )
-    if any(isinstance(column, Numbers) and column.is_date for column in columns):
+    if any(isinstance(column, NumberColumn) and column.is_date for column in columns):
         dates = [column.name for column in filled if column.is_date]
         found.append(f"Dates ({listed(dates)}) are days since 1970-01-01, with the time of day as a fraction.")
     if model.scaling.offset is not None and model.data.names is not None:

@@ -24,7 +24,7 @@ FUNCTIONS: tuple[FunctionName, ...] = ("tanh", "sigmoid", "relu", "softplus", "e
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumberColumn:
     """A column of numbers, or of dates, which are days since 1970-01-01.
 
     fill: the number that stands for a missing cell; None: a missing cell makes the prediction missing. marked: a second
@@ -43,12 +43,12 @@ class Numbers:
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class TextColumn:
     """A column of text, each of whose levels becomes a row of numbers.
 
     levels: the names of the levels. spellings: how the cells of each level are written; any_case: capital letters make
     no difference. patterns: (levels + 2, width) the elements of each level, then those of a text that training never
-    saw, then those of a missing cell.
+    saw, then those of a missing cell, nan where that makes the prediction missing.
     """
 
     name: str
@@ -70,13 +70,13 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Vector:
+class RowVector:
     """A row without names: so many numbers. A missing one makes the prediction missing."""
 
     width: int
 
 
-Source: TypeAlias = Numbers | Words | Vector
+Source: TypeAlias = NumberColumn | TextColumn | RowVector
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Constant:
 class At:
     """The elements of an earlier step; positions: some of them, in this order; None: all."""
 
-    step: Step
+    step: ProgramStep
     positions: NDArray[np.intp] | None = None
 
     @property
@@ -131,14 +131,14 @@ class Cells:
 class Joined:
     """Steps side by side."""
 
-    parts: tuple[Step, ...]
+    parts: tuple[ProgramStep, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Affine:
     """a W + b of the step a."""
 
-    of: Step
+    of: ProgramStep
     W: Constant
     b: Constant | None
 
@@ -155,14 +155,14 @@ class Fold:
     """The largest element of a step, or the sum of its elements: a step of width 1."""
 
     kind: Literal["largest", "sum"]
-    of: Step
+    of: ProgramStep
 
 
-Operation: TypeAlias = Cells | Joined | Layer | Each | Fold
+Operation: TypeAlias = Cells | Joined | Affine | Each | Fold
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class ProgramStep:
     """One vector of a row. name: a letter or an underscore, then letters, digits and underscores, unique in the
     program; note: what it is, in a few words."""
 
@@ -172,14 +172,14 @@ class Step:
     note: str = ""
 
     @property
-    def needs(self) -> tuple[Step, ...]:
+    def needs(self) -> tuple[ProgramStep, ...]:
         """The steps that it is computed from."""
         match self.operation:
             case Cells():
                 return ()
             case Joined(parts):
                 return parts
-            case Layer(of=of) | Fold(of=of):
+            case Affine(of=of) | Fold(of=of):
                 return (of,)
             case Each(term):
                 return tuple(dict.fromkeys(at.step for at in leaves(term) if isinstance(at, At)))
@@ -207,15 +207,15 @@ class Outputs:
     """
 
     names: tuple[str, ...]
-    predicted: Step
-    lower: Step | None = None
-    upper: Step | None = None
+    predicted: ProgramStep
+    lower: ProgramStep | None = None
+    upper: ProgramStep | None = None
     coverage: float | None = None
     classes: Labels | None = None
-    decides: Step | None = None
+    decides: ProgramStep | None = None
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[ProgramStep, ...]:
         """The steps that are given out."""
         return tuple(step for step in (self.predicted, self.lower, self.upper, self.decides) if step is not None)
 
@@ -228,7 +228,7 @@ class Program:
     """
 
     columns: tuple[Source, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[ProgramStep, ...]
     outputs: Outputs
     about: tuple[str, ...]
 
@@ -238,7 +238,7 @@ class Program:
         found: list[Constant] = []
         for step in self.steps:
             match step.operation:
-                case Layer(W=W, b=b):
+                case Affine(W=W, b=b):
                     found += [W] if b is None else [W, b]
                 case Each(term):
                     found += [leaf for leaf in leaves(term) if isinstance(leaf, Constant)]
@@ -247,4 +247,4 @@ class Program:
     @property
     def size(self) -> int:
         """How many numbers the layers hold."""
-        return sum(step.operation.W.values.size for step in self.steps if isinstance(step.operation, Layer))
+        return sum(step.operation.W.values.size for step in self.steps if isinstance(step.operation, Affine))

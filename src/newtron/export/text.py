@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 import unicodedata
@@ -39,9 +40,10 @@ class Identifiers:
         return found
 
 
-def literals(values: Array) -> list[str]:
-    """Each number with the digits that read back to the same double."""
-    return [repr(value) for value in np.asarray(values, dtype=np.float64).ravel().tolist()]
+def literals(values: Array, nan: str) -> list[str]:
+    """Each number with the digits that read back to the same double. nan: how the language writes that."""
+    numbers = np.asarray(values, dtype=np.float64).ravel().tolist()
+    return [nan if math.isnan(value) else repr(value) for value in numbers]
 
 
 _BINDS = {"+": 1, "-": 1, "*": 2, "/": 2}

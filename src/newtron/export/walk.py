@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import label, target_names
+from newtron.engine.base.words import label, setting, target_names
 from newtron.engine.maths import chain_rules
 from newtron.engine.maths.scaling import Scaling
 from newtron.export.about import paragraphs
 from newtron.export.program import (
     FUNCTIONS,
+    Affine,
     Apply,
     Arithmetic,
     At,
@@ -30,16 +31,15 @@ from newtron.export.program import (
     Fold,
     FunctionName,
     Joined,
-    Layer,
-    Numbers,
+    NumberColumn,
     Operation,
     Outputs,
     Program,
+    ProgramStep,
+    RowVector,
     Source,
-    Step,
     Term,
-    Vector,
-    Words,
+    TextColumn,
 )
 from newtron.inference.predictive.mixture import GAUSSIAN
 from newtron.inference.predictive.predictive import RegressionPredictive
@@ -60,7 +60,7 @@ def program_of(model: FittedModel, coverage: float | None = None) -> Program:
     columns = columns_of(model)
     walk = _Walk(model)
     cells = [walk.cells(number, column) for number, column in enumerate(columns, start=1)]
-    x = cells[0] if isinstance(columns[0], Vector) else walk.joined("x", cells)
+    x = cells[0] if isinstance(columns[0], RowVector) else walk.joined("x", cells)
     outputs = walk.regression(x, coverage) if model.is_regression else walk.classification(x, coverage)
     return Program(
         columns=columns,
@@ -74,13 +74,14 @@ def columns_of(model: FittedModel) -> tuple[Source, ...]:
     """What the model reads of a row: the columns of its schema, columns of numbers, or a vector."""
     data, schema = model.data, model.data.schema
     if schema is None:
-        return (Vector(data.n_features),) if data.names is None else tuple(map(Numbers, data.names))
+        return (RowVector(data.n_features),) if data.names is None else tuple(map(NumberColumn, data.names))
     return tuple(_source(column, schema) for column in schema.columns)
 
 
 def _source(column: Column, schema: Schema) -> Source:
+    refused = schema.missing == "error"
     if column.kind in ("number", "date"):
-        return Numbers(column.name, column.kind == "date", column.mean, column.indicator)
+        return NumberColumn(column.name, column.kind == "date", None if refused else column.mean, column.indicator)
     assert column.reference is not None
     spellings: list[tuple[str, ...]]
     if column.kind == "yes/no":
@@ -94,7 +95,9 @@ def _source(column: Column, schema: Schema) -> Source:
     while unseen in levels:
         unseen += "?"
     patterns = _encoded(column, schema, [*levels, unseen, None])
-    return Words(column.name, levels, tuple(spellings), patterns, any_case=column.kind == "yes/no")
+    if refused:
+        patterns[-1] = np.nan
+    return TextColumn(column.name, levels, tuple(spellings), patterns, any_case=column.kind == "yes/no")
 
 
 def _encoded(column: Column, schema: Schema, cells: list[str | None]) -> Array:
@@ -110,26 +113,28 @@ class _Walk:
 
     def __init__(self, model: FittedModel) -> None:
         self.model = model
-        self.steps: list[Step] = []
+        self.steps: list[ProgramStep] = []
+        self.y_scale = Constant("y_scale", model.scaling.y_scale)
+        self.y_center = Constant("y_center", model.scaling.y_center)
 
-    def step(self, name: str, width: int, operation: Operation, note: str = "") -> Step:
-        self.steps.append(Step(name, width, operation, note))
+    def step(self, name: str, width: int, operation: Operation, note: str = "") -> ProgramStep:
+        self.steps.append(ProgramStep(name, width, operation, note))
         return self.steps[-1]
 
-    def cells(self, number: int, column: Source) -> Step:
-        if isinstance(column, Vector):
+    def cells(self, number: int, column: Source) -> ProgramStep:
+        if isinstance(column, RowVector):
             return self.step("x", column.width, Cells(column), "the row")
         return self.step(f"c{number}", column.width, Cells(column), column.name)
 
-    def joined(self, name: str, parts: list[Step], note: str = "") -> Step:
+    def joined(self, name: str, parts: list[ProgramStep], note: str = "") -> ProgramStep:
         return self.step(name, sum(part.width for part in parts), Joined(tuple(parts)), note)
 
-    def each(self, name: str, width: int, term: Term, note: str = "") -> Step:
+    def each(self, name: str, width: int, term: Term, note: str = "") -> ProgramStep:
         return self.step(name, width, Each(term), note)
 
     # --- the two tasks ---
 
-    def regression(self, x: Step, coverage: float | None) -> Outputs:
+    def regression(self, x: ProgramStep, coverage: float | None) -> Outputs:
         model, k = self.model, self.model.n_outputs
         inputs = self.inputs(x)
         y = self.average(inputs)
@@ -145,10 +150,11 @@ class _Walk:
         upper = self.each("upper", k, Arithmetic("+", At(y), At(margin)), "the upper end of the interval")
         return Outputs(names, y, lower, upper, coverage)
 
-    def classification(self, x: Step, coverage: float | None) -> Outputs:
+    def classification(self, x: ProgramStep, coverage: float | None) -> Outputs:
         if coverage is not None:
             raise InputError(
-                f"interval={coverage}: this model predicts classes, and an interval is for numbers; leave it out."
+                f"{setting('interval', str(coverage))}: this model predicts classes, and an interval is for numbers; "
+                "leave it out."
             )
         model = self.model
         classes, k = model.data.known_classes, len(model.data.known_classes)
@@ -165,7 +171,7 @@ class _Walk:
 
     # --- from columns to inputs of the networks ---
 
-    def inputs(self, x: Step) -> Step:
+    def inputs(self, x: ProgramStep) -> ProgramStep:
         """The columns in scaled units, and their asinh features."""
         scaling, at = self.model.scaling, _positions(self.model.scaling)
         plain: Term = At(x, at)
@@ -189,7 +195,7 @@ class _Walk:
 
     # --- networks ---
 
-    def average(self, inputs: Step) -> Step:
+    def average(self, inputs: ProgramStep) -> ProgramStep:
         """The mean of the members' answers by their shares."""
         sharing = self.model.sharing
         alone = len(sharing) == 1
@@ -203,50 +209,51 @@ class _Walk:
         total = reduce(lambda left, right: Arithmetic("+", left, right), terms)
         return self.each("average", answer.width, total, "the members' answers by their shares")
 
-    def network(self, prefix: str, member: Member, inputs: Step) -> Step:
+    def network(self, prefix: str, member: Member, inputs: ProgramStep) -> ProgramStep:
         """The raw prediction z of a member."""
         network, a = member.network, inputs
         layers = network.split(member.params.astype(np.float64))
         for number, layer in enumerate(layers, start=1):
             b = None if layer.b is None else Constant(f"{prefix}b{number}", layer.b)
             W = Constant(f"{prefix}W{number}", layer.W)
-            z = self.step(f"{prefix}z{number}", layer.W.shape[1], Layer(a, W, b), f"layer {number}: z = a W + b")
+            z = self.step(f"{prefix}z{number}", layer.W.shape[1], Affine(a, W, b), f"layer {number}: z = a W + b")
             a = z
             if number < len(layers) and network.activation != "identity":
                 term = Apply(_function(network.activation), At(z))
                 a = self.each(f"{prefix}a{number}", z.width, term, f"a = {network.activation}(z)")
         return a
 
-    def link(self, prefix: str, z: Step) -> Step:
+    def link(self, prefix: str, z: ProgramStep) -> ProgramStep:
         """The mean, or the probabilities, that z stands for."""
         loss, scaling, k = self.model.loss, self.model.scaling, z.width
         if loss.has_identity_link:
             if not scaling.changes_targets:
                 return z
-            scaled = Arithmetic("*", At(z), Constant("y_scale", scaling.y_scale))
-            in_units = Arithmetic("+", scaled, Constant("y_center", scaling.y_center))
+            in_units = Arithmetic("+", Arithmetic("*", At(z), self.y_scale), self.y_center)
             return self.each(f"{prefix}y", k, in_units, "in the units of the target")
-        links: dict[str, Callable[[], Step]] = {
+        links: dict[str, Callable[[], ProgramStep]] = {
             chain_rules.POISSON.link: lambda: self.each(f"{prefix}y", k, Apply("exp", At(z)), "e^z"),
             chain_rules.LOG_LOSS.link: lambda: self.each(f"{prefix}p", k, Apply("sigmoid", At(z)), "1 / (1 + e^-z)"),
             chain_rules.SOFTMAX_LOG_LOSS.link: lambda: self.softmax(prefix, z),
         }
         if loss.chain_rule.link not in links:
-            raise InputError(f"loss={loss.name!r} has a link that cannot be exported; save the model as a file.")
+            raise InputError(
+                f"{setting('loss', repr(loss.name))} has a link that cannot be exported; save the model as a file."
+            )
         return links[loss.chain_rule.link]()
 
-    def softmax(self, prefix: str, z: Step) -> Step:
+    def softmax(self, prefix: str, z: ProgramStep) -> ProgramStep:
         largest = self.step(f"{prefix}largest", 1, Fold("largest", z), "so that no power overflows")
         powers = self.each(f"{prefix}powers", z.width, Apply("exp", Arithmetic("-", At(z), At(largest))))
         return self.normalised(f"{prefix}p", powers, "softmax(z)")
 
-    def normalised(self, name: str, powers: Step, note: str) -> Step:
+    def normalised(self, name: str, powers: ProgramStep, note: str) -> ProgramStep:
         total = self.step(f"{name}_total", 1, Fold("sum", powers))
         return self.each(name, powers.width, Arithmetic("/", At(powers), At(total)), note)
 
     # --- intervals ---
 
-    def margin(self, inputs: Step, coverage: float) -> Step:
+    def margin(self, inputs: ProgramStep, coverage: float) -> ProgramStep:
         """Half the width of the interval of a perceptron: t · s · sqrt(1 + h(x)), the textbook's, where
         h(x) = x'(X'X)⁻¹x is the squared length of x V with V = U⁻¹ and U'U = X'X."""
         from scipy.linalg import solve_triangular
@@ -257,8 +264,8 @@ class _Walk:
         predictive = known(predictive_of(model), "predictive distribution")
         if not model.is_perceptron:
             raise InputError(
-                f"interval={coverage}: the noise of this average of networks depends on the row, and the ends of its "
-                "intervals have no formula; leave it out, or predict them with newtron."
+                f"{setting('interval', str(coverage))}: the noise of networks depends on the row, and the ends of "
+                "their intervals have no formula; leave it out, or predict them with newtron."
             )
         U, tail = _triangle(predictive, k), 0.5 * (1.0 - coverage)
         V = solve_triangular(U, np.eye(len(U)))
@@ -267,7 +274,7 @@ class _Walk:
         quantile = -float(stdtrit(dof, tail) if dof < GAUSSIAN else ndtri(tail))
         p = inputs.width
         b = Constant("margin_b", V[p]) if len(V) > p else None
-        root = self.step("margin_z", len(V), Layer(inputs, Constant("margin_W", V[:p]), b), "z'z = x'(X'X)^-1 x")
+        root = self.step("margin_z", len(V), Affine(inputs, Constant("margin_W", V[:p]), b), "z'z = x'(X'X)^-1 x")
         squares = self.each("margin_squares", len(V), Arithmetic("*", At(root), At(root)))
         leverage = self.step("leverage", 1, Fold("sum", squares), "h(x): how far the row is from those of training")
         width = quantile * noise.stretch * np.sqrt(noise.variance[0]) * model.scaling.y_scale
@@ -293,4 +300,4 @@ def _function(activation: str) -> FunctionName:
     for name in FUNCTIONS:
         if name == activation:
             return name
-    raise InputError(f"activation={activation!r} cannot be exported; save the model as a file.")
+    raise InputError(f"{setting('activation', repr(activation))} cannot be exported; save the model as a file.")

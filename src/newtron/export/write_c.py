@@ -14,6 +14,7 @@ import numpy as np
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import clean
 from newtron.export.program import (
+    Affine,
     Apply,
     Arithmetic,
     At,
@@ -22,15 +23,14 @@ from newtron.export.program import (
     Each,
     Fold,
     Joined,
-    Layer,
-    Numbers,
+    NumberColumn,
     Operation,
     Program,
+    ProgramStep,
+    RowVector,
     Source,
-    Step,
     Term,
-    Vector,
-    Words,
+    TextColumn,
     leaves,
 )
 from newtron.export.text import Identifiers, comment_lines, formula, lines_of, literals, run_of
@@ -113,14 +113,14 @@ class _Field:
     """A member of the struct of a row: its column, its name, and the enumerators of its levels, where it has such:
     missing, unknown, then the levels."""
 
-    column: Numbers | Words
+    column: NumberColumn | TextColumn
     name: str
     enumerators: tuple[str, ...] = ()
 
 
 def _spelled(field: _Field) -> list[tuple[str, str]]:
     """The texts of a column that mean a level or a missing cell, each with its enumerator."""
-    assert isinstance(field.column, Words)
+    assert isinstance(field.column, TextColumn)
     return [
         (text, field.enumerators[level])
         for level, texts in enumerate([field.column.missing, (), *field.column.spellings])
@@ -140,7 +140,7 @@ class _Writer:
         self.fields = list(self._fields())
         self.fields_of = {id(field.column): field for field in self.fields}
         # Where each step lies: the name of an array, and the position of its first element there.
-        self.places: dict[Step, tuple[str, int]] = {}
+        self.places: dict[ProgramStep, tuple[str, int]] = {}
         self.arrays: list[tuple[str, int]] = []
         for step in program.steps:
             self._place(step)
@@ -149,10 +149,10 @@ class _Writer:
         members = Identifiers([*_KEYWORDS.split(), "row", "result", "real", "class", "classes", "spelling"])
         enumerators = Identifiers([f"{self.prefix}_H", f"{self.prefix}_REAL", f"{self.prefix}_DECLARATIONS"])
         for column in self.program.columns:
-            if isinstance(column, Vector):
+            if isinstance(column, RowVector):
                 continue
             name = members.new(column.name)
-            if isinstance(column, Numbers):
+            if isinstance(column, NumberColumn):
                 yield _Field(column, name)
                 continue
             levels = (f"{self.prefix}_{name}_{level}".upper() for level in ("missing", "unknown"))
@@ -160,7 +160,7 @@ class _Writer:
             own = [f"{self.prefix}_{name}_{words.new(level, 'level')}".upper() for level in column.levels]
             yield _Field(column, name, tuple(map(enumerators.unlike, [*levels, *own])))
 
-    def _place(self, step: Step) -> None:
+    def _place(self, step: ProgramStep) -> None:
         if isinstance(step.operation, Joined):
             # Its parts are computed before it: their arrays become parts of its own.
             start = 0
@@ -170,7 +170,7 @@ class _Writer:
         self.places[step] = (step.name, 0)
         self.arrays.append((step.name, step.width))
 
-    def _move(self, part: Step, array: str, start: int) -> None:
+    def _move(self, part: ProgramStep, array: str, start: int) -> None:
         own, first = self.places[part]
         for step, (name, at) in list(self.places.items()):
             if name == own:
@@ -271,7 +271,7 @@ class _Writer:
 
     def _enums(self) -> Iterator[str]:
         for field in self.fields:
-            if isinstance(field.column, Words):
+            if isinstance(field.column, TextColumn):
                 yield f"/* {_comment(field.column.name)} */"
                 yield f"enum {self.prefix}_{field.name} {{"
                 notes = ["", "a text that training never saw", *map(_comment, field.column.levels)]
@@ -284,13 +284,15 @@ class _Writer:
         yield "/* One row, as the model reads it. */"
         yield "typedef struct {"
         vector = self.program.columns[0]
-        if isinstance(vector, Vector):
+        if isinstance(vector, RowVector):
             yield f"    {self.real} x[{vector.width}];"
         for field in self.fields:
             if field.enumerators:
                 yield f"    enum {self.prefix}_{field.name} {field.name}; /* {_comment(field.column.name)} */"
             else:
-                days = ", days since 1970-01-01" if isinstance(field.column, Numbers) and field.column.is_date else ""
+                days = (
+                    ", days since 1970-01-01" if isinstance(field.column, NumberColumn) and field.column.is_date else ""
+                )
                 yield f"    {self.real} {field.name}; /* {_comment(field.column.name)}{days} */"
         yield f"}} {self.prefix}_row;\n"
 
@@ -315,7 +317,7 @@ class _Writer:
                 yield f"    {self.real} {name}{f'[{step.width}]' if step.width > 1 else ''}{of}"
         yield f"}} {self.prefix}_result;\n"
 
-    def _means(self) -> Iterator[tuple[str, Step]]:
+    def _means(self) -> Iterator[tuple[str, ProgramStep]]:
         outputs = self.program.outputs
         yield "prediction", outputs.predicted
         if outputs.lower is not None and outputs.upper is not None:
@@ -338,7 +340,7 @@ class _Writer:
         shape = " x ".join(map(str, values.shape))
         note = f" /* {shape} */" if values.ndim > 1 else ""
         head = f"static const {self.real} {self.prefix}_{name}[{values.size}] ="
-        return f"{head} {{{note}\n{lines_of(literals(values))}\n}};"
+        return f"{head} {{{note}\n{lines_of(literals(values, 'NAN'))}\n}};"
 
     def _position_tables(self) -> Iterator[tuple[str, list[str]]]:
         for step in self.program.steps:
@@ -352,7 +354,7 @@ class _Writer:
         if any(field.enumerators for field in self.fields):
             yield f"typedef struct {{ const char *text; int level; }} {self.prefix}_spelling;"
         for field in self.fields:
-            if isinstance(field.column, Words):
+            if isinstance(field.column, TextColumn):
                 patterns = np.vstack([field.column.patterns[:-3:-1], field.column.patterns[:-2]])
                 yield self._array(f"{field.name}_patterns", patterns)
                 rows = [f"    {{{_string(text)}, {word}}}" for text, word in _spelled(field)]
@@ -362,7 +364,7 @@ class _Writer:
     def _helpers(self) -> Iterator[str]:
         used = set()
         for step in self.program.steps:
-            if isinstance(step.operation, Layer):
+            if isinstance(step.operation, Affine):
                 used.add("layer")
             if isinstance(step.operation, Each):
                 used |= {name for name in _functions(step.operation.term)}
@@ -378,7 +380,7 @@ class _Writer:
 
     def _level_functions(self) -> Iterator[str]:
         for field in self.fields:
-            if isinstance(field.column, Words):
+            if isinstance(field.column, TextColumn):
                 table = f"{self.prefix}_{field.name}_spellings"
                 n = len(_spelled(field))
                 call = f"{self.prefix}_level({table}, {n}, {int(field.column.any_case)}, text)"
@@ -406,7 +408,7 @@ class _Writer:
                 lines += [loop, f"    result.{name}[i] = {self._element(step, 'i')};"]
         return lines
 
-    def _label(self, decides: Step, predicted: Step) -> list[str]:
+    def _label(self, decides: ProgramStep, predicted: ProgramStep) -> list[str]:
         first, other, best = (self._element(decides, at) for at in ("0", "i", "result.label"))
         return [
             f"result.label = {first} == {first} ? 0 : -1;",
@@ -419,14 +421,14 @@ class _Writer:
 
     # --- steps ---
 
-    def _statements(self, step: Step, operation: Operation) -> list[str]:
+    def _statements(self, step: ProgramStep, operation: Operation) -> list[str]:
         note = f"/* {_comment(step.note)} */" if step.note else ""
         match operation:
             case Cells(column):
                 return self._cells(step, column)
             case Joined():
                 return []
-            case Layer(of, W, b):
+            case Affine(of, W, b):
                 intercepts = f"{self.prefix}_{b.name}" if b is not None else "0"
                 call = f"{self._start(of)}, {of.width}, {self.prefix}_{W.name}, {intercepts}, {step.width}"
                 return [f"{self.prefix}_layer({call}, {self._start(step)}); {note}".rstrip()]
@@ -447,12 +449,12 @@ class _Writer:
                     f"        {target} = {other};",
                 ]
 
-    def _cells(self, step: Step, column: Source) -> list[str]:
-        if isinstance(column, Vector):
+    def _cells(self, step: ProgramStep, column: Source) -> list[str]:
+        if isinstance(column, RowVector):
             return [f"for (i = 0; i < {step.width}; i++)", f"    {self._element(step, 'i')} = row->x[i];"]
         field = self.fields_of[id(column)]
         cell = f"row->{field.name}"
-        if isinstance(column, Words):
+        if isinstance(column, TextColumn):
             n, width = len(field.enumerators), step.width
             call = f"{self.prefix}_{field.name}_patterns, {n}, {width}, (int){cell}, {self._start(step)}"
             return [f"{self.prefix}_cells({call});"]
@@ -461,17 +463,17 @@ class _Writer:
         lines = [f"{self._element(step, '0')} = {cell} == {cell} ? {cell} : ({self.real}){column.fill!r};"]
         return [*lines, f"{self._element(step, '1')} = {cell} != {cell};"] if column.marked else lines
 
-    def _start(self, step: Step) -> str:
+    def _start(self, step: ProgramStep) -> str:
         name, first = self.places[step]
         return f"{name} + {first}" if first else name
 
-    def _element(self, step: Step, at: str) -> str:
+    def _element(self, step: ProgramStep, at: str) -> str:
         name, first = self.places[step]
         if not first:
             return f"{name}[{at}]"
         return f"{name}[{int(at) + first}]" if at.isdigit() else f"{name}[{at} + {first}]"
 
-    def _term(self, step: Step, term: Term) -> str:
+    def _term(self, step: ProgramStep, term: Term) -> str:
         def leaf(of: At | Constant | float) -> str:
             match of:
                 case At():
@@ -487,7 +489,7 @@ class _Writer:
 
         return formula(term, leaf, call)
 
-    def _at(self, step: Step, at: At) -> str:
+    def _at(self, step: ProgramStep, at: At) -> str:
         start = run_of(at)
         if at.width == 1:
             return self._element(at.step, str(start))

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import clean
 from newtron.export.program import (
+    Affine,
     At,
     Cells,
     Constant,
     Each,
     Fold,
     Joined,
-    Layer,
     Outputs,
     Program,
+    ProgramStep,
+    RowVector,
     Source,
-    Step,
     Term,
-    Vector,
-    Words,
+    TextColumn,
 )
 from newtron.export.text import bracketed, comment_lines, formula, literals, run_of
 from newtron.table.cells import MISSING
@@ -88,7 +88,7 @@ def levels(cells, spellings, patterns, any_case=False):
     def of(cell):
         if cell is None:
             return -1
-        text = str(cell).strip()
+        text = str(cell).lower() if isinstance(cell, (bool, np.bool_)) else str(cell).strip()
         k = spellings.get(text.lower() if any_case else text)
         if k is None and not isinstance(cell, str):
             k = by_number.get(float(cell))
@@ -107,7 +107,7 @@ def numpy_source(program: Program, module: str) -> str:
 class _Writer:
     def __init__(self, program: Program, module: str) -> None:
         self.program, self.module = program, module
-        self.vector = isinstance(program.columns[0], Vector)
+        self.vector = isinstance(program.columns[0], RowVector)
         self.used: set[str] = set()
 
     def source(self) -> str:
@@ -142,9 +142,9 @@ class _Writer:
 
     def _example(self) -> list[str]:
         first = self.program.columns[0]
-        if isinstance(first, Vector):
+        if isinstance(first, RowVector):
             return [f"predict(X)  # X of shape (n, {first.width})"]
-        cell = ascii(first.levels[0]) if isinstance(first, Words) else '"2024-01-31"' if first.is_date else "1.5"
+        cell = ascii(first.levels[0]) if isinstance(first, TextColumn) else '"2024-01-31"' if first.is_date else "1.5"
         return [
             f"predict({{{first.name!a}: [{cell}, ...], ...}})  # columns, or a data frame",
             f"predict([{{{first.name!a}: {cell}, ...}}, ...])  # rows",
@@ -153,7 +153,7 @@ class _Writer:
     def _constants(self) -> str:
         parts = []
         for step in self.program.steps:
-            if isinstance(step.operation, Cells) and isinstance(step.operation.column, Words):
+            if isinstance(step.operation, Cells) and isinstance(step.operation.column, TextColumn):
                 column = step.operation.column
                 words = [f"{text!a}: {k}" for k, texts in enumerate(column.spellings) for text in texts]
                 parts.append(f"# {clean(column.name)}: the row of its patterns for each level.")
@@ -176,25 +176,25 @@ class _Writer:
         pairs = ", ".join(f'"{name}": {step.name}' for name, step in named if step is not None)
         return "\n".join([*lines, f"    return {{{pairs}}}", ""])
 
-    def _value(self, step: Step) -> str:
+    def _value(self, step: ProgramStep) -> str:
         match step.operation:
             case Cells(column):
                 return self._cells(step, column)
             case Joined(parts):
                 return f"np.hstack([{', '.join(part.name for part in parts)}])"
-            case Layer(of, W, b):
+            case Affine(of, W, b):
                 return f"{of.name} @ {W.name}" + (f" + {b.name}" if b is not None else "")
             case Each(term):
                 return self._term(term)
             case Fold(kind, of):
                 return f"{of.name}.{'max' if kind == 'largest' else 'sum'}(axis=1, keepdims=True)"
 
-    def _cells(self, step: Step, column: Source) -> str:
-        if isinstance(column, Vector):
+    def _cells(self, step: ProgramStep, column: Source) -> str:
+        if isinstance(column, RowVector):
             return "np.asarray(table, dtype=float)"
         self.used.add("column")
         cells = f"column(table, {column.name!a})"
-        if isinstance(column, Words):
+        if isinstance(column, TextColumn):
             self.used.add("levels")
             case = ", any_case=True" if column.any_case else ""
             return f"levels({cells}, {step.name}_levels, {step.name}_patterns{case})"
@@ -282,6 +282,6 @@ def _main(outputs: Outputs) -> str:
 
 def _array(values: Array) -> str:
     if values.ndim == 1:
-        return f"np.array({bracketed(literals(values))})"
-    rows = ",\n".join(f"    {bracketed(literals(row), indent='    ')}" for row in values)
+        return f"np.array({bracketed(literals(values, 'np.nan'))})"
+    rows = ",\n".join(f"    {bracketed(literals(row, 'np.nan'), indent='    ')}" for row in values)
     return f"np.array([\n{rows}\n])"

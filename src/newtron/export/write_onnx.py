@@ -15,6 +15,7 @@ import numpy as np
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Labels
 from newtron.export.program import (
+    Affine,
     Apply,
     Arithmetic,
     At,
@@ -23,14 +24,13 @@ from newtron.export.program import (
     Each,
     Fold,
     Joined,
-    Layer,
     Program,
+    ProgramStep,
+    RowVector,
     Sign,
     Source,
-    Step,
     Term,
-    Vector,
-    Words,
+    TextColumn,
 )
 
 # The versions of the operators and of the file: those of ONNX 1.12 (2022), which runtimes in use read.
@@ -59,7 +59,7 @@ class _Writer:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.names = {column.name for column in program.columns if not isinstance(column, Vector)}
+        self.names = {column.name for column in program.columns if not isinstance(column, RowVector)}
         self.nodes: list[object] = []
         self.initializers: list[object] = []
         self.numbers = itertools.count(1)
@@ -117,17 +117,17 @@ class _Writer:
     def _input(self, column: Source) -> object:
         from onnx import TensorProto, helper
 
-        if isinstance(column, Vector):
+        if isinstance(column, RowVector):
             return helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["rows", column.width])
-        kind = TensorProto.STRING if isinstance(column, Words) else TensorProto.DOUBLE
+        kind = TensorProto.STRING if isinstance(column, TextColumn) else TensorProto.DOUBLE
         if not column.name:
             raise InputError("a column has no name, and an input of ONNX needs one; give it a name and fit again.")
         return helper.make_tensor_value_info(column.name, kind, ["rows", 1], doc_string=_meaning(column))
 
-    def _cells(self, step: Step, column: Source) -> None:
-        if isinstance(column, Vector):
+    def _cells(self, step: ProgramStep, column: Source) -> None:
+        if isinstance(column, RowVector):
             self._node("Identity", ["X"], self.values[step])
-        elif isinstance(column, Words):
+        elif isinstance(column, TextColumn):
             self._words(step, column)
         elif column.fill is None:
             self._node("Identity", [column.name], self.values[step])
@@ -143,7 +143,7 @@ class _Writer:
             mark = self._node("Cast", [missing], to=TensorProto.DOUBLE)
             self._node("Concat", [filled, mark], self.values[step], axis=1)
 
-    def _words(self, step: Step, column: Words) -> None:
+    def _words(self, step: ProgramStep, column: TextColumn) -> None:
         n = len(column.levels)
         levels = {
             text: k for k, texts in enumerate(column.spellings) for word in texts for text in _cases(word, column)
@@ -163,14 +163,14 @@ class _Writer:
 
     # --- steps ---
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: ProgramStep) -> None:
         name = self.values[step]
         match step.operation:
             case Cells(column):
                 self._cells(step, column)
             case Joined(parts):
                 self._node("Concat", [self.values[part] for part in parts], name, axis=1)
-            case Layer(of, W, b):
+            case Affine(of, W, b):
                 product = self._node(
                     "MatMul", [self.values[of], self._constant(W.values, W.name)], name if b is None else None
                 )
@@ -235,7 +235,7 @@ class _Writer:
             self._output("probabilities", outputs.predicted, outputs.names),
         ]
 
-    def _output(self, name: str, step: Step, columns: Iterable[str]) -> object:
+    def _output(self, name: str, step: ProgramStep, columns: Iterable[str]) -> object:
         from onnx import TensorProto, helper
 
         own = self._node("Identity", [self.values[step]], self._own(name))
@@ -244,14 +244,14 @@ class _Writer:
 
 
 def _meaning(column: Source) -> str:
-    if isinstance(column, Words):
+    if isinstance(column, TextColumn):
         return f"text; the empty text is missing; levels {', '.join(column.levels)}"
-    if isinstance(column, Vector) or not column.is_date:
+    if isinstance(column, RowVector) or not column.is_date:
         return "a number; NaN is missing"
     return "days since 1970-01-01; NaN is missing"
 
 
-def _cases(word: str, column: Words) -> Iterable[str]:
+def _cases(word: str, column: TextColumn) -> Iterable[str]:
     """The word in all small and capital letters where these make no difference."""
     if not column.any_case:
         return [word]

@@ -8,27 +8,28 @@ takes for an error.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean
+from newtron.engine.base.words import clean, setting
 from newtron.export.program import (
+    Affine,
     At,
     Cells,
     Constant,
     Each,
     Fold,
     Joined,
-    Layer,
-    Numbers,
+    NumberColumn,
     Program,
-    Step,
+    ProgramStep,
+    RowVector,
     Term,
-    Vector,
-    Words,
+    TextColumn,
 )
 from newtron.export.text import Identifiers, comment_lines, formula
 from newtron.table.cells import MISSING
@@ -67,10 +68,10 @@ class _Writer:
     def __init__(self, program: Program, table: str, keep: Sequence[str] | None) -> None:
         self.program, self.table = program, table_name(table)
         self.keep = list(_columns(program) if keep is None else keep)
-        self.depth: dict[Step, int] = {}
+        self.depth: dict[ProgramStep, int] = {}
         for step in program.steps:
             below = max((self.depth[of] for of in step.needs), default=1)
-            self.depth[step] = below + isinstance(step.operation, Layer | Each | Fold)
+            self.depth[step] = below + isinstance(step.operation, Affine | Each | Fold)
         self.last: dict[str, int] = {}
         deepest = max(self.depth.values()) + 1
         for step in program.steps:
@@ -79,11 +80,11 @@ class _Writer:
         for step in program.outputs.steps:
             self._read(step, deepest)
 
-    def _read(self, step: Step, depth: int) -> None:
+    def _read(self, step: ProgramStep, depth: int) -> None:
         for name in self._elements(step):
             self.last[name] = max(self.last.get(name, 0), depth)
 
-    def _elements(self, step: Step) -> list[str]:
+    def _elements(self, step: ProgramStep) -> list[str]:
         """The columns that hold the elements of a step."""
         if isinstance(step.operation, Joined):
             return [name for part in step.operation.parts for name in self._elements(part)]
@@ -135,9 +136,9 @@ class _Writer:
             text = f"CAST({quoted(name)} AS VARCHAR)"
             missing: Sequence[str] = MISSING
             value, read = f"CAST({quoted(name)} AS DOUBLE PRECISION)", f"{step}_cell"
-            if isinstance(column, Words):
+            if isinstance(column, TextColumn):
                 value, read, missing = f"LOWER({text})" if column.any_case else text, f"{step}_text", column.missing
-            elif isinstance(column, Numbers) and column.is_date:
+            elif isinstance(column, NumberColumn) and column.is_date:
                 value, read = text, f"{step}_text"
                 dates.append(step)
             first.append(f"CASE WHEN {text} IN ({_texts(missing)}) THEN NULL ELSE {value} END AS {read}")
@@ -147,12 +148,12 @@ class _Writer:
             yield others, [part for step in dates for part in _date_parts(step)], "the parts of dates"
             yield others, [f"{_days(step)} AS {step}_cell" for step in dates], "dates as days since 1970-01-01"
 
-    def _cells(self) -> Iterator[tuple[str, str, Numbers | Words | Vector]]:
+    def _cells(self) -> Iterator[tuple[str, str, NumberColumn | TextColumn | RowVector]]:
         """The element that each column of the table is read into, its name, and what it is."""
         for step in self.program.steps:
             if isinstance(step.operation, Cells):
                 column = step.operation.column
-                if isinstance(column, Vector):
+                if isinstance(column, RowVector):
                     yield from (
                         (f"x_{i}" if column.width > 1 else "x", f"x{i}", column) for i in range(1, column.width + 1)
                     )
@@ -187,13 +188,13 @@ class _Writer:
 
     # --- steps ---
 
-    def _values(self, step: Step) -> Iterator[tuple[str, str]]:
+    def _values(self, step: ProgramStep) -> Iterator[tuple[str, str]]:
         """The columns of a step and their formulas."""
         names = self._elements(step)
         match step.operation:
             case Cells(column):
                 yield from zip(names, _encoded(step.name, column, names), strict=True)
-            case Layer(of, W, b):
+            case Affine(of, W, b):
                 inputs = self._elements(of)
                 for j, name in enumerate(names):
                     terms = [] if b is None else [_number(b.values[j])]
@@ -226,7 +227,7 @@ class _Writer:
 def _columns(program: Program) -> Iterator[str]:
     """The names of the columns that a program reads."""
     for column in program.columns:
-        if isinstance(column, Vector):
+        if isinstance(column, RowVector):
             yield from (f"x{i}" for i in range(1, column.width + 1))
         else:
             yield column.name
@@ -259,6 +260,8 @@ def _at_least(exponent: str) -> str:
 def _number(value: object) -> str:
     """A number with all its digits, as double precision."""
     assert isinstance(value, float)
+    if math.isnan(value):
+        return "NULL"
     text = repr(float(value))
     return text if "e" in text else f"{text}e0"
 
@@ -280,11 +283,11 @@ def _largest(elements: Sequence[str], values: Sequence[str]) -> str:
     return f"CASE {' '.join(cases)} END"
 
 
-def _encoded(step: str, column: Numbers | Words | Vector, names: Sequence[str]) -> Iterator[str]:
+def _encoded(step: str, column: NumberColumn | TextColumn | RowVector, names: Sequence[str]) -> Iterator[str]:
     """The formulas of the elements of a column."""
-    if isinstance(column, Vector):
+    if isinstance(column, RowVector):
         yield from (f"{name}_cell" for name in names)
-    elif isinstance(column, Numbers):
+    elif isinstance(column, NumberColumn):
         cell = f"{step}_cell"
         yield cell if column.fill is None else f"CASE WHEN {cell} IS NULL THEN {_number(column.fill)} ELSE {cell} END"
         if column.marked:
@@ -293,7 +296,7 @@ def _encoded(step: str, column: Numbers | Words | Vector, names: Sequence[str]) 
         yield from (_level(f"{step}_text", column, column.patterns[:, j]) for j in range(column.width))
 
 
-def _level(cell: str, column: Words, values: Array) -> str:
+def _level(cell: str, column: TextColumn, values: Array) -> str:
     """The number that belongs to the level of a cell; values: (levels + 2,)."""
     *own, unseen, missing = values.tolist()
     groups: dict[float, list[str]] = {}
@@ -371,5 +374,5 @@ def table_name(name: str) -> str:
     such may have dots."""
     parts = re.findall(r'"(?:[^"]|"")+"|[^."]+', name)
     if not parts or ".".join(parts) != name:
-        raise InputError(f"table={name!r} is no name of a table; give one such as birds or zoo.birds.")
+        raise InputError(f"{setting('table', repr(name))} is no name of a table; give one such as birds or zoo.birds.")
     return ".".join(part if part[0] == '"' else quoted(part) for part in parts)

@@ -1,0 +1,202 @@
+"""Exported models give newtron's predictions in their real consumers, from cells that are missing or new too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from support.consumers import CONSUMERS, Cells
+
+from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
+from newtron.engine.base.types import Array
+from newtron.model.predicting import intervals, most_probable, predicted
+from newtron.table import Table, encode, encode_target, learn_schema
+from newtron.table.choices import ColumnChoices
+from newtron.training.fitted import FittedModel
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+TOLERANCE = 1e-12
+COVERAGE = 0.9
+ROWS = 24  # of each table, of those that are predicted
+
+
+class Case(NamedTuple):
+    """A model, and rows that it predicts: columns of cells, or of (n, p) numbers by the names x1, x2, ..."""
+
+    model: FittedModel
+    columns: Cells
+    interval: float | None = None
+
+    @property
+    def inputs(self) -> Array:
+        """The rows as newtron's own encoder has them."""
+        schema = self.model.data.schema
+        if schema is None:
+            return np.column_stack(list(self.columns.values())).astype(np.float64)
+        return encode(schema, Table("rows", pa.table(self.columns))).X
+
+
+# --- models ---
+
+
+def of_table(columns: Cells, target: str, estimator: Any, choices: ColumnChoices | None = None) -> Case:
+    """A model of a table, with its schema, and some of its rows: as they are, and with missing and new cells."""
+    table = Table("data", pa.table(columns))
+    schema = learn_schema(table, target, choices=choices or ColumnChoices())
+    y, kept = encode_target(schema.target, table)
+    classes = schema.target.classes
+    estimator.fit(encode(schema, table).X[kept], np.array(classes)[y.astype(int)] if classes else y)
+    data = replace(estimator.model_.data, names=tuple(schema.feature_names), targets=(target,), schema=schema)
+    names = [column.name for column in schema.columns]
+    rows = {name: columns[name][:ROWS] for name in names}
+    texts = {column.name for column in schema.columns if column.kind in ("category", "yes/no")}
+    if schema.missing == "indicator":
+        for name in names:
+            rows = {other: [*cells, None if other == name else cells[0]] for other, cells in rows.items()}
+        rows = {name: [*cells, None] for name, cells in rows.items()}
+    new = {name: "never seen" if isinstance(cells[0], str) else cells[0] for name, cells in rows.items()}
+    rows = {name: [*cells, new[name] if name in texts else cells[1]] for name, cells in rows.items()}
+    return Case(replace(estimator.model_, data=data), rows)
+
+
+def example(name: str, most: int = 10**6) -> Cells:
+    options = pyarrow.csv.ConvertOptions(null_values=["NA", ""], strings_can_be_null=True)
+    table = pyarrow.csv.read_csv(EXAMPLES / name, convert_options=options)
+    return {name: cells[:most] for name, cells in table.to_pydict().items()}
+
+
+def of_arrays(estimator: Any, *, classes: int = 0, targets: int = 1, columns: int = 3) -> Case:
+    """A model of plain arrays."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, columns)) * [1.0, 30.0, 0.1][:columns] + [0.0, 5.0, 2000.0][:columns]
+    Y = np.sin(X[:, :1]) + X @ rng.normal(size=(columns, targets)) + rng.normal(size=(60, targets))
+    y: Any = Y if targets > 1 else Y[:, 0]
+    if classes:
+        y = np.array(["a", "b", "c"])[np.digitize(Y[:, 0], np.quantile(Y[:, 0], [0.3, 0.6]))]
+        y = y if classes == 3 else y == "a"
+    estimator.fit(X, y)
+    return Case(estimator.model_, {f"x{j}": X[:ROWS, j - 1].tolist() for j in range(1, columns + 1)})
+
+
+def mixed_columns() -> Cells:
+    """A table of dates, times, flags, levels of which some are rare, numbers, and missing cells in some of them."""
+    rng = np.random.default_rng(5)
+    start = datetime(2023, 11, 28)
+    columns: Cells = {
+        "day": [(start + timedelta(days=int(d))).date() for d in rng.integers(0, 800, 80)],
+        "moment": [start + timedelta(seconds=int(s)) for s in rng.integers(0, 10**8, 80)],
+        "flag": rng.choice(["Yes", "no"], 80).tolist(),
+        "known": rng.choice([True, False], 80).tolist(),
+        "town": [*rng.choice(["Ulm", "Bonn", "Köln", "it's"], 76).tolist(), "Aa", "Bb", "Cc", "Dd"],
+        "count": rng.integers(0, 9, 80).tolist(),
+        "size": rng.lognormal(size=80).tolist(),
+    }
+    for name in ("flag", "town", "size"):
+        columns[name] = [None if k % 11 == 5 else cell for k, cell in enumerate(columns[name])]
+    columns["day"][7] = None
+    columns["y"] = rng.normal(size=80).tolist()
+    return columns
+
+
+def poisson(offset: bool) -> Case:
+    columns = example("ships.csv")
+    service = np.array(columns.pop("service"), dtype=float)
+    columns["exposure"] = np.log(np.maximum(service, 1.0)).tolist()
+    columns["built"], columns["period"] = (list(map(str, columns[name])) for name in ("built", "period"))
+    kinds = ColumnChoices(kinds={"built": "category", "period": "category"})
+    # The position of the offset among the columns of the matrix: it is the last.
+    width = len(encoded_names(columns, "incidents", kinds))
+    estimator = PerceptronRegressor(loss="poisson", alpha=0.1, offset=width - 1 if offset else None)
+    return of_table(columns, "incidents", estimator, kinds)
+
+
+def encoded_names(columns: Cells, target: str, choices: ColumnChoices) -> tuple[str, ...]:
+    return learn_schema(Table("data", pa.table(columns)), target, choices=choices).feature_names
+
+
+def calibrated(case: Case, temperature: float) -> Case:
+    return case._replace(model=replace(case.model, temperature=temperature))
+
+
+FEW: dict[str, Any] = {"n_starts": 1, "max_iter": 3, "alpha": 1.0}
+CASES: dict[str, Callable[[], Case]] = {
+    "species by a network": lambda: of_table(
+        example("penguins.csv"), "species", NetworkClassifier(hidden=[(3,), (2, 2)], **FEW)
+    ),
+    "sex by a perceptron": lambda: of_table(example("penguins.csv"), "sex", PerceptronClassifier(alpha=1.0)),
+    "mass by a perceptron": lambda: of_table(example("penguins.csv"), "body_mass_g", PerceptronRegressor())._replace(
+        interval=COVERAGE
+    ),
+    "strength by the mix": lambda: of_table(
+        example("concrete.csv", 100), "strength_mpa", NetworkRegressor(n_starts=1, max_iter=5)
+    ),
+    "ships by Poisson": lambda: poisson(False),
+    "ships with an offset": lambda: poisson(True),
+    "dates and flags": lambda: of_table(mixed_columns(), "y", NetworkRegressor(hidden=(2,), **FEW)),
+    "dates and an interval": lambda: of_table(mixed_columns(), "y", PerceptronRegressor(standardize=True))._replace(
+        interval=COVERAGE
+    ),
+    "missing cells refused": lambda: of_table(
+        example("ships.csv"), "incidents", PerceptronRegressor(), ColumnChoices(missing="error")
+    ),
+    "two targets": lambda: of_arrays(PerceptronRegressor(), targets=2)._replace(interval=0.5),
+    "two targets by a network": lambda: of_arrays(NetworkRegressor(hidden=(3,), **FEW), targets=2),
+    "no intercept": lambda: of_arrays(PerceptronRegressor(fit_intercept=False))._replace(interval=COVERAGE),
+    "one column": lambda: of_arrays(PerceptronRegressor(), columns=1),
+    "Firth": lambda: of_arrays(PerceptronClassifier(penalty="firth"), classes=2),
+    "three classes": lambda: of_arrays(PerceptronClassifier(alpha=0.1), classes=3),
+    "squared error of classes": lambda: of_arrays(PerceptronClassifier(loss="squared_error", alpha=0.1), classes=3),
+    "a high temperature": lambda: calibrated(of_arrays(NetworkClassifier(hidden=(2,), **FEW), classes=2), 3.0),
+    "a low temperature": lambda: calibrated(of_arrays(PerceptronClassifier(alpha=0.01), classes=3), 0.2),
+    "the best of three": lambda: of_arrays(NetworkRegressor(hidden=(2,), combine="best", **(FEW | {"n_starts": 3}))),
+    **{
+        activation: lambda activation=activation: of_arrays(  # type: ignore[misc]
+            NetworkRegressor(hidden=(4, 3), activation=activation, **FEW)
+        )
+        for activation in ("sigmoid", "relu", "softplus", "identity")
+    },
+}
+
+
+@cache
+def case_of(name: str) -> Case:
+    return CASES[name]()
+
+
+# --- predictions ---
+
+
+def check(found: dict[str, Any], case: Case, tolerance: float = TOLERANCE) -> None:
+    """What a consumer found is what newtron predicts."""
+    model, X = case.model, case.inputs
+    with np.errstate(all="ignore"):
+        expected = predicted(model, X)
+    if not model.is_regression:
+        np.testing.assert_allclose(found["probabilities"], expected, rtol=tolerance, atol=tolerance)
+        labels = model.data.known_classes[most_probable(model, X)]
+        assert found["label"].tolist() == labels.tolist()
+        return
+    size = float(np.abs(expected).max())
+    np.testing.assert_allclose(found["prediction"], expected, rtol=tolerance, atol=tolerance * size)
+    assert (case.interval is None) == ("lower" not in found)
+    if case.interval is not None:
+        ends = intervals(model, X, case.interval)
+        for name, values in zip(("lower", "upper"), np.moveaxis(ends, 2, 0), strict=True):
+            np.testing.assert_allclose(found[name], values, rtol=tolerance, atol=tolerance * size)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_consumer_predicts_what_newtron_does(consumer: str, name: str, tmp_path: Path) -> None:
+    case = case_of(name)
+    check(CONSUMERS[consumer](case.model, case.columns, tmp_path, case.interval), case)
