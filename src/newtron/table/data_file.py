@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
+from newtron.engine.base.words import setting
 from newtron.table.arrow import ArrowFile
 
 STANDARD_INPUT = "-"
@@ -130,7 +131,7 @@ def _copied(file: BinaryIO, name: str, folder: str | None) -> DataFile:
         where = folder or "the system's folder for temporary files"
         raise InputError(
             f"{name}: what it sends cannot be kept in {where} ({error.strerror or error}); free space there, or name "
-            "another folder with --scratch."
+            f"another folder with {setting('scratch')}."
         ) from None
     return DataFile(path, name, folder=held)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import setting
 from newtron.table.data_file import DataFile, TooLargeError, text_limit
 from newtron.table.large.files import TableFiles, is_streamable, is_text_file
 from newtron.table.read import read_table
@@ -30,7 +31,7 @@ def table_in_memory(source: DataFile, encoding: str, memory: int, keep: Keep | N
             return None
         raise InputError(
             f"{source.name}: its content takes more than the memory, and only UTF-8 text, Parquet and Arrow files are "
-            "read in pieces; give more --memory, or convert it."
+            f"read in pieces; give more {setting('memory')}, or convert it."
         ) from None
 
 

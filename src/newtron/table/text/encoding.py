@@ -6,6 +6,7 @@ import codecs
 import re
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import setting
 
 _PIECE = 1 << 20  # bytes that are checked at a time
 _BYTE_ORDER_MARKS = (  # the longer first: UTF-32's begins like UTF-16's
@@ -45,7 +46,7 @@ def to_utf8(path: str, raw: bytes, encoding: str) -> bytes:
     if (nul := text.find(b"\0")) >= 0:
         raise InputError(
             f"{path}, row {line_of(text, nul)}: there is a NUL byte, so this is binary data or UTF-16 text; "
-            "give a text file such as CSV, or name the encoding (--encoding utf-16)."
+            f"give a text file such as CSV, or name the encoding ({setting('encoding', repr('utf-16'))})."
         )
     return text
 
@@ -103,5 +104,5 @@ def _not_utf8(path: str, raw: bytes) -> InputError:
     word = (before + after).decode(option, errors="replace")
     return InputError(
         f"{where}: the text is not UTF-8; it looks like {name}, in which this reads {word!r}: "
-        f"read it with --encoding {option}."
+        f"read it with {setting('encoding', repr(option))}."
     )
