@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict, Unpack
-
 import numpy as np
 
-from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.solvers import Solver
-from newtron.estimators.base import Callback, NewtronEstimator
+from newtron.estimators.base import Callback
+from newtron.estimators.coefficients import Perceptron
 from newtron.estimators.tasks import Classification, Regression
 from newtron.inference.coefficients.summary import Summary
 from newtron.inference.separation.separation import Separation
 from newtron.model.predicting import averaged
 from newtron.model.profiles import check_profile, profile_of
-from newtron.model.summary import rows_of_arrays, rows_of_source, summary_of
-from newtron.table.large.file_rows import TableRows
-from newtron.training.settings import ClassWeight, Family
+from newtron.training.settings import ClassWeight
 from newtron.training.targets import known_codes
 
 
-class SummarySettings(TypedDict, total=False):
-    """How a summary is made."""
-
-    covariance: str | None
-    groups: object
-    coverage: float
-    baseline: object
-    intervals: str
-    exponentiate: bool
-    standardized: bool
-
-
-class _Perceptron(NewtronEstimator):
-    """The part that only perceptrons have: coefficients in the user's units and their summary."""
-
-    _family: ClassVar[Family] = "perceptron"
-
-    def _summary(self, X: Matrix, y: object, sample_weight: object, **settings: Unpack[SummarySettings]) -> Summary:
-        model = self._fitted_model()
-        if X is None and (y is not None or sample_weight is not None):
-            raise InputError(
-                "summary got y or sample_weight without X: give X and y, the rows the model was trained on."
-            )
-        if X is None:
-            return summary_of(model, **settings)
-        if isinstance(X, TableRows):
-            if y is not None or sample_weight is not None:
-                raise InputError("summary got rows with a target of their own: leave out y and sample_weight.")
-            return summary_of(model, rows_of_source(model, X), **settings)
-        X = self._for_prediction(X)
-        return summary_of(model, rows_of_arrays(model, X, y, self._weights(X, sample_weight)), **settings)
-
-
-class PerceptronRegressor(Regression, _Perceptron):
+class PerceptronRegressor(Regression, Perceptron):
     """Regression with a perceptron: ŷ = xw + b, loss ½(y - ŷ)².
 
     The objective is mean(½(y - ŷ)²) + alpha/(2n) ‖w‖²: least squares for alpha=0, ridge regression (with
@@ -219,7 +182,7 @@ class PerceptronRegressor(Regression, _Perceptron):
         )
 
 
-class PerceptronClassifier(Classification, _Perceptron):
+class PerceptronClassifier(Classification, Perceptron):
     """Classification with a perceptron: ŷ = σ(xw + b), log loss; softmax for more than two classes.
 
     The objective is mean(log loss) + alpha/(2n) ‖w‖²: logistic regression, with alpha = 1/C of scikit-learn's
