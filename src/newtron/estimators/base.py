@@ -33,7 +33,7 @@ from newtron.model.effects.cells import EncodedRows
 from newtron.model.effects.effects import Contrast, contrasts_of, effects_of
 from newtron.model.effects.errors import ErrorSource, errors_of
 from newtron.model.effects.scenarios import Averaging, grouping
-from newtron.model.summary import rows_of_arrays
+from newtron.model.rows_again import rows_of_arrays
 from newtron.model.targets import given_rows
 from newtron.table.large.file_rows import TableRows
 from newtron.training.fitted import DataDescription, FittedModel, Member

@@ -13,7 +13,8 @@ from newtron.inference.coefficients.summary import IntervalKind, Summary
 from newtron.inference.effects.quantity import DeltaMethod, OfCoefficients, OfPosterior
 from newtron.inference.predictive.predictive import NoiseModel
 from newtron.model.predicting import lacking
-from newtron.model.summary import GivenRows, summary_of
+from newtron.model.rows_again import GivenRows
+from newtron.model.summary import summary_of
 from newtron.training.fitted import FittedModel
 from newtron.training.predictive import posteriors_of
 
