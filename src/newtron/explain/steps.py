@@ -98,6 +98,11 @@ class Step(Described):
         """The value where it is one number, else None."""
         return float(self.value) if self.value is not None and not self.shape else None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the lines continue the formula and come after it; else they lead to it and come before."""
+        return bool(self.lines) and self.lines[0].startswith("=")
+
 
 @dataclass(frozen=True, eq=False)
 class Section(Described):

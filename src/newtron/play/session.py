@@ -20,6 +20,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import strict
+from newtron.engine.solvers import Solver
 from newtron.explain import NOTATIONS
 from newtron.explain.show.symbols import to_latex
 from newtron.play import pictures
@@ -84,14 +85,14 @@ class Session:
         self._answers: dict[str, Callable[[Message], Answer]] = {
             "hello": self._hello,
             "run": self._run,
-            "derivation": self._derivation,
+            "derivation": lambda given: {"derivation": derivation_facts(*self._point(given), _solver(given))},
             "latex": self._latex,
-            "python": self._python,
-            "surface": self._surface,
-            "bowl": self._bowl,
+            "python": lambda given: {"text": program(*self._point(given), _solver(given))},
+            "surface": lambda given: {"surface": pictures.surface(*self._slice(given))},
+            "bowl": lambda given: {"bowl": pictures.bowl(*self._slice(given))},
             "profile": self._profile,
             "check": self._check,
-            "export": self._export,
+            "export": lambda given: {"html": page(mapping("state", given.get("state")))},
         }
 
     def add(self, name: str, table: Table, target: str | None = None, *, first: bool = False) -> str:
@@ -212,21 +213,9 @@ class Session:
             "windows": pictures.parameter_windows([one.params for one in found], values),
         }
 
-    def _derivation(self, given: Message) -> Answer:
-        return {"derivation": derivation_facts(*self._point(given), method_from(given.get("method")).solver)}
-
     def _latex(self, given: Message) -> Answer:
         notation = check_choice("notation", given.get("notation"), NOTATIONS)
-        return {"text": latex_of(*self._point(given), method_from(given.get("method")).solver, notation)}
-
-    def _python(self, given: Message) -> Answer:
-        return {"text": program(*self._point(given), method_from(given.get("method")).solver)}
-
-    def _surface(self, given: Message) -> Answer:
-        return {"surface": pictures.surface(*self._slice(given))}
-
-    def _bowl(self, given: Message) -> Answer:
-        return {"bowl": pictures.bowl(*self._slice(given))}
+        return {"text": latex_of(*self._point(given), _solver(given), notation)}
 
     def _slice(self, given: Message) -> tuple[Problem, Array, tuple[int, int], list[Window]]:
         problem = self._problem(given)
@@ -250,9 +239,6 @@ class Session:
         problem, base, row = self._point(given)
         index = problem.parameter_from("index", given.get("index"))
         return {"check": pictures.differences(problem, base, index, row)}
-
-    def _export(self, given: Message) -> Answer:
-        return {"html": page(mapping("state", given.get("state")))}
 
     # --- what every message carries ---
 
@@ -324,6 +310,10 @@ def as_json(answer: Answer) -> str:
     except ValueError:
         text = json.dumps(strict(answer), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _solver(given: Message) -> Solver:
+    return method_from(given.get("method")).solver
 
 
 def _axes(given: Message, problem: Problem) -> tuple[int, int]:

@@ -9,8 +9,10 @@ To add one: write its formulas as a class and its line in `LOSSES`; the tests fi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, overload
+from itertools import islice
+from typing import ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +33,11 @@ class RowLosses:
         """The sum over the rows, in float64."""
         return float(self.value.sum(dtype=np.float64))
 
-    def weighted(self, weight: Array | None) -> RowLosses:
+    def weighted(self, weight: Array | None) -> Self:
         """All of it times the rows' weights (n,); None means 1 for every row."""
-        return self if weight is None else RowLosses(self.value * weight)
+        if weight is None:
+            return self
+        return type(self)(*(part * weight.reshape(-1, *(1,) * (part.ndim - 1)) for part in vars(self).values()))
 
 
 @dataclass
@@ -42,11 +46,6 @@ class RowGradients(RowLosses):
 
     gradient: Array
 
-    def weighted(self, weight: Array | None) -> RowGradients:
-        if weight is None:
-            return self
-        return RowGradients(self.value * weight, self.gradient * weight[:, None])
-
 
 @dataclass
 class RowHessians(RowGradients):
@@ -54,10 +53,8 @@ class RowHessians(RowGradients):
 
     hessian: Array
 
-    def weighted(self, weight: Array | None) -> RowHessians:
-        if weight is None:
-            return self
-        return RowHessians(self.value * weight, self.gradient * weight[:, None], self.hessian * weight[:, None, None])
+
+_OF_ORDER: tuple[type[RowLosses], ...] = (RowLosses, RowGradients, RowHessians)
 
 
 def sigmoid(z: Array) -> Array:
@@ -165,11 +162,11 @@ class Loss(ABC):
 
         gauss_newton: the positive semidefinite part of the Hessian; the same thing for a convex loss.
         """
-        return self._pointwise(y, z, order, gauss_newton)
+        return _OF_ORDER[order](*islice(self._derivatives(y, z, gauss_newton), order + 1))
 
     @abstractmethod
-    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
-        """`RowLosses` for order 0, `RowGradients` for order 1, `RowHessians` for order 2."""
+    def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:
+        """Yield the value (n,), the gradient (n, k) and the Hessian (n, k, k), as far as they are asked for."""
 
     def hessian_change(self, z: Array, dz: Array) -> Array | None:
         """The derivative of the Hessian with respect to z along dz, (n, k, k); None for a loss that does not have
@@ -309,15 +306,12 @@ class SquaredError(Loss):
     task = "regression"
     chain_rule = chain_rules.SQUARED_ERROR
 
-    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+    def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:
         r = z - y
-        value = 0.5 * np.einsum("ij,ij->i", r, r)
-        if order == 0:
-            return RowLosses(value)
-        if order == 1:
-            return RowGradients(value, r)
+        yield 0.5 * np.einsum("ij,ij->i", r, r)
+        yield r
         n, k = r.shape
-        return RowHessians(value, r, np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k)))
+        yield np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k))
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
         return np.zeros((*z.shape, z.shape[1]))
@@ -363,18 +357,14 @@ class PoissonLoss(Loss):
         "no interval is made from it."
     )
 
-    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+    def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:
         mean = np.exp(z)
         counted = y > 0.0
         # y (e^r - 1 - r) with r = z - log y: no digits cancel where the mean is near the count.
         r = z - np.log(y, out=np.zeros_like(y), where=counted)
-        value = np.where(counted, y * (np.expm1(r) - r), mean).sum(axis=1)
-        if order == 0:
-            return RowLosses(value)
-        gradient = mean - y
-        if order == 1:
-            return RowGradients(value, gradient)
-        return RowHessians(value, gradient, _diagonal(mean))
+        yield np.where(counted, y * (np.expm1(r) - r), mean).sum(axis=1)
+        yield mean - y
+        yield _diagonal(mean)
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
         return _diagonal(np.exp(z) * dz)
@@ -425,17 +415,13 @@ class LogLoss(_Sigmoid):
     chain_rule = chain_rules.LOG_LOSS
     separated_below = float(np.log(2.0))
 
-    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+    def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:
         # log(1 + exp(z)) - y z, with the exponential never above 1.
         t = np.exp(-np.abs(z))
-        value = (np.maximum(z, 0.0) + np.log1p(t) - y * z).sum(axis=1)
-        if order == 0:
-            return RowLosses(value)
+        yield (np.maximum(z, 0.0) + np.log1p(t) - y * z).sum(axis=1)
         p = np.where(z >= 0, 1.0, t) / (1.0 + t)
-        gradient = p - y
-        if order == 1:
-            return RowGradients(value, gradient)
-        return RowHessians(value, gradient, _diagonal(t / np.square(1.0 + t)))
+        yield p - y
+        yield _diagonal(t / np.square(1.0 + t))
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
         return self.mean_by_z_change(z, dz)  # the slope of a canonical link is the Hessian
@@ -465,20 +451,16 @@ class SoftmaxLogLoss(_Softmax):
     chain_rule = chain_rules.SOFTMAX_LOG_LOSS
     separated_below = float(np.log(2.0))
 
-    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+    def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:
         shifted = z - z.max(axis=1, keepdims=True)
         p = np.exp(shifted)
         total = p.sum(axis=1, keepdims=True)
-        value = np.log(total[:, 0]) - np.einsum("ij,ij->i", y, shifted)
-        if order == 0:
-            return RowLosses(value)
+        yield np.log(total[:, 0]) - np.einsum("ij,ij->i", y, shifted)
         p /= total
-        gradient = p - y
-        if order == 1:
-            return RowGradients(value, gradient)
+        yield p - y
         hessian = _diagonal(p)
         hessian -= p[:, :, None] * p[:, None, :]
-        return RowHessians(value, gradient, hessian)
+        yield hessian
 
     def hessian_change(self, z: Array, dz: Array) -> Array:
         return self.mean_by_z_change(z, dz)
@@ -505,20 +487,17 @@ class SigmoidSquaredError(_Sigmoid):
     chain_rule = chain_rules.SIGMOID_SQUARED_ERROR
     separated_below = 0.125
 
-    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+    def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:
         p = sigmoid(z)
         r = p - y
-        value = 0.5 * np.einsum("ij,ij->i", r, r)
-        if order == 0:
-            return RowLosses(value)
+        yield 0.5 * np.einsum("ij,ij->i", r, r)
         slope = p * (1.0 - p)
         gradient = r * slope
-        if order == 1:
-            return RowGradients(value, gradient)
+        yield gradient
         hessian = np.square(slope)
         if not gauss_newton:
             hessian += gradient * (1.0 - 2.0 * p)
-        return RowHessians(value, gradient, _diagonal(hessian))
+        yield _diagonal(hessian)
 
 
 class SoftmaxSquaredError(_Softmax):
@@ -530,22 +509,19 @@ class SoftmaxSquaredError(_Softmax):
     chain_rule = chain_rules.SOFTMAX_SQUARED_ERROR
     separated_below = 0.125
 
-    def _pointwise(self, y: Array, z: Array, order: int, gauss_newton: bool) -> RowLosses:
+    def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:
         p = softmax(z)
         r = p - y
-        value = 0.5 * np.einsum("ij,ij->i", r, r)
-        if order == 0:
-            return RowLosses(value)
+        yield 0.5 * np.einsum("ij,ij->i", r, r)
         # With S = diag(p) - pp' the derivative of the softmax, the gradient is S r.
         gradient = p * (r - np.einsum("ij,ij->i", p, r)[:, None])
-        if order == 1:
-            return RowGradients(value, gradient)
+        yield gradient
         slope = _softmax_slope(p)
         hessian = slope @ slope
         if not gauss_newton:
             q = gradient
             hessian += _diagonal(q) - q[:, :, None] * p[:, None, :] - p[:, :, None] * q[:, None, :]
-        return RowHessians(value, gradient, hessian)
+        yield hessian
 
 
 LOSSES: tuple[Loss, ...] = (

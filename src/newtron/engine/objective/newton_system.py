@@ -92,10 +92,7 @@ class NewtonSystem:
     def damped(self, added: Array) -> NewtonSystem:
         """The system of the Hessian with `added` (P,) on its diagonal."""
         rest = np.diag(np.sqrt(self.weight * added))
-        return self._replaced(np.vstack([np.column_stack([self.R, self.c]), np.column_stack([rest, 0.0 * self.c])]))
-
-    def _replaced(self, rows: Array) -> NewtonSystem:
-        R = qr_triangle(rows)
+        R = qr_triangle(np.vstack([np.column_stack([self.R, self.c]), np.column_stack([rest, 0.0 * self.c])]))
         P = len(self.c)
         return NewtonSystem(R[:P, :P], R[:P, P], self.weight, self.epsilon)
 

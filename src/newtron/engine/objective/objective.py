@@ -26,7 +26,8 @@ class Evaluation:
     value: float
 
     def __iadd__(self, other: Self) -> Self:
-        self.value += other.value
+        for name, part in vars(other).items():
+            vars(self)[name] += part
         return self
 
 
@@ -36,20 +37,12 @@ class FirstOrder(Evaluation):
 
     gradient: Array
 
-    def __iadd__(self, other: Self) -> Self:
-        self.gradient += other.gradient
-        return super().__iadd__(other)
-
 
 @dataclass
 class SecondOrder(FirstOrder):
     """The value, the gradient (P,) and the Hessian (P, P) or its Gauss-Newton part."""
 
     hessian: Array
-
-    def __iadd__(self, other: Self) -> Self:
-        self.hessian += other.hessian
-        return super().__iadd__(other)
 
 
 _OF_ORDER = (Evaluation, FirstOrder, SecondOrder)

@@ -29,7 +29,8 @@ def line(objective: MeanLoss, params: Array, direction: Array) -> Callable[[floa
     objective.counts["gradient"] += 1
     rows.sum(keep)
     # The penalty on the line is a parabola.
-    still, mixed, moving = (0.5 * float(a @ (objective.alpha * b)) for a, b in _pairs(params, direction))
+    pairs = ((params, params), (params, direction), (direction, direction))
+    still, mixed, moving = (0.5 * float(a @ (objective.alpha * b)) for a, b in pairs)
 
     def on_line(t: float) -> LinePoint:
         def of_chunk(chunk: Chunk) -> Array:
@@ -85,7 +86,3 @@ def _row_curvature(objective: MeanLoss, params: Array) -> Array:
     rows.sum(keep)
     objective.row_curvature = (params.copy(), curvature)
     return curvature
-
-
-def _pairs(a: Array, b: Array) -> tuple[tuple[Array, Array], ...]:
-    return (a, a), (a, b), (b, b)

@@ -93,8 +93,7 @@ def _equations(step: Step) -> str:
     near = step.formula.startswith("≈")
     first = [(symbol, f"{'' if near else '= '}{to_html(step.formula)}")] if step.formula else []
     derived = [("", to_html(line)) if line.startswith("=") else (None, to_html(line)) for line in step.lines]
-    goes_on = bool(step.lines) and step.lines[0].startswith("=")
-    rows: list[tuple[str | None, str]] = [*first, *derived] if goes_on else [*derived, *first]
+    rows: list[tuple[str | None, str]] = [*first, *derived] if step.goes_on else [*derived, *first]
     numbers = to_html(step.numbers) if step.numbers else ""
     if not numbers and step.number is not None and step.table is None:
         numbers = number_text(step.number)

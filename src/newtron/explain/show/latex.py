@@ -40,8 +40,7 @@ def _display(step: Step) -> list[str]:
     formula = step.formula.removeprefix("≈ ")
     first = [f"{symbol} &{sign} {to_latex(formula)}"] if formula else []
     derived = [_aligned_line(line) for line in step.lines]
-    goes_on = bool(step.lines) and step.lines[0].startswith("=")
-    rows = first + derived if goes_on else derived + first
+    rows = first + derived if step.goes_on else derived + first
     numbers = to_latex(step.numbers) if step.numbers else ""
     if not numbers and step.number is not None and step.table is None:
         numbers = latex_number(number_text(step.number))

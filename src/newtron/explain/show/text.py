@@ -70,9 +70,7 @@ def _equations(step: Step, width: int) -> list[StyledLine]:
     for line in step.lines:
         indent = _INDENT + len(symbol) + 1 if line.startswith("=") else _INDENT
         derived += _wrapped(to_text(line), width, indent, PLAIN, 2)
-    # Lines that begin with "=" continue the formula and come after it; other lines lead to it and come before.
-    goes_on = bool(step.lines) and step.lines[0].startswith("=")
-    found = formula + derived if goes_on else derived + formula
+    found = formula + derived if step.goes_on else derived + formula
     numbers = to_text(step.numbers)
     if not numbers and step.number is not None and step.table is None:
         numbers = number_text(step.number)
