@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from newtron.cluster.rows import ClusterRows
-    from newtron.engine.base.errors import InputError
+    from newtron.engine.base.errors import InputError, SchemaWarning
     from newtron.engine.base.version import __version__ as __version__
     from newtron.engine.solvers import (
         LBFGS,
@@ -37,6 +37,7 @@ _HOMES = {
     "LossSurfaceDisplay": "newtron.estimators.displays",
     "FileRows": "newtron.table.large.file_rows",
     "InputError": "newtron.engine.base.errors",
+    "SchemaWarning": "newtron.engine.base.errors",
     "NetworkClassifier": "newtron.estimators",
     "NetworkRegressor": "newtron.estimators",
     "PerceptronClassifier": "newtron.estimators",
@@ -69,6 +70,7 @@ __all__ = [
     "NewtonCG",
     "PerceptronClassifier",
     "PerceptronRegressor",
+    "SchemaWarning",
     "Stochastic",
     "Study",
     "fit",

@@ -685,7 +685,7 @@ def test_a_model_saved_from_python(tmp_path: Path) -> None:
     assert re.search(r"name +target 1 +target 2\n", newtron_run("show", "bare", cwd=tmp_path).stdout)
     assert newtron_run("show", "m", "--json", cwd=tmp_path).stdout
     sentence = newtron_run("predict", "m", PENGUINS, cwd=tmp_path, code=2).stderr
-    assert "was saved from Python and does not know the columns of a file" in sentence
+    assert "the column 'x1', which the model needs, is missing" in sentence
 
 
 # --- on a terminal, and Ctrl-C ---

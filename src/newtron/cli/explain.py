@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from newtron.cli.predict import filled_in, needed_schema
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, count
 from newtron.model_file import read_model
 from newtron.study.screen import Screen, print_json
 from newtron.table import Schema, Table, encode, encode_target, read_table
+from newtron.table.encode import filled_in
+from newtron.training.columns import schema_of
 from newtron.training.fitted import FittedModel
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def run_explain(path: str, data: str, row: int, notation: str, member: int | Non
 
     row, member: counted from 1; member is None for the best network. json: print JSON."""
     model = read_model(path).model
-    schema = needed_schema(model, path)
+    schema = schema_of(model.data, model.settings)
     table = read_table(data, encoding=encoding)
     chosen = _chosen(table, row)
     encoded = encode(schema, chosen)

@@ -26,10 +26,11 @@ from newtron.study.sample import Sample
 from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
 from newtron.table.data_file import DataFile, data_file_of
-from newtron.table.encode import check_columns, rows_without_values
+from newtron.table.encode import check_columns, filled_in, rows_without_values
 from newtron.table.in_memory import table_in_memory
 from newtron.table.learn import ALL_MISSING
 from newtron.table.table import SPELLED, suggest
+from newtron.training.columns import schema_of
 from newtron.training.fitted import FittedModel
 
 # Rows of text that are made at a time, and numbers of rows that a message names.
@@ -44,7 +45,7 @@ def run_predict(options: PredictOptions) -> int:
             if os.path.isfile(options.output) and os.path.exists(other) and os.path.samefile(options.output, other):
                 raise InputError(f"{options.output}: this is {other} itself; give another name with --output.")
     model = read_model(options.model).model
-    schema = needed_schema(model, options.model)
+    schema = schema_of(model.data, model.settings)
     if options.interval is not None and schema.target.task != "regression":
         raise InputError(
             f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
@@ -161,30 +162,6 @@ def _write(options: PredictOptions, write: Callable[[BinaryIO], None]) -> None:
     sys.stdout.flush()
     write(sys.stdout.buffer)
     sys.stdout.buffer.flush()
-
-
-def needed_schema(model: FittedModel, path: str) -> Schema:
-    """The schema of the model, without which a file cannot be read as its inputs."""
-    if model.data.schema is None:
-        raise InputError(
-            f"{path}: this model was saved from Python and does not know the columns of a file; open it "
-            "there with newtron.load, or train it with newtron fit."
-        )
-    return model.data.schema
-
-
-def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
-    """A line for each column in which cells were replaced: values that training never saw, and missing ones."""
-    kinds = {column.name: column for column in schema.columns}
-    found = []
-    for name, n in unseen.items():
-        as_what = "'(other)'" if kinds[name].pooled else "the average row"
-        found.append(f"column {name!r}: {count(n, 'cell')} with a value never seen in training, taken as {as_what}.")
-    for name, n in missing.items():
-        found.append(
-            f"column {name!r}: {count(n, 'missing cell')}, though training had none; filled in with the average."
-        )
-    return found
 
 
 def _not_used(schema: Schema, table: Table) -> list[str]:

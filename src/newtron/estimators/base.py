@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias
 
@@ -17,14 +18,15 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import aligned, is_sparse
-from newtron.engine.base.types import Array, Matrix
+from newtron.engine.base.types import Array, Labels, Matrix
 from newtron.engine.base.words import power
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import ArrayRows, Rows
 from newtron.engine.solvers import Progress, Solution, Solver, Status
+from newtron.estimators.given import rows_to_fit, rows_to_predict, warn_of
 from newtron.estimators.notebook import described
-from newtron.estimators.plain import is_plain_matrix, is_plain_target, validated
+from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.inference.certificate.certificate import Certificate
 from newtron.inference.coefficients.summary import Summary
 from newtron.inference.effects.effects import Effects
@@ -35,7 +37,9 @@ from newtron.model.effects.errors import ErrorSource, errors_of
 from newtron.model.effects.scenarios import Averaging, grouping
 from newtron.model.rows_again import rows_of_arrays
 from newtron.model.targets import given_rows
+from newtron.table import Schema, Table
 from newtron.table.large.file_rows import TableRows
+from newtron.training.columns import column_means, encoded_columns, schema_of
 from newtron.training.fitted import DataDescription, FittedModel, Member
 from newtron.training.settings import Family, Settings, TaskName
 
@@ -89,18 +93,30 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         settings.shapes()
         return settings.checked()
 
-    def _validated(self, X: Matrix, y: Matrix, **kwargs: bool) -> tuple[Matrix, Matrix]:
+    def _validated(self, X: Matrix, y: Matrix, **kwargs: bool) -> tuple[Matrix | Table, Labels]:
         if is_plain_matrix(X) and is_plain_target(y, X.shape[0]):
             self.n_features_in_ = X.shape[1]
             self.__dict__.pop("feature_names_in_", None)  # an array has no names
             return X, y
-        found: tuple[Matrix, Matrix] = validated(self, self._sparse, X, y, **kwargs)
-        return found
+        return rows_to_fit(self, self._sparse, X, y, **kwargs)
 
-    def _weights(self, X: Matrix, sample_weight: object) -> Array | None:
+    def _as_numbers(
+        self, rows: Matrix | Table, data: DataDescription, settings: Settings
+    ) -> tuple[Matrix, DataDescription]:
+        """X (n, p) of the rows of a fit, and how its columns are made."""
+        if not isinstance(rows, Table):
+            return rows, replace(data, column_means=column_means(rows))
+        X, data = encoded_columns(rows, data, settings)
+        assert data.schema is not None
+        warn_of(data.schema.warnings, rows.path)
+        return X, data
+
+    def _weights(self, X: Matrix | Table, sample_weight: object) -> Array | None:
         if sample_weight is None:
             return None
-        weight: Array = aligned(_check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True))
+        dtype = np.float64 if isinstance(X, Table) else X.dtype
+        rows = X.data if isinstance(X, Table) else X
+        weight: Array = aligned(_check_sample_weight(sample_weight, rows, dtype=dtype, ensure_non_negative=True))
         if not weight.any():
             raise InputError("sample_weight is zero for every row: at least one row must count.")
         if not 1e-100 < float(weight.max()) < 1e100:
@@ -110,7 +126,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         return weight
 
     def _described(self, y: object) -> DataDescription:
-        """Return what is known about the rows before y is encoded: the columns and the names of the targets."""
+        """Return what is known about the rows before y is encoded: the columns as they are given, and the names of the
+        targets."""
         of_frame = vars(self).get("feature_names_in_")
         names, targets = self._called
         if of_frame is not None:
@@ -201,6 +218,12 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """The fitted model; raises NotFittedError before `fit`."""
         check_is_fitted(self)
         return self.model_
+
+    @property
+    def schema_(self) -> Schema:
+        """What each column of a frame or a file is, and how it becomes the columns of `coef_`. Prints as a table."""
+        model = self._fitted_model()
+        return schema_of(model.data, model.settings)
 
     @property
     def members_(self) -> list[Member]:
@@ -506,10 +529,10 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def _for_prediction(self, X: Matrix) -> Matrix:
         known = vars(self)
         plain = is_plain_matrix(X) and "model_" in known and "feature_names_in_" not in known
-        if plain and X.shape[1] == known["n_features_in_"]:
+        if plain and X.shape[1] == known["n_features_in_"] and known["model_"].data.columns is None:
             return X
         check_is_fitted(self)
-        return validated(self, self._sparse, X, reset=False)
+        return rows_to_predict(self, self._sparse, self.model_, X)
 
 
 def _names_of(y: object) -> tuple[str, ...]:
@@ -524,7 +547,8 @@ def _as_rows(x: Matrix) -> Matrix:
     if hasattr(x, "to_frame") and getattr(x, "ndim", 2) == 1:
         return x.to_frame().T.infer_objects()
     if not hasattr(x, "shape"):
-        x = np.asarray(x)
+        found = np.asarray(x)
+        x = np.asarray(x, dtype=object) if found.dtype.kind in "US" else found  # beside text, numbers stay numbers
     return x.reshape(1, -1) if len(x.shape) == 1 else x
 
 

@@ -12,7 +12,7 @@ from newtron.estimators.base import Callback, NewtronEstimator
 from newtron.estimators.tasks import Classification, Regression
 from newtron.inference.predictive.predictive import RegressionPredictive
 from newtron.model.predicting import predictive_of
-from newtron.training.settings import ClassWeight, Family, Hidden
+from newtron.training.settings import ClassWeight, ColumnKinds, Family, Hidden
 
 
 class _Network(NewtronEstimator):
@@ -64,6 +64,8 @@ class NetworkRegressor(Regression, _Network):
     offset : str, int or None, default None
         The name or position of a column of X that is the logarithm of the exposure, for loss="poisson": ŷ is exp of it
         times the mean for an exposure of 1. It stays in X for `predict`, and has no parameter.
+    columns, missing
+        As in `PerceptronRegressor`.
     standardize : bool, default True
         Scale inputs inside, and targets but counts.
     fit_intercept : bool, default True
@@ -117,6 +119,8 @@ class NetworkRegressor(Regression, _Network):
         solver: str | Solver = "auto",
         loss: str | None = None,
         offset: str | int | None = None,
+        columns: ColumnKinds = None,
+        missing: str = "indicator",
         standardize: bool = True,
         fit_intercept: bool = True,
         tol: float = 1e-8,
@@ -134,6 +138,8 @@ class NetworkRegressor(Regression, _Network):
         self.solver = solver
         self.loss = loss
         self.offset = offset
+        self.columns = columns
+        self.missing = missing
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol
@@ -153,8 +159,8 @@ class NetworkClassifier(Classification, _Network):
 
     Parameters
     ----------
-    hidden, activation, n_starts, combine, solver, standardize, fit_intercept, tol, max_iter, random_state, n_jobs,
-    verbose, callback
+    hidden, activation, n_starts, combine, solver, columns, missing, standardize, fit_intercept, tol, max_iter,
+    random_state, n_jobs, verbose, callback
         As in `NetworkRegressor`.
     alpha : float, "evidence" or "loo", default "loo"
         As in `NetworkRegressor`, in units of one row's log loss; where a network is too large for choosing it, alpha
@@ -186,6 +192,8 @@ class NetworkClassifier(Classification, _Network):
         solver: str | Solver = "auto",
         loss: str | None = None,
         class_weight: ClassWeight = None,
+        columns: ColumnKinds = None,
+        missing: str = "indicator",
         standardize: bool = True,
         fit_intercept: bool = True,
         tol: float = 1e-8,
@@ -203,6 +211,8 @@ class NetworkClassifier(Classification, _Network):
         self.solver = solver
         self.loss = loss
         self.class_weight = class_weight
+        self.columns = columns
+        self.missing = missing
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol

@@ -13,7 +13,7 @@ from newtron.inference.coefficients.summary import Summary
 from newtron.inference.separation.separation import Separation
 from newtron.model.predicting import averaged
 from newtron.model.profiles import check_profile, profile_of
-from newtron.training.settings import ClassWeight
+from newtron.training.settings import ClassWeight, ColumnKinds
 from newtron.training.targets import known_codes
 
 
@@ -44,6 +44,12 @@ class PerceptronRegressor(Regression, Perceptron):
         "precision": one over the variance of the row's target, up to a constant (weighted least squares);
         "sampling": how many individuals of a population the row stands for. Estimates are the same for all three;
         standard errors, the log-likelihood and the degrees of freedom are not (docs/coefficients.md, Weights).
+    columns : dict or None, default None
+        What columns of a frame are, by name, where their cells should not decide: "number", "category", "date" or
+        "text", or a list of the levels of a category in order, of which the first is the reference.
+    missing : {"indicator", "error"}, default "indicator"
+        "indicator" fills in a missing number with the mean and marks it in a column of its own, and makes a missing
+        category a level; "error" refuses missing cells.
     standardize : bool, default False
         Scale inputs and target inside; coefficients and predictions stay in the user's units. alpha then
         penalises the scaled weights.
@@ -86,6 +92,8 @@ class PerceptronRegressor(Regression, Perceptron):
         loss: str | None = None,
         offset: str | int | None = None,
         weights: str = "frequency",
+        columns: ColumnKinds = None,
+        missing: str = "indicator",
         standardize: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-12,
@@ -100,6 +108,8 @@ class PerceptronRegressor(Regression, Perceptron):
         self.loss = loss
         self.offset = offset
         self.weights = weights
+        self.columns = columns
+        self.missing = missing
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol
@@ -214,7 +224,7 @@ class PerceptronClassifier(Classification, Perceptron):
     fit_intercept : bool, default True
     tol : float, default 1e-12
         Converged when the mean gradient, relative to a typical row's, is at most tol.
-    max_iter, random_state, n_jobs, verbose, callback
+    columns, missing, max_iter, random_state, n_jobs, verbose, callback
         As in `PerceptronRegressor`.
 
     Attributes
@@ -249,6 +259,8 @@ class PerceptronClassifier(Classification, Perceptron):
         loss: str | None = None,
         class_weight: ClassWeight = None,
         weights: str = "frequency",
+        columns: ColumnKinds = None,
+        missing: str = "indicator",
         standardize: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-12,
@@ -264,6 +276,8 @@ class PerceptronClassifier(Classification, Perceptron):
         self.loss = loss
         self.class_weight = class_weight
         self.weights = weights
+        self.columns = columns
+        self.missing = missing
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol

@@ -1,4 +1,4 @@
-"""The door for what users give: plain arrays as they are, all else through scikit-learn's validation.
+"""The door for arrays: plain ones as they are, all else through scikit-learn's validation.
 
 scikit-learn's `validate_data` puts dozens of questions to any input before it hands a plain NumPy array back as it
 was: for one row many times the work of the prediction itself. So arrays that need no conversion are told from all
@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
@@ -35,13 +36,19 @@ def is_plain_target(y: object, n_rows: int) -> bool:
     return y.dtype.kind in "biu" or (y.dtype in _FLOATS and _surely_finite(y))
 
 
-def validated(estimator: BaseEstimator, sparse: bool, X: Matrix, *y: Matrix, **settings: bool) -> Matrix:
+def validated(
+    estimator: BaseEstimator, sparse: bool, X: Matrix, *y: Matrix, nan: bool = True, **settings: bool
+) -> Matrix:
     """X, or X and y, by scikit-learn's `validate_data`: X (n, p) of floats, dense or, where `sparse` says so, as
-    `as_csr` gives it. Nothing that was given is changed."""
-    if sparse and getattr(X, "ndim", 0) == 2 and hasattr(X, "tocsr") and X.dtype.kind in "biuf":
+    `as_csr` gives it. nan: a dense X may have NaN. Nothing that was given is changed."""
+    scipy = issparse(X)
+    if sparse and scipy and X.ndim == 2 and X.dtype.kind in "biuf":
         X = as_csr(X)
     kinds = "csr" if sparse else False
-    found = validate_data(estimator, X, *y, accept_sparse=kinds, dtype=list(_FLOATS), **settings)
+    finite: bool | str = "allow-nan" if nan and not scipy else True
+    found = validate_data(
+        estimator, X, *y, accept_sparse=kinds, dtype=list(_FLOATS), ensure_all_finite=finite, **settings
+    )
     return tuple(aligned(each) for each in found) if y else aligned(found)
 
 

@@ -24,9 +24,9 @@ def estimator_of(model: FittedModel) -> NewtronEstimator:
     settings = vars(model.settings)
     estimator = kind(**{name: settings[name] for name in inspect.signature(kind).parameters if name in settings})
     estimator.model_ = model
-    estimator.n_features_in_ = model.data.n_features
+    estimator.n_features_in_, names = model.data.given
     if model.data.from_frame:
-        estimator.feature_names_in_ = np.array(model.data.names, dtype=object)
+        estimator.feature_names_in_ = np.array(names, dtype=object)
     return estimator
 
 

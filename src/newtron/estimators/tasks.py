@@ -26,6 +26,7 @@ from newtron.model.predicting import (
     predicted,
     probabilities,
 )
+from newtron.table import Table
 from newtron.training.settings import TaskName
 from newtron.training.targets import encoded_classes, encoded_numbers, known_codes
 
@@ -38,6 +39,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self._sparse
+        tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
         return tags
 
@@ -52,10 +54,11 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         sentence, when the end is not an optimum.
         """
         named = y
-        X, y = self._validated(X, y, multi_output=True, y_numeric=True)
-        weight = self._weights(X, sample_weight)
+        rows, y = self._validated(X, y, multi_output=True, y_numeric=True)
+        weight = self._weights(rows, sample_weight)
         settings = self._settings()
         Y, data = encoded_numbers(y, self._described(named))
+        X, data = self._as_numbers(rows, data, settings)
         self._train(ArrayRows(X, Y, weight), data, settings, checkpoint)
         self._warn(3)
         return self
@@ -133,6 +136,7 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self._sparse
+        tags.input_tags.allow_nan = True
         return tags
 
     def fit(
@@ -146,14 +150,16 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
         sentence, when the end is not an optimum, separated classes among the reasons.
         """
         named = y
-        X, y = self._validated(X, y)
+        rows, y = self._validated(X, y)
         if y.dtype.kind not in "biu":
             check_classification_targets(y)
-        weight = self._weights(X, sample_weight)
+        weight = self._weights(rows, sample_weight)
         settings = self._settings()
-        Y, weight, data = encoded_classes(y, self._described(named), weight, settings.class_weight, X.dtype)
+        dtype = np.dtype(np.float64) if isinstance(rows, Table) else rows.dtype
+        Y, weight, data = encoded_classes(y, self._described(named), weight, settings.class_weight, dtype)
         if y.dtype.kind in "biu" and len(y) < 2 * len(data.known_classes):
             check_classification_targets(y)  # whole numbers are classes; it only warns when they are many
+        X, data = self._as_numbers(rows, data, settings)
         self._train(ArrayRows(X, Y, weight), data, settings, checkpoint)
         self._warn(3)
         return self

@@ -52,6 +52,8 @@ def check_model(model: FittedModel) -> None:
     _check_offset(model)
     taken = 0 if model.scaling.offset is None else 1  # the column of an offset is no input
     _check_scaling(model.scaling, model.data.n_features - taken, n_outputs)
+    if model.data.column_means is not None:
+        _numbers(model.data.column_means, "data.column_means", model.data.n_features)
     for number, member in enumerate(model.members):
         _check_member(member, f"members[{number}]", loss)
     total = sum(member.share for member in model.members)
@@ -97,8 +99,10 @@ def _check_data(data: DataDescription, task: str, n_outputs: int) -> None:
         raise wrong("data.targets", "a name for each target", data.targets)
     if names is not None and len(names) != data.n_features:
         raise wrong("data.names", f"{data.n_features} names", names)
-    if data.from_frame and names is None:
+    if data.from_frame and data.given[1] is None:
         raise wrong("data.from_frame", "false where no names are known", True)
+    if data.columns is not None and (schema is None or len(set(data.columns)) < len(data.columns)):
+        raise wrong("data.columns", "null without a schema, and else names of which none is there twice", data.columns)
     if task == "regression":
         if classes is not None:
             raise wrong("data.classes", "null for a regression", classes.tolist())
@@ -116,6 +120,8 @@ def _check_data(data: DataDescription, task: str, n_outputs: int) -> None:
         target = schema.target
         if (len(schema.feature_names), target.task, list(target.classes)) != (data.n_features, task, labels):
             raise InputError(f"data.schema does not fit the model's features and classes; {DAMAGED}.")
+        if data.columns is not None and not {column.name for column in schema.columns} <= set(data.columns):
+            raise InputError(f"data.schema has columns that data.columns does not name; {DAMAGED}.")
 
 
 def _numbers(array: Array, where: str, *shape: int, above: float = -math.inf, least: float = -math.inf) -> Array:

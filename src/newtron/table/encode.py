@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
+from newtron.engine.base.words import count
 from newtron.engine.rows.streamed import TargetEncoder
 from newtron.engine.rows.targets import class_outputs, class_targets
 from newtron.table.arrow import ArrowArray, ArrowColumn
@@ -73,6 +74,21 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
                 missing[column.name] = n_missing
             start = stop
     return Encoded(X, unseen, missing)
+
+
+def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
+    """Return a sentence for each column in which cells were replaced: values that training never saw, and missing
+    ones."""
+    kinds = {column.name: column for column in schema.columns}
+    found = []
+    for name, n in unseen.items():
+        as_what = "'(other)'" if kinds[name].pooled else "the average row"
+        found.append(f"column {name!r}: {count(n, 'cell')} with a value never seen in training, taken as {as_what}.")
+    for name, n in missing.items():
+        found.append(
+            f"column {name!r}: {count(n, 'missing cell')}, though training had none; filled in with the average."
+        )
+    return found
 
 
 def rows_without_values(schema: Schema, table: Table) -> NDArray[np.bool_]:

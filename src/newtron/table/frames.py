@@ -7,13 +7,18 @@ An index is no column. Categories stay Arrow dictionaries, whose order and flag 
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.table.arrow import ArrowColumn, ArrowTable
+from newtron.table.cells import flag_words
+from newtron.table.choices import ColumnChoices, ColumnKind, with_levels
 from newtron.table.table import Table, check_names, show
 
 if TYPE_CHECKING:
@@ -53,6 +58,85 @@ def table_of(frame: object, name: str = "X") -> Table:
     if not data.num_columns or not data.num_rows:
         raise InputError(f"{name}: the frame has no {'rows' if data.num_columns else 'columns'}; give one with rows.")
     return Table(name, data, first_row=1)
+
+
+def table_of_array(X: NDArray[np.generic], names: Sequence[str], name: str = "X") -> Table:
+    """Return an array (n, p) of numbers, texts or objects as a table. names: of its columns. Raises InputError where
+    the cells of a column are of several types."""
+    import pyarrow as pa
+
+    columns = []
+    for column, label in zip(X.T, names, strict=True):
+        with _named_errors(f"{name}, column {label!r}", X.dtype):
+            columns.append(pa.array(column, from_pandas=X.dtype.kind == "O"))
+    return Table(name, pa.table(columns, names=list(names)), first_row=1)
+
+
+def is_numeric(frame: object) -> bool:
+    """Return whether all columns of a frame are numbers or yes/no, in types that hold no missing cell but NaN."""
+    import narwhals as nw
+    import pyarrow as pa
+
+    frame = nw.to_native(frame, pass_through=True)
+    if nw.dependencies.is_pandas_dataframe(frame):
+        kinds = [dtype.kind if isinstance(dtype, np.dtype) else "" for dtype in frame.dtypes]
+        if all(kind and kind in "biuf" for kind in kinds):
+            return True
+    elif not (nw.dependencies.is_polars_dataframe(frame) or isinstance(frame, pa.Table)):
+        return False
+    table = table_of(frame)
+    types = pa.types
+    return all(
+        not column.null_count
+        and (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type))
+        for column in table.data.columns
+    )
+
+
+def stated_choices(table: Table, choices: ColumnChoices) -> ColumnChoices:
+    """Return the choices with what the types of a frame's columns say: categories are levels, whatever they look like,
+    and those in order keep it, the first as the reference. What is chosen already has precedence."""
+    import pyarrow as pa
+
+    levels: dict[str, list[object]] = {}
+    kinds: dict[str, ColumnKind] = {}
+    for name, column in zip(table.names, table.data.columns, strict=True):
+        if not pa.types.is_dictionary(column.type) or choices.kind(name) is not None:
+            continue
+        used = _used_levels(table, name)
+        if used and column.type.ordered:
+            levels[name] = used
+        elif not flag_words([str(level) for level in used]):
+            kinds[name] = "text"
+    chosen = with_levels(choices, levels)
+    return replace(chosen, kinds={**chosen.kinds, **kinds})
+
+
+def _used_levels(table: Table, name: str) -> list[object]:
+    """Return the levels of a column of categories that are in some row, in their order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    unified = table.data.select([name]).unify_dictionaries().column(0)
+    cells = unified.chunk(0) if unified.num_chunks == 1 else pa.concat_arrays(unified.chunks)
+    used = np.sort(pc.unique(cells.indices.drop_null()).to_numpy(zero_copy_only=False))
+    found: list[object] = cells.dictionary.take(pa.array(used)).drop_null().to_pylist()
+    return found
+
+
+@contextmanager
+def _named_errors(place: str, dtype: object) -> Iterator[None]:
+    """Turn what pyarrow and pandas raise for cells that Arrow cannot hold into a sentence. place: how a message names
+    the column."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        why = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"{place}: its cells of type {dtype} cannot be read ({why}); convert them with astype."
+        ) from None
 
 
 def _arrow_of(frame: object, name: str) -> ArrowTable:
@@ -126,17 +210,12 @@ def _pandas_column(column: pd.Series, place: str) -> ArrowColumn:
         column = column.astype("category")
     elif isinstance(dtype, np.dtype) and dtype.kind == "O":
         _check_one_type(column, place)
-    try:
+    with _named_errors(place, dtype):
         if isinstance(column.dtype, pd.CategoricalDtype):
             kind = pd.api.types.infer_dtype(column.cat.categories)
             if kind not in _PLAIN_CATEGORIES:
                 column = column.cat.rename_categories(list(map(str, column.cat.categories)))
         return pa.array(column, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        why = " ".join(str(error).split()).rstrip(".")
-        raise InputError(
-            f"{place}: its cells of type {dtype} cannot be read ({why}); convert it with astype."
-        ) from None
 
 
 def _check_one_type(column: pd.Series, place: str) -> None:

@@ -375,9 +375,10 @@ def _first_places(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 class Gathered:
     """The statistics of all columns, from the tables that were added so far.
 
-    names: of all columns; ignore: columns that are not examined. pieces: how many there are; a table is identified
-    by the number of its piece and its place in that. whole: the first table that is added is all there is.
-    categories: columns of which text is a category, whatever it says. choices: what the user says of columns.
+    names: of all columns; target: None where it is no column; ignore: columns that are not examined. pieces: how many
+    there are; a table is identified by the number of its piece and its place in that. whole: the first table that is
+    added is all there is. categories: columns of which text is a category, whatever it says. choices: what the user
+    says of columns.
 
     sizes: (pieces,) rows with a target. rows: how many were seen, with those that have none.
     """
@@ -385,7 +386,7 @@ class Gathered:
     def __init__(
         self,
         names: Iterable[str],
-        target: str,
+        target: str | None,
         ignore: Collection[str],
         pieces: int,
         *,
@@ -398,7 +399,7 @@ class Gathered:
         self.choices, self.whole = choices or ColumnChoices(), whole
         self.facts = [ColumnStatistics(name, self.choices, whole, name in categories) for name in features]
         self.row_numbers = [_RowNumbers(name) for name in features]
-        self.target = TargetStatistics(target, whole)
+        self.target = TargetStatistics(target or "", whole)
         self.sizes, self.rows = np.zeros(pieces, dtype=np.int64), 0
 
     def add(self, piece: int, table: Table) -> None:
@@ -412,8 +413,18 @@ class Gathered:
         if cells.null_count:
             table = table.take(np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False)))
         if table.n_rows:
-            for facts in self.facts:
-                facts.add(table, place)
+            self._add_features(table, place)
+
+    def add_features(self, table: Table) -> None:
+        """Add a table without a target, which is all there is."""
+        self.rows = self.sizes[0] = table.n_rows
+        for numbers in self.row_numbers:
+            numbers.add(table)
+        self._add_features(table, b"")
+
+    def _add_features(self, table: Table, place: bytes) -> None:
+        for facts in self.facts:
+            facts.add(table, place)
 
     def __iadd__(self, other: Gathered) -> Gathered:
         """Add what was gathered from the rows that follow."""

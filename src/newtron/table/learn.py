@@ -79,6 +79,16 @@ def learn_schema(
     return decide(gathered, table.path, table.names, task, ignored).schema
 
 
+def learn_features(table: Table, target: Target, choices: ColumnChoices) -> Schema:
+    """Decide what `learn_schema` does, for a table whose columns are all features. target: what its rows are to
+    predict, which is known apart from it. Raises as `learn_schema` does, and where a cell is infinite."""
+    choices.check(table.path, table.names, None)
+    check_finite(table)
+    gathered = Gathered(table.names, None, (), 1, whole=True, choices=choices)
+    gathered.add_features(table)
+    return _decided_columns(gathered, table.path, target, [], [])
+
+
 def learn_pieces(
     path: str,
     names: Iterable[str],
@@ -131,6 +141,15 @@ def check_asked(
 def decide(gathered: Gathered, path: str, names: Iterable[str], task: str | None, ignored: Collection[str]) -> Learnt:
     """Decide by what was gathered. path: what messages call the table; names: of all its columns."""
     target, warnings = decided_target(gathered, path, task)
+    left_out = [name for name in names if name in ignored and name != target.name]
+    schema = _decided_columns(gathered, path, target, warnings, left_out)
+    return Learnt(schema, gathered.sizes, class_counts(gathered, target), gathered.missing)
+
+
+def _decided_columns(
+    gathered: Gathered, path: str, target: Target, warnings: list[str], left_out: Sequence[str]
+) -> Schema:
+    """Return the schema of the columns. warnings: of the target; left_out: columns that are not to be used."""
     columns: list[Column] = []
     dropped: list[tuple[str, str]] = []
     marks: set[int] = set()
@@ -151,11 +170,10 @@ def decide(gathered: Gathered, path: str, names: Iterable[str], task: str | None
             f"{path}: no column is left to predict {target.name!r} from ({reasons or 'there is no other'}); "
             "add a column of numbers or categories."
         )
-    dropped += [(name, "ignored, as asked") for name in names if name in ignored and name != target.name]
+    dropped += [(name, "ignored, as asked") for name in left_out]
     columns = _distinct_names(columns)
     warnings += _memory_warning(gathered, columns)
-    schema = Schema(tuple(columns), target, tuple(dropped), tuple(warnings), gathered.choices.missing)
-    return Learnt(schema, gathered.sizes, class_counts(gathered, target), gathered.missing)
+    return Schema(tuple(columns), target, tuple(dropped), tuple(warnings), gathered.choices.missing)
 
 
 def _memory_warning(gathered: Gathered, columns: list[Column]) -> list[str]:

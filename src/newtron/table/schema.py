@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.result_table import ResultTable
+from newtron.engine.base.words import clean, count, listed, number
 
 Kind = Literal["number", "date", "yes/no", "category"]
 Task = Literal["regression", "classification"]
 ClassLabel = str | bool | int | float
 # Targets as solvers take them: numbers, or positions in the classes.
 TargetValues: TypeAlias = NDArray[np.floating | np.int64]
+# Levels that are listed where a schema is shown.
+_LEVELS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Encoded:
 @dataclass(frozen=True)
 class Schema:
     """The features, the target, and what was left out and why: `dropped` pairs a name with a reason. missing: whether
-    a missing cell is filled in and marked, or refused."""
+    a missing cell is filled in and marked, or refused. Prints as a table, and shows as one in a notebook."""
 
     columns: tuple[Column, ...]
     target: Target
@@ -119,3 +123,43 @@ class Schema:
     def feature_names(self) -> tuple[str, ...]:
         """The names of the columns of the matrix, in order."""
         return tuple(name for column in self.columns for name in column.encoded)
+
+    def __str__(self) -> str:
+        return self._shown().text()
+
+    def _repr_html_(self) -> str:
+        return self._shown().html()
+
+    def _shown(self) -> ResultTable:
+        kinds = {"category": "category", "yes/no": "yes/no", "number": "number", "date": "date, in days"}
+        rows = [
+            (column.name, kinds[column.kind], str(len(column.encoded)), _missing_cells(column))
+            for column in self.columns
+        ]
+        levels = [f"{column.name}: {_levels(column)}" for column in self.columns if column.reference is not None]
+        dropped = [f"{name}: {reason}" for name, reason in self.dropped]
+        lists = (("levels, the reference first:", levels), ("not used:", dropped))
+        refused = ["Missing cells are refused."] if self.missing == "error" else []
+        width = count(len(self.feature_names), "column")
+        return ResultTable(
+            f"{count(len(self.columns), 'column')} become {width} of numbers",
+            [f"target: {clean(self.target.why)}"] if self.target.why else [],
+            ("column", "kind", "columns of numbers", "missing cells become"),
+            [("", rows)],
+            lists=[(title, items) for title, items in lists if items],
+            notes=refused,
+        )
+
+
+def _missing_cells(column: Column) -> str:
+    """Return what becomes of missing cells, where training had any."""
+    if not column.missing_seen:
+        return ""
+    marked = ", marked" if column.indicator else ""
+    return (f"mean {number(column.mean)}{marked}") if column.mean is not None else "a level" if marked else "mean"
+
+
+def _levels(column: Column) -> str:
+    others = listed(column.levels, _LEVELS_SHOWN)
+    pooled = f", (other) for {listed(column.pooled, _LEVELS_SHOWN)}" if column.pooled else ""
+    return ", ".join(part for part in (clean(str(column.reference)), others) if part) + pooled

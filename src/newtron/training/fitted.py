@@ -73,19 +73,29 @@ class Member:
 class DataDescription:
     """What is known of the columns and the targets of the rows that a model is trained on.
 
-    names: of the columns, where they are known; from_frame: they were those of a data frame, so that rows to predict
-    must have the same. targets: names of the targets, where they are known. one_column: the targets were given as
-    (n,), and so are predictions. classes: (K,) in order; None for a regression. schema: how the columns of a file
-    become numbers; None where X was numbers.
+    n_features: of the matrix that is trained on. names: of its columns, where they are known. columns: names of the
+    columns that were given to `fit`, where the schema made numbers of them; None where X was numbers, or the rows are
+    of a file. from_frame: the given columns were those of a data frame, so that rows to predict must have them.
+    targets: names of the targets, where they are known. one_column: the targets were given as (n,), and so are
+    predictions. classes: (K,) in order; None for a regression. schema: how the columns of a frame or a file become
+    numbers; None where X was numbers. column_means: (n_features,) what stands in for missing cells there; None where
+    the schema says it.
     """
 
     n_features: int
     names: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
     from_frame: bool = False
     targets: tuple[str, ...] = ()
     one_column: bool = True
     classes: Labels | None = None
     schema: Schema | None = None
+    column_means: Array | None = None
+
+    @property
+    def given(self) -> tuple[int, tuple[str, ...] | None]:
+        """The number and the names of the columns of X, as users give it."""
+        return (self.n_features, self.names) if self.columns is None else (len(self.columns), self.columns)
 
     @property
     def known_classes(self) -> Labels:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
 
-from newtron.engine.base.checks import check_choice, check_count, check_flag, check_number, check_penalty, is_count
+from newtron.engine.base.checks import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_penalty,
+    is_count,
+    shown,
+)
 from newtron.engine.base.errors import InputError
 from newtron.engine.maths.activations import activation_named
 from newtron.engine.solvers import Solver
 from newtron.inference.coefficients.information import WEIGHTS_KINDS, WeightsKind
 from newtron.inference.penalties.penalty_path import RULES
+from newtron.table.choices import ColumnChoices, column_choices, level_name
 
 # Widths of the hidden layers of one network; () is a perceptron.
 Shape: TypeAlias = tuple[int, ...]
@@ -21,6 +30,8 @@ TaskName: TypeAlias = Literal["regression", "classification"]
 Family: TypeAlias = Literal["perceptron", "network"]
 Label: TypeAlias = str | bool | int | float
 ClassWeight: TypeAlias = str | dict[Label, float] | None
+# What the columns of frames are: the name of a kind, or levels in order.
+ColumnKinds: TypeAlias = Mapping[str, str | Sequence[object]] | None
 Hidden: TypeAlias = str | int | tuple[int, ...] | list[int | tuple[int, ...] | list[int]]
 
 
@@ -45,6 +56,8 @@ class Settings:
     class_weight: ClassWeight = None
     offset: str | int | None = None
     weights: WeightsKind = "frequency"
+    columns: dict[str, str | tuple[str, ...]] | None = None
+    missing: str = "indicator"
     standardize: bool = False
     fit_intercept: bool = True
     tol: float = 1e-12
@@ -64,6 +77,8 @@ class Settings:
         }
         if not is_count(values.get("random_state", 0), least=0):
             values["random_state"] = None
+        if values.get("columns") is not None:
+            values["columns"] = _stored_columns(values["columns"])
         return cls(family, task, **values)  # type: ignore[arg-type]  # `checked` judges what the user gave
 
     def checked(self) -> Self:
@@ -81,7 +96,12 @@ class Settings:
         check_choice("weights", self.weights, WEIGHTS_KINDS)
         self._check_firth()
         self._check_offset()
+        self.choices()
         return self
+
+    def choices(self) -> ColumnChoices:
+        """What is chosen of the columns of a frame. Raises InputError for what is no kind of a column."""
+        return column_choices(self.columns, self.missing)
 
     def _check_offset(self) -> None:
         """An offset is the logarithm of an exposure, and so needs a log link."""
@@ -129,6 +149,19 @@ class Settings:
         if self.is_mix:
             return None
         return read_shapes(self.hidden) if self.family == "network" else ((),)
+
+
+def _stored_columns(columns: object) -> dict[str, str | tuple[str, ...]]:
+    """The kinds and the levels of columns, as a model keeps them. Raises InputError for what is neither."""
+    if not isinstance(columns, Mapping):
+        raise InputError(
+            f"columns={shown(columns)} must be a dict from names of columns to what they are, as in "
+            "{'zip': 'category', 'size': ['S', 'M', 'L']}."
+        )
+    column_choices({str(name): value for name, value in columns.items()})
+    return {
+        str(name): value if isinstance(value, str) else tuple(map(level_name, value)) for name, value in columns.items()
+    }
 
 
 def read_shapes(hidden: object) -> tuple[Shape, ...]:

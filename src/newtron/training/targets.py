@@ -54,6 +54,10 @@ def offset_column(offset: str | int | None, data: DataDescription) -> int | None
     """The position of the offset among the columns. Raises InputError where there is no such column."""
     if offset is None:
         return None
+    n, given = data.given
+    if not isinstance(offset, str) and data.columns is not None and offset < n:
+        assert given is not None
+        offset = given[offset]  # other columns of a frame take more than one of the matrix, or none
     if isinstance(offset, str):
         if data.names is None:
             raise InputError(
@@ -64,8 +68,8 @@ def offset_column(offset: str | int | None, data: DataDescription) -> int | None
                 f"{setting('offset', repr(offset))} is no column of X: these are {', '.join(data.names[:20])}."
             )
         return data.names.index(offset)
-    if offset >= data.n_features:
-        raise InputError(f"offset={offset} is no position in {count(data.n_features, 'column')}, counted from 0.")
+    if offset >= n:
+        raise InputError(f"offset={offset} is no position in {count(n, 'column')}, counted from 0.")
     return int(offset)
 
 

@@ -12,6 +12,19 @@ class InputError(ValueError):
     """
 
 
+class SchemaWarning(UserWarning):
+    """What a table holds is used otherwise than it stands there: a column is left out, a value was never seen in
+    training, or a missing cell is filled in. Every prediction has a row all the same.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import newtron
+    >>> warnings.simplefilter("error", newtron.SchemaWarning)  # refuse what would only be told
+    >>> warnings.simplefilter("default", newtron.SchemaWarning)
+    """
+
+
 class ColumnError(InputError):
     """Bad input in one column of X, told by its number; whoever knows the names raises it again by `named`."""
 
