@@ -12,8 +12,8 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
 from newtron.engine.solvers.ends import at_precision
-from newtron.engine.solvers.line_search import wolfe
-from newtron.engine.solvers.state import Solver, State, Status, step_length, unset
+from newtron.engine.solvers.line_search import seen_at, wolfe
+from newtron.engine.solvers.state import Solver, State, Status, after_step, unset
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,11 @@ class GradientDescent(Solver):
         if self.learning_rate is None:
             return self._searched(objective, state)
         velocity = self.momentum * state.velocity - self.learning_rate * state.gradient
-        params = state.params + velocity
-        found = objective.evaluate(params, 1)
+        found = objective.evaluate(state.params + velocity, 1)
         if not (np.isfinite(found.value) and np.isfinite(found.gradient).all()):
             note = f"A learning_rate below {self.learning_rate:g} may help."
             return replace(state, status=Status.DIVERGED, note=note)
-        return replace(
-            state,
-            params=params,
-            value=found.value,
-            gradient=found.gradient,
-            velocity=velocity,
-            iteration=state.iteration + 1,
-            step_size=step_length(objective, velocity),
-        )
+        return replace(after_step(objective, state, velocity, found), velocity=velocity)
 
     def _searched(self, objective: Objective, state: GradientDescentState) -> State:
         direction = -state.gradient
@@ -79,20 +70,8 @@ class GradientDescent(Solver):
         if found is None:
             return at_precision(objective, state)
         t, point = found
-        params = state.params + t * direction
-        value, gradient = point.value, point.gradient
-        if gradient is None:
-            there = objective.evaluate(params, 1)
-            value, gradient = there.value, there.gradient
-        change = gradient - state.gradient
+        following = after_step(objective, state, t * direction, seen_at(objective, state.params + t * direction, point))
+        change = following.gradient - state.gradient
         # Barzilai-Borwein: the step length that the curvature along the last step asks for.
         bend = t * float(direction @ change)
-        return replace(
-            state,
-            params=params,
-            value=value,
-            gradient=gradient,
-            iteration=state.iteration + 1,
-            step_size=step_length(objective, t * direction),
-            next_step=t * t * squared / bend if bend > 0.0 else 2.0 * t,
-        )
+        return replace(following, next_step=t * t * squared / bend if bend > 0.0 else 2.0 * t)

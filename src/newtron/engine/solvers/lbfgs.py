@@ -20,8 +20,8 @@ from newtron.engine.base.linalg import Factor, factorize
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
 from newtron.engine.solvers.ends import at_precision, below_rounding
-from newtron.engine.solvers.line_search import wolfe
-from newtron.engine.solvers.state import DERIVED, Solver, State, relative_gradient, scaled_step, step_length
+from newtron.engine.solvers.line_search import seen_at, wolfe
+from newtron.engine.solvers.state import DERIVED, Solver, State, after_step, relative_gradient, scaled_step
 
 Pairs = tuple[tuple[Array, Array], ...]
 
@@ -151,27 +151,16 @@ class LBFGS(Solver):
             return self.step(objective, replace(state, pairs=()))
         t, point = found
         step = t * direction
-        params = state.params + step
-        value, gradient = point.value, point.gradient
-        if gradient is None:
-            there = objective.evaluate(params, 1)
-            value, gradient = there.value, there.gradient
-        change = gradient - state.gradient
-        pairs = _with_pair(objective, state.pairs, step, change)[-self.memory :]
-        norm = relative_gradient(objective, gradient)
-        stays = norm >= state.best_gradient and state.value - value <= noise
+        reached = after_step(objective, state, step, seen_at(objective, state.params + step, point))
+        norm = relative_gradient(objective, reached.gradient)
+        stays = norm >= state.best_gradient and state.value - reached.value <= noise
         following = replace(
-            state,
+            reached,
             best_gradient=min(norm, state.best_gradient),
             since_best=0 if norm < state.best_gradient else state.since_best + 1,
             frozen=state.frozen + 1 if stays else 0,
-            params=params,
-            value=value,
-            gradient=gradient,
-            pairs=pairs,
+            pairs=_with_pair(objective, state.pairs, step, reached.gradient - state.gradient)[-self.memory :],
             age=state.age + 1,
-            iteration=state.iteration + 1,
-            step_size=step_length(objective, step),
         )
         return replace(following, decrement=self._decrement(objective, following))
 

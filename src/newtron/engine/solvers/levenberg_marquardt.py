@@ -26,7 +26,7 @@ from newtron.engine.solvers.ends import (
     is_nearer,
     sufficient_decrease,
 )
-from newtron.engine.solvers.state import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
+from newtron.engine.solvers.state import DERIVED, Solver, State, Status, after_step, relative_gradient, unset
 
 # Trial steps from one point at most. The damping at least doubles after each failure, with a factor that doubles too,
 # so 60 reach any damping.
@@ -208,15 +208,10 @@ class LevenbergMarquardt(Solver):
         factor = _factor(found.hessian, system, damping * metric)
         by_rule = self.stop_after is not None and state.iteration + 1 >= self.stop_after
         return replace(
-            state,
-            params=params,
-            value=found.value,
-            gradient=found.gradient,
+            after_step(objective, state, step, found),
             decrement=_decrement(found, factor, system),
             curvature=found.hessian,
             metric=metric,
-            iteration=state.iteration + 1,
-            step_size=step_length(objective, step),
             damping=damping,
             growth=2.0,
             exact=exact and not fell,

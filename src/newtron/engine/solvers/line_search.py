@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from newtron.engine.objective import LinePoint
+from newtron.engine.base.types import Array
+from newtron.engine.objective import FirstOrder, LinePoint, Objective
 
 # Constants of the Wolfe conditions, as in Nocedal & Wright, ch. 3: sufficient descent, and the slope that may be left.
 _DESCENT, _FLATTER = 1e-4, 0.9
@@ -48,6 +49,11 @@ def wolfe(
             break
         t = low + (high - low) * _fraction(low_point, high_point, high - low)
     return (low, low_point) if low > 0.0 else None
+
+
+def seen_at(objective: Objective, params: Array, point: LinePoint) -> FirstOrder:
+    """What a search found at params, with the gradient that it may not have needed."""
+    return objective.evaluate(params, 1) if point.gradient is None else FirstOrder(point.value, point.gradient)
 
 
 def _fraction(low: LinePoint, high: LinePoint, width: float) -> float:

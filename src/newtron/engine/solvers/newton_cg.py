@@ -21,7 +21,7 @@ from newtron.engine.base.linalg import factorize
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective, Offer
 from newtron.engine.solvers.ends import at_precision, below_rounding, next_radius, sufficient_decrease
-from newtron.engine.solvers.state import Solver, State, relative_gradient, scaled_step, step_length
+from newtron.engine.solvers.state import Solver, State, after_step, relative_gradient, scaled_step
 
 # Trial steps from one point at most; each failure divides the radius by 4 or more.
 _TRIES = 40
@@ -94,14 +94,9 @@ class NewtonCG(Solver):
                     continue
                 ratio = (state.value - trial.value) / predicted if worth else 1.0
                 return replace(
-                    state,
-                    params=state.params + step,
-                    value=trial.value,
-                    gradient=trial.gradient,
+                    after_step(objective, state, step, trial),
                     # The decrement at the point just left, which follows from the products there; here it is smaller.
                     decrement=max(0.0, -float(state.gradient @ step)) ** 0.5 if found.inside else np.nan,
-                    iteration=state.iteration + 1,
-                    step_size=step_length(objective, step),
                     radius=next_radius(radius, length, ratio),
                 )
             radius = 0.25 * length

@@ -9,14 +9,14 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import either, setting
-from newtron.engine.objective import Objective, Offer
+from newtron.engine.objective import FirstOrder, Objective, Offer
 
 # The state of the solver itself. Each solver has a class of its own for its states; a signature could say so only by a
 # type parameter of every `Solver`.
@@ -142,6 +142,18 @@ class Solution:
 
 
 S = TypeVar("S", bound=State)
+
+
+def after_step(objective: Objective, state: S, step: Array, found: FirstOrder) -> S:
+    """The state after a step (P,), with what was evaluated there."""
+    return replace(
+        state,
+        params=state.params + step,
+        value=found.value,
+        gradient=found.gradient,
+        iteration=state.iteration + 1,
+        step_size=step_length(objective, step),
+    )
 
 
 class Solver(ABC):
