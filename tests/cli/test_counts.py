@@ -54,9 +54,18 @@ def test_counts_are_fitted_shown_predicted_and_explained(place: Path, capsys: py
     assert "ŷ = e^z" in explained
 
 
-def test_a_network_of_counts_says_that_it_has_no_intervals(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*FIT[:-1], "--model", "network", "--hidden", "2", "--starts", "1"]) == 0
-    assert "no interval is made from it" in " ".join(capsys.readouterr().out.split())
+@pytest.mark.parametrize("model", [["perceptron"], ["network", "--hidden", "2", "--starts", "1"]])
+def test_the_interval_of_a_count_has_whole_ends(
+    model: list[str], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FIT, "--model", *model, "--no-report"]) == 0
+    assert "no intervals" not in capsys.readouterr().out
+    assert main(["predict", "model.newtron", "ships.csv", "--interval", "0.8"]) == 0
+    for row in csv.DictReader(capsys.readouterr().out.splitlines()):
+        low, mean, high = (float(row[name]) for name in ("lower", "prediction", "upper"))
+        assert low.is_integer()
+        assert high.is_integer()
+        assert low <= mean <= high
 
 
 @pytest.mark.parametrize(

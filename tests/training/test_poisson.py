@@ -129,17 +129,14 @@ def test_scaled_and_sparse_inputs_and_files_give_the_same_coefficients(tmp_path:
     assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-12)
 
 
-def test_predictions_are_means_and_there_is_no_distribution() -> None:
+def test_predictions_are_means() -> None:
     X, y = simulated()
     model = poisson().fit(X, y)
     np.testing.assert_allclose(model.predict(X), np.exp(X @ model.coef_ + model.intercept_), rtol=1e-14)
     # The score of the intercept is zero: the means add up to the counts.
     assert model.predict(X).sum() == pytest.approx(y.sum(), rel=1e-12)
-    with pytest.raises(InputError, match="has no predictive distribution"):
-        model.predict_interval(X)
     network = NetworkRegressor(loss="poisson", hidden=(3,), n_starts=1).fit(X, y)
-    with pytest.raises(InputError, match="has no predictive distribution"):
-        network.predict(X, return_std=True)
+    assert "follows from its mean" in str(network.predictive_)
 
 
 def test_the_certificate_is_a_proof_that_is_verified() -> None:

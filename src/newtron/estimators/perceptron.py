@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from newtron.engine.base.checks import check_number
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.solvers import Solver
 from newtron.estimators.base import Callback
@@ -11,6 +12,7 @@ from newtron.estimators.coefficients import Perceptron
 from newtron.estimators.tasks import Classification, Regression
 from newtron.inference.coefficients.summary import Summary
 from newtron.inference.separation.separation import Separation
+from newtron.model.mean_intervals import mean_intervals
 from newtron.model.predicting import averaged
 from newtron.model.profiles import check_profile, profile_of
 from newtron.training.settings import ClassWeight, ColumnKinds
@@ -191,6 +193,33 @@ class PerceptronRegressor(Regression, Perceptron):
             standardized=standardized,
         )
 
+    def predict_mean_interval(self, X: Matrix, coverage: float = 0.9, *, summary: Summary | None = None) -> Array:
+        """Lower and upper end of an interval of the mean of the target at each row: how well the rows determine it.
+
+        Targets lie around their mean, and `predict_interval` is about them.
+
+        Parameters
+        ----------
+        X : (n, p)
+        coverage : float
+        summary : Summary or None
+            Of this model, for its covariance, such as `model.summary(X, y, covariance="HC3")`. None is the classical
+            one, or the posterior under a penalty.
+
+        Returns
+        -------
+        (n, 2), or (n, k, 2) for several targets
+            By t for a squared error; for counts exp of the ends for xw + b.
+
+        Raises
+        ------
+        InputError
+            The fit kept too little; the summary is of another model; sampling weights without a summary.
+        """
+        coverage = check_number("coverage", coverage, above=0.0, below=1.0)
+        X = self._for_prediction(X)
+        return self._shaped(mean_intervals(self.model_, X, coverage, summary))
+
 
 class PerceptronClassifier(Classification, Perceptron):
     """Classification with a perceptron: ŷ = σ(xw + b), log loss; softmax for more than two classes.
@@ -361,6 +390,29 @@ class PerceptronClassifier(Classification, Perceptron):
             exponentiate=exponentiate,
             standardized=standardized,
         )
+
+    def predict_proba_interval(self, X: Matrix, coverage: float = 0.9, *, summary: Summary | None = None) -> Array:
+        """Lower and upper end of an interval of the probability of each class at each row: how well the rows determine
+        it.
+
+        Parameters
+        ----------
+        X, coverage, summary
+            As in `PerceptronRegressor.predict_mean_interval`.
+
+        Returns
+        -------
+        (n, classes, 2)
+            The ends for the log odds of a class against all others, as probabilities; each interval on its own.
+
+        Raises
+        ------
+        InputError
+            As in `PerceptronRegressor.predict_mean_interval`.
+        """
+        coverage = check_number("coverage", coverage, above=0.0, below=1.0)
+        X = self._for_prediction(X)
+        return mean_intervals(self.model_, X, coverage, summary)
 
     def profile_intervals(self, X: Matrix, y: object, sample_weight: object = None, *, coverage: float = 0.95) -> Array:
         """Profile-likelihood intervals of the coefficients, from the rows of the fit: (p, 2), or (p + 1, 2) with the

@@ -89,7 +89,9 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         """Lower and upper end of an interval that holds the target with probability `coverage`, equal tails.
 
         (n, 2), or (n, k, 2) for several targets, each on its own. The ends are quantiles of the predictive
-        distribution (docs/mathematics.md, Intervals). Raises InputError for a fit that has none, with the reason.
+        distribution (docs/mathematics.md, Intervals); for counts whole numbers, of Poisson's distribution averaged over
+        the posterior of its mean, which is too narrow where counts vary more than Poisson's distribution says. Raises
+        InputError for a fit that has none, with the reason.
         """
         coverage = check_number("coverage", coverage, above=0.0, below=1.0)
         return self._shaped(intervals(self.model_, self._for_prediction(X), coverage))

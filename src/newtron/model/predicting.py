@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,7 +15,8 @@ from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.scaling import without_offset
 from newtron.inference.coefficients.information import MOST_PARAMETERS
-from newtron.inference.predictive.mixture import Mixture
+from newtron.inference.predictive.counts import CountMixture, count_mixture
+from newtron.inference.predictive.mixture import Distribution
 from newtron.inference.predictive.predictive import NoiseModel, RegressionPredictive, Uncertainty
 from newtron.inference.predictive.temperature import class_variance, every_class, tempered
 from newtron.training.fitted import FittedModel
@@ -102,9 +103,12 @@ def predictive_of(model: FittedModel) -> RegressionPredictive | str:
     return RegressionPredictive(posteriors, np.array([member.share for member in model.sharing]), model.noise_model)
 
 
-def distributions(model: FittedModel, X: Matrix) -> tuple[list[Mixture], Array, Array]:
+def distributions(model: FittedModel, X: Matrix) -> tuple[Sequence[Distribution], Array, Array]:
     """The distribution of each output of a regression over the rows X (n, p), in the user's units, with its variance
     and the model's part of that, (n, k) each. Raises InputError for a fit that has none, with the reason."""
+    if model.loss.has_deviance:
+        counts = _counts(model, X)
+        return [counts], counts.variance[:, None], counts.variance_of_means[:, None]
     predictive = known(predictive_of(model), "predictive distribution")
     scaling, pieces = model.scaling, []
     with one_blas_thread(), np.errstate(all="ignore"):
@@ -123,6 +127,17 @@ def distributions(model: FittedModel, X: Matrix) -> tuple[list[Mixture], Array, 
     return whole, total, np.minimum(own, total)
 
 
+def _counts(model: FittedModel, X: Matrix) -> CountMixture:
+    """The distribution of a count at the rows X (n, p), for their exposures."""
+    posteriors = known(posteriors_of(model.sharing, model.loss), "predictive distribution")
+    share = np.array([member.share for member in model.sharing])
+    with one_blas_thread(), np.errstate(all="ignore"):
+        found = count_mixture(posteriors, share, model.scaling.inputs(X))
+        if model.scaling.offset is None:
+            return found
+        return replace(found, means=found.means * without_offset(X, model.scaling.offset)[1][:, None])
+
+
 def intervals(model: FittedModel, X: Matrix, coverage: float) -> Array:
     """(n, k, 2) the ends of an interval of each target with this probability, equal tails. Raises InputError for a fit
     that has no predictive distribution, with the reason."""
@@ -131,7 +146,7 @@ def intervals(model: FittedModel, X: Matrix, coverage: float) -> Array:
     return per_output(mixtures, lambda mixture, _: np.column_stack([mixture.quantile(q) for q in (tail, 1 - tail)]))
 
 
-def per_output(mixtures: list[Mixture], of: Callable[[Mixture, int], Array]) -> Array:
+def per_output(mixtures: Sequence[Distribution], of: Callable[[Distribution, int], Array]) -> Array:
     """(n, k) or (n, k, ...): something of each output's distribution."""
     return np.stack([of(mixture, output) for output, mixture in enumerate(mixtures)], axis=1)
 
@@ -158,10 +173,12 @@ def lacking(model: FittedModel) -> list[str]:
             f"Standard errors of {member.network.n_params:,} parameters are not kept with the model (up to "
             f"{MOST_PARAMETERS:,} are): in Python, summary(X, y) makes them from the rows."
         ]
-    if model.is_regression:
+    if model.is_regression and not model.loss.has_deviance:
         found = predictive_of(model)
         return [f"This fit has no intervals: {found}"] if isinstance(found, str) else []
     posteriors = posteriors_of(members, model.loss)
-    return (
-        [f"This fit does not tell how sure its probabilities are: {posteriors}"] if isinstance(posteriors, str) else []
-    )
+    if not isinstance(posteriors, str):
+        return []
+    if model.is_regression:
+        return [f"This fit has no intervals: {posteriors}"]
+    return [f"This fit does not tell how sure its probabilities are: {posteriors}"]

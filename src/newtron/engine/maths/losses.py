@@ -353,8 +353,8 @@ class PoissonLoss(Loss):
     )
     wrong_target = "counts, 0 or more"
     no_distribution = (
-        'loss="poisson" gives the mean of a count alone; counts often vary more than Poisson\'s distribution says, so '
-        "no interval is made from it."
+        'with loss="poisson" the distribution of a count follows from its mean, and no noise of its own is learned: '
+        "predict_interval has its quantiles."
     )
 
     def _derivatives(self, y: Array, z: Array, gauss_newton: bool) -> Iterator[Array]:

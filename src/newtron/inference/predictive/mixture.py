@@ -6,6 +6,7 @@ is imported inside functions, so that `import newtron` stays quick.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,25 @@ _STEPS = 200
 _LARGE = 1e8
 
 
+class Distribution(ABC):
+    """A distribution at each of n rows."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> Array:
+        """(n,) the variance."""
+
+    @abstractmethod
+    def log_density(self, y: Array) -> Array:
+        """(n,) the logarithm of the density, or of the probability, at y (n,)."""
+
+    @abstractmethod
+    def quantile(self, q: float) -> Array:
+        """(n,) the smallest value where the cdf is q or more, 0 < q < 1."""
+
+
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Distribution):
     """C components at each of n rows.
 
     share: (C,) adding to 1. location: (n,) the centre of all components of a row. scale: (n, C) positive. dof: (C,)
