@@ -22,6 +22,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import newtron
 from newtron import (
     FileRows,
     InputError,
@@ -301,6 +302,27 @@ def test_the_order_of_a_category_is_kept_and_its_unused_levels_are_not() -> None
     enum = pl.from_pandas(FRAME).with_columns(pl.col("size").cast(pl.String).cast(pl.Enum(list(SIZES.categories))))
     size = PerceptronRegressor().fit(enum, Y).schema_.columns[1]
     assert (size.reference, size.levels) == ("small", ("middle", "large"))
+
+
+def test_columns_of_numbers_can_be_categories() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 3, (60, 2)).astype(float), rng.normal(size=60)
+    for given, name in ((X, "x2"), (pd.DataFrame(X, columns=["a", "b"]), "b"), (pl.DataFrame(X, ["a", "b"]), "b")):
+        model = PerceptronRegressor(columns={name: "category"}).fit(given, y)
+        assert [column.kind for column in model.schema_.columns] == ["number", "category"]
+        assert model.coef_.shape == (3,)
+        means = [model.predict(given)[X[:, 1] == level].mean() for level in (0.0, 1.0, 2.0)]
+        np.testing.assert_allclose(means, [y[X[:, 1] == level].mean() for level in (0.0, 1.0, 2.0)])
+    with pytest.raises(InputError, match="rows of files come with theirs"):
+        PerceptronRegressor(missing="error").fit_rows(object.__new__(FileRows))
+
+
+def test_a_study_of_a_frame_keeps_the_order_of_categories() -> None:
+    study = newtron.fit(FRAME.assign(mass=Y), "mass", model="perceptron", verbose=0)
+    found = {column.name: column for column in study.model.schema_.columns}
+    assert (found["size"].reference, found["size"].levels) == ("small", ("middle", "large"))
+    assert found["site"].kind == "category"
+    np.testing.assert_array_equal(study.model.predict(FRAME), study.model.predict(in_polars()))
 
 
 # --- NaN in arrays ---

@@ -41,7 +41,7 @@ from newtron.table import Schema, Table
 from newtron.table.large.file_rows import TableRows
 from newtron.training.columns import column_means, encoded_columns, schema_of
 from newtron.training.fitted import DataDescription, FittedModel, Member
-from newtron.training.settings import Family, Settings, TaskName
+from newtron.training.settings import ColumnKinds, Family, Settings, TaskName
 
 if TYPE_CHECKING:
     from newtron.explain import Derivation
@@ -71,6 +71,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     _task: ClassVar[TaskName]
 
     alpha: float | str
+    columns: ColumnKinds
+    missing: str
     random_state: object
     verbose: int
     callback: Callback | None
@@ -94,7 +96,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         return settings.checked()
 
     def _validated(self, X: Matrix, y: Matrix, **kwargs: bool) -> tuple[Matrix | Table, Labels]:
-        if is_plain_matrix(X) and is_plain_target(y, X.shape[0]):
+        if self.columns is None and is_plain_matrix(X) and is_plain_target(y, X.shape[0]):
             self.n_features_in_ = X.shape[1]
             self.__dict__.pop("feature_names_in_", None)  # an array has no names
             return X, y
@@ -166,8 +168,8 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """Train on rows that need not fit in memory, with the targets that they hold: to the same optimum as `fit`.
 
         rows: `newtron.FileRows` or `newtron.ClusterRows`. checkpoint: as in `fit`. Returns self, which predicts from
-        arrays of `rows.schema.feature_names`. Raises InputError as `fit` does, where a setting needs the rows in
-        memory, and where a file cannot be read any more.
+        frames with the columns of the files, and from arrays of `rows.schema.feature_names`. Raises InputError as `fit`
+        does, where a setting needs the rows in memory, and where a file cannot be read any more.
         """
         from newtron.training.table_rows import describe_rows, with_class_weight
 
@@ -177,6 +179,11 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
                 "use fit(X, y)."
             )
         settings = self._settings()
+        if settings.columns or settings.missing != Settings.missing:
+            raise InputError(
+                "The settings columns and missing are of frames, and rows of files come with theirs: give FileRows or "
+                "ClusterRows choices=newtron.table.choices.ColumnChoices(...)."
+            )
         data = describe_rows(rows, settings)
         self._train(with_class_weight(rows, settings), data, settings, checkpoint)
         self.n_features_in_ = rows.n_features

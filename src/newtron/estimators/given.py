@@ -39,11 +39,13 @@ def rows_to_fit(
     """X as a matrix (n, p) of numbers, or as a table where its columns must be learnt, and y (n,) or (n, k).
 
     A frame of plain numbers is a matrix; one with any other column, or with a missing cell, is a table, and so is an
-    array with NaN. Sets `n_features_in_` and `feature_names_in_`. Raises InputError where y has a missing target, or
-    one that is not a number where numbers are asked for.
+    array with NaN. Where the setting `columns` says what columns are, all X is a table. Sets `n_features_in_` and
+    `feature_names_in_`. Raises InputError where y has a missing target, or one that is not a number where numbers are
+    asked for.
     """
     _check_target(y, kwargs.get("y_numeric", False))
-    if is_frame(X) and not is_numeric(X):
+    frame, chosen = is_frame(X), estimator.columns is not None
+    if frame and (chosen or not is_numeric(X)):
         table = table_of(X)
         check_consistent_length(table.data, y)
         y = validate_data(estimator, "no_validation", y, **kwargs)
@@ -51,9 +53,9 @@ def rows_to_fit(
         estimator.feature_names_in_ = np.array(table.names, dtype=object)
         return table, np.asarray(y)
     found, y = validated(estimator, sparse, X, y, **kwargs)
-    if is_sparse(found) or not np.isnan(found).any():
+    if is_sparse(found) or not (chosen or np.isnan(found).any()):
         return found, y
-    if is_frame(X):
+    if frame:
         return table_of(X), y
     return table_of_array(found, column_names(None, found.shape[1])), y
 

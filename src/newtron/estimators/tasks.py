@@ -46,8 +46,11 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
     def fit(
         self, X: Matrix, y: Matrix, sample_weight: object = None, *, checkpoint: str | os.PathLike[str] | None = None
     ) -> Self:
-        """Train on X (n, p) and y (n,) or (n, k), numbers without missing values.
+        """Train on X (n, p), a frame or numbers, and y (n,) or (n, k), numbers without missing values.
 
+        X: a frame of pandas, polars, pyarrow or another library that narwhals knows, whose columns are learnt as
+        `newtron fit` learns those of a file (`schema_`); a frame of plain numbers, an array or a sparse matrix is taken
+        as it is. A missing cell is the mean, with a column that marks it.
         sample_weight: (n,) not negative; a weight of 2 is the row twice. checkpoint: a file that keeps where training
         stands; where it exists, training goes on from there, to the same bits as if it had never stopped. Returns self.
         Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one
@@ -144,8 +147,9 @@ class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
     def fit(
         self, X: Matrix, y: Matrix, sample_weight: object = None, *, checkpoint: str | os.PathLike[str] | None = None
     ) -> Self:
-        """Train on X (n, p) and classes y (n,), two or more of any sortable type.
+        """Train on X (n, p), a frame or numbers, and classes y (n,), two or more of any sortable type.
 
+        X: as in `NetworkRegressor.fit` and `PerceptronRegressor.fit`.
         sample_weight: (n,) not negative; a weight of 2 is the row twice. checkpoint: a file that keeps where training
         stands; where it exists, training goes on from there, to the same bits as if it had never stopped. Returns self.
         Raises InputError (a ValueError) for settings that cannot be used; warns with ConvergenceWarning, in one

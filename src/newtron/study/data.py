@@ -25,6 +25,7 @@ from newtron.table import Schema, Table, encode, encode_target, learn_schema
 from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile
 from newtron.table.equal_rows import equal_groups
+from newtron.table.frames import stated_choices
 from newtron.table.large.file_rows import LEAST_MEMORY, FileRows, TableRows
 
 # Rows whose targets are read for the simplest guess where all rows do not fit in memory: their mean differs from that
@@ -96,7 +97,10 @@ class TableData(FitData):
     @staticmethod
     def learn(table: Table, options: FitOptions) -> TableData:
         """Learn what the columns mean, and find the rows that have a target."""
-        schema = learn_schema(table, options.target, task=options.task, ignore=options.ignore, choices=options.choices)
+        choices = options.choices
+        if isinstance(options.data, Table):  # a frame, whose types say more than the cells of a file
+            choices = stated_choices(table, choices, {options.target, *options.ignore})
+        schema = learn_schema(table, options.target, task=options.task, ignore=options.ignore, choices=choices)
         y, kept = encode_target(schema.target, table)
         known, missing = np.flatnonzero(kept), missing_cells(schema, table)
         notes, ignore = tuple(map(str, table.notes)), tuple(options.ignore)
@@ -112,7 +116,7 @@ class TableData(FitData):
             known,
             y,
             ignore,
-            options.choices,
+            choices,
         )
 
     def split(self, share: float, seed: int) -> Split:

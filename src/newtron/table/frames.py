@@ -7,7 +7,7 @@ An index is no column. Categories stay Arrow dictionaries, whose order and flag 
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -93,15 +93,16 @@ def is_numeric(frame: object) -> bool:
     )
 
 
-def stated_choices(table: Table, choices: ColumnChoices) -> ColumnChoices:
+def stated_choices(table: Table, choices: ColumnChoices, left_out: Collection[str] = ()) -> ColumnChoices:
     """Return the choices with what the types of a frame's columns say: categories are levels, whatever they look like,
-    and those in order keep it, the first as the reference. What is chosen already has precedence."""
+    and those in order keep it, the first as the reference. What is chosen already has precedence. left_out: columns
+    that are no features."""
     import pyarrow as pa
 
     levels: dict[str, list[object]] = {}
     kinds: dict[str, ColumnKind] = {}
     for name, column in zip(table.names, table.data.columns, strict=True):
-        if not pa.types.is_dictionary(column.type) or choices.kind(name) is not None:
+        if name in left_out or not pa.types.is_dictionary(column.type) or choices.kind(name) is not None:
             continue
         used = _used_levels(table, name)
         if used and column.type.ordered:
