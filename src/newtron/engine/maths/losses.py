@@ -169,10 +169,9 @@ class Loss(ABC):
         """Yield the value (n,), the gradient (n, k) and the Hessian (n, k, k), as far as they are asked for."""
 
     def hessian_change(self, z: Array, dz: Array) -> Array | None:
-        """The derivative of the Hessian with respect to z along dz, (n, k, k); None for a loss that does not have
-        it."""
-        del z, dz
-        return None
+        """The derivative of the Hessian with respect to z along dz, (n, k, k); None for a loss that does not have it:
+        where the gradient is the plain error, the Hessian is the slope of the link."""
+        return self.mean_by_z_change(z, dz) if self.chain_rule.is_plain_error else None
 
     def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
         """S (n, s, c) with S'S the Hessian and e with -S'e the gradient, of a convex loss; y, z (n, k) in float64.
@@ -229,20 +228,6 @@ class Loss(ABC):
         """The part of z on which the loss depends: a common shift of all classes, for example, changes no
         probability."""
         return z
-
-    def gradient_scale(self, mean: Array, spread: Array) -> float:
-        """Typical size of a row's gradient before training, from the targets' mean and standard deviation (k,); `tol`
-        is relative to it. It is 1 where the targets are probabilities."""
-        del mean, spread
-        return 1.0
-
-
-def _typical_residual(mean: Array, spread: Array) -> float:
-    """The size of the residuals of the mean alone. A constant target has no spread; then its size is the only scale
-    that there is."""
-    size = float(np.abs(mean).max(initial=0.0))
-    typical = float(np.sqrt(np.square(spread).sum()))
-    return typical if typical > np.finfo(np.float64).eps * size else size or 1.0
 
 
 _FALLING_INTERCEPT = "A class has no row that weighs, so its intercept falls for ever: leave its rows out."
@@ -313,17 +298,11 @@ class SquaredError(Loss):
         n, k = r.shape
         yield np.broadcast_to(np.eye(k, dtype=r.dtype), (n, k, k))
 
-    def hessian_change(self, z: Array, dz: Array) -> Array:
-        return np.zeros((*z.shape, z.shape[1]))
-
     def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
         return np.ones((y.shape[0], 1, 1)), y - z
 
     def inverse_link(self, z: Array) -> Array:
         return z
-
-    def gradient_scale(self, mean: Array, spread: Array) -> float:
-        return _typical_residual(mean, spread)
 
 
 class PoissonLoss(Loss):
@@ -366,9 +345,6 @@ class PoissonLoss(Loss):
         yield mean - y
         yield _diagonal(mean)
 
-    def hessian_change(self, z: Array, dz: Array) -> Array:
-        return _diagonal(np.exp(z) * dz)
-
     def magnitude(self, y: Array, z: Array) -> Array:
         size = np.abs(np.log(y, out=np.zeros_like(y), where=y > 0.0))
         return np.asarray((np.exp(z) + y) * (1.0 + np.abs(z) + size))
@@ -394,13 +370,10 @@ class PoissonLoss(Loss):
         return _diagonal(np.exp(z))
 
     def mean_by_z_change(self, z: Array, dz: Array) -> Array:
-        return self.hessian_change(z, dz)  # the slope of a canonical link is the Hessian
+        return _diagonal(np.exp(z) * dz)
 
     def terms(self, y: Array, mean: Array) -> Array:
         return mean - y + _times_log(y, y) - _times_log(y, mean)
-
-    def gradient_scale(self, mean: Array, spread: Array) -> float:
-        return _typical_residual(mean, spread)
 
 
 class LogLoss(_Sigmoid):
@@ -422,9 +395,6 @@ class LogLoss(_Sigmoid):
         p = np.where(z >= 0, 1.0, t) / (1.0 + t)
         yield p - y
         yield _diagonal(t / np.square(1.0 + t))
-
-    def hessian_change(self, z: Array, dz: Array) -> Array:
-        return self.mean_by_z_change(z, dz)  # the slope of a canonical link is the Hessian
 
     def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
         # sqrt(p(1 - p)) and (y - p)/sqrt(p(1 - p)) of one output without the cancellation in 1 - p.
@@ -461,9 +431,6 @@ class SoftmaxLogLoss(_Softmax):
         hessian = _diagonal(p)
         hessian -= p[:, :, None] * p[:, None, :]
         yield hessian
-
-    def hessian_change(self, z: Array, dz: Array) -> Array:
-        return self.mean_by_z_change(z, dz)
 
     def whitened(self, y: Array, z: Array) -> tuple[Array, Array]:
         # diag(p) - pp' = S'S with S = diag(sqrt p)(I - 1p').

@@ -261,10 +261,13 @@ class MeanLoss(Objective):
     @cached_property
     def gradient_scale(self) -> Array:
         if self.loss.task != "regression":
-            return np.asarray(self.scale * self.loss.gradient_scale(np.ones(1), np.ones(1)))
+            return self.scale  # the targets are probabilities
 
+        # The size of the residuals of the mean alone. A constant target has no spread; then its size is the only scale
+        # that there is.
         mean, variance = self.target_moments
-        return np.asarray(self.scale * self.loss.gradient_scale(mean, np.sqrt(variance)))
+        size, typical = float(np.abs(mean).max(initial=0.0)), float(np.sqrt(np.square(np.sqrt(variance)).sum()))
+        return np.asarray(self.scale * (typical if typical > np.finfo(np.float64).eps * size else size or 1.0))
 
     @cached_property
     def target_mean(self) -> Array:
