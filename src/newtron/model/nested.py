@@ -286,10 +286,20 @@ def compared(larger: FittedModel, smaller: FittedModel) -> CoefficientTest:
         )
     if part.log_likelihood > whole.log_likelihood + _ROUNDING * abs(whole.log_likelihood):
         raise InputError("The smaller model fits the rows better than this one: it is not nested in it.")
-    names = [name for name in coefficient_names(larger) if name not in coefficient_names(smaller)]
+    names = _only_in(larger, smaller)
     known = larger.data.names is not None and smaller.data.names is not None
     hypothesis = " = ".join([*names, "0"]) if known and names else "the smaller model"
     return _test(hypothesis, part, whole, whole, more.counted, larger.loss.quadratic)
+
+
+def _only_in(larger: FittedModel, smaller: FittedModel) -> list[str]:
+    """What the larger model has and the smaller one not: names of terms, and of single columns of others."""
+    columns, shared = coefficient_names(larger), set(coefficient_names(smaller))
+    names = []
+    for term in terms_of(larger):
+        own = [columns[j] for j in term.columns if columns[j] not in shared]
+        names += [term.name] if len(own) == len(term.columns) else own
+    return names
 
 
 def _kept(model: FittedModel) -> Information:

@@ -15,7 +15,7 @@ import numpy as np
 
 from newtron.engine.base.linalg import eigh
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean, degrees_in_words, probability, statistic_in_words
+from newtron.engine.base.words import capital, clean, degrees_in_words, probability, statistic_in_words
 from newtron.inference.coefficients.covariance import CoefficientCovariance
 
 TestKind: TypeAlias = Literal["Wald", "likelihood ratio", "score", "F"]
@@ -52,8 +52,7 @@ class CoefficientTest:
     residual_degrees_of_freedom: float = math.inf
 
     def __repr__(self) -> str:
-        name = "F test" if self.kind == "F" else f"{self.kind} test"
-        return f"{name} of {clean(self.hypothesis)}: {self.in_words}"
+        return f"{capital(self.kind)} test of {clean(self.hypothesis)}: {self.in_words}"
 
     @property
     def in_words(self) -> str:

@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 
 IntervalKind: TypeAlias = Literal["confidence", "credible", "penalised"]
 
-# What a weight means, where it is no number of rows.
-_WEIGHTS: dict[WeightsKind, str] = {
-    "frequency": "",
-    "precision": "weights: one over the variance of each row",
-    "sampling": "sampling weights",
-}
 # The word above intervals that are no confidence intervals of a true coefficient, and what they are instead.
 _KINDS: dict[IntervalKind, str] = {"confidence": "", "credible": " credible", "penalised": " penalised"}
 _NO_CONFIDENCE: dict[IntervalKind, str] = {
@@ -301,7 +295,9 @@ def _numbers(summary: Summary, i: int) -> list[str]:
 def summary_facts(summary: Summary) -> list[str]:
     """The lines above the table: the size and the quality of the fit, and the formula of the standard errors."""
     n = count(summary.n_rows, "row")
-    if abs(summary.total_weight - summary.n_rows) > 1e-9 * summary.n_rows:
+    if summary.weights != "frequency":
+        n += f" ({summary.weights} weights)"
+    elif abs(summary.total_weight - summary.n_rows) > 1e-9 * summary.n_rows:
         n += f" of total weight {summary.total_weight:.6g}"
     effective = summary.effective_parameters
     if abs(effective - round(effective)) < 1e-6:
@@ -309,7 +305,6 @@ def summary_facts(summary: Summary) -> list[str]:
     else:
         parameters = f"{effective:.4g} effective parameters"
     likelihood = f"log-likelihood {summary.log_likelihood:z.6g}, AIC {summary.aic:z.6g}, BIC {summary.bic:z.6g}"
-    n += f", {_WEIGHTS[summary.weights]}" if _WEIGHTS[summary.weights] else ""
     lines = [f"{n}, {parameters}{'' if math.isnan(summary.log_likelihood) else f'; {likelihood}'}"]
     if summary.class_counts:
         lines.append(

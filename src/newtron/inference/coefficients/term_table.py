@@ -102,12 +102,14 @@ class TermTable:
     def _table(self) -> ResultTable:
         squares = ["sum of squares", "RSS"] if self.quadratic else ["deviance"]
         head = ["", "df", *squares, "AIC", "F" if self.quadratic else "χ²", "p"]
-        facts = [f"F on df and {degrees_in_words(self.residual_degrees_of_freedom)} df"] if self.quadratic else []
+        facts = (
+            [f"F tests with {degrees_in_words(self.residual_degrees_of_freedom)} residual df"] if self.quadratic else []
+        )
         return ResultTable(self.title, facts, head, [("", [self._cells(row) for row in self.rows])], notes=self.notes)
 
     def _cells(self, row: TermRow) -> list[str]:
-        squares = ["" if np.isnan(row.squares) else amount(row.squares)] if self.quadratic else []
-        left = [*squares, amount(row.residual), "-" if math.isnan(row.aic) else f"{row.aic:.2f}"]
+        squares = ["" if np.isnan(row.squares) else _squares(row.squares)] if self.quadratic else []
+        left = [*squares, _squares(row.residual), "-" if math.isnan(row.aic) else f"{row.aic:.2f}"]
         if row.test is None:
             return [row.name, "", *left, "", ""]
         test = row.test
@@ -118,3 +120,8 @@ class TermTable:
             statistic_in_words(test.statistic),
             probability(test.p_value),
         ]
+
+
+def _squares(value: float) -> str:
+    """A sum of squares: five digits, and none after the point where it is large."""
+    return f"{value:z.0f}" if 1e5 <= abs(value) < 1e12 else amount(value)
