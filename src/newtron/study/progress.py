@@ -164,11 +164,12 @@ class Reporter:
                 power(row.decrement),
                 seconds(row.seconds),
             )
+        how = "Ctrl-C" if self._area is None else "interrupting the kernel"
         if self._interrupts.asked:
-            table.caption = Text("stopping at the next step; Ctrl-C again ends at once", style="yellow")
+            table.caption = Text(f"stopping at the next step; {how} again ends at once", style="yellow")
         else:
             where = f"{self._pass}; " if self._pass else ""
-            table.caption = Text(f"{where}Ctrl-C stops and keeps the best so far", style="dim")
+            table.caption = Text(f"{where}{how} stops and keeps the best so far", style="dim")
         table.caption_justify = "left"
         return table
 
