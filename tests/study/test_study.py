@@ -72,6 +72,7 @@ def study() -> newtron.Study:
 # --- one job by every door ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["paid", "kind"])
 def test_the_command_a_path_and_frames_give_the_same_file(target: str) -> None:
     frame, path = people(), written(people())
@@ -97,6 +98,7 @@ def test_rows_in_pieces_are_the_same_too() -> None:
     assert not Path("r.html").exists()
 
 
+@pytest.mark.slow
 def test_a_study_prints_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     path = written(people())
     assert main(["fit", path, "--target", "paid", "--no-report", *TYPED]) == 0
@@ -228,8 +230,13 @@ def test_every_option_of_the_command_is_a_setting() -> None:
     of_call = {"data", "target", "verbose"}
     assert CHECKS.keys() | of_call == set(inspect.signature(newtron.fit).parameters)
     assert of_command - CHECKS.keys() - of_call == {"output", "report", "no_report", "json", "quiet", "typed"}
+    described = present(newtron.fit.__doc__)
+    assert "typed" not in described
     for field in fields(FitOptions):
         if field.name in CHECKS:
+            assert re.search(rf"^([a-z, ]+, )?{field.name}(,[a-z, ]+)? : .*default", described, re.MULTILINE), (
+                field.name
+            )
             assert inspect.signature(newtron.fit).parameters[field.name].default == field.default
 
 

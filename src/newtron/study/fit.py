@@ -11,7 +11,7 @@ from inspect import Parameter
 from newtron.engine.base.checks import check_count, shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import told_at
-from newtron.study.given import read_settings, signature
+from newtron.study.given import documentation, read_settings, signature
 from newtron.study.interrupt import Interrupts
 from newtron.study.options import FitOptions
 from newtron.study.progress import Reporter
@@ -44,8 +44,7 @@ def fit(data: object, target: str, *, verbose: int = 1, **settings: object) -> S
     verbose : int, default 1
         0 shows no progress.
     settings
-        The options of the command under their names, with underscores, as the signature lists them;
-        `newtron.study.options.FitOptions` says what each means.
+        The options of the command under their names, with underscores.
 
     Returns
     -------
@@ -135,3 +134,4 @@ fit.__signature__ = signature(  # type: ignore[attr-defined]
     ],
     [Parameter("verbose", Parameter.KEYWORD_ONLY, default=1, annotation="int")],
 )
+fit.__doc__ = documentation(fit.__doc__)

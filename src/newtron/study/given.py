@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
@@ -45,6 +47,24 @@ def signature(first: Iterable[Parameter], last: Iterable[Parameter]) -> Signatur
         if field.name not in _OF_THE_CALL
     ]
     return Signature([*first, *settings, *last], return_annotation="Study")
+
+
+def documentation(text: str | None) -> str | None:
+    """Return the docstring of `newtron.fit` with the settings, as `FitOptions` describes them, in place of the entry
+    `settings`. Python without docstrings has none."""
+    described = inspect.getdoc(FitOptions)
+    if text is None or described is None:
+        return None
+    entries = re.split(r"^(?=\w+(?:, \w+)*$)", described.partition("----------\n")[2], flags=re.MULTILINE)
+    known = {field.name: field for field in fields(FitOptions)}
+    found = ""
+    for entry in filter(None, entries):
+        names, _, meaning = entry.partition("\n")
+        first = known.get(names.partition(",")[0])
+        if first is not None and first.name not in _OF_THE_CALL:
+            found += f"{names} : {first.type}, default {first.default!r}\n{meaning.rstrip()}\n"
+    head, _, rest = inspect.cleandoc(text).partition("settings\n")
+    return head + found + rest[rest.index("\n\n") :]
 
 
 def _or_none(check: Check, name: str, value: object) -> object:

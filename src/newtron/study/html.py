@@ -76,7 +76,9 @@ class HtmlSheet:
     def line(self, text: str, style: str = "", indent: int = 0) -> None:
         del indent
         words = in_html(text)
-        self._parts.append(f'<p style="margin-top:1em"><strong>{words}</strong></p>' if "bold" in style else f"<p>{words}</p>")
+        self._parts.append(
+            f'<p style="margin-top:1em"><strong>{words}</strong></p>' if "bold" in style else f"<p>{words}</p>"
+        )
 
     def sentence(self, text: str, indent: int = 0) -> None:
         del indent
