@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import replace
 
+from newtron.cli.imports import restore_pandas
 from newtron.cli.options import FitCommand
 from newtron.engine.base.errors import InputError
 from newtron.model_file import check_writable
@@ -30,6 +31,8 @@ def run_fit(options: FitCommand) -> int:
         options = replace(options, checkpoint=f"{options.output}.checkpoint")
     with Interrupts(own_process=True) as interrupts:
         trainer = Trainer(options, Reporter(interrupts, quiet=options.quiet), interrupts)
+        if "~" in options.target:
+            restore_pandas()
         job = run_job(trainer)
         # From here to the rename Ctrl-C waits: it takes milliseconds.
         interrupts.writing = True

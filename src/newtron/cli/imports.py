@@ -32,6 +32,11 @@ class WithoutPandas:
             raise ModuleNotFoundError("No module named 'pandas'", name=name)
 
 
+def restore_pandas() -> None:
+    """For a command that needs pandas: what reads formulas does."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, WithoutPandas)]
+
+
 def spare_imports() -> None:
     """For a process of our own alone: in it pandas seems not to be installed, as it need not be, and scipy.stats is
     loaded only if something in it is used."""

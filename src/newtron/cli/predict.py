@@ -17,15 +17,14 @@ from newtron.cli.options import PredictOptions
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean, count, listed, without_controls
+from newtron.engine.base.words import clean, count, listed, number, percent, without_controls
 from newtron.model.predicting import intervals, predicted
 from newtron.model_file import check_writable, read_model, write_whole
 from newtron.study.coefficients import class_labels
+from newtron.study.compare import METRICS, Score, score_model
 from newtron.study.sample import Sample
-from newtron.study.scores import METRICS, kind_of, metric_text, score_model
 from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
-from newtron.table.choices import split_names
 from newtron.table.data_file import DataFile, data_file_of
 from newtron.table.encode import check_columns, filled_in, rows_without_values
 from newtron.table.in_memory import table_in_memory
@@ -92,7 +91,7 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
     for note in files.notes:
         print(clean(note), file=sys.stderr)
     spelled = [SPELLED + name if SPELLED + name in files.schema.names else name for name in kept]
-    names = list(dict.fromkeys([*(column.name for column in schema.columns), *spelled]))
+    names = list(dict.fromkeys([*schema.reads(there), *spelled]))
     classes = _written_classes(options, model)
     most = batch_rows(min(2**24, options.memory // 64), len(schema.feature_names))
 
@@ -120,7 +119,7 @@ def _kept(options: PredictOptions, path: str, names: Sequence[str]) -> tuple[str
         if asked == "all" and asked not in names:
             found += names
             continue
-        for name in [asked] if asked in names else split_names([asked]):
+        for name in [asked] if asked in names else asked.split(","):
             if name not in names:
                 raise InputError(f"{path}: there is no column {shown(name)} to keep; {suggest(name, names)}.")
             found.append(name)
@@ -285,8 +284,11 @@ def _say_score(model: FittedModel, schema: Schema, table: Table, X: Array) -> No
         return
     if not len(y):
         return
-    metrics = score_model(model, Sample(X[kept], y)).metrics
-    parts = [f"{title} {metric_text(key, metrics[key])}" for key, title in METRICS[kind_of(model)]]
+    score: Score = score_model(model, Sample(X[kept], y))
+    parts = [
+        f"{title} {percent(score.metrics[key]) if key in ('error_rate', 'accuracy') else number(score.metrics[key])}"
+        for key, title in METRICS[target.task]
+    ]
     rows = f"{count(len(y), 'row')} with {clean(target.name)!r}"
     caution = "on rows that a model was trained on it looks better than it is"
     print(f"{clean(table.path)}: {', '.join(parts)} on {rows} ({caution}).", file=sys.stderr)

@@ -26,12 +26,13 @@ from newtron.engine.rows import ArrayRows, Rows
 from newtron.engine.solvers import Progress, Solution, Solver, Status
 from newtron.estimators.given import rows_to_fit, rows_to_predict, warn_of
 from newtron.estimators.notebook import described
+from newtron.estimators.of_formula import formula_kept, learn_rows, varied_rows
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.inference.certificate.certificate import Certificate
 from newtron.inference.coefficients.summary import Summary
 from newtron.inference.effects.effects import Effects
 from newtron.model.certified import certificate_of
-from newtron.model.effects.cells import EncodedRows
+from newtron.model.effects.cells import VariedRows
 from newtron.model.effects.effects import Contrast, contrasts_of, effects_of
 from newtron.model.effects.errors import ErrorSource, errors_of
 from newtron.model.effects.scenarios import Averaging, grouping
@@ -189,6 +190,49 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = rows.n_features
         self.__dict__.pop("feature_names_in_", None)
         self._warn(3)
+        return self
+
+    def fit_formula(self, formula: str, data: object, sample_weight: object = None) -> Self:
+        """Train on the terms of a formula such as "y ~ a * b + bs(age, 4)", which the model keeps.
+
+        Parameters
+        ----------
+        formula : str
+            Terms as in R, patsy and formulaic, with the functions that docs/formulas.md lists.
+        data : data frame
+            The columns that the formula names; rows with a missing cell in one of them are left out.
+        sample_weight : (n,), optional
+            The weights of the rows of `data`.
+
+        Returns
+        -------
+        self
+            It predicts from frames with these columns; `model_.data.schema.formula` is what is kept.
+
+        Raises
+        ------
+        InputError
+            The formula cannot be read or kept, or its intercept is not what `fit_intercept` says.
+        ImportError
+            formulaic is not installed (extra formula).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from newtron import PerceptronRegressor
+        >>> cars = pd.DataFrame({"speed": [4, 7, 8, 9, 10], "dist": [2, 4, 16, 10, 18]})
+        >>> model = PerceptronRegressor().fit_formula("dist ~ speed + I(speed**2)", cars)
+        >>> model.predict(pd.DataFrame({"speed": [8]})).round(3).tolist()
+        [11.047]
+        """
+        learnt, weight = learn_rows(formula, data, sample_weight, bool(vars(self)["fit_intercept"]))
+        called = self._called
+        self.call_columns(learnt.formula.feature_names)
+        try:
+            self.fit(learnt.X, learnt.y, weight)
+        finally:
+            self._called = called
+        self.model_ = formula_kept(self.model_, learnt)
         return self
 
     def _reporter(self) -> Callback | None:
@@ -424,14 +468,14 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         covariance: str | Summary | None,
         groups: object,
         sample_weight: object,
-    ) -> tuple[FittedModel, ErrorSource, Averaging, EncodedRows]:
+    ) -> tuple[FittedModel, ErrorSource, Averaging, VariedRows]:
         """The model, its errors, and the rows with how to average over them."""
         model, named = self._fitted_model(), X
         X = self._for_prediction(X)
         weight = self._weights(X, sample_weight)
         given = None if y is None else rows_of_arrays(model, X, y, weight)
         errors = errors_of(model, given, covariance, groups)
-        return model, errors, Averaging(at, grouping(by, named), weight), EncodedRows(model, X, dummy=dummy)
+        return model, errors, Averaging(at, grouping(by, named), weight), varied_rows(model, named, X, dummy)
 
     # --- in a notebook ---
 

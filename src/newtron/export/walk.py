@@ -75,6 +75,11 @@ def columns_of(model: FittedModel) -> tuple[Source, ...]:
     data, schema = model.data, model.data.schema
     if schema is None:
         return (RowVector(data.n_features),) if data.names is None else tuple(map(NumberColumn, data.names))
+    if schema.formula is not None:
+        raise InputError(
+            "A model with a formula cannot be exported: its terms are computed by newtron. Make the columns first, and "
+            "fit them without a formula."
+        )
     return tuple(_source(column, schema) for column in schema.columns)
 
 

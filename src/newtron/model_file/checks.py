@@ -27,6 +27,8 @@ from newtron.inference.predictive.noise import ScaleModel
 from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.model.predicting import predicted
+from newtron.table.formula.data import Coding, Formula
+from newtron.table.formula.matrix import formula_width
 from newtron.training.fitted import DataDescription, FittedModel, Member
 from newtron.training.predictive import posteriors_of
 
@@ -120,8 +122,48 @@ def _check_data(data: DataDescription, task: str, n_outputs: int) -> None:
         target = schema.target
         if (len(schema.feature_names), target.task, list(target.classes)) != (data.n_features, task, labels):
             raise InputError(f"data.schema does not fit the model's features and classes; {DAMAGED}.")
+        if schema.formula is not None:
+            _check_formula(schema.formula)
         if data.columns is not None and not {column.name for column in schema.columns} <= set(data.columns):
             raise InputError(f"data.schema has columns that data.columns does not name; {DAMAGED}.")
+
+
+def _check_formula(formula: Formula) -> None:
+    """A formula must be one that can be evaluated: a row of its columns is tried, and nothing of it is executed."""
+    where = "data.schema.formula"
+    for f, factor in enumerate(formula.factors):
+        for c, curve in enumerate(factor.curves):
+            own = f"{where}.factors[{f}].curves[{c}]"
+            breaks = _numbers(curve.breaks, f"{own}.breaks", curve.breaks.size)
+            rows = curve.coefficients.shape[0] if curve.coefficients.ndim == 2 else 0
+            if not breaks.size or not rows or rows % breaks.size or not curve.width or (np.diff(breaks) <= 0.0).any():
+                raise wrong(own, "polynomials between breaks in ascending order", list(curve.coefficients.shape))
+            _numbers(curve.coefficients, f"{own}.coefficients", rows, curve.width)
+            if not curve.low <= curve.high:
+                raise wrong(own, "a low bound that is not above the high one", [curve.low, curve.high])
+        if factor.coding is not None:
+            _check_coding(factor.coding, f"{where}.factors[{f}].coding")
+    names, count = formula.feature_names, len(formula.factors)
+    for term in formula.terms:
+        for own_product in term.products:
+            known = all(0 <= j < count for j in own_product.factors)
+            if not known or len(own_product.reduced) != len(own_product.factors) or not own_product.factors:
+                raise wrong(f"{where}.terms", f"products of {count} factors", own_product.factors)
+    _numbers(formula.means, f"{where}.means", len(names))
+    try:
+        columns = formula_width(formula)
+    except InputError as error:
+        raise InputError(f"{where} cannot be evaluated: {error}") from None
+    if columns != len(names) or len(set(names)) < len(names):
+        raise wrong(f"{where}.terms", f"names for {columns} columns, none of them twice", names)
+
+
+def _check_coding(coding: Coding, where: str) -> None:
+    n = len(coding.levels)
+    if not n or len(set(coding.levels)) < n or coding.full.ndim != 2 or coding.reduced.ndim != 2:
+        raise wrong(where, "levels of which none is there twice, with their codings", coding.levels)
+    for name, array in (("full", coding.full), ("reduced", coding.reduced)):
+        _numbers(array, f"{where}.{name}", n, array.shape[1])
 
 
 def _numbers(array: Array, where: str, *shape: int, above: float = -math.inf, least: float = -math.inf) -> Array:

@@ -32,6 +32,8 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
     """Columns by kind, what is filled in, and what is not used and why. `missing` counts missing cells,
     where the table is at hand."""
     pairs = []
+    if schema.formula is not None:
+        return [("formula", schema.formula.text), ("reads", listed(schema.formula.columns))]
     for kind, title in _KINDS:
         columns = [column for column in schema.columns if column.kind == kind]
         if columns:

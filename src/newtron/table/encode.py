@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ from newtron.table.cells import (
     match_levels,
     plain,
 )
+from newtron.table.formula.matrix import encode_formula
 from newtron.table.gather import missing_refused
 from newtron.table.schema import ClassLabel, Column, Encoded, Schema, Target, TargetValues
 from newtron.table.table import Table, check_finite_column, show, suggest
@@ -36,11 +38,9 @@ _CLASSES_SHOWN = 10  # classes that a message lists
 def check_columns(schema: Schema, path: str, names: Sequence[str]) -> None:
     """Raise an InputError where a column is missing that the schema reads."""
     known = set(names)
-    for column in schema.columns:
-        if column.name not in known:
-            raise InputError(
-                f"{path}: the column {column.name!r}, which the model needs, is missing; {suggest(column.name, names)}."
-            )
+    for name in schema.reads(names):
+        if name not in known:
+            raise InputError(f"{path}: the column {name!r}, which the model needs, is missing; {suggest(name, names)}.")
 
 
 def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> Encoded:
@@ -56,6 +56,11 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
         though the schema refuses missing cells.
     """
     check_columns(schema, table.path, table.names)
+    formula = schema.formula_for(table.names)
+    if formula is not None:
+        made = encode_formula(formula, table)
+        places = [formula.feature_names.index(name) for name in schema.feature_names]
+        return replace(made, X=np.asarray(made.X[:, places], order=order))
     X = np.empty((table.n_rows, len(schema.feature_names)), order=order)
     unseen: dict[str, int] = {}
     missing: dict[str, int] = {}
@@ -79,10 +84,10 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
 def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
     """Return a sentence for each column in which cells were replaced: values that training never saw, and missing
     ones."""
-    kinds = {column.name: column for column in schema.columns}
+    pooled = {column.name for column in schema.columns if column.pooled}
     found = []
     for name, n in unseen.items():
-        as_what = "'(other)'" if kinds[name].pooled else "the average row"
+        as_what = "'(other)'" if name in pooled else "the average row"
         found.append(f"column {name!r}: {count(n, 'cell')} with a value never seen in training, taken as {as_what}.")
     for name, n in missing.items():
         found.append(
@@ -98,10 +103,10 @@ def rows_without_values(schema: Schema, table: Table) -> NDArray[np.bool_]:
     found = np.ones(table.n_rows, dtype=bool)
     if all(column.missing_seen for column in schema.columns):
         return ~found
-    for column in schema.columns:
+    for name in schema.reads(table.names):
         if not found.any():  # as a rule after the first column
             break
-        found &= plain(table.column(column.name)).is_null().to_numpy(zero_copy_only=False)
+        found &= plain(table.column(name)).is_null().to_numpy(zero_copy_only=False)
     return found
 
 

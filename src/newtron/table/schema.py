@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.result_table import ResultTable
 from newtron.engine.base.words import clean, count, listed, number
+from newtron.table.formula.data import Formula
 
 Kind = Literal["number", "date", "yes/no", "category"]
 Task = Literal["regression", "classification"]
@@ -106,23 +108,43 @@ class Encoded:
 @dataclass(frozen=True)
 class Schema:
     """The features, the target, and what was left out and why: `dropped` pairs a name with a reason. missing: whether
-    a missing cell is filled in and marked, or refused. Prints as a table, and shows as one in a notebook."""
+    a missing cell is filled in and marked, or refused. formula: what makes the columns, all numbers, from those of a
+    table; None where they are those of the table. Prints as a table, and shows as one in a notebook."""
 
     columns: tuple[Column, ...]
     target: Target
     dropped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     missing: Literal["indicator", "error"] = "indicator"
+    formula: Formula | None = None
 
     def __post_init__(self) -> None:
+        if self.formula is not None and not self._is_of_formula(self.formula):
+            raise InputError("the columns of a schema with a formula must be numbers, which the formula makes.")
         for what, names in (("columns", [column.name for column in self.columns]), ("features", self.feature_names)):
             if not names or len(set(names)) != len(names):
                 raise InputError(f"the {what} of a schema must be one or more, and none may be there twice.")
+
+    def _is_of_formula(self, formula: Formula) -> bool:
+        plain = all((c.kind, c.encoded, c.missing_seen) == ("number", (c.name,), False) for c in self.columns)
+        return plain and {column.name for column in self.columns} <= set(formula.feature_names)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the columns of the matrix, in order."""
         return tuple(name for column in self.columns for name in column.encoded)
+
+    def formula_for(self, names: Iterable[str]) -> Formula | None:
+        """The formula that makes the columns of this schema from a table with columns of these names; None where there
+        is none, and where the table has the columns already."""
+        if self.formula is None or {column.name for column in self.columns} <= set(names):
+            return None
+        return self.formula
+
+    def reads(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The columns that are read of a table with columns of these names."""
+        formula = self.formula_for(names)
+        return tuple(column.name for column in self.columns) if formula is None else formula.columns
 
     def __str__(self) -> str:
         return self._shown().text()

@@ -6,6 +6,7 @@ The schema of a frame is the one that files have, so that a model of either pred
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import column_names
 from newtron.table.encode import encode
+from newtron.table.formula.data import Formula
 from newtron.table.frames import stated_choices
 from newtron.table.learn import learn_features
 from newtron.table.schema import Column, Schema, Target
@@ -66,7 +68,17 @@ def schema_of(data: DataDescription, settings: Settings) -> Schema:
     taken as they are."""
     if data.schema is not None:
         return data.schema
+    return plain_schema(data, target_of(data, settings.task), settings.choices().missing)
+
+
+def plain_schema(
+    data: DataDescription,
+    target: Target,
+    missing: Literal["indicator", "error"] = "indicator",
+    formula: Formula | None = None,
+) -> Schema:
+    """The schema of columns of numbers, which a formula may have made."""
     means = np.zeros(data.n_features) if data.column_means is None else data.column_means
     names = column_names(data.names, data.n_features)
     columns = (Column(name, "number", (name,), float(mean)) for name, mean in zip(names, means, strict=True))
-    return Schema(tuple(columns), target_of(data, settings.task), missing=settings.choices().missing)
+    return Schema(tuple(columns), target, missing=missing, formula=formula)

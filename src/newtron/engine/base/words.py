@@ -151,15 +151,11 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "activation",
         "alpha",
         "checkpoint",
-        "class_weight",
         "cluster",
-        "cv",
         "data",
         "encoding",
         "hidden",
-        "group",
         "holdout",
-        "holdout_by",
         "ignore",
         "interval",
         "keep",
@@ -182,11 +178,8 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "table",
         "target",
         "task",
-        "test",
         "threads",
         "verbose",
-        "weights",
-        "weights_kind",
     )
 }
 Door: TypeAlias = Literal["estimator", "study", "command"]

@@ -152,7 +152,7 @@ class EncodedRows:
                 raise InputError(f"the column {name!r} has no level {shown(cell)}: its levels are {listed(levels)}.")
             return found
         width = self._places[name].stop - self._places[name].start
-        return np.array([_as_number(name, cell, column is not None and column.kind == "date"), *[0.0] * (width - 1)])
+        return np.array([as_number(name, cell, column is not None and column.kind == "date"), *[0.0] * (width - 1)])
 
     def tangent(self, name: str, rows: slice, changes: Changes) -> Array:
         along = np.zeros(self._X.shape[1])
@@ -180,7 +180,7 @@ class EncodedRows:
             elif statistic == "mean":
                 found[variable.name] = float(own @ X[:, 0] / own.sum())
             else:
-                found[variable.name] = _median(X[:, 0], own)
+                found[variable.name] = median_of(X[:, 0], own)
         return found
 
 
@@ -197,7 +197,8 @@ def _holds_both(column: Matrix) -> bool:
     return bool(np.array_equal(values, [0.0, 1.0]))
 
 
-def _as_number(name: str, cell: ClassLabel, date: bool) -> float:
+def as_number(name: str, cell: ClassLabel, date: bool) -> float:
+    """A cell of a column of numbers, or of dates, as a number. Raises InputError where it is none."""
     try:
         if date and not isinstance(cell, int | float):
             return float(np.datetime64(cell, "D").astype(np.int64))
@@ -209,7 +210,7 @@ def _as_number(name: str, cell: ClassLabel, date: bool) -> float:
     return value
 
 
-def _median(values: Array, weight: Array) -> float:
+def median_of(values: Array, weight: Array) -> float:
     """The weighted median: the middle of the two values in the middle where the weights are equal."""
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weight[order])
