@@ -164,12 +164,8 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     fit.add_argument(
         "data", metavar="DATA", help="CSV, Parquet or Arrow file; a folder or pattern of such; - is standard input"
     )
-    fit.add_argument(
-        "--target",
-        required=True,
-        metavar="COLUMN",
-        help='column to predict, or a formula such as "y ~ a * b + log(c)" (extra formula)',
-    )
+    formula = 'column to predict, or a formula: "y ~ a + log(b)"'
+    fit.add_argument("--target", required=True, metavar="COLUMN", help=formula)
     fit.add_argument("--output", metavar="FILE", help="model file (default: model.newtron)")
     fit.add_argument("--ignore", nargs="+", action="extend", metavar="COLUMN", help="columns not to use")
     _add_columns(fit)

@@ -15,7 +15,7 @@ from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Labels, Matrix
 from newtron.engine.rows import ArrayRows
-from newtron.estimators.base import NewtronEstimator
+from newtron.estimators.effects import EstimatorWithEffects
 from newtron.inference.predictive.predictive import Uncertainty
 from newtron.model.predicting import (
     class_uncertainty,
@@ -31,7 +31,7 @@ from newtron.training.settings import TaskName
 from newtron.training.targets import encoded_classes, encoded_numbers, known_codes
 
 
-class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
+class Regression(RegressorMixin, EstimatorWithEffects):  # type: ignore[misc]
     """Targets are numbers, one column or several."""
 
     _task: ClassVar[TaskName] = "regression"
@@ -123,7 +123,7 @@ class Regression(RegressorMixin, NewtronEstimator):  # type: ignore[misc]
         return Uncertainty(*map(self._shaped, parts))
 
 
-class Classification(ClassifierMixin, NewtronEstimator):  # type: ignore[misc]
+class Classification(ClassifierMixin, EstimatorWithEffects):  # type: ignore[misc]
     """Targets are classes. Two classes take one output (σ), more take one each (softmax)."""
 
     _task: ClassVar[TaskName] = "classification"
