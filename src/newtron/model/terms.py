@@ -8,7 +8,7 @@ import numpy as np
 
 from newtron.engine.base.words import column_names
 from newtron.inference.coefficients.terms import Term, plain_terms
-from newtron.table.formula.data import Factor, Formula
+from newtron.table.formula.data import Formula, TermFactor
 from newtron.table.schema import Column, Schema
 from newtron.training.fitted import FittedModel
 
@@ -59,7 +59,7 @@ def _terms_of_formula(formula: Formula, names: Sequence[str]) -> tuple[Term, ...
     return tuple(terms)
 
 
-def _reference(factors: Sequence[Factor]) -> str | None:
+def _reference(factors: Sequence[TermFactor]) -> str | None:
     """The level of a single category with which the others are compared, where its coding has one."""
     coding = factors[0].coding
     if len(factors) > 1 or coding is None:

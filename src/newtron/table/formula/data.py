@@ -25,7 +25,7 @@ class Coding:
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class TermFactor:
     """A factor of terms. text: the expression. curves: those in it, in the order of a walk from the inside. coding: of
     a category; None for numbers, in one column or several."""
 
@@ -64,7 +64,7 @@ class Formula:
 
     text: str
     intercept: bool
-    factors: tuple[Factor, ...]
+    factors: tuple[TermFactor, ...]
     terms: tuple[FormulaTerm, ...]
     means: Array
 

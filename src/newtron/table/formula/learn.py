@@ -18,7 +18,7 @@ from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, joined, listed
 from newtron.table.cells import distinct_cells, plain
 from newtron.table.formula.curves import CURVES, Curve, scaled
-from newtron.table.formula.data import Coding, Factor, FactorProduct, Formula, FormulaTerm
+from newtron.table.formula.data import Coding, FactorProduct, Formula, FormulaTerm, TermFactor
 from newtron.table.formula.expression import (
     FUNCTIONS,
     category_column,
@@ -170,7 +170,7 @@ def _matrix(formulaic: Untyped, text: str, rows: Table, names: Sequence[str]) ->
         raise InputError(f"the formula {text!r} cannot be used on these rows: {_first_line(error)}") from None
 
 
-def _factor(text: str, spec: Untyped, table: Table) -> Factor:
+def _factor(text: str, spec: Untyped, table: Table) -> TermFactor:
     kind, state = spec.encoder_state.get(text, (None, {}))
     lookup = any(f.expr == text and f.eval_method.value == "lookup" for term in spec.formula for f in term.factors)
     written = f"`{text}`" if lookup else text
@@ -181,10 +181,10 @@ def _factor(text: str, spec: Untyped, table: Table) -> Factor:
     learning = _Learning(written, cells)
     with np.errstate(all="ignore"):
         evaluate(parsed, cells.numbers, learning)
-    return Factor(written, tuple(learning.found))
+    return TermFactor(written, tuple(learning.found))
 
 
-def _category(text: str, state: Untyped) -> Factor:
+def _category(text: str, state: Untyped) -> TermFactor:
     column = category_column(parse_expression(text))
     if column is None:
         raise InputError(f"the formula's {text!r} is not supported: C() takes the name of a column.")
@@ -193,7 +193,7 @@ def _category(text: str, state: Untyped) -> Factor:
     full, reduced = (
         np.array(contrasts.get_coding_matrix(reduced_rank=reduced), dtype=np.float64) for reduced in (False, True)
     )
-    return Factor(text, coding=Coding(column, levels, full, reduced))
+    return TermFactor(text, coding=Coding(column, levels, full, reduced))
 
 
 def _label(level: object) -> ClassLabel:

@@ -14,7 +14,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.table.cells import as_numbers, distinct_cells, match_levels, plain
 from newtron.table.formula.curves import Curve
-from newtron.table.formula.data import Factor, FactorProduct, Formula
+from newtron.table.formula.data import FactorProduct, Formula, TermFactor
 from newtron.table.formula.expression import Moving, evaluate, parse_expression
 from newtron.table.schema import ClassLabel, Encoded
 from newtron.table.table import Table, show, suggest
@@ -77,7 +77,7 @@ def formula_matrix(formula: Formula, cells: RowCells, along: str | None = None) 
     return X, np.column_stack([zeros if part.slope is None else part.slope for part in parts])
 
 
-def _columns_of(factor: Factor, cells: RowCells, along: str | None) -> _Columns:
+def _columns_of(factor: TermFactor, cells: RowCells, along: str | None) -> _Columns:
     if factor.coding is None:
         found = evaluate(parse_expression(factor.text), cells.numbers, _Kept(factor, cells), along)
         value = found.value.reshape(cells.n_rows, -1) if found.value.ndim else np.full((cells.n_rows, 1), found.value)
@@ -122,7 +122,7 @@ class _Columns:
 class _Kept:
     """The curves of a factor, in the order of the walk."""
 
-    def __init__(self, factor: Factor, cells: RowCells) -> None:
+    def __init__(self, factor: TermFactor, cells: RowCells) -> None:
         self._left, self._cells, self._text = iter(factor.curves), cells, factor.text
 
     def __call__(self, call: ast.Call, name: str, x: Array) -> Curve:
