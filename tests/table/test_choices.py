@@ -93,7 +93,7 @@ def test_columns_that_are_dropped_can_be_brought_back() -> None:
     [
         ({"kinds": {"size": "number"}}, "t.csv, row 2, column 'size': 'S' is not a number, as this column is asked"),
         ({"kinds": {"city": "date"}}, "t.csv, row 2, column 'city': 'town 0' is not a date such as 2024-01-31"),
-        ({"kinds": {"zip": "date"}}, "t.csv, row 2, column 'zip': 2139 is not a date"),
+        ({"kinds": {"zip": "date"}}, "t.csv, row 2, column 'zip': '2139' is not a date"),
         ({"kinds": {"Zip": "category"}}, "t.csv: there is no column 'Zip'; did you mean 'zip'"),
         ({"kinds": {"y": "number"}}, "the column 'y' is the target"),
         ({"missing": "error"}, "t.csv, row 9, column 'gap': this cell is empty, and missing='error' refuses"),

@@ -133,7 +133,7 @@ REMOVE = object()
         (("target", "classes"), [float("nan")], "schema.target.classes[0]"),
         (
             ("target",),
-            {"name": "y", "task": "classification", "classes": ["a", 1], "why": ""},
+            {"name": "y", "task": "classification", "classes": ["a", 1], "why": "", "reading": None},
             "schema.target: classes of the target",
         ),
         (("target", "why"), 1, "schema.target.why"),

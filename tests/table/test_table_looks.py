@@ -41,32 +41,19 @@ DATES = [(1 + i % 28, 1 + i % 12, 1990 + i % 30) for i in range(N)]
             [*NUMBERS[:-9], *["<1.0"] * 9],
             ["row 53 holds '<1.0'", "limit", "as do 8 more of its 60 cells", "leave the cell empty"],
         ),
-        (
-            [f"{v} kg" for v in NUMBERS],
-            ["row 2 holds '10.00 kg'", "a number with a unit", "as do 59 more of its 60 cells"],
-        ),
-        ([f"{v}kg" for v in NUMBERS], ["a number with a unit"]),
-        ([f"{v} %" for v in NUMBERS], ["a percent sign", "leave the sign out"]),
-        ([f"${1000 + 37 * i:,}.00" for i in range(N)], ["'$1,000.00'", "a currency", "the number alone"]),
-        ([f"{12.5 + i} €" for i in range(N)], ["'12.5 €'", "a currency"]),
-        ([f"{1 + i}.299,{10 + i}" for i in range(N)], ["'1.299,10'", "thousands separators", "write 1299.5"]),
-        ([f"{1 + i},299,000" for i in range(N)], ["'1,299,000'", "thousands separators"]),
-        ([f"{i},5" for i in range(N)], ["'0,5'", "a number with a comma", "decimal point"]),
-        ([f"{i % 24}:{i:02}" for i in range(N)], ["'0:00'", "a time of day"]),
-        (
-            [f"{d:02}/{m:02}/{y}" for d, m, y in DATES],
-            ["'01/01/1990'", "perhaps a date", "dates are read as 2024-01-31"],
-        ),
-        ([f"{d}.{m}.{y} 12:{d:02}:00" for d, m, y in DATES], ["perhaps a date"]),
-        ([f"{m}/{d}/{y % 100:02}" for d, m, y in DATES], ["perhaps a date"]),
-        ([f"{d}-Sep-{y}" for d, _, y in DATES], ["'1-Sep-1990'", "perhaps a date"]),
-        ([f"September {d}, {y}" for d, _, y in DATES], ["perhaps a date"]),
+        ([*[f"{v} kg" for v in NUMBERS[:-1]], "3 lb"], ["row 2 holds '10.00 kg' and row 61 holds '3 lb'", "same unit"]),
+        ([*[f"{v} %" for v in NUMBERS[:-1]], "0.3"], ["'10.00 %' and row 61 holds '0.3'", "same unit"]),
+        ([*[f"${1000 + 37 * i:,}.00" for i in range(N - 1)], "free"], ["row 61 holds 'free', which is not a number"]),
+        ([*[f"{1 + i},299.5" for i in range(N - 1)], "1 299.5"], ["'1,299.5'", "'1 299.5'", "mark between thousands"]),
+        ([*[f"{1 + i},299.5" for i in range(N - 1)], "1.299,5"], ["not all written in one way"]),
+        ([f"{m}-{d}-{y % 100:02}" for d, m, y in DATES], ["perhaps a date", "columns={'x': 'date'} if it is"]),
+        ([f"{m}/{d}/{y}" if m % 2 else f"{d}/{m}/{y}" for d, m, y in DATES], ["written in one way"]),
         ([*(f"{y}-{m:02}-{d:02}" for d, m, y in DATES[1:]), "soon"], ["row 61 holds 'soon', which is not a date"]),
         (
             [*NUMBERS[:-3], "high", "x", "high"],
             ["row 59 holds 'high', which is not a number", "nor are 2 more of its 60 cells"],
         ),
-        (NUMBERS, ["60 cells are numbers that are stored as text"]),
+        (NUMBERS, ["60 cells are numbers that are stored as text", "columns={'x': 'number'} reads them"]),
     ],
 )
 def test_what_keeps_text_from_being_numbers_or_dates_is_told(
@@ -77,8 +64,9 @@ def test_what_keeps_text_from_being_numbers_or_dates_is_told(
         assert part in sentence
     # The same where few values are categories, and from parts of a file.
     few = [*cells[:15], cells[-1]] * 10
-    (sentence,) = said(few)
-    assert "is used as categories; if it is meant otherwise: " in sentence
+    if "perhaps a date" not in parts:  # part numbers look like that
+        (sentence,) = said(few)
+        assert "is used as categories; if it is meant otherwise: " in sentence
     path = tmp_path / "t.arrow"
     for values in (cells, few):
         data = pa.table({"x": values, "y": [i + 0.5 for i in range(len(values))], "z": range(len(values))})
@@ -108,8 +96,8 @@ def test_a_target_that_is_almost_numbers_says_which_cell(settings: dict[str, str
 
 
 def test_a_target_of_few_texts_that_are_almost_numbers_is_noted() -> None:
-    warnings = learnt(list(range(N)), ["1 kg", "2 kg", "5 kg"] * 20).warnings
-    assert any("taken for classes, but row 2 holds '1 kg', a number with a unit" in each for each in warnings)
+    warnings = learnt(list(range(N)), [*["1 kg", "2 kg", "5 kg"] * 19, "2 kg", "2 kg", "few"]).warnings
+    assert any("taken for classes, but row 61 holds 'few', which is not a number" in each for each in warnings)
 
 
 # --- numbers that are no amounts ---

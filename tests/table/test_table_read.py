@@ -218,12 +218,23 @@ def test_names_that_count_are_names_with_a_note(tmp_path: Path) -> None:
     assert "first row" in table.notes[0]
 
 
-def test_commas_are_never_taken_for_thousands(tmp_path: Path) -> None:
-    for content in ('a,b\n"1,234",5\n', "a;b\n1,234;5.5\n"):
-        table = read(tmp_path, content)
-        assert cells(table)["a"] == ["1,234"]
-        assert "'a'" in table.notes[0]
-        assert "'1,234'" in table.notes[0]
+@pytest.mark.parametrize(
+    ("content", "a", "decimal"),
+    [
+        ('a,b\n"1,234",5\n', "1,234", "."),
+        ("a;b\n1,234;5.5\n", "1,234", "."),
+        ("a;b\n1.234;5,5\n", "1.234", ","),  # of thousands, as 5,5 shows
+        ("a;b\n1.234;5\n", 1.234, "."),
+        ("a;b\n1,234;5\n", 1.234, ","),
+        ("a;b;c\n1.234;x;1.234,5\n", "1.234", ","),
+        ("a;b\n1.234;5,678\n", 1.234, "."),
+    ],
+)
+def test_the_decimal_mark_is_that_of_the_file(tmp_path: Path, content: str, a: object, decimal: str) -> None:
+    table = read(tmp_path, content)
+    assert cells(table)["a"] == [a]
+    assert table.decimal == decimal
+    assert table.notes == ()
 
 
 @pytest.mark.slow

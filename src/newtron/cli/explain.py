@@ -25,7 +25,7 @@ def run_explain(path: str, data: str, row: int, notation: str, member: int | Non
     row, member: counted from 1; member is None for the best network. json: print JSON."""
     model = read_model(path).model
     schema = schema_of(model.data, model.settings)
-    table = read_table(data, encoding=encoding)
+    table = read_table(data, encoding=encoding, letters=schema.letters)
     chosen = _chosen(table, row)
     encoded = encode(schema, chosen)
     for sentence in filled_in(schema, encoded.unseen, encoded.missing):

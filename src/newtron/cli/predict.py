@@ -53,7 +53,7 @@ def run_predict(options: PredictOptions) -> int:
         )
     source = data_file_of(options.data, options.scratch)
     keep = partial(_kept, options, source.name)
-    table = table_in_memory(source, options.encoding, options.memory, keep)
+    table = table_in_memory(source, options.encoding, options.memory, keep, schema.letters)
     if table is None:
         return _in_pieces(options, source, model, schema)
     kept = keep(table.names)
@@ -84,7 +84,9 @@ def _in_pieces(options: PredictOptions, source: DataFile, model: FittedModel, sc
     from newtron.table.large.file_rows import batch_rows, opened
 
     check, keep = partial(check_columns, schema, source.name), partial(_kept, options, source.name)
-    files = opened(source, options.memory, options.scratch, options.encoding, check=check, keep=keep)
+    files = opened(
+        source, options.memory, options.scratch, options.encoding, check=check, keep=keep, letters=schema.letters
+    )
     there = [name for name in files.schema.names if not name.startswith(SPELLED)]
     check(there)
     kept = keep(there)

@@ -38,6 +38,7 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
         columns = [column for column in schema.columns if column.kind == kind]
         if columns:
             pairs.append((title, listed([_named(column) for column in columns])))
+    pairs += _read_pairs(schema)
     if missing is None:
         filled = [column.name for column in schema.columns if column.missing_seen]
         if filled:
@@ -58,6 +59,14 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
     if more := sum(len(names) for names in list(reasons.values())[_DROPPED_SHOWN:]):
         pairs.append(("not used", f"and {count(more, 'more column')}"))
     return pairs
+
+
+def _read_pairs(schema: Schema) -> list[tuple[str, str]]:
+    """A line for each column of which the text is read by a rule."""
+    readings = [(column.name, column.reading) for column in schema.columns if column.reading]
+    readings += [(schema.target.name, schema.target.reading)] if schema.target.reading else []
+    lines = [f"{clean(name)}: {cell!r} is {value}" for name, reading in readings for cell, value in [reading.example]]
+    return [("read as" if k == 0 else "", line) for k, line in enumerate(lines)]
 
 
 def _named(column: Column) -> str:

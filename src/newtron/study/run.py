@@ -56,7 +56,7 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
         yield TableData.learn(options.data, options)
         return
     source = data_file_of(options.data, options.scratch)
-    table = table_in_memory(source, options.encoding, options.memory)
+    table = table_in_memory(source, options.encoding, options.memory, letters=options.choices.letters)
     if table is None:
         yield file_data(source, options, trainer.reporter)
     else:

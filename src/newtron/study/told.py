@@ -12,6 +12,7 @@ from newtron.study.ends import ending, member_facts, sentences
 from newtron.study.job import Job
 from newtron.study.screen import Sheet
 from newtron.study.train import Candidate
+from newtron.table.readings import Reading
 from newtron.training.fitted import Member
 
 
@@ -104,6 +105,7 @@ def facts_of(job: Job, report: str | None = None) -> dict[str, object]:
             {
                 "name": column.name,
                 "kind": column.kind,
+                "read_as": _read_as(column.reading),
                 "encoded": list(column.encoded),
                 "missing": data.missing.get(column.name, 0),
             }
@@ -134,3 +136,8 @@ def _model_facts(trained: Candidate) -> dict[str, object]:
 
 def _end_facts(member: Member) -> dict[str, object]:
     return {"hidden": list(member.hidden), **member_facts(member), "seconds": member.solution.seconds}
+
+
+def _read_as(reading: Reading | None) -> dict[str, str] | None:
+    """How the text of a column is read: a cell and its value, or None where it is no rule of its own."""
+    return None if reading is None else dict(zip(("cell", "value"), reading.example, strict=True))

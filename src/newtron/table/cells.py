@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, ClassLabel
 from newtron.table.arrow import ArrowArray, ArrowColumn, ArrowScalar
-from newtron.table.schema import ClassLabel
 
 # Cells of a text file that mean "no value", after blanks around them are removed.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?", ".")
@@ -151,6 +150,13 @@ def as_numbers(array: ArrowArray) -> NDArray[np.float64] | int:
         return _first_valid(array)
     values: NDArray[np.float64] = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values
+
+
+def as_digits(array: ArrowArray) -> ArrowArray:
+    """Return whole numbers as text, such as 20240131."""
+    import pyarrow as pa
+
+    return array.cast(pa.large_string())
 
 
 def as_days(array: ArrowArray) -> NDArray[np.float64] | int:

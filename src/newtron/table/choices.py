@@ -107,8 +107,8 @@ class ColumnChoices:
 
     @property
     def letters(self) -> frozenset[str]:
-        """The columns whose cells are levels letter by letter, so that 02139 is not the number 2139."""
-        return frozenset(name for name in self.names if self.kind(name) in ("category", "text"))
+        """The columns of a text file whose cells stay text: levels, so that 02139 is not the number 2139, and dates."""
+        return frozenset(name for name in self.names if self.kind(name) != "number")
 
     def check(self, path: str, names: Sequence[str], target: str | None, ignored: Iterable[str] = ()) -> None:
         """Raise an InputError where there is no such column in `names`, or it is the target or left out."""
@@ -156,12 +156,16 @@ def choices_of(
 
 
 def column_choices(columns: Mapping[str, object] | None, missing: str = "indicator") -> ColumnChoices:
-    """Return the choices of an estimator's parameter `columns`: each value is a kind, or a list of levels in order, of
-    which the first is the reference. Raises InputError where a value is neither."""
+    """Return the choices of an estimator's parameter `columns`: each value is a kind, the order of dates ("dmy", "mdy",
+    "ymd"), or a list of levels in order, of which the first is the reference. Raises InputError where a value is none
+    of these."""
     kinds: dict[str, ColumnKind] = {}
     levels: dict[str, tuple[str, ...]] = {}
+    orders: dict[str, DateOrder] = {}
     for name, value in (columns or {}).items():
-        if isinstance(value, str):
+        if isinstance(value, str) and value in DATE_ORDERS:
+            orders[name] = value
+        elif isinstance(value, str):
             kinds[name] = cast(ColumnKind, value)
         elif isinstance(value, Iterable):
             levels[name] = tuple(map(level_name, value))
@@ -169,7 +173,7 @@ def column_choices(columns: Mapping[str, object] | None, missing: str = "indicat
             raise InputError(
                 f"columns={{{name!r}: {shown(value)}}}: give {_either(COLUMN_KINDS)}, or a list of levels in order."
             )
-    return ColumnChoices(kinds=kinds, levels=levels, missing=cast(Missing, missing))
+    return ColumnChoices(kinds=kinds, levels=levels, orders=orders, missing=cast(Missing, missing))
 
 
 def with_levels(choices: ColumnChoices, levels: Mapping[str, Sequence[object]]) -> ColumnChoices:

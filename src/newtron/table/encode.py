@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, ClassLabel
 from newtron.engine.base.words import count
 from newtron.engine.rows.streamed import TargetEncoder
 from newtron.engine.rows.targets import class_outputs, class_targets
@@ -18,17 +18,20 @@ from newtron.table.arrow import ArrowArray, ArrowColumn
 from newtron.table.cells import (
     are_plain_numbers,
     as_days,
+    as_digits,
     as_flags,
     as_numbers,
     copy_numbers,
     distinct_cells,
+    is_text,
     is_whole,
     match_levels,
     plain,
 )
 from newtron.table.formula.matrix import encode_formula
 from newtron.table.gather import missing_refused
-from newtron.table.schema import ClassLabel, Column, Encoded, Schema, Target, TargetValues
+from newtron.table.readings import Reading
+from newtron.table.schema import Column, Encoded, Schema, Target, TargetValues
 from newtron.table.table import Table, check_finite_column, show, suggest
 
 _BLOCK_ROWS = 8192  # rows of a category that are written at a time, so that they stay in the cache
@@ -121,10 +124,10 @@ def _fill_number(column: Column, table: Table, out: Array) -> tuple[int, int]:
         values, unknown = as_flags(cells)
         unseen = int(np.count_nonzero(unknown))
     else:
-        found = as_days(cells) if column.kind == "date" else as_numbers(cells)
+        found = _values(column, cells)
         if isinstance(found, int):
             raise _wrong_kind(column, table, cells, found)
-        values = found
+        values = np.asarray(found, dtype=np.float64)
     absent = np.isnan(values)
     n_absent = int(np.count_nonzero(absent))
     out[:, 0] = values
@@ -135,6 +138,15 @@ def _fill_number(column: Column, table: Table, out: Array) -> tuple[int, int]:
         if unseen:
             out[unknown, 1] = 0.0  # there is a cell; only its word is unknown
     return unseen, n_absent - unseen
+
+
+def _values(column: Column, cells: ArrowArray) -> Array | int:
+    """Return numbers, or dates in days, NaN where missing; or the index of the first cell that is none."""
+    if column.kind == "date" and column.reading and is_whole(cells):
+        cells = as_digits(cells)
+    if column.reading and is_text(cells):
+        return column.reading.read(cells)
+    return as_days(cells) if column.kind == "date" else as_numbers(cells)
 
 
 def _fill_plain_numbers(column: Column, table: Table, cells: ArrowColumn, out: Array) -> int:
@@ -162,7 +174,11 @@ def _finite(column: Column, table: Table) -> ArrowArray:
 
 
 def _wrong_kind(column: Column, table: Table, cells: ArrowArray, index: int) -> InputError:
-    was = "a date such as 2024-01-31" if column.kind == "date" else "a number"
+    was = "a date" if column.kind == "date" else "a number"
+    if column.reading:
+        was += f" such as {column.reading.example[0]!r}"
+    elif column.kind == "date":
+        was += " such as 2024-01-31"
     return InputError(
         f"{table.place(column.name, index)}: {show(cells[index].as_py())} is not {was}, "
         "as this column was in training; correct the cell or leave it empty."
@@ -224,6 +240,8 @@ def encode_target(target: Target, table: Table) -> tuple[TargetValues, NDArray[n
     if known is not None:
         return known, np.ones(len(known), dtype=bool)
     cells = plain(table.column(target.name))
+    if target.reading and is_text(cells):
+        cells = _read_target(target, target.reading, table, cells)
     if target.task == "regression":
         values = as_numbers(cells)
         if isinstance(values, int):
@@ -246,6 +264,19 @@ def encode_target(target: Target, table: Table) -> tuple[TargetValues, NDArray[n
             f"{show(distinct[codes[index]])}; its classes are {names}{more}: correct the cell or empty it."
         )
     return found[codes[kept]], kept
+
+
+def _read_target(target: Target, reading: Reading, table: Table, cells: ArrowArray) -> ArrowArray:
+    """Return text as the numbers that it was in training."""
+    import pyarrow as pa
+
+    values = reading.read(cells)
+    if isinstance(values, int):
+        raise InputError(
+            f"{table.place(target.name, values)}: {show(cells[values].as_py())} is not a number such as "
+            f"{reading.example[0]!r}, as the target was in training; correct the cell or leave it empty."
+        )
+    return pa.array(values, from_pandas=True)
 
 
 def _plain_target(target: Target, cells: ArrowColumn) -> TargetValues | None:

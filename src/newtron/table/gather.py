@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, ClassLabel
 from newtron.engine.base.words import listed, setting
 from newtron.table.arrow import ArrowArray, ArrowColumn
+from newtron.table.candidates import Candidates, Values
 from newtron.table.cells import (
     are_plain_numbers,
     as_days,
+    as_digits,
     as_numbers,
     coded_cells,
     copy_numbers,
@@ -35,16 +37,13 @@ from newtron.table.cells import (
 )
 from newtron.table.choices import ColumnChoices, level_name
 from newtron.table.looks import NumberLooks, TextLooks, named_like_identifier
-from newtron.table.schema import ClassLabel
+from newtron.table.readings import Decimal, Reading
+from newtron.table.schema import Column, Schema
 from newtron.table.table import Table, show
 
 # So many different values of a column are counted where a table comes in pieces, so that memory stays bounded. It is
 # far above the number of levels and classes that are used.
 MANY = 10_000
-# Sums are also held times this power of two: float64 ends at 2^1024, and a sum of fewer than 2^60 numbers cannot reach
-# that after the shrinking.
-_SHRINK = 2.0**-60
-
 # What the cells of a column are stored as; None as long as no cell was seen that says it.
 Form: TypeAlias = Literal["number", "date", "text", "bool", "other"] | None
 
@@ -102,57 +101,33 @@ class Distinct:
         return self
 
 
-class _Sum:
-    """A compensated sum (Kahan 1965): a million parts add up as one does."""
-
-    def __init__(self) -> None:
-        self.total = self.error = 0.0
-
-    def add(self, part: float) -> None:
-        part -= self.error
-        total = self.total + part
-        self.error, self.total = (total - self.total) - part, total
-
-    def __iadd__(self, other: _Sum) -> _Sum:
-        self.add(other.total)
-        self.add(-other.error)
-        return self
-
-
 class ColumnStatistics:
     """The statistics of the cells of a feature column.
 
-    whole: the first table that is added is all there is, so all different values are kept. choices: what the user says
-    of columns. category: the values are levels, whatever they are; part: they are in all rows, of which these are a
-    part. low, high: the smallest and the largest number, or date in days; constant: the first cell with a
-    value. dates: every text so far is a date. pattern: a number that tells in which rows cells are missing.
+    choices: what the user says of columns. whole: the first table that is added is all there is, so all different
+    values are kept. like: the column in all rows, of which these are a part. category: the values are levels, whatever
+    they are. values: of numbers, or of dates in days; constant: the first cell with a value. candidates: the rules by
+    which all texts so far are read. pattern: a number that tells in which rows cells are missing.
     """
 
-    def __init__(self, name: str, choices: ColumnChoices, whole: bool = False, category: bool = False) -> None:
-        self.name, self.whole, self.choices = name, whole, choices
+    def __init__(self, name: str, choices: ColumnChoices, whole: bool = False, like: Column | None = None) -> None:
+        self.name, self.whole, self.choices, self.part = name, whole, choices, like is not None
         self.kind = choices.kind(name)
-        self.part = category
-        self.category = category or self.kind in ("category", "text")
+        self.category = self.kind in ("category", "text") or (like is not None and like.kind == "category")
         self.form: Form = None
         self.type_name = ""
         self.rows = self.missing = self.pattern = 0
-        self.low, self.high = np.inf, -np.inf
         self.constant: object = None
-        self.dates = not self.category and self.kind != "number"
         self.distinct = Distinct(None if whole else MANY)
+        self.values = Values()
+        asked = None if self.category else self.kind
+        self.candidates = Candidates(asked, choices.orders.get(name), like.reading if like else None)
         self.text, self.numbers = TextLooks(), NumberLooks(name)
-        self._sum, self._shrunk = _Sum(), _Sum()
 
     @property
     def present(self) -> int:
         """Return how many cells have a value."""
         return self.rows - self.missing
-
-    @property
-    def mean(self) -> float:
-        """Return the mean of numbers, or of dates in days."""
-        mean = self._sum.total / self.present
-        return mean if np.isfinite(mean) else self._shrunk.total / self.present / _SHRINK
 
     def add(self, table: Table, place: bytes) -> None:
         """Add the rows of a table. place: tells these rows from all others."""
@@ -161,6 +136,8 @@ class ColumnStatistics:
             self._add_plain_numbers(table, column, place)
             return
         cells = plain(table.column(self.name))
+        if self.kind == "date" and is_whole(cells):
+            cells = as_digits(cells)
         self.form, self.type_name = _form_of(cells), str(cells.type)
         if self.constant is None and cells.null_count < len(cells):
             self.constant = value_of(cells.drop_null()[0])
@@ -168,14 +145,18 @@ class ColumnStatistics:
         self._add_missing(table, absent, place)
         if self.category:
             self._add_levels(table, cells)
-        elif self.kind in ("number", "date") and self.form is not None:
-            self._add_as_asked(table, cells)
+        elif self.form == "text":
+            self._add_texts(table, cells)
+        elif self.kind == "date" and self.form not in ("date", None):
+            raise self._not_as_asked(table.row_number(0), show(self.constant), table.path)
         elif self.form == "number":
             self._add_numbers(_known(as_numbers(cells)), cells.null_count, is_whole(cells))
-        elif self.form == "date":
-            self._add_values(_present(_known(as_days(cells))))
-        elif self.form in ("text", "bool"):
-            self._add_texts(table, cells)
+        elif self.form == "date" and self.kind != "number":
+            self.values.add(_present(_known(as_days(cells))))
+        elif self.form == "bool":
+            self._add_distinct(*coded_cells(cells))
+        elif self.kind == "number" and self.form is not None:
+            raise self._not_as_asked(table.row_number(0), show(self.constant), table.path)
 
     def _add_levels(self, table: Table, cells: ArrowArray) -> None:
         """Add the levels of a category, whatever their type. Raises InputError where one is not among those that were
@@ -192,21 +173,6 @@ class ColumnStatistics:
             )
         counts = np.bincount(codes, minlength=len(values) + 1)[:-1]
         self.distinct.add(list(names), counts.tolist(), [])
-
-    def _add_as_asked(self, table: Table, cells: ArrowArray) -> None:
-        """Add numbers or dates of a column that the user says holds them. Raises InputError where a cell is none."""
-        values = as_numbers(cells) if self.kind == "number" else as_days(cells)
-        if isinstance(values, int):
-            was = "a number" if self.kind == "number" else "a date such as 2024-01-31"
-            raise InputError(
-                f"{table.place(self.name, values)}: {show(value_of(cells[values]))} is not {was}, as this column is "
-                "asked to be; correct the cell or leave it empty, or leave the choice out."
-            )
-        self.form = "number" if self.kind == "number" else "date"
-        if self.kind == "number":
-            self._add_numbers(values, int(np.count_nonzero(np.isnan(values))), is_whole(cells))
-        else:
-            self._add_values(_present(values))
 
     def _add_plain_numbers(self, table: Table, column: ArrowColumn, place: bytes) -> None:
         values = np.empty(len(column))
@@ -234,35 +200,36 @@ class ColumnStatistics:
     def _add_numbers(self, values: Array, missing: int, whole: bool) -> None:
         """values: NaN where missing; whole: they are stored as whole numbers."""
         present = _present(values) if missing else values
-        self.numbers.add(present, self._add_values(present), missing, whole)
-
-    def _add_values(self, present: Array) -> tuple[float, float]:
-        """Add numbers or days; return the smallest and the largest of them, or (inf, -inf) where there are none."""
-        if not len(present):
-            return np.inf, -np.inf
-        low, high = float(present.min()), float(present.max())
-        self.low, self.high = min(self.low, low), max(self.high, high)
-        with np.errstate(over="ignore"):
-            part = float(np.sum(present))
-        self._sum.add(part)
-        self._shrunk.add(part * _SHRINK if np.isfinite(part) else float(np.sum(present * _SHRINK)))
-        return low, high
+        self.numbers.add(present, self.values.add(present), missing, whole)
 
     def _add_texts(self, table: Table, cells: ArrowArray) -> None:
-        """Add text or yes/no. Each different value is examined once, however often it occurs."""
+        """Add text. Each different value is examined once, however often it occurs. Raises InputError where it is not
+        what the user says."""
         values, codes = coded_cells(cells)
-        if self.dates and self.form == "text":
-            days = as_days(values)
-            self.dates = not isinstance(days, int)
-            if not isinstance(days, int):
-                self._add_values(_present(np.append(days, np.nan)[codes]))
-                if self.whole:
-                    return
+
+        def row_number(k: int) -> int:
+            # A dictionary has its values in the order in which they come.
+            return table.row_number(int(np.argmax(codes == k)))
+
+        self.candidates.add(values, codes, row_number)
+        if self.kind is not None and not self.candidates.alive:
+            raise self._not_as_asked(*self.candidates.refused, table.path)
+        if self.whole and self.candidates.found("."):
+            return
+        self.text.add(values, self._add_distinct(values, codes), row_number)
+
+    def _add_distinct(self, values: ArrowArray, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Add the different values; return how often each occurs."""
         counts = np.bincount(codes, minlength=len(values) + 1)[:-1]
         self.distinct.add(values.to_pylist(), counts.tolist(), [])
-        if self.form == "text":
-            # A dictionary has its values in the order in which they come.
-            self.text.add(values, counts, lambda k: table.row_number(int(np.argmax(codes == k))))
+        return counts
+
+    def _not_as_asked(self, row: int, cell: str, path: str) -> InputError:
+        was = "a number" if self.kind == "number" else "a date such as 2024-01-31"
+        return InputError(
+            f"{path}, row {row}, column {self.name!r}: {cell} is not {was}, as this column is asked to be; correct the "
+            "cell or leave it empty, or leave the choice out."
+        )
 
     def __iadd__(self, other: ColumnStatistics) -> ColumnStatistics:
         """Add the statistics of the rows that follow."""
@@ -271,14 +238,12 @@ class ColumnStatistics:
         self.rows += other.rows
         self.missing += other.missing
         self._add_pattern(other.pattern)
-        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.constant = other.constant if self.constant is None else self.constant
-        self.dates &= other.dates
         self.distinct += other.distinct
+        self.values += other.values
+        self.candidates += other.candidates
         self.text += other.text
         self.numbers += other.numbers
-        self._sum += other._sum
-        self._shrunk += other._shrunk
         return self
 
 
@@ -345,6 +310,7 @@ class TargetStatistics:
         self.form: Form = None
         self.type_name = ""
         self.distinct = Distinct(None if whole else MANY)
+        self.candidates = Candidates()
         self.without = 0
 
     def add(self, table: Table, cells: ArrowArray) -> None:
@@ -355,14 +321,33 @@ class TargetStatistics:
             values, codes = coded_cells(cells)
             counts = np.bincount(codes, minlength=len(values) + 1)[:-1]
             places = _first_places(codes, len(values)) if self.form == "text" else np.zeros(0, dtype=np.int64)
+            if self.form == "text":
+                self.candidates.add(values, codes, lambda k: table.row_number(int(places[k])))
             self.distinct.add(values.to_pylist(), counts.tolist(), table.row_numbers(places).tolist())
 
     def __iadd__(self, other: TargetStatistics) -> TargetStatistics:
         if self.form is None:
             self.form, self.type_name = other.form, other.type_name
         self.distinct += other.distinct
+        self.candidates += other.candidates
         self.without += other.without
         return self
+
+    def read(self, decimal: Decimal) -> Reading | None:
+        """Turn texts that are numbers into these numbers. Returns the rule by which they are read, or None where the
+        target is left as it is."""
+        import pyarrow as pa
+
+        found = self.candidates.found(decimal) if self.form == "text" else None
+        if found is None or found.reading is None or found.kind == "date":
+            return None
+        values = _known(found.reading.read(pa.array(self.distinct.values, pa.large_string())))
+        numbers = Distinct(self.distinct.most)
+        for value, times in zip(values.tolist(), self.distinct.counts, strict=True):
+            numbers.add([value], [times], [])
+        numbers.many |= self.distinct.many
+        self.form, self.distinct = "number", numbers
+        return found.reading
 
 
 def _first_places(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -377,10 +362,11 @@ class Gathered:
 
     names: of all columns; target: None where it is no column; ignore: columns that are not examined. pieces: how many
     there are; a table is identified by the number of its piece and its place in that. whole: the first table that is
-    added is all there is. categories: columns of which text is a category, whatever it says. choices: what the user
-    says of columns.
+    added is all there is. like: the schema of all rows, of which these are a part. choices: what the user says of
+    columns.
 
-    sizes: (pieces,) rows with a target. rows: how many were seen, with those that have none.
+    sizes: (pieces,) rows with a target. rows: how many were seen, with those that have none. decimal: the mark that
+    numbers have in the files.
     """
 
     def __init__(
@@ -391,19 +377,22 @@ class Gathered:
         pieces: int,
         *,
         whole: bool = False,
-        categories: Collection[str] = (),
+        like: Schema | None = None,
         choices: ColumnChoices | None = None,
     ) -> None:
         left_out = {target, *ignore}
         features = [name for name in names if name not in left_out]
         self.choices, self.whole = choices or ColumnChoices(), whole
-        self.facts = [ColumnStatistics(name, self.choices, whole, name in categories) for name in features]
+        known = {column.name: column for column in like.columns} if like else {}
+        self.facts = [ColumnStatistics(name, self.choices, whole, known.get(name)) for name in features]
         self.row_numbers = [_RowNumbers(name) for name in features]
         self.target = TargetStatistics(target or "", whole)
         self.sizes, self.rows = np.zeros(pieces, dtype=np.int64), 0
+        self.decimal: Decimal = "."
 
     def add(self, piece: int, table: Table) -> None:
         cells = plain(table.column(self.target.name))
+        self.decimal = table.decimal
         self.rows += len(cells)
         place = f"{piece} {self.sizes[piece]} ".encode()
         self.sizes[piece] += len(cells) - cells.null_count
@@ -433,6 +422,7 @@ class Gathered:
         for numbers, its in zip(self.row_numbers, other.row_numbers, strict=True):
             numbers += its
         self.target += other.target
+        self.decimal = "," if "," in (self.decimal, other.decimal) else "."
         self.rows += other.rows
         self.sizes += other.sizes
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import setting
@@ -12,10 +13,12 @@ from newtron.table.read import read_table
 from newtron.table.table import Keep, Table
 
 
-def table_in_memory(source: DataFile, encoding: str, memory: int, keep: Keep | None = None) -> Table | None:
+def table_in_memory(
+    source: DataFile, encoding: str, memory: int, keep: Keep | None = None, letters: Collection[str] = ()
+) -> Table | None:
     """The table in memory, or None where it must be read in pieces: a folder, a pattern of names, or a file whose cells
     take more bytes than `memory`. Some files show how much they hold only when they are unpacked.
-    keep: as in `read_table`.
+    keep, letters: as in `read_table`.
 
     Raises InputError where the file cannot be read, or is larger than the memory and of a kind that is not read in
     pieces."""
@@ -25,7 +28,7 @@ def table_in_memory(source: DataFile, encoding: str, memory: int, keep: Keep | N
     if in_pieces and _is_large(source, limit):
         return None
     try:
-        return read_table(source, encoding=encoding, limit=limit, keep=keep)
+        return read_table(source, encoding=encoding, limit=limit, keep=keep, letters=letters)
     except TooLargeError:
         if in_pieces:
             return None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import column_setting, count, listed, setting, size
+from newtron.engine.base.words import column_setting, count, either, listed, setting, size
+from newtron.table.candidates import Found
 from newtron.table.cells import flag_words
 from newtron.table.choices import ColumnChoices, level_name
 from newtron.table.gather import MANY, ColumnStatistics, Gathered
+from newtron.table.readings import Decimal
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, check_finite, show, suggest
 from newtron.table.target import decide_target
@@ -73,8 +75,7 @@ def learn_schema(
         There is no such column, nothing to learn from, or nothing to learn, or a column is not what `choices` say.
     """
     ignored = check_asked(table.path, table.names, target, task, ignore, choices if like is None else None)
-    categories = {column.name for column in like.columns if column.kind == "category"} if like else set()
-    gathered = Gathered(table.names, target, ignored, 1, whole=True, categories=categories, choices=choices)
+    gathered = Gathered(table.names, target, ignored, 1, whole=True, like=like, choices=choices)
     gathered.add(0, table)
     return decide(gathered, table.path, table.names, task, ignored).schema
 
@@ -155,7 +156,7 @@ def _decided_columns(
     marks: set[int] = set()
     for facts, numbers in zip(gathered.facts, gathered.row_numbers, strict=True):
         counts = numbers.counts and facts.kind is None
-        column = Dropped("it only counts the rows") if counts else _column_of(facts, marks)
+        column = Dropped("it only counts the rows") if counts else _column_of(facts, marks, path, gathered.decimal)
         if isinstance(column, Dropped):
             dropped.append((facts.name, column.reason))
             warnings.append(f"the column {facts.name!r} is not used: {column.reason}.")
@@ -196,7 +197,7 @@ def decided_target(gathered: Gathered, path: str, task: str | None) -> tuple[Tar
         raise InputError(
             f"{path}, target {gathered.target.name!r}: every cell is missing; choose another target column."
         )
-    return decide_target(path, gathered.target, task)
+    return decide_target(path, gathered.target, task, gathered.decimal)
 
 
 def class_counts(gathered: Gathered, target: Target) -> tuple[int, ...]:
@@ -208,18 +209,19 @@ def class_counts(gathered: Gathered, target: Target) -> tuple[int, ...]:
     return tuple(counts[value] for value in target.classes)
 
 
-def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
-    """Return the column, or why it is not used. marks: the patterns of missing cells that earlier columns mark."""
+def _column_of(facts: ColumnStatistics, marks: set[int], path: str, decimal: Decimal) -> Column | Dropped:
+    """Return the column, or why it is not used. marks: the patterns of missing cells that earlier columns mark. path,
+    decimal: of the table. Raises InputError where its text is not what the user says, or may be one of two dates."""
     name, present, missing = facts.name, facts.present, facts.missing
     if not present:
         return Dropped(ALL_MISSING)
     # Two equal columns could not be distinguished: rows that an earlier column marks need no second mark.
     indicator = missing > 0 and facts.pattern not in marks
     if not facts.category:
-        if facts.form == "number":
-            return _column_of_values(facts, "number", indicator)
-        if facts.form == "date" or (facts.form == "text" and facts.dates):
-            return _column_of_values(facts, "date", indicator)
+        if facts.form in ("number", "date"):
+            return _column_of_values(facts, Found(facts.form, None, facts.values), indicator)
+        if facts.form == "text" and (found := _found(facts, path, decimal)):
+            return _column_of_values(facts, found, indicator)
         if facts.form not in ("text", "bool"):
             return Dropped(f"its cells are of type {facts.type_name}, which is neither number, text nor date")
     texts, counts = [level_name(value) for value in facts.distinct.values], facts.distinct.counts
@@ -231,7 +233,7 @@ def _column_of(facts: ColumnStatistics, marks: set[int]) -> Column | Dropped:
         encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
         return Column(name, "yes/no", encoded, yes / present, (words[1],), words[0], (), (), missing > 0, indicator)
     if not facts.category and (reason := _too_many_levels(present, len(texts), facts.distinct.many)):
-        advice = f", and {hint}" if (hint := facts.text.hint()) else ""
+        advice = f", and {hint}" if (hint := facts.candidates.mixed or facts.text.hint(name)) else ""
         return Dropped(f"{reason}{advice}: {column_setting(name, 'text')} uses those that recur")
     return _category(facts, dict(zip(texts, counts, strict=True)), indicator)
 
@@ -240,14 +242,39 @@ def _constant(facts: ColumnStatistics) -> Dropped:
     return Dropped(f"it is {show(facts.constant)} in every row{' that has a value' if facts.missing else ''}")
 
 
-def _column_of_values(facts: ColumnStatistics, kind: Literal["number", "date"], indicator: bool) -> Column | Dropped:
-    if facts.low == facts.high:
+def _found(facts: ColumnStatistics, path: str, decimal: Decimal) -> Found | None:
+    """Return how text is read as numbers or dates, or None where it is none."""
+    candidates, name = facts.candidates, facts.name
+    where = f"{path}, column {name!r}"
+    if candidates.is_doubtful:
+        ways = either(*(column_setting(name, "date", order) for order in ("dmy", "mdy")))
+        raise InputError(
+            f"{where}: {candidates.doubtful}, which is a date with the day first or with the month first, and no cell "
+            f"tells which; say it: {ways}, or ignore the column."
+        )
+    if facts.kind == "number" and candidates.mixed:
+        raise InputError(f"{where}: {candidates.mixed}.")
+    found = candidates.found(decimal)
+    if facts.kind is not None and found is None:
+        raise InputError(
+            f"{path}, row {candidates.refused[0]}, column {name!r}: {candidates.refused[1]} is written in another way "
+            f"than the cells before it, and this column is asked to be a {facts.kind}; write all in one way."
+        )
+    return found
+
+
+def _column_of_values(facts: ColumnStatistics, found: Found, indicator: bool) -> Column | Dropped:
+    values = found.values
+    if values.low == values.high:
         if not indicator:
             return _constant(facts)
         # The value says nothing, but whether it is there does: a box ticked or not.
         return _category(facts, {str(facts.constant): facts.present}, indicator)
     encoded = _with_indicator(facts.name, [facts.name], indicator)
-    return Column(facts.name, kind, encoded, facts.mean, missing_seen=facts.missing > 0, indicator=indicator)
+    missing = facts.missing > 0
+    return Column(
+        facts.name, found.kind, encoded, values.mean, missing_seen=missing, indicator=indicator, reading=found.reading
+    )
 
 
 def _remarks(facts: ColumnStatistics, column: Column) -> list[str]:
@@ -256,9 +283,15 @@ def _remarks(facts: ColumnStatistics, column: Column) -> list[str]:
         return facts.numbers.remarks()
     name = facts.name
     found: list[str] = []
+    if column.kind == "date" and facts.candidates.short:
+        return [
+            f"the column {name!r} has dates with years of two digits ({facts.candidates.short}); they are read as 1969 "
+            "to 2068."
+        ]
     if column.kind != "category":
         return found
-    hint = facts.text.hint(used=True) if facts.form == "text" and not facts.dates and facts.kind is None else ""
+    used = facts.form == "text" and facts.kind is None and not facts.candidates.dates
+    hint = (facts.candidates.mixed or facts.text.hint(name, used=True)) if used else ""
     if hint:
         found.append(f"the column {name!r} is used as categories; if it is meant otherwise: {hint}.")
     k, kept = len(facts.distinct.values), len(column.levels) + 1

@@ -13,46 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import count
+from newtron.engine.base.words import column_setting, count
 from newtron.table.arrow import ArrowArray
+from newtron.table.readings import WRITTEN
 from newtron.table.table import show
 
 # A text column is almost one of numbers, or of dates, if at least this share of its values are. A judgement.
 _MOST = 0.9
-_N = r"[+-]?(\d{1,3}([.,'’   ]\d{3})+([.,]\d+)?|\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?"
-_SIGN = r"([$€£¥₹]|USD|EUR|GBP|CHF|JPY|kr|zł)"
-_UNIT = (
-    r"(kg|g|mg|µg|lbs?|oz|km|m|cm|mm|µm|nm|mi|ft|in|yd|ml|l|dl|cl|gal|h|hrs?|mins?|secs?|s|ms|days?|weeks?|months?|"
-    r"years?|yrs?|kw|kwh|hp|hz|khz|mhz|ghz|kb|mb|gb|tb|°c|°f|mph|km/h|m/s|m²|m³|pts?|px)"
-)
 _MONTH = r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-_TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?( ?(Z|UTC|GMT|[+-]\d{2}:?\d{2}))?"
 
 # A cell has the first form that it matches. The patterns are read by RE2, the engine of Arrow.
 _FORMS = {
     "code": r"^0\d+$",
-    "number": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",
-    "iso": r"^\d{4}-\d{2}-\d{2}([ T].*)?$",
+    "plain": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",
     "date": rf"^(\d{{1,2}}[/.-]\d{{1,2}}[/.-]\d{{4}}|\d{{1,2}}/\d{{1,2}}/\d{{2}}|\d{{4}}[/.-]\d{{1,2}}[/.-]\d{{1,2}}"
-    rf"|\d{{1,2}}[ -]{_MONTH}[ ,-]+\d{{2,4}}|{_MONTH} +\d{{1,2}}(st|nd|rd|th)?,? +\d{{4}})([ T,]+{_TIME})?$",
+    rf"|\d{{1,2}}[ -]{_MONTH}[ ,-]+\d{{2,4}}|{_MONTH} +\d{{1,2}}(st|nd|rd|th)?,? +\d{{4}})([ T,].*)?$",
     "short date": r"^\d{1,2}[.-]\d{1,2}[.-]\d{2}$",
-    "limit": rf"^([<>≤≥~]|<=|>=)\s*{_N}$",
-    "percent": rf"^{_N}\s*%$",
-    "currency": rf"^[+-]?\s*({_SIGN}\s*{_N}|{_N}\s*{_SIGN})$",
-    "thousands": r"^[+-]?\d{1,3}([.,'’   ]\d{3})+([.,]\d+)?$",
-    "comma": r"^[+-]?(\d+,\d*|,\d+)$",
-    "unit": rf"^{_N}(\s*(?i:{_UNIT})|\s+[A-Za-zµ°²³/.]+)$",
-    "time": rf"^{_TIME}$",
-}
-# Numbers that are written with more than digits: what each is, and how to write it.
-_ALMOST = {
-    "limit": ("a limit and not a number", "write a number in its place, the limit say, or leave the cell empty"),
-    "percent": ("a number with a percent sign", "leave the sign out"),
-    "currency": ("a number with a currency", "write the number alone, with a decimal point"),
-    "thousands": ("a number with thousands separators", "write 1299.5 for 1,299.5 and for 1.299,5"),
-    "comma": ("a number with a comma", "write it with a decimal point"),
-    "unit": ("a number with a unit", "write the number alone"),
-    "time": ("a time of day", "write a number, such as hours"),
+    "limit": r"^([<>≤≥~]|<=|>=)\s*[\d.,]+$",
+    "number": WRITTEN,
 }
 
 
@@ -100,45 +78,42 @@ class TextLooks:
             self.first.setdefault(form, other.first[form])
         return self
 
-    def hint(self, used: bool = False) -> str:
-        """Return what prevents the column from being one of numbers or dates, and what to do, if only little prevents
-        it; else "". used: the column is used as categories. Then short forms with dots and dashes, such as 1-2-20, do
-        not count as dates, since part numbers look like that."""
+    def hint(self, name: str, used: bool = False) -> str:
+        """Return what prevents the column of this name from being one of numbers or dates, and what to do, if only
+        little prevents it; else "". used: the column is used as categories. Then short forms with dots and dashes, such
+        as 1-2-20, do not count as dates, since part numbers look like that."""
         n = sum(self.counts.values())
-        numbers, dates = self.counts.get("number", 0), self.counts.get("iso", 0) + self.counts.get("date", 0)
-        if not used:
-            dates += self.counts.get("short date", 0)
+        numbers = sum(self.counts.get(form, 0) for form in ("plain", "number", "limit"))
+        dates = self.counts.get("date", 0) + (0 if used else self.counts.get("short date", 0))
         if dates >= _MOST * n:
-            return self._hint_of_dates(n)
-        almost = {form: self.counts[form] for form in _ALMOST if form in self.counts}
-        found = numbers + sum(almost.values())
-        if "code" in self.counts or found < _MOST * n:
+            return self._hint_of_dates(name)
+        if "code" in self.counts or numbers < _MOST * n:
             return ""
-        if not almost:
-            return self._hint_of_numbers(n, n - numbers)
-        form = max(almost, key=lambda name: almost[name])
-        what, cure = _ALMOST[form]
-        also = f", as {_do_so(almost[form] - 1)} more of its {count(n, 'cell')}" if almost[form] > 1 else ""
-        return f"{self.first[form]}, {what}{also}: {cure}"
+        if "limit" in self.counts:
+            more = self.counts["limit"] - 1
+            also = f", as {_do_so(more)} more of its {count(n, 'cell')}" if more else ""
+            cure = "write a number in its place, the limit say, or leave the cell empty"
+            return f"{self.first['limit']}, a limit and not a number{also}: {cure}"
+        return self._hint_of_numbers(name, n, n - numbers)
 
-    def _hint_of_numbers(self, n: int, n_other: int) -> str:
+    def _hint_of_numbers(self, name: str, n: int, n_other: int) -> str:
         if not n_other:
-            return f"all its {n:,} cells are numbers that are stored as text: store them as numbers"
-        first = next(self.first[form] for form in ("other", "date", "iso", "short date") if form in self.first)
+            if self.counts.get("plain") == n:
+                how = column_setting(name, "number")
+                return f"all its {n:,} cells are numbers that are stored as text: {how} reads them as numbers"
+            return "its numbers are not all written in one way: write them alike"
+        first = next(self.first[form] for form in ("other", "date", "short date") if form in self.first)
         also = f", as the other {n - 1:,} are"
         if n_other > 1:
             also = f", nor {'is' if n_other == 2 else 'are'} {n_other - 1:,} more of its {count(n, 'cell')}"
         return f"{first}, which is not a number{also}: correct it or leave it empty"
 
-    def _hint_of_dates(self, n: int) -> str:
-        form = "date" if "date" in self.first else "short date"
-        if form in self.first:
-            of = self.counts[form]
-            also = f", as {_do_so(of - 1)} more of its {count(n, 'cell')}" if of > 1 else ""
-            return f"{self.first[form]}, perhaps a date{also}: dates are read as 2024-01-31, so write it like this"
+    def _hint_of_dates(self, name: str) -> str:
         if "other" in self.first:
             return f"{self.first['other']}, which is not a date: correct it or leave it empty"
-        return "not all of its dates exist: correct them or leave them empty"
+        if "short date" in self.first:
+            return f"{self.first['short date']}, perhaps a date: {column_setting(name, 'date')} if it is"
+        return "not all of its dates exist or are written in one way: correct them or leave them empty"
 
 
 # Numbers that are often written where there is no value: 9, 99, ..., 9999999 and their negatives.
@@ -227,8 +202,8 @@ class NumberLooks:
         if self.dates and self.n:
             example = f"{self.least:.0f}"
             found.append(
-                f"{column} holds whole numbers such as {example} that look like dates but is used as a number; dates "
-                f"are read as {example[:4]}-{example[4:6]}-{example[6:]}, so write them like this if they are."
+                f"{column} holds whole numbers such as {example} that look like dates but is used as a number; "
+                f"{column_setting(self.name, 'date')} reads them as dates, {example[:4]}-{example[4:6]}-{example[6:]}."
             )
         for value, times in sorted(self.marks.items()):
             if self._stands_out(value, times):

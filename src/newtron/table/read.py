@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from newtron.engine.base.errors import InputError
 from newtron.table.arrow import ArrowBatch, ArrowFile, ArrowSchema
@@ -38,6 +38,7 @@ def read_table(
     encoding: str = "utf-8",
     limit: float | None = None,
     keep: Keep | None = None,
+    letters: Collection[str] = (),
 ) -> Table:
     """Read a CSV, Parquet or Arrow file; the first row of a CSV names the columns.
 
@@ -48,7 +49,8 @@ def read_table(
     those at the end of the file. Text is kept letter by letter. Parquet and Arrow files keep their types,
     and only nulls and NaN are missing there. `encoding` is for text files only. `limit`: bytes that the
     content may have once it is unpacked; None: as many as the machine's memory allows for. `keep` says of
-    which columns of a text file the spelling is kept, for `Table.texts`.
+    which columns of a text file the spelling is kept, for `Table.texts`. `letters` names columns of a text
+    file that stay text though their cells are numbers.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def read_table(
         if start.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
             return _read_arrow(source, start, memory_limit() if limit is None else limit)
         content = source.read(text_limit(source, memory_limit()) if limit is None else limit)
-    return read_delimited(source.name, content, encoding, keep)
+    return read_delimited(source.name, content, encoding, keep, letters)
 
 
 def _read_arrow(source: DataFile, start: bytes, limit: float) -> Table:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.result_table import ResultTable
+from newtron.engine.base.types import ClassLabel
 from newtron.engine.base.words import clean, count, listed, number
 from newtron.table.formula.data import Formula
+from newtron.table.readings import Reading
 
 Kind = Literal["number", "date", "yes/no", "category"]
 Task = Literal["regression", "classification"]
-ClassLabel = str | bool | int | float
 # Targets as solvers take them: numbers, or positions in the classes.
 TargetValues: TypeAlias = NDArray[np.floating | np.int64]
 # Levels that are listed where a schema is shown.
@@ -29,7 +30,8 @@ class Column:
     """How one column of the file becomes columns of the matrix.
 
     A number is one column of the matrix; a date is the days since 1970-01-01; yes/no is 1 for yes and 0
-    for no. A category is one 0/1 column for each level but the most frequent, the `reference`, with which
+    for no; `reading` says how text becomes a number or a date where it is written in another way than 12.5 or
+    2024-01-31. A category is one 0/1 column for each level but the most frequent, the `reference`, with which
     the others are compared. If training had missing cells (`missing_seen`), a last column `... is missing`
     marks them (`indicator`), unless an earlier column was missing in exactly the same rows: its mark serves
     both, because two equal columns could not be distinguished.
@@ -50,6 +52,7 @@ class Column:
     shares: tuple[float, ...] = ()
     missing_seen: bool = False
     indicator: bool = False
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         """The fields of a column must fit each other, or encoding would go wrong later."""
@@ -57,6 +60,7 @@ class Column:
         named = self.kind in ("category", "yes/no")
         width = int(self.indicator) + (len(self.levels) + bool(self.pooled) if category else 1)
         n_levels = {"number": 0, "date": 0, "yes/no": 1}.get(self.kind, len(self.levels))
+        reads = "" if self.reading is None else "date" if self.reading.form == "date" else "number"
         words = (*self.levels, *self.pooled, *([] if self.reference is None else [self.reference]))
         checks = (
             ("encoded", len(self.encoded) == width and width > 0),
@@ -65,6 +69,7 @@ class Column:
             ("levels", len(self.levels) == n_levels and len(set(words)) == len(words)),
             ("reference", (self.reference is not None) == named),
             ("pooled", category or not self.pooled),
+            ("reading", reads in ("", self.kind)),
             ("shares", len(self.shares) == (width if category else 0) and all(map(math.isfinite, self.shares))),
         )
         for field, right in checks:
@@ -76,13 +81,14 @@ class Column:
 class Target:
     """The column to predict. `classes` keep their type: whole numbers stay whole numbers, text stays text.
 
-    `why` is the sentence that says how the task was chosen.
+    `why` is the sentence that says how the task was chosen. `reading` says how text becomes a number.
     """
 
     name: str
     task: Task
     classes: tuple[ClassLabel, ...]
     why: str
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         finite = all(math.isfinite(label) for label in self.classes if isinstance(label, float))
@@ -130,6 +136,13 @@ class Schema:
         return plain and {column.name for column in self.columns} <= set(formula.feature_names)
 
     @property
+    def letters(self) -> frozenset[str]:
+        """The columns of a text file whose cells are read by a rule of the schema, and not as the file shows them: what
+        has a reading, and categories with codes such as 02139."""
+        columns = [column.name for column in self.columns if column.reading or _has_codes(column)]
+        return frozenset([*columns, *([self.target.name] if self.target.reading else [])])
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the columns of the matrix, in order."""
         return tuple(name for column in self.columns for name in column.encoded)
@@ -155,7 +168,7 @@ class Schema:
     def _shown(self) -> ResultTable:
         kinds = {"category": "category", "yes/no": "yes/no", "number": "number", "date": "date, in days"}
         rows = [
-            (column.name, kinds[column.kind], str(len(column.encoded)), _missing_cells(column))
+            (column.name, kinds[column.kind] + _read_as(column), str(len(column.encoded)), _missing_cells(column))
             for column in self.columns
         ]
         levels = [f"{column.name}: {_levels(column)}" for column in self.columns if column.reference is not None]
@@ -185,3 +198,13 @@ def _levels(column: Column) -> str:
     others = listed(column.levels, _LEVELS_SHOWN)
     pooled = f", (other) for {listed(column.pooled, _LEVELS_SHOWN)}" if column.pooled else ""
     return ", ".join(part for part in (clean(str(column.reference)), others) if part) + pooled
+
+
+def _has_codes(column: Column) -> bool:
+    """Return whether a level is one that numbers would lose, such as 02139."""
+    levels = (*column.levels, *column.pooled, column.reference or "")
+    return any(level.startswith("0") and level[1:].isdecimal() for level in levels)
+
+
+def _read_as(column: Column) -> str:
+    return f", {column.reading.example[0]!r} is {column.reading.example[1]}" if column.reading else ""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from newtron.engine.base.words import count
+from newtron.engine.base.words import column_setting, count
 from newtron.table.arrow import ArrowColumn
 from newtron.table.cells import clean_text
 from newtron.table.text.dialect import Dialect
@@ -98,7 +98,7 @@ def spelling_notes(path: str, columns: Sequence[SpelledColumn]) -> list[str]:
         if column.whole and column.spelling.zeros:
             found.append(
                 f"{where}: whole numbers with leading zeros such as {column.spelling.zeros} were read as numbers; if "
-                "they are codes, put quotation marks around them."
+                f"they are codes, say so: {column_setting(column.name, 'category')}."
             )
         for word in _WORDS:
             times = column.spelling.words.get(word, 0)

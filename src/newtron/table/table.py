@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +32,8 @@ class Table:
 
     `first_row` is the row number of the first data row: 2 in a CSV file, whose header is row 1, and 1 in
     a Parquet or Arrow file. `rows` holds the row numbers where they do not simply count on from there,
-    because blank lines were left out or rows were taken. `notes` are sentences for the user.
+    because blank lines were left out or rows were taken. `notes` are sentences for the user. `decimal` is the mark
+    that numbers have in this file: it decides where a text such as 1,234 may be read in two ways.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Table:
     first_row: int = 2
     notes: tuple[str, ...] = ()
     rows: NDArray[np.int64] | None = None
+    decimal: Literal[".", ","] = "."
     # Asked for once: Arrow makes the list of all names anew each time.
     names: tuple[str, ...] = field(init=False)
     _positions: dict[str, int] = field(init=False, repr=False)

@@ -7,11 +7,13 @@ import unicodedata
 import numpy as np
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.types import ClassLabel
 from newtron.engine.base.words import count, joined, setting
-from newtron.table.cells import as_days, flag_words
+from newtron.table.cells import flag_words
 from newtron.table.gather import MANY, Form, TargetStatistics
 from newtron.table.looks import TextLooks
-from newtron.table.schema import ClassLabel, Target, Task
+from newtron.table.readings import Decimal
+from newtron.table.schema import Target, Task
 from newtron.table.table import show
 
 # The rules that follow are judgements of what people mean by such columns, not measurements. A target with more classes
@@ -24,17 +26,19 @@ _MOST_CODES, _ROWS_PER_CODE = 10, 20
 _FEW_NUMBERS, _ROWS_PER_NUMBER = 20, 5
 
 
-def decide_target(path: str, facts: TargetStatistics, task: str | None) -> tuple[Target, list[str]]:
-    """Return the target, by the statistics of its cells, and warnings.
+def decide_target(path: str, facts: TargetStatistics, task: str | None, decimal: Decimal) -> tuple[Target, list[str]]:
+    """Return the target, by the statistics of its cells, and warnings. decimal: the mark that numbers have in the file.
+    Texts that are numbers are turned into them.
 
     Raises InputError where no cell has a value, the values cannot be predicted, or there is nothing to learn."""
     import pyarrow as pa
 
+    reading = facts.read(decimal)
     name, form, counts = facts.name, facts.form, facts.distinct.counts
     where = f"{path}, target {name!r}"
     # The different texts stand for all cells.
     texts = pa.array(facts.distinct.values, pa.large_string()) if form == "text" else pa.array([])
-    dates = form == "date" or (form == "text" and not isinstance(as_days(texts), int))
+    dates = form == "date" or (form == "text" and facts.candidates.dates)
     if dates or form not in ("text", "number", "bool"):
         kind = "dates" if dates else f"values of type {facts.type_name}"
         raise InputError(
@@ -52,14 +56,14 @@ def decide_target(path: str, facts: TargetStatistics, task: str | None) -> tuple
     if form == "text":
         looks, rows = TextLooks(), facts.distinct.rows
         looks.add(texts, np.array(counts), rows.__getitem__)
-        hint = looks.hint(used=True)
+        hint = looks.hint(name, used=True)
     if facts.without:
         warnings.append(f"{count(facts.without, 'row')} without a value of the target {name!r} left out.")
     if task is None and form == "number":
         warnings += _warn_of_other_task(name, chosen, labels, sum(counts))
     if chosen == "regression":
         _check_regression(where, form, labels, hint)
-        return Target(name, "regression", (), why), warnings
+        return Target(name, "regression", (), why, reading), warnings
     classes = _check_classes(where, form, labels, sum(counts), hint)
     if hint:
         warnings.append(f"the target {name!r} is text and taken for classes, but {hint}.")
@@ -68,7 +72,7 @@ def decide_target(path: str, facts: TargetStatistics, task: str | None) -> tuple
     if rare:
         noun, verb = ("class", "is") if len(rare) == 1 else ("classes", "are each")
         warnings.append(f"the {noun} {joined(rare[:5])} of {name!r} {verb} in one row only: too few to learn from.")
-    return Target(name, "classification", classes, why), warnings
+    return Target(name, "classification", classes, why, reading), warnings
 
 
 def _choose_task(name: str, form: Form, values: list[ClassLabel], n: int, task: str | None) -> tuple[Task, str]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.floating]
 # An array of anything: class labels, say.
 Labels: TypeAlias = NDArray[np.generic]
+# One class of a classification, or one level of a category.
+ClassLabel: TypeAlias = str | bool | int | float
 # Rows (n, p) as an array or as one of SciPy's sparse classes, which have no types; or what a user gives for them.
 Matrix: TypeAlias = Any
 # What JSON can say: an object of these has text as keys. It is built here, and read by `engine.base.codec` alone.

@@ -228,11 +228,14 @@ def columns_setting(name: str, columns: Sequence[str]) -> str:
     return setting(name, repr(columns[0] if len(columns) == 1 else list(columns)))
 
 
-def column_setting(name: str, kind: str) -> str:
-    """The setting that says what a column is, as whoever reads it would give it."""
+def column_setting(name: str, kind: str, order: str = "") -> str:
+    """The setting that says what a column is, as whoever reads it would give it. order: of day, month and year in its
+    dates."""
     if _door == "estimator":
-        return f"columns={{{name!r}: {kind!r}}}"
-    return f"{kind}={[name]!r}" if _door == "study" else f"--{kind} {_quoted(in_list(name))}"
+        return f"columns={{{name!r}: {(order or kind)!r}}}"
+    if _door == "study":
+        return f"{kind}={[f'{name}={order}' if order else name]!r}"
+    return f"--{kind} {_quoted(in_list(f'{name}={order}' if order else name))}"
 
 
 def in_list(name: str) -> str:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
-from newtron.engine.base.types import Array, Matrix
+from newtron.engine.base.types import Array, ClassLabel, Matrix
 from newtron.engine.base.words import column_names, listed
 from newtron.table.encode import level_pattern
-from newtron.table.schema import ClassLabel, Column
+from newtron.table.schema import Column
 from newtron.training.fitted import FittedModel
 
 

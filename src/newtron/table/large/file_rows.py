@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Self
 
@@ -74,18 +74,19 @@ def opened(
     converting: Progress | None = None,
     check: Callable[[list[str]], object] | None = None,
     keep: Keep | None = None,
+    letters: Collection[str] = (),
 ) -> TableFiles:
     """Open files to be read in pieces. A text file is converted first, and what comes through a pipe is copied.
 
-    check: called with the columns' names before a text is converted, which takes long. keep: as in `read_table`."""
+    check: called with the columns' names before a text is converted, which takes long. keep, letters: as in
+    `read_table`."""
     source = data_file_of(path, folder)
     if not is_text_file(source):
         held = () if source.folder is None else (source.folder,)
         return TableFiles(source.path, memory, (source.name, 0) if held else None, held)
-    converted = convert(source, folder, encoding, converting, check, keep)
-    return TableFiles(
-        converted.path, memory, (source.name, converted.lines), (converted.folder,), notes=converted.notes
-    )
+    converted = convert(source, folder, encoding, converting, check, keep, letters)
+    original, held, notes = (source.name, converted.lines), (converted.folder,), converted.notes
+    return TableFiles(converted.path, memory, original, held, notes, converted.decimal)
 
 
 class TableRows(StreamedRows):
@@ -189,7 +190,8 @@ class FileRows(TableRows):
         ignore = [ignore] if isinstance(ignore, str) else list(ignore)
         name = path.name if isinstance(path, DataFile) else os.fspath(path)
         check = partial(check_asked, name, target=target, task=task, ignore=ignore, choices=choices)
-        self.files = opened(path, memory, folder, encoding, converting, check)
+        letters = () if choices is None else choices.letters
+        self.files = opened(path, memory, folder, encoding, converting, check, letters=letters)
         try:
             learnt = _learn(self.files, target, task, ignore, choices, memory, progress)
         except BaseException:

@@ -6,7 +6,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
@@ -51,7 +51,7 @@ class TableFiles:
     path: a file, a folder (all its .parquet, .arrow and .feather files, in the order of their names) or a pattern
     such as data/part-*.parquet. memory: bytes that reading may take. original: where the file is a copy, the name that
     messages use instead of the path, and how many lines precede the first row. held: the folders of copies, removed
-    with these files or by `release`. notes: sentences for the user.
+    with these files or by `release`. notes: sentences for the user. decimal: as in `Table`.
 
     Raises InputError where there is nothing to read, a file is damaged, or its columns are not those of the others.
     """
@@ -63,12 +63,14 @@ class TableFiles:
         original: tuple[str, int] | None = None,
         held: Sequence[Folder] = (),
         notes: Sequence[str] = (),
+        decimal: Literal[".", ","] = ".",
     ) -> None:
         self.path = os.fspath(path)
         self._original = original
         self._memory = memory
         self._held = tuple(held)
         self.notes = tuple(notes)
+        self.decimal = decimal
         paths = _paths(self.path)
         self._parquet = _is_parquet(paths[0], self._called(paths[0]))
         first, self.schema = self._examined(paths[0])
@@ -127,7 +129,7 @@ class TableFiles:
                 first = before + groups[0].first
                 with reader_errors(self._called(path)):
                     for batch in self._batches(opened, groups, list(columns), batch_rows):
-                        yield piece, Table(name, batch, first_row=first + 1)
+                        yield piece, Table(name, batch, first_row=first + 1, decimal=self.decimal)
                         first += batch.num_rows
             if opened is not None:
                 self._check_unchanged(self.files[number])

@@ -12,40 +12,40 @@ import gzip
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
-from newtron.table.arrow import ArrowBatch, ArrowColumn
-from newtron.table.cells import parse_comma_numbers, parse_numbers
+from newtron.table.arrow import ArrowBatch
 from newtron.table.data_file import DataFile, reader_errors, unchanged, unpacked
-from newtron.table.spelling import SpelledColumn, Spelling, as_spelled, spelling_notes, with_marked_codes
+from newtron.table.spelling import SpelledColumn, as_spelled, spelling_notes, with_marked_codes
 from newtron.table.table import SPELLED, Keep
 from newtron.table.text.delimited import empty_lines, name_columns, ragged, skip_preamble, unreadable
 from newtron.table.text.dialect import Dialect, detect_dialect
 from newtron.table.text.encoding import to_utf8
+from newtron.table.text.kinds import CellKind, decimal_mark
 
 # Bytes at the beginning by which the dialect is judged, and bytes that are parsed at a time.
 _SAMPLE, _BLOCK = 1 << 22, 1 << 22
 # What Arrow says of a row with too many or too few cells.
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
-# What the cells of a column have been so far. Later cells can turn a kind into one further right; a column with decimal
-# commas can only become text.
-_EMPTY, _INT, _FLOAT, _COMMA, _TEXT = range(5)
+Final: TypeAlias = Literal["whole", "point", "comma", "text"]
+_TEXT: Final = "text"
 
 
 class Converted(NamedTuple):
-    """The Arrow file, the folder that is removed with it, how many lines of the text precede its first row, and
-    sentences for the user."""
+    """The Arrow file, the folder that is removed with it, how many lines of the text precede its first row, sentences
+    for the user, and the decimal mark of the text."""
 
     path: str
     folder: Folder
     lines: int
     notes: tuple[str, ...]
+    decimal: Literal[".", ","]
 
 
 class _Head(NamedTuple):
@@ -62,11 +62,12 @@ def convert(
     progress: Callable[[int, int], object] | None = None,
     check: Callable[[list[str]], object] | None = None,
     keep: Keep | None = None,
+    letters: Collection[str] = (),
 ) -> Converted:
     """Convert a CSV file or its relatives. folder: where the Arrow file is written for as long as `Converted.folder`
     lives; None is the system's for temporary files. progress: called with the bytes read and the number of all. check:
-    called with the columns' names before anything is converted. keep: as in `read_table`. Where the source is a copy
-    itself, that is removed.
+    called with the columns' names before anything is converted. keep, letters: as in `read_table`. Where the source is
+    a copy itself, that is removed.
 
     Raises InputError where the text cannot be read as a table, naming the row, and where the folder is full.
     """
@@ -88,15 +89,23 @@ def convert(
             _conversion_errors(name, held.name, head.dialect),
         ):
             text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
-            kinds, notes = _as_text(name, file, head, kept, text, progress)
+            kinds = [CellKind(name in letters, head.dialect.separator != ",") for name in head.names]
+            _as_text(name, file, head, kinds, kept, text, progress)
+            decimal = decimal_mark(kinds)
+            final = [_final(kind, decimal) for kind in kinds]
             if source.folder is not None:
                 source.folder.cleanup()
-            _as_numbers(text, table, [*head.names, *(SPELLED + name for name in kept)], kinds)
+            names = [*head.names, *(SPELLED + name for name in kept)]
+            _as_numbers(text, table, names, final + len(kept) * [_TEXT])
             os.unlink(text)
     except BaseException:
         held.cleanup()
         raise
-    return Converted(table, held, head.lines, (*head.notes, *notes))
+    spelt = [
+        SpelledColumn(name, kind.spelling, one != "text", one == "whole")
+        for name, kind, one in zip(head.names, kinds, final, strict=True)
+    ]
+    return Converted(table, held, head.lines, (*head.notes, *spelling_notes(name, spelt)), decimal)
 
 
 def _head(path: str, raw: bytes, encoding: str) -> _Head:
@@ -120,24 +129,23 @@ def _as_text(
     path: str,
     file: BinaryIO,
     head: _Head,
+    kinds: Sequence[CellKind],
     kept: Sequence[str],
     to: str,
     progress: Callable[[int, int], object] | None,
-) -> tuple[list[int], list[str]]:
-    """Write all cells as text, those of the kept columns also as they are spelled. Returns the kind of each column, and
-    notes."""
+) -> None:
+    """Write all cells as text, those of the kept columns also as they are spelled. kinds: of the columns, to which the
+    cells are added."""
     import pyarrow as pa
 
     schema = pa.schema([(name, pa.string()) for name in [*head.names, *(SPELLED + name for name in kept)]])
-    kinds, total = [_EMPTY] * len(head.names), os.fstat(file.fileno()).st_size
-    spellings = [Spelling() for _ in head.names]
+    total = os.fstat(file.fileno()).st_size
     with pa.ipc.new_file(to, schema) as out:
         text = _MarkedText(file, head.dialect)
         rows = 0
         for batch in _batches(text, head):
             columns = [pa.chunked_array([column]) for column in batch.columns]
-            cells = [spelling.cleaned(column) for spelling, column in zip(spellings, columns, strict=True)]
-            kinds = [_kind(*each) for each in zip(kinds, cells, spellings, strict=True)]
+            cells = [kind.add(column)[0] for kind, column in zip(kinds, columns, strict=True)]
             cells += [as_spelled(columns[head.names.index(name)]) for name in kept]
             out.write_table(pa.table(cells, schema=schema))
             rows += batch.num_rows
@@ -152,14 +160,15 @@ def _as_text(
         raise InputError(f"{path}: there is a header but no data rows; add rows below the header.")
     if progress is not None:
         progress(total, total)
-    points = _FLOAT in kinds
-    commas = head.dialect.separator == "," or points
-    kinds = [_TEXT if kind == _EMPTY or (kind == _COMMA and commas) else kind for kind in kinds]
-    spelt = [
-        SpelledColumn(name, spelling, kind != _TEXT, kind == _INT)
-        for name, spelling, kind in zip(head.names, spellings, kinds, strict=True)
-    ]
-    return [*kinds, *[_TEXT] * len(kept)], spelling_notes(path, spelt)
+
+
+def _final(kind: CellKind, decimal: Literal[".", ","]) -> Final:
+    """Return what a column becomes, as in `delimited`."""
+    if kind.kind == "whole":
+        return "whole"
+    if decimal == ",":
+        return "comma" if kind.kind == "comma" else "text"
+    return "point" if kind.kind == "point" else "text"
 
 
 def _batches(text: _MarkedText, head: _Head) -> Iterator[ArrowBatch]:
@@ -227,35 +236,18 @@ class _MarkedText:
         """Do nothing: the code that opened the file closes it."""
 
 
-def _kind(before: int, cells: ArrowColumn, spelling: Spelling) -> int:
-    """Return the kind of a column's cells, together with the cells before. before: the kind of those."""
-    import pyarrow as pa
-
-    if spelling.coded:
-        return _TEXT
-    if before == _TEXT or cells.null_count == len(cells):
-        return before
-    numbers = None if before == _COMMA else parse_numbers(cells)
-    if numbers is not None:
-        if pa.types.is_integer(numbers.type):
-            spelling.look_for_zeros(cells)
-        return max(before, _INT if pa.types.is_integer(numbers.type) else _FLOAT)
-    # Whole numbers are numbers with decimal commas too; numbers with points are not.
-    return _TEXT if before == _FLOAT or parse_comma_numbers(cells) is None else _COMMA
-
-
-def _as_numbers(text: str, to: str, names: list[str], kinds: list[int]) -> None:
+def _as_numbers(text: str, to: str, names: list[str], kinds: Sequence[Final]) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    types = {_INT: pa.int64(), _FLOAT: pa.float64(), _COMMA: pa.float64(), _TEXT: pa.string()}
+    types = {"whole": pa.int64(), "point": pa.float64(), "comma": pa.float64(), "text": pa.string()}
     schema = pa.schema([(name, types[kind]) for name, kind in zip(names, kinds, strict=True)])
     with pa.OSFile(text) as file, pa.ipc.new_file(to, schema) as out:
         reader = pa.ipc.open_file(file)
         for number in range(reader.num_record_batches):
             columns = []
             for cells, kind in zip(reader.get_batch(number).columns, kinds, strict=True):
-                cells = pc.replace_substring(cells, ",", ".") if kind == _COMMA else cells
+                cells = pc.replace_substring(cells, ",", ".") if kind == "comma" else cells
                 columns.append(cells.cast(types[kind]))
             out.write_table(pa.table(columns, schema=schema))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,9 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count
 from newtron.table.arrow import ArrowColumn, ArrowTable
-from newtron.table.cells import parse_comma_numbers, parse_numbers
+from newtron.table.cells import parse_comma_numbers
 from newtron.table.spelling import (
     SpelledColumn,
-    Spelling,
     as_spelled,
     spelling_notes,
     with_marked_codes,
@@ -29,6 +29,7 @@ from newtron.table.spelling import (
 from newtron.table.table import SPELLED, Keep, Table, check_finite, check_names, show
 from newtron.table.text.dialect import Dialect, detect_dialect
 from newtron.table.text.encoding import to_utf8
+from newtron.table.text.kinds import CellKind, decimal_mark
 
 # A cell with more characters is refused: it is nearly always a quotation mark that never closes. Python's csv module
 # has a similar limit, 131,072.
@@ -37,8 +38,10 @@ LONGEST_CELL = 100_000
 _BLOCK = 1 << 22
 
 
-def read_delimited(path: str, raw: bytes, encoding: str, keep: Keep | None = None) -> Table:
-    """Read a text file whose first row names the columns. keep: as in `read_table`."""
+def read_delimited(
+    path: str, raw: bytes, encoding: str, keep: Keep | None = None, letters: Collection[str] = ()
+) -> Table:
+    """Read a text file whose first row names the columns. keep, letters: as in `read_table`."""
     import pyarrow as pa
 
     text = to_utf8(path, raw, encoding)
@@ -60,9 +63,11 @@ def read_delimited(path: str, raw: bytes, encoding: str, keep: Keep | None = Non
         body, rows = body.take(pa.array(filled)), filled + header_row + 1
     if not body.num_rows:
         raise InputError(f"{path}: there is a header but no data rows; add rows below the header.")
-    columns = _type_columns(path, body, dialect, notes) + [as_spelled(body.column(name)) for name in kept]
+    kinds = [CellKind(name in letters, dialect.separator != ",") for name in names]
+    columns, decimal = _type_columns(path, body, kinds, notes)
+    columns += [as_spelled(body.column(name)) for name in kept]
     data = pa.table(columns, names=[*names, *(SPELLED + name for name in kept)])
-    table = Table(path, data, header_row + 1, tuple(notes), rows)
+    table = Table(path, data, header_row + 1, tuple(notes), rows, decimal)
     check_finite(table)
     return table
 
@@ -275,46 +280,34 @@ def _check_cell_lengths(path: str, cells: ArrowTable, header_row: int) -> None:
             )
 
 
-def _type_columns(path: str, body: ArrowTable, dialect: Dialect, notes: list[str]) -> list[ArrowColumn]:
-    """Turn columns of which every cell is a number into numbers; the others stay text.
+def _type_columns(
+    path: str, body: ArrowTable, kinds: Sequence[CellKind], notes: list[str]
+) -> tuple[list[ArrowColumn], Literal[".", ","]]:
+    """Turn columns of which every cell is a number into numbers; the others stay text. Returns the columns and the
+    decimal mark of the file.
 
-    A comma inside a number is a decimal comma if the file does not separate by commas and writes no other
-    column with decimal points. Commas are never taken for thousands.
+    A comma inside a number is a decimal comma if the file does not separate by commas and writes no number with a
+    decimal point. Then 1.234 is one with a mark of thousands: such a column stays text, which the schema reads.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     columns: list[ArrowColumn] = []
-    points = False
-    spellings = [Spelling() for _ in range(body.num_columns)]
-    for position, spelling in enumerate(spellings):
-        cells = spelling.cleaned(body.column(position))
-        text = spelling.coded or cells.null_count == len(cells)
-        numbers = None if text else parse_numbers(cells)
-        if numbers is not None and pa.types.is_integer(numbers.type):
-            spelling.look_for_zeros(cells)
-        points = points or (numbers is not None and pa.types.is_floating(numbers.type))
+    texts: list[ArrowColumn] = []
+    for position, kind in enumerate(kinds):
+        cells, numbers = kind.add(body.column(position))
         columns.append(cells if numbers is None else numbers)
-    for position, cells in enumerate(columns):
-        if not pa.types.is_string(cells.type) or cells.null_count == len(cells) or spellings[position].coded:
-            continue
-        numbers = parse_comma_numbers(cells)
-        if numbers is None:
-            continue
-        if dialect.separator != "," and not points:
-            columns[position] = numbers
-            continue
-        example = show(pc.drop_null(cells)[0].as_py())
-        where = f"{path}, column {body.column_names[position]!r}"
-        notes.append(
-            f"{where}: numbers with commas such as {example} were read "
-            "as text; write them with a decimal point and without thousands separators."
-        )
+        texts.append(cells)
+    decimal = decimal_mark(kinds)
+    for position, kind in enumerate(kinds):
+        if decimal == "," and kind.kind == "comma":
+            columns[position] = parse_comma_numbers(texts[position])
+        elif decimal == "," and kind.kind == "point":
+            columns[position] = texts[position]
     notes += spelling_notes(
         path,
         [
-            SpelledColumn(name, spelling, not pa.types.is_string(cells.type), pa.types.is_integer(cells.type))
-            for name, spelling, cells in zip(body.column_names, spellings, columns, strict=True)
+            SpelledColumn(name, kind.spelling, not pa.types.is_string(cells.type), pa.types.is_integer(cells.type))
+            for name, kind, cells in zip(body.column_names, kinds, columns, strict=True)
         ],
     )
-    return columns
+    return columns, decimal
