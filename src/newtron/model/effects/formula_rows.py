@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, ClassLabel
 from newtron.engine.base.words import listed
 from newtron.model.effects.cells import Cell, Changes, Shift, Variable, as_number, median_of, variable_named
 from newtron.table.cells import match_levels
 from newtron.table.formula.data import Formula
 from newtron.table.formula.matrix import RowCells, formula_cells, formula_matrix
-from newtron.table.schema import ClassLabel, Schema
+from newtron.table.schema import Schema
 from newtron.table.table import Table
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.types import Array, Labels
+from newtron.engine.base.types import Array, ClassLabel, Labels
 from newtron.engine.base.words import clean, joined, listed
 from newtron.table.cells import distinct_cells, plain
 from newtron.table.formula.curves import CURVES, Curve, scaled
@@ -26,7 +26,6 @@ from newtron.table.formula.expression import (
     parse_expression,
 )
 from newtron.table.formula.matrix import RowCells, check_bounds, formula_cells, formula_matrix, read_cells
-from newtron.table.schema import ClassLabel
 from newtron.table.table import Table
 
 if TYPE_CHECKING:

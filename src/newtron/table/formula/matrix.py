@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, ClassLabel
 from newtron.table.cells import as_numbers, distinct_cells, match_levels, plain
 from newtron.table.formula.curves import Curve
 from newtron.table.formula.data import FactorProduct, Formula, TermFactor
 from newtron.table.formula.expression import Moving, evaluate, parse_expression
-from newtron.table.schema import ClassLabel, Encoded
+from newtron.table.schema import Encoded
 from newtron.table.table import Table, show, suggest
 
 
