@@ -406,6 +406,7 @@ def test_networks_are_local_minima_and_nothing_more(models: Models) -> None:
     assert found.starts_at_best == sum(m.value < found.value * (1 + 1e-8) for m in found.members)
 
 
+@pytest.mark.slow
 def test_starts_are_counted_within_a_shape(models: Models) -> None:
     found = models["two shapes"].certificate_
     assert [member.starts for member in found.members] == [1, 2, 2, 2, 2]

@@ -81,11 +81,19 @@ CASES: dict[str, Callable[[], Any]] = {
 }
 
 
+class Models(dict[str, Any]):
+    """The models of `CASES`, each fitted when it is first asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # how well they are trained is no matter here
+            self[name] = CASES[name]()
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def models() -> dict[str, Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # how well they are trained is no matter here
-        return {name: make() for name, make in CASES.items()}
+def models() -> Models:
+    return Models()
 
 
 def answers(model: Any) -> list[np.ndarray[Any, Any]]:
@@ -132,7 +140,7 @@ def same_model(a: Any, b: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_saved_comes_back(name: str, models: dict[str, Any], tmp_path: Path) -> None:
+def test_what_is_saved_comes_back(name: str, models: Models, tmp_path: Path) -> None:
     model = models[name]
     save(model, tmp_path / "m.newtron")
     again = load(tmp_path / "m.newtron")
@@ -142,7 +150,7 @@ def test_what_is_saved_comes_back(name: str, models: dict[str, Any], tmp_path: P
     check_is_fitted(again)
 
 
-def test_the_loaded_model_is_a_normal_estimator(models: dict[str, Any], tmp_path: Path) -> None:
+def test_the_loaded_model_is_a_normal_estimator(models: Models, tmp_path: Path) -> None:
     save(models["named columns"], tmp_path / "m")
     again = load(tmp_path / "m")
     assert again.score(pd.DataFrame(X, columns=["a", "b=é", "c"]), NUMBERS) > 0.9
@@ -155,9 +163,9 @@ def test_the_loaded_model_is_a_normal_estimator(models: dict[str, Any], tmp_path
 
 
 @pytest.mark.slow
-def test_the_same_bits_in_a_new_process(models: dict[str, Any], tmp_path: Path) -> None:
-    for number, model in enumerate(models.values()):
-        save(model, tmp_path / f"{number}.newtron")
+def test_the_same_bits_in_a_new_process(models: Models, tmp_path: Path) -> None:
+    for number, name in enumerate(CASES):
+        save(models[name], tmp_path / f"{number}.newtron")
     new = np.random.default_rng(1).normal(size=(40, 3))
     np.save(tmp_path / "X.npy", new)
     program = (
@@ -168,10 +176,11 @@ def test_the_same_bits_in_a_new_process(models: dict[str, Any], tmp_path: Path) 
         "    p = m.predict_proba(X) if hasattr(m, 'classes_') else m.predict(X)\n"
         "    np.save(f'{sys.argv[1]}/{i}.npy', p)\n"
     )
-    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path), str(len(models))]
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path), str(len(CASES))]
     run = subprocess.run(command, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
-    for number, model in enumerate(models.values()):
+    for number, name in enumerate(CASES):
+        model = models[name]
         expected = answers(model)[-1 if hasattr(model, "classes_") else 0]
         assert np.load(tmp_path / f"{number}.npy").tobytes() == expected.tobytes()
 
@@ -185,7 +194,7 @@ def test_an_older_solution_that_is_not_an_optimum_comes_back(tmp_path: Path) -> 
     assert not model.solution_.converged
 
 
-def test_what_json_cannot_say_comes_back(models: dict[str, Any], tmp_path: Path) -> None:
+def test_what_json_cannot_say_comes_back(models: Models, tmp_path: Path) -> None:
     model = copy.deepcopy(models["solver object"])
     assert np.isnan(model.solution_.trace[0].decrement)
     object.__setattr__(model.solution_, "value", float("inf"))
@@ -205,7 +214,7 @@ def test_a_generator_comes_back_as_none_and_a_callback_not_at_all(tmp_path: Path
     assert load(tmp_path / "m").callback is None
 
 
-def test_the_file_is_a_plain_zip_of_json_and_arrays(models: dict[str, Any], tmp_path: Path) -> None:
+def test_the_file_is_a_plain_zip_of_json_and_arrays(models: Models, tmp_path: Path) -> None:
     save(models["network"], tmp_path / "m")
     with zipfile.ZipFile(tmp_path / "m") as archive:
         assert archive.testzip() is None
@@ -271,7 +280,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_come_back_is_not_saved(case: str, models: dict[str, Any], tmp_path: Path) -> None:
+def test_what_cannot_come_back_is_not_saved(case: str, models: Models, tmp_path: Path) -> None:
     make, sentence = REFUSED[case]
     path = tmp_path / "m"
     path.write_text("an older model")
@@ -290,14 +299,14 @@ def test_an_estimator_that_is_not_fitted_is_not_saved(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_report_that_is_not_json_is_not_saved(models: dict[str, Any], tmp_path: Path) -> None:
+def test_a_report_that_is_not_json_is_not_saved(models: Models, tmp_path: Path) -> None:
     for report in ({"a": float("nan")}, {"a": object()}, {"a": "\ud800"}):
         with pytest.raises(InputError, match="cannot be written as JSON"):
             save(models["perceptron"], tmp_path / "m", report=report)
     assert os.listdir(tmp_path) == []
 
 
-def test_where_nothing_can_be_written(models: dict[str, Any], tmp_path: Path) -> None:
+def test_where_nothing_can_be_written(models: Models, tmp_path: Path) -> None:
     model = models["perceptron"]
     with pytest.raises(InputError, match="this is a folder"):
         save(model, tmp_path)
@@ -313,7 +322,7 @@ def test_where_nothing_can_be_written(models: dict[str, Any], tmp_path: Path) ->
 
 
 def test_a_crash_while_writing_leaves_the_older_file(
-    models: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "m"
     path.write_text("an older model")
@@ -328,7 +337,7 @@ def test_a_crash_while_writing_leaves_the_older_file(
     assert os.listdir(tmp_path) == ["m"]
 
 
-def test_access_rights_and_links_stay(models: dict[str, Any], tmp_path: Path) -> None:
+def test_access_rights_and_links_stay(models: Models, tmp_path: Path) -> None:
     path, link = tmp_path / "m", tmp_path / "link"
     path.write_text("")
     path.chmod(0o640)
@@ -543,7 +552,7 @@ WRONG: list[tuple[str, Any, str]] = [
 
 
 @pytest.fixture(scope="module")
-def sample(models: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def sample(models: Models, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A network of two members for three classes."""
     path = tmp_path_factory.mktemp("sample") / "m"
     save(models["best member"], path)
@@ -573,7 +582,7 @@ WRONG_OF_REGRESSION: list[tuple[str, Any, str]] = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("where", "value", "named"), WRONG_OF_REGRESSION)
 def test_an_error_names_the_field_of_a_regression(
-    where: str, value: Any, named: str, models: dict[str, Any], tmp_path: Path
+    where: str, value: Any, named: str, models: Models, tmp_path: Path
 ) -> None:
     save(models["network"], tmp_path / "m")
     test_an_error_names_the_field(where, value, named, (tmp_path / "m").read_bytes(), tmp_path)
@@ -604,7 +613,7 @@ NUMBERS_OF_REGRESSION: list[tuple[str, Any, str]] = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "values", "named"), NUMBERS_OF_REGRESSION)
 def test_numbers_that_make_no_model_are_named(
-    name: str, values: Any, named: str, models: dict[str, Any], tmp_path: Path
+    name: str, values: Any, named: str, models: Models, tmp_path: Path
 ) -> None:
     save(models["network"], tmp_path / "m")
     files = read(tmp_path / "m")
@@ -766,7 +775,7 @@ def test_damage_is_found_or_does_not_matter(sample: bytes, tmp_path: Path) -> No
     assert 400 < refused < 600
 
 
-def test_every_status_can_be_saved(models: dict[str, Any], tmp_path: Path) -> None:
+def test_every_status_can_be_saved(models: Models, tmp_path: Path) -> None:
     for status in Status:
         model = copy.deepcopy(models["perceptron"])
         object.__setattr__(model.solution_, "status", status)
@@ -792,7 +801,7 @@ UNKEPT: list[tuple[str, Any, str]] = [
 
 
 @pytest.fixture
-def kept(models: dict[str, Any], tmp_path: Path) -> Path:
+def kept(models: Models, tmp_path: Path) -> Path:
     models["text"].save(tmp_path / "m")
     return tmp_path / "m"
 

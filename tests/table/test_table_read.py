@@ -161,6 +161,7 @@ def test_blank_lines_are_left_out_and_row_numbers_stay(tmp_path: Path) -> None:
         read(tmp_path, "a,b\n1,2\n\n3,4\ninf,5\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", ["", "\n", "\n\n"])
 def test_separators_alone_are_a_row_and_a_blank_line_is_none(tmp_path: Path, end: str, last: str) -> None:
