@@ -176,14 +176,17 @@ def test_batches_from_few_rows(rows: int) -> None:
 @four
 @pytest.mark.parametrize("bad", [NAN, INF, -INF], ids=str)
 def test_what_is_not_a_number_is_refused(model: Any, bad: float) -> None:
+    missing = bool(np.isnan(bad))
+    model = clone(model).set_params(missing="error")
     broken = X.copy()
     broken[7, 2] = bad
-    assert "X contains" in refusal(model, broken)
-    with pytest.raises(ValueError, match="X contains"):
+    in_x = "X, row 8, column 'x3': this cell is empty" if missing else "X contains"
+    assert in_x in refusal(model, broken)
+    with pytest.raises(ValueError, match=in_x):
         clone(model).fit(X, target(model)).predict(broken)
     wrong = target(model).astype(float)
     wrong[5] = bad
-    assert "y contains" in refusal(model, X, wrong)
+    assert ("y is missing in row 6" if missing else "y contains") in refusal(model, X, wrong)
     assert "sample_weight contains" in refusal(model, sample_weight=np.where(np.arange(60) == 3, bad, 1.0))
 
 

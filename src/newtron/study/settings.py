@@ -12,8 +12,8 @@ _OF_PERCEPTRONS = {"weights"}
 _OF_CLASSIFIERS = {"class_weight"}
 _OF_REGRESSORS = {"offset"}
 _OF_PERCEPTRON_CLASSIFIERS = {"penalty"}
-# Settings of the work, which do not bear on the model.
-_OF_THE_WORK = {"n_jobs", "verbose"}
+# Settings of the work, which do not bear on the model, and those of columns, of which the schema says what they are.
+_UNSAID = {"n_jobs", "verbose", "columns", "missing"}
 
 
 def setting_names(settings: Settings) -> list[str]:
@@ -35,5 +35,5 @@ def setting_names(settings: Settings) -> list[str]:
 def settings_in_words(settings: Settings) -> str:
     """The settings that bear on the model, as Python writes them."""
     return ", ".join(
-        f"{name}={getattr(settings, name)!r}" for name in setting_names(settings) if name not in _OF_THE_WORK
+        f"{name}={getattr(settings, name)!r}" for name in setting_names(settings) if name not in _UNSAID
     )
