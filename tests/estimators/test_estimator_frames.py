@@ -212,6 +212,15 @@ def test_values_never_seen_are_counted_and_told(model: PerceptronRegressor) -> N
     np.testing.assert_allclose(predictions[:3], expected, rtol=1e-10)
 
 
+def test_a_row_without_any_value_is_predicted_and_told(model: PerceptronRegressor) -> None:
+    frame = FRAME.astype(object)
+    frame.loc[3] = None
+    with pytest.warns(SchemaWarning, match="1 row without a value in any column that the model reads is predicted"):
+        found = model.predict(frame)
+    np.testing.assert_allclose(np.delete(found, 3), np.delete(model.predict(FRAME), 3))
+    assert abs(found[3] - Y.mean()) < 1.0
+
+
 def test_columns_that_are_left_out_are_told_at_the_fit() -> None:
     frame = FRAME.assign(same=1, name=[f"person {k}" for k in range(80)])
     with pytest.warns(SchemaWarning, match="The column 'same' is not used: it is 1 in every row") as told:

@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.problems import tanh_network
 
@@ -41,6 +42,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
             "regression": PerceptronRegressor(standardize=True).fit(X, Y),
             "classes": PerceptronClassifier(alpha=1.0).fit(X, np.digitize(Y, [2.0, 4.0])),
             "networks": NetworkRegressor(hidden=(2,), n_starts=2, alpha=0.1).fit(X, Y),
+            "frame": PerceptronRegressor(columns={"c": ["2", "1"]}).fit(
+                pd.DataFrame({"a": X[:, 0], "b": 1.0, "c": np.arange(60) % 2 + 1}), Y
+            ),
             "best": NetworkClassifier(hidden=(2,), n_starts=2, alpha=0.1, combine="best").fit(X, Y > 3.0),
         }
     folder = tmp_path_factory.mktemp("models")
@@ -87,6 +91,36 @@ SENSELESS: dict[str, tuple[str, Callable[[Files], Files], str]] = {
         "classes",
         lambda f: with_array(f, "members/0/information/root.npy", lambda a: np.where(a == 0.0, a, 1e308)),
         "root holds numbers too large",
+    ),
+    "columns without a schema": (
+        "regression",
+        lambda f: with_manifest(f, lambda model: model["data"].update(columns=["a", "b", "c"])),
+        "data.columns must be null without a schema",
+    ),
+    "columns of other names": (
+        "frame",
+        lambda f: with_manifest(f, lambda model: model["data"].update(columns=["a", "b", "d"])),
+        "data.schema has columns that data.columns does not name",
+    ),
+    "columns twice": (
+        "frame",
+        lambda f: with_manifest(f, lambda model: model["data"].update(columns=["a", "c", "c"])),
+        "data.columns must be null without a schema, and else names of which none is there twice",
+    ),
+    "a kind that no column has": (
+        "frame",
+        lambda f: with_manifest(f, lambda model: model["settings"].update(columns={"c": "amount"})),
+        "cannot be 'amount'",
+    ),
+    "means of other columns": (
+        "regression",
+        lambda f: with_array(f, "data/column_means.npy", lambda a: a[:2]),
+        "column_means",
+    ),
+    "means that are not finite": (
+        "regression",
+        lambda f: with_array(f, "data/column_means.npy", lambda a: np.full_like(a, np.nan)),
+        "data.column_means holds numbers that are not finite",
     ),
     "weights beyond all": (
         "networks",

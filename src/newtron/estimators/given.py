@@ -23,7 +23,7 @@ from newtron.engine.base.types import Array, Labels, Matrix
 from newtron.engine.base.words import capital, column_names, count
 from newtron.estimators.plain import validated
 from newtron.table import Schema, Table, encode
-from newtron.table.encode import filled_in
+from newtron.table.encode import filled_in, rows_without_values
 from newtron.table.frames import is_frame, is_numeric, table_of, table_of_array
 from newtron.table.table import show
 from newtron.training.columns import schema_of
@@ -89,7 +89,14 @@ def rows_to_predict(estimator: BaseEstimator, sparse: bool, model: FittedModel, 
 def encoded_rows(schema: Schema, table: Table) -> Array:
     """The rows of a table as numbers, with a warning of what was filled in."""
     encoded = encode(schema, table)
-    warn_of(filled_in(schema, encoded.unseen, encoded.missing), table.path)
+    told = filled_in(schema, encoded.unseen, encoded.missing)
+    empty = int(np.count_nonzero(rows_without_values(schema, table)))
+    if empty:
+        told.append(
+            f"{count(empty, 'row')} without a value in any column that the model reads "
+            f"{'is' if empty == 1 else 'are'} predicted as the average row."
+        )
+    warn_of(told, table.path)
     return encoded.X
 
 

@@ -95,6 +95,8 @@ class NetworkRegressor(Regression, _Network):
     predictive_ : RegressionPredictive or str
         What `predict(return_std=True)`, `predict_interval`, `log_density` and `predict_uncertainty` are made from; or
         the sentence why there is nothing (more than 2,000 parameters in the output layer, say).
+    schema_ : Schema
+        What each column of a frame is, and the columns of numbers that it becomes; prints as a table.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes
@@ -177,7 +179,7 @@ class NetworkClassifier(Classification, _Network):
     classes_ : (K,)
     temperature_ : float
         The members' mean probabilities are taken to the power 1/temperature_: above 1 they were too sure.
-    members_, solution_, scaling_, n_features_in_, feature_names_in_, n_iter_
+    members_, solution_, scaling_, schema_, n_features_in_, feature_names_in_, n_iter_
         As in `NetworkRegressor`; effective_parameters_ too, and relevance_, of the probabilities.
     """
 

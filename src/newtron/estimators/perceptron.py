@@ -79,6 +79,8 @@ class PerceptronRegressor(Regression, Perceptron):
         With the penalty that was chosen, the noise, log evidence and effective parameters.
     effective_parameters_ : float
         How many parameters the data determine; nan where alpha was given.
+    schema_ : Schema
+        What each column of a frame is, and the columns of numbers that it becomes; prints as a table.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes
@@ -271,6 +273,8 @@ class PerceptronClassifier(Classification, Perceptron):
         With the penalty that was chosen, the noise, log evidence and effective parameters.
     effective_parameters_ : float
         How many parameters the data determine; nan where alpha was given.
+    schema_ : Schema
+        What each column of a frame is, and the columns of numbers that it becomes; prints as a table.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
 
     Notes

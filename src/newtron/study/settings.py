@@ -34,6 +34,4 @@ def setting_names(settings: Settings) -> list[str]:
 
 def settings_in_words(settings: Settings) -> str:
     """The settings that bear on the model, as Python writes them."""
-    return ", ".join(
-        f"{name}={getattr(settings, name)!r}" for name in setting_names(settings) if name not in _UNSAID
-    )
+    return ", ".join(f"{name}={getattr(settings, name)!r}" for name in setting_names(settings) if name not in _UNSAID)
