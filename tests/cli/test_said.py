@@ -37,8 +37,10 @@ from newtron import (
 from newtron.cli import main
 from newtron.engine.base import words
 from newtron.estimators.notebook import described
-from newtron.study.compare import judge, score_numbers
+from newtron.study.compare import judge
 from newtron.study.report.prediction_plots import _drawn, numbers
+from newtron.study.sample import Sample
+from newtron.study.scores import Scoring
 from newtron.study.settings import setting_names
 from newtron.training.settings import Settings
 
@@ -81,8 +83,9 @@ def noise(n: int = 60, p: int = 2) -> dict[str, Any]:
 def test_every_model_that_is_worse_than_the_guess_is_named() -> None:
     rng = np.random.default_rng(1)
     y = rng.normal(size=200)
-    guess, good = score_numbers(y, np.zeros(200)), score_numbers(y, 0.5 * y)
-    bad, worst = score_numbers(y, rng.normal(size=200)), score_numbers(y, 3.0 * rng.normal(size=200))
+    rows, scoring = Sample(np.empty((200, 0)), y), Scoring("regression")
+    guess, good = scoring.score(np.zeros(200), rows), scoring.score(0.5 * y, rows)
+    bad, worst = scoring.score(rng.normal(size=200), rows), scoring.score(3.0 * rng.normal(size=200), rows)
     found = judge("regression", {"baseline": guess, "perceptron": good, "network": bad})
     assert (found.kept, found.worse) == ("perceptron", ["network"])
     assert "The network predicts worse than the mean alone: its squared error is higher by" in found.why[-1]
@@ -92,7 +95,7 @@ def test_every_model_that_is_worse_than_the_guess_is_named() -> None:
     assert both.warnings[0].endswith("Do this.")
     assert both.warnings[1].endswith("the rows are too few.")
     assert judge("regression", {"baseline": guess, "perceptron": good}).warnings == []
-    overflown = score_numbers(y, np.full(200, 1e200))
+    overflown = scoring.score(np.full(200, 1e200), rows)
     assert "not numbers" in judge("regression", {"baseline": guess, "perceptron": overflown}).why[0]
 
 

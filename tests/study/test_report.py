@@ -20,11 +20,11 @@ from support.models import load_bundle
 from newtron.cli import main
 from newtron.engine.maths.network import Layer
 from newtron.estimators import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
-from newtron.study.compare import score_model
 from newtron.study.report.drawing import draw_network
 from newtron.study.report.permutation import importances
 from newtron.study.report.plots import Series, plot
 from newtron.study.sample import Sample
+from newtron.study.scores import score_model
 from newtron.table import Table, encode, encode_target, learn_schema, read_table
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
@@ -157,8 +157,11 @@ def test_thirty_columns_and_many_rows_stay_small() -> None:
     assert "1,000 of 1,200 rows are drawn" in Path("report.html").read_text(encoding="utf-8")
 
 
-def test_few_rows_say_that_nothing_was_held_out() -> None:
+def test_few_rows_are_left_out_one_by_one() -> None:
     assert fit(write_csv(Path("d.csv"), n=15)) == 0
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "compared by leave-one-out: each of 15 rows by models trained on the others" in page
+    assert fit(write_csv(Path("d.csv"), n=15), "--holdout", "0") == 0
     assert "nothing says how well the model predicts new rows" in Path("report.html").read_text(encoding="utf-8")
 
 

@@ -251,6 +251,29 @@ def _add_work(fit: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of the rows to compare the models on (default: 0.2)",
     )
+    work.add_argument(
+        "--holdout-by", metavar="COLUMN", help="hold out the last rows by this date or number, and not random ones"
+    )
+    work.add_argument("--test", metavar="FILE", help="compare the models on the rows of this file")
+    work.add_argument(
+        "--cv",
+        type=partial(_whole, least=2, most=999_999, words=", 2 or more"),
+        metavar="K",
+        help="compare the models by a cross-validation of K folds; --test is then for the model that is kept",
+    )
+    work.add_argument(
+        "--group", metavar="COLUMN", help="rows with the same value here are never both trained on and held out"
+    )
+    work.add_argument("--weights", metavar="COLUMN", help="how much each row counts, in training and in scores")
+    work.add_argument(
+        "--weights-kind",
+        choices=("frequency", "precision", "sampling"),
+        help="what a weight is: a number of rows, the inverse of a variance, or the inverse of a chance to be in the "
+        "sample (default: frequency)",
+    )
+    work.add_argument(
+        "--class-weight", choices=("balanced",), help="balanced: every class weighs the same, however frequent it is"
+    )
     work.add_argument("--no-refit", action="store_true", help="do not train the better one again on all rows")
     work.add_argument("--seed", type=_seed, metavar="N", help="seed of all random choices (default: 0)")
     work.add_argument("--max-iter", type=_count, metavar="N", help="limit on iterations (default: that of the solver)")

@@ -17,14 +17,15 @@ from newtron.cli.options import PredictOptions
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean, count, listed, number, percent, without_controls
+from newtron.engine.base.words import clean, count, listed, without_controls
 from newtron.model.predicting import intervals, predicted
 from newtron.model_file import check_writable, read_model, write_whole
 from newtron.study.coefficients import class_labels
-from newtron.study.compare import METRICS, Score, score_model
 from newtron.study.sample import Sample
+from newtron.study.scores import METRICS, kind_of, metric_text, score_model
 from newtron.table import Schema, Table, encode, encode_target
 from newtron.table.cells import plain
+from newtron.table.choices import split_names
 from newtron.table.data_file import DataFile, data_file_of
 from newtron.table.encode import check_columns, filled_in, rows_without_values
 from newtron.table.in_memory import table_in_memory
@@ -121,7 +122,7 @@ def _kept(options: PredictOptions, path: str, names: Sequence[str]) -> tuple[str
         if asked == "all" and asked not in names:
             found += names
             continue
-        for name in [asked] if asked in names else asked.split(","):
+        for name in [asked] if asked in names else split_names([asked]):
             if name not in names:
                 raise InputError(f"{path}: there is no column {shown(name)} to keep; {suggest(name, names)}.")
             found.append(name)
@@ -286,11 +287,8 @@ def _say_score(model: FittedModel, schema: Schema, table: Table, X: Array) -> No
         return
     if not len(y):
         return
-    score: Score = score_model(model, Sample(X[kept], y))
-    parts = [
-        f"{title} {percent(score.metrics[key]) if key in ('error_rate', 'accuracy') else number(score.metrics[key])}"
-        for key, title in METRICS[target.task]
-    ]
+    metrics = score_model(model, Sample(X[kept], y)).metrics
+    parts = [f"{title} {metric_text(key, metrics[key])}" for key, title in METRICS[kind_of(model)]]
     rows = f"{count(len(y), 'row')} with {clean(target.name)!r}"
     caution = "on rows that a model was trained on it looks better than it is"
     print(f"{clean(table.path)}: {', '.join(parts)} on {rows} ({caution}).", file=sys.stderr)

@@ -14,12 +14,14 @@ from newtron.inference.separation.separation import Separation
 from newtron.model.certified import certificate_of
 from newtron.model_file import StoredModel, read_model, settings_to_json
 from newtron.study.coefficients import class_labels, coefficient_facts, names, show_coefficients
-from newtron.study.compare import Report, metric_table, stored_report
+from newtron.study.compare import Report, stored_report
 from newtron.study.describe import column_pairs, target_pair, warnings_of
 from newtron.study.ends import ENDS, ending, member_facts, sentences
 from newtron.study.report.relevance import relevance_facts, relevance_table
+from newtron.study.scores import kind_of
 from newtron.study.screen import Screen, print_json
 from newtron.study.settings import setting_names, settings_in_words
+from newtron.study.told import tell_comparison
 from newtron.training.fitted import FittedModel
 
 
@@ -28,7 +30,7 @@ def run_show(path: str, json: bool) -> int:
     stored = read_model(path)
     model, schema = stored.model, stored.model.data.schema
     try:
-        report = None if stored.report is None else stored_report(stored.report, model.settings.task)
+        report = None if stored.report is None else stored_report(stored.report, model)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     if json:
@@ -37,7 +39,7 @@ def run_show(path: str, json: bool) -> int:
     screen = Screen()
     screen.heading(f"{path}: {_kind(model)}")
     screen.pairs(_overview(stored, report))
-    _show_comparison(screen, model.settings.task, report)
+    _show_comparison(screen, kind_of(model), report)
     _show_weights(screen, model)
     _show_ending(screen, model)
     if schema is not None:
@@ -91,15 +93,11 @@ def _trained_on(report: Report) -> str:
     return f"{report.trained_rows:,} of the {count(report.rows, 'row')} of the file"
 
 
-def _show_comparison(screen: Screen, task: str, report: Report | None) -> None:
+def _show_comparison(screen: Screen, kind: str, report: Report | None) -> None:
     if report is None or not report.metrics:
         return
     screen.gap()
-    screen.heading(f"Compared on {report.held_out_rows:,} held-out rows (seed {report.seed})")
-    screen.table(*metric_table(task, report.metrics, report.kept))
-    screen.gap()
-    for sentence in report.why:
-        screen.sentence(sentence)
+    tell_comparison(report, kind, screen)
     if report.refit:
         screen.sentence("After the comparison the model was trained again on all rows.")
 

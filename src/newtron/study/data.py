@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.types import Labels
-from newtron.engine.base.words import count, setting, size
+from newtron.engine.base.types import Array, Labels
+from newtron.engine.base.words import columns_setting, count, setting, size
 from newtron.study.describe import missing_cells
 from newtron.study.options import FitOptions
 from newtron.study.progress import PassProgress, Reporter
+from newtron.study.row_columns import row_columns, row_order, set_aside
 from newtron.study.sample import Sample, TargetValues
-from newtron.study.split import hold_out
+from newtron.study.split import FEWEST, folds, hold_out, hold_out_groups, hold_out_last
 from newtron.table import Schema, Table, encode, encode_target, learn_schema
 from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile
-from newtron.table.equal_rows import equal_groups
+from newtron.table.equal_rows import equal_groups, row_hashes
 from newtron.table.frames import stated_choices
 from newtron.table.large.file_rows import LEAST_MEMORY, FileRows, TableRows
+from newtron.table.table import show
 
 # Rows whose targets are read for the simplest guess where all rows do not fit in memory: their mean differs from that
 # of all rows by about 1/300 of the spread.
@@ -42,20 +44,30 @@ class Training:
     n_rows: int
 
     @property
-    def targets(self) -> TargetValues:
-        """The targets of all rows, or of a random sample of rows that are not in memory."""
-        return self.rows.y if isinstance(self.rows, Sample) else self.rows.some_targets(_GUESS_ROWS)
+    def known(self) -> Sample:
+        """All rows, or of rows that are not in memory the targets of a random sample, without X."""
+        if isinstance(self.rows, Sample):
+            return self.rows
+        y = self.rows.some_targets(_GUESS_ROWS)
+        return Sample(np.empty((len(y), 0)), y)
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Training rows, the rows that are held out (None: none are), a sample of rows in which columns are examined for
-    leakage of the target, and sentences for the user."""
+    leakage of the target, and sentences for the user.
+
+    how: what the models are compared on, as the end of a heading: "on 69 rows that were held out". fold, of: its
+    number, from 1, among the folds of a cross-validation, and how many there are; 0 where this is the only split.
+    """
 
     training: Training
     held_out: Sample | None
     examined: Sample | None
     notes: list[str]
+    how: str = ""
+    fold: int = 0
+    of: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +75,8 @@ class FitData(ABC):
     """What the flow of `newtron fit` asks of its data.
 
     name: what messages call it. schema: learnt from all rows. n_rows: all rows; n_known: rows with a target. names: of
-    the columns. missing: cells without a value, of each column that has any. notes: sentences for the user.
+    the columns. missing: cells without a value, of each column that has any. notes: sentences for the user. pairs:
+    labels and texts on columns that are no features.
     """
 
     name: str
@@ -73,76 +86,203 @@ class FitData(ABC):
     names: tuple[str, ...]
     missing: Mapping[str, int]
     notes: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
 
     @abstractmethod
-    def split(self, share: float, seed: int) -> Split:
-        """Hold out a random share of the rows; a share of 0 holds out none."""
+    def splits(self, options: FitOptions) -> Iterator[Split]:
+        """The training rows and those that are held out, as often as the options ask for: once, or for each fold."""
 
     @abstractmethod
     def everything(self) -> Training:
         """All rows with a target."""
 
+    @abstractmethod
+    def known_here(self, X: Array) -> int:
+        """How many rows of X (n, p), as the schema encodes them, are equal to a row of this data."""
+
 
 @dataclass(frozen=True, eq=False)
 class TableData(FitData):
-    """A table in memory. known: positions of the rows with a target; y: their targets; ignore: columns that the user
-    leaves out; choices: what the user says of the others."""
+    """A table in memory. known: positions of the rows with a target; y: their targets; ignore: columns that are no
+    features; choices: what the user says of the others; weight, group: as in `Sample`, of the rows with a target;
+    offset: the column that is the logarithm of the exposure, or None."""
 
     table: Table
     known: NDArray[np.int64]
     y: TargetValues
     ignore: tuple[str, ...]
     choices: ColumnChoices
+    weight: Array | None
+    group: NDArray[np.int64] | None
+    offset: str | None
 
     @staticmethod
     def learn(table: Table, options: FitOptions) -> TableData:
         """Learn what the columns mean, and find the rows that have a target."""
-        choices = options.choices
+        aside = set_aside(options)
+        for name in aside:
+            table.cells(name)  # the error lists near names
+        ignore, choices = tuple(dict.fromkeys((*options.ignore, *aside))), options.choices
         if isinstance(options.data, Table):  # a frame, whose types say more than the cells of a file
-            choices = stated_choices(table, choices, {options.target, *options.ignore})
-        schema = learn_schema(table, options.target, task=options.task, ignore=options.ignore, choices=choices)
+            choices = stated_choices(table, choices, {options.target, *ignore})
+        schema = learn_schema(table, options.target, task=options.task, ignore=ignore, choices=choices)
+        dropped = tuple((name, aside.get(name, reason)) for name, reason in schema.dropped)
         y, kept = encode_target(schema.target, table)
-        known, missing = np.flatnonzero(kept), missing_cells(schema, table)
-        notes, ignore = tuple(map(str, table.notes)), tuple(options.ignore)
+        known = np.flatnonzero(kept)
+        weight, group, pairs = row_columns(table.take(known), options)
         return TableData(
             table.path,
-            schema,
+            replace(schema, dropped=dropped),
             table.n_rows,
             len(known),
             table.names,
-            missing,
-            notes,
+            missing_cells(schema, table),
+            tuple(map(str, table.notes)),
+            pairs,
             table,
             known,
             y,
             ignore,
             choices,
+            weight,
+            group,
+            options.offset,
         )
 
-    def split(self, share: float, seed: int) -> Split:
+    def splits(self, options: FitOptions) -> Iterator[Split]:
+        share = options.holdout_share
+        few = self.n_known < FEWEST and options.holdout_by is None
+        if options.cv is not None or (few and share and options.model != "network"):
+            yield from self._folds(options)
+        elif few or not share:
+            yield self._undivided()
+        else:
+            yield self._held_out(options, share)
+
+    def _undivided(self) -> Split:
+        rows = self.everything()
+        return Split(rows, None, rows.known, [])
+
+    @property
+    def _classes(self) -> NDArray[np.int64] | None:
+        return self.y.astype(np.int64) if self.schema.target.task == "classification" else None
+
+    def _held_out(self, options: FitOptions, share: float) -> Split:
+        """Hold out a share of the rows once: the last in an order, whole groups, or random ones."""
+        n, notes, seed = self.n_known, list[str](), f"(seed {options.seed})"
+        if options.holdout_by is not None:
+            return self._last(options.holdout_by, share)
+        if self.group is not None:
+            training, held_out = hold_out_groups(self.group, self._classes, share, options.seed)
+            groups = [count(len(np.unique(self.group[rows])), "group") for rows in (held_out, training)]
+            how = f"rows of {groups[0]} by {options.group!r} that were held out; trained on {len(training):,} of"
+            return self._divided(training, held_out, notes, f"on {len(held_out):,} {how} {groups[1]} {seed}")
+        alike, are_copies = equal_groups(self.schema, self.table.take(self.known))
+        training, held_out = hold_out(n, self._classes, share, options.seed, alike)
+        if alike is not None and are_copies:
+            notes.append(_on_copies(alike, self.y))
+        how = f"on {len(held_out):,} rows that were held out; trained on {len(training):,} {seed}"
+        return self._divided(training, held_out, notes, how)
+
+    def _last(self, name: str, share: float) -> Split:
+        """Hold out the rows with the largest values of a column."""
+        table, notes = self.table.take(self.known), list[str]()
+        order = row_order(table, name)
+        training, held_out = hold_out_last(order, share)
+        lost = np.setdiff1d(self.y[held_out], self.y[training])
+        if self._classes is not None and len(lost):
+            raise InputError(
+                f"{columns_setting('holdout_by', [name])}: the class {show(self.schema.target.classes[lost[0]])} is "
+                "in no row before those that are held out, so that no model can know it; hold out fewer "
+                f"({setting('holdout')}), or leave it out."
+            )
+        absent = int(np.isnan(order).sum())
+        if absent:
+            notes.append(
+                f"{count(absent, 'row has', 'rows have')} no value in {name!r}, which orders the rows: "
+                f"{'it is a training row' if absent == 1 else 'they are training rows'}."
+            )
+        first = held_out[np.argmin(order[held_out])]
+        start = table.take([first]).texts(name)[0]
+        how = f"on the last {len(held_out):,} rows by {name!r}, from {start} on; trained on {len(training):,} before"
+        return self._divided(training, held_out, notes, how)
+
+    def _folds(self, options: FitOptions) -> Iterator[Split]:
+        """Hold out each fold of a cross-validation in turn; without a number of folds, each row or group alone."""
+        groups, notes = self.group, list[str]()
+        if groups is None and options.cv is not None:
+            groups, are_copies = equal_groups(self.schema, self.table.take(self.known))
+            if groups is not None and are_copies:
+                notes.append(_on_copies(groups, self.y))
+        k = options.cv or (self.n_known if groups is None else len(np.unique(groups)))
+        fold = folds(self.n_known, self._classes, k, options.seed, groups)
+        found, fold = np.unique(fold, return_inverse=True)
+        alone = int(np.sum(found[fold] < 0))
+        fold -= int(found[0] < 0)
+        n = int(fold.max()) + 1
+        if (options.cv is not None and n < options.cv) or n < 2:
+            if options.cv is None:
+                yield self._undivided()
+                return
+            raise InputError(
+                f"{setting('cv', str(options.cv))}: {self.name} has rows for {count(n, 'fold')} only, since "
+                f"{'rows of a group are' if self.group is not None else 'equal rows are'} in one fold and every class "
+                "must be trained on; give fewer folds."
+            )
+        if alone:
+            notes.append(
+                f"{count(alone, 'row is', 'rows are')} always trained on, since without "
+                f"{'it' if alone == 1 else 'them'} no row of a class would be left."
+            )
+        judged = f"{self.n_known - alone:,} rows"
+        if options.cv is not None:
+            whole = "" if self.group is None else f", by {options.group!r}"
+            how = f"by {n}-fold cross-validation of {judged}{whole} (seed {options.seed})"
+        elif self.group is None:
+            how = f"by leave-one-out: each of {judged} by models trained on the others"
+        else:
+            how = f"by leave-one-group-out: each of {count(n, 'group')} by models trained on the others"
+        for number in range(n):
+            training, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+            yield replace(self._divided(training, held_out, notes, how), fold=number + 1, of=n)
+
+    def _divided(self, training: NDArray[np.int64], held_out: NDArray[np.int64], notes: list[str], how: str) -> Split:
+        """The split into the rows with a target at these positions.
+
+        The held-out rows must not influence how columns become numbers. Only which columns are used at all, and which
+        are categories, is decided once from all rows, so that what is compared is what is written."""
         target, ignore = self.schema.target, {*self.ignore, *(name for name, _ in self.schema.dropped)}
-        classes = self.y.astype(np.int64) if target.task == "classification" else None
-        alike, are_copies = equal_groups(self.schema, self.table.take(self.known)) if share else (None, False)
-        training, held_out = hold_out(self.n_known, classes, share, seed, alike)
-        notes = [_on_copies(alike, self.y)] if alike is not None and are_copies else []
-        if not len(held_out):
-            rows = self._encoded()
-            return Split(Training(self.schema, rows, len(rows)), None, rows, notes)
-        # The held-out rows must not influence how columns become numbers. Only which columns are used at all, and which
-        # are categories, is decided once from all rows, so that what is compared is what is written.
-        known = self.table.take(self.known[training])
         schema = learn_schema(
-            known, target.name, task=target.task, ignore=sorted(ignore), like=self.schema, choices=self.choices
+            self.table.take(self.known[training]),
+            target.name,
+            task=target.task,
+            ignore=sorted(ignore),
+            like=self.schema,
+            choices=self.choices,
         )
-        rows = Sample(encode(schema, known).X, self.y[training])
-        outside = Sample(encode(schema, self.table.take(self.known[held_out])).X, self.y[held_out])
-        return Split(Training(schema, rows, len(rows)), outside, rows, notes)
+        rows = self._sample(schema, training)
+        return Split(Training(schema, rows, len(rows)), self._sample(schema, held_out), rows, notes, how)
 
     def everything(self) -> Training:
-        return Training(self.schema, self._encoded(), self.n_known)
+        return Training(self.schema, self._sample(self.schema, np.arange(self.n_known)), self.n_known)
 
-    def _encoded(self) -> Sample:
-        return Sample(encode(self.schema, self.table.take(self.known)).X, self.y)
+    def _sample(self, schema: Schema, rows: NDArray[np.int64]) -> Sample:
+        """Rows with a target at these positions, as a schema encodes them."""
+        X = encode(schema, self.table.take(self.known[rows])).X
+        whole = Sample(X, self.y[rows], exposure=exposure(schema, self.offset, X))
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(whole, weight=weight, group=None if self.group is None else self.group[rows])
+
+    def known_here(self, X: Array) -> int:
+        return int(np.isin(row_hashes(X), row_hashes(self.everything().known.X)).sum())
+
+
+def exposure(schema: Schema, offset: str | None, X: Array) -> Array | None:
+    """(n,) the exposure of counts, whose logarithm is a column of X (n, p); None without an offset."""
+    if offset is None:
+        return None
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(X[:, schema.feature_names.index(offset)]))
 
 
 def labels_of(schema: Schema, y: TargetValues) -> Labels:
@@ -170,11 +310,13 @@ class StreamedData(FitData):
     rows: TableRows
     how: str
 
-    def split(self, share: float, seed: int) -> Split:
+    def splits(self, options: FitOptions) -> Iterator[Split]:
         notes = [f"{self.how}, and what the columns mean was learnt from all rows, those held out among them."]
+        share = options.holdout_share if self.n_known >= FEWEST else 0.0
         if not share:
-            return Split(self.everything(), None, None, notes)
-        training, X, y = self.rows.hold_out(share, seed)
+            yield Split(self.everything(), None, None, notes)
+            return
+        training, X, y = self.rows.hold_out(share, options.seed)
         if training.copies_left_out:
             notes.append(
                 f"{count(training.copies_left_out, 'row')} that are equal to held-out rows in every column were left "
@@ -182,17 +324,21 @@ class StreamedData(FitData):
                 "are copies by mistake, take them out."
             )
         held_out = Sample(X.astype(np.float64, copy=False), y)
-        return Split(Training(self.schema, training, training.n_rows), held_out, held_out, notes)
+        how = f"on {len(y):,} rows that were held out; trained on {training.n_rows:,} (seed {options.seed})"
+        yield Split(Training(self.schema, training, training.n_rows), held_out, held_out, notes, how)
 
     def everything(self) -> Training:
         return Training(self.schema, self.rows, self.n_known)
+
+    def known_here(self, X: Array) -> int:
+        return int(np.isin(row_hashes(X), self.rows.hashes_among(np.unique(row_hashes(X)))).sum())
 
 
 def streamed_data(rows: TableRows, how: str, reporter: Reporter) -> StreamedData:
     """Rows whose columns are learnt, with the progress of each pass told. how: as in `StreamedData`."""
     rows.watch = reporter.passing
     names, missing = rows.column_names, rows.missing
-    return StreamedData(rows.name, rows.schema, rows.total_rows, rows.n_rows, names, missing, rows.notes, rows, how)
+    return StreamedData(rows.name, rows.schema, rows.total_rows, rows.n_rows, names, missing, rows.notes, (), rows, how)
 
 
 def check_piece_memory(memory: int) -> None:

@@ -91,7 +91,11 @@ def _options(data: object, target: object, settings: dict[str, object]) -> FitOp
     if read.get("cluster") is not None and not isinstance(data, str | os.PathLike):
         raise InputError("cluster reads files: give the path of the data, or leave it out for a frame.")
     given = shown(os.fspath(data)) if isinstance(data, str | os.PathLike) else "data"
-    named = [given, shown(target), *(f"{name}={shown(value)}" for name, value in settings.items())]
+    named = [
+        given,
+        shown(target),
+        *(f"{name}={name if is_frame(value) else shown(value)}" for name, value in settings.items()),
+    ]
     return FitOptions(data=_data(data), target=target, **read, typed=f"newtron.fit({', '.join(named)})")  # type: ignore[arg-type]
 
 

@@ -17,6 +17,8 @@ from newtron.engine.base.words import called_in_study, in_list, setting
 from newtron.inference.penalties.penalty_path import RULES
 from newtron.study.options import FitOptions, bytes_of
 from newtron.table.choices import level_name
+from newtron.table.frames import is_frame, table_of
+from newtron.table.table import Table
 from newtron.training.settings import read_shapes
 
 # Fields of the options that are no settings: `fit` gives them.
@@ -79,6 +81,12 @@ def _path(name: str, value: object) -> str:
     if not isinstance(value, str | os.PathLike):
         raise InputError(f"{setting(name, shown(value))} must be a path.")
     return os.fsdecode(value)
+
+
+def _file_or_frame(name: str, value: object) -> str | Table:
+    if not isinstance(value, str | os.PathLike) and is_frame(value):
+        return table_of(value, name)
+    return _path(name, value)
 
 
 def _columns(name: str, value: object) -> tuple[str, ...]:
@@ -148,7 +156,14 @@ CHECKS: dict[str, Check] = {
     "loss": partial(_or_none, _choice("squared_error", "poisson")),
     "offset": partial(_or_none, _text),
     "starts": check_count,
-    "holdout": lambda name, value: check_number(name, value, least=0.0, below=1.0),
+    "holdout": partial(_or_none, lambda name, value: check_number(name, value, least=0.0, below=1.0)),
+    "holdout_by": partial(_or_none, _text),
+    "test": partial(_or_none, _file_or_frame),
+    "cv": partial(_or_none, partial(check_count, least=2)),
+    "group": partial(_or_none, _text),
+    "weights": partial(_or_none, _text),
+    "weights_kind": partial(_or_none, _choice("frequency", "precision", "sampling")),
+    "class_weight": partial(_or_none, _choice("balanced")),
     "no_refit": check_flag,
     "seed": _seed,
     "max_iter": partial(_or_none, check_count),

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from newtron.study.compare import Report, Score, Verdict
+import numpy as np
+
+from newtron.engine.base.types import Array
+from newtron.study.compare import Report, Verdict
 from newtron.study.data import FitData
 from newtron.study.options import FitOptions
-from newtron.study.sample import Sample
+from newtron.study.sample import Sample, TargetValues
+from newtron.study.scores import Score
 from newtron.study.train import Candidate
 from newtron.table import Schema
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The models that were trained on the training rows, and how they compare on the held-out rows.
+    """The models that were trained on the training rows, and how they compare on the held-out rows. Of a
+    cross-validation, `schema`, `n_training`, `held_out` and `candidates` are those of the first fold.
 
     schema: what the columns mean, learnt from the training rows. held_out: None where no rows were. notes: sentences
-    for the user; cautions: more of them, which say that the model may be wrong.
+    for the user; cautions: more of them, which say that the model may be wrong. ends: the candidates of all folds.
+    kind: of the target, a key of `METRICS`. how: what they are compared on, as the end of a heading. n_held_out: the
+    rows that were held out, in all folds together; y: (n,) their targets, and said: what the model that is kept
+    predicts for them. by_fold: the metrics of each model in each fold.
     """
 
     schema: Schema
@@ -28,10 +36,13 @@ class Comparison:
     verdict: Verdict
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
-
-    @property
-    def n_held_out(self) -> int:
-        return 0 if self.held_out is None else len(self.held_out)
+    ends: dict[str, list[Candidate]] = field(default_factory=dict)
+    kind: str = ""
+    how: str = ""
+    n_held_out: int = 0
+    y: TargetValues = field(default_factory=lambda: np.empty(0))
+    said: Array | None = None
+    by_fold: list[dict[str, dict[str, float]]] = field(default_factory=list)
 
     @property
     def kept(self) -> Candidate:
@@ -42,7 +53,9 @@ class Comparison:
 @dataclass(frozen=True, eq=False)
 class Job:
     """One run of the main job. refit: the better model, trained again on all rows; None where it was not. notes: all
-    sentences for the user; cautions: those of them which say that the model that is kept may be wrong."""
+    sentences for the user; cautions: those of them which say that the model that is kept may be wrong. tested: its
+    scores and those of the simplest guess on the rows of a test file, where another comparison chose it; tested_on:
+    what that is, as the end of a heading."""
 
     options: FitOptions
     data: FitData
@@ -51,6 +64,8 @@ class Job:
     interrupted: bool
     notes: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    tested: dict[str, Score] = field(default_factory=dict)
+    tested_on: str = ""
 
     @property
     def task(self) -> str:
@@ -80,6 +95,7 @@ class Job:
     def report(self) -> Report:
         """What is stored beside the model."""
         compared = self.comparison
+        kept = compared.scores.get(compared.verdict.kept)
         return Report(
             rows=self.data.n_rows,
             columns=len(self.data.names),
@@ -88,9 +104,15 @@ class Job:
             seed=self.options.seed,
             refit=self.refit is not None,
             kept=compared.verdict.kept,
+            how=compared.how,
+            weighted=self.options.weights is not None,
             metrics={name: score.metrics for name, score in compared.scores.items()},
+            by_class=[] if kept is None else list(kept.by_class),
+            tested_on=self.tested_on,
+            tested={name: score.metrics for name, score in self.tested.items()},
             gain=compared.verdict.gain,
             error=compared.verdict.error,
+            interval=compared.verdict.interval,
             why=compared.verdict.why,
             notes=self.notes,
         )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Bytes that the cells of a file may take in memory; files that take more are read in pieces.
 MEMORY = 10**9
+# The share of the rows that is held out where nothing else is asked for.
+HOLDOUT = 0.2
 # Bytes in each unit of a size; "b" is last, since the others end with it.
 _UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "b": 1}
 
@@ -65,27 +67,26 @@ class FitOptions:
     starts
         Random starts of each shape of the network.
     holdout
-        The share of the rows that the models are compared on; 0 holds out none.
-    no_refit
-        Is the better model not trained again on all rows?
-    seed
-        The seed of all random choices.
-    max_iter
-        The limit on iterations; None: that of the solver.
-    memory
-        Bytes that the cells of a file may take in memory; files that take more are read in pieces.
-    scratch
-        The folder for the copy of a text file larger than `memory`; None: the system's.
-    checkpoint
-        The beginning of the names of files that keep where training stands; the same call goes on from there.
-    cluster
-        The address of a Dask scheduler, or "" for a cluster that is started on this machine; None: no cluster.
-    threads
-        Threads; None: all cores. They change no result.
-    report
-        The path of the report that is written at the end, which rows that are read in pieces cannot have.
-    typed
-        The whole command or call, as code.
+        The share of the rows that the models are compared on; 0 holds out none. None: 0.2, unless `cv` or `test` says
+        what they are compared on.
+    holdout_by
+        A column of dates or numbers: the last rows by it are held out, and not random ones.
+    test
+        The path of a file, or a table in memory: its rows are those that are held out. With `cv` the models are
+        compared on folds of the data, and the one that is kept is scored on these rows in the end. cv The number of
+        folds of a cross-validation, in which every row is held out once. group A column whose equal values say that
+        rows belong together: such rows are never both trained on and held out. It is no feature. weights A column of
+        weights, 0 or more, of the rows, in training and in scores. It is no feature. weights_kind What a weight is:
+        "frequency", the number of rows that a row stands for, as where it is None; "precision", the inverse of a
+        variance; or "sampling", the inverse of the chance to be in the sample. class_weight "balanced" gives each class
+        the same weight, in training and in the log loss that compares; None: each row. no_refit Is the better model not
+        trained again on all rows? seed The seed of all random choices. max_iter The limit on iterations; None: that of
+        the solver. memory Bytes that the cells of a file may take in memory; files that take more are read in pieces.
+        scratch The folder for the copy of a text file larger than `memory`; None: the system's. checkpoint The
+        beginning of the names of files that keep where training stands; the same call goes on from there. cluster The
+        address of a Dask scheduler, or "" for a cluster that is started on this machine; None: no cluster. threads
+        Threads; None: all cores. They change no result. report The path of the report that is written at the end, which
+        rows that are read in pieces cannot have. typed The whole command or call, as code.
     """
 
     data: str | Table
@@ -109,7 +110,14 @@ class FitOptions:
     loss: str | None = None
     offset: str | None = None
     starts: int = 2
-    holdout: float = 0.2
+    holdout: float | None = None
+    holdout_by: str | None = None
+    test: str | Table | None = None
+    cv: int | None = None
+    group: str | None = None
+    weights: str | None = None
+    weights_kind: str | None = None
+    class_weight: str | None = None
     no_refit: bool = False
     seed: int = 0
     max_iter: int | None = None
@@ -125,6 +133,11 @@ class FitOptions:
     def data_name(self) -> str:
         """What messages call the data."""
         return self.data if isinstance(self.data, str) else self.data.path
+
+    @property
+    def holdout_share(self) -> float:
+        """The share of the rows that is held out where they are not compared on folds or on a test file."""
+        return HOLDOUT if self.holdout is None else self.holdout
 
     @cached_property
     def choices(self) -> ColumnChoices:

@@ -6,24 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from newtron.engine.base.words import capital, count, setting
-from newtron.study.compare import (
-    BASELINE,
-    Score,
-    Verdict,
-    judge,
-    overfitting_warning,
-    remedy,
-    score_guess,
-    score_model,
-)
-from newtron.study.data import FitData, Split, TableData, file_data
+from newtron.engine.base.words import capital, count
+from newtron.study.compare import overfitting_warning
+from newtron.study.comparing import compare, tested
+from newtron.study.data import FitData, TableData, file_data
 from newtron.study.describe import warnings_of
 from newtron.study.job import Comparison, Job
-from newtron.study.leaks import exact_sum, revealing_columns
-from newtron.study.options import FitOptions
-from newtron.study.split import FEWEST
-from newtron.study.train import RESCUE_ALPHA, Candidate, Trainer, check_firth, check_offset
+from newtron.study.rows_to_test import RowsToTest
+from newtron.study.train import (
+    RESCUE_ALPHA,
+    Candidate,
+    Trainer,
+    check_class_weight,
+    check_firth,
+    check_in_memory,
+    check_offset,
+    check_options,
+)
 from newtron.table.data_file import data_file_of
 from newtron.table.in_memory import table_in_memory
 
@@ -31,6 +30,7 @@ from newtron.table.in_memory import table_in_memory
 def run_job(trainer: Trainer) -> Job:
     """Open the data, train, compare, and train the better model again on all rows."""
     options = trainer.options
+    check_options(options)
     if options.loss is not None and options.task is None:
         # A loss is for numbers, however few different ones there are.
         trainer = replace(trainer, options=replace(options, task="regression"))
@@ -49,6 +49,7 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
     if options.cluster is not None:
         from newtron.study.cluster import cluster_data
 
+        check_in_memory(options, options.data_name)
         with cluster_data(options, trainer.reporter) as data:
             yield data
         return
@@ -58,6 +59,7 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
     source = data_file_of(options.data, options.scratch)
     table = table_in_memory(source, options.encoding, options.memory, letters=options.choices.letters)
     if table is None:
+        check_in_memory(options, source.name)
         yield file_data(source, options, trainer.reporter)
     else:
         yield TableData.learn(table, options)
@@ -65,83 +67,23 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
 
 def _fitted(data: FitData, trainer: Trainer) -> Job:
     """Train, compare, and train the better model again on all rows."""
-    check_firth(trainer.options, data.schema.target.task)
-    check_offset(trainer.options, data.schema)
-    comparison = _compared(data, trainer)
+    options, task = trainer.options, data.schema.target.task
+    check_firth(options, task)
+    check_offset(options, data.schema)
+    check_class_weight(options, task)
+    test = None if options.test is None else RowsToTest.read(options, data)
+    comparison = compare(data, trainer, test)
     refit = _refit(data, comparison, trainer)
-    job = Job(trainer.options, data, comparison, refit, trainer.interrupts.asked)
+    job = Job(options, data, comparison, refit, trainer.interrupts.asked)
+    if test is not None and options.cv is not None:
+        on = f"on the {count(len(test.y), 'row')} of {test.name}"
+        job = replace(job, tested=tested(data, job.final, test, options), tested_on=on)
     models = [*comparison.candidates.values(), *([refit] if refit else [])]
     told = [*comparison.cautions, *(note for model in models for note in _on_training(model)), *_on_job(job)]
     kept = [note for model in models if model.name == job.final.name for note in _on_training(model)]
-    notes = _once([*data.notes, *warnings_of(data.schema), *comparison.notes, *told])
+    on_test = [] if test is None else list(test.notes)
+    notes = _once([*data.notes, *warnings_of(data.schema), *on_test, *_on_rows(job), *comparison.notes, *told])
     return replace(job, notes=notes, cautions=_once([*comparison.cautions, *kept, *_on_job(job)]))
-
-
-def _compared(data: FitData, trainer: Trainer) -> Comparison:
-    """Train what is asked for on the training rows, score it on the held-out rows, and judge."""
-    options = trainer.options
-    split = data.split(options.holdout if data.n_known >= FEWEST else 0.0, options.seed)
-    notes, cautions = [*split.notes, *_on_holding_out(data, split, options)], []
-    if split.examined is not None:
-        for sentence in revealing_columns(split.training.schema, split.examined):
-            trainer.reporter.note(sentence)
-            cautions.append(sentence)
-    names = ["perceptron", "network"] if options.model == "auto" else [options.model]
-    candidates: dict[str, Candidate] = {}
-    for name in names if split.held_out is not None else names[:1]:
-        if trainer.interrupts.asked:
-            break
-        candidates[name] = trainer.train(name, split.training, options.alpha, name)
-        sentence = _exact_sum(split, candidates, options)
-        if sentence:
-            trainer.reporter.note(sentence)
-            # Where one column alone is the target, this says all of it.
-            left_out = sentence.rpartition(" leave ")[2]
-            cautions = [*(each for each in cautions if each.rpartition(" leave ")[2] != left_out), sentence]
-            break
-    scores, verdict = _judged(split, candidates)
-    training = split.training
-    held_out = split.held_out
-    return Comparison(training.schema, training.n_rows, held_out, candidates, scores, verdict, notes, cautions)
-
-
-def _on_holding_out(data: FitData, split: Split, options: FitOptions) -> list[str]:
-    """What a user should know where no rows are held out."""
-    notes = []
-    if split.held_out is None and options.holdout:
-        notes.append(
-            f"Only {count(data.n_known, 'row has', 'rows have')} a value of the target, fewer than {FEWEST}: "
-            "none were held out, so nothing says how well the model predicts new rows."
-        )
-    if split.held_out is None and options.model == "auto":
-        notes.append(
-            "Without held-out rows models cannot be compared: the perceptron is fitted, as the simpler "
-            f"one; ask for the other with {setting('model', repr('network'))}."
-        )
-    return notes
-
-
-def _exact_sum(split: Split, candidates: dict[str, Candidate], options: FitOptions) -> str:
-    """A sentence where the perceptron that was just trained predicts the held-out rows exactly, so that there is
-    nothing left to learn; else ""."""
-    first = candidates.get("perceptron")
-    if split.held_out is None or first is None or first.interrupted or len(candidates) > 1:
-        return ""
-    training, skips = split.training, options.model == "auto"
-    return exact_sum(first.model, training.schema, split.held_out, training.n_rows, skips)
-
-
-def _judged(split: Split, candidates: dict[str, Candidate]) -> tuple[dict[str, Score], Verdict]:
-    """The scores on the held-out rows, and which model is kept."""
-    if split.held_out is None:
-        return {}, Verdict(next(iter(candidates)), [])
-    training, held_out = split.training, split.held_out
-    task = training.schema.target.task
-    scores = {BASELINE: score_guess(task, training.targets, held_out.y)}
-    for name, trained in candidates.items():
-        scores[name] = score_model(trained.model, held_out)
-    remedies = {name: remedy(trained.model, training.n_rows) for name, trained in candidates.items()}
-    return scores, judge(task, scores, remedies)
 
 
 def _refit(data: FitData, comparison: Comparison, trainer: Trainer) -> Candidate | None:
@@ -149,11 +91,34 @@ def _refit(data: FitData, comparison: Comparison, trainer: Trainer) -> Candidate
     options = trainer.options
     if options.no_refit or comparison.held_out is None or trainer.interrupts.asked:
         return None
+    if comparison.n_training == data.n_known:
+        return None  # a test file was held out, and the model was trained on all rows
     name, alpha = comparison.verdict.kept, options.alpha
     if alpha is None and comparison.kept.model.settings.alpha == RESCUE_ALPHA and name == "perceptron":
         alpha = RESCUE_ALPHA  # as it was compared
     again = trainer.train(name, data.everything(), alpha, f"{name} on all rows")
     return None if again.interrupted else again
+
+
+def _on_rows(job: Job) -> list[str]:
+    """What a user should know of weights and groups."""
+    options, found = job.options, []
+    if options.group is not None and job.final.model.is_perceptron:
+        found.append(
+            f"Rows with the same {options.group!r} may be alike, and the standard errors of coefficients take rows as "
+            "independent: in Python, model.summary(X, y, groups=...) gives clustered ones."
+        )
+    if options.weights_kind not in (None, "frequency") and not job.final.model.is_perceptron:
+        found.append(
+            f"A network takes weights for numbers of rows: here {options.weights_kind} weights were divided by their "
+            "mean."
+        )
+    if options.class_weight is not None:
+        found.append(
+            "Each class weighs the same in training: the probabilities are those of rows of which each class is "
+            "equally frequent, and so are log loss and Brier score. The other metrics count rows as they are."
+        )
+    return found
 
 
 def _on_training(trained: Candidate) -> list[str]:
@@ -172,7 +137,7 @@ def _on_job(job: Job) -> list[str]:
     if job.final.name == "perceptron" and not compared.verdict.warnings:
         found += filter(None, [overfitting_warning(job.final.model, job.n_trained)])
     if job.interrupted:
-        kept = "the training rows alone" if compared.held_out is not None else "all rows"
+        kept = "all rows" if job.n_trained == job.data.n_known else "the training rows alone"
         again = "call" if job.in_python else "command"
         found.append(
             f"Training was interrupted: the model that is {'kept' if job.in_python else 'written'} is the best so far, "

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from newtron.engine.base.version import __version__
 from newtron.engine.base.words import capital, command, count, seconds, without_repeats
 from newtron.engine.solvers import Status
 from newtron.model.certified import certificate_of
-from newtron.study.compare import metric_table
+from newtron.study.compare import Report
 from newtron.study.describe import column_pairs, target_pair
 from newtron.study.ends import ending, member_facts, sentences
 from newtron.study.job import Job
+from newtron.study.scores import class_table, metric_table
 from newtron.study.screen import Sheet
 from newtron.study.train import Candidate
 from newtron.table.readings import Reading
 from newtron.training.fitted import Member
+
+# Classes that the table of precision and recall lists.
+_CLASSES = 12
 
 
 def tell(job: Job, sheet: Sheet, report: str | None = None) -> None:
     """Tell what came out. report: the path of the report that was written, or None."""
     data, compared = job.data, job.comparison
     sheet.heading(f"{data.name}: {count(data.n_rows, 'row')}, {count(len(data.names), 'column')}")
-    sheet.pairs([target_pair(data.schema), *column_pairs(data.schema, data.missing)])
+    sheet.pairs([target_pair(data.schema), *column_pairs(data.schema, data.missing), *data.pairs])
     sheet.gap()
     if compared.scores:
-        sheet.heading(
-            f"Compared on {compared.n_held_out:,} rows that were held out; trained on {compared.n_training:,} "
-            f"(seed {job.options.seed})"
-        )
-        metrics = {name: score.metrics for name, score in compared.scores.items()}
-        header, rows, strong = metric_table(job.task, metrics, compared.verdict.kept)
-        sheet.table(header, rows, strong)
-        sheet.gap()
-        for sentence in compared.verdict.why:
-            sheet.sentence(sentence)
+        tell_comparison(job.report, compared.kind, sheet)
         sheet.gap()
     sheet.heading("How training ended")
-    ends = list(compared.candidates.items()) + ([("on all rows", job.refit)] if job.refit else [])
     said: list[str] = []
-    sheet.pairs([pair for name, trained in ends for pair in _end_pairs(trained, name, said)])
+    pairs = [pair for name, ends in compared.ends.items() for pair in _ends_pairs(ends, name, said)]
+    sheet.pairs([*pairs, *([] if job.refit is None else _end_pairs(job.refit, "on all rows", said))])
     sheet.gap()
     sheet.heading(f"Certificate of the model that is {'kept' if job.in_python else 'written'}")
     for sentence in without_repeats(certificate_of(job.final.model).sentences(), said):
@@ -61,6 +58,34 @@ def tell(job: Job, sheet: Sheet, report: str | None = None) -> None:
     sheet.line(f"Next:    {command(['newtron', 'predict', output, job.options.data_name])}")
 
 
+def tell_comparison(report: Report, kind: str, sheet: Sheet) -> None:
+    """Tell how the models compare. kind: of the target, a key of `METRICS`."""
+    sheet.heading(f"Compared {report.how}")
+    sheet.table(*metric_table(kind, report.metrics, report.kept))
+    if report.by_class:
+        sheet.gap()
+        sheet.line(f"The {report.kept}, class by class:", indent=2)
+        sheet.table(*class_table(report.by_class, _CLASSES, report.weighted))
+    sheet.gap()
+    for sentence in report.why:
+        sheet.sentence(sentence)
+    if report.tested:
+        sheet.gap()
+        sheet.heading(f"Tested {report.tested_on}, which no choice was made by")
+        sheet.table(*metric_table(kind, report.tested, report.kept))
+
+
+def _ends_pairs(ends: list[Candidate], name: str, said: list[str]) -> list[tuple[str, str]]:
+    """How the trainings of one model ended: of the only one in full, of those of several folds how many ended so."""
+    if len(ends) == 1:
+        return _end_pairs(ends[0], name, said)
+    others = [t for t in ends if not all(member.solution.converged for member in t.model.members)]
+    n = f"{len(ends) - len(others):,} of" if others else "each of"
+    rest = f"; of another: {ending(others[0].model.members)}" if others else ""
+    spent = seconds(sum(trained.seconds for trained in ends))
+    return [(name, f"Converged in {n} {len(ends):,} trainings, {spent} together{rest}.")]
+
+
 def _end_pairs(trained: Candidate, name: str, said: list[str]) -> list[tuple[str, str]]:
     """said: sentences of the ends before; those of this one are added."""
     # Plain convergence needs no second sentence.
@@ -80,13 +105,18 @@ def facts_of(job: Job, report: str | None = None) -> dict[str, object]:
     comparison: dict[str, object] | None = None
     if compared.scores:
         comparison = {
+            "on": compared.how,
             "training_rows": compared.n_training,
             "held_out_rows": compared.n_held_out,
             "seed": job.options.seed,
             "metrics": {name: score.metrics for name, score in compared.scores.items()},
+            "classes": {name: [asdict(line) for line in score.by_class] for name, score in compared.scores.items()},
+            "folds": compared.by_fold,
             "gain": verdict.gain,
             "standard_error": verdict.error,
+            "interval": verdict.interval,
         }
+    tested = {"on": job.tested_on, "metrics": {name: score.metrics for name, score in job.tested.items()}}
     return {
         "newtron": __version__,
         "data": {
@@ -114,6 +144,7 @@ def facts_of(job: Job, report: str | None = None) -> dict[str, object]:
         "dropped": [{"name": name, "reason": reason} for name, reason in data.schema.dropped],
         "warnings": [*job.notes, *verdict.warnings],
         "comparison": comparison,
+        "test": tested if job.tested else None,
         "models": {name: _model_facts(trained) for name, trained in compared.candidates.items()},
         "verdict": {"kept": verdict.kept, "why": verdict.why, "no_better_than_the_guess": verdict.worse},
         "refit": None if job.refit is None else _model_facts(job.refit),

@@ -11,6 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from newtron.engine.base.errors import ColumnError, InputError
+from newtron.engine.base.types import Array
 from newtron.engine.base.words import columns_setting, seconds, setting
 from newtron.engine.solvers import Status
 from newtron.estimators import (
@@ -69,16 +70,18 @@ class Trainer:
     interrupts: Interrupts
     formula: Formula | None = None
 
-    def train(self, name: str, rows: Training, alpha: float | str | None, stage: str) -> Candidate:
+    def train(
+        self, name: str, rows: Training, alpha: float | str | None, stage: str, *, small: bool = False
+    ) -> Candidate:
         """Fit the perceptron or the network with this penalty (None: the usual). stage: what the progress calls this
-        fit, and its checkpoint.
+        fit, and its checkpoint. small: this is one of many small fits, which are neither told nor kept one by one.
 
         A perceptron whose coefficients grow without limit is fitted once more with a penalty, unless one was given.
         """
         started = perf_counter()
         notes: list[str] = []
         self.interrupts.keeping = True
-        checkpoint = _checkpoint(self.options, stage)
+        checkpoint = None if small else _checkpoint(self.options, stage)
         if checkpoint is not None and os.path.exists(checkpoint):
             self.reporter.say(f"{stage}: going on from where {checkpoint} stands")
         with self.reporter.stage(stage):
@@ -86,11 +89,12 @@ class Trainer:
             unbounded = model.solution.status is Status.UNBOUNDED
             if name == "perceptron" and unbounded and alpha is None and not self.interrupts.asked:
                 notes.append(_on_rescue(model))
-                checkpoint = _checkpoint(self.options, f"{stage} with penalty")
+                checkpoint = None if small else _checkpoint(self.options, f"{stage} with penalty")
                 model, warned = self._fit(name, rows, RESCUE_ALPHA, checkpoint)
         missing = [] if self.interrupts.asked else [f"The {name}: {sentence}" for sentence in lacking(model)]
         trained = Candidate(name, model, perf_counter() - started, notes + warned + missing)
-        self.reporter.say(f"{stage}: {ending(model.members)}, {seconds(trained.seconds)}")
+        if not small:
+            self.reporter.say(f"{stage}: {ending(model.members)}, {seconds(trained.seconds)}")
         return trained
 
     def _fit(
@@ -104,7 +108,8 @@ class Trainer:
             warnings.simplefilter("always")
             try:
                 if isinstance(rows.rows, Sample):
-                    made.fit(rows.rows.X, labels_of(rows.schema, rows.rows.y), checkpoint=checkpoint)
+                    weight = self._weight(name, rows.rows)
+                    made.fit(rows.rows.X, labels_of(rows.schema, rows.rows.y), weight, checkpoint=checkpoint)
                 else:
                     made.fit_rows(rows.rows, checkpoint=checkpoint)
             except ColumnError as error:
@@ -120,6 +125,14 @@ class Trainer:
         """The schema that a model keeps, with the formula that makes its columns."""
         return schema if self.formula is None else replace(schema, formula=self.formula)
 
+    def _weight(self, name: str, rows: Sample) -> Array | None:
+        """The weights as an estimator takes them. A network takes them for numbers of rows: those that are known but
+        for a constant have the mean 1 there."""
+        weight, kind = rows.weight, self.options.weights_kind
+        if weight is None or name == "perceptron" or kind in (None, "frequency") or not weight.any():
+            return weight
+        return np.asarray(weight / weight[weight > 0.0].mean())
+
     def _make(self, name: str, task: str, alpha: float | str | None) -> Estimator:
         options = self.options
         settings: dict[str, object] = {
@@ -133,12 +146,16 @@ class Trainer:
             settings |= {"alpha": alpha or 0.0, "standardize": bool(alpha)}
             if task == "classification":
                 settings["penalty"] = options.penalty
+            if options.weights_kind is not None:
+                settings["weights"] = options.weights_kind
         else:
             settings |= {"activation": options.activation, "n_starts": options.starts, "hidden": options.hidden}
             if alpha is not None:
                 settings["alpha"] = alpha
         if task == "regression":
             settings |= {"loss": options.loss, "offset": options.offset}
+        elif options.class_weight is not None:
+            settings["class_weight"] = options.class_weight
         made = _KINDS[name, task]()
         made.set_params(**settings)
         return made
@@ -188,6 +205,64 @@ def check_firth(options: FitOptions, task: str) -> None:
         raise InputError(f"{firth} is a penalty of its own: leave out {alpha}, or {setting('penalty')}.")
 
 
+def check_options(options: FitOptions) -> None:
+    """Raise an InputError where two options do not go together, before any work."""
+
+    def refuse(first: str, second: str, why: str) -> None:
+        raise InputError(f"{first} and {second} do not go together: {why}.")
+
+    cv = setting("cv", str(options.cv)) if options.cv is not None else ""
+    test, share, by = setting("test"), setting("holdout"), setting("holdout_by")
+    if cv and options.holdout is not None:
+        refuse(cv, share, "folds are held out, each in turn; leave one of the two out")
+    if cv and options.holdout_by is not None:
+        refuse(cv, by, "folds are random; leave one of the two out")
+    if cv and options.no_refit:
+        refuse(cv, setting("no_refit", "True"), "the models of the folds are trained on a part of the rows each")
+    if options.test is not None and options.holdout is not None:
+        refuse(test, share, "the rows of the file take the place of held-out ones; leave one of the two out")
+    if options.test is not None and options.holdout_by is not None:
+        refuse(test, by, "the rows of the file take the place of held-out ones; leave one of the two out")
+    if options.group is not None and options.holdout_by is not None:
+        refuse(setting("group"), by, "rows are held out by groups or by an order; leave one of the two out")
+    if options.holdout_by is not None and options.holdout == 0.0:
+        refuse(by, setting("holdout", "0"), "no row is held out")
+    if options.weights_kind is not None and options.weights is None:
+        raise InputError(
+            f"{setting('weights_kind', repr(options.weights_kind))} says what weights are; name their column with "
+            f"{setting('weights')}."
+        )
+
+
+def check_in_memory(options: FitOptions, name: str) -> None:
+    """Raise an InputError where an option needs rows in memory, and they are not."""
+    for asked, given in (
+        (options.cv, "cv"),
+        (options.holdout_by, "holdout_by"),
+        (options.group, "group"),
+        (options.weights, "weights"),
+    ):
+        if asked is not None:
+            raise InputError(
+                f"{setting(given)}: {name} is read in pieces or on a cluster, and this needs all rows in memory; give "
+                f"more {setting('memory')}, or leave it out. {setting('test')} takes a file of rows to compare on."
+            )
+
+
+def check_class_weight(options: FitOptions, task: str) -> None:
+    """Weights of classes need classes."""
+    if options.class_weight is not None and task != "classification":
+        raise InputError(
+            f"{setting('class_weight', repr(options.class_weight))} is for classes, and the target is a number; leave "
+            f"it out, or give {setting('task', repr('classification'))}."
+        )
+
+
+def stage_name(name: str, fold: int = 0, of: int = 0) -> str:
+    """What the training of a model is called, with its fold in a cross-validation of so many folds."""
+    return f"{name} fold {fold} of {of}" if of else name
+
+
 def _checkpoint(options: FitOptions, stage: str) -> str | None:
     """The file that keeps the state of this fit; each fit has one of its own."""
     return None if options.checkpoint is None else f"{options.checkpoint}.{stage.replace(' ', '-')}"
@@ -195,8 +270,9 @@ def _checkpoint(options: FitOptions, stage: str) -> str | None:
 
 def remove_checkpoints(options: FitOptions) -> None:
     """Remove the checkpoints of all fits, which nobody needs once the model is written."""
+    of = options.cv or 0
     for name in ("perceptron", "network"):
-        for stage in (name, f"{name} on all rows"):
+        for stage in (name, f"{name} on all rows", *(stage_name(name, fold, of) for fold in range(1, of + 1))):
             for path in (_checkpoint(options, stage), _checkpoint(options, f"{stage} with penalty")):
                 if path is not None:
                     with suppress(OSError):

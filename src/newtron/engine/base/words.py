@@ -151,11 +151,15 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "activation",
         "alpha",
         "checkpoint",
+        "class_weight",
         "cluster",
+        "cv",
         "data",
         "encoding",
         "hidden",
+        "group",
         "holdout",
+        "holdout_by",
         "ignore",
         "interval",
         "keep",
@@ -178,8 +182,11 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "table",
         "target",
         "task",
+        "test",
         "threads",
         "verbose",
+        "weights",
+        "weights_kind",
     )
 }
 Door: TypeAlias = Literal["estimator", "study", "command"]

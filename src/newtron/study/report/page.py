@@ -14,10 +14,8 @@ from newtron.engine.base.types import Array
 from newtron.engine.base.version import __version__
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
 from newtron.model.certified import certificate_of
-from newtron.model.predicting import predicted
 from newtron.model_file import write_whole
 from newtron.study.coefficients import coefficient_table
-from newtron.study.compare import metric_table
 from newtron.study.data import TableData, labels_of
 from newtron.study.describe import column_pairs, target_pair
 from newtron.study.ends import ENDS
@@ -30,6 +28,7 @@ from newtron.study.report.prediction_plots import interval_ends, numbers, reliab
 from newtron.study.report.relevance import relevance_table
 from newtron.study.report.style import STYLE
 from newtron.study.sample import TargetValues
+from newtron.study.scores import class_table, metric_table
 from newtron.study.settings import settings_in_words
 from newtron.study.train import Candidate
 from newtron.table import Schema, encode
@@ -102,32 +101,33 @@ def _comparison(job: Job) -> str:
     compared = job.comparison
     if not compared.scores:
         return "<p>No rows were held out, so nothing says how well the model predicts new rows.</p>"
-    metrics = {name: score.metrics for name, score in compared.scores.items()}
-    held = (
-        f"The models were trained on {count(compared.n_training, 'row')} and compared on "
-        f"{count(compared.n_held_out, 'row')} that were held out (seed {job.options.seed})."
-    )
-    return (
-        html_paragraphs([held])
-        + html_table(*metric_table(job.task, metrics, compared.verdict.kept))
-        + html_paragraphs(compared.verdict.why[1:])
-    )
+    report = job.report
+    found = html_paragraphs([f"The models were compared {report.how}."])
+    found += html_table(*metric_table(compared.kind, report.metrics, report.kept))
+    if report.by_class:
+        found += html_paragraphs([f"The {report.kept}, class by class:"])
+        found += html_table(*class_table(report.by_class, len(report.by_class), report.weighted))
+    found += html_paragraphs(compared.verdict.why[1:])
+    if report.tested:
+        found += html_paragraphs([f"Tested {report.tested_on}, which no choice was made by:"])
+        found += html_table(*metric_table(compared.kind, report.tested, report.kept))
+    return found
 
 
 # --- predictions beside what came ---
 
 
 def _predictions(job: Job) -> str:
-    """Predictions of the model that was compared, which was not trained on these rows."""
-    held_out = job.comparison.held_out
-    if held_out is None:
+    """Predictions of the model that was compared, which was not trained on these rows; of each fold its own."""
+    compared = job.comparison
+    if compared.held_out is None or compared.said is None:
         return ""
-    model = job.comparison.kept.model
+    said, y = compared.said, compared.y
     with np.errstate(all="ignore"):
         if job.task == "regression":
-            ends = interval_ends(model, held_out.X)
-            return numbers(predicted(model, held_out.X).ravel(), np.asarray(held_out.y, dtype=np.float64), ends)
-        return _classes(job.data.schema, predicted(model, held_out.X), held_out.y)
+            ends = interval_ends(compared.kept.model, compared.held_out.X) if len(compared.held_out) == len(y) else None
+            return numbers(said.ravel(), np.asarray(y, dtype=np.float64), ends)
+        return _classes(job.data.schema, said, y)
 
 
 _TWO_RANKINGS = (
@@ -152,7 +152,7 @@ def _importance(job: Job, progress: Callable[[int, int], None] | None) -> str:
     if compared.held_out is None or len(compared.held_out) < _FEWEST_RANKED:
         return ""
     found = importances(compared.kept.model, compared.schema, compared.held_out, progress)
-    return importance_table(found, job.task)
+    return importance_table(found, compared.kind)
 
 
 def _classes(schema: Schema, p: Array, codes: TargetValues) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 
 from newtron.engine.base.words import in_html, number
 from newtron.model.columns_changed import ColumnsChanged
-from newtron.study.compare import score_model, score_predicted
+from newtron.model.predicting import predicted
 from newtron.study.sample import Sample
+from newtron.study.scores import QUANTITY, Scoring, kind_of, mean_and_error
 from newtron.table.schema import Schema
 from newtron.training.fitted import FittedModel
 
@@ -49,29 +50,27 @@ def importances(
     rng = np.random.default_rng(0)
     n = len(held_out)
     kept = np.arange(n) if n <= _ROWS else rng.choice(n, _ROWS, replace=False)
-    rows = Sample(held_out.X[kept], held_out.y[kept])
-    before = score_model(model, rows).losses
+    rows, scoring = held_out.take(kept), Scoring(kind_of(model))
+    before = scoring.losses(predicted(model, rows.X), rows.y)
     changed, again = ColumnsChanged(model, rows.X), np.tile(rows.y, _SHUFFLES)
     found, start = [], 0
     for done, column in enumerate(schema.columns, start=1):
         own = slice(start, start + len(column.encoded))
         start = own.stop
         orders = np.stack([rng.permutation(len(rows)) for _ in range(_SHUFFLES)])
-        losses = score_predicted(model.settings.task, changed.predicted(own, orders), again).losses
-        growth = losses.reshape(_SHUFFLES, -1).mean(axis=0) - before
-        mean, half = float(growth.mean()), float(_SPREAD * growth.std(ddof=1) / np.sqrt(len(rows)))
-        found.append(Importance(column.name, mean, mean - half, mean + half))
+        losses = scoring.losses(changed.predicted(own, orders), again)
+        mean, error = mean_and_error(losses.reshape(_SHUFFLES, -1).mean(axis=0) - before, rows.weight)
+        found.append(Importance(column.name, mean, mean - _SPREAD * error, mean + _SPREAD * error))
         if progress is not None:
             progress(done, len(schema.columns))
     return sorted(found, key=lambda one: -one.growth)
 
 
-def importance_table(found: list[Importance], task: str) -> str:
+def importance_table(found: list[Importance], kind: str) -> str:
     """HTML: a line for each column, its growth, its interval in numbers and drawn."""
     found = [one for one in found if np.isfinite([one.low, one.high]).all()]
     if not found:
         return ""
-    quantity = "squared error" if task == "regression" else "log loss"
     more = len(found) - _SHOWN
     shown = found[:_SHOWN]
     low, high = min(0.0, *(one.low for one in shown)), max(one.high for one in shown)
@@ -81,7 +80,7 @@ def importance_table(found: list[Importance], task: str) -> str:
     decimals = int(np.clip(3 - np.floor(np.log10(largest)), 0, _TINY)) if largest > 0.0 else 0
     lines = "".join(_line(one, low, max(high, low + 1e-300), decimals) for one in shown)
     return (
-        f"<p>The table says by how much the {quantity} of a held-out row grows when the values of a column are "
+        f"<p>The table says by how much the {QUANTITY[kind]} of a held-out row grows when the values of a column are "
         "shuffled among the rows. Where two columns carry the same information, each can replace the other, and both "
         "seem to matter little.</p>"
         '<div class="scroll" tabindex="0" role="group" aria-label="Which columns matter"><table>'

@@ -134,11 +134,21 @@ class TableRows(StreamedRows):
         found: list[tuple[NDArray[np.int64], Array]] = self.sum(partial(_rows_in, np.unique(row_hashes(X))))
         return self.numbers_in_source(np.concatenate([n for n, _ in found])), np.concatenate([y for _, y in found])
 
+    def hashes_among(self, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Return those of these hashes, in ascending order, that rows have, as `row_hashes` makes them."""
+        found: list[NDArray[np.uint64]] = self.sum(partial(_hashes_in, hashes))
+        return np.unique(np.concatenate(found)) if found else hashes[:0]
+
     def some_targets(self, n: int) -> TargetValues:
         """Return the targets of n rows at random, or of all if there are fewer: numbers, or positions in the
         classes."""
         _, y = self.gathered(self.chosen(min(n, self.n_rows), np.random.default_rng(0)))
         return y.astype(np.int64) if self.schema.target.task == "classification" else y
+
+
+def _hashes_in(hashes: NDArray[np.uint64], chunk: Chunk) -> list[NDArray[np.uint64]]:
+    """Return those of the hashes that rows of a chunk have."""
+    return [np.intersect1d(hashes, row_hashes(chunk.X))]
 
 
 def _rows_in(hashes: NDArray[np.uint64], chunk: Chunk) -> list[tuple[NDArray[np.int64], Array]]:
