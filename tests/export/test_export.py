@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from support.consumers import CONSUMERS, Cells
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from support.consumers import CONSUMERS, Cells, in_c
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.engine.base.types import Array
@@ -195,8 +197,107 @@ def check(found: dict[str, Any], case: Case, tolerance: float = TOLERANCE) -> No
             np.testing.assert_allclose(found[name], values, rtol=tolerance, atol=tolerance * size)
 
 
-@pytest.mark.parametrize("name", CASES)
+FIRST, *OTHERS = CASES
+
+
+@pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 @pytest.mark.parametrize("consumer", CONSUMERS)
 def test_a_consumer_predicts_what_newtron_does(consumer: str, name: str, tmp_path: Path) -> None:
     case = case_of(name)
     check(CONSUMERS[consumer](case.model, case.columns, tmp_path, case.interval), case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["species by a network", "dates and flags", "mass by a perceptron"])
+@pytest.mark.parametrize("consumer", ["sqlite", "duckdb"])
+def test_a_database_may_hold_all_cells_as_text(consumer: str, name: str, tmp_path: Path) -> None:
+    case = case_of(name)
+    texts = {name: [as_text(cell) for cell in cells] for name, cells in case.columns.items()}
+    check(CONSUMERS[consumer](case.model, texts, tmp_path, case.interval), case)
+
+
+def as_text(cell: object) -> str | None:
+    return "NA" if cell is None else cell.isoformat(" ") if isinstance(cell, datetime) else str(cell)
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_missing_cell_that_is_refused_makes_the_prediction_missing(consumer: str, tmp_path: Path) -> None:
+    case = case_of("missing cells refused")
+    for name in ("type", "service"):
+        columns = {other: [None, cells[1]] if other == name else cells[:2] for other, cells in case.columns.items()}
+        found = CONSUMERS[consumer](case.model, columns, tmp_path)["prediction"]
+        expected = predicted(case.model, case.inputs)[1]
+        assert np.isnan(found[0]).all()
+        np.testing.assert_allclose(found[1], expected, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("consumer", ["c", "sqlite", "duckdb"])
+def test_a_row_without_probabilities_has_no_class(consumer: str, tmp_path: Path) -> None:
+    case = case_of("three classes")
+    none = np.nan if consumer == "c" else None
+    columns = {name: [none if name == "x2" else cells[0], cells[1]] for name, cells in case.columns.items()}
+    found = CONSUMERS[consumer](case.model, columns, tmp_path)
+    assert found["label"][0] is None
+    assert found["label"][1] is not None
+    assert np.isnan(found["probabilities"][0]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["species by a network", "mass by a perceptron", "softplus"])
+def test_c_computes_in_single_precision_where_it_is_told_to(name: str, tmp_path: Path) -> None:
+    case = case_of(name)
+    check(in_c(case.model, case.columns, tmp_path, case.interval, real="float"), case, 2e-4)
+
+
+# --- names ---
+
+ODD = st.one_of(
+    st.sampled_from(
+        [
+            "int",
+            "select",
+            "class",
+            "row",
+            "label",
+            "prediction",
+            "probabilities",
+            "x1",
+            "c1",
+            "k1",
+            "newtron_1",
+            "x",
+            "NaN",
+            "1",
+            "1.0",
+            "linux",
+        ]
+    ),
+    st.sampled_from(["a b", "a_b", "a-b", "ä", "Ä", "日本", "'", '"', '""', "*/", "/*", "??/", "\\", "\n", "--", ";"]),
+    st.sampled_from(['"""', "'''", "{", "%s", "@", "/x", "/constant1", "\t", "\u202e", "#", "# *"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6),
+)
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(
+    names=st.lists(ODD, min_size=3, max_size=4, unique_by=str.casefold),
+    levels=st.lists(ODD, min_size=2, max_size=4, unique=True),
+)
+def test_names_are_escaped_in_every_language(
+    names: list[str], levels: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rng = np.random.default_rng(1)
+    columns: Cells = {name: rng.normal(size=40).tolist() for name in names}
+    columns[names[0]] = [levels[k] for k in rng.integers(0, 2, 40)]
+    columns[names[-1]] = [levels[k] for k in rng.integers(0, len(levels), 40)]
+    kinds = ColumnChoices(kinds={names[0]: "category"})
+    case = of_table(columns, names[-1], PerceptronClassifier(alpha=1.0), kinds)
+    for consumer in CONSUMERS:
+        check(CONSUMERS[consumer](case.model, case.columns, tmp_path_factory.mktemp(consumer)), case)

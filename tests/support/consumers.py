@@ -168,7 +168,9 @@ def in_onnx(model: FittedModel, columns: Cells, folder: Path, interval: float | 
         else:
             texts = ["" if is_missing(cell) else _text(cell) for cell in columns[column.name]]
             feed[column.name] = np.array(texts, dtype=object)[:, None]
-    return dict(zip([output.name for output in session.get_outputs()], session.run(None, feed), strict=True))
+    # By their order: where a column has the name of an output, that gets another.
+    names = ("prediction", "lower", "upper") if model.is_regression else ("label", "probabilities")
+    return dict(zip(names, session.run(None, feed), strict=False))
 
 
 def in_sqlite(model: FittedModel, columns: Cells, folder: Path, interval: float | None = None) -> Found:

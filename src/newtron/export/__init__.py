@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import keyword
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,15 +62,13 @@ def _written(
     model: FittedModel, stem: str, ending: str, interval: float | None, table: str, keep: Sequence[str] | None
 ) -> bytes:
     program = program_of(model, interval)
-    if ending == ".onnx":
-        return onnx_model(program)
-    if ending == ".c":
-        text = c_source(program, Identifiers().new(stem, "model"))
-    elif ending == ".sql":
-        text = sql_query(program, table, keep)
-    else:
-        text = numpy_source(program, Identifiers(keyword.kwlist).new(stem, "model"))
     try:
-        return text.encode("utf-8")
+        if ending == ".onnx":
+            return onnx_model(program)
+        if ending == ".c":
+            return c_source(program, Identifiers().new(stem, "model")).encode("utf-8")
+        if ending == ".sql":
+            return sql_query(program, table, keep).encode("utf-8")
+        return numpy_source(program, stem).encode("utf-8")
     except UnicodeEncodeError:
         raise InputError("a name in the model is no Unicode text; rename the column or class and fit again.") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import shlex
 from collections.abc import Iterator
 
 from newtron.engine.base.types import Array
@@ -49,15 +51,18 @@ MISSING = {@}
 
 
 def column(table, name):
-    """The cells of a column; None where they are missing."""
-    cells = [row[name] for row in table] if isinstance(table, (list, tuple)) else list(table[name])
-    return [None if str(cell).strip() in MISSING else cell for cell in cells]
+    """The cells of a column."""
+    return [row[name] for row in table] if isinstance(table, (list, tuple)) else list(table[name])
+
+
+def is_missing(cell):
+    return cell is None or str(cell).strip() in MISSING
 ''',
     "numbers": '''\
 def numbers(cells, fill=np.nan, marked=False):
     """The cells as numbers, (n, 1); with marked a second column, 1 where a cell is missing."""
-    missing = np.array([cell is None for cell in cells], dtype=bool)
-    x = np.array([fill if cell is None else float(cell) for cell in cells], dtype=float)
+    missing = np.array([is_missing(cell) for cell in cells], dtype=bool)
+    x = np.array([fill if none else float(cell) for cell, none in zip(cells, missing)], dtype=float)
     return np.column_stack([x, missing]) if marked else x[:, None]
 ''',
     "days": '''\
@@ -74,7 +79,7 @@ def days(cells):
             cell = datetime(cell.year, cell.month, cell.day)
         return ((cell if cell.tzinfo else cell.replace(tzinfo=timezone.utc)) - start) / timedelta(days=1)
 
-    return [None if cell is None else of(cell) for cell in cells]
+    return [None if is_missing(cell) else of(cell) for cell in cells]
 ''',
     "levels": '''\
 NUMBER = re.compile(r"[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)?", re.ASCII)
@@ -86,13 +91,13 @@ def levels(cells, spellings, patterns, any_case=False):
     by_number = {float(text): k for text, k in reversed(spellings.items()) if NUMBER.fullmatch(text)}
 
     def of(cell):
-        if cell is None:
+        text = str(cell).lower() if any_case or isinstance(cell, (bool, np.bool_)) else str(cell)
+        for found in (text, text.strip()):
+            if cell is not None and found in spellings:
+                return spellings[found]
+        if is_missing(cell):
             return -1
-        text = str(cell).lower() if isinstance(cell, (bool, np.bool_)) else str(cell).strip()
-        k = spellings.get(text.lower() if any_case else text)
-        if k is None and not isinstance(cell, str):
-            k = by_number.get(float(cell))
-        return -2 if k is None else k
+        return -2 if isinstance(cell, str) else by_number.get(float(cell), -2)
 
     return patterns[[of(cell) for cell in cells]]
 ''',
@@ -100,7 +105,7 @@ def levels(cells, spellings, patterns, any_case=False):
 
 
 def numpy_source(program: Program, module: str) -> str:
-    """The program as a file of Python. module: the name of the file without its ending, for the head."""
+    """The program as a file of Python. module: the name of the file without its ending."""
     return _Writer(program, module).source()
 
 
@@ -123,17 +128,27 @@ class _Writer:
             "",
             "How to use it, with NumPy alone:",
             "",
-            f"    from {self.module} import {', '.join(self._names())}",
+            f"    {self._import()}",
             *(f"    {line}" for line in self._example()),
         ]
         if not self.vector:
-            lines += ["", "or, for a CSV file with these columns:", "", f"    python {self.module}.py rows.csv"]
+            lines += [
+                "",
+                "or, for a CSV file with these columns:",
+                "",
+                f"    python {shlex.quote(self.module + '.py')} rows.csv",
+            ]
         imports = ["import csv"] if not self.vector else []
         imports += ["import re"] if "levels" in self.used else []
         imports += ["import sys"] if not self.vector else []
         imports += ["from datetime import datetime, timedelta, timezone"] if "days" in self.used else []
         head = "\n".join(f"# {clean(line)}".rstrip() for line in lines)
         yield head + "\n\n" + "\n".join([*imports, *([""] if imports else []), "import numpy as np"])
+
+    def _import(self) -> str:
+        if self.module.isidentifier() and not keyword.iskeyword(self.module):
+            return f"from {self.module} import {', '.join(self._names())}"
+        return f'predict = runpy.run_path({self.module + ".py"!r})["predict"]'
 
     def _names(self) -> list[str]:
         outputs = self.program.outputs
@@ -235,7 +250,10 @@ class _Writer:
             )
             yield (
                 'def predict(table):\n    """The most probable class of each row, (n,)."""\n'
-                '    return CLASSES[evaluate(table)["decides"].argmax(axis=1)]\n'
+                '    p = evaluate(table)["decides"]\n'
+                "    if np.isnan(p).any():\n"
+                '        raise ValueError("a row has a missing cell and so no probabilities")\n'
+                "    return CLASSES[p.argmax(axis=1)]\n"
             )
         else:
             one = "[:, 0]" if outputs.predicted.width == 1 else ""

@@ -40,18 +40,15 @@ _OPERATORS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "exp": "Exp", "sqrt": "Sqrt"
 
 
 def onnx_model(program: Program) -> bytes:
-    """The program as the bytes of an ONNX file. Raises InputError where the package onnx is not installed, or a name
-    is no Unicode text."""
+    """The program as the bytes of an ONNX file. Raises InputError where the package onnx is not installed, and
+    UnicodeEncodeError where a name is no Unicode text."""
     try:
         from onnx import checker
     except ImportError:
         raise InputError('ONNX needs the package onnx, newtron\'s extra "export": pip install onnx.') from None
-    try:
-        data = _Writer(program).model()
-        checker.check_model(data)
-        return data
-    except UnicodeEncodeError as error:
-        raise InputError(f"the name {error.object!r} is no Unicode text, as names in ONNX are; rename it.") from None
+    data = _Writer(program).model()
+    checker.check_model(data)
+    return data
 
 
 class _Writer:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from newtron.engine.base.errors import InputError
@@ -52,7 +52,7 @@ def sql_query(program: Program, table: str, keep: Sequence[str] | None) -> str:
     if program.size > MOST_WEIGHTS:
         raise InputError(
             f"this model has {program.size:,} weights, and a query holds at most {MOST_WEIGHTS:,}, since databases "
-            "take minutes to read a longer one, or refuse it; export it as .onnx, .c or .py, or fit a smaller model."
+            "are slow to read a longer one, or refuse it; export it as .onnx, .c or .py, or fit a smaller model."
         )
     return _Writer(program, table, keep).query()
 
@@ -141,7 +141,7 @@ class _Writer:
             elif isinstance(column, NumberColumn) and column.is_date:
                 value, read = text, f"{step}_text"
                 dates.append(step)
-            first.append(f"CASE WHEN {text} IN ({_texts(missing)}) THEN NULL ELSE {value} END AS {read}")
+            first.append(f"CASE {text} {_whens((word, 'NULL') for word in missing)} ELSE {value} END AS {read}")
             others += [] if step in dates else [read]
         yield [], first, f"the columns of {self.table}"
         if dates:
@@ -299,14 +299,12 @@ def _encoded(step: str, column: NumberColumn | TextColumn | RowVector, names: Se
 def _level(cell: str, column: TextColumn, values: Array) -> str:
     """The number that belongs to the level of a cell; values: (levels + 2,)."""
     *own, unseen, missing = values.tolist()
-    groups: dict[float, list[str]] = {}
-    for texts, value in zip(column.spellings, own, strict=True):
-        groups.setdefault(value, []).extend(_as_stored(texts))
-    cases = [f"WHEN {cell} IS NULL THEN {_number(missing)}"]
-    cases += [
-        f"WHEN {cell} IN ({_texts(texts)}) THEN {_number(value)}" for value, texts in groups.items() if value != unseen
-    ]
-    return f"CAST(CASE {' '.join(cases)} ELSE {_number(unseen)} END AS DOUBLE PRECISION)"
+    levels = zip(column.spellings, own, strict=True)
+    known = [(text, value) for texts, value in levels if value != unseen for text in _as_stored(texts)]
+    new = _number(unseen)
+    if known:
+        new = f"CASE {cell} {_whens((text, _number(value)) for text, value in known)} ELSE {new} END"
+    return f"CAST(CASE WHEN {cell} IS NULL THEN {_number(missing)} ELSE {new} END AS DOUBLE PRECISION)"
 
 
 def _as_stored(texts: Sequence[str]) -> list[str]:
@@ -344,8 +342,9 @@ def _days(step: str) -> str:
     )
 
 
-def _texts(words: Sequence[str]) -> str:
-    return ", ".join(map(_text, words))
+def _whens(pairs: Iterable[tuple[str, str]]) -> str:
+    """The branches of a CASE by texts. DuckDB makes a join of a long IN, and takes minutes for hundreds of them."""
+    return " ".join(f"WHEN {_text(text)} THEN {value}" for text, value in pairs)
 
 
 def _text(word: str) -> str:
