@@ -44,7 +44,9 @@ class Case(NamedTuple):
         """The rows as newtron's own encoder has them."""
         schema = self.model.data.schema
         if schema is None:
-            return np.column_stack(list(self.columns.values())).astype(np.float64)
+            X = np.array(list(self.columns.values()), dtype=np.float64).T
+            means = self.model.data.column_means
+            return X if means is None else np.where(np.isnan(X), means, X)
         return encode(schema, Table("rows", pa.table(self.columns))).X
 
 
@@ -87,7 +89,8 @@ def of_arrays(estimator: Any, *, classes: int = 0, targets: int = 1, columns: in
         y = np.array(["a", "b", "c"])[np.digitize(Y[:, 0], np.quantile(Y[:, 0], [0.3, 0.6]))]
         y = y if classes == 3 else y == "a"
     estimator.fit(X, y)
-    return Case(estimator.model_, {f"x{j}": X[:ROWS, j - 1].tolist() for j in range(1, columns + 1)})
+    cells = {f"x{j}": [*X[:ROWS, j - 1].tolist(), None] for j in range(1, columns + 1)}
+    return Case(estimator.model_, cells | {"x1": [None, *cells["x1"][1:]]})
 
 
 def mixed_columns() -> Cells:
@@ -234,9 +237,9 @@ def test_a_missing_cell_that_is_refused_makes_the_prediction_missing(consumer: s
 @pytest.mark.parametrize("consumer", ["c", "sqlite", "duckdb"])
 def test_a_row_without_probabilities_has_no_class(consumer: str, tmp_path: Path) -> None:
     case = case_of("three classes")
-    none = np.nan if consumer == "c" else None
-    columns = {name: [none if name == "x2" else cells[0], cells[1]] for name, cells in case.columns.items()}
-    found = CONSUMERS[consumer](case.model, columns, tmp_path)
+    model = replace(case.model, data=replace(case.model.data, column_means=None))
+    columns = {name: [None if name == "x2" else cells[1], cells[2]] for name, cells in case.columns.items()}
+    found = CONSUMERS[consumer](model, columns, tmp_path)
     assert found["label"][0] is None
     assert found["label"][1] is not None
     assert np.isnan(found["probabilities"][0]).all()

@@ -73,7 +73,7 @@ def in_python(model: FittedModel, columns: Cells, folder: Path, interval: float 
         module = runpy.run_path(str(path))
         table: Any = columns
         if isinstance(program_of(model).columns[0], RowVector):
-            table = np.column_stack(list(columns.values()))
+            table = np.array(list(columns.values()), dtype=np.float64).T
         if not model.is_regression:
             return {"probabilities": module["predict_proba"](table), "label": module["predict"](table)}
         found = {"prediction": module["predict"](table)}
@@ -134,7 +134,7 @@ def _row_type(
 def _row(row_type: Any, levels: Sequence[Level], cells: Sequence[Any]) -> Any:
     row = row_type()
     if not levels:
-        row.x[:] = cells
+        row.x[:] = [float("nan") if is_missing(cell) else cell for cell in cells]
         return row
     for (name, _), level, cell in zip(row_type._fields_, levels, cells, strict=True):
         if level is not None:
@@ -161,7 +161,7 @@ def in_onnx(model: FittedModel, columns: Cells, folder: Path, interval: float | 
     feed: dict[str, Any] = {}
     for column in program.columns:
         if isinstance(column, RowVector):
-            feed["X"] = np.column_stack(list(columns.values())).astype(np.float64)
+            feed["X"] = np.array(list(columns.values()), dtype=np.float64).T
         elif isinstance(column, NumberColumn):
             values = [np.nan if is_missing(cell) else as_days(cell) for cell in columns[column.name]]
             feed[column.name] = np.array(values, dtype=np.float64)[:, None]

@@ -59,10 +59,11 @@ def _gives(model: FittedModel, outputs: Outputs) -> str:
 
 def _cells(model: FittedModel, columns: Sequence[Source]) -> list[str]:
     words = [column for column in columns if isinstance(column, TextColumn)]
-    filled = [column for column in columns if isinstance(column, NumberColumn) and column.fill is not None]
-    found = []
+    numbers = [column for column in columns if isinstance(column, NumberColumn)]
     schema = model.data.schema
-    if schema is None or schema.missing == "error":
+    found = []
+    filled = any(column.fill is not None for column in columns if not isinstance(column, TextColumn))
+    if schema.missing == "error" if schema is not None else not filled:
         found.append("A missing cell makes the prediction missing.")
     else:
         found.append(
@@ -73,8 +74,12 @@ def _cells(model: FittedModel, columns: Sequence[Source]) -> list[str]:
             "Text is compared letter by letter, without blanks around it. A text that training never saw counts as "
             "(other) where training pooled rare levels, and else as the average row of its column."
         )
-    if any(isinstance(column, NumberColumn) and column.is_date for column in columns):
-        dates = [column.name for column in filled if column.is_date]
+    for column in schema.columns if schema is not None else ():
+        if column.reading is not None:
+            text, value = column.reading.example
+            found.append(f"In training {column.name} was text such as {text}; this file takes what it means, {value}.")
+    dates = [column.name for column in numbers if column.is_date]
+    if dates:
         found.append(f"Dates ({listed(dates)}) are days since 1970-01-01, with the time of day as a fraction.")
     if model.scaling.offset is not None and model.data.names is not None:
         found.append(f"The offset is {model.data.names[model.scaling.offset]}, the logarithm of the exposure.")

@@ -23,6 +23,15 @@ FunctionName = Literal["tanh", "sigmoid", "relu", "softplus", "exp", "asinh", "s
 FUNCTIONS: tuple[FunctionName, ...] = ("tanh", "sigmoid", "relu", "softplus", "exp", "asinh", "sqrt")
 
 
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """Numbers that are the same for every row: (width,), or (inputs, units) of weights. name: what a writer calls them
+    where it writes them apart."""
+
+    name: str
+    values: Array
+
+
 @dataclass(frozen=True)
 class NumberColumn:
     """A column of numbers, or of dates, which are days since 1970-01-01.
@@ -69,23 +78,16 @@ class TextColumn:
         return tuple(word for word in MISSING if word not in own)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RowVector:
-    """A row without names: so many numbers. A missing one makes the prediction missing."""
+    """A row without names: so many numbers. fill: (width,) the numbers that stand for missing ones; None: a missing
+    number makes the prediction missing."""
 
     width: int
+    fill: Constant | None = None
 
 
 Source: TypeAlias = NumberColumn | TextColumn | RowVector
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """Numbers that are the same for every row: (width,), or (inputs, units) of weights. name: what a writer calls them
-    where it writes them apart."""
-
-    name: str
-    values: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +240,8 @@ class Program:
         found: list[Constant] = []
         for step in self.steps:
             match step.operation:
+                case Cells(RowVector(fill=fill)) if fill is not None:
+                    found.append(fill)
                 case Affine(W=W, b=b):
                     found += [W] if b is None else [W, b]
                 case Each(term):

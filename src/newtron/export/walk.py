@@ -74,7 +74,11 @@ def columns_of(model: FittedModel) -> tuple[Source, ...]:
     """What the model reads of a row: the columns of its schema, columns of numbers, or a vector."""
     data, schema = model.data, model.data.schema
     if schema is None:
-        return (RowVector(data.n_features),) if data.names is None else tuple(map(NumberColumn, data.names))
+        means = None if model.settings.choices().missing == "error" else data.column_means
+        if data.names is None:
+            return (RowVector(data.n_features, None if means is None else Constant("x_mean", means)),)
+        fills = [None] * data.n_features if means is None else means.tolist()
+        return tuple(NumberColumn(name, fill=fill) for name, fill in zip(data.names, fills, strict=True))
     if schema.formula is not None:
         raise InputError(
             "A model with a formula cannot be exported: its terms are computed by newtron. Make the columns first, and "
@@ -266,12 +270,12 @@ class _Walk:
 
         coverage = check_number("interval", coverage, above=0.0, below=1.0)
         model, k = self.model, self.model.n_outputs
-        predictive = known(predictive_of(model), "predictive distribution")
-        if not model.is_perceptron:
+        if not (model.is_perceptron and model.loss.quadratic):
             raise InputError(
-                f"{setting('interval', str(coverage))}: the noise of networks depends on the row, and the ends of "
-                "their intervals have no formula; leave it out, or predict them with newtron."
+                f"{setting('interval', str(coverage))}: only the intervals of a perceptron with squared errors have a "
+                "formula; leave it out, or predict them with newtron."
             )
+        predictive = known(predictive_of(model), "predictive distribution")
         U, tail = _triangle(predictive, k), 0.5 * (1.0 - coverage)
         V = solve_triangular(U, np.eye(len(U)))
         noise = predictive.noise

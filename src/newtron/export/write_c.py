@@ -451,7 +451,9 @@ class _Writer:
 
     def _cells(self, step: ProgramStep, column: Source) -> list[str]:
         if isinstance(column, RowVector):
-            return [f"for (i = 0; i < {step.width}; i++)", f"    {self._element(step, 'i')} = row->x[i];"]
+            known, fill = "row->x[i] == row->x[i] ? row->x[i]", column.fill
+            cell = "row->x[i]" if fill is None else f"{known} : {self.prefix}_{fill.name}[i]"
+            return [f"for (i = 0; i < {step.width}; i++)", f"    {self._element(step, 'i')} = {cell};"]
         field = self.fields_of[id(column)]
         cell = f"row->{field.name}"
         if isinstance(column, TextColumn):

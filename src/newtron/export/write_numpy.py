@@ -206,7 +206,8 @@ class _Writer:
 
     def _cells(self, step: ProgramStep, column: Source) -> str:
         if isinstance(column, RowVector):
-            return "np.asarray(table, dtype=float)"
+            rows = "np.asarray(table, dtype=float)"
+            return rows if column.fill is None else f"np.where(np.isnan({rows}), {column.fill.name}, {rows})"
         self.used.add("column")
         cells = f"column(table, {column.name!a})"
         if isinstance(column, TextColumn):

@@ -123,7 +123,11 @@ class _Writer:
 
     def _cells(self, step: ProgramStep, column: Source) -> None:
         if isinstance(column, RowVector):
-            self._node("Identity", ["X"], self.values[step])
+            if column.fill is None:
+                self._node("Identity", ["X"], self.values[step])
+            else:
+                fill = self._constant(column.fill.values, column.fill.name)
+                self._node("Where", [self._node("IsNaN", ["X"]), fill, "X"], self.values[step])
         elif isinstance(column, TextColumn):
             self._words(step, column)
         elif column.fill is None:

@@ -286,14 +286,19 @@ def _largest(elements: Sequence[str], values: Sequence[str]) -> str:
 def _encoded(step: str, column: NumberColumn | TextColumn | RowVector, names: Sequence[str]) -> Iterator[str]:
     """The formulas of the elements of a column."""
     if isinstance(column, RowVector):
-        yield from (f"{name}_cell" for name in names)
+        fills = [None] * column.width if column.fill is None else column.fill.values.tolist()
+        yield from (_filled(f"{name}_cell", fill) for name, fill in zip(names, fills, strict=True))
     elif isinstance(column, NumberColumn):
         cell = f"{step}_cell"
-        yield cell if column.fill is None else f"CASE WHEN {cell} IS NULL THEN {_number(column.fill)} ELSE {cell} END"
+        yield _filled(cell, column.fill)
         if column.marked:
             yield f"CAST(CASE WHEN {cell} IS NULL THEN 1 ELSE 0 END AS DOUBLE PRECISION)"
     else:
         yield from (_level(f"{step}_text", column, column.patterns[:, j]) for j in range(column.width))
+
+
+def _filled(cell: str, fill: float | None) -> str:
+    return cell if fill is None else f"CASE WHEN {cell} IS NULL THEN {_number(fill)} ELSE {cell} END"
 
 
 def _level(cell: str, column: TextColumn, values: Array) -> str:
