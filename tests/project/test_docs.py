@@ -255,3 +255,14 @@ def test_the_tables_on_the_page_of_coefficients_are_what_is_printed(
     assert len(tables) == 6
     for table in tables:
         assert table.text in printed, f"the table at line {table.line} is not printed"
+
+
+@pytest.mark.slow
+def test_the_screen_on_the_page_of_studies_is_what_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    exec(blocks(page, "python")[0].text, {})
+    assert blocks(page, "text")[0].text in capsys.readouterr().out

@@ -73,20 +73,39 @@ class FitOptions:
         A column of dates or numbers: the last rows by it are held out, and not random ones.
     test
         The path of a file, or a table in memory: its rows are those that are held out. With `cv` the models are
-        compared on folds of the data, and the one that is kept is scored on these rows in the end. cv The number of
-        folds of a cross-validation, in which every row is held out once. group A column whose equal values say that
-        rows belong together: such rows are never both trained on and held out. It is no feature. weights A column of
-        weights, 0 or more, of the rows, in training and in scores. It is no feature. weights_kind What a weight is:
-        "frequency", the number of rows that a row stands for, as where it is None; "precision", the inverse of a
-        variance; or "sampling", the inverse of the chance to be in the sample. class_weight "balanced" gives each class
-        the same weight, in training and in the log loss that compares; None: each row. no_refit Is the better model not
-        trained again on all rows? seed The seed of all random choices. max_iter The limit on iterations; None: that of
-        the solver. memory Bytes that the cells of a file may take in memory; files that take more are read in pieces.
-        scratch The folder for the copy of a text file larger than `memory`; None: the system's. checkpoint The
-        beginning of the names of files that keep where training stands; the same call goes on from there. cluster The
-        address of a Dask scheduler, or "" for a cluster that is started on this machine; None: no cluster. threads
-        Threads; None: all cores. They change no result. report The path of the report that is written at the end, which
-        rows that are read in pieces cannot have. typed The whole command or call, as code.
+        compared on folds of the data, and the one that is kept is scored on these rows in the end.
+    cv
+        The number of folds of a cross-validation, in which every row is held out once.
+    group
+        A column whose equal values say that rows belong together: such rows are never both trained on and held out. It
+        is no feature.
+    weights
+        A column of weights, 0 or more, of the rows, in training and in scores. It is no feature.
+    weights_kind
+        What a weight is: "frequency", the number of rows that a row stands for, as where it is None; "precision", the
+        inverse of a variance; or "sampling", the inverse of the chance to be in the sample.
+    class_weight
+        "balanced" gives each class the same weight, in training and in the log loss that compares; None: each row.
+    no_refit
+        Is the better model not trained again on all rows?
+    seed
+        The seed of all random choices.
+    max_iter
+        The limit on iterations; None: that of the solver.
+    memory
+        Bytes that the cells of a file may take in memory; files that take more are read in pieces.
+    scratch
+        The folder for the copy of a text file larger than `memory`; None: the system's.
+    checkpoint
+        The beginning of the names of files that keep where training stands; the same call goes on from there.
+    cluster
+        The address of a Dask scheduler, or "" for a cluster that is started on this machine; None: no cluster.
+    threads
+        Threads; None: all cores. They change no result.
+    report
+        The path of the report that is written at the end, which rows that are read in pieces cannot have.
+    typed
+        The whole command or call, as code.
     """
 
     data: str | Table
