@@ -164,6 +164,32 @@ def test_an_interaction_is_judged_before_its_parts() -> None:
     assert dropped.notes == ("sex and species: not left out, because an interaction contains them.",)
 
 
+def test_a_formula_is_judged_term_by_term() -> None:
+    text = "body_mass_g ~ species * sex + bs(bill_length_mm, df=4)"
+    model = PerceptronRegressor().fit_formula(text, PENGUINS)
+    expected = sm.stats.anova_lm(smf.ols(text, PENGUINS).fit(), typ=2)
+    found = model.anova().to_frame()
+    for name in ("species", "sex", "species:sex", "bs(bill_length_mm, df=4)"):
+        assert tuple(found.loc[name, ["df", "statistic", "p_value"]]) == pytest.approx(
+            tuple(expected.loc[name, ["df", "F", "PR(>F)"]]), rel=1e-7
+        )
+    assert [row.name for row in model.drop1().rows[1:]] == ["bs(bill_length_mm, df=4)", "species:sex"]
+
+
+def test_a_frame_with_categories_is_tested_as_it_is() -> None:
+    """The estimator takes the frame; reference levels are those that were chosen, and tests do not depend on them."""
+    X, y = PENGUINS[["species", "island", "flipper_length_mm"]], PENGUINS["sex"]
+    plain = PerceptronClassifier().fit(X, y)
+    chosen = PerceptronClassifier(columns={"island": ["Torgersen", "Biscoe", "Dream"]}).fit(X, y)
+    assert "island (reference Torgersen)\n  Biscoe " in str(chosen.summary())
+    assert "island (reference Biscoe)\n  Dream " in str(plain.summary())
+    one, other = plain.drop1(X, y), chosen.drop1(X, y)
+    assert one["island"].statistic == pytest.approx(other["island"].statistic, rel=1e-8)
+    assert str(plain.nested_test(PerceptronClassifier().fit(X[["flipper_length_mm"]], y))).startswith(
+        "Likelihood ratio test of species = island = 0: χ² "
+    )
+
+
 def test_columns_that_depend_on_each_other_have_the_degrees_of_freedom_of_their_rank() -> None:
     X = PENGUINS[["bill_length_mm", "bill_depth_mm", "body_mass_g"]].to_numpy()
     X = np.column_stack([X, X[:, 0] + X[:, 1]])
@@ -232,7 +258,7 @@ def test_what_ucla_prints_of_admissions() -> None:
     assert round(of_rank.statistic, 1) == 20.9
     assert (of_rank.degrees_of_freedom, round(of_rank.p_value, 5)) == (3.0, 0.00011)
     ratios = model.summary(pd.DataFrame(X, columns=names), y, intervals="profile", exponentiate=True).to_frame()
-    assert "std_error" not in ratios
+    assert "standard_error" not in ratios
     printed = {
         "intercept": (0.0185, 0.00189, 0.1665),
         "gre": (1.0023, 1.00014, 1.0045),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from newtron import InputError, PerceptronClassifier, PerceptronRegressor
+from newtron import InputError, PerceptronClassifier, PerceptronRegressor, load
 
 Array = np.ndarray[Any, Any]
 
@@ -111,7 +112,7 @@ def test_precision_weights_of_other_likelihoods(task: str, family: Any) -> None:
 
 
 @pytest.mark.parametrize("task", TARGETS)
-def test_sampling_weights_have_the_linearised_variance(task: str) -> None:
+def test_sampling_weights_have_the_linearised_variance(task: str, tmp_path: Path) -> None:
     """The estimate of R's survey::svyglm without strata is n/(n - 1) times the sandwich of the weighted scores (Binder
     1983; Lumley 2010, Complex Surveys, 5.2), and Stata's pweights have n/(n - p). Their unit means nothing."""
     y = TARGETS[task]
@@ -135,6 +136,9 @@ def test_sampling_weights_have_the_linearised_variance(task: str) -> None:
         assert np.isnan([found.log_likelihood, found.aic, found.bic]).all()
         assert found.overall[0].kind == "Wald"
         assert "sampling weights" in str(found)
+        model.save(tmp_path / "m.newtron")
+        for kept in (model.summary(), load(tmp_path / "m.newtron").summary()):
+            np.testing.assert_allclose(kept.covariance_matrix, found.covariance_matrix, rtol=1e-9)
         assert found.notes == ()
     if task == "linear":
         share = W / W.sum()
@@ -144,8 +148,10 @@ def test_sampling_weights_have_the_linearised_variance(task: str) -> None:
 
 def test_what_weights_do_not_go_with_is_refused() -> None:
     sampled = fitted("logistic", W, "sampling")
-    with pytest.raises(InputError, match="covariance='HC1' is made from the rows"):
-        sampled.summary()
+    with pytest.raises(InputError, match="covariance='HC3' is made from the rows"):
+        sampled.summary(covariance="HC3")
+    with pytest.raises(InputError, match="Sampling weights make no likelihood"):
+        sampled.summary(X, TARGETS["logistic"], sample_weight=W, intervals="profile")
     with pytest.raises(InputError, match="'classical' is wrong for sampling weights"):
         sampled.summary(X, TARGETS["logistic"], sample_weight=W, covariance="classical")
     with pytest.raises(InputError, match="weights='analytic' is not known: choose one of 'frequency', 'precision'"):

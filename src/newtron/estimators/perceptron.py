@@ -165,7 +165,7 @@ class PerceptronRegressor(Regression, Perceptron):
             each other (Liang & Zeger 1986), times G/(G - 1) (n - 1)/(n - p), t with G - 1 degrees of freedom, as
             Stata's regress and statsmodels do. Under a penalty "posterior": s²(X'X + S)⁻¹, or "sandwich":
             s²(X'X + S)⁻¹ X'X (X'X + S)⁻¹; the others then have the penalised bread, and there are no tests. None is
-            "cluster" with groups, "HC1" with sampling weights (which needs X and y), "posterior" under a penalty, and
+            "cluster" with groups, "HC1" with sampling weights, "posterior" under a penalty, and
             "classical" else.
         groups : (n,)
             The group of each row, for "cluster".
@@ -216,7 +216,7 @@ class PerceptronRegressor(Regression, Perceptron):
         Raises
         ------
         InputError
-            The fit kept too little; the summary is of another model; sampling weights without a summary.
+            The fit kept too little; the summary is of another model.
         """
         coverage = check_number("coverage", coverage, above=0.0, below=1.0)
         X = self._for_prediction(X)
@@ -366,7 +366,7 @@ class PerceptronClassifier(Classification, Perceptron):
             has the factor G/(G - 1) alone. Under a penalty "posterior": (I + S)⁻¹, or "sandwich": (I + S)⁻¹ I
             (I + S)⁻¹; there are no tests then. Under penalty="firth" there is one: "fisher", the inverse of the Fisher
             information at Firth's estimates (Heinze & Schemper 2002). None is "fisher" there, "cluster" with groups,
-            "HC1" with sampling weights (which needs X and y), "posterior" under alpha, and "classical" else.
+            "HC1" with sampling weights, "posterior" under alpha, and "classical" else.
         baseline : a class, or None
             None is the first of classes_.
         intervals : {"wald", "profile"}

@@ -18,6 +18,7 @@ from newtron.engine.maths.scaling import without_offset
 from newtron.inference.coefficients.covariance import residual_covariance
 from newtron.inference.coefficients.summary import Summary
 from newtron.model.predicting import averaged, known
+from newtron.model.summary import summary_of
 from newtron.training.fitted import FittedModel
 from newtron.training.predictive import posteriors_of
 
@@ -28,19 +29,12 @@ _ROWS = 8192
 def mean_intervals(model: FittedModel, X: Matrix, coverage: float, summary: Summary | None) -> Array:
     """(n, k, 2) the ends of an interval of each mean, or of the probability of each class (n, classes, 2). summary: of
     the same model, for its covariance; None for what the fit kept."""
-    if summary is None:
-        _check_sampling(model)
+    if summary is None and model.settings.weights == "sampling":
+        summary = summary_of(model)
     blocks = (X[start : start + _ROWS] for start in range(0, X.shape[0], _ROWS))
     with one_blas_thread(), np.errstate(all="ignore"):
         found = [_of_block(model, block, coverage, summary) for block in blocks]
     return np.concatenate(found) if found else np.empty((0, model.n_outputs, 2))
-
-
-def _check_sampling(model: FittedModel) -> None:
-    if model.settings.weights == "sampling":
-        raise InputError(
-            "With sampling weights the errors come from the rows: give summary=model.summary(X, y, sample_weight=...)."
-        )
 
 
 def _of_block(model: FittedModel, X: Matrix, coverage: float, summary: Summary | None) -> Array:

@@ -163,6 +163,8 @@ def check_profile(model: FittedModel) -> None:
         raise InputError("Profile intervals start at the optimum, and this fit did not converge.")
     if model.loss.name != "log_loss" or model.settings.alpha != 0.0:
         raise InputError("Profile intervals need the log loss without alpha: its penalty is no part of the likelihood.")
+    if model.settings.weights == "sampling":
+        raise InputError("Sampling weights make no likelihood: there is nothing to profile.")
     if model.settings.class_weight is not None:
         raise InputError("Profile intervals do not know class_weight: fit with sample_weight instead.")
     if model.is_separated:

@@ -16,6 +16,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.objective.whitened import WhitenedBlock
 from newtron.engine.rows import Rows
 from newtron.inference.certificate.firth_end import against_last, of_all_classes
+from newtron.inference.coefficients.covariance import weight_of_block
 from newtron.inference.coefficients.information import Information, information_at, of_given_rows
 from newtron.model.targets import class_factor_of, given_rows
 from newtron.table.large.file_rows import TableRows
@@ -86,7 +87,7 @@ def rows_of_arrays(model: FittedModel, X: Matrix, y: object, weight: Array | Non
         factor = without_offset(X, model.scaling.offset)[1]
     of_block: Callable[[WhitenedBlock], Array] | None = None if factor is None else partial(_of_block, factor)
     if model.settings.weights != "frequency":
-        of_block = _weight_of_block
+        of_block = weight_of_block
     return GivenRows(given_rows(model, X, y, weight), of_block)
 
 
@@ -100,15 +101,11 @@ def rows_of_source(model: FittedModel, rows: TableRows) -> GivenRows:
     settings = model.settings
     not_counted = settings.class_weight is not None or settings.weights != "frequency"
     weighted = not_counted or model.scaling.offset is not None
-    return GivenRows(with_class_weight(rows, model.settings), _weight_of_block if weighted else None)
+    return GivenRows(with_class_weight(rows, model.settings), weight_of_block if weighted else None)
 
 
 def _of_block(factor: Array, block: WhitenedBlock) -> Array:
     return factor[block.rows]
-
-
-def _weight_of_block(block: WhitenedBlock) -> Array:
-    return block.weight
 
 
 def information_of(model: FittedModel, rows: Refound | None) -> Information:

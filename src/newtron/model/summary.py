@@ -15,7 +15,14 @@ from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names, target_names
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status
-from newtron.inference.coefficients.covariance import COVARIANCES, FROM_THE_FIT, FROM_THE_ROWS, Scores, bread, scores
+from newtron.inference.coefficients.covariance import (
+    COVARIANCES,
+    FROM_THE_FIT,
+    FROM_THE_ROWS,
+    bread,
+    kept_scores,
+    scores,
+)
 from newtron.inference.coefficients.estimates import FittedCoefficients, summarize
 from newtron.inference.coefficients.information import Information, WeightsKind
 from newtron.inference.coefficients.summary import Summary
@@ -70,10 +77,15 @@ def summary_of(
         _check_profiled(model, given, covariance, groups)
     rows = None if given is None else Refound(model, given)
     information = information_of(model, rows)
-    kind = _kind(covariance, groups, _penalty(model, information), rows is None, model.settings.weights)
+    kind = _kind(covariance, groups, _penalty(model, information), model.settings.weights)
     network = model.members[0].network
     found = bread(information, model.loss, network.intercept)
-    sums: Scores | None = None
+    sums = kept_scores(information, found) if rows is None and kind in ("HC0", "HC1") else None
+    if rows is None and sums is None and kind not in FROM_THE_FIT:
+        raise InputError(
+            f"covariance={kind!r} is made from the rows: give summary the X and y that the model was trained on, or "
+            "the rows of files."
+        )
     if rows is not None and kind not in FROM_THE_FIT:
         numbers = None if kind != "cluster" else _group_numbers(groups, rows.objective.rows.n_rows)
         params = model.members[0].params
@@ -142,7 +154,7 @@ def _penalty(model: FittedModel, information: Information) -> str:
     return "firth" if model.settings.is_firth else "l2" if information.penalty.any() else ""
 
 
-def _kind(covariance: str | None, groups: object, penalty: str, without_rows: bool, weights: WeightsKind) -> str:
+def _kind(covariance: str | None, groups: object, penalty: str, weights: WeightsKind) -> str:
     kind, penalised, sampled = covariance, penalty == "l2", weights == "sampling"
     if kind is None and penalty != "firth":
         of_fit = "HC1" if sampled else "posterior" if penalised else "classical"
@@ -175,11 +187,6 @@ def _kind(covariance: str | None, groups: object, penalty: str, without_rows: bo
         )
     if (kind == "cluster") != (groups is not None):
         raise InputError("covariance='cluster' and groups=(n,) belong together: give both, or neither.")
-    if kind not in FROM_THE_FIT and without_rows:
-        raise InputError(
-            f"covariance={kind!r} is made from the rows: give summary the X and y that the model was trained on, or "
-            "the rows of files."
-        )
     return kind
 
 

@@ -272,6 +272,9 @@ def _check_information(kept: Information, where: str, network: Network, loss: Lo
     _numbers(np.diagonal(products), f"{where}.residual_products", len(products), least=0.0)
     _numbers(kept.target_squares, f"{where}.target_squares", k if shared else 0, least=0.0)
     _numbers(kept.target_means, f"{where}.target_means", k)
+    size = m * k if shared else m
+    if kept.score_products.size:
+        _numbers(kept.score_products, f"{where}.score_products", size, size)
 
 
 def _check_factor(factor: PosteriorFactor, where: str, network: Network) -> None:

@@ -13,12 +13,13 @@ from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import Rows
 from newtron.engine.rows.streamed import StreamedRows
 from newtron.engine.solvers import GradientDescent, Progress
+from newtron.inference.coefficients.covariance import score_products
 from newtron.inference.coefficients.information import of_given_rows
 from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.training.firth import firth_member
 from newtron.training.fitted import DataDescription, FittedModel, Member
-from newtron.training.members import Task, Trained, train_members, with_shares
+from newtron.training.members import Task, Trained, objective_of, train_members, with_shares
 from newtron.training.mix import planned
 from newtron.training.predictive import learn_class_temperature, learn_noise
 from newtron.training.relevance import relevance_of
@@ -87,7 +88,7 @@ def train(
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
             trained, separation = _members(task, settings, names)
             members = with_shares(trained, plan.combine, given)
-            members = tuple(_of_given_rows(member, given, loss, settings, offset) for member in members)
+            members = tuple(_of_given_rows(member, given, task, settings, offset) for member in members)
     except ColumnError as error:
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
@@ -118,11 +119,14 @@ def _members(task: Task, settings: Settings, names: tuple[str, ...] | None) -> t
     return [Trained(member)], separation
 
 
-def _of_given_rows(member: Member, rows: Rows, loss: Loss, settings: Settings, offset: int | None) -> Member:
+def _of_given_rows(member: Member, rows: Rows, task: Task, settings: Settings, offset: int | None) -> Member:
     if member.information is None:
         return member
     intercept = member.network.intercept
-    kept = of_given_rows(member.information, rows, loss, settings.weights, offset=offset, intercept=intercept)
+    kept = of_given_rows(member.information, rows, task.loss, settings.weights, offset=offset, intercept=intercept)
+    if settings.weights == "sampling":
+        objective = objective_of(task, member.network, task.threads)
+        kept = replace(kept, score_products=score_products(objective, member.params, kept))
     return member if kept is member.information else replace(member, information=kept)
 
 

@@ -267,6 +267,28 @@ def scores(
     return Scores(meat if groups is None else by_group.T @ by_group, counted, int(leverage_one[0]), total)
 
 
+def weight_of_block(block: WhitenedBlock) -> Array:
+    """The factor on the losses of a block's rows where their weights are no numbers of rows."""
+    return block.weight
+
+
+def score_products(objective: TrainingObjective, params: Array, information: Information) -> Array:
+    """(M, M) what a fit with sampling weights keeps for its covariance: the sum of the products of the rows' scores, in
+    the parameters of `Information.root`."""
+    m = information.root.shape[1]
+    plain = Bread(np.eye(m), np.eye(m), np.zeros((m, 0)), (), 1.0)
+    return scores(objective, params, plain, "HC0", weight_of_block).meat
+
+
+def kept_scores(information: Information, found: Bread) -> Scores | None:
+    """The spread of the scores that a fit has kept; None where it kept none."""
+    products = information.score_products
+    if not products.size:
+        return None
+    Z = np.kron(np.eye(len(products) // len(found.Z)), found.Z)
+    return Scores(Z.T @ products @ Z, 0, 0, np.zeros(len(products)))
+
+
 def _multiplied(block: WhitenedBlock, factor: Array) -> WhitenedBlock:
     """The same rows with the factor on their loss moved from the weight into B and e."""
     root = np.sqrt(factor)

@@ -63,7 +63,8 @@ class Information:
     the total weight where a weight is a number of rows, else the number of rows with a weight above 0. log_weights:
     the sum of the logarithms of the weights above 0, where a weight is one over a variance; else 0. target_means: (k,)
     weighted means of the targets as they are trained on. null_log_likelihood: that of the intercept alone (of z = 0
-    without one); nan for a squared error.
+    without one); nan for a squared error. score_products: (M, M) the sum of the products of the rows' scores, each with
+    its weight, where weights are sampling weights; else (0, 0).
     """
 
     root: Array
@@ -79,6 +80,7 @@ class Information:
     log_weights: float = 0.0
     target_means: Array = field(default_factory=lambda: np.empty(0))
     null_log_likelihood: float = float("nan")
+    score_products: Array = field(default_factory=lambda: np.empty((0, 0)))
 
 
 def penalty_root(penalty: Array, loss: Loss) -> Array:

@@ -226,8 +226,8 @@ class Summary:
         Returns
         -------
         pandas.DataFrame
-            Columns estimate, std_error, statistic, p_value, lower, upper, and where asked for standardized. With
-            `exponentiate=True` the estimate and the ends are ratios, and there is no std_error.
+            Columns estimate, standard_error, statistic, p_value, lower, upper, and where asked for standardized. With
+            `exponentiate=True` the estimate and the ends are ratios, and there is no standard_error.
 
         Raises
         ------
@@ -241,7 +241,7 @@ class Summary:
                 "to_frame makes a pandas frame, and pandas is not installed: pip install pandas."
             ) from None
         columns = {"estimate": self.estimates}
-        columns |= {} if self.ratio else {"std_error": self.standard_errors}
+        columns |= {} if self.ratio else {"standard_error": self.standard_errors}
         columns |= {"statistic": self.statistics, "p_value": self.p_values}
         columns |= {"lower": self.intervals[:, 0], "upper": self.intervals[:, 1]}
         columns |= {} if self.standardized is None else {"standardized": self.standardized}
