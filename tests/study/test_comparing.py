@@ -444,3 +444,48 @@ def test_rows_in_pieces_are_compared_on_a_test_file(
     found = json.loads(capsys.readouterr().out)["comparison"]
     assert found["held_out_rows"] == 40
     assert found["metrics"]["perceptron"]["rmse"] == pytest.approx(whole["metrics"]["perceptron"]["rmse"], rel=1e-9)
+
+
+# --- Ctrl-C ---
+
+
+@pytest.mark.parametrize("trainings", [1, 3, 4])
+def test_ctrl_c_in_a_cross_validation_compares_the_folds_that_are_done(
+    trainings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is pressed during this training; the model that is kept is that of the first fold."""
+    from newtron.study.train import Trainer
+
+    train, done = Trainer.train, []
+
+    def interrupted(self: Trainer, *given: Any, **settings: Any) -> Any:
+        done.append(given[0])
+        self.interrupts.asked = len(done) == trainings
+        return train(self, *given, **settings)
+
+    monkeypatch.setattr(Trainer, "train", interrupted)
+    study = study_of(frame()[["a", "b", "y"]], cv=4)
+    facts, found = study.to_dict(), comparison(study)
+    assert len(done) == trainings
+    assert study.interrupted
+    assert facts["refit"] is None
+    folds_done = max(trainings - 1, 1)
+    assert found["held_out_rows"] == 30 * folds_done
+    assert f"of which {folds_done} fold" in found["on"]
+    assert (found["interval"] is not None) is False  # one model: nothing to compare it with but the guess
+    assert any("interrupted" in note and "the training rows alone" in note for note in study.notes)
+    assert study.model.predict(frame()[["a", "b"]]).shape == (120,)
+
+
+def test_frames_of_a_study() -> None:
+    data = frame().assign(y=lambda d: np.where(d["y"] > 0, "yes", "no"))[["a", "b", "c", "y"]]
+    study = study_of(data, cv=3, test=frame(30, 2).assign(y=lambda d: np.where(d["y"] > 0, "yes", "no")), alpha=1.0)
+    assert study.classes is not None
+    assert study.tested is not None
+    assert study.comparison is not None
+    assert study.classes["class"].tolist() == ["no", "yes"]
+    assert study.classes["rows"].sum() == 120
+    assert study.tested["model"].tolist() == ["baseline", "perceptron"]
+    assert list(study.tested) == list(study.comparison)
+    assert study_of(frame()[["a", "b", "y"]]).classes is None
+    assert study_of(frame()[["a", "b", "y"]]).tested is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from newtron.engine.base.codec import to_json
@@ -20,6 +21,7 @@ from newtron.model_file import write_model
 from newtron.study.data import TableData
 from newtron.study.html import HtmlSheet
 from newtron.study.job import Job
+from newtron.study.scores import Score
 from newtron.study.screen import Screen
 from newtron.study.told import facts_of, tell
 from newtron.study.train import remove_checkpoints
@@ -90,15 +92,37 @@ class Study:
         not installed. Its columns are `model` ("baseline" is the simplest guess: the mean, or the share of each class),
         the metrics, as `newtron fit --json` names them, and `kept`.
         """
-        scores = self._job.comparison.scores
+        return self._frame_of(self._job.comparison.scores)
+
+    @property
+    def classes(self) -> pd.DataFrame | None:
+        """Precision, recall, F1 and AUC of each class, of the model that is kept, on the rows that it was compared on;
+        None for a target that is a number, and where no rows were held out. `rows` counts the rows of a class, or adds
+        their weights."""
+        scores, kept = self._job.comparison.scores, self.kept
+        if kept not in scores or not scores[kept].by_class:
+            return None
+        lines = [asdict(line) for line in scores[kept].by_class]
+        return self._framed({"class" if key == "name" else key: [line[key] for line in lines] for key in lines[0]})
+
+    @property
+    def tested(self) -> pd.DataFrame | None:
+        """The metrics of the model that is kept and of the simplest guess on the rows of `test`, where a
+        cross-validation chose the model by other rows; None elsewhere. Its columns are those of `comparison`."""
+        return self._frame_of(self._job.tested)
+
+    def _frame_of(self, scores: Mapping[str, Score]) -> pd.DataFrame | None:
+        """The metrics of each model as a frame."""
         if not scores:
             return None
-        import narwhals as nw
-
         columns: dict[str, list[object]] = {"model": list(scores)}
         for name in next(iter(scores.values())).metrics:
             columns[name] = [score.metrics[name] for score in scores.values()]
-        columns["kept"] = [name == self._job.comparison.verdict.kept for name in scores]
+        return self._framed(columns | {"kept": [name == self._job.comparison.verdict.kept for name in scores]})
+
+    def _framed(self, columns: dict[str, list[object]]) -> pd.DataFrame:
+        import narwhals as nw
+
         frame: pd.DataFrame = nw.from_dict(columns, backend=self._library).to_native()
         return frame
 
