@@ -8,7 +8,7 @@ import numpy as np
 
 from newtron.engine.base.codec import from_json
 from newtron.engine.base.strict_json import wrong
-from newtron.engine.base.words import count, number, percent, plus_minus, setting
+from newtron.engine.base.words import count, percent, plus_minus, setting
 from newtron.study.scores import BASELINE, GUESS, METRICS, QUANTITY, ClassLine, Difference, Score, difference, kind_of
 from newtron.training.fitted import FittedModel
 
@@ -92,7 +92,8 @@ def _in_words(found: Difference) -> str:
     if found.interval is None:
         return f"{by})"
     ends = found.interval if found.gain > 0.0 else (-found.interval[1], -found.interval[0])
-    return f"{by}; 95 % interval from {number(ends[0])} to {number(ends[1])})"
+    low, high = (plus_minus(end, found.error).partition(" ± ")[0] for end in ends)
+    return f"{by}; 95 % interval from {low} to {high})"
 
 
 def _against_guess(kind: str, scores: dict[str, Score], name: str) -> tuple[bool | None, str]:

@@ -127,7 +127,9 @@ def _predictions(job: Job) -> str:
         if job.task == "regression":
             ends = interval_ends(compared.kept.model, compared.held_out.X) if len(compared.held_out) == len(y) else None
             return numbers(said.ravel(), np.asarray(y, dtype=np.float64), ends)
-        return _classes(job.data.schema, said, y)
+        folds = len(compared.held_out) < len(y)
+        counted = "The matrix and the curves count rows and not their weights." if job.options.weights else ""
+        return _classes(job.data.schema, said, y, folds) + html_paragraphs(filter(None, [counted]))
 
 
 _TWO_RANKINGS = (
@@ -155,7 +157,8 @@ def _importance(job: Job, progress: Callable[[int, int], None] | None) -> str:
     return importance_table(found, compared.kind)
 
 
-def _classes(schema: Schema, p: Array, codes: TargetValues) -> str:
+def _classes(schema: Schema, p: Array, codes: TargetValues, folds: bool) -> str:
+    """The confusion matrix and the curves. folds: the probabilities are those of the models of several folds."""
     names = [label(c) for c in schema.target.classes]
     found = ""
     if len(names) <= _CLASSES:
@@ -168,7 +171,7 @@ def _classes(schema: Schema, p: Array, codes: TargetValues) -> str:
     what = f"probability of {names[1]}" if len(names) == 2 else "probability of the most probable class"
     figures = [reliability(sure, hit, what)]
     if len(names) == 2 and 0 < int(hit.sum()) < len(hit):
-        figures.append(roc(sure, hit))
+        figures.append(roc(sure, hit, "ROC curve of all folds together" if folds else "ROC curve"))
     return found + f'<div class="figures">{"".join(figures)}</div>'
 
 

@@ -78,7 +78,7 @@ def reliability(sure: Array, hit: NDArray[np.bool_], what: str) -> str:
     )
 
 
-def roc(score: Array, hit: NDArray[np.bool_]) -> str:
+def roc(score: Array, hit: NDArray[np.bool_], title: str = "ROC curve") -> str:
     """The ROC curve, and the area below it. score: (n,) larger for the positive class; hit: (n,) is it that class?"""
     order = np.argsort(-score, kind="stable")
     last = np.append(np.diff(score[order]) != 0.0, True)  # rows of one score are passed together
@@ -86,7 +86,9 @@ def roc(score: Array, hit: NDArray[np.bool_]) -> str:
     false = np.append(0.0, np.cumsum(~hit[order])[last] / (~hit).sum())
     area = float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2.0))
     even = np.array([0.0, 1.0])
-    title = f"ROC curve, area {area:.3f}"
     return plot(
-        title, "false positive rate", "true positive rate", [Series(even, even, "rule", 2), Series(false, true, "line")]
+        f"{title}, area {area:.3f}",
+        "false positive rate",
+        "true positive rate",
+        [Series(even, even, "rule", 2), Series(false, true, "line")],
     )
