@@ -457,7 +457,7 @@ def test_a_model_of_python_predicts_files(model: PerceptronRegressor, tmp_path: 
         plain.save(tmp_path / "m.newtron")
         pd.DataFrame(X, columns=names).to_csv(tmp_path / "d.csv", index=False)
         assert main(words) == 0
-        np.testing.assert_array_equal(_column(tmp_path / "p.csv"), plain.predict(given))
+        np.testing.assert_allclose(_column(tmp_path / "p.csv"), plain.predict(given), rtol=1e-12)
 
 
 @pytest.mark.slow

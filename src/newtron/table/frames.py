@@ -153,10 +153,26 @@ def _arrow_of(frame: object, name: str) -> ArrowTable:
         return frame
     known = nw.from_native(frame)  # type: ignore[call-overload]  # it refuses what is no frame
     if isinstance(known, nw.LazyFrame):
-        known = known.collect(backend="pyarrow")
+        known = known.collect()
     if known.implementation.is_pandas_like():
         return _arrow_of_pandas(known.to_pandas(), name)
-    return known.to_arrow()
+    ordered = [name for name, dtype in known.schema.items() if isinstance(dtype, nw.Enum)]
+    return _with_order(known.to_arrow(), ordered)
+
+
+def _with_order(data: ArrowTable, names: Iterable[str]) -> ArrowTable:
+    """Return a table whose categories of these names are in order, which not every version of a library says."""
+    import pyarrow as pa
+
+    for name in names:
+        at = data.column_names.index(name)
+        column = data.column(at)
+        if not column.type.ordered:
+            chunks = [
+                pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary, ordered=True) for chunk in column.chunks
+            ]
+            data = data.set_column(at, name, pa.chunked_array(chunks))
+    return data
 
 
 def _is_batch(X: object) -> bool:
