@@ -34,6 +34,7 @@ from newtron import (
     load,
 )
 from newtron.cli import main
+from newtron.table import encode, learn_schema, read_table
 
 SIZES = pd.CategoricalDtype(["small", "middle", "large"], ordered=True)
 
@@ -477,8 +478,6 @@ def test_a_model_of_rows_of_files_predicts_frames(tmp_path: Path) -> None:
     FRAME.assign(size=FRAME["size"].astype(str), mass=Y).to_parquet(tmp_path / "d.parquet")
     rows = FileRows(tmp_path / "d.parquet", "mass")
     model = PerceptronRegressor().fit_rows(rows)
-    from newtron.table import encode, read_table
-
     X = encode(rows.schema, read_table(tmp_path / "d.parquet")).X
     np.testing.assert_array_equal(model.predict(FRAME), model.predict(X))
     with pytest.raises(ValueError, match="NaN"):
@@ -543,3 +542,23 @@ def test_warnings_of_the_schema_can_be_errors() -> None:
         warnings.simplefilter("error", SchemaWarning)
         with pytest.raises(SchemaWarning):
             PerceptronRegressor().fit(FRAME.assign(same=1), Y)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "model"),
+    [
+        ("penguins", "species", PerceptronClassifier(alpha=1.0)),
+        ("ships", "incidents", PerceptronRegressor(loss="poisson", alpha=1.0)),
+        ("concrete", "strength_mpa", PerceptronRegressor()),
+    ],
+)
+def test_a_frame_is_learnt_as_the_file_that_it_was_read_from(name: str, target: str, model: Any) -> None:
+    path = Path(__file__).resolve().parents[2] / "examples" / f"{name}.csv"
+    of_file = learn_schema(read_table(path), target)
+    frame = pd.read_csv(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SchemaWarning)
+        found = clone(model).fit(frame.drop(columns=target), frame[target]).schema_
+    assert found.columns == of_file.columns
+    assert found.dropped == of_file.dropped
+    assert (found.target.name, found.target.classes) == (of_file.target.name, of_file.target.classes)

@@ -193,7 +193,10 @@ def _arrow_of_pandas(frame: pd.DataFrame, name: str) -> ArrowTable:
             "frame.columns = ['_'.join(map(str, names)) for names in frame.columns]."
         )
     names = _names_of_pandas(frame.columns, name)
-    columns = [_pandas_column(frame.iloc[:, j], f"{name}, column {names[j]!r}") for j in range(len(names))]
+    columns = [
+        _pandas_column(column, f"{name}, column {label!r}")
+        for label, (_, column) in zip(names, frame.items(), strict=True)
+    ]
     return pa.table(columns, names=names) if columns else pa.table({})
 
 
