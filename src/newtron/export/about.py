@@ -66,9 +66,9 @@ def _cells(model: FittedModel, columns: Sequence[Source]) -> list[str]:
     if schema.missing == "error" if schema is not None else not filled:
         found.append("A missing cell makes the prediction missing.")
     else:
-        found.append(
-            "Missing cells are filled in with the mean of training, and marked where training had missing cells too."
-        )
+        marked = words or any(column.marked for column in numbers)
+        also = ", and marked where training had missing cells too" if marked else ""
+        found.append(f"Missing cells are filled in with the mean of training{also}.")
     if words:
         found.append(
             "Text is compared letter by letter, without blanks around it. A text that training never saw counts as "
