@@ -25,6 +25,12 @@ if TYPE_CHECKING:
         PerceptronRegressor,
     )
     from newtron.estimators.displays import ConvergenceDisplay, LossSurfaceDisplay
+    from newtron.estimators.effect_displays import (
+        AccumulatedEffectsDisplay,
+        CoefficientDisplay,
+        MarginalEffectsDisplay,
+        ResidualsDisplay,
+    )
     from newtron.estimators.stored import load
     from newtron.study.fit import fit
     from newtron.study.study import Study
@@ -32,6 +38,10 @@ if TYPE_CHECKING:
 
 # Names are imported when they are first used: scikit-learn takes a second that `import newtron` need not.
 _HOMES = {
+    "AccumulatedEffectsDisplay": "newtron.estimators.effect_displays",
+    "CoefficientDisplay": "newtron.estimators.effect_displays",
+    "MarginalEffectsDisplay": "newtron.estimators.effect_displays",
+    "ResidualsDisplay": "newtron.estimators.effect_displays",
     "ClusterRows": "newtron.cluster.rows",
     "ConvergenceDisplay": "newtron.estimators.displays",
     "LossSurfaceDisplay": "newtron.estimators.displays",
@@ -57,19 +67,23 @@ _HOMES = {
 
 __all__ = [
     "LBFGS",
+    "AccumulatedEffectsDisplay",
     "ClusterRows",
+    "CoefficientDisplay",
     "ConvergenceDisplay",
     "FileRows",
     "GradientDescent",
     "InputError",
     "LevenbergMarquardt",
     "LossSurfaceDisplay",
+    "MarginalEffectsDisplay",
     "NetworkClassifier",
     "NetworkRegressor",
     "Newton",
     "NewtonCG",
     "PerceptronClassifier",
     "PerceptronRegressor",
+    "ResidualsDisplay",
     "SchemaWarning",
     "Stochastic",
     "Study",

@@ -35,13 +35,13 @@ QUANTITIES = {
 _LEVELS = 14
 
 
-def _axes(name: str, ax: Drawn) -> Drawn:
-    """The given axes, or those of a new figure."""
+def new_axes(name: str, ax: Drawn, size: tuple[float, float] | None = None) -> Drawn:
+    """The given axes, or those of a new figure of this size in inches."""
     try:
         from matplotlib import pyplot
     except ImportError:
         raise ImportError(f'{name}.plot needs matplotlib, newtron\'s extra "plot": pip install matplotlib.') from None
-    return pyplot.subplots(layout="constrained")[1] if ax is None else ax
+    return pyplot.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
 class ConvergenceDisplay:
@@ -96,7 +96,7 @@ class ConvergenceDisplay:
 
     def plot(self, ax: Drawn = None, **kwargs: object) -> Self:
         """Draw into the axes, or new ones. kwargs: for the line of the best network. Returns self."""
-        self.ax_ = _axes(type(self).__name__, ax)
+        self.ax_ = new_axes(type(self).__name__, ax)
         self.figure_ = self.ax_.figure
         several, lines = len(self.values) > 1, {}
         # The best one last, so that no other line hides it.
@@ -196,7 +196,7 @@ class LossSurfaceDisplay:
 
     def plot(self, ax: Drawn = None, **kwargs: object) -> Self:
         """Draw into the axes, or new ones. kwargs: for matplotlib's `contourf`. Returns self."""
-        self.ax_ = _axes(type(self).__name__, ax)
+        self.ax_ = new_axes(type(self).__name__, ax)
         self.figure_ = self.ax_.figure
         shown = np.ma.masked_invalid(self.values)
         low, high = float(shown.min()), float(shown.max())

@@ -129,7 +129,7 @@ class Effects:
         count = min(len(self), _MOST_SHOWN)
         sections = [
             (heading, [self._row(i, tested, known) for i in which])
-            for heading, which in groupby(range(count), self._heading)
+            for heading, which in groupby(range(count), self.group)
         ]
         percent = f"{100.0 * self.coverage:.6g} %{_INTERVALS[self.interval_kind]} from"
         head = ["", "estimate"]
@@ -139,10 +139,11 @@ class Effects:
         more = f"... and {left:,} more: to_frame() has all." if left else ""
         return ResultTable(self.title, self.facts, head, sections, self.trouble, more, notes=self.notes)
 
-    def _heading(self, i: int) -> str:
+    def group(self, i: int, but: str | None = None) -> str:
+        """The output and the conditions of an effect, in words, but for one condition; "" where all have the same."""
         name = f"{self.target} = {self.outputs[i]}" if self.target else self.outputs[i]
         output = [name] if len(set(self.outputs)) > 1 else []
-        return ", ".join([*output, *(f"{name} = {values[i]}" for name, values in self.conditions.items())])
+        return ", ".join([*output, *(f"{name} = {v[i]}" for name, v in self.conditions.items() if name != but)])
 
     def _row(self, i: int, tested: bool, known: bool) -> list[str]:
         plain = self.contrasts[i] == "dy/dx"

@@ -95,6 +95,11 @@ class Quantity:
             gradients = tuple(g * s[:, None] for g, s in zip(self.gradients, slopes, strict=True))
             return Quantity(_logit(self.value), self.outputs, _logit(self.own), gradients)
 
+    def combined(self, L: Array, groups: int) -> Quantity:
+        """Linear combinations L (F, E) of the quantities, in this many groups of all outputs."""
+        outputs = np.tile(np.arange(len(L) // groups), groups)
+        return Quantity(L @ self.value, outputs, self.own @ L.T, tuple(L @ g for g in self.gradients))
+
     def take(self, which: slice | NDArray[np.intp]) -> Quantity:
         """Some of the quantities, in this order."""
         gradients = tuple(g[which] for g in self.gradients)

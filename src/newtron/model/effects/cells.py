@@ -76,6 +76,9 @@ class VariedRows(Protocol):
     def missing(self, name: str) -> NDArray[np.bool_]:
         """(n,) where a column's cell is missing, as far as it is known."""
 
+    def level_numbers(self, name: str) -> NDArray[np.intp]:
+        """(n,) the position of each cell's level among those of a category; -1 where it is none of them."""
+
     def typical(self, weight: Array, statistic: Literal["mean", "median"]) -> Changes:
         """A cell for each column: the mean or median of numbers, and the most frequent level of a category. weight:
         (n,) of the rows."""
@@ -167,6 +170,15 @@ class EncodedRows:
         if column is None or not column.indicator:
             return np.zeros(self.n_rows, dtype=bool)
         return np.asarray(self._X[:, self._places[name].stop - 1] == 1.0)
+
+    def level_numbers(self, name: str) -> NDArray[np.intp]:
+        place, levels = self._places[name], variable_named(self, name).levels
+        X = self._X[:, place]
+        X = np.asarray(X.toarray() if is_sparse(X) else X, dtype=np.float64)
+        found = np.full(self.n_rows, -1)
+        for number, level in enumerate(levels):
+            found[(self._pattern(name, level) == X).all(axis=1)] = number
+        return found
 
     def typical(self, weight: Array, statistic: Literal["mean", "median"]) -> Changes:
         found: dict[str, Cell] = {}

@@ -88,7 +88,7 @@ def effects_of(
     categories = any(variable.kind == "category" for variable in chosen)
     of = [f"numbers: {_METHOD_WORDS[method]}{units}"] if numbers else []
     of += ["categories: change from the reference"] if categories else []
-    title = f"{_title(averaging, 'marginal effects')} on {_subject(model)}"
+    title = f"{_title(averaging, 'marginal effects')} on {subject_of(model)}"
     return _table(model, errors, pieces, title, _facts(rows, of), rows.n_rows, "difference", coverage)
 
 
@@ -124,7 +124,7 @@ def contrasts_of(
     for scenario in scenarios:
         pieces += _compared(response, scenario, variable, pairs, kind)
     words = {"difference": "Differences", "ratio": "Ratios", "odds ratio": "Odds ratios"}[kind]
-    title = f"{words} of {_subject(model)} by {column}"
+    title = f"{words} of {subject_of(model)} by {column}"
     return _table(model, errors, pieces, title, _facts(rows, []), rows.n_rows, kind, coverage)
 
 
@@ -231,7 +231,7 @@ def _table(
     kind: str,
     coverage: float,
 ) -> Effects:
-    names = _outputs(model)
+    names = predicted_names(model)
     quantity, k = joined_quantities([piece.quantity for piece in pieces]), len(names)
     # Outputs first, then conditions, then columns.
     places = [
@@ -305,7 +305,8 @@ def _tested(
     return value, spread, statistics, np.asarray(p_values), intervals
 
 
-def _outputs(model: FittedModel) -> tuple[str, ...]:
+def predicted_names(model: FittedModel) -> tuple[str, ...]:
+    """The targets, or the classes whose probabilities change: of two classes the second alone."""
     data = model.data
     if data.classes is None:
         return target_names(data.targets, model.n_outputs)
@@ -313,13 +314,13 @@ def _outputs(model: FittedModel) -> tuple[str, ...]:
     return tuple(classes[1:]) if model.n_outputs == 1 else tuple(classes)
 
 
-def _subject(model: FittedModel) -> str:
+def subject_of(model: FittedModel) -> str:
     """What the effects are on, in words."""
     target = joined(model.data.targets) if model.data.targets else ""
     if model.is_regression:
         return f"the mean of {target}" if target else "the prediction"
     if model.n_outputs == 1:
-        label = _outputs(model)[0]
+        label = predicted_names(model)[0]
         return f"the probability of {f'{target} = ' if target else ''}{label}"
     return f"the probability of each class{f' of {target}' if target else ''}"
 

@@ -67,13 +67,16 @@ class FormulaRows:
         del name  # a row with any missing cell was none of the fit
         return self._holes
 
+    def level_numbers(self, name: str) -> NDArray[np.intp]:
+        values, codes = self._cells.values[name]
+        return np.array([*match_levels(values, variable_named(self, name).levels), -1])[codes]
+
     def typical(self, weight: Array, statistic: Literal["mean", "median"]) -> Changes:
         found: dict[str, Cell] = {}
         own = weight * ~self._holes
         for variable in self._variables:
             if variable.kind == "category":
-                values, codes = self._cells.values[variable.name]
-                places = np.array([*match_levels(values, variable.levels), -1])[codes]
+                places = self.level_numbers(variable.name)
                 known = places >= 0
                 counts = np.bincount(places[known], own[known], len(variable.levels))
                 found[variable.name] = variable.levels[int(np.argmax(counts))]
