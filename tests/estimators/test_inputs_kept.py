@@ -170,6 +170,8 @@ def asked(model: Any, X: Any, y: Any, weight: Any, folder: Path) -> Iterator[tup
     yield "play", lambda: model.play(X, y) and 1
     yield "save", lambda: model.save(folder / "model.newtron")
     yield "LossSurfaceDisplay", lambda: surface(model, X, y, weight)
+    yield "effects", lambda: numbers(model.effects(X, sample_weight=weight))
+    yield "contrasts", lambda: numbers(model.contrasts(X, model.effects(X).columns[0], values=[0.0, 1.0]))
     if classes:
         yield "predict_proba", lambda: model.predict_proba(X)
         yield "predict_log_proba", lambda: model.predict_log_proba(X)
@@ -242,7 +244,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], tolerance: floa
 
 def test_no_public_method_is_forgotten() -> None:
     # What takes no rows, or rows of files, or comes from scikit-learn.
-    others = {"call_columns", "fit_rows"}
+    others = {"call_columns", "fit_rows", "fit_formula"}
     for model, y in MODELS.values():
         public = {name for name in dir(type(model)) if not name.startswith(("_", "get_", "set_")) and name[-1] != "_"}
         tried = {name for name, _ in asked(clone(model).fit(X, y), X, y, None, Path())}
