@@ -21,7 +21,7 @@ _GROUPS, _FEWEST = 20, 5
 
 @dataclass(frozen=True, eq=False)
 class RowResiduals:
-    """Of n rows: predictions and residuals (n,). expected: (n,) the standard deviation that the model has for each
+    """The predictions and the residuals (n,) of rows. expected: (n,) the standard deviation that the model has for each
     residual; nan where it has none. output: the target or the class, "" where there is one alone."""
 
     predictions: Array
