@@ -549,7 +549,7 @@ def test_warnings_of_the_schema_can_be_errors() -> None:
     [
         ("penguins", "species", PerceptronClassifier(alpha=1.0)),
         ("ships", "incidents", PerceptronRegressor(loss="poisson", alpha=1.0)),
-        ("concrete", "strength_mpa", PerceptronRegressor()),
+        ("concrete", "strength_mpa", PerceptronRegressor(columns={})),  # which are numbers alone
     ],
 )
 def test_a_frame_is_learnt_as_the_file_that_it_was_read_from(name: str, target: str, model: Any) -> None:
