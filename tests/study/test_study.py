@@ -184,10 +184,16 @@ def test_a_report_is_written_on_demand(study: newtron.Study, here: Path) -> None
 
 def test_the_data_is_not_overwritten() -> None:
     path = written(people())
-    study = newtron.fit(path, "paid", ignore="kind", model="perceptron", verbose=0)
+    test = written(people(90), "test.csv")
+    study = newtron.fit(path, "paid", test=test, ignore="kind", model="perceptron", verbose=0)
     for write in (study.save, study.report):
-        with pytest.raises(newtron.InputError, match="this is the data itself"):
-            write(path)
+        for place in (path, test):
+            with pytest.raises(newtron.InputError, match="this is the data itself"):
+                write(place)
+    words = ["fit", path, "--target", "paid", "--test", test, "--model", "perceptron"]
+    for option in ("--output", "--report"):
+        assert main([*words, option, test]) == 2
+    assert Path(test).read_text() == people(90).to_csv(index=False)
     assert newtron.fit(path, "paid", ignore="kind", model="perceptron", verbose=0).schema == study.schema
 
 
@@ -261,6 +267,7 @@ def test_what_is_not_typed_has_the_default_of_python() -> None:
         ({"model": "tree"}, r"model='tree' is not known: choose one of 'perceptron', 'network', 'auto'"),
         ({"alpha": "evidense"}, r"alpha='evidense' must be a number, 0 or more, or 'evidence' or 'loo'"),
         ({"hidden": "big"}, r"hidden='big' must be 'auto', a tuple of widths"),
+        ({"hidden": np.array([3, 4])}, r"hidden=array\(\[3, 4\]\) must be 'auto', a tuple of widths"),
         ({"activation": "relo"}, r"activation='relo' is not known"),
         ({"starts": 0}, r"starts=0 must be a whole number, 1 or more"),
         ({"threads": 0}, r"threads=0 must be a whole number, 1 or more"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from newtron.cli.imports import restore_pandas
 from newtron.cli.options import FitCommand
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.whole_files import same_file
 from newtron.model_file import check_writable
 from newtron.study.data import TableData
 from newtron.study.interrupt import Interrupts
@@ -49,9 +50,9 @@ def _checked_places(options: FitCommand) -> str | None:
     check_writable(options.output)
     if options.checkpoint is not None:
         check_writable(f"{options.checkpoint}.perceptron")
-    both = os.path.exists(options.output) and os.path.exists(options.data)
-    if both and os.path.samefile(options.output, options.data):
-        raise InputError(f"{options.output}: this is the data itself; give another name with --output.")
+    for path in options.files:
+        if same_file(options.output, path):
+            raise InputError(f"{options.output}: this is the data itself; give another name with --output.")
     report = _report_path(options)
     if report is not None:
         _check_report(report, options)
@@ -74,9 +75,8 @@ def _check_report(path: str, options: FitCommand) -> None:
     from newtron.study.report.page import is_report
 
     check_writable(path)
-    for other in (options.output, options.data):
-        same = os.path.realpath(path) == os.path.realpath(other)
-        if same or (os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)):
+    for other in (options.output, *options.files):
+        if os.path.realpath(path) == os.path.realpath(other) or same_file(path, other):
             raise InputError(f"{path}: this is {other} itself; give the report another name with --report.")
     if options.report is None and os.path.exists(path) and not is_report(path):
         raise InputError(

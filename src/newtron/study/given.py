@@ -115,7 +115,7 @@ def _choice(*choices: str) -> Check:
 
 
 def _hidden(name: str, value: object) -> object:
-    if value != "auto":
+    if not (isinstance(value, str) and value == "auto"):
         read_shapes(value)
     return value
 

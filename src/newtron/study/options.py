@@ -154,6 +154,11 @@ class FitOptions:
         return self.data if isinstance(self.data, str) else self.data.path
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of what is read, which nothing may be written over."""
+        return tuple(path for path in (self.data, self.test) if isinstance(path, str))
+
+    @property
     def holdout_share(self) -> float:
         """The share of the rows that is held out where they are not compared on folds or on a test file."""
         return HOLDOUT if self.holdout is None else self.holdout

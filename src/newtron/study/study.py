@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import cached_property
-from newtron.engine.base.whole_files import check_writable
+from newtron.engine.base.whole_files import check_writable, same_file
 from newtron.engine.base.words import count, setting, told_at
 from newtron.estimators.base import NewtronEstimator
 from newtron.estimators.stored import estimator_of
@@ -188,9 +188,9 @@ class Study:
     def _check_place(self, path: str | os.PathLike[str]) -> None:
         """Raise InputError where the file cannot be written, or is the data."""
         check_writable(path)
-        data = self._job.options.data
-        if isinstance(data, str) and os.path.exists(data) and os.path.exists(path) and os.path.samefile(data, path):
-            raise InputError(f"{os.fspath(path)}: this is the data itself; give another name.")
+        for data in self._job.options.files:
+            if same_file(path, data):
+                raise InputError(f"{os.fspath(path)}: this is the data itself; give another name.")
 
 
 def save_job(job: Job, path: str | os.PathLike[str]) -> None:

@@ -51,6 +51,11 @@ def check_writable(path: str | os.PathLike[str], *, devices: bool = False) -> st
     return real
 
 
+def same_file(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Return whether both are there and are one file."""
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+
+
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object], *, devices: bool = False) -> None:
     """Call `write` with a temporary file, which replaces `path` only when it is complete and on the disk."""
     name = os.fspath(path)
