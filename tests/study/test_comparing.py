@@ -270,6 +270,19 @@ def test_the_last_rows_by_an_order_are_held_out(column: str) -> None:
     assert f"the last 30 rows by '{column}', from {start}" in found["on"]
 
 
+def test_an_order_and_weights_are_read_as_other_columns_are(tmp_path: Path) -> None:
+    data = frame()[["a", "b", "y", "day", "w"]]
+    plain = comparison(study_of(data, holdout_by="day", weights="w", ignore="day"))
+    text = data.assign(day=data["day"].dt.strftime("%d/%m/%Y"), w=(data["w"] + 0.0).map("{:.1f}".format))
+    text["w"] = text["w"].str.replace(".", ",")
+    found = comparison(study_of(text, holdout_by="day", weights="w", ignore="day"))
+    assert found["metrics"] == plain["metrics"]
+    assert "from 06/04/2024 on" in found["on"]
+    months = data.iloc[:60].assign(day=[f"{1 + i % 12:02d}/{1 + i % 11:02d}/2024" for i in range(60)])
+    with pytest.raises(InputError, match=r"day first or with the month first.*date=\['day=dmy'\]"):
+        study_of(months, holdout_by="day", ignore="day")
+
+
 def test_an_order_that_is_none_is_refused() -> None:
     data = frame()[["a", "y"]].assign(word="x", late=["old"] * 100 + ["new"] * 20)
     with pytest.raises(InputError, match=r"column 'word': 'x' is neither a number nor a date"):

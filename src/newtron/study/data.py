@@ -171,7 +171,7 @@ class TableData(FitData):
         """Hold out a share of the rows once: the last in an order, whole groups, or random ones."""
         n, notes, seed = self.n_known, list[str](), f"(seed {options.seed})"
         if options.holdout_by is not None:
-            return self._last(options.holdout_by, share)
+            return self._last(options, options.holdout_by, share)
         if self.group is not None:
             training, held_out = hold_out_groups(self.group, self._classes, share, options.seed)
             groups = [count(len(np.unique(self.group[rows])), "group") for rows in (held_out, training)]
@@ -184,10 +184,10 @@ class TableData(FitData):
         how = f"on {len(held_out):,} rows that were held out; trained on {len(training):,} {seed}"
         return self._divided(training, held_out, notes, how)
 
-    def _last(self, name: str, share: float) -> Split:
+    def _last(self, options: FitOptions, name: str, share: float) -> Split:
         """Hold out the rows with the largest values of a column."""
         table, notes = self.table.take(self.known), list[str]()
-        order = row_order(table, name)
+        order = row_order(table, options)
         training, held_out = hold_out_last(order, share)
         lost = np.setdiff1d(self.y[held_out], self.y[training])
         if self._classes is not None and len(lost):

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import columns_setting, count, setting
+from newtron.engine.base.words import column_setting, columns_setting, count, either, setting
 from newtron.study.options import FitOptions
 from newtron.table import Table
-from newtron.table.cells import as_days, as_numbers, coded_cells, plain
-from newtron.table.table import show
+from newtron.table.arrow import ArrowArray
+from newtron.table.candidates import Candidates
+from newtron.table.cells import as_days, as_numbers, coded_cells, is_date, is_text, plain
 
 # What a weight says of its row.
 _MEANING = {
@@ -62,20 +63,43 @@ def row_columns(table: Table, options: FitOptions) -> RowColumns:
     return RowColumns(weight, group, tuple(pairs))
 
 
-def row_order(table: Table, name: str) -> Array:
-    """(n,) the numbers of a column, or its dates in days; nan where a cell is missing. Raises InputError where a cell
-    is neither."""
-    cells = plain(table.column(name))
-    values = as_numbers(cells)
-    if isinstance(values, int):
-        days = as_days(cells)
-        if isinstance(days, int):
-            raise InputError(
-                f"{table.place(name, days)}: {show(cells[days].as_py())} is neither a number nor a date, and "
-                f"{columns_setting('holdout_by', [name])} needs an order; correct the cell, or name another column."
-            )
-        return days
-    return values
+def row_order(table: Table, options: FitOptions) -> Array:
+    """(n,) the numbers, or the dates in days, of the column that orders the rows; nan where a cell is missing. Raises
+    InputError where a cell is neither, or the dates can be read in two ways."""
+    name = options.holdout_by or ""
+    given, cells = columns_setting("holdout_by", [name]), plain(table.column(name))
+    values = as_days(cells) if is_date(cells) else as_numbers(cells)
+    if not isinstance(values, int):
+        return values
+    rules = _rules(table, cells, Candidates(order=options.choices.orders.get(name)))
+    if rules.is_doubtful:
+        ways = either(*(column_setting(name, "date", order) for order in ("dmy", "mdy")))
+        raise InputError(
+            f"{table.place(name)}: {rules.doubtful}, which is a date with the day first or with the month first, and "
+            f"{given} needs to know which; say it: {ways}."
+        )
+    return _values(table, name, cells, rules, f"is neither a number nor a date, and {given} needs an order")
+
+
+def _rules(table: Table, cells: ArrowArray, rules: Candidates) -> Candidates:
+    """The rules that read all texts of a column."""
+    values, codes = coded_cells(cells)
+    if is_text(values):
+        rules.add(values, codes, lambda place: table.row_number(int(np.argmax(codes == place))))
+    return rules
+
+
+def _values(table: Table, name: str, cells: ArrowArray, rules: Candidates, wrong: str) -> Array:
+    """The numbers or days by the rule that was found. wrong: what to say of a cell that no rule reads."""
+    found = rules.found(table.decimal)
+    if found is not None:
+        read = as_days if found.kind == "date" else as_numbers
+        values = read(cells) if found.reading is None else found.reading.read(cells)
+        if not isinstance(values, int):
+            return values
+    row, cell = rules.refused
+    where = f"{table.path}, row {row:,}, column {name!r}: {cell}" if row else f"{table.place(name)}: a cell"
+    raise InputError(f"{where} {wrong}; correct the cell, or name another column.")
 
 
 def group_names(table: Table, name: str) -> set[object]:
@@ -85,9 +109,11 @@ def group_names(table: Table, name: str) -> set[object]:
 
 def _weights(table: Table, name: str) -> Array:
     cells = plain(table.column(name))
-    values = as_numbers(cells)
-    if isinstance(values, int):
-        raise InputError(f"{table.place(name, values)}: {show(cells[values].as_py())} is no weight; correct the cell.")
+    plainly = as_numbers(cells)
+    if isinstance(plainly, int):
+        values = _values(table, name, cells, _rules(table, cells, Candidates("number")), "is no weight")
+    else:
+        values = plainly
     for wrong, what in ((np.isnan(values), "there is no weight here"), (values < 0.0, "a weight below zero is none")):
         if wrong.any():
             raise InputError(
