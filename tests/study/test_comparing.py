@@ -403,6 +403,23 @@ def test_counts_are_compared_by_their_deviance_and_exposure_counts_in_the_guess(
     assert plain == pytest.approx(constant, rel=1e-9)
 
 
+# --- formulas ---
+
+
+def test_a_formula_goes_with_groups_weights_orders_and_test_files() -> None:
+    data, test = frame(), frame(50, 4)
+    plain = comparison(study_of(data[["a", "b", "y", "w"]], weights="w", test=test[["a", "b", "y", "w"]]))
+    found = study_of(data, "y ~ a + b", weights="w", test=test)
+    assert comparison(found)["metrics"]["perceptron"] == pytest.approx(plain["metrics"]["perceptron"], rel=1e-9)
+    assert found.schema.feature_names == ("a", "b")
+    assert "groups by 'who'" in comparison(study_of(data, "y ~ a + b", group="who"))["on"]
+    ordered = study_of(data, "y ~ a + b", holdout_by="day")
+    assert "the last 24 rows by 'day'" in comparison(ordered)["on"]
+    assert ordered.schema.feature_names == ("a", "b")
+    with pytest.raises(InputError, match="there is no column 'whom'"):
+        study_of(data, "y ~ a + b", group="whom")
+
+
 # --- options that do not go together ---
 
 

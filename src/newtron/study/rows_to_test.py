@@ -33,7 +33,7 @@ class RowsToTest:
     def read(options: FitOptions, data: FitData) -> RowsToTest:
         """Read and check the test file, before long work. Raises InputError where a column is missing, a cell is not
         what its column is in the data, a class is unknown, or the rows do not fit in memory."""
-        table = _table(options)
+        table = table_to_test(options)
         schema, name = data.schema, table.path
         check_columns(schema, name, table.names)
         table.cells(schema.target.name)  # the error lists near names
@@ -70,7 +70,8 @@ class RowsToTest:
         return Sample(X, self.y, self.columns.weight, self.columns.group, exposure(schema, self.offset, X))
 
 
-def _table(options: FitOptions) -> Table:
+def table_to_test(options: FitOptions) -> Table:
+    """The table of a test file. Raises InputError where it is the data itself, or does not fit in memory."""
     test = options.test
     if not isinstance(test, str):
         if test is None:
