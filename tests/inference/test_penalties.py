@@ -438,3 +438,51 @@ def test_a_model_with_asinh_features_is_the_same_when_read_again(tmp_path: Any) 
     for mine, its in zip(model.members_, again.members_, strict=True):
         assert (mine.noise, mine.log_evidence) == (its.noise, its.log_evidence)
         np.testing.assert_array_equal(mine.alpha, its.alpha)
+
+
+@pytest.mark.parametrize("weights", ["precision", "sampling"])
+def test_a_row_that_is_no_number_of_rows_is_left_out_whole(weights: str) -> None:
+    """alpha="loo" is where the weighted squares of the errors of real fits without each row are least."""
+    r = np.random.default_rng(14)
+    X = r.normal(size=(25, 6))
+    y, w = 0.7 * X @ r.normal(size=6) + 3.0 * r.normal(size=25), r.uniform(0.2, 6.0, size=25)
+    w /= w.mean()
+
+    def loss(alpha: float) -> float:
+        total = 0.0
+        for i in range(25):
+            rest = np.arange(25) != i
+            model = PerceptronRegressor(alpha=alpha, weights="precision").fit(X[rest], y[rest], w[rest])
+            total += w[i] * float(y[i] - model.predict(X[i : i + 1])[0]) ** 2
+        return total
+
+    alpha = PerceptronRegressor(alpha="loo", weights=weights).fit(X, y, w).members_[0].alpha[0]
+    chosen = loss(alpha)
+    assert 1e-3 < alpha < 1e3
+    assert chosen < loss(1.05 * alpha)
+    assert chosen < loss(alpha / 1.05)
+
+
+def test_a_count_is_left_out_with_its_exposure() -> None:
+    r = np.random.default_rng(15)
+    X, exposure = r.normal(size=(40, 5)), r.uniform(0.3, 20.0, size=40)
+    y = r.poisson(exposure * np.exp(0.3 * X[:, 0] - 1.0))
+    given = np.column_stack([X, np.log(exposure)])
+
+    def loss(alpha: float) -> float:
+        total = 0.0
+        for i in range(40):
+            rest = np.arange(40) != i
+            model = PerceptronRegressor(loss="poisson", offset=5, alpha=alpha).fit(given[rest], y[rest])
+            mean = float(model.predict(given[i : i + 1])[0])
+            total += mean - y[i] * np.log(mean)
+        return total
+
+    alpha = PerceptronRegressor(loss="poisson", offset=5, alpha="loo").fit(given, y).members_[0].alpha[0]
+    chosen = loss(alpha)  # the rule takes one Newton step for each row, which is nearly a new fit
+    assert chosen < min(loss(1.6 * alpha), loss(alpha / 1.6))
+    # Equal exposures change nothing but the intercept.
+    equal = np.column_stack([X, np.full(40, np.log(7.0))])
+    one = PerceptronRegressor(loss="poisson", offset=5, alpha="loo").fit(equal, y)
+    plain = PerceptronRegressor(loss="poisson", alpha="loo").fit(X, y)
+    np.testing.assert_allclose(one.coef_[:5], plain.coef_, rtol=1e-6)

@@ -359,7 +359,6 @@ def test_a_model_with_an_offset_is_stored_and_explained(tmp_path: Path) -> None:
         ({"offset": 3}, "is no position in 3 columns"),
         ({"offset": -1}, "must be the name of a column"),
         ({"offset": 0, "loss": None}, 'set loss="poisson"'),
-        ({"offset": 0, "alpha": "loo"}, "does not know an offset"),
     ],
 )
 def test_what_is_no_offset_gets_one_sentence(settings: dict[str, Any], sentence: str) -> None:

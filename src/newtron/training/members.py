@@ -94,7 +94,7 @@ class Task:
     penalties, or the rule that chooses them. weaker: whether each start gives a second member with a tenth of the
     chosen penalty. stack: whether the loss of each row by the model without it is wanted. steps: of a network under
     each penalty that is tried, from its start, and as many more under the best; None: along a path of penalties and
-    then to the optimum.
+    then to the optimum. whole_rows: whether a row is left out with all of its weight.
     """
 
     given: Rows
@@ -115,6 +115,7 @@ class Task:
     callback: Callable[[Progress], object] | None
     keeper: Keeper | None = None
     steps: int | None = None
+    whole_rows: bool = False
 
     @property
     def jobs(self) -> list[tuple[Shape, int]]:
@@ -295,10 +296,10 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
 
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
     """Return the objective of a member: the mean loss over the scaled rows plus the penalty, if one is chosen."""
-    rows = task.rows.on_threads(threads)
-    if isinstance(task.alpha, np.ndarray):
-        return TrainingObjective(network, task.loss, rows).with_alpha(task.alpha)
-    return TrainingObjective(network, task.loss, rows, 0.0 if isinstance(task.alpha, str) else task.alpha)
+    alpha = 0.0 if isinstance(task.alpha, np.ndarray | str) else task.alpha
+    found = TrainingObjective(network, task.loss, task.rows.on_threads(threads), alpha)
+    found.whole_rows = task.whole_rows
+    return found.with_alpha(task.alpha) if isinstance(task.alpha, np.ndarray) else found
 
 
 def settle(output: Layer, loss: Loss, penalised: bool) -> None:

@@ -111,8 +111,6 @@ class Settings:
             raise InputError(f"offset={self.offset!r} must be the name of a column, its position from 0, or None.")
         if self.loss != "poisson":
             raise InputError(f'offset={self.offset!r} is the logarithm of an exposure of counts: set loss="poisson".')
-        if self.alpha == "loo":
-            raise InputError('alpha="loo" does not know an offset: give alpha="evidence" or a number with it.')
 
     def _check_firth(self) -> None:
         """Firth's penalty stands alone, and is one of the log loss."""

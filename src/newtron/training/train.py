@@ -81,6 +81,7 @@ def train(
         threads=thread_count(settings.n_jobs),
         callback=callback,
         steps=plan.steps,
+        whole_rows=offset is not None or settings.weights != "frequency",
     )
     names = names_of_inputs(data, offset)
     try:

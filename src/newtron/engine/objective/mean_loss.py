@@ -73,6 +73,8 @@ class MeanLoss(Objective):
         self.triangle: Array | None = None
         # The parameters and the weighted second derivatives of the loss (n, 1) there, of a perceptron with one output.
         self.row_curvature: tuple[Array, Array] | None = None
+        # True: a weight is no number of rows, so that a row is left out with all of its weight.
+        self.whole_rows = False
         # True: a perceptron is evaluated at raw predictions that are right to their last digits.
         self.extended_precision = False
         self._last_hessian: tuple[Array, Array] | None = None  # with the parameters it was found at

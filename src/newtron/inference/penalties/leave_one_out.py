@@ -13,7 +13,8 @@ other losses it is one step of the many that a new training would take (Pregibon
 The eigenvalues of V H are the row's leverages, between 0 and 1, one for each output (Hoaglin & Welsch 1978). Where one
 of them is 1, the row alone determines some direction of its prediction, and there is no model without the row.
 
-A row of weight 2 is the row twice, and one of the two is left out. A row of weight below 1 is left out whole.
+A row of weight 2 is the row twice, and one of the two is left out. A row of weight below 1 is left out whole, and so is
+every row whose weight is no number of rows: an exposure, a precision or a sampling weight.
 """
 
 from __future__ import annotations
@@ -134,9 +135,12 @@ def predictions_without(posterior: Posterior, loss: Loss, X: Matrix, Y: Array, w
     return found
 
 
-def _counted_once(weight: Array | None, n: int) -> Array:
-    """(n,) how much of each row is left out: one of its copies, or the whole of a row that counts less than once."""
-    return np.ones(n) if weight is None else np.minimum(weight, 1.0)
+def _counted_once(weight: Array | None, n: int, whole_rows: bool = False) -> Array:
+    """(n,) how much of each row is left out: one of its copies, or the whole of a row that counts less than once, and
+    with whole_rows of every row."""
+    if weight is None:
+        return np.ones(n)
+    return weight if whole_rows else np.minimum(weight, 1.0)
 
 
 # All rows of an objective, block by block
@@ -181,7 +185,7 @@ def _block_at(objective: TrainingObjective, params: Array, inverse: Array, block
     P, k, n = J.shape
     SJ = (inverse @ J.reshape(P, k * n)).reshape(P, k, n)
     V = np.einsum("pcn,pdn->ncd", J, SJ)
-    once = _counted_once(block.weight, n)
+    once = _counted_once(block.weight, n, objective.whole_rows)
     g, H = row.gradient * once[:, None], row.hessian * once[:, None, None]
     return _Block(at, SJ, V, g, H, leave_out(at.output, V, g, H))
 
@@ -241,7 +245,7 @@ def loo_and_slope(objective: TrainingObjective, params: Array, evidence: Evidenc
         for block in _blocks(objective, chunk):
             row = _block_at(objective, params, inverse, block)
             out = loss.pointwise(block.y, row.without.raw, 1).weighted(block.weight)
-            once = 1.0 if block.weight is None else _counted_once(block.weight, len(block.weight))[:, None, None]
+            once = _counted_once(block.weight, len(block.y), objective.whole_rows)[:, None, None]
             total[0] += np.inf if row.without.alone.any() else out.total
             for g, (change, move) in enumerate(zip(dA, dparams, strict=True), start=1):
                 dz = row.at.jvp(move)
