@@ -67,6 +67,12 @@ def offset_column(offset: str | int | None, data: DataDescription) -> int | None
             raise InputError(
                 f"{setting('offset', repr(offset))} is no column of X: these are {', '.join(data.names[:20])}."
             )
+        for column in () if data.schema is None else data.schema.columns:
+            if column.encoded[0] == offset and column.missing_seen:
+                raise InputError(
+                    f"{setting('offset', repr(offset))} has missing cells, and an exposure must be known: leave these "
+                    "rows out."
+                )
         return data.names.index(offset)
     if offset >= n:
         raise InputError(f"offset={offset} is no position in {count(n, 'column')}, counted from 0.")
