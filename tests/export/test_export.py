@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,18 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.consumers import CONSUMERS, Cells, in_c
+from support.consumers import CONSUMERS, Cells, in_c, without_newtron
 
 from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.engine.base.types import Array
 from newtron.model.predicting import intervals, most_probable, predicted
 from newtron.table import Table, encode, encode_target, learn_schema
 from newtron.table.choices import ColumnChoices
+from newtron.table.frames import table_of
 from newtron.training.fitted import FittedModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -304,3 +308,55 @@ def test_names_are_escaped_in_every_language(
     case = of_table(columns, names[-1], PerceptronClassifier(alpha=1.0), kinds)
     for consumer in CONSUMERS:
         check(CONSUMERS[consumer](case.model, case.columns, tmp_path_factory.mktemp(consumer)), case)
+
+
+# --- frames ---
+
+
+def frame_of_all_types(rows: int = 60) -> pd.DataFrame:
+    """A frame with a column of each type that a schema knows, and missing cells in some."""
+    rng = np.random.default_rng(0)
+    k = np.arange(rows)
+    frame = pd.DataFrame(
+        {
+            "number": rng.normal(size=rows),
+            "nullable": pd.array([None if i % 7 == 0 else i % 4 for i in range(rows)], dtype="Int64"),
+            "bool": rng.random(rows) > 0.5,
+            "maybe": pd.array([None if i % 9 == 0 else i % 2 == 1 for i in range(rows)], dtype="boolean"),
+            "ordered": pd.Categorical(np.array(["lo", "mid", "hi"])[k % 3], ["lo", "mid", "hi"], ordered=True),
+            "codes": pd.Categorical(k % 3),
+            "text": np.array(["x", " y ", "NA", None], dtype=object)[k % 4],
+            "moment": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 10**7, rows), unit="s"),
+            "duration": pd.to_timedelta(rng.integers(0, 10**5, rows), unit="s"),
+        }
+    )
+    frame.loc[3, "moment"] = pd.NaT
+    frame.loc[4, "duration"] = pd.NaT
+    return frame
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_the_module_takes_the_frame_that_was_fitted(library: str, tmp_path: Path) -> None:
+    given: Any = frame_of_all_types()
+    if library == "polars":
+        given = pl.from_pandas(given.drop(columns="codes"))
+    model = PerceptronRegressor(alpha=1.0).fit(given, np.sin(np.arange(60.0)))
+    model.export(tmp_path / "model.py")
+    with without_newtron():
+        module = runpy.run_path(str(tmp_path / "model.py"))
+    np.testing.assert_allclose(module["predict"](given), model.predict(given), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_model_of_a_frame_is_exported_with_its_columns(consumer: str, tmp_path: Path) -> None:
+    frame = frame_of_all_types()
+    model = PerceptronRegressor(alpha=1.0).fit(frame, np.sin(np.arange(60.0))).model_
+    cells = {str(name): list(map(plain_cell, column)) for name, column in table_of(frame).data.to_pydict().items()}
+    found = CONSUMERS[consumer](model, cells, tmp_path)["prediction"]
+    expected = predicted(model, encode(model.data.schema, table_of(frame)).X)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def plain_cell(cell: Any) -> object:
+    """A duration in days; any other cell as it is."""
+    return cell / timedelta(days=1) if isinstance(cell, timedelta) else cell

@@ -59,10 +59,21 @@ def is_missing(cell):
     return cell is None or str(cell).strip() in MISSING
 ''',
     "numbers": '''\
+def number(cell):
+    """A cell as a number: a duration in days, a time of day in hours."""
+    if hasattr(cell, "total_seconds"):
+        return cell.total_seconds() / 86400
+    if isinstance(cell, np.timedelta64):
+        return cell / np.timedelta64(1, "D")
+    if hasattr(cell, "hour"):
+        return cell.hour + cell.minute / 60 + (cell.second + cell.microsecond / 1e6) / 3600
+    return float(cell)
+
+
 def numbers(cells, fill=np.nan, marked=False):
     """The cells as numbers, (n, 1); with marked a second column, 1 where a cell is missing."""
     missing = np.array([is_missing(cell) for cell in cells], dtype=bool)
-    x = np.array([fill if none else float(cell) for cell, none in zip(cells, missing)], dtype=float)
+    x = np.array([fill if none else number(cell) for cell, none in zip(cells, missing)], dtype=float)
     return np.column_stack([x, missing]) if marked else x[:, None]
 ''',
     "days": '''\
