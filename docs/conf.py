@@ -1,10 +1,18 @@
-"""The settings of the documentation site, which `scripts/docs` builds with Sphinx."""
+"""The settings of the documentation site, which `scripts/docs` builds with Sphinx in a copy of this folder."""
 
 from __future__ import annotations
 
+import argparse
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
 from newtron import __version__
+from newtron.cli.parser import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,17 +27,14 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_templates"]
 templates_path = ["_templates"]
-# Every reference must lead somewhere, and scripts/docs turns a warning into an error.
-nitpicky = False
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 autosummary_generate = True
@@ -41,13 +46,18 @@ numpydoc_class_members_toctree = False
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 6,
     "show_toc_level": 2,
     "show_prev_next": True,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
 }
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 
@@ -57,7 +67,66 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "abort_on_example_error": True,
     "download_all_examples": False,
+    "image_scrapers": ("matplotlib",),
     "show_memory": False,
     "show_signature": False,
     "min_reported_time": 1e9,
 }
+
+# The site's own pages for files of the repository that pages link to.
+PAGES = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changes"}
+
+
+class Commands(SphinxDirective):
+    """`.. newtron-commands::` is the reference of all commands and options, made of the command line's parser."""
+
+    def run(self) -> list[nodes.Node]:
+        text = "\n".join(lines_of_commands(build_parser()))
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+def lines_of_commands(parser: argparse.ArgumentParser) -> Iterator[str]:
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        title = f"newtron {name}"
+        yield from (title, "-" * len(title), "", f".. program:: newtron {name}", "")
+        usage = (command.usage or re.sub(r"^usage: ", "", command.format_usage())).split()
+        yield from ("::", "", f"    {' '.join(usage)}", "", str(command.description), "")
+        for group in command._action_groups:
+            actions = [action for action in group._group_actions if action.dest != "help"]
+            if not actions:
+                continue
+            yield from (f".. rubric:: {str(group.title).capitalize()}", "")
+            if group.description:
+                yield from (group.description, "")
+            for action in actions:
+                yield from lines_of_action(action)
+
+
+def lines_of_action(action: argparse.Action) -> Iterator[str]:
+    if action.choices:
+        value = "{" + ",".join(map(str, action.choices)) + "}"
+    else:
+        value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
+    names = action.option_strings or [""]
+    words = (str(action.help) % {"default": action.default}).replace("*", r"\*")
+    yield from (f".. option:: {', '.join(f'{name} {value}'.strip() for name in names)}", "", f"   {words}", "")
+
+
+def link_to_pages(app: Sphinx, name: str, source: list[str]) -> None:
+    """Links to files at the root of the repository lead to the site's page where there is one."""
+    up = "../" * name.count("/")
+    for file, page in PAGES.items():
+        source[0] = source[0].replace(f"](../{up}{file}.md", f"]({up}{page}.md")
+
+
+def skip_of_others(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
+    """Methods that scikit-learn or Python define are theirs to describe."""
+    home = str(getattr(member, "__module__", None) or "newtron")
+    return None if home.startswith("newtron") else True
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("newtron-commands", Commands)
+    app.connect("source-read", link_to_pages)
+    app.connect("autodoc-skip-member", skip_of_others)

@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str]) -> tuple[str, dict[str, object]] | None:
     """The command that was typed and its arguments by name; `options` alone where there are many. Without arguments it
     prints the help and returns None. It ends by SystemExit where help was asked for or an option is wrong."""
-    parser = _parser()
+    parser = build_parser()
     found = vars(parser.parse_args(arguments))
     command = found.pop("command")
     if command is None:
@@ -44,7 +44,8 @@ def parse(arguments: Sequence[str]) -> tuple[str, dict[str, object]] | None:
     return command, {"options": options.PredictOptions(**found)}
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands, of which docs/commands.rst is made too."""
     parser = _Parser(
         prog="newtron",
         description="Train perceptrons and small neural networks on tabular data, to an optimum.",
