@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
+default_role = "code"
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say types and shapes
 autodoc_member_order = "bysource"
@@ -70,11 +72,17 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "show_memory": False,
     "show_signature": False,
-    "min_reported_time": 1e9,
+    "write_computation_times": False,
 }
 
-# The site's own pages for files of the repository that pages link to.
-PAGES = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changes"}
+# Files at the root of the repository that are pages of the site, or for which a page stands.
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changes.md",
+    "SECURITY.md": "security.md",
+}
+LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 class Commands(SphinxDirective):
@@ -113,11 +121,34 @@ def lines_of_action(action: argparse.Action) -> Iterator[str]:
     yield from (f".. option:: {', '.join(f'{name} {value}'.strip() for name in names)}", "", f"   {words}", "")
 
 
-def link_to_pages(app: Sphinx, name: str, source: list[str]) -> None:
-    """Links to files at the root of the repository lead to the site's page where there is one."""
-    up = "../" * name.count("/")
+def read_page(app: Sphinx, name: str, source: list[str]) -> None:
+    """Pages of files at the root hold these files, and links to such files lead to their pages."""
+    folder = ROOT / "docs" / Path(name).parent
     for file, page in PAGES.items():
-        source[0] = source[0].replace(f"](../{up}{file}.md", f"]({up}{page}.md")
+        if page == f"{name}.md" and file != "README.md":
+            source[0], folder = (ROOT / file).read_text(encoding="utf-8"), ROOT
+
+    def link(found: re.Match[str]) -> str:
+        file = os.path.relpath(os.path.normpath(folder / found[1]), ROOT)
+        # A heading of README.md is none of the page that stands for it.
+        heading = "" if file == "README.md" else found[2] or ""
+        place = ROOT / "docs" / PAGES[file] if file in PAGES else ROOT / file
+        return f"]({os.path.relpath(place, (ROOT / 'docs' / name).parent)}{heading})"
+
+    if folder == ROOT or "](../" in source[0]:
+        source[0] = LINK.sub(link, source[0])
+
+
+def mark_names(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
+    """Names such as coef_ and bars such as |z| stand for themselves, which reStructuredText takes for references."""
+    example = False
+    for at, line in enumerate(lines):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        if not example and not line.lstrip().startswith((".. ", ":")):
+            parts = re.split(r"(``.*?``|`[^`]*`)", line)
+            parts[::2] = [re.sub(r"(?<![\w*`])([A-Za-z]\w*_)(?![\w*`])", r"``\1``", part) for part in parts[::2]]
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[at] = "".join(parts)
 
 
 def skip_of_others(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
@@ -128,5 +159,6 @@ def skip_of_others(app: Sphinx, what: str, name: str, member: object, skip: bool
 
 def setup(app: Sphinx) -> None:
     app.add_directive("newtron-commands", Commands)
-    app.connect("source-read", link_to_pages)
+    app.connect("source-read", read_page)
+    app.connect("autodoc-process-docstring", mark_names, priority=900)  # after numpydoc
     app.connect("autodoc-skip-member", skip_of_others)

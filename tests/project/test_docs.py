@@ -21,7 +21,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-PAGES = [pytest.param(path, id=path.name) for path in (README, *sorted((ROOT / "docs").glob("*.md")))]
+DOCS = ROOT / "docs"
+PAGES = [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in (README, *sorted(DOCS.rglob("*.md")))]
 FENCED = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^(?P=indent)``` *$", re.M | re.S)
 SEPARATORS = {"|", "||", "&", "&&", ";", ">", ">>", "<"}
 
@@ -211,7 +212,7 @@ def test_the_readme_shows_the_library_and_the_command_line() -> None:
 
 
 def test_the_documentation_has_a_page() -> None:
-    assert list((ROOT / "docs").glob("*.md"))
+    assert list(DOCS.glob("*.md"))
 
 
 def test_blocks_and_commands_are_found() -> None:
@@ -245,7 +246,7 @@ def test_blocks_and_commands_are_found() -> None:
 def test_the_tables_on_the_page_of_coefficients_are_what_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (ROOT / "docs" / "coefficients.md").read_text(encoding="utf-8")
+    page = (DOCS / "coefficients.md").read_text(encoding="utf-8")
     monkeypatch.chdir(ROOT)
     namespace: dict[str, Any] = {}
     for block in blocks(page, "python"):

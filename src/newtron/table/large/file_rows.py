@@ -164,7 +164,7 @@ def _rows_in(hashes: NDArray[np.uint64], chunk: Chunk) -> list[tuple[NDArray[np.
 class FileRows(TableRows):
     """Rows of Parquet or Arrow files, read again for every pass over them; a text file is converted first.
 
-    path: a file, a folder of files, or a pattern such as data/part-*.parquet. target: the column to predict. task:
+    path: a file, a folder of files, or a pattern such as ``data/part-*.parquet``. target: the column to predict. task:
     "regression" or "classification"; None: the target decides. ignore: columns not to use. choices: what columns are,
     where their cells are not to decide. memory: bytes that reading and summing may take, 1 GB by default; what the
     program and its libraries take comes on top. folder: where the copy of a text file lies for as long as these rows
