@@ -26,6 +26,7 @@ import newtron
 from newtron.cli import main
 from newtron.cli.options import FitCommand
 from newtron.cli.parser import parse
+from newtron.engine.base import words
 from newtron.study import progress
 from newtron.study.given import CHECKS
 from newtron.study.options import FitOptions
@@ -77,8 +78,8 @@ def study() -> newtron.Study:
 def test_the_command_a_path_and_frames_give_the_same_file(target: str) -> None:
     frame, path = people(), written(people())
     other = "kind" if target == "paid" else "paid"
-    words = ["--ignore", other, "--seed", "3", "--threads", "1", *TYPED]
-    assert main(["fit", path, "--target", target, *words, "--no-report", "--quiet"]) == 0
+    typed = ["--ignore", other, "--seed", "3", "--threads", "1", *TYPED]
+    assert main(["fit", path, "--target", target, *typed, "--no-report", "--quiet"]) == 0
     given: list[object] = [path, Path(path), frame, pl.from_pandas(frame), pa.Table.from_pandas(frame)]
     for place, data in enumerate(given):
         newtron.fit(data, target, ignore=other, seed=3, threads=2, **QUICK).save("again.newtron")
@@ -88,8 +89,8 @@ def test_the_command_a_path_and_frames_give_the_same_file(target: str) -> None:
 def test_rows_in_pieces_are_the_same_too() -> None:
     people(60).to_parquet("1.parquet", index=False)
     people(80).to_parquet("2.parquet", index=False)
-    words = ["--target", "paid", "--ignore", "kind", "--model", "perceptron", "--no-report", "--quiet"]
-    assert main(["fit", "*.parquet", *words]) == 0
+    typed = ["--target", "paid", "--ignore", "kind", "--model", "perceptron", "--no-report", "--quiet"]
+    assert main(["fit", "*.parquet", *typed]) == 0
     study = newtron.fit("*.parquet", "paid", ignore="kind", model="perceptron", verbose=0)
     study.save("again.newtron")
     assert Path("again.newtron").read_bytes() == Path("model.newtron").read_bytes()
@@ -190,9 +191,9 @@ def test_the_data_is_not_overwritten() -> None:
         for place in (path, test):
             with pytest.raises(newtron.InputError, match="this is the data itself"):
                 write(place)
-    words = ["fit", path, "--target", "paid", "--test", test, "--model", "perceptron"]
+    typed = ["fit", path, "--target", "paid", "--test", test, "--model", "perceptron"]
     for option in ("--output", "--report"):
-        assert main([*words, option, test]) == 2
+        assert main([*typed, option, test]) == 2
     assert Path(test).read_text() == people(90).to_csv(index=False)
     assert newtron.fit(path, "paid", ignore="kind", model="perceptron", verbose=0).schema == study.schema
 
@@ -308,6 +309,24 @@ def test_a_wrong_setting_gets_one_sentence(settings: dict[str, object], sentence
 def test_wrong_data_gets_one_sentence(data: object, target: Any, sentence: str) -> None:
     with pytest.raises(newtron.InputError, match=sentence):
         newtron.fit(data, target, verbose=0)
+
+
+def test_settings_are_told_as_they_are_given_at_each_door() -> None:
+    def said() -> list[str]:
+        return [words.setting("n_jobs", "2"), words.setting("solver"), words.columns_setting("ignore", ["a", "b c"])]
+
+    in_general = ["n_jobs=2", "solver", "ignore=['a', 'b c']"]
+    assert said() == in_general
+    one, other = words.told_at("study"), words.told_at("command")
+    with one:
+        assert said() == ["threads=2", "", "ignore=['a', 'b c']"]
+    one = words.told_at("study")
+    one.__enter__()
+    with other:
+        assert said() == ["--threads 2", "", "--ignore a 'b c'"]
+        one.__exit__(None, None, None)  # as threads may end in any order
+        assert said()[0] == "--threads 2"
+    assert said() == in_general
 
 
 # --- what is told ---

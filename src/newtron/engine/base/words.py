@@ -190,7 +190,8 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
     )
 }
 Door: TypeAlias = Literal["estimator", "study", "command"]
-_door: Door = "estimator"
+# The doors at which work is being done, the latest last. Several threads may do some at once, and end in any order.
+_doors: list[Door] = []
 QUOTES = "'\""
 
 
@@ -198,26 +199,24 @@ QUOTES = "'\""
 def told_at(door: Door) -> Iterator[None]:
     """While inside, settings are told as they are given there: alpha=1 to an estimator and to `newtron.fit`, which has
     some other names, and --alpha 1 on the command line."""
-    global _door
-    before, _door = _door, door
+    _doors.append(door)
     try:
         yield
     finally:
-        _door = before
+        del _doors[max(place for place, each in enumerate(_doors) if each == door)]
 
 
-def is_command() -> bool:
-    """Are settings told as they are typed on the command line?"""
-    return _door == "command"
+def _told_at() -> Door:
+    return _doors[-1] if _doors else "estimator"
 
 
 def setting(name: str, value: str = "") -> str:
     """A setting, or the setting to a value that is written as in Python, as whoever reads it would give it; "" where
     there is none such at this door."""
-    if _door == "estimator":
+    if _told_at() == "estimator":
         return f"{name}={value}" if value else name
     option = _OPTIONS.get(name, "")
-    if _door == "study" or not option:
+    if _told_at() == "study" or not option:
         return f"{option}={value}" if value and option else option
     option = "--" + option.replace("_", "-")
     return option if value == "True" else f"{option} {value.strip(QUOTES)}".strip()
@@ -230,7 +229,7 @@ def called_in_study(name: str) -> str:
 
 def columns_setting(name: str, columns: Sequence[str]) -> str:
     """A setting to names of columns, as whoever reads it would give it: --ignore a 'b c', or ignore=['a', 'b c']."""
-    if _door == "command":
+    if _told_at() == "command":
         return f"{setting(name)} {' '.join(shlex.quote(column) for column in columns)}"
     return setting(name, repr(columns[0] if len(columns) == 1 else list(columns)))
 
@@ -238,9 +237,9 @@ def columns_setting(name: str, columns: Sequence[str]) -> str:
 def column_setting(name: str, kind: str, order: str = "") -> str:
     """The setting that says what a column is, as whoever reads it would give it. order: of day, month and year in its
     dates."""
-    if _door == "estimator":
+    if _told_at() == "estimator":
         return f"columns={{{name!r}: {(order or kind)!r}}}"
-    if _door == "study":
+    if _told_at() == "study":
         return f"{kind}={[f'{name}={order}' if order else name]!r}"
     return f"--{kind} {_quoted(in_list(f'{name}={order}' if order else name))}"
 
