@@ -17,11 +17,13 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
 
 from fuzzing.targets import TARGETS, USUAL, FindError, Mutator, generator, quiet
+from newtron.engine.base.threads import one_blas_thread
 
 # Nothing that is read may have these done. Writing is allowed in the folder for temporary files alone.
 _EXECUTES = {"os.system", "os.exec", "os.spawn", "os.posix_spawn", "subprocess.Popen", "os.fork", "os.forkpty"}
@@ -72,6 +74,8 @@ def work(chosen: argparse.Namespace) -> int:
     """Checks one case after the other, and tells each find on standard output."""
     quiet()
     (kind,) = chosen.kind
+    with one_blas_thread():
+        import_module("numpy.testing")  # NumPy 2.1 starts lscpu here, and threadpoolctl 3.5 ldconfig above
     target, watched = TARGETS[kind](), Watched()
     target.prepare(chosen.worker)
     statm = Path("/proc/self/statm")
