@@ -415,6 +415,21 @@ def test_tables_print_and_convert() -> None:
         table["nothing"]
 
 
+def test_a_perfect_fit_has_no_tests() -> None:
+    X = np.random.default_rng(3).normal(size=(40, 2)) + 5.0
+    for y in (X @ [1.0, 2.0] + 3.0, np.ones(40)):
+        model = PerceptronRegressor().fit(X, y)
+        for table in (model.drop1(), model.anova(type="I")):
+            assert np.isnan([table[name].p_value for name in ("x1", "x2")]).all()
+            assert "perfect but for rounding" in table.notes[0]
+        smaller = PerceptronRegressor().fit(X[:, :1], y)
+        assert np.isnan(model.nested_test(smaller).p_value)
+        assert np.isnan(model.wald_test("x2").p_value)
+    few = PerceptronRegressor().fit(X[:3], [1.0, 2.0, 5.0])
+    assert np.isnan(few.drop1()["x1"].p_value)
+    assert "all columns together" not in str(few.summary())
+
+
 def test_what_cannot_be_tested_is_refused_in_one_sentence() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 2))

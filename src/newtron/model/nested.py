@@ -23,7 +23,7 @@ from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.inference.coefficients.covariance import bread, independent, scores
-from newtron.inference.coefficients.goodness import likelihood_of
+from newtron.inference.coefficients.goodness import is_rounding, likelihood_of
 from newtron.inference.coefficients.hypotheses import CoefficientTest, chi_square_test, f_test
 from newtron.inference.coefficients.information import Information, information_at
 from newtron.inference.coefficients.term_table import TermRow, TermTable
@@ -56,9 +56,22 @@ def _fit_of(model: FittedModel, kept: Information, rank: float | None = None) ->
     found = likelihood_of(kept, loss, scale, rank, True)
     if loss.quadratic:
         residual = float(kept.residual_products[0, 0]) * float(scale[0]) ** 2
+        square = (
+            float(np.sum(np.square(_fitted_part(model, kept)))) / kept.weight + float(model.scaling.y_center[0]) ** 2
+        )
+        if kept.counted > rank and is_rounding(np.array(residual / (kept.counted - rank)), np.array(square)):
+            residual = 0.0
     else:
         residual = 2.0 * (kept.saturated - kept.log_likelihood)
     return _Fit(rank, residual, found.value, found.aic)
+
+
+def _fitted_part(model: FittedModel, kept: Information) -> Array:
+    """(q,) Rb in the units of the target: the predictions of a squared error, turned by an orthogonal matrix."""
+    member = model.members[0]
+    layer = member.network.split(member.params)[0]
+    whole = layer.W if layer.b is None else np.vstack([layer.W, layer.b[None]])
+    return np.asarray((kept.root @ whole)[:, 0] * model.scaling.y_scale[0])
 
 
 def _test(
@@ -73,7 +86,7 @@ def _test(
     left = counted - whole.rank
     with np.errstate(all="ignore"):
         change = max(0.0, smaller.residual - larger.residual) / np.float64(freedom)
-        statistic = float(change / (whole.residual / np.float64(left)))
+        statistic = float(change / (whole.residual / np.float64(left))) if whole.residual else float("nan")
     return f_test(hypothesis, "F", statistic, freedom, left)
 
 
@@ -119,12 +132,11 @@ class _LeastSquares(_Models):
     """Models of a squared error, from the triangle R of the whole one: R'R = [X, 1]'W[X, 1]."""
 
     def _fit(self, columns: list[int]) -> _Fit:
-        kept, member = self.information, self.model.members[0]
+        kept = self.information
         R = kept.root
         chosen = R[:, [*columns, *([R.shape[1] - 1] if self.intercept else [])]]
         rank, Q = _basis(chosen)
-        layer = member.network.split(member.params)[0]
-        fitted = R @ (layer.W if layer.b is None else np.vstack([layer.W, layer.b[None]]))[:, 0]
+        fitted = _fitted_part(self.model, kept) / self.model.scaling.y_scale[0]
         lost = fitted - Q @ (Q.T @ fitted)
         return _fit_of(self.model, replace(kept, residual_products=kept.residual_products + lost @ lost), float(rank))
 
@@ -230,7 +242,7 @@ def dropped_terms(model: FittedModel, given: GivenRows | None) -> TermTable:
         if term.name not in held:
             smaller = models.without(term)
             rows.append(models.row(term.name, smaller, whole, smaller))
-    notes = (
+    notes = _notes(models) + (
         (f"{joined(held)}: not left out, because an interaction contains {'it' if len(held) == 1 else 'them'}.",)
         if held
         else ()
@@ -246,7 +258,14 @@ def analysis(model: FittedModel, given: GivenRows | None, kind: object) -> TermT
     rows = _sequential(models, terms) if kind == "I" else _marginal(models, terms)
     what = "variance" if model.loss.quadratic else "deviance"
     how = "terms added in their order (type I)" if kind == "I" else "each term after all others (type II)"
-    return TermTable(tuple(rows), f"Analysis of {what}, {how}: {_method(model)}", model.loss.quadratic, models.left)
+    title = f"Analysis of {what}, {how}: {_method(model)}"
+    return TermTable(tuple(rows), title, model.loss.quadratic, models.left, _notes(models))
+
+
+def _notes(models: _Models) -> tuple[str, ...]:
+    if models.model.loss.quadratic and not models.whole.residual:
+        return ("The fit is perfect but for rounding: the rows show no noise, so there are no tests.",)
+    return ()
 
 
 def _sequential(models: _Models, terms: Sequence[Term]) -> list[TermRow]:

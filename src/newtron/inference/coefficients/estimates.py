@@ -25,6 +25,7 @@ from newtron.inference.coefficients.goodness import (
     Likelihood,
     adjusted,
     deviance_of,
+    is_rounding,
     likelihood_of,
     overall_tests,
     overall_wald,
@@ -416,9 +417,6 @@ _NOT_FOUND = (
     "A missing bound was not found: the likelihood does not fall so far, or rounding hides where it does, as it can "
     "where columns depend on each other."
 )
-# A residual variance below this share of the mean square of the predictions is rounding. R's summary.lm takes 1e-30;
-# the sums over many rows here round more.
-_PERFECT = 1e-28
 _NO_NOISE = (
     "The fit is perfect but for rounding: the rows show no noise, so there are no tests, and the standard errors and "
     "the likelihood are those of rounding."
@@ -442,7 +440,7 @@ def _perfect_targets(fit: FittedCoefficients, spread: Array) -> NDArray[np.bool_
         B[-1] += fit.x_center @ B[:p]
     B[:p] *= fit.x_scale[:, None]
     squares = np.square(information.root @ B).sum(axis=0) / information.weight
-    return np.asarray(np.diagonal(spread) * np.square(fit.y_scale) <= _PERFECT * squares)
+    return is_rounding(np.diagonal(spread) * np.square(fit.y_scale), squares)
 
 
 def _notes(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.types import Array
 from newtron.engine.maths.losses import Loss
@@ -79,6 +80,17 @@ def adjusted(r_squared: Array | None, counted: float, effective: float, intercep
     if not left > 0.0:
         return np.full_like(r_squared, np.nan)
     return np.asarray(1.0 - (1.0 - r_squared) * (counted - intercept) / left)
+
+
+# A residual variance below this share of the mean square of the predictions is rounding. R's summary.lm takes 1e-30;
+# the sums over many rows here round more.
+_PERFECT = 1e-28
+
+
+def is_rounding(variance: Array, mean_square: Array) -> NDArray[np.bool_]:
+    """(k,) whether the residual variance of a target is no more than rounding beside the mean square of its
+    predictions: the criterion of R's summary.lm."""
+    return np.asarray(variance <= _PERFECT * mean_square)
 
 
 def overall_tests(

@@ -218,7 +218,10 @@ class Summary:
         places = [output * q + column for output in range(len(self.outputs)) for column in columns]
         estimates = np.log(self.estimates[places]) if self.ratio else self.estimates[places]
         hypothesis = " = ".join([*(term.name for term in named), "0"])
-        return wald(hypothesis, estimates, self.combinations.part(places), self.degrees_of_freedom)
+        # A fit that is perfect but for rounding has errors and no statistics.
+        perfect = bool((np.isnan(self.statistics) & np.isfinite(self.standard_errors))[places].any())
+        freedom = 0.0 if perfect else self.degrees_of_freedom
+        return wald(hypothesis, estimates, self.combinations.part(places), freedom)
 
     def to_frame(self) -> pd.DataFrame:
         """The table as a pandas frame with a row for each name.
@@ -345,6 +348,8 @@ def _fit_lines(summary: Summary) -> list[str]:
     """The lines on the fit as a whole: the test of all columns at once, and McFadden's R²."""
     lines = []
     for output, test in zip(summary.outputs, summary.overall, strict=False):
+        if math.isnan(test.p_value):
+            continue
         target = f" ({clean(output)})" if len(summary.overall) > 1 else ""
         name = "" if test.kind == "F" else f" ({test.kind})"
         lines.append(f"all columns together{target}: {test.in_words}{name}")
