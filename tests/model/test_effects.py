@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 import statsmodels.api as sm
 from scipy import stats
 from support.present import of_type
@@ -551,3 +553,51 @@ def test_intervals_hold_the_effect() -> None:
         held += low <= true <= high
     low, high = stats.binom.ppf([0.0005, 0.9995], 300, 0.95)
     assert low <= held <= high
+
+
+# --- tables with columns of every kind ---
+
+
+def test_dates_and_yes_no() -> None:
+    rng = np.random.default_rng(6)
+    day = pd.Timestamp("2024-01-31") + pd.to_timedelta(rng.integers(0, 300, 150), unit="D")
+    frame = pd.DataFrame({"smokes": rng.choice(["yes", "no"], 150), "day": day})
+    days = (frame["day"] - pd.Timestamp("1970-01-01")).dt.days
+    y = 0.01 * days + 2.0 * (frame["smokes"] == "yes") + rng.normal(size=150)
+    model = PerceptronRegressor().fit(frame, y)
+    found = model.effects(frame)
+    assert found.contrasts == ("yes - no", "dy/dx")
+    summary = model.summary()
+    np.testing.assert_allclose(found.estimates, summary.estimates[1:], rtol=1e-8)
+    moved = model.contrasts(frame, "day", values=["2024-02-01", "2024-02-11"])
+    assert moved.estimates[0] == pytest.approx(10.0 * found.estimates[1], rel=1e-8)
+    same = model.effects(frame, columns="day", at={"smokes": [True, "no"]})
+    np.testing.assert_allclose(same.estimates, found.estimates[1])
+    with pytest.raises(InputError, match="the column 'day' holds dates, and 'soon' is none"):
+        model.effects(frame, at={"day": "soon"})
+
+
+def test_sparse_rows_and_frames_of_other_libraries() -> None:
+    X, y = spector()
+    dense = PerceptronClassifier().fit(X.to_numpy(), y)
+    expected = dense.effects(X.to_numpy())
+    sparse = dense.effects(scipy.sparse.csr_array(X.to_numpy()))
+    np.testing.assert_allclose(sparse.estimates, expected.estimates, rtol=1e-12)
+    np.testing.assert_allclose(sparse.standard_errors, expected.standard_errors, rtol=1e-12)
+    frame = pl.DataFrame(X.to_dict("list"))
+    named = PerceptronClassifier().fit(frame, y).effects(frame, by="PSI")
+    assert named.conditions["PSI"] == (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+
+
+def test_the_exposure_is_no_column_of_interest() -> None:
+    rng = np.random.default_rng(2)
+    X = np.column_stack([rng.normal(size=200), rng.normal(size=200)])
+    y = rng.poisson(np.exp(0.3 * X[:, 0] + X[:, 1]))
+    model = PerceptronRegressor(loss="poisson", offset=1).fit(X, y)
+    found = model.effects(X)
+    assert found.columns == ("x1",)
+    assert found.estimates[0] == pytest.approx(float(model.predict(X).mean() * model.coef_[0]), rel=1e-12)
+    one = model.effects(X, at={"x2": 0.0})
+    moved = X.copy()
+    moved[:, 1] = 0.0
+    assert one.estimates[0] == pytest.approx(float(model.predict(moved).mean() * model.coef_[0]), rel=1e-12)

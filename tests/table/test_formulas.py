@@ -148,6 +148,17 @@ def test_coefficients_agree_with_statsmodels() -> None:
     assert species.statistic == pytest.approx(float(theirs["statistic"]), rel=1e-7)
 
 
+def test_terms_are_left_out_and_analysed_as_in_statsmodels() -> None:
+    frame = penguins().dropna()
+    text = "body_mass_g ~ species * np.log(flipper_length_mm) + bs(bill_depth_mm, 4)"
+    expected = sm.stats.anova_lm(smf.ols(text, frame).fit(), typ=2)
+    found = PerceptronRegressor().fit_formula(text, frame).anova(frame, frame["body_mass_g"])
+    names = [name for name in expected.index if name != "Residual"]
+    squares = {row.name: row.squares for row in found.rows}
+    for name in names:
+        assert squares[name] == pytest.approx(float(expected.loc[name, "sum_sq"]), rel=1e-6)
+
+
 def test_classes_and_counts_agree_with_statsmodels() -> None:
     frame = penguins().dropna().assign(male=lambda d: (d["sex"] == "male").astype(int))
     text = "male ~ species + bs(bill_depth_mm, 4)"
