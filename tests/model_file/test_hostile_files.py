@@ -403,7 +403,7 @@ def test_a_packed_file_that_is_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "d.csv.gz"
     path.write_bytes(bomb(4_000_000)[:-9])
     for read in (read_table, lambda path: FileRows(path, "y", memory=32e6, folder=str(tmp_path))):
-        with pytest.raises(InputError, match="the gzip data is damaged or cut short"):
+        with pytest.raises(InputError, match="the packed data is damaged or cut short"):
             read(path)
     assert os.listdir(tmp_path) == ["d.csv.gz"]
 

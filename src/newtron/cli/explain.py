@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from newtron.explain import Derivation
 
 
-def run_explain(path: str, data: str, row: int, notation: str, member: int | None, encoding: str, json: bool) -> int:
+def run_explain(
+    path: str, data: str, row: int, notation: str, member: int | None, encoding: str, sheet: str | None, json: bool
+) -> int:
     """Run `newtron explain` on a model file and return its exit code.
 
     row, member: counted from 1; member is None for the best network. json: print JSON."""
     model = read_model(path).model
     schema = schema_of(model.data, model.settings)
-    table = read_table(data, encoding=encoding, letters=schema.letters)
+    table = read_table(data, encoding=encoding, letters=schema.letters, sheet=sheet)
     chosen = _chosen(table, row)
     encoded = encode(schema, chosen)
     for sentence in filled_in(schema, encoded.unseen, encoded.missing):

@@ -32,3 +32,4 @@ class PredictOptions:
     memory: int
     scratch: str | None
     encoding: str
+    sheet: str | None

@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="write an apostrophe in front of classes and kept cells that a spreadsheet would take for formulas",
     )
     _add_memory(predict)
-    predict.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
+    _add_file(predict, default="utf-8")
     _add_explain(commands)
     show = commands.add_parser(
         "show",
@@ -106,6 +106,12 @@ def _add_memory(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--scratch", metavar="FOLDER", help="folder for the copy of a CSV file larger than --memory")
 
 
+def _add_file(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    words = "encoding of a text file (default: utf-8)"
+    parser.add_argument("--encoding", default=default, metavar="NAME", help=words)
+    parser.add_argument("--sheet", metavar="NAME", help="sheet of a workbook (default: the first that is not empty)")
+
+
 def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
     play = commands.add_parser(
         "play",
@@ -120,7 +126,7 @@ def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
     play.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
     play.add_argument("--port", type=_port, default=0, metavar="N", help="port of the page (default: any free one)")
     play.add_argument("--no-browser", action="store_true", help="only print the address")
-    play.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
+    _add_file(play, default="utf-8")
 
 
 def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -171,7 +177,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     fit.add_argument("--ignore", nargs="+", action="extend", metavar="COLUMN", help="columns not to use")
     _add_columns(fit)
     fit.add_argument("--task", choices=("regression", "classification"), help="default: decided by the target")
-    fit.add_argument("--encoding", metavar="NAME", help="encoding of a text file (default: utf-8)")
+    _add_file(fit)
     model = fit.add_argument_group("models")
     model.add_argument("--model", choices=("perceptron", "network", "auto"), help="default: auto, both")
     model.add_argument(
@@ -329,7 +335,7 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="lecture: one number at a time; lab: matrices A, Z, W, dZ, dW (default: lecture)",
     )
     explain.add_argument("--member", type=_count, metavar="N", help="network of an average (default: the best)")
-    explain.add_argument("--encoding", default="utf-8", metavar="NAME", help="encoding of a text file (default: utf-8)")
+    _add_file(explain, default="utf-8")
     explain.add_argument("--json", action="store_true", help="print one JSON object, with all digits")
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from newtron.play.session import Session
 
 
-def run_play(data: str | None, target: str | None, port: int, no_browser: bool, encoding: str) -> int:
+def run_play(
+    data: str | None, target: str | None, port: int, no_browser: bool, encoding: str, sheet: str | None
+) -> int:
     """Run `newtron play` until Ctrl-C and return its exit code. data: a file, or None for the examples; target: None
     for the last column."""
     from newtron.play.server import HOST, Server
@@ -22,7 +24,7 @@ def run_play(data: str | None, target: str | None, port: int, no_browser: bool, 
     if data is None and target is not None:
         raise InputError("--target needs a file: newtron play DATA --target COLUMN.")
     # The file is read before the server starts, so that an error in it is reported here.
-    given = None if data is None else _opened_session(data, target, encoding)
+    given = None if data is None else _opened_session(data, target, encoding, sheet)
     try:
         server = Server(lambda: _session(given), port)
     except OSError as error:
@@ -51,13 +53,13 @@ def _session(given: Session | None) -> Session:
     return session
 
 
-def _opened_session(data: str, target: str | None, encoding: str) -> Session:
+def _opened_session(data: str, target: str | None, encoding: str, sheet: str | None) -> Session:
     from newtron.play.datasets import from_table
     from newtron.play.session import Session
     from newtron.table import read_table
 
     session = Session()
-    table = read_table(data, encoding=encoding)
+    table = read_table(data, encoding=encoding, sheet=sheet)
     target = target or table.names[-1]
     from_table(table, target, None)  # raises the errors of this table and target now
     session.add(Path(table.path).name, table, target, first=True)

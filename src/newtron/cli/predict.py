@@ -54,7 +54,7 @@ def run_predict(options: PredictOptions) -> int:
         )
     source = data_file_of(options.data, options.scratch)
     keep = partial(_kept, options, source.name)
-    table = table_in_memory(source, options.encoding, options.memory, keep, schema.letters)
+    table = table_in_memory(source, options.encoding, options.memory, keep, schema.letters, options.sheet)
     if table is None:
         return _in_pieces(options, source, model, schema)
     kept = keep(table.names)

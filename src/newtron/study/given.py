@@ -148,6 +148,7 @@ CHECKS: dict[str, Check] = {
     "missing": _choice("indicator", "error"),
     "task": partial(_or_none, _choice("regression", "classification")),
     "encoding": _text,
+    "sheet": partial(_or_none, _text),
     "model": _choice("perceptron", "network", "auto"),
     "hidden": _hidden,
     "activation": _choice("tanh", "sigmoid", "relu", "softplus", "identity"),

@@ -47,6 +47,8 @@ class FitOptions:
         "regression" or "classification"; None: decided by the target, and regression where a loss is given.
     encoding
         The encoding of text files.
+    sheet
+        The sheet of a workbook; None: the first that is not empty.
     model
         "perceptron", "network", or "auto" for both, which are compared.
     hidden
@@ -121,6 +123,7 @@ class FitOptions:
     missing: str = "indicator"
     task: str | None = None
     encoding: str = "utf-8"
+    sheet: str | None = None
     model: str = "auto"
     hidden: Hidden = "auto"
     activation: str = "tanh"

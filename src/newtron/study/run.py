@@ -57,7 +57,8 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
         yield TableData.learn(options.data, options)
         return
     source = data_file_of(options.data, options.scratch)
-    table = table_in_memory(source, options.encoding, options.memory, letters=options.choices.letters)
+    letters, sheet = options.choices.letters, options.sheet
+    table = table_in_memory(source, options.encoding, options.memory, letters=letters, sheet=sheet)
     if table is None:
         check_in_memory(options, source.name)
         yield file_data(source, options, trainer.reporter)

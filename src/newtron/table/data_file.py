@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import shutil
 import stat
@@ -21,8 +23,10 @@ from newtron.engine.base.words import setting
 from newtron.table.arrow import ArrowFile
 
 STANDARD_INPUT = "-"
-GZIP = b"\x1f\x8b"
-KINDS = "CSV, Parquet or Arrow file"
+# The first bytes of packed files.
+GZIP, BZIP2, XZ, ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
+_LONGEST = len(XZ)
+KINDS = "CSV, Parquet, Arrow or Excel file"
 # Bytes that are read or copied at a time.
 _PIECE = 1 << 22
 # A table may take this fraction, one sixth, of the memory: turning its text into numbers was seen to take up to five
@@ -70,7 +74,7 @@ class DataFile:
         try:
             with self.open() as file:
                 return unpacked(file).read(size)
-        except (OSError, ValueError, EOFError, zlib.error):
+        except (OSError, ValueError, EOFError, lzma.LZMAError, zlib.error):
             return b""
 
     def read(self, limit: float) -> bytes:
@@ -90,10 +94,20 @@ class DataFile:
 
 
 def unpacked(file: BinaryIO) -> BinaryIO:
-    """Return the file itself, or a reader of what gzip has packed in it."""
-    start = file.read(len(GZIP))
+    """Return the file itself, or a reader of what gzip, bzip2, xz or zstd has packed in it."""
+    start = file.read(_LONGEST)
     file.seek(0)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")) if start == GZIP else file
+    if start.startswith(GZIP):
+        return cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb"))
+    if start.startswith(BZIP2):
+        return cast(BinaryIO, bz2.BZ2File(file))
+    if start.startswith(XZ):
+        return cast(BinaryIO, lzma.LZMAFile(file))
+    if start.startswith(ZSTD):
+        import pyarrow as pa
+
+        return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd"))
+    return file
 
 
 def data_file_of(path: str | os.PathLike[str] | DataFile, folder: str | None = None) -> DataFile:
@@ -176,8 +190,8 @@ def reader_errors(name: str, what: str = "file") -> Iterator[None]:
             f"{name}: the {what} takes more memory than there is, or it is damaged; give one with fewer rows, or write "
             "it again."
         ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise _damaged(name, "gzip data") from None
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile):
+        raise _damaged(name, "packed data") from None
     except OSError as error:
         if error.errno is None:  # from pyarrow
             raise _damaged(name, what) from None

@@ -14,11 +14,16 @@ from newtron.table.table import Keep, Table
 
 
 def table_in_memory(
-    source: DataFile, encoding: str, memory: int, keep: Keep | None = None, letters: Collection[str] = ()
+    source: DataFile,
+    encoding: str,
+    memory: int,
+    keep: Keep | None = None,
+    letters: Collection[str] = (),
+    sheet: str | None = None,
 ) -> Table | None:
     """The table in memory, or None where it must be read in pieces: a folder, a pattern of names, or a file whose cells
     take more bytes than `memory`. Some files show how much they hold only when they are unpacked.
-    keep, letters: as in `read_table`.
+    keep, letters, sheet: as in `read_table`.
 
     Raises InputError where the file cannot be read, or is larger than the memory and of a kind that is not read in
     pieces."""
@@ -28,7 +33,7 @@ def table_in_memory(
     if in_pieces and _is_large(source, limit):
         return None
     try:
-        return read_table(source, encoding=encoding, limit=limit, keep=keep, letters=letters)
+        return read_table(source, encoding=encoding, limit=limit, keep=keep, letters=letters, sheet=sheet)
     except TooLargeError:
         if in_pieces:
             return None

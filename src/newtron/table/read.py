@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.words import setting
 from newtron.table.arrow import ArrowBatch, ArrowFile, ArrowSchema
 from newtron.table.data_file import (
     DataFile,
@@ -18,11 +19,11 @@ from newtron.table.data_file import (
 )
 from newtron.table.table import Keep, Table, check_finite, check_names
 from newtron.table.text.delimited import read_delimited
+from newtron.table.workbook import is_workbook, read_workbook
 
 # Other kinds of files, known by their first bytes, and what to do instead.
 _FOREIGN = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook; save the sheet as CSV, or unpack the archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it"),
     (b"FEA1", "a Feather file of version 1; write it again as Feather version 2 or Parquet"),
     (b"SQLite format 3", "a SQLite database; export the table as CSV"),
     (b"\x89HDF", "an HDF5 file; export the table as CSV or Parquet"),
@@ -39,8 +40,9 @@ def read_table(
     limit: float | None = None,
     keep: Keep | None = None,
     letters: Collection[str] = (),
+    sheet: str | None = None,
 ) -> Table:
-    """Read a CSV, Parquet or Arrow file; the first row of a CSV names the columns.
+    """Read a CSV, Parquet or Arrow file or a sheet of a workbook; the first row of a CSV or a sheet names the columns.
 
     The content decides which kind it is. In text files the separator (comma, semicolon, tab, vertical bar,
     blanks), the quotation mark and decimal commas are found out; cells that are empty or hold a usual
@@ -50,7 +52,8 @@ def read_table(
     and only nulls and NaN are missing there. `encoding` is for text files only. `limit`: bytes that the
     content may have once it is unpacked; None: as many as the machine's memory allows for. `keep` says of
     which columns of a text file the spelling is kept, for `Table.texts`. `letters` names columns of a text
-    file that stay text though their cells are numbers.
+    file that stay text though their cells are numbers. `sheet`: of a workbook of Excel or OpenDocument; None: the
+    first that is not empty.
 
     Raises
     ------
@@ -62,6 +65,10 @@ def read_table(
     with reader_errors(source.name):
         with source.open() as file:
             start = file.read(16)
+        if is_workbook(source, start):
+            return read_workbook(source, sheet, memory_limit() if limit is None else limit)
+        if sheet is not None:
+            raise InputError(f"{source.name}: this is no workbook, which has sheets; leave {setting('sheet')} out.")
         for magic, what in _FOREIGN:
             if start.startswith(magic):
                 raise InputError(f"{source.name}: this is {what}.")

@@ -177,6 +177,7 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "reference",
         "report",
         "scratch",
+        "sheet",
         "seed",
         "starts",
         "table",

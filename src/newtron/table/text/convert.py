@@ -272,6 +272,8 @@ def _conversion_errors(path: str, folder: str, dialect: Dialect) -> Iterator[Non
             reason = f"a row is longer than {_BLOCK / 1e6:.0f} MB, or {reason}"
         raise InputError(f"{path}: the text cannot be read as a table ({reason}); correct it.") from None
     except OSError as error:
+        if error.errno is None:
+            raise  # the packed data is damaged
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         where = os.path.dirname(folder) or folder
         why = "the disk is full" if full else f"the file cannot be converted ({error.strerror or error})"
