@@ -573,7 +573,7 @@ def test_text_is_converted_to_the_same_table(name: str, tmp_path: Path, monkeypa
     path = tmp_path / "d.csv"
     path.write_text(TEXTS[name], encoding="utf-8")
     told: list[tuple[int, int]] = []
-    found = convert.convert(data_file_of(path), str(tmp_path), progress=lambda *done: told.append(done))
+    found = convert.convert(str(path), [data_file_of(path)], str(tmp_path), progress=lambda *done: told.append(done))
     with pa.OSFile(found.path) as file:
         table = pa.ipc.open_file(file).read_all()
     expected = read_table(path).data

@@ -20,11 +20,13 @@ class FitCommand(FitOptions):
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Options of `newtron predict`. interval: the probability of the intervals, or None; keep: names of columns that
-    are written beside the predictions, several in one text with commas between them; memory: bytes."""
+    """Options of `newtron predict`. more: further files of text, whose rows follow; interval: the probability of the
+    intervals, or None; keep: names of columns that are written beside the predictions, several in one text with commas
+    between them; memory: bytes."""
 
     model: str
     data: str
+    more: list[str]
     interval: float | None
     keep: list[str]
     output: str | None

@@ -14,6 +14,7 @@ import newtron
 from newtron.engine.base.words import command as as_code
 
 _RULES = ("evidence", "loo")
+_FILE = "CSV, Parquet, Arrow, Excel or ODS file; - is standard input"
 _ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "identity")
 
 
@@ -62,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     predict.add_argument("model", metavar="MODEL", help="model file that 'newtron fit' wrote")
-    predict.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file; - is standard input")
+    _add_data(predict)
     predict.add_argument(
         "--interval",
         type=_coverage,
@@ -106,7 +107,13 @@ def _add_memory(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--scratch", metavar="FOLDER", help="folder for the copy of a CSV file larger than --memory")
 
 
-def _add_file(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    words = "or a folder or a pattern of CSV or Parquet files, in quotation marks: 'data/*.csv'"
+    parser.add_argument("data", metavar="DATA", help=f"{_FILE}; {words}")
+    parser.add_argument("more", metavar="MORE", nargs="*", help="more CSV files with the same columns")
+
+
+def _add_file(parser: argparse.ArgumentParser, default: str = argparse.SUPPRESS) -> None:
     words = "encoding of a text file (default: utf-8)"
     parser.add_argument("--encoding", default=default, metavar="NAME", help=words)
     parser.add_argument("--sheet", metavar="NAME", help="sheet of a workbook (default: the first that is not empty)")
@@ -120,9 +127,7 @@ def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
         "on examples or on your own file.",
         allow_abbrev=False,
     )
-    play.add_argument(
-        "data", metavar="DATA", nargs="?", help="CSV, Parquet or Arrow file; - is standard input (default: an example)"
-    )
+    play.add_argument("data", metavar="DATA", nargs="?", help=f"{_FILE} (default: an example)")
     play.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
     play.add_argument("--port", type=_port, default=0, metavar="N", help="port of the page (default: any free one)")
     play.add_argument("--no-browser", action="store_true", help="only print the address")
@@ -168,9 +173,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         # What was not typed has the default of FitCommand.
         argument_default=argparse.SUPPRESS,
     )
-    fit.add_argument(
-        "data", metavar="DATA", help="CSV, Parquet or Arrow file; a folder or pattern of such; - is standard input"
-    )
+    _add_data(fit)
     formula = 'column to predict, or a formula: "y ~ a + log(b)"'
     fit.add_argument("--target", required=True, metavar="COLUMN", help=formula)
     fit.add_argument("--output", metavar="FILE", help="model file (default: model.newtron)")
@@ -326,7 +329,7 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         allow_abbrev=False,
     )
     explain.add_argument("path", metavar="MODEL", help="model file that 'newtron fit' wrote")
-    explain.add_argument("data", metavar="DATA", help="CSV, Parquet or Arrow file; - is standard input")
+    explain.add_argument("data", metavar="DATA", help=_FILE)
     explain.add_argument("--row", type=_count, default=1, metavar="N", help="row of data, the first is 1 (default: 1)")
     explain.add_argument(
         "--notation",

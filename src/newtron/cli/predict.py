@@ -42,7 +42,7 @@ def run_predict(options: PredictOptions) -> int:
     """Run `newtron predict` and return its exit code."""
     if options.output is not None:
         check_writable(options.output, devices=True)
-        for other in (options.model, options.data):
+        for other in (options.model, options.data, *options.more):
             if os.path.isfile(options.output) and os.path.exists(other) and os.path.samefile(options.output, other):
                 raise InputError(f"{options.output}: this is {other} itself; give another name with --output.")
     model = read_model(options.model).model
@@ -52,7 +52,7 @@ def run_predict(options: PredictOptions) -> int:
             f"{options.model}: this model predicts classes, and --interval is for numbers; leave it out: the columns "
             "p(...) say how sure each prediction is."
         )
-    source = data_file_of(options.data, options.scratch)
+    source = data_file_of((options.data, *options.more), options.scratch)
     keep = partial(_kept, options, source.name)
     table = table_in_memory(source, options.encoding, options.memory, keep, schema.letters, options.sheet)
     if table is None:

@@ -31,6 +31,8 @@ def cluster_data(options: FitOptions, reporter: Reporter) -> Iterator[StreamedDa
     go on from `options.checkpoint`."""
     if options.report is not None:
         raise InputError(f"{setting('report')}: a report shows single rows, which are on the cluster: leave it out.")
+    if options.more:
+        raise InputError(f"{options.more[0]}: a cluster reads a folder or a pattern of Parquet files; give one.")
     check_piece_memory(options.memory)
     with connected(options.cluster or "", options.threads, options.scratch) as client:
         try:

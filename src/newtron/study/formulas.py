@@ -32,7 +32,7 @@ def with_formula(trainer: Trainer) -> Trainer:
         )
     table = options.data
     if isinstance(table, str):
-        source = data_file_of(table, options.scratch)
+        source = data_file_of((table, *options.more), options.scratch)
         found = table_in_memory(source, options.encoding, options.memory, sheet=options.sheet)
         if found is None:
             raise InputError(f"{source.name}: a formula needs the rows in memory; give more memory or fewer columns.")

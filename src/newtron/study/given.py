@@ -22,7 +22,7 @@ from newtron.table.table import Table
 from newtron.training.settings import read_shapes
 
 # Fields of the options that are no settings: `fit` gives them.
-_OF_THE_CALL = {"data", "target", "output", "report", "typed"}
+_OF_THE_CALL = {"data", "more", "target", "output", "report", "typed"}
 _LARGEST_SEED = 2**32 - 1
 Check = Callable[[str, object], object]
 

@@ -28,6 +28,8 @@ class FitOptions:
     ----------
     data
         The path of a file, of a folder or a pattern of names; or a table in memory.
+    more
+        Further files of text with the same columns, whose rows follow.
     target
         The column to predict.
     output
@@ -112,6 +114,7 @@ class FitOptions:
 
     data: str | Table
     target: str
+    more: Sequence[str] = ()
     output: str | None = None
     ignore: Sequence[str] = ()
     category: Sequence[str] = ()
@@ -159,7 +162,7 @@ class FitOptions:
     @property
     def files(self) -> tuple[str, ...]:
         """The paths of what is read, which nothing may be written over."""
-        return tuple(path for path in (self.data, self.test) if isinstance(path, str))
+        return tuple(path for path in (self.data, *self.more, self.test) if isinstance(path, str))
 
     @property
     def holdout_share(self) -> float:

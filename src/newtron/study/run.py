@@ -56,7 +56,7 @@ def _opened(trainer: Trainer) -> Iterator[FitData]:
     if not isinstance(options.data, str):
         yield TableData.learn(options.data, options)
         return
-    source = data_file_of(options.data, options.scratch)
+    source = data_file_of((options.data, *options.more), options.scratch)
     letters, sheet = options.choices.letters, options.sheet
     table = table_in_memory(source, options.encoding, options.memory, letters=letters, sheet=sheet)
     if table is None:

@@ -13,4 +13,5 @@ ArrowColumn: TypeAlias = _Untyped  # pyarrow.ChunkedArray: one column, in one pi
 ArrowArray: TypeAlias = _Untyped  # pyarrow.Array: cells in one piece of memory
 ArrowScalar: TypeAlias = _Untyped  # pyarrow.Scalar: one cell
 ArrowType: TypeAlias = _Untyped  # pyarrow.DataType
+ArrowWriter: TypeAlias = _Untyped  # pyarrow.RecordBatchFileWriter
 ArrowFile: TypeAlias = _Untyped  # pyarrow.NativeFile, or pyarrow.parquet.ParquetFile

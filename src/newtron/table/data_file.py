@@ -51,13 +51,14 @@ class DataFile:
     """A file, a folder or a pattern of names.
 
     path: where the bytes are, unless they are `content`. name: what messages call it. folder: that of a copy, which is
-    removed together with this object.
+    removed together with this object. parts: of a list of files, each of them.
     """
 
     path: str
     name: str
     content: bytes | None = None
     folder: Folder | None = None
+    parts: tuple[DataFile, ...] = ()
 
     def open(self) -> BinaryIO:
         return open(self.path, "rb") if self.content is None else io.BytesIO(self.content)
@@ -110,12 +111,15 @@ def unpacked(file: BinaryIO) -> BinaryIO:
     return file
 
 
-def data_file_of(path: str | os.PathLike[str] | DataFile, folder: str | None = None) -> DataFile:
-    """Return a file that can be read more than once. What comes through a pipe, or by standard input (-), is copied to
-    a folder of its own, which lasts as long as the result. folder: where that folder is made; None is the system's
-    place for temporary files."""
+def data_file_of(path: str | os.PathLike[str] | DataFile | tuple[str, ...], folder: str | None = None) -> DataFile:
+    """Return a file, or a list of files, that can be read more than once. What comes through a pipe, or by standard
+    input (-), is copied to a folder of its own, which lasts as long as the result. folder: where that folder is made;
+    None is the system's place for temporary files."""
     if isinstance(path, DataFile):
         return path
+    if isinstance(path, tuple):
+        parts = tuple(data_file_of(part, folder) for part in path)
+        return parts[0] if len(parts) == 1 else DataFile("", f"{path[0]} and {len(path) - 1} more", parts=parts)
     name = os.fspath(path)
     if name == STANDARD_INPUT:
         if sys.stdin is None:

@@ -98,7 +98,7 @@ def spelling_notes(path: str, columns: Sequence[SpelledColumn]) -> list[str]:
         if column.whole and column.spelling.zeros:
             found.append(
                 f"{where}: whole numbers with leading zeros such as {column.spelling.zeros} were read as numbers; if "
-                f"they are codes, say so: {column_setting(column.name, 'category')}."
+                f"they are codes, train with {column_setting(column.name, 'category')}."
             )
         for word in _WORDS:
             times = column.spelling.words.get(word, 0)

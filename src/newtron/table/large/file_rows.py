@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.codec import to_json
+from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import thread_count
 from newtron.engine.rows import Chunk
 from newtron.engine.rows.streamed import Cut, Source, StreamedRows
@@ -21,7 +22,7 @@ from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile, data_file_of
 from newtron.table.encode import encode, encode_target, target_columns
 from newtron.table.equal_rows import are_copies, row_hashes
-from newtron.table.large.files import TableFiles, is_text_file
+from newtron.table.large.files import TableFiles, text_files
 from newtron.table.learn import Learnt, check_asked, learn_pieces
 from newtron.table.schema import Schema, TargetValues
 from newtron.table.table import Keep, Table
@@ -81,12 +82,14 @@ def opened(
     check: called with the columns' names before a text is converted, which takes long. keep, letters: as in
     `read_table`."""
     source = data_file_of(path, folder)
-    if not is_text_file(source):
-        held = () if source.folder is None else (source.folder,)
-        return TableFiles(source.path, memory, (source.name, 0) if held else None, held)
-    converted = convert(source, folder, encoding, converting, check, keep, letters)
-    original, held, notes = (source.name, converted.lines), (converted.folder,), converted.notes
-    return TableFiles(converted.path, memory, original, held, notes, converted.decimal)
+    texts = text_files(source)
+    if texts:
+        made = convert(source.name, texts, folder, encoding, converting, check, keep, letters)
+        return TableFiles(made.path, memory, source.name, made.origins, (made.folder,), made.notes, made.decimal)
+    if source.parts:
+        raise InputError(f"{source.name}: several files that are no text are given as a folder or a pattern of names.")
+    held = () if source.folder is None else (source.folder,)
+    return TableFiles(source.path, memory, source.name if held else None, held=held)
 
 
 class TableRows(StreamedRows):

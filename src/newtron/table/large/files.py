@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from newtron.table.stamp import Stamp
 from newtron.table.table import Table, check_names
 from newtron.table.text.encoding import markup
 
+# How the names of files end: of those with types, of texts, and of what is added to texts that are packed.
+_TYPED, _TEXTS, _PACKED = (".parquet", ".arrow", ".feather"), (".csv", ".tsv", ".txt"), (".gz", ".bz2", ".xz", ".zst")
 # Row groups with fewer rows are read together, so that the calls of Python for each piece cost little.
 _LEAST_ROWS = 16_384
 # A row group that takes more than one part in 8 of the memory is read through buffers of 1 MiB for each column.
@@ -29,6 +32,15 @@ class Group(NamedTuple):
     first: int  # its first row in the file
     rows: int
     bytes: int
+
+
+class Origin(NamedTuple):
+    """A file that rows of a copy are from: the first of them in the copy, what messages call the file, and how many
+    lines of it precede its first row."""
+
+    first: int
+    name: str
+    lines: int
 
 
 class Piece(NamedTuple):
@@ -48,9 +60,9 @@ class _File:
 class TableFiles:
     """Files with the same columns, as pieces.
 
-    path: a file, a folder (all its .parquet, .arrow and .feather files, in the order of their names) or a pattern
-    such as data/part-*.parquet. memory: bytes that reading may take. original: where the file is a copy, the name that
-    messages use instead of the path, and how many lines precede the first row. held: the folders of copies, removed
+    path: a file, a folder (its .parquet, .arrow and .feather files, in the order of their names) or a pattern
+    such as data/part-*.parquet. memory: bytes that reading may take. name: where the file is a copy, what messages call
+    it instead of the path; origins: the files that its rows are from, in order. held: the folders of copies, removed
     with these files or by `release`. notes: sentences for the user. decimal: as in `Table`.
 
     Raises InputError where there is nothing to read, a file is damaged, or its columns are not those of the others.
@@ -60,13 +72,14 @@ class TableFiles:
         self,
         path: str | os.PathLike[str],
         memory: int,
-        original: tuple[str, int] | None = None,
+        name: str | None = None,
+        origins: Sequence[Origin] = (),
         held: Sequence[Folder] = (),
         notes: Sequence[str] = (),
         decimal: Literal[".", ","] = ".",
     ) -> None:
         self.path = os.fspath(path)
-        self._original = original
+        self._name, self._origins = name, tuple(origins)
         self._memory = memory
         self._held = tuple(held)
         self.notes = tuple(notes)
@@ -87,7 +100,7 @@ class TableFiles:
     @property
     def name(self) -> str:
         """Return what messages call the files."""
-        return self._original[0] if self._original else self.path
+        return self.path if self._name is None else self._name
 
     @property
     def size(self) -> int:
@@ -125,11 +138,11 @@ class TableFiles:
                         opened.close()
                     number, opened = file, self._opened(self.files[file])
                 path = self.files[file].path
-                name, before = self._original or (path, 0)
-                first = before + groups[0].first
+                first = groups[0].first
                 with reader_errors(self._called(path)):
                     for batch in self._batches(opened, groups, list(columns), batch_rows):
-                        yield piece, Table(name, batch, first_row=first + 1, decimal=self.decimal)
+                        name, before = self._origin(path, first)
+                        yield piece, Table(name, batch, first_row=before + 1, decimal=self.decimal)
                         first += batch.num_rows
             if opened is not None:
                 self._check_unchanged(self.files[number])
@@ -138,7 +151,15 @@ class TableFiles:
                 opened.close()
 
     def _called(self, path: str) -> str:
-        return self._original[0] if self._original else path
+        return path if self._name is None else self._name
+
+    def _origin(self, path: str, first: int) -> tuple[str, int]:
+        """Return what messages call the file that a row is from, and how many rows or lines precede it there. path,
+        first: its file, and its place in that."""
+        if not self._origins:
+            return self._called(path), first
+        origin = self._origins[bisect.bisect_right(self._origins, first, key=lambda origin: origin.first) - 1]
+        return origin.name, origin.lines + first - origin.first
 
     def _examined(self, path: str) -> tuple[_File, ArrowSchema]:
         name = self._called(path)
@@ -205,12 +226,34 @@ def _pieces(file: int, groups: Sequence[Group]) -> Iterator[Piece]:
         yield Piece(file, tuple(held))
 
 
+def text_files(source: DataFile) -> list[DataFile]:
+    """Return the text files of a folder, of a pattern or of a list of files; or the file itself where it is text. There
+    are none where they are of another kind. Raises InputError where there are none at all."""
+    if source.parts:
+        files = list(source.parts)
+    elif source.content is None and is_several(source.path):
+        files = [DataFile(path, path) for path in _paths(source.path)]
+    else:
+        files = [source]
+    return files if is_text_file(files[0]) else []
+
+
+def is_several(path: str) -> bool:
+    """Return whether a path is a folder or a pattern of names."""
+    return os.path.isdir(path) or (glob.has_magic(path) and not os.path.exists(path))
+
+
 def _paths(path: str) -> list[str]:
     if os.path.isdir(path):
-        found = sorted(
-            os.path.join(path, n) for n in os.listdir(path) if n.endswith((".parquet", ".arrow", ".feather"))
-        )
-        what = "the folder holds no .parquet, .arrow or .feather file"
+        listed = sorted(os.path.join(path, name) for name in os.listdir(path))
+        typed = [name for name in listed if name.endswith(_TYPED)]
+        texts = [name for name in listed if name.removesuffix(_ending(name)).endswith(_TEXTS)]
+        if typed and texts:
+            raise InputError(
+                f"{path}: the folder holds files of text ({os.path.basename(texts[0])}) and others "
+                f"({os.path.basename(typed[0])}); give a pattern of names such as {os.path.join(path, '*.csv')}."
+            )
+        found, what = typed or texts, "the folder holds no .csv, .tsv, .txt, .parquet, .arrow or .feather file"
     elif os.path.exists(path) or not glob.has_magic(path):
         return [path]
     else:
@@ -220,8 +263,12 @@ def _paths(path: str) -> list[str]:
     return found
 
 
+def _ending(name: str) -> str:
+    return next((ending for ending in _PACKED if name.endswith(ending)), "")
+
+
 def is_text_file(source: DataFile) -> bool:
-    """Return whether the file begins with text, which is perhaps a table. A file of gzip is unpacked for this."""
+    """Return whether the file begins with text, which is perhaps a table. A packed file is unpacked for this."""
     start = source.start(4096)
     known = start.startswith((b"PAR1", b"ARROW1", b"PK")) or start.lstrip().startswith(b"%PDF")
     return bool(start) and not known and b"\0" not in start and not markup(start)
@@ -230,7 +277,9 @@ def is_text_file(source: DataFile) -> bool:
 def is_streamable(source: DataFile) -> bool:
     """Return whether this can be read in pieces as it is: a folder, a pattern, a Parquet file or an Arrow file."""
     path = source.path
-    if os.path.isdir(path) or (glob.has_magic(path) and not os.path.exists(path)):
+    if source.parts:
+        return True
+    if is_several(path):
         try:
             return bool(_paths(path))
         except InputError:

@@ -20,8 +20,9 @@ import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.scratch import Folder
-from newtron.table.arrow import ArrowBatch
+from newtron.table.arrow import ArrowBatch, ArrowWriter
 from newtron.table.data_file import DataFile, reader_errors, unchanged, unpacked
+from newtron.table.large.files import Origin
 from newtron.table.spelling import SpelledColumn, as_spelled, spelling_notes, with_marked_codes
 from newtron.table.table import SPELLED, Keep
 from newtron.table.text.delimited import empty_lines, name_columns, ragged, skip_preamble, unreadable
@@ -38,12 +39,12 @@ _TEXT: Final = "text"
 
 
 class Converted(NamedTuple):
-    """The Arrow file, the folder that is removed with it, how many lines of the text precede its first row, sentences
-    for the user, and the decimal mark of the text."""
+    """The Arrow file, the folder that is removed with it, the files that its rows are from, sentences for the user, and
+    the decimal mark of the texts."""
 
     path: str
     folder: Folder
-    lines: int
+    origins: tuple[Origin, ...]
     notes: tuple[str, ...]
     decimal: Literal[".", ","]
 
@@ -56,7 +57,8 @@ class _Head(NamedTuple):
 
 
 def convert(
-    source: DataFile,
+    name: str,
+    sources: Sequence[DataFile],
     folder: str | None = None,
     encoding: str = "utf-8",
     progress: Callable[[int, int], object] | None = None,
@@ -64,48 +66,99 @@ def convert(
     keep: Keep | None = None,
     letters: Collection[str] = (),
 ) -> Converted:
-    """Convert a CSV file or its relatives. folder: where the Arrow file is written for as long as `Converted.folder`
-    lives; None is the system's for temporary files. progress: called with the bytes read and the number of all. check:
-    called with the columns' names before anything is converted. keep, letters: as in `read_table`. Where the source is
-    a copy itself, that is removed.
+    """Convert a CSV file or its relatives, or several with the same columns, whose rows follow each other.
 
-    Raises InputError where the text cannot be read as a table, naming the row, and where the folder is full.
+    name: what messages call all files. folder: where the Arrow file is written for as long as `Converted.folder` lives;
+    None is the system's for temporary files. progress: called with the bytes read and the number of all. check: called
+    with the columns' names before anything is converted. keep, letters: as in `read_table`. Where a source is a copy
+    itself, that is removed.
+
+    Raises InputError where a text cannot be read as a table, naming the row, where its columns are not those of the
+    first, and where the folder is full.
     """
-    name = source.name
-    with reader_errors(name), source.open() as file:
-        head = _head(name, unpacked(file).read(_SAMPLE), encoding)
+    heads = [_opened_head(source, encoding) for source in sources]
+    first = heads[0]
+    for source, head in zip(sources, heads, strict=True):
+        _check_same(sources[0].name, first.names, source.name, head.names)
     if check is not None:
-        check(head.names)
-    kept = () if keep is None else keep(head.names)
+        check(first.names)
+    kept = () if keep is None else keep(first.names)
     try:
         held = Folder(folder)
     except OSError as error:
         raise InputError(f"{folder}: nothing can be written here ({error.strerror}); choose another folder.") from None
+    kinds = [CellKind(name in letters, first.dialect.separator != ",") for name in first.names]
+    names = [*first.names, *(SPELLED + name for name in kept)]
     try:
-        with (
-            reader_errors(name),
-            source.open() as file,
-            unchanged(source),
-            _conversion_errors(name, held.name, head.dialect),
-        ):
-            text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
-            kinds = [CellKind(name in letters, head.dialect.separator != ",") for name in head.names]
-            _as_text(name, file, head, kinds, kept, text, progress)
-            decimal = decimal_mark(kinds)
-            final = [_final(kind, decimal) for kind in kinds]
-            if source.folder is not None:
-                source.folder.cleanup()
-            names = [*head.names, *(SPELLED + name for name in kept)]
+        text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
+        origins = _all_as_text(sources, heads, kinds, names, text, held.name, progress)
+        decimal = decimal_mark(kinds)
+        final = [_final(kind, decimal) for kind in kinds]
+        with reader_errors(name), _conversion_errors(name, held.name, first.dialect):
             _as_numbers(text, table, names, final + len(kept) * [_TEXT])
             os.unlink(text)
     except BaseException:
         held.cleanup()
         raise
     spelt = [
-        SpelledColumn(name, kind.spelling, one != "text", one == "whole")
-        for name, kind, one in zip(head.names, kinds, final, strict=True)
+        SpelledColumn(column, kind.spelling, one != "text", one == "whole")
+        for column, kind, one in zip(first.names, kinds, final, strict=True)
     ]
-    return Converted(table, held, head.lines, (*head.notes, *spelling_notes(name, spelt)), decimal)
+    notes = dict.fromkeys([*(note for head in heads for note in head.notes), *spelling_notes(name, spelt)])
+    return Converted(table, held, tuple(origins), tuple(notes), decimal)
+
+
+def _all_as_text(
+    sources: Sequence[DataFile],
+    heads: Sequence[_Head],
+    kinds: Sequence[CellKind],
+    names: list[str],
+    to: str,
+    folder: str,
+    progress: Callable[[int, int], object] | None,
+) -> list[Origin]:
+    """Write the cells of all files as text. names: of the columns of the copy. Returns which rows are from where."""
+    import pyarrow as pa
+
+    schema = pa.schema([(name, pa.string()) for name in names])
+    total = sum(os.path.getsize(source.path) for source in sources)
+    origins, rows, done = [], 0, 0
+    with pa.ipc.new_file(to, schema) as out:
+        for source, head in zip(sources, heads, strict=True):
+            origins.append(Origin(rows, source.name, head.lines))
+
+            def tell(read: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(min(before + read, total - 1), total)
+
+            with (
+                reader_errors(source.name),
+                source.open() as file,
+                unchanged(source),
+                _conversion_errors(source.name, folder, head.dialect),
+            ):
+                rows += _as_text(source.name, file, head, kinds, names, out, tell)
+            done += os.path.getsize(source.path)
+            if source.folder is not None:
+                source.folder.cleanup()
+    if progress is not None:
+        progress(total, total)
+    return origins
+
+
+def _opened_head(source: DataFile, encoding: str) -> _Head:
+    with reader_errors(source.name), source.open() as file:
+        return _head(source.name, unpacked(file).read(_SAMPLE), encoding)
+
+
+def _check_same(first: str, expected: list[str], path: str, found: list[str]) -> None:
+    """Raise an InputError where a file does not have the columns of the first, in whatever order."""
+    for name in expected:
+        if name not in found:
+            raise InputError(f"{path}: the column {name!r} of {first} is missing here; write all files alike.")
+    for name in found:
+        if name not in expected:
+            raise InputError(f"{path}: there is a column {name!r} that {first} has not; write all files alike.")
 
 
 def _head(path: str, raw: bytes, encoding: str) -> _Head:
@@ -130,27 +183,24 @@ def _as_text(
     file: BinaryIO,
     head: _Head,
     kinds: Sequence[CellKind],
-    kept: Sequence[str],
-    to: str,
-    progress: Callable[[int, int], object] | None,
-) -> None:
-    """Write all cells as text, those of the kept columns also as they are spelled. kinds: of the columns, to which the
-    cells are added."""
+    names: list[str],
+    out: ArrowWriter,
+    tell: Callable[[int], object],
+) -> int:
+    """Write all cells of a file as text, and those that are kept as they are spelled. kinds: of the columns, to which
+    the cells are added; names, out: of the columns of the copy, and its writer; tell: called with the bytes read.
+    Returns the rows."""
     import pyarrow as pa
 
-    schema = pa.schema([(name, pa.string()) for name in [*head.names, *(SPELLED + name for name in kept)]])
-    total = os.fstat(file.fileno()).st_size
-    with pa.ipc.new_file(to, schema) as out:
-        text = _MarkedText(file, head.dialect)
-        rows = 0
-        for batch in _batches(text, head):
-            columns = [pa.chunked_array([column]) for column in batch.columns]
-            cells = [kind.add(column)[0] for kind, column in zip(kinds, columns, strict=True)]
-            cells += [as_spelled(columns[head.names.index(name)]) for name in kept]
-            out.write_table(pa.table(cells, schema=schema))
-            rows += batch.num_rows
-            if progress is not None:
-                progress(min(text.done, total - 1), total)
+    text, rows = _MarkedText(file, head.dialect), 0
+    kept = [name.removeprefix(SPELLED) for name in names[len(kinds) :]]
+    for batch in _batches(text, head):
+        columns = {name: pa.chunked_array([column]) for name, column in zip(head.names, batch.columns, strict=True)}
+        cells = [kind.add(columns[name])[0] for kind, name in zip(kinds, names, strict=False)]
+        cells += [as_spelled(columns[name]) for name in kept]
+        out.write_table(pa.table(cells, names=names))
+        rows += batch.num_rows
+        tell(text.done)
     if text.marks % 2:
         raise InputError(
             f"{path}: the number of quotation marks {head.dialect.quote} is odd, so one of them never closes; close "
@@ -158,8 +208,7 @@ def _as_text(
         )
     if not rows:
         raise InputError(f"{path}: there is a header but no data rows; add rows below the header.")
-    if progress is not None:
-        progress(total, total)
+    return rows
 
 
 def _final(kind: CellKind, decimal: Literal[".", ","]) -> Final:
