@@ -282,8 +282,8 @@ def test_import_is_cheap() -> None:
         (b"PAR1 and then nothing", ["Parquet", "damaged"]),
         (b"ARROW1 and then nothing", ["Arrow", "damaged"]),
         (b"PK\x03\x04....", ["Excel"]),
-        (b"\x1f\x8bxx", ["gzip", "damaged"]),
-        (gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], ["gzip", "cut short"]),
+        (b"\x1f\x8bxx", ["packed data", "damaged"]),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0)[:-9], ["packed data", "cut short"]),
         (b'{"a": [1]}', ["JSON"]),
     ],
 )

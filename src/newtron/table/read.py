@@ -23,7 +23,7 @@ from newtron.table.workbook import is_workbook, read_workbook
 
 # Other kinds of files, known by their first bytes, and what to do instead.
 _FOREIGN = (
-    (b"PK\x03\x04", "a ZIP archive; unpack it"),
+    (b"PK\x03\x04", "a ZIP archive or a damaged Excel workbook; unpack the archive, or save the sheet as CSV"),
     (b"FEA1", "a Feather file of version 1; write it again as Feather version 2 or Parquet"),
     (b"SQLite format 3", "a SQLite database; export the table as CSV"),
     (b"\x89HDF", "an HDF5 file; export the table as CSV or Parquet"),

@@ -91,10 +91,10 @@ def convert(
     names = [*first.names, *(SPELLED + name for name in kept)]
     try:
         text, table = os.path.join(held.name, "text.arrow"), os.path.join(held.name, "table.arrow")
-        origins = _all_as_text(sources, heads, kinds, names, text, held.name, progress)
-        decimal = decimal_mark(kinds)
-        final = [_final(kind, decimal) for kind in kinds]
         with reader_errors(name), _conversion_errors(name, held.name, first.dialect):
+            origins = _all_as_text(sources, heads, kinds, names, text, held.name, progress)
+            decimal = decimal_mark(kinds)
+            final = [_final(kind, decimal) for kind in kinds]
             _as_numbers(text, table, names, final + len(kept) * [_TEXT])
             os.unlink(text)
     except BaseException:
