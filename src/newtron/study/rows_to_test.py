@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,7 @@ class RowsToTest:
     def read(options: FitOptions, data: FitData) -> RowsToTest:
         """Read and check the test file, before long work. Raises InputError where a column is missing, a cell is not
         what its column is in the data, a class is unknown, or the rows do not fit in memory."""
-        table = table_to_test(options)
+        table = table_to_test(options, data.schema.letters)
         schema, name = data.schema, table.path
         check_columns(schema, name, table.names)
         table.cells(schema.target.name)  # the error lists near names
@@ -70,8 +71,9 @@ class RowsToTest:
         return Sample(X, self.y, self.columns.weight, self.columns.group, exposure(schema, self.offset, X))
 
 
-def table_to_test(options: FitOptions) -> Table:
-    """The table of a test file. Raises InputError where it is the data itself, or does not fit in memory."""
+def table_to_test(options: FitOptions, letters: Collection[str] = ()) -> Table:
+    """The table of a test file. letters: columns that a schema reads as text. Raises InputError where it is the data
+    itself, or does not fit in memory."""
     test = options.test
     if not isinstance(test, str):
         if test is None:
@@ -80,7 +82,7 @@ def table_to_test(options: FitOptions) -> Table:
     data = options.data
     if isinstance(data, str) and os.path.exists(test) and os.path.exists(data) and os.path.samefile(test, data):
         raise InputError(f"{setting('test', repr(test))}: this is the data itself; name a file with other rows.")
-    table = table_in_memory(data_file_of(test, options.scratch), options.encoding, options.memory)
+    table = table_in_memory(data_file_of(test, options.scratch), options.encoding, options.memory, letters=letters)
     if table is None:
         raise InputError(
             f"{setting('test', repr(test))}: rows that are tested on must fit in memory; give one file, and more "
