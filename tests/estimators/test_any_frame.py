@@ -1,4 +1,5 @@
-"""Any frame: random types, missing cells and odd names go through fit, save and load, and every door predicts alike."""
+"""Any frame: random types, missing cells and odd names go through fit, save, load and export, and every door predicts
+alike."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from support.consumers import CONSUMERS
 
 from newtron import InputError, PerceptronRegressor, SchemaWarning, load
 from newtron.cli import main
+from newtron.table.frames import table_of
 
 N = 24
 DAY = datetime.date(2020, 1, 1)
@@ -100,6 +103,10 @@ def test_any_frame_is_predicted_alike_by_every_door(frame: pd.DataFrame, seed: i
     pd.testing.assert_frame_equal(frame, before)
     if any(dtype == np.float32 for dtype in frame.dtypes) or model.model_.data.schema is None:
         return  # digits of float32 differ when they are read as float64; a file says yes/no where a number is bool
+    cells = {str(name): cells for name, cells in table_of(frame).data.to_pydict().items()}
+    for consumer in ("python", "onnx", "sqlite"):
+        found = CONSUMERS[consumer](model.model_, cells, tmp_path)["prediction"]
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-9, atol=1e-12, err_msg=consumer)
     frame.to_csv(tmp_path / "d.csv", index=False)
     code = main(["predict", str(tmp_path / "m.newtron"), str(tmp_path / "d.csv"), "--output", str(tmp_path / "p.csv")])
     assert code == 0

@@ -169,6 +169,7 @@ def asked(model: Any, X: Any, y: Any, weight: Any, folder: Path) -> Iterator[tup
     yield "explain", lambda: str(model.explain(rows_of(X, 3), y[:3])) and 1
     yield "play", lambda: model.play(X, y) and 1
     yield "save", lambda: model.save(folder / "model.newtron")
+    yield "export", lambda: model.export(folder / "model.py")
     yield "LossSurfaceDisplay", lambda: surface(model, X, y, weight)
     yield "effects", lambda: numbers(model.effects(X, sample_weight=weight))
     yield "contrasts", lambda: numbers(model.contrasts(X, model.effects(X).columns[0], values=[0.0, 1.0]))
