@@ -250,9 +250,7 @@ def test_every_option_of_the_command_is_a_setting() -> None:
 def test_what_is_not_typed_has_the_default_of_python() -> None:
     _, given = present(parse(["fit", "d.csv", "--target", "y"]))
     options = of_type(FitCommand, given["options"])
-    expected = FitOptions(
-        data="d.csv", more=[], target="y", output="model.newtron", typed="newtron fit d.csv --target y"
-    )
+    expected = FitOptions(data="d.csv", target="y", output="model.newtron", typed="newtron fit d.csv --target y")
     assert {field.name: getattr(options, field.name) for field in fields(FitOptions)} == vars(expected)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from newtron.study.options import FitOptions
@@ -26,7 +27,7 @@ class PredictOptions:
 
     model: str
     data: str
-    more: list[str]
+    more: Sequence[str]
     interval: float | None
     keep: list[str]
     output: str | None

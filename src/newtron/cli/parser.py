@@ -110,7 +110,7 @@ def _add_memory(parser: argparse._ActionsContainer) -> None:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     words = "or a folder or a pattern of CSV or Parquet files, in quotation marks: 'data/*.csv'"
     parser.add_argument("data", metavar="DATA", help=f"{_FILE}; {words}")
-    parser.add_argument("more", metavar="MORE", nargs="*", help="more CSV files with the same columns")
+    parser.add_argument("more", metavar="MORE", nargs="*", default=(), help="more CSV files with the same columns")
 
 
 def _add_file(parser: argparse.ArgumentParser, default: str = argparse.SUPPRESS) -> None:
