@@ -216,7 +216,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         >>> cars = pd.DataFrame({"speed": [4, 7, 8, 9, 10], "dist": [2, 4, 16, 10, 18]})
         >>> model = PerceptronRegressor().fit_formula("dist ~ speed + I(speed**2)", cars)
         >>> model.predict(pd.DataFrame({"speed": [8]})).round(3).tolist()
-        [11.047]
+        [10.132]
         """
         learnt, weight = learn_rows(formula, data, sample_weight, bool(vars(self)["fit_intercept"]))
         called = self._called
