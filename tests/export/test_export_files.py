@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.consumers import WARNINGS
 
@@ -107,6 +108,18 @@ def test_the_head_says_what_the_model_is(mass: Path, tmp_path: Path) -> None:
             "How to ",
         ):
             assert said in text, (ending, said)
+
+
+def test_the_head_says_what_dates_are(tmp_path: Path) -> None:
+    days = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=20), "x": np.arange(20.0) ** 2})
+    model = PerceptronRegressor().fit(days, days["x"] + 1.0)
+    for ending, said in (
+        ("c", "days since 1970-01-01 in UTC"),
+        ("sql", "such as 2024-01-31"),
+        ("py", "dates or times"),
+    ):
+        model.export(tmp_path / f"days.{ending}")
+        assert re.search(rf"Dates \(day\) are [^.]*{said}", (tmp_path / f"days.{ending}").read_text(encoding="utf-8"))
 
 
 def test_the_command_refuses_what_does_not_go(mass: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ def paragraphs(model: FittedModel, columns: Sequence[Source], outputs: Outputs) 
         f"{_kind(model)}, trained and written by newtron {__version__}.",
         _reads(columns),
         _gives(model, outputs),
-        " ".join(certificate_of(model).sentences()[: 1 if model.is_perceptron else 2]),
+        " ".join(certificate_of(model).sentences()[:2]),
         *_cells(model, columns),
     ]
     return tuple(map(clean, found))
@@ -78,9 +78,6 @@ def _cells(model: FittedModel, columns: Sequence[Source]) -> list[str]:
         if column.reading is not None:
             text, value = column.reading.example
             found.append(f"In training {column.name} was text such as {text}; this file takes what it means, {value}.")
-    dates = [column.name for column in numbers if column.is_date]
-    if dates:
-        found.append(f"Dates ({listed(dates)}) are days since 1970-01-01, with the time of day as a fraction.")
     if model.scaling.offset is not None and model.data.names is not None:
         found.append(f"The offset is {model.data.names[model.scaling.offset]}, the logarithm of the exposure.")
     return found

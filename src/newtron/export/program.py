@@ -249,6 +249,11 @@ class Program:
         return tuple(dict.fromkeys(found))
 
     @property
+    def dates(self) -> tuple[str, ...]:
+        """The names of the columns of dates."""
+        return tuple(column.name for column in self.columns if isinstance(column, NumberColumn) and column.is_date)
+
+    @property
     def size(self) -> int:
         """How many numbers the layers hold."""
         return sum(step.operation.W.values.size for step in self.steps if isinstance(step.operation, Affine))

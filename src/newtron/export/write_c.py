@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean
+from newtron.engine.base.words import clean, listed
 from newtron.export.program import (
     Affine,
     Apply,
@@ -223,6 +223,9 @@ class _Writer:
                 "A missing number is NAN. A level is an enumerator, or what the function of its column makes of a "
                 "text; NULL, the empty text and NA are missing.",
             )
+        if self.program.dates:
+            days = "days since 1970-01-01 in UTC, with the time of day as a fraction"
+            found.insert(0, f"Dates ({listed(self.program.dates)}) are {days}.")
         return found
 
     def _example(self) -> list[str]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean
+from newtron.engine.base.words import clean, listed
 from newtron.export.program import (
     Affine,
     At,
@@ -135,7 +135,7 @@ class _Writer:
 
     def _head(self) -> Iterator[str]:
         lines = [
-            *comment_lines(self.program.about),
+            *comment_lines([*self.program.about, *self._about_dates()]),
             "",
             "How to use it, with NumPy alone:",
             "",
@@ -155,6 +155,14 @@ class _Writer:
         imports += ["from datetime import datetime, timedelta, timezone"] if "days" in self.used else []
         head = "\n".join(f"# {clean(line)}".rstrip() for line in lines)
         yield head + "\n\n" + "\n".join([*imports, *([""] if imports else []), "import numpy as np"])
+
+    def _about_dates(self) -> list[str]:
+        if not self.program.dates:
+            return []
+        kinds = (
+            "dates or times of Python, NumPy or pandas, or text such as 2024-01-31 10:30, in UTC where no zone is given"
+        )
+        return [f"Dates ({listed(self.program.dates)}) are {kinds}."]
 
     def _import(self) -> str:
         if self.module.isidentifier() and not keyword.iskeyword(self.module):

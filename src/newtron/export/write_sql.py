@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import clean, setting
+from newtron.engine.base.words import clean, listed, setting
 from newtron.export.program import (
     Affine,
     At,
@@ -120,12 +120,19 @@ class _Writer:
                 "another table in its place, which stands in the first subquery. It gives one row for each row of the "
                 "table; their order is the database's own, so keep a column that tells them apart.",
                 "Numbers may be stored as numbers or as text; NULL and NA are missing, and so is the empty text.",
+                *self._about_dates(),
                 "It needs the functions of mathematics (EXP, LN, TANH and the like). DuckDB and PostgreSQL (12 or "
                 "later) have them; SQLite (3.35 or later) has them where it is compiled with "
                 "SQLITE_ENABLE_MATH_FUNCTIONS, as its command line is.",
             ]
         )
         return "\n".join(f"-- {clean(line)}".rstrip() for line in about)
+
+    def _about_dates(self) -> list[str]:
+        if not self.program.dates:
+            return []
+        text = "text such as 2024-01-31 or 2024-01-31 10:30:00"
+        return [f"Dates ({listed(self.program.dates)}) are dates, times or {text}, in UTC."]
 
     def _reading(self, kept: list[str]) -> Iterator[_Stage]:
         """The cells as they are needed: numbers as double precision, text as text, dates first as text."""
