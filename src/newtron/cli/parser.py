@@ -247,6 +247,12 @@ def _add_columns(fit: argparse.ArgumentParser) -> None:
         help="level with which the others of a category are compared (default: the most frequent)",
     )
     columns.add_argument(
+        "--date-parts",
+        action="append",
+        metavar="PARTS",
+        help="of dates, a sine and a cosine of the year, the week or the day as well, such as year,week",
+    )
+    columns.add_argument(
         "--missing",
         choices=("indicator", "error"),
         help="missing cells are filled in and marked in a column of their own, or refused (default: indicator)",

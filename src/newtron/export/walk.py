@@ -89,6 +89,11 @@ def columns_of(model: FittedModel) -> tuple[Source, ...]:
 
 def _source(column: Column, schema: Schema) -> Source:
     refused = schema.missing == "error"
+    if column.parts:
+        raise InputError(
+            f"A model with parts of dates ({column.name!r}) cannot be exported: fit it without date parts, or make "
+            "columns of them first."
+        )
     if column.kind in ("number", "date"):
         return NumberColumn(column.name, column.kind == "date", None if refused else column.mean, column.indicator)
     assert column.reference is not None

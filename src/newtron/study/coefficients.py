@@ -7,7 +7,7 @@ from dataclasses import asdict, is_dataclass
 import numpy as np
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import column_names, label, number, target_names
+from newtron.engine.base.words import column_names, joined, label, number, target_names
 from newtron.inference.coefficients.summary import Summary, summary_facts, summary_header, summary_rows
 from newtron.model.summary import summary_of
 from newtron.study.screen import Screen
@@ -137,5 +137,6 @@ def _meaning(model: FittedModel, summary: Summary | None) -> list[str]:
         if column.kind == "category" and column.reference is not None and summary is None:
             found.append(f"The levels of {column.name} are compared with {column.reference}.")
         elif column.kind == "date":
-            found.append(f"The column {column.name} counts days.")
+            waves = f", and has a sine and a cosine of the {joined(column.parts)}" if column.parts else ""
+            found.append(f"The column {column.name} counts days{waves}.")
     return [*found, *([*summary.aliases, *summary.notes] if summary is not None else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from newtron.engine.base.words import capital, clean, count, label, listed
+from newtron.engine.base.words import capital, clean, count, joined, label, listed
 from newtron.table.schema import Column, Schema
 from newtron.table.table import Table
 
@@ -72,8 +72,10 @@ def _read_pairs(schema: Schema) -> list[tuple[str, str]]:
 def _named(column: Column) -> str:
     if column.kind == "category":
         n_levels = len(column.levels) + len(column.pooled) + 1
-        joined = f", {len(column.pooled):,} of them joined" if column.pooled else ""
-        return f"{column.name} ({count(n_levels, 'level')}{joined})"
+        rest = f", {len(column.pooled):,} of them joined" if column.pooled else ""
+        return f"{column.name} ({count(n_levels, 'level')}{rest})"
+    if column.parts:
+        return f"{column.name} (and where in the {joined(column.parts)} it is)"
     if column.kind == "yes/no":
         return f"{column.name} ({column.reference}, {column.levels[0]})"
     return column.name

@@ -145,6 +145,7 @@ CHECKS: dict[str, Check] = {
     "text": _listed,
     "levels": partial(_or_none, partial(check_count, least=2)),
     "reference": _references,
+    "date_parts": _listed,
     "missing": _choice("indicator", "error"),
     "task": partial(_or_none, _choice("regression", "classification")),
     "encoding": _text,

@@ -43,6 +43,9 @@ class FitOptions:
         The number of levels that a category or text keeps at most; the others are joined. None: by a rule.
     reference
         Levels of reference, as "COLUMN=LEVEL", or in Python as a mapping; by default the most frequent level.
+    date_parts
+        Parts of dates that recur, of "year", "week" and "day": each column of dates also has a sine and a cosine of
+        them.
     missing
         "indicator" fills in a missing cell with the mean and marks it in a column of its own; "error" refuses it.
     task
@@ -123,6 +126,7 @@ class FitOptions:
     text: Sequence[str] = ()
     levels: int | None = None
     reference: Sequence[str] | Mapping[str, str] = ()
+    date_parts: Sequence[str] = ()
     missing: str = "indicator"
     task: str | None = None
     encoding: str = "utf-8"
@@ -182,6 +186,7 @@ class FitOptions:
             levels=self.levels,
             reference=self.reference,
             missing=self.missing,
+            date_parts=self.date_parts,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, cast, get_args
 from newtron.engine.base.checks import check_count, shown
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import joined, setting
+from newtron.table.schema import PERIODS, DatePart
 from newtron.table.table import suggest
 
 ColumnKind: TypeAlias = Literal["number", "category", "date", "text"]
@@ -40,6 +41,8 @@ class ColumnChoices:
     max_levels : int, 2 or more
         The number of levels that a category or text keeps at most; the others are joined. By default text has
         max(20, 5 % of the rows) of them, and at most 200; chosen categories have as many as are not rare.
+    date_parts : tuple of "year", "week" and "day"
+        Parts of dates that recur: every column of dates also has a sine and a cosine of each.
     missing : "indicator" or "error"
         "indicator" fills in a missing cell with the mean and marks it in a column of its own; "error" refuses it, in
         training and in prediction.
@@ -62,6 +65,7 @@ class ColumnChoices:
     orders: Mapping[str, DateOrder] = field(default_factory=dict)
     max_levels: int | None = None
     missing: Missing = "indicator"
+    date_parts: tuple[DatePart, ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in self.kinds.items():
@@ -89,6 +93,12 @@ class ColumnChoices:
                 )
         if self.max_levels is not None:
             check_count("levels", self.max_levels, least=2)
+        for part in self.date_parts:
+            if part not in PERIODS:
+                raise InputError(
+                    f"{setting('date_parts', shown(part))}: a date has the parts {_either(PERIODS)}; give one or "
+                    "several of them."
+                )
         if self.missing not in get_args(Missing):
             raise InputError(f"{setting('missing', shown(self.missing))}: give {_either(get_args(Missing))}.")
 
@@ -133,6 +143,7 @@ def choices_of(
     reference: Iterable[str] | Mapping[str, str] = (),
     levels: int | None = None,
     missing: str = "indicator",
+    date_parts: Iterable[str] = (),
 ) -> ColumnChoices:
     """Return the choices that are typed on the command line or given to `newtron.fit`.
 
@@ -151,7 +162,12 @@ def choices_of(
                 raise InputError(f"the column {name!r} is said to be a {kinds[name]} and a {kind}; say one of them.")
     references = dict(reference) if isinstance(reference, Mapping) else dict(map(_reference, _texts(reference)))
     return ColumnChoices(
-        kinds=kinds, references=references, orders=orders, max_levels=levels, missing=cast(Missing, missing)
+        kinds=kinds,
+        references=references,
+        orders=orders,
+        max_levels=levels,
+        missing=cast(Missing, missing),
+        date_parts=cast(tuple[DatePart, ...], tuple(dict.fromkeys(split_names(date_parts)))),
     )
 
 

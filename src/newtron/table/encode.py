@@ -31,7 +31,7 @@ from newtron.table.cells import (
 from newtron.table.formula.matrix import encode_formula
 from newtron.table.gather import missing_refused
 from newtron.table.readings import Reading
-from newtron.table.schema import Column, Encoded, Schema, Target, TargetValues
+from newtron.table.schema import PERIODS, Column, DatePart, Encoded, Schema, Target, TargetValues
 from newtron.table.table import Table, check_finite_column, show, suggest
 
 _BLOCK_ROWS = 8192  # rows of a category that are written at a time, so that they stay in the cache
@@ -131,13 +131,21 @@ def _fill_number(column: Column, table: Table, out: Array) -> tuple[int, int]:
     absent = np.isnan(values)
     n_absent = int(np.count_nonzero(absent))
     out[:, 0] = values
+    out[:, 1 : 1 + 2 * len(column.parts)] = np.nan_to_num(date_parts(values, column.parts))
     if n_absent:
         out[absent, 0] = column.mean
     if column.indicator:
-        out[:, 1] = absent
+        out[:, -1] = absent
         if unseen:
-            out[unknown, 1] = 0.0  # there is a cell; only its word is unknown
+            out[unknown, -1] = 0.0  # there is a cell; only its word is unknown
     return unseen, n_absent - unseen
+
+
+def date_parts(days: Array, parts: Sequence[DatePart]) -> Array:
+    """Return (n, 2 parts): of each part of the dates (n,), in days, the sine and the cosine; both are nan where a date
+    is missing, for which the centre of the circle, 0, can stand in."""
+    angles = np.outer(days, [2.0 * np.pi / PERIODS[part] for part in parts])
+    return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(days), -1)
 
 
 def _values(column: Column, cells: ArrowArray) -> Array | int:

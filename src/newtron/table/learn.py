@@ -270,10 +270,17 @@ def _column_of_values(facts: ColumnStatistics, found: Found, indicator: bool) ->
             return _constant(facts)
         # The value says nothing, but whether it is there does: a box ticked or not.
         return _category(facts, {str(facts.constant): facts.present}, indicator)
-    encoded = _with_indicator(facts.name, [facts.name], indicator)
-    missing = facts.missing > 0
+    parts = facts.choices.date_parts if found.kind == "date" else ()
+    names = [facts.name, *(f"{facts.name}: {wave} of the {part}" for part in parts for wave in ("sine", "cosine"))]
     return Column(
-        facts.name, found.kind, encoded, values.mean, missing_seen=missing, indicator=indicator, reading=found.reading
+        facts.name,
+        found.kind,
+        _with_indicator(facts.name, names, indicator),
+        values.mean,
+        missing_seen=facts.missing > 0,
+        indicator=indicator,
+        reading=found.reading,
+        parts=parts,
     )
 
 

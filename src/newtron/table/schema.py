@@ -21,6 +21,9 @@ Kind = Literal["number", "date", "yes/no", "category"]
 Task = Literal["regression", "classification"]
 # Targets as solvers take them: numbers, or positions in the classes.
 TargetValues: TypeAlias = NDArray[np.floating | np.int64]
+# Parts of a date that recur, and after how many days: a year of the calendar on average, a week, a day.
+DatePart: TypeAlias = Literal["year", "week", "day"]
+PERIODS: dict[DatePart, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 # Levels that are listed where a schema is shown.
 _LEVELS_SHOWN = 20
 
@@ -29,12 +32,14 @@ _LEVELS_SHOWN = 20
 class Column:
     """How one column of the file becomes columns of the matrix.
 
-    A number is one column of the matrix; a date is the days since 1970-01-01; yes/no is 1 for yes and 0
-    for no; `reading` says how text becomes a number or a date where it is written in another way than 12.5 or
-    2024-01-31. A category is one 0/1 column for each level but the most frequent, the `reference`, with which
-    the others are compared. If training had missing cells (`missing_seen`), a last column `... is missing`
-    marks them (`indicator`), unless an earlier column was missing in exactly the same rows: its mark serves
-    both, because two equal columns could not be distinguished.
+    A number is one column of the matrix; a date is the days since 1970-01-01; yes/no is 1 for yes and 0 for
+    no; `reading` says how text becomes a number or a date where it is written in another way than 12.5 or
+    2024-01-31. A date may have `parts`, each a sine and a cosine of it after its days: of the "year", the
+    "week" or the "day", so that the end of one lies beside the beginning of the next. A category is one 0/1
+    column for each level but the most frequent, the `reference`, with which the others are compared. If
+    training had missing cells (`missing_seen`), a last column `... is missing` marks them (`indicator`),
+    unless an earlier column was missing in exactly the same rows: its mark serves both, because two equal
+    columns could not be distinguished.
 
     `encoded` names the columns of the matrix. `mean` stands in for missing cells (number, date, yes/no).
     `levels` are the levels with a column of their own; for yes/no, the word for yes. `pooled` are rare
@@ -53,12 +58,14 @@ class Column:
     missing_seen: bool = False
     indicator: bool = False
     reading: Reading | None = None
+    parts: tuple[DatePart, ...] = ()
 
     def __post_init__(self) -> None:
         """The fields of a column must fit each other, or encoding would go wrong later."""
         category = self.kind == "category"
         named = self.kind in ("category", "yes/no")
         width = int(self.indicator) + (len(self.levels) + bool(self.pooled) if category else 1)
+        width += 2 * len(self.parts)
         n_levels = {"number": 0, "date": 0, "yes/no": 1}.get(self.kind, len(self.levels))
         reads = "" if self.reading is None else "date" if self.reading.form == "date" else "number"
         words = (*self.levels, *self.pooled, *([] if self.reference is None else [self.reference]))
@@ -69,6 +76,7 @@ class Column:
             ("levels", len(self.levels) == n_levels and len(set(words)) == len(words)),
             ("reference", (self.reference is not None) == named),
             ("pooled", category or not self.pooled),
+            ("parts", (self.kind == "date" or not self.parts) and len(set(self.parts)) == len(self.parts)),
             ("reading", reads in ("", self.kind)),
             ("shares", len(self.shares) == (width if category else 0) and all(map(math.isfinite, self.shares))),
         )

@@ -155,6 +155,7 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "cluster",
         "cv",
         "data",
+        "date_parts",
         "encoding",
         "hidden",
         "group",

@@ -19,8 +19,8 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, ClassLabel, Matrix
 from newtron.engine.base.words import column_names, listed
-from newtron.table.encode import level_pattern
-from newtron.table.schema import Column
+from newtron.table.encode import date_parts, level_pattern
+from newtron.table.schema import PERIODS, Column, DatePart
 from newtron.training.fitted import FittedModel
 
 
@@ -142,6 +142,7 @@ class EncodedRows:
             place = self._places[variable_named(self, name).name]
             if isinstance(cell, Shift):
                 X[:, place.start] += cell.by
+                X[:, self._waves(name)] = date_parts(X[:, place.start], self._parts(name))
             else:
                 X[:, place] = self._pattern(name, cell)
         return X
@@ -154,13 +155,34 @@ class EncodedRows:
                 levels = [str(column.reference), *column.levels, *column.pooled]
                 raise InputError(f"the column {name!r} has no level {shown(cell)}: its levels are {listed(levels)}.")
             return found
-        width = self._places[name].stop - self._places[name].start
-        return np.array([as_number(name, cell, column is not None and column.kind == "date"), *[0.0] * (width - 1)])
+        found = np.zeros(self._places[name].stop - self._places[name].start)
+        found[0] = as_number(name, cell, column is not None and column.kind == "date")
+        parts = self._parts(name)
+        found[1 : 1 + 2 * len(parts)] = date_parts(found[:1], parts)[0]
+        return found
+
+    def _parts(self, name: str) -> tuple[DatePart, ...]:
+        column = self._columns.get(name)
+        return () if column is None else column.parts
+
+    def _waves(self, name: str) -> slice:
+        """The columns of the sines and cosines of a column of dates."""
+        first = self._places[name].start + 1
+        return slice(first, first + 2 * len(self._parts(name)))
 
     def tangent(self, name: str, rows: slice, changes: Changes) -> Array:
         along = np.zeros(self._X.shape[1])
         along[self._places[name].start] = 1.0
-        return np.broadcast_to(along, (rows.stop - rows.start, len(along)))
+        found = np.broadcast_to(along, (rows.stop - rows.start, len(along)))
+        parts = self._parts(name)
+        if not parts:
+            return found
+        # The sine of ωd changes by ω times the cosine, and the cosine by -ω times the sine.
+        waves, speed = self.block(rows, changes)[:, self._waves(name)], [2.0 * np.pi / PERIODS[part] for part in parts]
+        moved = np.stack([waves[:, 1::2] * speed, -waves[:, ::2] * speed], axis=2).reshape(len(waves), -1)
+        found = found.copy()
+        found[:, self._waves(name)] = moved
+        return found
 
     def values(self, name: str, rows: slice, changes: Changes) -> Array:
         return self.block(rows, changes)[:, self._places[name].start]
