@@ -65,7 +65,7 @@ def fit(data: object, target: str, *, verbose: int = 1, **settings: object) -> S
     Examples
     --------
     >>> import newtron
-    >>> study = newtron.fit("examples/penguins.csv", "species", model="perceptron", verbose=0)
+    >>> study = newtron.fit("examples/penguins.csv", "sex", model="perceptron", verbose=0)
     >>> study.comparison["model"].tolist()
     ['baseline', 'perceptron']
     """
