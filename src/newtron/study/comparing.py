@@ -13,14 +13,14 @@ from newtron.engine.base.words import count, setting
 from newtron.model.predicting import predicted
 from newtron.study.compare import Verdict, judge, remedy
 from newtron.study.data import FitData, Split
-from newtron.study.job import Comparison
+from newtron.study.job import Candidate, Comparison
 from newtron.study.leaks import exact_sum, revealing_columns
 from newtron.study.options import FitOptions
 from newtron.study.rows_to_test import RowsToTest
 from newtron.study.sample import Sample
 from newtron.study.scores import BASELINE, Score, Scoring
 from newtron.study.split import FEWEST
-from newtron.study.train import Candidate, Trainer, stage_name
+from newtron.study.train import Trainer, stage_name
 from newtron.training.class_weight import class_totals, class_weights
 
 

@@ -7,13 +7,28 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from newtron.engine.base.types import Array
+from newtron.engine.solvers import Status
 from newtron.study.compare import Report, Verdict
 from newtron.study.data import FitData
 from newtron.study.options import FitOptions
 from newtron.study.sample import Sample, TargetValues
 from newtron.study.scores import Score
-from newtron.study.train import Candidate
 from newtron.table import Schema
+from newtron.training.fitted import FittedModel
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model, how many seconds its training took, and sentences that the user should read."""
+
+    name: str
+    model: FittedModel
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def interrupted(self) -> bool:
+        return any(m.solution.status is Status.INTERRUPTED for m in self.model.members)
 
 
 @dataclass(frozen=True, eq=False)

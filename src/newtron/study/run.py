@@ -11,11 +11,10 @@ from newtron.study.compare import overfitting_warning
 from newtron.study.comparing import compare, tested
 from newtron.study.data import FitData, TableData, file_data
 from newtron.study.describe import warnings_of
-from newtron.study.job import Comparison, Job
+from newtron.study.job import Candidate, Comparison, Job
 from newtron.study.rows_to_test import RowsToTest
 from newtron.study.train import (
     RESCUE_ALPHA,
-    Candidate,
     Trainer,
     check_class_weight,
     check_firth,

@@ -11,10 +11,9 @@ from newtron.model.certified import certificate_of
 from newtron.study.compare import Report
 from newtron.study.describe import column_pairs, target_pair
 from newtron.study.ends import ending, member_facts, sentences
-from newtron.study.job import Job
+from newtron.study.job import Candidate, Job
 from newtron.study.scores import class_table, metric_table
 from newtron.study.screen import Sheet
-from newtron.study.train import Candidate
 from newtron.table.readings import Reading
 from newtron.training.fitted import Member
 

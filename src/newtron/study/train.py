@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -24,6 +24,7 @@ from newtron.model.predicting import lacking
 from newtron.study.data import Training, labels_of
 from newtron.study.ends import ending
 from newtron.study.interrupt import Interrupts
+from newtron.study.job import Candidate
 from newtron.study.options import FitOptions
 from newtron.study.progress import Reporter
 from newtron.study.sample import Sample
@@ -44,20 +45,6 @@ _KINDS: dict[tuple[str, str], type[Estimator]] = {
     ("network", "regression"): NetworkRegressor,
     ("network", "classification"): NetworkClassifier,
 }
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained model, how many seconds its training took, and sentences that the user should read."""
-
-    name: str
-    model: FittedModel
-    seconds: float
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def interrupted(self) -> bool:
-        return any(m.solution.status is Status.INTERRUPTED for m in self.model.members)
 
 
 @dataclass(frozen=True)

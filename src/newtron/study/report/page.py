@@ -20,7 +20,7 @@ from newtron.study.data import TableData, labels_of
 from newtron.study.describe import column_pairs, target_pair
 from newtron.study.ends import ENDS
 from newtron.study.html import html_notes, html_pairs, html_paragraphs, html_table
-from newtron.study.job import Job
+from newtron.study.job import Candidate, Job
 from newtron.study.report.drawing import draw_network
 from newtron.study.report.permutation import importance_table, importances
 from newtron.study.report.plots import Series, plot
@@ -30,7 +30,6 @@ from newtron.study.report.style import STYLE
 from newtron.study.sample import TargetValues
 from newtron.study.scores import class_table, metric_table
 from newtron.study.settings import settings_in_words
-from newtron.study.train import Candidate
 from newtron.table import Schema, encode
 from newtron.training.fitted import FittedModel
 
