@@ -23,8 +23,10 @@ from newtron.table.frames import table_of
 
 N = 24
 DAY = datetime.date(2020, 1, 1)
-# Letters of names: what CSV, regular expressions, Excel and HTML take for something else, and other alphabets.
-NAMES = st.text("abx1=,;:\"'|<>&%$#@()[]{}\\/.-_ éßΩ日本", min_size=1, max_size=8).map(str.strip).filter(bool)
+# Letters of names: what CSV, regular expressions, Excel and HTML take for something else, and other alphabets. A first
+# row that holds nothing but numbers is no row of names to the command.
+NAMES = st.text("abx1=,;:\"'|<>&%$#@()[]{}\\/.-_ éßΩ日本", min_size=1, max_size=8).map(str.strip)
+NAMES = NAMES.filter(lambda name: bool(name.strip("1,.- ")))
 WORDS = ["red", "green", "deep blue", "naïve", "a,b", 'say "so"', "x=y"]
 LEVELS = pd.CategoricalDtype(["low", "middle", "high"], ordered=True)
 KINDS = (
@@ -96,15 +98,18 @@ def test_any_frame_is_predicted_alike_by_every_door(frame: pd.DataFrame, seed: i
         model.save(tmp_path / "m.newtron")
         again = load(tmp_path / "m.newtron")
         np.testing.assert_array_equal(again.predict(frame), expected)
+        # Where all columns are float32, a library that hands them over as float64 gives more digits.
+        single = any(dtype == np.float32 for dtype in frame.dtypes)
+        precision = 1e-5 if single and model.model_.data.schema is None else 1e-9
         doors = [pl.from_pandas(frame), pa.Table.from_pandas(frame, preserve_index=False), frame[frame.columns[::-1]]]
         for other in doors if model.model_.data.schema is not None else doors[:2]:
-            np.testing.assert_allclose(again.predict(other), expected, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(again.predict(other), expected, rtol=precision, atol=1e-3 * precision)
         assert again.predict(frame[:1]).shape == (1,)
     pd.testing.assert_frame_equal(frame, before)
-    if any(dtype == np.float32 for dtype in frame.dtypes) or model.model_.data.schema is None:
-        return  # digits of float32 differ when they are read as float64; a file says yes/no where a number is bool
+    if single:
+        return  # a file has other digits of float32
     cells = {str(name): cells for name, cells in table_of(frame).data.to_pydict().items()}
-    for consumer in ("python", "onnx", "sqlite"):
+    for consumer in ("python", "onnx", "sqlite") if model.model_.data.schema is not None else ():
         found = CONSUMERS[consumer](model.model_, cells, tmp_path)["prediction"]
         np.testing.assert_allclose(found[:, 0], expected, rtol=1e-9, atol=1e-12, err_msg=consumer)
     frame.to_csv(tmp_path / "d.csv", index=False)

@@ -453,10 +453,11 @@ def test_a_model_of_python_predicts_files(model: PerceptronRegressor, tmp_path: 
     assert main(words) == 0
     np.testing.assert_allclose(_column(tmp_path / "p.csv"), model.predict(FRAME), rtol=1e-12)
     X = np.random.default_rng(0).normal(size=(20, 2))
-    for given, names in ((X, ["x1", "x2"]), (pd.DataFrame(X, columns=["a", "b"]), ["a", "b"])):
+    bools = pd.DataFrame({"a": X[:, 0], "b": X[:, 1] > 0.0})
+    for given, names in ((X, ["x1", "x2"]), (pd.DataFrame(X, columns=["a", "b"]), ["a", "b"]), (bools, ["a", "b"])):
         plain = PerceptronRegressor().fit(given, X[:, 0] - X[:, 1] ** 2)
         plain.save(tmp_path / "m.newtron")
-        pd.DataFrame(X, columns=names).to_csv(tmp_path / "d.csv", index=False)
+        pd.DataFrame(given).set_axis(names, axis=1).to_csv(tmp_path / "d.csv", index=False)
         assert main(words) == 0
         np.testing.assert_allclose(_column(tmp_path / "p.csv"), plain.predict(given), rtol=1e-12)
 

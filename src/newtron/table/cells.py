@@ -138,11 +138,14 @@ def is_date(array: ArrowArray) -> bool:
 
 
 def as_numbers(array: ArrowArray) -> NDArray[np.float64] | int:
-    """Return a plain column as float64, NaN where missing; or the index of the first cell that is no number."""
+    """Return a plain column as float64, NaN where missing; or the index of the first cell that is no number. True and
+    false are 1 and 0, in text too, because files write bools so."""
     import pyarrow as pa
 
     if is_text(array):
         numbers = parse_numbers(pa.chunked_array([array]))
+        if numbers is None:
+            numbers = _parse_bools(array)
         if numbers is None:
             return _first_bad(array, lambda part: parse_numbers(pa.chunked_array([part])) is not None)
         array = numbers
@@ -150,6 +153,16 @@ def as_numbers(array: ArrowArray) -> NDArray[np.float64] | int:
         return _first_valid(array)
     values: NDArray[np.float64] = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values
+
+
+def _parse_bools(array: ArrowArray) -> ArrowArray | None:
+    """Return text as bools, or None if any cell is neither true nor false."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    words = pc.utf8_lower(array)
+    known = pc.is_in(words, pa.array(["true", "false"], words.type), skip_nulls=True)
+    return pc.equal(words, "true") if pc.all(pc.or_(known, pc.is_null(words))).as_py() else None
 
 
 def as_digits(array: ArrowArray) -> ArrowArray:
