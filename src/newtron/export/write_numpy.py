@@ -159,10 +159,8 @@ class _Writer:
     def _about_dates(self) -> list[str]:
         if not self.program.dates:
             return []
-        kinds = (
-            "dates or times of Python, NumPy or pandas, or text such as 2024-01-31 10:30, in UTC where no zone is given"
-        )
-        return [f"Dates ({listed(self.program.dates)}) are {kinds}."]
+        text = "text such as 2024-01-31 10:30, in UTC where no zone is given"
+        return [f"Dates ({listed(self.program.dates)}) are dates or times of Python, NumPy or pandas, or {text}."]
 
     def _import(self) -> str:
         if self.module.isidentifier() and not keyword.iskeyword(self.module):
@@ -299,10 +297,8 @@ def _main(outputs: Outputs) -> str:
         names = ["prediction", *(f"p({name})" for name in outputs.names)]
         rows = "zip(predict(rows).tolist(), *predict_proba(rows).T.tolist())"
     else:
-        k, kinds = (
-            outputs.predicted.width,
-            ["prediction"] if outputs.lower is None else ["prediction", "lower", "upper"],
-        )
+        kinds = ["prediction", "lower", "upper"][: 1 if outputs.lower is None else 3]
+        k = outputs.predicted.width
         names = [f"{kind} {i}" if k > 1 else kind for kind in kinds for i in range(1, k + 1)]
         ends = "" if outputs.lower is None else ", *predict_interval(rows)"
         rows = f"np.column_stack([predict(rows){ends}]).tolist()"
