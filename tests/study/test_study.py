@@ -128,9 +128,12 @@ def test_a_study_prints_what_the_command_prints(capsys: pytest.CaptureFixture[st
     assert again == known
 
 
-def test_nothing_is_written_unasked(here: Path) -> None:
-    newtron.fit(people(), "paid", ignore="kind", **QUICK)
+def test_nothing_is_written_unasked_and_no_frame_is_changed(here: Path) -> None:
+    frame = people()
+    study = newtron.fit(frame, "paid", ignore="kind", **QUICK)
+    study.model.predict(frame)
     assert list(here.iterdir()) == []
+    pd.testing.assert_frame_equal(frame, people())
 
 
 # --- what a study has ---
