@@ -95,6 +95,19 @@ def test_standardized_coefficients_can_be_compared(linear: Any) -> None:
     np.testing.assert_allclose(ends / points[:, None], summary.intervals[1:] / summary.estimates[1:, None])
 
 
+def test_ratios_are_drawn_on_a_logarithmic_axis(classes: Any) -> None:
+    model, _ = classes
+    display = CoefficientDisplay.from_estimator(model, exponentiate=True)
+    points, ends = bars(display.bars_[0])
+    summary = model.summary(exponentiate=True)
+    np.testing.assert_allclose(points, summary.estimates.reshape(2, -1)[0, 1:])
+    np.testing.assert_allclose(ends, summary.intervals.reshape(2, -1, 2)[0, 1:])
+    assert display.ax_.get_xscale() == "log"
+    assert display.ax_.get_xlabel() == "odds ratio, 95 % intervals"
+    with pytest.raises(InputError, match="take one of them"):
+        CoefficientDisplay.from_estimator(model, exponentiate=True, standardized=True)
+
+
 def test_each_class_has_a_colour_and_a_mark(classes: Any) -> None:
     model, _ = classes
     display = CoefficientDisplay.from_estimator(model)

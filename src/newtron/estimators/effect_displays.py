@@ -64,6 +64,7 @@ class CoefficientDisplay:
         coverage: float = 0.95,
         intercept: bool = False,
         standardized: bool = False,
+        exponentiate: bool = False,
         ax: Drawn = None,
         **kwargs: object,
     ) -> Self:
@@ -71,17 +72,21 @@ class CoefficientDisplay:
 
         X, y, covariance, groups, sample_weight, coverage: as in `summary`. intercept: whether it is drawn too.
         standardized: coefficients for one standard deviation of each column, which can be compared; their intervals are
-        scaled alike. ax: axes to draw in; None: new ones. kwargs: for matplotlib's `errorbar`.
+        scaled alike. exponentiate: odds or rate ratios, on a logarithmic axis. ax: axes to draw in; None: new ones.
+        kwargs: for matplotlib's `errorbar`.
 
         Raises InputError as `summary` does, NotFittedError before `fit`.
         """
         check_is_fitted(estimator)
         settings = {"covariance": covariance, "groups": groups, "sample_weight": sample_weight, "coverage": coverage}
-        summary = estimator.summary(X, y, standardized=standardized, **settings)
+        if standardized and exponentiate:
+            raise InputError("standardized coefficients and ratios are two pictures: take one of them.")
+        settings |= {"standardized": standardized, "exponentiate": exponentiate}
+        summary = estimator.summary(X, y, **settings)
         k, n = len(summary.outputs), len(summary.terms)
         estimates, ends = summary.estimates.reshape(k, n).T, summary.intervals.reshape(k, n, 2).transpose(1, 0, 2)
         first = 1 if summary.terms[0] == "intercept" and (standardized or not intercept) else 0
-        label = "coefficient"
+        label = summary.ratio or "coefficient"
         if standardized:
             scaled = summary.standardized.reshape(k, n).T
             with np.errstate(all="ignore"):
@@ -92,6 +97,7 @@ class CoefficientDisplay:
             estimates=estimates[first:],
             intervals=ends[first:],
             outputs=summary.outputs,
+            none=1.0 if exponentiate else 0.0,
             label=f"{label}, {100 * coverage:g} % intervals",
         )
         return found.plot(ax=ax, **kwargs)
@@ -101,6 +107,8 @@ class CoefficientDisplay:
         self.ax_ = new_axes(type(self).__name__, ax, _size(self.names, len(self.outputs)))
         self.figure_ = self.ax_.figure
         self.bars_ = _forest(self.ax_, self.names, self.estimates, self.intervals, self.outputs, self.none, kwargs)
+        if self.none > 0.0:  # ratios
+            self.ax_.set_xscale("log")
         self.ax_.set_xlabel(self.label)
         return self
 
