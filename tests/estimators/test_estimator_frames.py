@@ -522,6 +522,7 @@ def test_the_vectorizer_of_skrub_may_stand_before() -> None:
     assert cross_val_score(pipe, FRAME, Y, cv=3).mean() > 0.3
 
 
+@pytest.mark.slow
 def test_inspection_takes_frames(model: PerceptronRegressor) -> None:
     import matplotlib
 
