@@ -305,6 +305,8 @@ def test_a_wrong_setting_gets_one_sentence(settings: dict[str, object], sentence
         ("none.csv", "y", r"none.csv: there is no such file"),
         (pd.DataFrame({"x": [1.0, 2.0]}), "z", r"data: there is no column 'z'"),
         (pd.DataFrame({"x": [1.0, 2.0]}), 3, r"target=3 must be the name of the column to predict"),
+        (pd.DataFrame(np.eye(3), columns=["x", "x", "y"]), "y", r"data: two columns are both named 'x'"),
+        (pa.table([[1], [2], [3]], names=["x", "x", "y"]), "y", r"data: two columns are both named 'x'"),
         (pd.DataFrame({"x": []}), "x", r"data: the frame has no rows"),
         (pd.DataFrame({"x": [1.0, np.inf] * 20, "y": range(40)}), "y", r"data, row.*'x'.*infinite"),
     ],

@@ -37,6 +37,9 @@ def is_frame(X: object) -> bool:
         return False
     import narwhals as nw
 
+    native = nw.to_native(X, pass_through=True)
+    if nw.dependencies.is_pandas_like_dataframe(native) or nw.dependencies.is_pyarrow_table(native):
+        return True  # narwhals itself fails where two columns have the same name
     known = nw.from_native(X, pass_through=True)
     return isinstance(known, (nw.DataFrame, nw.LazyFrame)) or _is_batch(X)
 
