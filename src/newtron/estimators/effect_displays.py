@@ -109,6 +109,7 @@ class CoefficientDisplay:
         self.bars_ = _forest(self.ax_, self.names, self.estimates, self.intervals, self.outputs, self.none, kwargs)
         if self.none > 0.0:  # ratios
             self.ax_.set_xscale("log")
+            self.ax_.xaxis.set_major_formatter("{x:g}")
         self.ax_.set_xlabel(self.label)
         return self
 
