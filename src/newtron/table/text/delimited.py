@@ -292,11 +292,12 @@ def _type_columns(
     import pyarrow as pa
 
     columns: list[ArrowColumn] = []
-    texts: list[ArrowColumn] = []
+    texts: dict[int, ArrowColumn] = {}  # of numbers that may turn out to be written with commas
     for position, kind in enumerate(kinds):
         cells, numbers = kind.add(body.column(position))
         columns.append(cells if numbers is None else numbers)
-        texts.append(cells)
+        if kind.commas:
+            texts[position] = cells
     decimal = decimal_mark(kinds)
     for position, kind in enumerate(kinds):
         if decimal == "," and kind.kind == "comma":
