@@ -578,6 +578,14 @@ def test_the_command_on_a_cluster_that_is_there(client: Client, tmp_path: Path) 
     assert sorted(os.listdir(tmp_path)) == ["folder", "m.newtron"]  # no checkpoint is left
     assert newtron.load(model).classes_.tolist() == ["no", "yes"]
     assert client.scheduler_info()["workers"]  # which stay
+    test = written(frame.iloc[:50], tmp_path / "test.parquet")
+    done = command(*asked, "--test", test)
+    assert done.returncode == 0, done.stderr
+    known, n = (int(part[target].notna().sum()) for part in (frame.iloc[:50], frame))
+    assert f"Compared on the {known} rows of {test}; trained on the {n} of" in done.stdout
+    assert f"{known} of its {known} rows are equal to a row of" in " ".join(done.stdout.split()), done.stdout
+    done = command(*asked, "--cv", "3")
+    assert (done.returncode, "--cv: " in done.stderr) == (2, True)
 
 
 def test_the_command_without_workers_keeps_where_training_stands(
