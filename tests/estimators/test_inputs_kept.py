@@ -194,6 +194,27 @@ def asked(model: Any, X: Any, y: Any, weight: Any, folder: Path) -> Iterator[tup
     for covariance in ("HC0", "HC3"):
         yield "summary", partial(robust, covariance)
     yield "summary", lambda: numbers(model.summary(X, y, sample_weight=weight, groups=GROUPS))
+    yield from asked_of_coefficients(model, X, y, weight)
+    if classes:
+        yield "predict_proba_interval", lambda: model.predict_proba_interval(X)
+    else:
+        yield "predict_mean_interval", lambda: model.predict_mean_interval(X)
+
+
+def asked_of_coefficients(model: Any, X: Any, y: Any, weight: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The tests of coefficients; the first column is the strongest."""
+
+    def first() -> str:
+        return str(model.summary().terms[int(model.fit_intercept)])
+
+    def tables(*found: Any) -> Any:
+        return np.array([table[first()].statistic for table in found])
+
+    yield "wald_test", lambda: model.wald_test(first(), X, y, covariance="HC0", sample_weight=weight).statistic
+    yield "drop1", lambda: tables(model.drop1(X, y, sample_weight=weight))
+    yield "anova", lambda: tables(model.anova(X, y, sample_weight=weight), model.anova(X, y, type="I"))
+    yield "nested_test", lambda: model.nested_test(model)
+    yield "score_test", lambda: model.score_test(X, y, terms=first(), sample_weight=weight).statistic
 
 
 def rows_of(X: Any, n: int) -> Any:
