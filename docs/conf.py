@@ -39,6 +39,8 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 default_role = "code"
+smartquotes = False
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say types and shapes
 autodoc_member_order = "bysource"
@@ -99,7 +101,7 @@ def lines_of_commands(parser: argparse.ArgumentParser) -> Iterator[str]:
         title = f"newtron {name}"
         yield from (title, "-" * len(title), "", f".. program:: newtron {name}", "")
         usage = (command.usage or re.sub(r"^usage: ", "", command.format_usage())).split()
-        yield from ("::", "", f"    {' '.join(usage)}", "", str(command.description), "")
+        yield from (".. code-block:: none", "", f"    {' '.join(usage)}", "", str(command.description), "")
         for group in command._action_groups:
             actions = [action for action in group._group_actions if action.dest != "help"]
             if not actions:
@@ -139,6 +141,12 @@ def read_page(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = LINK.sub(link, source[0])
 
 
+def hide_signature(app: Sphinx, what: str, name: str, *_: object) -> tuple[str, None] | None:
+    """Values that only newtron makes are shown without the arguments that make them."""
+    made_by_users = re.fullmatch(r"newtron(\.engine)?\.\w+", name) and name != "newtron.Study"
+    return None if what != "class" or made_by_users else ("", None)
+
+
 def mark_names(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
     """Names such as coef_ and bars such as |z| stand for themselves, which reStructuredText takes for references."""
     example = False
@@ -161,4 +169,5 @@ def setup(app: Sphinx) -> None:
     app.add_directive("newtron-commands", Commands)
     app.connect("source-read", read_page)
     app.connect("autodoc-process-docstring", mark_names, priority=900)  # after numpydoc
+    app.connect("autodoc-process-signature", hide_signature)
     app.connect("autodoc-skip-member", skip_of_others)
