@@ -53,20 +53,50 @@ PATIENCE = 30.0
 class ClusterRows(DistributedRows, TableRows):
     """Rows on the workers of a Dask cluster, for `fit_rows`. The workers sum; the solver runs in this process.
 
-    client: a `distributed.Client`. data: a path as in `FileRows` (a Parquet or Arrow file, a folder, a pattern) that is
-    the same on all machines; or a `dask.dataframe`; or a `dask.array` X (n, p). target: the name of the column to
-    predict, or a `dask.array` y (n,). task, ignore, choices: as in `FileRows`. memory: bytes that a pass over files may
-    take for each thread of a worker, and what may be gathered here, 1 GB by default. patience: seconds to wait for a
-    worker when all are gone.
-
     The meaning of the columns is learnt in one pass on the cluster. The columns of an array are numbers as they are.
     Files that fit in less than half of the workers' memory are kept there; larger ones are read again for every pass.
     What is kept is made by tasks: if a worker dies, others make it again and the fit ends at the same bits.
 
-    Attributes: schema, class_counts (rows of each class), missing (cells of each column), n_rows, n_features.
+    Parameters
+    ----------
+    client : distributed.Client
+    data : path, dask.dataframe or dask.array
+        A path as in `FileRows` (a Parquet or Arrow file, a folder, a pattern) that is the same on all machines; or a
+        ``dask.dataframe``; or a ``dask.array`` X (n, p).
+    target : str or dask.array
+        The name of the column to predict, or y (n,).
+    task, ignore, choices
+        As in `FileRows`.
+    memory : float, default 1e9
+        Bytes that a pass over files may take for each thread of a worker, and what may be gathered here.
+    patience : float, default 30
+        Seconds to wait for a worker when all are gone.
 
-    Raises InputError where the extra dask is missing, the workers run another newtron, the data cannot be read
-    or nothing can be learnt from them; and ClusterLostError, which is one, where all workers are gone for too long.
+    Attributes
+    ----------
+    schema : Schema
+    class_counts : (K,) or None
+        The rows of each class.
+    missing : dict
+        The missing cells of each column.
+    n_rows, n_features : int
+
+    Raises
+    ------
+    InputError
+        The extra dask is missing, the workers run another newtron, the data cannot be read or nothing can be learnt
+        from them; and ClusterLostError, which is one, where all workers are gone for too long.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from newtron import ClusterRows, PerceptronRegressor
+    >>> x = da.arange(100.0, chunks=50)
+    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    ...     model = PerceptronRegressor().fit_rows(ClusterRows(client, x[:, None], 2.0 * x + 1.0))
+    >>> model.coef_.round(6)
+    array([2.])
     """
 
     def __init__(

@@ -47,11 +47,31 @@ def new_axes(name: str, ax: Drawn, size: tuple[float, float] | None = None) -> D
 class ConvergenceDisplay:
     """How training went to its end, iteration by iteration: one line for each network of the model.
 
-    iterations, values: of each network, (steps + 1,). best: position of the best one, which is drawn in front. tol:
-    the gradient at which training converges, drawn as a line; None: not drawn. quantity: "gradient", "objective" or
-    "decrement".
+    Parameters
+    ----------
+    iterations, values : sequence of (steps + 1,)
+        The numbers of the steps and the quantity after each, of each network.
+    best : int
+        The position of the best network, which is drawn in front.
+    tol : float or None
+        The gradient at which training converges, drawn as a line; None: not drawn.
+    quantity : "gradient", "objective" or "decrement"
 
-    After `plot`: ax_, figure_ and lines_, one of each network.
+    Attributes
+    ----------
+    ax_, figure_, lines_
+        What `plot` has drawn: the axes, their figure, and a line for each network.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import ConvergenceDisplay, PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> display = ConvergenceDisplay.from_estimator(model)
+    >>> display.ax_.get_xlabel()
+    'iteration'
     """
 
     def __init__(
@@ -128,10 +148,34 @@ class ConvergenceDisplay:
 class LossSurfaceDisplay:
     """The objective of a fitted model over two of its parameters; the others keep their fitted values.
 
-    first (n,), second (m,): values of the parameters. values (m, n): the objective there, as training computes it.
-    point: the fitted parameters. names: of the axes. held: how many other parameters there are.
+    Parameters
+    ----------
+    first, second : (n,), (m,)
+        The values of the two parameters.
+    values : (m, n)
+        The objective there, as training computes it.
+    point : (2,)
+        The fitted parameters.
+    names : tuple of str
+        The names of the axes.
+    held : int
+        How many other parameters there are.
 
-    After `plot`: ax_, figure_, surface_ (the filled contours), contours_ and point_.
+    Attributes
+    ----------
+    ax_, figure_, surface_, contours_, point_
+        What `plot` has drawn: the axes, their figure, the filled contours, the lines and the point.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import LossSurfaceDisplay, PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> display = LossSurfaceDisplay.from_estimator(model, X, y, grid_resolution=11)
+    >>> display.values.shape
+    (11, 11)
     """
 
     def __init__(

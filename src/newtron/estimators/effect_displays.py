@@ -32,10 +32,36 @@ _NAME_WIDTH, _NAME_LINES = 32, 2
 class CoefficientDisplay:
     """The coefficients of a perceptron with their intervals: a point and a line for each, below each other.
 
-    names: (M,) of the rows. estimates: (M, k) and intervals: (M, k, 2), of k outputs. outputs: their names. none: where
-    there is no effect, 0, or 1 for ratios. label: of the axis.
+    Parameters
+    ----------
+    names : (M,)
+        The names of the rows.
+    estimates : (M, k)
+        The coefficients, of k outputs.
+    intervals : (M, k, 2)
+        The ends of their intervals.
+    outputs : tuple of str
+        The names of the outputs.
+    none : float
+        Where there is no effect: 0, or 1 for ratios.
+    label : str
+        The label of the axis.
 
-    After `plot`: ax_, figure_, and bars_, one container of error bars for each output.
+    Attributes
+    ----------
+    ax_, figure_, bars_
+        What `plot` has drawn: the axes, their figure, and a container of error bars for each output.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import CoefficientDisplay, PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> display = CoefficientDisplay.from_estimator(model, X, y, standardized=True)
+    >>> display.names
+    ('bill_depth_mm', 'body_mass_g')
     """
 
     def __init__(
@@ -117,11 +143,36 @@ class CoefficientDisplay:
 class MarginalEffectsDisplay:
     """Marginal effects with their intervals: a point and a line for each column, or a curve over one column's values.
 
-    names: (M,) of the rows. estimates: (M, k) and intervals: (M, k, 2), of k outputs or groups. outputs: their names.
-    positions: (M,) numbers of a condition over which one effect is drawn as a curve; None: points below each other.
-    label: of the axis of effects; condition: that of the positions.
+    Parameters
+    ----------
+    names : (M,)
+        The names of the rows.
+    estimates : (M, k)
+        The effects, of k outputs or groups.
+    intervals : (M, k, 2)
+        The ends of their intervals.
+    outputs : tuple of str
+        The names of the outputs or groups.
+    positions : (M,) or None
+        Numbers of a condition over which one effect is drawn as a curve; None: points below each other.
+    label, condition : str
+        The labels of the axis of effects and of that of the positions.
 
-    After `plot`: ax_, figure_, and bars_ (containers of error bars) or lines_ and bands_.
+    Attributes
+    ----------
+    ax_, figure_, bars_, lines_, bands_
+        What `plot` has drawn: the axes, their figure, and containers of error bars, or lines and bands.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import MarginalEffectsDisplay, PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> display = MarginalEffectsDisplay.from_estimator(model, X)
+    >>> display.names
+    ['bill_depth_mm', 'body_mass_g']
     """
 
     def __init__(
@@ -205,9 +256,30 @@ class MarginalEffectsDisplay:
 class AccumulatedEffectsDisplay:
     """How the mean prediction changes along one column, by accumulated local effects (Apley & Zhu 2020).
 
-    effects: the numbers. outputs: names of the outputs. label: of the axis of effects.
+    Parameters
+    ----------
+    effects : AccumulatedEffects
+        The numbers.
+    outputs : tuple of str
+        The names of the outputs.
+    label : str
+        The label of the axis of effects.
 
-    After `plot`: ax_, figure_, and lines_ and bands_ for a number, bars_ for a category.
+    Attributes
+    ----------
+    ax_, figure_, lines_, bands_, bars_
+        What `plot` has drawn: the axes, their figure, and lines and bands for a number, bars for a category.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import AccumulatedEffectsDisplay, PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> display = AccumulatedEffectsDisplay.from_estimator(model, X, "body_mass_g")
+    >>> display.ax_.get_xlabel()
+    'body_mass_g'
     """
 
     def __init__(self, *, effects: AccumulatedEffects, outputs: Sequence[str] = ("",), label: str = "effect") -> None:
@@ -275,11 +347,34 @@ class AccumulatedEffectsDisplay:
 class ResidualsDisplay:
     """What a model leaves over: residuals against its predictions or a column, with the means of groups of rows.
 
-    x, residuals: (n,). means: (G, 2) of x and of the residuals in groups of equal size along x, and bounds: (G,) two
-    standard errors of such a mean, if the model is right. label, against: of the axes. points: whether each row is
-    drawn; the residuals of classes lie on two curves, so the groups alone are (binned residuals; Gelman & Hill 2007).
+    Parameters
+    ----------
+    x, residuals : (n,)
+    means : (G, 2)
+        The means of x and of the residuals in groups of equal size along x.
+    bounds : (G,)
+        Two standard errors of such a mean, if the model is right.
+    label, against : str
+        The labels of the axes.
+    points : bool
+        Whether each row is drawn; the residuals of classes lie on two curves, so the groups alone are (binned
+        residuals; Gelman & Hill 2007).
 
-    After `plot`: ax_, figure_, points_ (None where they are not drawn), band_ and means_.
+    Attributes
+    ----------
+    ax_, figure_, points_, band_, means_
+        What `plot` has drawn: the axes, their figure, the rows (None where they are not drawn), the band and the means.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier, ResidualsDisplay
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> display = ResidualsDisplay.from_estimator(model, X, y, kind="standardized")
+    >>> display.residuals.shape
+    (333,)
     """
 
     def __init__(

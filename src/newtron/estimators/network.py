@@ -103,6 +103,18 @@ class NetworkRegressor(Regression, _Network):
     -----
     Methods: Rumelhart, Hinton & Williams 1986 (backpropagation); Levenberg 1944, Marquardt 1963, Nielsen 1999;
     MacKay 1992 (evidence).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import NetworkRegressor
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_depth_mm"]], penguins["body_mass_g"]
+    >>> model = NetworkRegressor(hidden=(3,), n_starts=1).fit(X, y)
+    >>> round(model.score(X, y), 2)
+    0.49
+    >>> model.predict_interval(X[:2], coverage=0.9).shape  # lower and upper ends, in grams
+    (2, 2)
     """
 
     @property
@@ -181,6 +193,18 @@ class NetworkClassifier(Classification, _Network):
         The members' mean probabilities are taken to the power 1/temperature_: above 1 they were too sure.
     members_, solution_, scaling_, schema_, n_features_in_, feature_names_in_, n_iter_
         As in `NetworkRegressor`; effective_parameters_ too, and relevance_, of the probabilities.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import NetworkClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["bill_length_mm", "bill_depth_mm"]], penguins["species"]
+    >>> model = NetworkClassifier(hidden=(3,), n_starts=1, alpha=1.0).fit(X, y)
+    >>> model.predict(X[:2])
+    array(['Adelie', 'Adelie'], dtype=object)
+    >>> round(model.score(X, y), 2)
+    0.96
     """
 
     def __init__(

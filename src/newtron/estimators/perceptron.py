@@ -86,6 +86,17 @@ class PerceptronRegressor(Regression, Perceptron):
     Notes
     -----
     Method: Björck 1996, *Numerical Methods for Least Squares Problems*.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronRegressor
+    >>> concrete = pd.read_csv("examples/concrete.csv")
+    >>> model = PerceptronRegressor().fit(concrete[["cement", "water"]], concrete["strength_mpa"])
+    >>> model.coef_.round(4)
+    array([ 0.0763, -0.1961])
+    >>> model.summary().intervals[1].round(3)
+    array([0.068, 0.084])
     """
 
     def __init__(
@@ -281,6 +292,19 @@ class PerceptronClassifier(Classification, Perceptron):
     -----
     Methods: Nocedal & Wright 2006, *Numerical Optimization*, ch. 3-7; Albert & Anderson 1984, Konis 2007 (separation);
     Firth 1993, Heinze & Schemper 2002, Bull, Mak & Greenwood 2002 (Firth's likelihood).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)  # the frame as it is
+    >>> model.predict_proba(X[:2]).round(3)
+    array([[0.264, 0.736],
+           [0.703, 0.297]])
+    >>> print(model.certificate_.sentence)
+    Converged: the gradient is below the tolerance.
     """
 
     def __init__(

@@ -40,5 +40,14 @@ def load(path: str | os.PathLike[str]) -> NewtronEstimator:
     ------
     InputError
         The file is not a newtron model, is damaged, or needs a newer newtron; the message says which field.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import newtron
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> newtron.PerceptronRegressor().fit(x, y).save("line.newtron")
+    >>> newtron.load("line.newtron").predict([[4.0]]).round(6)
+    array([6.666667])
     """
     return estimator_of(read_model(path).model)

@@ -26,6 +26,17 @@ class Derivation(Described):
     A derivation prints as text, and a notebook shows it as HTML. `sections` hold the steps of both notations, `steps`
     those of the chosen one: "lecture" (ŷ, one number at a time) or "lab" (matrices over the rows: A, Z, W^[l], dW^[l]).
     `gradient` (P,) and `loss` are the engine's gradient and value of the mean loss of the rows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> derivation = model.explain(X[:1], y[:1])
+    >>> round(derivation.loss, 4), derivation.gradient.shape
+    (0.3062, (5,))
     """
 
     title: str

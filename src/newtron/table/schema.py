@@ -45,6 +45,17 @@ class Column:
     `levels` are the levels with a column of their own; for yes/no, the word for yes. `pooled` are rare
     levels that share the column `...=(other)`, which follows the levels. `shares` are the training means
     of a category's columns: what a cell gets about which nothing is known.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> species = model.schema_.columns[0]
+    >>> species.kind, species.reference, species.levels
+    ('category', 'Adelie', ('Chinstrap', 'Gentoo'))
     """
 
     name: str
@@ -90,6 +101,16 @@ class Target:
     """The column to predict. `classes` keep their type: whole numbers stay whole numbers, text stays text.
 
     `why` is the sentence that says how the task was chosen. `reading` says how text becomes a number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> model.schema_.target.name, model.schema_.target.classes
+    ('sex', ('female', 'male'))
     """
 
     name: str
@@ -121,9 +142,31 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Schema:
-    """The features, the target, and what was left out and why: `dropped` pairs a name with a reason. missing: whether
-    a missing cell is filled in and marked, or refused. formula: what makes the columns, all numbers, from those of a
-    table; None where they are those of the table. Prints as a table, and shows as one in a notebook."""
+    """The features, the target, and what was left out and why. It prints as a table, and shows as one in a notebook.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+    target : Target
+    dropped : tuple of (str, str)
+        Each column that was left out, with the reason.
+    warnings : tuple of str
+        Sentences on what should be looked at.
+    missing : "indicator" or "error"
+        Whether a missing cell is filled in and marked, or refused.
+    formula : FormulaTerms or None
+        What makes the columns, all numbers, from those of a table; None where they are those of the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> model.schema_.feature_names
+    ('species=Chinstrap', 'species=Gentoo', 'bill_depth_mm', 'body_mass_g')
+    """
 
     columns: tuple[Column, ...]
     target: Target

@@ -35,6 +35,15 @@ class Member:
     end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
     its rows, for its summary; None where that would be large or has no meaning. posterior_factor: how far the rows
     of a network determine its parameters, for its intervals; None where that would be large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import NetworkRegressor
+    >>> x = np.linspace(-1.0, 1.0, 20)[:, None]
+    >>> model = NetworkRegressor(hidden=[(2,), (3,)], n_starts=1, alpha=0.1).fit(x, x[:, 0] ** 2)
+    >>> [(member.hidden, member.share) for member in model.members_]
+    [((2,), 0.5), ((3,), 0.5)]
     """
 
     network: Network
@@ -114,6 +123,17 @@ class FittedModel:
     1 / temperature. noise_model: what a regression by networks knows of its noise, or the sentence why there are no
     intervals; None for all other models. relevance: (p,) how much each column moves the prediction; None for a
     perceptron.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> fitted = model.model_
+    >>> fitted.is_perceptron, fitted.n_outputs, fitted.data.classes
+    (True, 1, array(['female', 'male'], dtype=object))
     """
 
     settings: Settings

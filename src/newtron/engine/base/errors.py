@@ -8,7 +8,16 @@ from collections.abc import Sequence
 class InputError(ValueError):
     """Input that cannot be used: a file, a row, a column, a setting. The message is one whole sentence.
 
-    The command line prints it on standard error and ends with exit code 2; the library raises it.
+    The command line prints it on standard error and ends with exit code 2; the library raises it. It is a ValueError.
+
+    Examples
+    --------
+    >>> import newtron
+    >>> try:
+    ...     newtron.fit("examples/penguins.csv", "weight")
+    ... except newtron.InputError as error:
+    ...     print(error)
+    examples/penguins.csv: there is no column 'weight'; the columns are 'species', ...
     """
 
 

@@ -21,7 +21,16 @@ from newtron.engine.objective.newton_system import NewtonSystem
 
 @dataclass
 class Evaluation:
-    """The value of an objective at a point. Evaluations of the same order add up."""
+    """The value of an objective at a point. Evaluations of the same order add up.
+
+    Examples
+    --------
+    >>> from newtron.engine import Evaluation
+    >>> total = Evaluation(1.0)
+    >>> total += Evaluation(2.0)
+    >>> total
+    Evaluation(value=3.0)
+    """
 
     value: float
 
@@ -33,14 +42,30 @@ class Evaluation:
 
 @dataclass
 class FirstOrder(Evaluation):
-    """The value and the gradient (P,)."""
+    """The value and the gradient (P,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron.engine import FirstOrder
+    >>> FirstOrder(1.0, np.zeros(2)).gradient
+    array([0., 0.])
+    """
 
     gradient: Array
 
 
 @dataclass
 class SecondOrder(FirstOrder):
-    """The value, the gradient (P,) and the Hessian (P, P) or its Gauss-Newton part."""
+    """The value, the gradient (P,) and the Hessian (P, P) or its Gauss-Newton part.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron.engine import SecondOrder
+    >>> SecondOrder(1.0, np.zeros(2), np.eye(2)).hessian.shape
+    (2, 2)
+    """
 
     hessian: Array
 
@@ -77,6 +102,22 @@ class Objective(ABC):
     Only `n_params` and `_evaluate` must be given; the rest follows from them, and a subclass that can do better does.
     `Function` and `Residuals` are more convenient to derive from. `counts` says how often each kind of evaluation was
     asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron.engine import Function, Newton, minimize
+    >>> class Valley(Function):
+    ...     n_params = 1
+    ...     def value(self, params):
+    ...         return float(np.cosh(params[0] - 1.0))
+    ...     def gradient(self, params):
+    ...         return np.sinh(params - 1.0)
+    ...     def hessian(self, params):
+    ...         return np.cosh(params - 1.0)[:, None]
+    >>> valley = Valley()
+    >>> valley.evaluate(np.array([1.0]), order=1)
+    FirstOrder(value=1.0, gradient=array([0.]))
     """
 
     n_params: int = 0

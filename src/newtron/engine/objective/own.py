@@ -17,6 +17,21 @@ class Function(Objective):
     `hessian`.
 
     Where the value is not finite nothing else is asked for, and a solver does not go there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron.engine import Function, Newton, minimize
+    >>> class Valley(Function):
+    ...     n_params = 1
+    ...     def value(self, params):
+    ...         return float(np.cosh(params[0] - 1.0))
+    ...     def gradient(self, params):
+    ...         return np.sinh(params - 1.0)
+    ...     def hessian(self, params):
+    ...         return np.cosh(params - 1.0)[:, None]
+    >>> minimize(Valley(), [3.0], Newton()).params.round(6)
+    array([1.])
     """
 
     @abstractmethod
@@ -66,6 +81,21 @@ class Residuals(Objective):
     The gradient is J'r and the Gauss-Newton matrix J'J, all that Levenberg-Marquardt needs. The exact Hessian has
     Σ r_i ∇²r_i besides: Newton's method needs `second_order`, and Levenberg-Marquardt ends in fewer steps with it where
     residuals remain. Weighted residuals are sqrt(w_i) r_i.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron.engine import LevenbergMarquardt, Residuals, minimize
+    >>> t, y = np.array([0.0, 1.0, 2.0]), np.array([2.0, 1.0, 0.5])
+    >>> class Decay(Residuals):  # y = a exp(-b t)
+    ...     n_params = 2
+    ...     def residuals(self, params):
+    ...         return params[0] * np.exp(-params[1] * t) - y
+    ...     def jacobian(self, params):
+    ...         left = np.exp(-params[1] * t)
+    ...         return np.column_stack([left, -params[0] * t * left])
+    >>> minimize(Decay(), [1.0, 1.0], LevenbergMarquardt()).params.round(6)
+    array([2.      , 0.693147])
     """
 
     @abstractmethod

@@ -26,7 +26,32 @@ _KEEP = 5_000_000
 
 
 class TrainingObjective(MeanLoss):
-    """Mean loss of a network over rows, plus the penalty, with the shortcuts of perceptrons."""
+    """Mean loss of a network over rows, plus the penalty, with the shortcuts of perceptrons.
+
+    Parameters
+    ----------
+    network : Network
+        The widths of the layers and their activation.
+    loss : Loss
+    rows : Rows
+        Where the inputs, targets and weights lie.
+    alpha : float or (P,), default 0.0
+        The penalty on the parameters, in units of one row's loss.
+    block_rows : int or None
+        Rows that are computed at once; None: by the size of the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron.engine import Newton, TrainingObjective, minimize
+    >>> from newtron.engine.maths.losses import loss_for
+    >>> from newtron.engine.maths.network import Network
+    >>> from newtron.engine.rows import ArrayRows
+    >>> rows = ArrayRows(np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [4.0], [5.0]]))
+    >>> objective = TrainingObjective(Network((1, 1)), loss_for("regression", None, 1), rows)
+    >>> minimize(objective, np.zeros(2), Newton()).params.round(6)
+    array([1.5     , 0.666667])
+    """
 
     @property
     def offers(self) -> frozenset[Offer]:

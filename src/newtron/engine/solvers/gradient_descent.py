@@ -28,9 +28,22 @@ class GradientDescentState(State):
 class GradientDescent(Solver):
     """params <- params - learning_rate * gradient, of the mean loss.
 
-    learning_rate: a fixed rate; None searches along the gradient for a step that satisfies the Wolfe conditions,
-    first trying the step of Barzilai & Borwein 1988.
-    momentum: share of the last step that is added to the next (Polyak 1964); only with a fixed rate.
+    Parameters
+    ----------
+    learning_rate : float or None
+        A fixed rate; None searches along the gradient for a step that satisfies the Wolfe conditions, first trying the
+        step of Barzilai & Borwein 1988.
+    momentum : float
+        The share of the last step that is added to the next (Polyak 1964); only with a fixed rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import GradientDescent, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> model = PerceptronRegressor(solver=GradientDescent(learning_rate=0.1), tol=1e-8).fit(x, y)
+    >>> model.coef_.round(6), round(model.intercept_, 6)
+    (array([1.5]), 0.666667)
     """
 
     learning_rate: float | None = None

@@ -70,9 +70,26 @@ class LBFGSState(State):
 class LBFGS(Solver):
     """Limited-memory quasi-Newton steps with a line search.
 
-    memory: how many pairs are kept. sample: share of the rows whose curvature is the initial matrix (at least 20 rows
-    per parameter). sample_below: a sample is used only for a perceptron with fewer parameters than this; 0 is plain
-    L-BFGS, from the given start.
+    Parameters
+    ----------
+    memory : int
+        How many pairs of a step and its change of the gradient are kept.
+    sample : float
+        The share of the rows whose curvature is the initial matrix (at least 20 rows per parameter).
+    sample_below : int
+        A sample is used only for a perceptron with fewer parameters than this; 0 is plain L-BFGS, from the given start.
+
+    Notes
+    -----
+    Method: Nocedal 1980.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import LBFGS, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> PerceptronRegressor(solver=LBFGS(memory=5)).fit(x, y).coef_.round(6)
+    array([1.5])
     """
 
     memory: int = 20

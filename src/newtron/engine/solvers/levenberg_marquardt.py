@@ -87,13 +87,32 @@ class LevenbergMarquardtState(State):
 class LevenbergMarquardt(Solver):
     """Damped Gauss-Newton steps, and with the exact Hessian where these become slow.
 
-    damping: the first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known scale;
-    10,000 for any other objective, so that the first steps are short. exact_after: Gauss-Newton converges only linearly
-    where residuals remain. After this many steps that neither halved the gradient nor lowered the value by a tenth the
-    exact Hessian replaces its Gauss-Newton part, until the value falls as fast again. The damping is the same and grows
-    until the sum is positive definite; the end is then as quick as Newton's. None: never. stop_after: the run ends by
-    rule after so many steps, for a network whose predictions no longer gain from the long rest of the way to an
-    optimum; it is then not called converged. None: no rule.
+    Parameters
+    ----------
+    damping : float or None
+        The first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known scale; 10,000
+        for any other objective, so that the first steps are short.
+    exact_after : int or None
+        Gauss-Newton converges only linearly where residuals remain. After this many steps that neither halved the
+        gradient nor lowered the value by a tenth the exact Hessian replaces its Gauss-Newton part, until the value
+        falls as fast again. The damping is the same and grows until the sum is positive definite; the end is then as
+        quick as Newton's. None: never.
+    stop_after : int or None
+        The run ends by rule after so many steps, for a network whose predictions no longer gain from the long rest of
+        the way to an optimum; it is then not called converged. None: no rule.
+
+    Notes
+    -----
+    Methods: Levenberg 1944; Marquardt 1963; Nielsen 1999.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import LevenbergMarquardt, NetworkRegressor
+    >>> x = np.linspace(-1.0, 1.0, 20)[:, None]
+    >>> network = NetworkRegressor(hidden=(3,), n_starts=1, alpha=0.01, solver=LevenbergMarquardt())
+    >>> network.fit(x, np.sin(3.0 * x[:, 0])).solution_.converged
+    True
     """
 
     damping: float | None = None

@@ -43,14 +43,51 @@ def minimize(
 ) -> Solution:
     """Run a solver from params until it converges or must stop.
 
-    tol: convergence is a relative gradient (`Objective.gradient_scale`) of at most tol.
-    max_iter: limit on steps; None is the solver's own.
-    callback: called with a `Progress` after each step; a true answer stops.
-    keep: called with a `Run` after each step, before the callback, and at the end. resume: such a run of the same
-    objective and solver, from which this one goes on, to the same bits as if it had never stopped; params is then not
-    looked at.
-
     Ctrl-C ends the run between or within steps and returns the best point so far with status INTERRUPTED.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is minimised: a `Function` or `Residuals` of one's own, or any other objective.
+    params : (P,)
+        The starting point.
+    solver : Solver
+        A solver object, such as ``Newton()``.
+    tol : float, default 1e-12
+        Convergence is a relative gradient (`Objective.gradient_scale`) of at most tol.
+    max_iter : int or None
+        The limit on steps; None is the solver's own.
+    callback : callable or None
+        Called with a `Progress` after each step; a true answer stops.
+    resume : Run or None
+        A run of the same objective and solver, from which this one goes on, to the same bits as if it had never
+        stopped; params is then not looked at.
+    keep : callable or None
+        Called with a `Run` after each step, before the callback, and at the end.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    InputError
+        The starting point, the arrays of the objective or the solver are not what is needed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import LBFGS, minimize
+    >>> from newtron.engine import Function
+    >>> class Valley(Function):
+    ...     n_params = 2
+    ...     def value(self, params):
+    ...         return (params[0] - 1.0) ** 2 + 10.0 * (params[1] + 2.0) ** 2
+    ...     def gradient(self, params):
+    ...         return np.array([2.0 * (params[0] - 1.0), 20.0 * (params[1] + 2.0)])
+    >>> found = minimize(Valley(), [0.0, 0.0], LBFGS())
+    >>> found.params.round(6), found.converged
+    (array([ 1., -2.]), True)
     """
     check_number("tol", tol, above=0.0)
     _check_solver(objective, solver)

@@ -69,10 +69,26 @@ class NewtonState(State):
 class Newton(Solver):
     """Exact Newton steps in a trust region.
 
-    radius: the first trust region, inf for none. None: no trust region for a perceptron, whose Hessian is positive
-    semidefinite under a convex loss; 1 for a network; for an objective without a scale a tenth of the length of
-    Newton's step with independent parameters, or the whole length where it is convex. damped=False takes every plain
-    step -H^-1 g unchanged, for demonstration: it may diverge or end at a saddle.
+    Parameters
+    ----------
+    radius : float or None
+        The first trust region, inf for none. None: no trust region for a perceptron, whose Hessian is positive
+        semidefinite under a convex loss; 1 for a network; for an objective without a scale a tenth of the length of
+        Newton's step with independent parameters, or the whole length where it is convex.
+    damped : bool
+        False takes every plain step -H⁻¹g unchanged, for demonstration: it may diverge or end at a saddle.
+
+    Notes
+    -----
+    Method: Moré & Sorensen 1983.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import Newton, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> PerceptronRegressor(solver=Newton()).fit(x, y).n_iter_  # a parabola: one step
+    1
     """
 
     radius: float | None = None

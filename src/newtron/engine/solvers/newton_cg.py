@@ -47,9 +47,25 @@ class _Direction(NamedTuple):
 class NewtonCG(Solver):
     """Newton steps by conjugate gradients in a trust region.
 
-    max_inner: limit on Hessian products per step (None: twice the parameters, at most 1,000). sample: share of the
-    rows whose curvature preconditions the products (at least 20 rows per parameter); 0 preconditions by the scales of
-    the parameters alone.
+    Parameters
+    ----------
+    max_inner : int or None
+        The limit on Hessian products per step; None: twice the parameters, at most 1,000.
+    sample : float
+        The share of the rows whose curvature preconditions the products (at least 20 rows per parameter); 0
+        preconditions by the scales of the parameters alone.
+
+    Notes
+    -----
+    Method: Steihaug 1983.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import NewtonCG, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> PerceptronRegressor(solver=NewtonCG()).fit(x, y).coef_.round(6)
+    array([1.5])
     """
 
     max_inner: int | None = None

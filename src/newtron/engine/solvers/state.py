@@ -25,7 +25,14 @@ OwnState: TypeAlias = Any
 
 class Status(enum.Enum):
     """Why a solver stopped. The value of a member says why; its `sentence` also says what can be done. Only two members
-    are convergence."""
+    are convergence.
+
+    Examples
+    --------
+    >>> from newtron.engine import Status
+    >>> print(Status.STOPPED.value)
+    Not converged: stopped by the callback.
+    """
 
     CONVERGED = "Converged: the gradient is below the tolerance."
     PRECISION = "Converged to the precision of the arithmetic: rounding hides any further descent."
@@ -80,11 +87,30 @@ class State:
     """The state of a solver between two steps. Subclasses add what their method remembers, and mark as `DERIVED` what
     can be computed again from the rest.
 
-    value, gradient: of the objective at params. decrement: sqrt(g'H^-1 g) there from the solver's own curvature,
-    nan where it has none, inf where its curvature has no minimum; half its square is the descent that the quadratic
-    model still expects.
-    step_size: length of the last step (largest change of a parameter, in the objective's scale).
-    status: set where the solver itself must stop.
+    Attributes
+    ----------
+    params : (P,)
+    value, gradient : float, (P,)
+        Those of the objective at params.
+    iteration : int
+    decrement : float
+        sqrt(g'H⁻¹g) at params from the solver's own curvature, nan where it has none, inf where its curvature has no
+        minimum; half its square is the descent that the quadratic model still expects.
+    step_size : float
+        The length of the last step: the largest change of a parameter, in the objective's scale.
+    status : Status or None
+        Set where the solver itself must stop.
+    note : str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import Newton, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> seen = []
+    >>> model = PerceptronRegressor(solver=Newton(), callback=lambda progress: seen.append(progress.state)).fit(x, y)
+    >>> seen[0].params.round(6)
+    array([1.5     , 0.666667])
     """
 
     params: Array
@@ -99,7 +125,32 @@ class State:
 
 @dataclass(frozen=True)
 class TraceRow:
-    """One iteration of a trace: what a progress display shows."""
+    """One iteration of a trace: what a progress display shows.
+
+    Attributes
+    ----------
+    iteration : int
+    value : float
+        The objective.
+    gradient_norm : float
+        The largest component of the gradient, relative to the objective's gradient scale.
+    decrement : float
+        As in `State`.
+    step_size : float
+        As in `State`.
+    seconds : float
+        Since the start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import Newton, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> for row in PerceptronRegressor(solver=Newton()).fit(x, y).solution_.trace:
+    ...     print(row.iteration, round(row.value, 4))
+    0 7.5
+    1 0.0278
+    """
 
     iteration: int
     value: float
@@ -113,9 +164,38 @@ class TraceRow:
 class Solution:
     """What a solver found.
 
-    params: (P,). value: the objective there. gradient_norm: its largest component, relative to the objective's
-    gradient scale: what `tol` is compared with. trace: one row per iteration, the start first. counts: how
-    often the objective was evaluated, by kind. solver: the settings used. chosen: why they were chosen.
+    Attributes
+    ----------
+    params : (P,)
+    value : float
+        The objective at params.
+    gradient : (P,)
+    gradient_norm : float
+        The largest component of the gradient, relative to the objective's gradient scale: what `tol` is compared with.
+    status : Status
+    n_iter : int
+    trace : tuple of TraceRow
+        One row per iteration, the start first.
+    counts : dict
+        How often the objective was evaluated, by kind.
+    solver : Solver
+        The settings used.
+    seconds : float
+    note : str
+        What else is to be told.
+    chosen : str
+        Why the settings were chosen.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import Newton, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> solution = PerceptronRegressor(solver=Newton()).fit(x, y).solution_
+    >>> solution.converged, solution.n_iter
+    (True, 1)
+    >>> print(solution.sentence)
+    Converged: the gradient is below the tolerance.
     """
 
     params: Array
@@ -157,7 +237,14 @@ def after_step(objective: Objective, state: S, step: Array, found: FirstOrder) -
 
 
 class Solver(ABC):
-    """Frozen settings of a method, and one step of it."""
+    """Frozen settings of a method, and one step of it.
+
+    Examples
+    --------
+    >>> from newtron import Newton
+    >>> Newton(damped=False)
+    Newton(radius=None, damped=False)
+    """
 
     name: ClassVar[str]
     state_type: ClassVar[type[State]] = State
@@ -191,9 +278,26 @@ class Solver(ABC):
 class Progress:
     """What a callback receives after each iteration.
 
-    row: the last row of the trace. member, members: which of how many members that are trained side by side this is.
-    penalty: strength of the penalty that the member is trained with now (the greatest of several); a search for the
-    penalty trains a member several times, each time from iteration 1.
+    Attributes
+    ----------
+    state : State
+    row : TraceRow
+        The last row of the trace.
+    member, members : int
+        Which of how many members that are trained side by side this is.
+    penalty : float
+        The strength of the penalty that the member is trained with now (the greatest of several); a search for the
+        penalty trains a member several times, each time from iteration 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import Newton, PerceptronRegressor
+    >>> x, y = np.array([[1.0], [2.0], [3.0]]), np.array([2.0, 4.0, 5.0])
+    >>> def tell(progress):
+    ...     print(progress.row.iteration, progress.state.params.round(3))
+    >>> model = PerceptronRegressor(solver=Newton(), callback=tell).fit(x, y)
+    1 [1.5   0.667]
     """
 
     state: State

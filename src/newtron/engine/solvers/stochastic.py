@@ -76,11 +76,36 @@ class StochasticState(State):
 class Stochastic(Solver):
     """Steps on random batches of rows, with early stopping on rows held out. One iteration is one epoch.
 
-    method: "kfac", "adam" or "momentum". learning_rate: the first rate; None is 0.3 for K-FAC, 0.01 for Adam, 0.1 for
-    momentum. batch_size: None is a sixtieth of the rows, between 32 and 800.
-    validation: share of the rows held out (at most 20,000 rows). patience: epochs without improvement that are a
-    stall; None is one epoch, or up to five where an epoch has few batches. max_stalls: stalls that end the training.
-    seed: of the split and the batches.
+    Parameters
+    ----------
+    method : {"kfac", "adam", "momentum"}
+    learning_rate : float or None
+        The first rate; None is 0.3 for K-FAC, 0.01 for Adam, 0.1 for momentum.
+    batch_size : int or None
+        None is a sixtieth of the rows, between 32 and 800.
+    validation : float
+        The share of the rows held out (at most 20,000 rows).
+    patience : int or None
+        Epochs without improvement that are a stall; None is one epoch, or up to five where an epoch has few batches.
+    max_stalls : int
+        Stalls that end the training.
+    seed : int
+        The seed of the split and the batches.
+
+    Notes
+    -----
+    Methods: Martens & Grosse 2015 (K-FAC); Kingma & Ba 2015 (Adam); Polyak 1964 (momentum).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from newtron import NetworkRegressor, Stochastic
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(500, 1))
+    >>> y = np.sin(x[:, 0]) + 0.3 * rng.normal(size=500)
+    >>> network = NetworkRegressor(hidden=(5,), n_starts=1, alpha=0.01, solver=Stochastic(seed=1))
+    >>> network.fit(x, y).solution_.status.name
+    'EARLY_STOPPED'
     """
 
     method: Literal["kfac", "adam", "momentum"] = "kfac"

@@ -75,6 +75,19 @@ class Certificate:
         The number of members that predict.
     members : tuple of Certificate
         The certificate of each member of an average; empty for a single member.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> certificate = model.certificate_
+    >>> certificate.nature, certificate.convex, certificate.loss_gap_bound < 1e-12
+    ('minimum', True, True)
+    >>> certificate.verify(X, y)
+    True
     """
 
     converged: bool

@@ -41,6 +41,16 @@ class CoefficientTest:
         How many restrictions the hypothesis puts on the coefficients that the rows determine.
     residual_degrees_of_freedom : float
         Those of the denominator of F; inf for χ².
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> print(model.wald_test("species"))
+    Wald test of species = 0: χ² 3.236 on 2 df, p = 0.1983
     """
 
     hypothesis: str

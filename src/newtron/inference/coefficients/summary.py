@@ -132,6 +132,17 @@ class Summary:
         The headline of the table, and one line on the covariance formula.
     terms, outputs : tuple of str
         The intercept and the inputs, and the outputs, from which `names` are made.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> summary = model.summary()
+    >>> summary.names[1:3], summary.estimates[1:3].round(3)
+    (('species=Chinstrap', 'species=Gentoo'), array([-0.271, -2.895]))
     """
 
     names: tuple[str, ...]

@@ -47,6 +47,16 @@ class TermTable:
     residual_degrees_of_freedom : float
         Those of the whole model.
     notes : tuple of str
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> [row.name for row in model.drop1(X, y).rows]
+    ['(whole model)', 'species', 'bill_depth_mm', 'body_mass_g']
     """
 
     rows: tuple[TermRow, ...]

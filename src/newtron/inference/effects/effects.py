@@ -61,6 +61,17 @@ class Effects:
         The rows that effects are averaged over.
     title, facts, trouble, notes
         What stands above and below the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronClassifier
+    >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
+    >>> X, y = penguins[["species", "bill_depth_mm", "body_mass_g"]], penguins["sex"]
+    >>> model = PerceptronClassifier().fit(X, y)
+    >>> effects = model.effects(X)
+    >>> effects.contrasts[1:3], effects.estimates[1:3].round(3)
+    (('Gentoo - Adelie', 'dy/dx'), array([-0.211,  0.125]))
     """
 
     columns: tuple[str, ...]

@@ -69,15 +69,30 @@ CHOICES = (
 class Separation:
     """The finding whether planes separate the classes, with its proof.
 
-    kind: "none", "quasi-complete", "complete", or "undecided" where neither was proved.
-    rows, rows_apart: the number of rows with a positive weight, and of those whose margins the direction raises.
-    columns, names: the numbers of the columns that the direction needs, and their names ("x1", "x2", ... where X has
-    no names).
-    direction, intercept: (1, p) and (1,) for two classes, (K, p) and (K,) for more, in the units of X. Along it no
-    row's margins fall, and those of `rows_apart` rows grow without end. None unless the classes are separated.
-    smallest_margin: the smallest margin of any row along the direction, relative to the sizes of both. It is positive
-    for a complete separation, else 0.
-    proof: how it was proved, or why it was not.
+    Attributes
+    ----------
+    kind : "none", "quasi-complete", "complete" or "undecided"
+        "undecided" where neither was proved.
+    rows, rows_apart : int
+        The number of rows with a positive weight, and of those whose margins the direction raises.
+    columns, names : tuple of int, tuple of str
+        The numbers of the columns that the direction needs, and their names ("x1", "x2", ... where X has no names).
+    direction, intercept : (1, p) and (1,) for two classes, (K, p) and (K,) for more; None unless separated
+        In the units of X. Along it no row's margins fall, and those of `rows_apart` rows grow without end.
+    smallest_margin : float
+        The smallest margin of any row along the direction, relative to the sizes of both. It is positive for a complete
+        separation, else 0.
+    proof : str
+        How it was proved, or why it was not.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from newtron import PerceptronClassifier
+    >>> with warnings.catch_warnings(action="ignore"):  # separated classes are told
+    ...     model = PerceptronClassifier().fit([[1.0], [2.0], [3.0], [4.0]], [0, 0, 1, 1])
+    >>> model.separation_.kind, model.separation_.names
+    ('complete', ('x1',))
     """
 
     kind: Kind

@@ -167,21 +167,60 @@ def _rows_in(hashes: NDArray[np.uint64], chunk: Chunk) -> list[tuple[NDArray[np.
 class FileRows(TableRows):
     """Rows of Parquet or Arrow files, read again for every pass over them; a text file is converted first.
 
-    path: a file, a folder of files, or a pattern such as ``data/part-*.parquet``. target: the column to predict. task:
-    "regression" or "classification"; None: the target decides. ignore: columns not to use. choices: what columns are,
-    where their cells are not to decide. memory: bytes that reading and summing may take, 1 GB by default; what the
-    program and its libraries take comes on top. folder: where the copy of a text file lies for as long as these rows
-    are used; None is the system's for temporary files. encoding: of a text file. progress: called with the rows that
-    the first pass has seen and the number of all; converting: with the bytes of a text file that are converted and the
-    number of all.
-
     The meaning of the columns, `schema`, is learnt in one pass when this is made. It is the same as if the whole table
     was in memory. Rows without a target are left out. The files must not change until training has ended.
 
-    Attributes: schema, class_counts (rows of each class), missing (cells of each column), n_rows, n_features, files.
+    Parameters
+    ----------
+    path : path
+        A file, a folder of files, or a pattern such as ``data/part-*.parquet``.
+    target : str
+        The column to predict.
+    task : "regression", "classification" or None
+        None: the target decides.
+    ignore : iterable of str
+        Columns not to use.
+    choices : ColumnChoices or None
+        What columns are, where their cells are not to decide.
+    memory : float, default 1e9
+        Bytes that reading and summing may take; what the program and its libraries take comes on top.
+    folder : str or None
+        Where the copy of a text file lies for as long as these rows are used; None is the system's for temporary files.
+    encoding : str, default "utf-8"
+        The encoding of a text file.
+    n_jobs : int or None
+        Threads; None is the environment variable NEWTRON_NUM_THREADS or all cores.
+    progress : callable or None
+        Called with the rows that the first pass has seen and the number of all.
+    converting : callable or None
+        Called with the bytes of a text file that are converted and the number of all.
 
-    Raises InputError where there is nothing to read, a file is damaged or changes, its columns differ from those of the
-    others, or nothing can be learnt from them.
+    Attributes
+    ----------
+    schema : Schema
+    class_counts : (K,) or None
+        The rows of each class.
+    missing : dict
+        The missing cells of each column.
+    n_rows, n_features : int
+    files
+        The files that are read.
+
+    Raises
+    ------
+    InputError
+        There is nothing to read, a file is damaged or changes, its columns differ from those of the others, or nothing
+        can be learnt from them.
+
+    Examples
+    --------
+    >>> from newtron import FileRows, PerceptronClassifier
+    >>> rows = FileRows("examples/penguins.csv", target="species")
+    >>> rows.n_rows, rows.schema.feature_names[:2]
+    (344, ('island=Dream', 'island=Torgersen'))
+    >>> model = PerceptronClassifier(alpha=1.0, standardize=True).fit_rows(rows)
+    >>> model.classes_.tolist()
+    ['Adelie', 'Chinstrap', 'Gentoo']
     """
 
     def __init__(
