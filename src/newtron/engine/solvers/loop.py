@@ -48,22 +48,19 @@ def minimize(
     Parameters
     ----------
     objective : Objective
-        What is minimised: a `Function` or `Residuals` of one's own, or any other objective.
+        A `Function` or `Residuals` of one's own, or another objective.
     params : (P,)
-        The starting point.
     solver : Solver
-        A solver object, such as ``Newton()``.
     tol : float, default 1e-12
         Convergence is a relative gradient (`Objective.gradient_scale`) of at most tol.
     max_iter : int or None
         The limit on steps; None is the solver's own.
     callback : callable or None
         Called with a `Progress` after each step; a true answer stops.
-    resume : Run or None
-        A run of the same objective and solver, from which this one goes on, to the same bits as if it had never
-        stopped; params is then not looked at.
     keep : callable or None
         Called with a `Run` after each step, before the callback, and at the end.
+    resume : Run or None
+        Such a run of the same objective and solver, from which this one goes on, to the same bits; params is ignored.
 
     Returns
     -------
@@ -76,18 +73,14 @@ def minimize(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from newtron import LBFGS, minimize
     >>> from newtron.engine import Function
-    >>> class Valley(Function):
-    ...     n_params = 2
-    ...     def value(self, params):
-    ...         return (params[0] - 1.0) ** 2 + 10.0 * (params[1] + 2.0) ** 2
-    ...     def gradient(self, params):
-    ...         return np.array([2.0 * (params[0] - 1.0), 20.0 * (params[1] + 2.0)])
-    >>> found = minimize(Valley(), [0.0, 0.0], LBFGS())
-    >>> found.params.round(6), found.converged
-    (array([ 1., -2.]), True)
+    >>> class Parabola(Function):
+    ...     n_params = 1
+    ...     value = lambda self, params: float((params[0] - 1.0) ** 2)
+    ...     gradient = lambda self, params: 2.0 * (params - 1.0)
+    >>> minimize(Parabola(), [0.0], LBFGS()).params.round(6)
+    array([1.])
     """
     check_number("tol", tol, above=0.0)
     _check_solver(objective, solver)
@@ -95,37 +88,7 @@ def minimize(
     limit = solver.default_max_iter if max_iter is None else check_count("max_iter", max_iter)
     # Overflow far from the optimum needs no warning: the value is inf, and the step is not taken.
     with one_blas_thread(), np.errstate(all="ignore"):
-        loop = _Loop(objective, solver, tol, start, resume)
-        status = loop.status
-        try:
-            while status is None:
-                if loop.state.iteration >= limit:
-                    status = Status.MAX_ITER
-                    break
-                moved = loop.step()
-                status = loop.status
-                if keep is not None:
-                    keep(loop.run())
-                if callback is not None and moved and callback(Progress(loop.state, loop.trace[-1])):
-                    status = status or Status.STOPPED
-        except KeyboardInterrupt:
-            status = status or Status.INTERRUPTED
-        if keep is not None and status.final:
-            keep(loop.run())
-        state = solver.finish(objective, loop.state)
-    return Solution(
-        params=state.params.copy(),  # the caller may change it without changing what was kept
-        value=state.value,
-        gradient=state.gradient,
-        gradient_norm=relative_gradient(objective, state.gradient),
-        status=status,
-        n_iter=state.iteration,
-        trace=tuple(loop.trace),
-        counts=dict(objective.counts - loop.counts_before),
-        solver=solver,
-        seconds=loop.seconds,
-        note=loop.rule.reason or state.note,
-    )
+        return _Loop(objective, solver, tol, start, resume).solution(limit, callback, keep)
 
 
 class _Loop:
@@ -153,6 +116,39 @@ class _Loop:
         objective.counts.clear()
         objective.counts.update(self.counts_before)
         objective.counts.update(resume.counts)
+
+    def solution(self, limit: int, callback: Callback | None, keep: Callable[[Run], object] | None) -> Solution:
+        """Take steps to the end, at most to the limit."""
+        status = self.status
+        try:
+            while status is None:
+                if self.state.iteration >= limit:
+                    status = Status.MAX_ITER
+                    break
+                moved = self.step()
+                status = self.status
+                if keep is not None:
+                    keep(self.run())
+                if callback is not None and moved and callback(Progress(self.state, self.trace[-1])):
+                    status = status or Status.STOPPED
+        except KeyboardInterrupt:
+            status = status or Status.INTERRUPTED
+        if keep is not None and status.final:
+            keep(self.run())
+        state = self._solver.finish(self._objective, self.state)
+        return Solution(
+            params=state.params.copy(),  # the caller may change it without changing what was kept
+            value=state.value,
+            gradient=state.gradient,
+            gradient_norm=relative_gradient(self._objective, state.gradient),
+            status=status,
+            n_iter=state.iteration,
+            trace=tuple(self.trace),
+            counts=dict(self._objective.counts - self.counts_before),
+            solver=self._solver,
+            seconds=self.seconds,
+            note=self.rule.reason or state.note,
+        )
 
     @property
     def seconds(self) -> float:
