@@ -262,6 +262,7 @@ def test_numbers_as_text_are_numbers_where_that_is_said() -> None:
         learnt(["5 kg", "3 kg", "x"] * 8, choices=choices)
 
 
+@pytest.mark.slow
 def test_the_command_reads_later_files_in_the_same_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, later, model = tmp_path / "t.csv", tmp_path / "u.csv", tmp_path / "m"
     rows = [f"{i}.{200 + 7 * i},50;{i},5;0{1 + i % 5};{1 + i % 12:02}/{1 + i}/2021;{3 * i},25" for i in range(1, N)]

@@ -25,6 +25,7 @@ from newtron.table.readings import (
     Reading,
     parse_dates,
     parse_numerals,
+    same_texts,
 )
 from newtron.table.table import show
 
@@ -197,8 +198,8 @@ class Candidates:
         if not found.plain.all():
             self.marked.add(decimal)
         for marks, texts in ((self.groups, found.group), (self.units, found.unit)):
-            for mark in np.unique(texts.astype(np.str_)):
-                marks.setdefault(str(mark), example.place(texts == mark))
+            for mark in texts.unique().to_pylist():
+                marks.setdefault(mark, example.place(same_texts(texts, mark)))
 
     def _keep(self, key: Key, values: Array | int, codes: NDArray[np.int64], example: _Examples) -> None:
         """Add the values of a rule that reads all texts, or end it at the text that it does not read."""

@@ -50,7 +50,8 @@ class Reading:
         missing = _mask(cells.is_null())
         if self.form == "number":
             found = parse_numerals(cells, self.decimal)
-            fits = found.fits & (found.unit == self.unit) & ((found.group == "") | (found.group == self.group))
+            fits = found.fits & same_texts(found.unit, self.unit)
+            fits &= same_texts(found.group, "") | same_texts(found.group, self.group)
             return _values_or_first(found.values, fits | missing)
         values = parse_dates(cells).in_order(self.order) if self.order else parse_hours(cells)
         return _values_or_first(values, ~np.isnan(values) | missing)
@@ -113,8 +114,8 @@ class Numerals(NamedTuple):
     values: Array
     missing: Mask
     fits: Mask
-    group: NDArray[np.str_]
-    unit: NDArray[np.object_]
+    group: ArrowArray
+    unit: ArrowArray
     plain: Mask
     certain: Mask
     codes: Mask
@@ -142,7 +143,7 @@ def parse_numerals(cells: ArrowArray, decimal: Decimal) -> Numerals:
     values[_mask(pc.or_(bracketed, pc.match_substring_regex(signs, "[-−]")))] *= -1.0
     marks = pc.replace_substring_regex(body, rf"[\d{'.' if decimal == '.' else ','}]", "")
     marks = pc.replace_substring_regex(pc.replace_substring(marks, "’", "'"), f"[{_BLANK}]", " ")
-    group = _texts(pc.utf8_slice_codeunits(marks, 0, 1))
+    group = pc.fill_null(pc.utf8_slice_codeunits(marks, 0, 1), "")
     unit = _units(parts)
     fraction = pc.match_substring(body, decimal)
     ambiguous = pc.match_substring_regex(body, rf"^[1-9]\d{{0,2}}[{decimal}]\d{{3}}$")
@@ -150,12 +151,24 @@ def parse_numerals(cells: ArrowArray, decimal: Decimal) -> Numerals:
     grouped = pc.match_substring(body, other)
     repeated = pc.match_substring_regex(body, rf"[{other}].*[{other}]")
     certain = _mask(pc.or_(pc.and_(fraction, pc.invert(ambiguous)), pc.and_(grouped, pc.or_(fraction, repeated))))
-    plain = (group == "") & (unit == "") & ~_mask(bracketed) & (_mask(pc.invert(fraction)) | (decimal == "."))
+    plain = (
+        same_texts(group, "")
+        & same_texts(unit, "")
+        & ~_mask(bracketed)
+        & (_mask(pc.invert(fraction)) | (decimal == "."))
+    )
     codes = _mask(pc.match_substring_regex(body, r"^0\d"))
     return Numerals(values, _mask(cells.is_null()), fits, group, unit, fits & plain, fits & certain, codes)
 
 
-def _units(parts: ArrowArray) -> NDArray[np.object_]:
+def same_texts(texts: ArrowArray, text: str) -> Mask:
+    """Return which of the texts are this one."""
+    import pyarrow.compute as pc
+
+    return _mask(pc.equal(texts, text))
+
+
+def _units(parts: ArrowArray) -> ArrowArray:
     """Return the unit of each number. Upper and lower case, and a plural s, make no difference."""
     import pyarrow.compute as pc
 
@@ -164,7 +177,7 @@ def _units(parts: ArrowArray) -> NDArray[np.object_]:
     after = pc.replace_substring_regex(after, r"^(\pL{2,})s$", r"\1")
     same = pc.equal(pc.utf8_lower(before), after)
     joined = pc.if_else(same, after, _join(pc.utf8_lower(before), after))
-    return np.array([unit or "" for unit in joined.to_pylist()], dtype=object)
+    return pc.fill_null(joined, "")
 
 
 # --- dates and times of day ---

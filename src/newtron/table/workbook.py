@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import io
+import pickle
+import subprocess
+import sys
 import zipfile
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,10 +16,12 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import count, setting
 from newtron.table.arrow import ArrowArray
 from newtron.table.cells import clean_text, parse_numbers
-from newtron.table.data_file import DataFile, TooLargeError
+from newtron.table.data_file import DataFile, TooLargeError, memory_limit
 from newtron.table.table import Table, check_finite, show, suggest
 from newtron.table.text.delimited import name_columns
 
+# The machine's memory as a multiple of what a table may take.
+_WHOLE = 6
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 # A file of these names within an archive makes it a workbook.
 _PARTS = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
@@ -75,34 +80,56 @@ def read_workbook(source: DataFile, sheet: str | None, limit: float) -> Table:
     return table
 
 
+# Reads a workbook in a process of its own, because a damaged one can end the process that reads it. It writes what it
+# found: the cells of a sheet and its name, or the names of the sheets, or that there is a password.
+_READER = """
+import io, pickle, sys
+import python_calamine as calamine
+limit, sheet, content = pickle.load(sys.stdin.buffer)
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+except (ImportError, ValueError, OSError):
+    pass
+try:
+    book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+    names, found = list(book.sheet_names), None
+    for name in names if sheet is None else [name for name in names if name == sheet]:
+        rows = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
+        if rows or sheet is not None:
+            found = rows, name
+            break
+    pickle.dump((found, names), sys.stdout.buffer)
+except calamine.PasswordError:
+    pickle.dump((None, None), sys.stdout.buffer)
+"""
+
+
 def _rows(source: DataFile, sheet: str | None, limit: float) -> tuple[list[list[object]], str]:
     """Return the cells of a sheet, row by row, and its name."""
-    try:
-        import python_calamine as calamine
-    except ImportError:
+    if importlib.util.find_spec("python_calamine") is None:
         raise InputError(
             f"{source.name}: this is a workbook, and reading it needs the extra excel: pip install 'newtron[excel]'; "
             "or save the sheet as CSV."
-        ) from None
+        )
     with source.open() as file:
         content = file.read()
     if _size(content) > limit:
         raise TooLargeError(source.name, limit)
-    try:
-        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        names: Sequence[str] = book.sheet_names
-        for name in names if sheet is None else [name for name in names if name == sheet]:
-            rows: list[list[object]] = book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-            if rows or sheet is not None:
-                return rows, name
-    except calamine.PasswordError:
-        raise InputError(f"{source.name}: the workbook has a password; save it without one, or as CSV.") from None
-    except (calamine.CalamineError, OSError, ValueError):
-        raise InputError(f"{source.name}: the workbook is damaged or cut short; save it again.") from None
-    if sheet is not None:
+    # All that the machine has, of which `memory_limit` is a share.
+    asked = pickle.dumps((int(_WHOLE * memory_limit()), sheet, content))
+    done = subprocess.run([sys.executable, "-c", _READER], input=asked, capture_output=True, check=False)
+    if done.returncode:
+        raise InputError(f"{source.name}: the workbook is damaged or cut short; save it again.")
+    found: tuple[list[list[object]], str] | None
+    names: list[str] | None
+    found, names = pickle.loads(done.stdout)
+    if names is None:
+        raise InputError(f"{source.name}: the workbook has a password; save it without one, or as CSV.")
+    if found is None and sheet is not None:
         what = suggest(sheet, names).replace("columns are", "sheets are")
         raise InputError(f"{source.name}: there is no sheet {sheet!r}; {what}.")
-    return [], names[0] if names else ""
+    return ([], names[0] if names else "") if found is None else found
 
 
 def _size(content: bytes) -> int:
