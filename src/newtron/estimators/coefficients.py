@@ -141,6 +141,23 @@ class Perceptron(NewtronEstimator):
         ------
         InputError
             As in `drop1`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from newtron import PerceptronRegressor
+        >>> X = pd.DataFrame({"a": [0.0, 1, 2, 3, 4, 5], "b": [1.0, 0, 2, 1, 0, 2]})
+        >>> y = [1.0, 2, 2, 5, 3, 6]
+        >>> model = PerceptronRegressor().fit(X, y)
+        >>> print(model.anova(type="I"))
+        Analysis of variance, terms added in their order (type I): linear regression
+        F tests with 3 residual df
+        <BLANKLINE>
+                           df  sum of squares     RSS    AIC      F       p
+        -------------------------------------------------------------------
+        (intercept alone)                      18.833  27.89
+        a                   1          13.729  5.1048  22.06  8.754  0.0596
+        b                   1         0.40022  4.7045  23.57  0.255  0.6482
         """
         return analysis(self._fitted_model(), self._rows_again(X, y, sample_weight), type)
 
@@ -161,6 +178,16 @@ class Perceptron(NewtronEstimator):
         ------
         InputError
             The models have other rows, targets or losses, or are not nested; as in `drop1`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from newtron import PerceptronRegressor
+        >>> X = pd.DataFrame({"a": [0.0, 1, 2, 3, 4, 5], "b": [1.0, 0, 2, 1, 0, 2]})
+        >>> y = [1.0, 2, 2, 5, 3, 6]
+        >>> model = PerceptronRegressor().fit(X, y)
+        >>> model.nested_test(PerceptronRegressor().fit(X[["a"]], y))
+        F test of b = 0: F 0.255 on 1 and 3 df, p = 0.6482
         """
         if not isinstance(smaller, Perceptron):
             raise InputError("nested_test compares this model with another fitted perceptron: give that.")
@@ -188,6 +215,16 @@ class Perceptron(NewtronEstimator):
         ------
         InputError
             Neither or both of terms and extra are given; as in `drop1`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from newtron import PerceptronRegressor
+        >>> X = pd.DataFrame({"a": [0.0, 1, 2, 3, 4, 5], "b": [1.0, 0, 2, 1, 0, 2]})
+        >>> y = [1.0, 2, 2, 5, 3, 6]
+        >>> model = PerceptronRegressor().fit(X, y)
+        >>> model.score_test(X, y, terms="b")
+        Score test of b = 0: χ² 0.470 on 1 df, p = 0.4928
         """
         given = self._rows_again(X, y, sample_weight)
         if given is None:

@@ -228,6 +228,16 @@ class PerceptronRegressor(Regression, Perceptron):
         ------
         InputError
             The fit kept too little; the summary is of another model.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from newtron import PerceptronRegressor
+        >>> X = pd.DataFrame({"a": [0.0, 1, 2, 3, 4, 5], "b": [1.0, 0, 2, 1, 0, 2]})
+        >>> y = [1.0, 2, 2, 5, 3, 6]
+        >>> model = PerceptronRegressor().fit(X, y)
+        >>> model.predict_mean_interval(X.head(1), 0.95).round(2).tolist()
+        [[-1.9, 3.99]]
         """
         coverage = check_number("coverage", coverage, above=0.0, below=1.0)
         X = self._for_prediction(X)
@@ -437,6 +447,14 @@ class PerceptronClassifier(Classification, Perceptron):
         ------
         InputError
             As in `PerceptronRegressor.predict_mean_interval`.
+
+        Examples
+        --------
+        >>> from newtron import PerceptronClassifier
+        >>> hours, passed = [[1.0], [2], [3], [4], [5], [6]], ["no", "no", "yes", "no", "yes", "yes"]
+        >>> model = PerceptronClassifier().fit(hours, passed)
+        >>> model.predict_proba_interval([[4.0]]).shape
+        (1, 2, 2)
         """
         coverage = check_number("coverage", coverage, above=0.0, below=1.0)
         X = self._for_prediction(X)
