@@ -161,9 +161,28 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def fit_rows(self, rows: TableRows, *, checkpoint: str | os.PathLike[str] | None = None) -> Self:
         """Train on rows that need not fit in memory, with the targets that they hold: to the same optimum as `fit`.
 
-        rows: `newtron.FileRows` or `newtron.ClusterRows`. checkpoint: as in `fit`. Returns self, which predicts from
-        frames with the columns of the files, and from arrays of `rows.schema.feature_names`. Raises InputError as `fit`
-        does, where a setting needs the rows in memory, and where a file cannot be read any more.
+        Parameters
+        ----------
+        rows : FileRows or ClusterRows
+        checkpoint : path, optional
+            As in `fit`.
+
+        Returns
+        -------
+        self
+            It predicts from frames with the columns of the files, and from arrays of `rows.schema.feature_names`.
+
+        Raises
+        ------
+        InputError
+            As in `fit`; also where a setting needs the rows in memory, and where a file cannot be read any more.
+
+        Examples
+        --------
+        >>> from newtron import FileRows, PerceptronRegressor
+        >>> rows = FileRows("examples/concrete.csv", target="strength_mpa")
+        >>> PerceptronRegressor().fit_rows(rows).coef_.shape
+        (8,)
         """
         from newtron.training.table_rows import describe_rows, with_class_weight
 
@@ -376,8 +395,24 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to a file that `newtron.load` reads: a JSON manifest and plain arrays, no code.
 
-        Written under a temporary name and then renamed, so that an interrupted save leaves no half file.
-        Raises InputError where the path cannot be written or the model has parameters that are not finite.
+        It is written under a temporary name and then renamed, so that an interrupted save leaves no half file.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        InputError
+            The path cannot be written, or the model has parameters that are not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from newtron import PerceptronRegressor
+        >>> x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([2.0, 4.0, 5.0, 7.0])
+        >>> model = PerceptronRegressor().fit(x, y)
+        >>> model.save("line.newtron")
         """
         from newtron.model_file import write_model
 
