@@ -345,6 +345,20 @@ def test_a_cell_that_is_no_weight_is_named(cell: str, words: str) -> None:
         newtron.fit("d.csv", "y", weights="w", verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("counts", "settings", "sentence"),
+    [
+        ([], {}, "column 'w': every weight is 0"),
+        ([3], {}, "rows that would be held out all have the weight 0"),
+        ([3], {"cv": 4}, "rows that would be trained on all have the weight 0"),
+    ],
+)
+def test_rows_of_weight_0_alone_are_not_compared_on(counts: list[int], settings: dict[str, Any], sentence: str) -> None:
+    data = frame().assign(w=lambda d: np.isin(np.arange(len(d)), counts).astype(float))
+    with pytest.raises(InputError, match=sentence):
+        newtron.fit(data, "y", weights="w", model="perceptron", verbose=0, **settings)
+
+
 def test_balanced_classes_weigh_the_same() -> None:
     rng = np.random.default_rng(4)
     data = frame(200).assign(y=lambda d: np.where(d["y"] + rng.logistic(size=200) > 2.0, "rare", "usual"))

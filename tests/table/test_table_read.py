@@ -441,3 +441,10 @@ def test_a_pipe_is_read_from_its_first_byte(tmp_path: Path) -> None:
     writer.join()
     assert table.names == ("number", "word")
     assert table.n_rows == 50
+
+
+def test_lines_above_the_names_are_spoken_of(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("# a title\na,y\n1,2\n")
+    with pytest.raises(InputError, match=r"row 2: there are 2 cells here .* delete lines above the names"):
+        read_table(path)

@@ -79,6 +79,11 @@ def rows_to_predict(estimator: BaseEstimator, sparse: bool, model: FittedModel, 
     if data.columns is None:  # rows of files were encoded before the fit, and so are arrays
         return validated(estimator, sparse, X, reset=False, nan=False)
     cells = X if issparse(X) or isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+    if cells.ndim != 2:
+        raise InputError(
+            f"X is of the type {type(X).__name__}, and rows to predict are a frame, or an array with a row for each: "
+            "one row of a frame is X.iloc[[0]], a dict of cells pandas.DataFrame([cells])."
+        )
     if cells.dtype.kind in "fiub":
         cells = validated(estimator, False, X, reset=False)
     else:

@@ -175,12 +175,14 @@ class TableData(FitData):
         if self.group is not None:
             training, held_out = hold_out_groups(self.group, self._classes, share, options.seed)
             groups = [count(len(np.unique(self.group[rows])), "group") for rows in (held_out, training)]
+            self._check_weight(held_out, "held out")
             how = f"rows of {groups[0]} by {options.group!r} that were held out; trained on {len(training):,} of"
             return self._divided(training, held_out, notes, f"on {len(held_out):,} {how} {groups[1]} {seed}")
         alike, are_copies = equal_groups(self.schema, self.table.take(self.known))
         training, held_out = hold_out(n, self._classes, share, options.seed, alike)
         if alike is not None and are_copies:
             notes.append(_on_copies(alike, self.y))
+        self._check_weight(held_out, "held out")
         how = f"on {len(held_out):,} rows that were held out; trained on {len(training):,} {seed}"
         return self._divided(training, held_out, notes, how)
 
@@ -205,6 +207,7 @@ class TableData(FitData):
         first = held_out[np.argmin(order[held_out])]
         start = table.take([first]).texts(name)[0]
         how = f"on the last {len(held_out):,} rows by {name!r}, from {start} on; trained on {len(training):,} before"
+        self._check_weight(held_out, "held out")
         return self._divided(training, held_out, notes, how)
 
     def _folds(self, options: FitOptions) -> Iterator[Split]:
@@ -251,6 +254,7 @@ class TableData(FitData):
 
         The held-out rows must not influence how columns become numbers. Only which columns are used at all, and which
         are categories, is decided once from all rows, so that what is compared is what is written."""
+        self._check_weight(training, "trained on")
         target, ignore = self.schema.target, {*self.ignore, *(name for name, _ in self.schema.dropped)}
         schema = learn_schema(
             self.table.take(self.known[training]),
@@ -262,6 +266,14 @@ class TableData(FitData):
         )
         rows = self._sample(schema, training)
         return Split(Training(schema, rows, len(rows)), self._sample(schema, held_out), rows, notes, how)
+
+    def _check_weight(self, rows: NDArray[np.int64], what: str) -> None:
+        """Raise InputError where no row at these positions counts."""
+        if self.weight is not None and not self.weight[rows].any():
+            raise InputError(
+                f"{self.name}: the {count(len(rows), 'row')} that would be {what} all have the weight 0, so that none "
+                "counts; leave such rows out, or divide the rows in another way."
+            )
 
     def everything(self) -> Training:
         return Training(self.schema, self._sample(self.schema, np.arange(self.n_known)), self.n_known)

@@ -119,6 +119,8 @@ def _weights(table: Table, name: str) -> Array:
             raise InputError(
                 f"{table.place_of_rows(name, np.flatnonzero(wrong))}: {what}; give each row a number, 0 or more."
             )
+    if not values.any():
+        raise InputError(f"{table.path}, column {name!r}: every weight is 0, so no row counts; give weights above 0.")
     return values
 
 

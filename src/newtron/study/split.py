@@ -98,7 +98,7 @@ def hold_out_groups(
         counts = np.bincount(codes[rows], minlength=len(left))
         if abs(held + len(rows) - wanted) < abs(held - wanted) and (left > counts).all():
             found, held, left = [*found, rows], held + len(rows), left - counts
-    return _parts(n, np.sort(np.concatenate(found)), share)
+    return _parts(n, np.sort(np.concatenate(found)), share, ", since each group is held out whole or not at all")
 
 
 def hold_out_last(values: Array, share: float) -> tuple[Positions, Positions]:
@@ -111,7 +111,9 @@ def hold_out_last(values: Array, share: float) -> tuple[Positions, Positions]:
     cuts = [int(np.searchsorted(known, known[at], side)) for side in ("left", "right")] if at < len(known) else []
     cut = min((c for c in cuts if 0 < c < len(known)), key=lambda c: abs(c - at), default=len(known))
     held_out = np.flatnonzero(values >= known[cut]) if cut < len(known) else np.empty(0, dtype=np.int64)
-    return _parts(len(values), held_out, share)
+    return _parts(
+        len(values), held_out, share, ", since rows of one value stay together, and rows without one are trained on"
+    )
 
 
 def folds(
@@ -169,12 +171,13 @@ def _codes(classes: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
     return np.zeros(n, dtype=np.int64) if classes is None else np.unique(classes, return_inverse=True)[1]
 
 
-def _parts(n: int, held_out: Positions, share: float) -> tuple[Positions, Positions]:
-    """The training rows and the held-out rows. Raises InputError where either are too few."""
+def _parts(n: int, held_out: Positions, share: float, reason: str = "") -> tuple[Positions, Positions]:
+    """The training rows and the held-out rows. Raises InputError where either are too few. reason: why the share may
+    not be met."""
     if len(held_out) < 2 or n - len(held_out) < _FEWEST_TRAINING:
         raise InputError(
             f"{setting('holdout', f'{share:g}')} of {count(n, 'row')} holds out {len(held_out):,} and leaves "
-            f"{n - len(held_out):,} to learn from; choose a share that gives at least 2 and "
+            f"{n - len(held_out):,} to learn from{reason}; choose a share that gives at least 2 and "
             f"{_FEWEST_TRAINING}, or 0 to compare nothing."
         )
     return np.setdiff1d(np.arange(n), held_out), held_out

@@ -59,7 +59,7 @@ def table_of(frame: object, name: str = "X") -> Table:
     data = _arrow_of(frame, name)
     check_names(name, data.column_names)
     if not data.num_columns or not data.num_rows:
-        raise InputError(f"{name}: the frame has no {'rows' if data.num_columns else 'columns'}; give one with rows.")
+        raise InputError(f"{name}: the frame has no {'rows' if data.num_columns else 'columns'}; give one with both.")
     return Table(name, data, first_row=1)
 
 
@@ -83,7 +83,7 @@ def is_numeric(frame: object) -> bool:
     frame = nw.to_native(frame, pass_through=True)
     if nw.dependencies.is_pandas_dataframe(frame):
         kinds = [dtype.kind if isinstance(dtype, np.dtype) else "" for dtype in frame.dtypes]
-        if all(kind and kind in "biuf" for kind in kinds):
+        if kinds and all(kind and kind in "biuf" for kind in kinds):
             return True
     elif not (nw.dependencies.is_polars_dataframe(frame) or isinstance(frame, pa.Table)):
         return False

@@ -118,7 +118,9 @@ def _sides(formulaic: Untyped, text: str, table: Table) -> tuple[Untyped, Untype
         raise InputError(f"the formula {text!r} cannot be read: {_first_line(error)}") from None
     sides = dict(found._to_dict()) if isinstance(found, formulaic.formula.StructuredFormula) else {}
     if set(sides) != {"lhs", "rhs"} or not all(isinstance(s, formulaic.formula.SimpleFormula) for s in sides.values()):
-        raise InputError(f'the formula {text!r} must have one "~" with the target before it, as in "y ~ a + b".')
+        raise InputError(
+            f'the formula {text!r} must have one "~" with the target before it, and no "|", as in "y ~ a + b".'
+        )
     return sides["lhs"], sides["rhs"]
 
 

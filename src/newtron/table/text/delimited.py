@@ -204,6 +204,7 @@ def ragged(path: str, row: int, found: int, expected: int, dialect: Dialect) -> 
     names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "blank"}
     cure = (
         f"put {dialect.quote} around a cell that contains a {names[dialect.separator]}, or name every column"
+        + (", and delete lines above the names" if expected == 1 else "")
         if found > expected
         else "fill the row up (an empty cell still has its separator), or delete it"
     )
