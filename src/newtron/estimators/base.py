@@ -342,16 +342,39 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> Derivation:
         """How the model comes to its answer for x, how wrong that is by y, and every derivative by the chain rule.
 
-        x: one row (p,), or (m, p): then the first row is followed number by number, and loss and gradient are means
-        over all rows, with the penalty, as if they were the training data. y: the target or class of each row;
-        None where it is not known: then the answer is derived, with its derivatives with respect to the columns, and
-        the loss is left out.
-        notation: "lecture" (ŷ, one number at a time) or "lab" (matrices A, Z, W^[l], dW^[l]). member: which network
-        of an average, counted from 1; None is the best. solver: whose step is shown; None is the model's own, and a
-        `GradientDescent(learning_rate=...)` sets the rate that is shown.
+        Parameters
+        ----------
+        x : (p,), (m, p) or a frame
+            Of several rows the first is followed number by number, and loss and gradient are means over all, with the
+            penalty, as if they were the training data.
+        y : the target or class of each row, optional
+            None where it is not known: then the answer is derived, with its derivatives with respect to the columns,
+            and the loss is left out.
+        notation : {"lecture", "lab"}
+            ŷ, one number at a time; or matrices A, Z, W^[l], dW^[l].
+        member : int or None
+            Which network of an average, counted from 1; None is the best.
+        solver : Solver or None
+            Whose step is shown; None is the model's own. `GradientDescent(learning_rate=...)` sets the rate.
 
-        Returns a `newtron.explain.Derivation`: it prints as text, shows as HTML in a notebook, and has `to_dict`,
-        `to_latex` and `to_html`. Raises InputError (a ValueError) for rows, targets or settings that do not fit.
+        Returns
+        -------
+        Derivation
+            It prints as text, shows as HTML in a notebook, and has `to_dict`, `to_latex` and `to_html`.
+
+        Raises
+        ------
+        InputError
+            Rows, targets or settings do not fit. It is a ValueError.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from newtron import PerceptronRegressor
+        >>> x, y = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([2.0, 4.0, 5.0, 7.0])
+        >>> model = PerceptronRegressor().fit(x, y)
+        >>> round(model.explain([2.0], 4.0).loss, 4)
+        0.045
         """
         from newtron.model.explanation import explained
 

@@ -461,13 +461,37 @@ class PerceptronClassifier(Classification, Perceptron):
         return mean_intervals(self.model_, X, coverage, summary)
 
     def profile_intervals(self, X: Matrix, y: object, sample_weight: object = None, *, coverage: float = 0.95) -> Array:
-        """Profile-likelihood intervals of the coefficients, from the rows of the fit: (p, 2), or (p + 1, 2) with the
-        intercept's last, lower bounds first.
+        """Profile-likelihood intervals of the coefficients of two classes, from the rows of the fit.
 
-        Of two classes, under penalty="firth" (whose penalised likelihood is profiled) or without a penalty. A bound
-        that is not found is nan, and so are both of a coefficient that can be traded for those of other columns,
-        because these depend on each other. Raises InputError for other models, and where X, y and sample_weight are
-        not those of the fit. Method: Venzon & Moolgavkar 1988; Heinze & Schemper 2002.
+        They exist under penalty="firth" (whose penalised likelihood is profiled) and without a penalty.
+
+        Parameters
+        ----------
+        X, y, sample_weight : the rows of the fit
+        coverage : float, default 0.95
+
+        Returns
+        -------
+        (p, 2), or (p + 1, 2) with the intercept's last
+            Lower bounds first. A bound that is not found is nan, and so are both of a coefficient that can be traded
+            for those of other columns, because these depend on each other.
+
+        Raises
+        ------
+        InputError
+            The model is another, or X, y and sample_weight are not those of the fit.
+
+        Notes
+        -----
+        Methods: Venzon & Moolgavkar 1988; Heinze & Schemper 2002.
+
+        Examples
+        --------
+        >>> from newtron import PerceptronClassifier
+        >>> x, y = [[1.0], [2.0], [3.0], [4.0]], ["no", "yes", "no", "yes"]
+        >>> model = PerceptronClassifier().fit(x, y)
+        >>> model.profile_intervals(x, y).shape
+        (2, 2)
         """
         X = self._for_prediction(X)
         weight = self._weights(X, sample_weight)
@@ -476,7 +500,25 @@ class PerceptronClassifier(Classification, Perceptron):
         return profile_of(self.model_, X, codes, weight, coverage, tests=False).intervals
 
     def decision_function(self, X: Matrix) -> Array:
-        """The raw prediction z = xw + b: (n,) for two classes (positive means `classes_[1]`), else (n, K)."""
+        """The raw prediction z = xw + b.
+
+        Parameters
+        ----------
+        X : frame, (n, p) array or sparse matrix
+
+        Returns
+        -------
+        (n,) for two classes, else (n, K)
+            Of two classes a positive number means `classes_[1]`.
+
+        Examples
+        --------
+        >>> from newtron import PerceptronClassifier
+        >>> x, y = [[1.0], [2.0], [3.0], [4.0]], ["no", "yes", "no", "yes"]
+        >>> model = PerceptronClassifier().fit(x, y)
+        >>> model.decision_function([[2.5]]).round(6) + 0.0
+        array([0.])
+        """
         X = self._for_prediction(X)
         z = averaged(self.model_, X, lambda raw: raw)
         return z[:, 0] if z.shape[1] == 1 else z
