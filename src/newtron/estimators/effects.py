@@ -72,16 +72,6 @@ class EstimatorWithEffects(NewtronEstimator):
         ------
         InputError
             A column, level or formula is not known, or a formula lacks its rows.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from newtron import PerceptronClassifier
-        >>> penguins = pd.read_csv("examples/penguins.csv").dropna()
-        >>> X = penguins[["bill_depth_mm", "body_mass_g"]]
-        >>> effects = PerceptronClassifier().fit(X, penguins["sex"]).effects(X)
-        >>> effects.columns, effects.contrasts
-        (('bill_depth_mm', 'body_mass_g'), ('dy/dx', 'dy/dx'))
         """
         model, errors, averaging, rows = self._asked(X, y, at, by, dummy, covariance, groups, sample_weight)
         return effects_of(model, rows, errors, averaging, columns=columns, method=method, per=per, coverage=coverage)

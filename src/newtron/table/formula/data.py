@@ -60,6 +60,15 @@ class Formula:
     text: as it was written. intercept: whether the model has one. factors, terms: in order, without the intercept.
     means: (p,) of the columns of the matrix, which stand in for what cannot be computed, because a cell is missing or
     a level is not known.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from newtron import PerceptronRegressor
+    >>> cars = pd.DataFrame({"speed": [4, 7, 8, 9, 10], "dist": [2, 4, 16, 10, 18]})
+    >>> model = PerceptronRegressor().fit_formula("dist ~ speed + I(speed**2)", cars)
+    >>> model.schema_.formula.text
+    'dist ~ speed + I(speed**2)'
     """
 
     text: str
