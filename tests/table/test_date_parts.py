@@ -50,6 +50,12 @@ def test_each_part_is_a_sine_and_a_cosine(tmp_path: Path) -> None:
     assert (X[known, 7] == 0.0).all()
 
 
+def test_parts_without_a_date_are_told(tmp_path: Path) -> None:
+    frame().drop(columns="when").to_csv(tmp_path / "d.csv", index=False)
+    schema = learn_schema(read_table(tmp_path / "d.csv"), "y", choices=ColumnChoices(date_parts=("year",)))
+    assert schema.warnings == ("date_parts adds nothing: no column that is used holds dates.",)
+
+
 def test_a_season_is_learnt_stored_and_explained_by_effects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = frame()
     plain = newtron.fit(data, "y", model="perceptron", verbose=0)

@@ -18,7 +18,7 @@ from newtron.engine.base.checks import check_choice
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.base.words import joined
+from newtron.engine.base.words import joined, listed
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
@@ -352,7 +352,7 @@ def _check_nested(larger: FittedModel, more: Information, smaller: FittedModel, 
     if larger.data.names is not None and smaller.data.names is not None:
         strange = [name for name in coefficient_names(smaller) if name not in coefficient_names(larger)]
         if strange:
-            raise InputError(f"The other model has {joined(strange)}, which this one has not: they are not nested.")
+            raise InputError(f"The other model has {listed(strange)}, which this one has not: they are not nested.")
 
 
 def _class_list(model: FittedModel) -> list[object]:

@@ -171,6 +171,8 @@ def _decided_columns(
             f"{path}: no column is left to predict {target.name!r} from ({reasons or 'there is no other'}); "
             "add a column of numbers or categories."
         )
+    if gathered.choices.date_parts and not any(column.kind == "date" for column in columns):
+        warnings.append(f"{setting('date_parts')} adds nothing: no column that is used holds dates.")
     dropped += [(name, "ignored, as asked") for name in left_out]
     columns = _distinct_names(columns)
     warnings += _memory_warning(gathered, columns)
