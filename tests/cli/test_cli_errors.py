@@ -200,6 +200,7 @@ def test_the_encoding_that_the_sentence_names_works(here: Path, capfd: pytest.Ca
             ("--target", "species", "--ignore", "yaer"),
             "there is no column 'yaer' to ignore; did you mean 'year'?",
         ),
+        (("--target", "species", "--ignore", "year, sex"), "name them one by one: --ignore year sex"),
         (("--target", "species", "--task", "regression"), "regression needs numbers"),
         (("--target", "species", "--output", "."), ".: this is a folder"),
         (("--target", "species", "--output", "none/m.newtron"), "there is no folder"),

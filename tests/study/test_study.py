@@ -305,6 +305,7 @@ def test_a_wrong_setting_gets_one_sentence(settings: dict[str, object], sentence
         ("none.csv", "y", r"none.csv: there is no such file"),
         (pd.DataFrame({"x": [1.0, 2.0]}), "z", r"data: there is no column 'z'"),
         (pd.DataFrame({"x": [1.0, 2.0]}), 3, r"target=3 must be the name of the column to predict"),
+        (pd.DataFrame({"x": [1.0]}), pd.Series([1.0]), r"target=0 +1.0 dtype: float64 must be the name"),
         (pd.DataFrame(np.eye(3), columns=["x", "x", "y"]), "y", r"data: two columns are both named 'x'"),
         (pa.table([[1], [2], [3]], names=["x", "x", "y"]), "y", r"data: two columns are both named 'x'"),
         (pd.DataFrame({"x": []}), "x", r"data: the frame has no rows"),

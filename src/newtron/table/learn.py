@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import shown
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.words import column_setting, count, either, listed, setting, size
+from newtron.engine.base.words import column_setting, columns_setting, count, either, listed, setting, size
 from newtron.table.candidates import Found
 from newtron.table.cells import flag_words
 from newtron.table.choices import ColumnChoices, level_name
@@ -133,7 +133,9 @@ def check_asked(
     ignored = (ignore,) if isinstance(ignore, str) else tuple(dict.fromkeys(ignore))
     for name in ignored:
         if name not in known:
-            raise InputError(f"{path}: there is no column {name!r} to ignore; {suggest(name, names)}.")
+            apart = [each.strip() for each in name.split(",")]
+            cure = f"name them one by one: {columns_setting('ignore', apart)}" if known.issuperset(apart) else ""
+            raise InputError(f"{path}: there is no column {name!r} to ignore; {cure or suggest(name, names)}.")
     if choices is not None:
         choices.check(path, names, target, ignored)
     return ignored

@@ -20,10 +20,10 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 2 * _SHOWN
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: its repr, cut where it is long. Python refuses to write whole numbers of more than
-    some thousand digits."""
+    """A value as a message shows it: its repr in one line, cut where it is long. Python refuses to write whole numbers
+    of more than some thousand digits."""
     try:
-        text = _REPR.repr(value)
+        text = " ".join(line.strip() for line in _REPR.repr(value).splitlines())
     except ValueError:
         return "a number of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
