@@ -264,6 +264,8 @@ def test_missing_cells_are_refused_where_that_is_asked() -> None:
         (lambda m: clone(m).fit(FRAME, Y.astype("Float64").where(Y.index % 4 != 3)), "row 4 and in 19 other places"),
         (lambda m: clone(m).fit(FRAME.to_numpy()[:, 2:3].astype(float), ["1", "two"] * 40), "y is 'two' in row 2"),
         (lambda m: clone(m).fit(FRAME, ["1", "two"] * 40), "y is 'two' in row 2, and a regression needs numbers"),
+        (lambda m: clone(m).fit(FRAME, pd.to_timedelta(np.arange(80), "D")), "y holds dates or durations"),
+        (lambda m: clone(m).fit(FRAME, pd.date_range("2024-01-01", periods=80)), "y holds dates or durations"),
         (lambda m: clone(m).fit(FRAME, Y[:-1]), "inconsistent numbers of samples"),
         (lambda m: m.predict(FRAME.to_numpy()[:, :3]), "X has 3 features, but PerceptronRegressor is expecting 8"),
         (lambda m: m.predict(FRAME.iloc[0]), "X is of the type Series, and rows to predict are a frame"),

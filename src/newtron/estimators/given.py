@@ -136,6 +136,10 @@ def _check_target(y: object, numeric: bool) -> None:
             f"y is missing in row {row + 1:,}{also}: every row to learn from needs its target; leave out those that "
             "have none."
         )
+    if numeric and values.dtype.kind in "mM":
+        raise InputError(
+            "y holds dates or durations, and a regression needs numbers: convert it, to days since a date say."
+        )
     if not numeric or values.dtype.kind not in "OUS":
         return
     for row, value in enumerate(values.ravel()):
