@@ -350,7 +350,8 @@ def test_a_cell_that_is_no_weight_is_named(cell: str, words: str) -> None:
     [
         ([], {}, "column 'w': every weight is 0"),
         ([3], {}, "rows that would be held out all have the weight 0"),
-        ([3], {"cv": 4}, "rows that would be trained on all have the weight 0"),
+        ([3], {"cv": 4}, "rows that would be held out all have the weight 0"),
+        ([3], {"holdout": 0.9, "seed": 1}, "rows that would be trained on all have the weight 0"),
     ],
 )
 def test_rows_of_weight_0_alone_are_not_compared_on(counts: list[int], settings: dict[str, Any], sentence: str) -> None:

@@ -245,6 +245,9 @@ class TableData(FitData):
             how = f"by leave-one-out: each of {judged} by models trained on the others"
         else:
             how = f"by leave-one-group-out: each of {count(n, 'group')} by models trained on the others"
+        if options.cv is not None:  # each fold has scores of its own
+            for number in range(n):
+                self._check_weight(np.flatnonzero(fold == number), "held out")
         for number in range(n):
             training, held_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             yield replace(self._divided(training, held_out, notes, how), fold=number + 1, of=n)
