@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import newtron.estimators.base as base
+import newtron.estimators.given as given
 import newtron.estimators.plain as plain
 import newtron.model.predicting as predicting
 import newtron.training.targets as targets
@@ -228,7 +229,7 @@ def test_a_plain_array_is_not_validated_again(monkeypatch: pytest.MonkeyPatch) -
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("validated")
 
-    monkeypatch.setattr(base, "validated", refuse)
+    monkeypatch.setattr(given, "validated", refuse)
     assert np.array_equal(PerceptronRegressor().fit(X, Y).predict(X), fitted.predict(X))
     with pytest.raises(AssertionError, match="validated"):
         fitted.predict(X[:, :2])

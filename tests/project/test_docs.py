@@ -253,7 +253,7 @@ def test_the_tables_on_the_page_of_coefficients_are_what_is_printed(
         exec(block.text, namespace)
     printed = capsys.readouterr().out
     tables = blocks(page, "text")
-    assert len(tables) == 6
+    assert len(tables) == 10
     for table in tables:
         assert table.text in printed, f"the table at line {table.line} is not printed"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ class FitOptions:
         """The share of the rows that is held out where they are not compared on folds or on a test file."""
         return HOLDOUT if self.holdout is None else self.holdout
 
-    @cached_property
+    @property
     def choices(self) -> ColumnChoices:
         """What the user says of columns."""
         from newtron.table.choices import choices_of
