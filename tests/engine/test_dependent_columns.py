@@ -102,6 +102,7 @@ def test_a_classifier_tells_columns_that_nearly_agree_apart(
     np.testing.assert_allclose(own, right.standard_errors.reshape(classes - 1, 4)[:, 3], rtol=1e-9 + 10.0 * lost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classifier", "regressor"])
 @pytest.mark.parametrize("gap", [1e-3, *GAPS[:-1]])
 def test_a_certificate_tells_columns_that_nearly_agree_apart(gap: float, kind: str) -> None:

@@ -107,6 +107,7 @@ def test_a_property_that_is_being_computed_can_be_computed_in_a_child() -> None:
     """)
 
 
+@pytest.mark.slow
 def test_blas_has_its_threads_back_in_a_child() -> None:
     run("""
         from newtron.engine.base import threads as parallel

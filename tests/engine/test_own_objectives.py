@@ -75,6 +75,7 @@ class BowlByProducts(Bowl):
         return ExactBowl().hessian(params) @ v
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver", [Newton(), NewtonCG(), LevenbergMarquardt(), LBFGS(), GradientDescent()], ids=lambda s: str(s.name)
 )

@@ -189,6 +189,7 @@ def fitted_answers(model: Any, X: Any, y: Any) -> list[Any]:
     return [*answers(fitted, X), *(member.params for member in fitted.members_), np.array(fitted.n_features_in_)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MATRICES)
 @pytest.mark.parametrize("model", MODELS[:2], ids=lambda model: type(model).__name__)
 def test_fits_on_any_matrix(model: Any, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +306,7 @@ def test_predictions_do_not_depend_on_how_many_rows_are_asked_at_once() -> None:
         np.testing.assert_allclose(fitted.predict(many), np.tile(fitted.predict(X), 300), rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2, 3, 82, 442, 5000])
 @pytest.mark.parametrize("kind", ["plain", "cancelling", "of all sizes", "zero"])
 def test_sums_are_carried_to_all_digits_of_a_pair(rows: int, kind: str) -> None:

@@ -215,6 +215,7 @@ def test_no_scale_of_columns_moves_the_end(solver: str, n: int) -> None:
             assert model.certificate_.verify(X * scales, t), scales
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["auto", "newton", "lbfgs", "newton-cg", "levenberg-marquardt"])
 @pytest.mark.parametrize("offset", [1e3, 1e6, 1e8, 1e9])
 def test_no_offset_of_columns_moves_the_end(solver: str, offset: float) -> None:

@@ -292,6 +292,7 @@ def test_what_is_not_fitted_or_not_known_is_told(linear: Any, monkeypatch: pytes
         CoefficientDisplay.from_estimator(model)
 
 
+@pytest.mark.slow
 def test_displays_of_scikit_learn_take_the_estimators(penguins: pd.DataFrame, linear: Any) -> None:
     X, sex = penguins[["bill_depth_mm", "body_mass_g"]], penguins["sex"]
     model = PerceptronClassifier().fit(X, sex)

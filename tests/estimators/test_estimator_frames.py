@@ -97,6 +97,7 @@ def _of_duckdb() -> object:
     return duckdb.from_arrow(pa.Table.from_pandas(frame))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "frame",
     [
@@ -493,6 +494,7 @@ def test_a_model_of_rows_of_files_predicts_frames(tmp_path: Path) -> None:
 # --- scikit-learn's tools ---
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::newtron.SchemaWarning")  # some folds have no missing cell
 def test_searches_and_cross_validation_take_frames() -> None:
     for frame in (FRAME, in_polars()):

@@ -217,6 +217,7 @@ def test_networks_refuse_sparse(model: Any) -> None:
         clone(model).fit(sp.csr_matrix(X), target(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [FOUR[1], FOUR[3]], ids=["perceptron", "network"])
 def test_labels_of_any_kind(model: Any) -> None:
     plain = clone(model).fit(X, C)

@@ -182,6 +182,7 @@ def test_auto_says_why_it_chose(model: Any) -> None:
 # --- weights ---
 
 
+@pytest.mark.slow
 @four
 def test_a_weight_is_a_repeated_row(model: Any) -> None:
     w = np.random.default_rng(3).integers(0, 4, len(X))

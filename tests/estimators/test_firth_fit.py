@@ -57,6 +57,7 @@ def differences(objective: FirthObjective, params: Array, h: Array) -> Array:
 # --- the certificate ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["", "weights"])
 @pytest.mark.parametrize("y", [TWO, THREE, APART], ids=["two", "three", "apart"])
 @pytest.mark.parametrize("standardize", [False, True])
@@ -301,6 +302,7 @@ def test_separated_classes_have_no_errors_however_the_fit_stopped(settings: dict
         assert model.certificate_.verify(X, APART)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("standardize", [False, True])
 def test_dependent_columns_and_sure_predictions_are_no_separation(seed: int, standardize: bool) -> None:

@@ -88,6 +88,7 @@ def test_a_column_that_is_zero_where_rows_weigh_is_named() -> None:
         PerceptronRegressor().fit(A, NUMBERS, sample_weight=weight)
 
 
+@pytest.mark.slow
 def test_profiles_of_what_dependent_columns_leave_estimable() -> None:
     expected = PerceptronClassifier().fit(X, TWO, sample_weight=WEIGHT).profile_intervals(X, TWO, WEIGHT)
     nothing = [np.nan, np.nan]

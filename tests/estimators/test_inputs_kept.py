@@ -264,6 +264,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], tolerance: floa
             np.testing.assert_allclose(found[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
+@pytest.mark.slow
 def test_no_public_method_is_forgotten() -> None:
     # What takes no rows, or rows of files, or comes from scikit-learn.
     others = {"call_columns", "fit_rows", "fit_formula"}

@@ -265,6 +265,7 @@ def test_curvature_near_its_rounding_and_a_bound_are_verified() -> None:
     assert not model.certificate_.verify(inputs, c, weight * np.where(np.arange(25) == np.argmax(weight), 1.1, 1.0))
 
 
+@pytest.mark.slow
 def test_a_file_of_the_command_line_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from newtron.cli import main
     from newtron.table import encode, encode_target, read_table
@@ -362,6 +363,7 @@ def test_firths_likelihood_is_verified_and_not_called_convex(y: Any, tmp_path: P
     assert not model.certificate_.verify(X, y)
 
 
+@pytest.mark.slow
 def test_a_stop_on_the_way_says_how_far_it_is(models: Models) -> None:
     early = fitted(NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=1, max_iter=12), BENT).certificate_
     best = fitted(NetworkRegressor(hidden=(4,), alpha=0.1, n_starts=1), BENT).certificate_

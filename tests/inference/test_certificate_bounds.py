@@ -259,6 +259,7 @@ def test_no_bound_follows_from_a_curvature_within_rounding_or_a_parameter_withou
     assert penalty_bound(np.array([1.0, 2.0]), np.zeros(2), np.array([0.5, 1.0])) == pytest.approx(3.0)
 
 
+@pytest.mark.slow
 def test_separated_classes_never_get_a_bound() -> None:
     rng = np.random.default_rng(5)
     for _ in range(60):

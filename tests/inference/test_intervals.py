@@ -311,11 +311,13 @@ def test_several_targets(model: Any) -> None:
         np.testing.assert_allclose(fitted.log_density(NEW, mean), total, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_same_bits_for_any_threads_and_again() -> None:
     found = [network(n_jobs=jobs).fit(X, Y).predict_interval(NEW) for jobs in (1, 2, 1)]
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [PerceptronRegressor(), network(), network(combine="best"), network(hidden=())])
 def test_it_is_stored(model: Any, tmp_path: Path) -> None:
     fitted = clone(model).fit(X, Y)

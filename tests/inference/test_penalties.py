@@ -210,6 +210,7 @@ def test_the_slope_of_the_leave_one_out_loss(name: str, weighted: bool) -> None:
     np.testing.assert_allclose(slope, differences, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_penalty_by_leave_one_out_is_lowest(name: str) -> None:
     task, Y = CASES[name]
@@ -440,6 +441,7 @@ def test_a_model_with_asinh_features_is_the_same_when_read_again(tmp_path: Any) 
         np.testing.assert_array_equal(mine.alpha, its.alpha)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["precision", "sampling"])
 def test_a_row_that_is_no_number_of_rows_is_left_out_whole(weights: str) -> None:
     """alpha="loo" is where the weighted squares of the errors of real fits without each row are least."""
@@ -463,6 +465,7 @@ def test_a_row_that_is_no_number_of_rows_is_left_out_whole(weights: str) -> None
     assert chosen < loss(alpha / 1.05)
 
 
+@pytest.mark.slow
 def test_a_count_is_left_out_with_its_exposure() -> None:
     r = np.random.default_rng(15)
     X, exposure = r.normal(size=(40, 5)), r.uniform(0.3, 20.0, size=40)

@@ -143,6 +143,7 @@ def test_no_separation_is_missed() -> None:
         assert fitted.solution_.status is Status.UNBOUNDED
 
 
+@pytest.mark.slow
 def test_no_overlap_is_called_separated() -> None:
     for X, y, k, intercept in draws(separated=False):
         assert find_separation(X, y, k, intercept=intercept).kind == "none"
@@ -246,6 +247,7 @@ def test_classes_with_a_narrow_gap_are_separated(half: float) -> None:
     assert fitted.solution_.status is Status.UNBOUNDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 @pytest.mark.parametrize("part", [1e-3, 1e-6, 1e-8, 1e-10, 1e-12])
 def test_the_small_difference_of_two_columns_separates(part: float, offset: float) -> None:

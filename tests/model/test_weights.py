@@ -35,6 +35,7 @@ def fitted(task: str, weight: Array | None, kind: str, **settings: Any) -> Any:
     return PerceptronRegressor(weights=kind, loss=loss, **settings).fit(X, TARGETS[task], weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TARGETS)
 @pytest.mark.parametrize("kind", [None, "HC0", "HC1", "HC2", "HC3", "cluster"])
 def test_frequency_weights_are_rows_repeated(task: str, kind: str | None) -> None:

@@ -256,6 +256,7 @@ def test_sparse_inputs_and_weights(tmp_path: Path) -> None:
         model.fit(S, y, weight[::-1], checkpoint=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_raised_limit_goes_on(tmp_path: Path) -> None:
     X, y = regression()
     model = NetworkRegressor(hidden=(4,), n_starts=2, max_iter=5).fit(X, y, checkpoint=tmp_path / "run")
@@ -370,6 +371,7 @@ def test_hostile_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     assert not any("\n" in sentence for sentence in sentences)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = regression()
     real = whole_files.rewrite

@@ -180,6 +180,7 @@ def report_of(piece: str, count: int) -> Callable[[Files], Files]:
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["{}", "[[]]", '{"a":1}'])
 def test_a_manifest_of_countless_pieces_is_refused_unread(piece: str, models: dict[str, Files], tmp_path: Path) -> None:
     path = write(tmp_path / "m", report_of(piece, 1_100_000)(models["regression"]))

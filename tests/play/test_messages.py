@@ -55,6 +55,7 @@ def test_a_mismatch_is_found() -> None:
     assert mismatch({"key": "k"}, HelloAnswer | None, "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["line", "xor", "three"])
 @pytest.mark.parametrize("row", [None, 2])
 def test_answers_are_what_the_table_says(source: str, row: int | None) -> None:

@@ -357,6 +357,7 @@ def server() -> Iterator[Server]:
 HELLO = json.dumps({"kind": "hello"}).encode()
 
 
+@pytest.mark.slow
 def test_the_page_and_its_answers_are_served(server: Server) -> None:
     for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
         status, headers, content = request(server, "GET", path, X_Newtron_Token="")
@@ -372,11 +373,13 @@ def test_the_page_and_its_answers_are_served(server: Server) -> None:
     assert json.loads(request(server, "POST", "/api/ask", b"{")[2]) == {"error": "The message is not JSON."}
 
 
+@pytest.mark.slow
 def test_it_listens_to_this_machine_alone(server: Server) -> None:
     assert server.server_address[0] == "127.0.0.1"
     assert server.token in server.url.partition("#")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/page.js", "/api/alive"])
 def test_a_foreign_host_is_refused(server: Server, path: str) -> None:
     for host in ("evil.example", f"evil.example:{server.server_port}", "127.0.0.1:1", "127.0.0.1.evil.example"):
@@ -384,6 +387,7 @@ def test_a_foreign_host_is_refused(server: Server, path: str) -> None:
         assert request(server, "POST", "/api/ask", HELLO, Host=host)[0] == 421
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "http://127.0.0.1:1", "null", "http://localhost.evil.example"]
 )
@@ -392,6 +396,7 @@ def test_a_foreign_origin_is_refused(server: Server, origin: str) -> None:
     assert request(server, "POST", "/api/open?name=a.csv", b"a,b\n1,2\n", Origin=origin)[0] == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("token", ["", "wrong", "ä"])
 def test_a_missing_or_wrong_token_is_refused(server: Server, token: str) -> None:
     for method, path, body in (
@@ -404,6 +409,7 @@ def test_a_missing_or_wrong_token_is_refused(server: Server, token: str) -> None
         assert "token" in json.loads(content)["error"]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_too_large_is_refused_unread(server: Server) -> None:
     connection = http.client.HTTPConnection(HOST, server.server_port, timeout=20)
     connection.putrequest("POST", "/api/open?name=big.csv")
@@ -416,6 +422,7 @@ def test_a_file_that_is_too_large_is_refused_unread(server: Server) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_file_comes_through_the_server(server: Server) -> None:
     status, _, content = request(server, "POST", "/api/open?name=m%C3%A4use.csv", b"a,y\n1,2\n3,4\n5,7\n")
     assert status == 200
@@ -499,6 +506,7 @@ def test_a_command_that_cannot_be_followed_is_one_sentence(
     assert len(said.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_told(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["play", "--no-browser", "--port", str(server.server_port)]) == 2
     assert "choose another" in capsys.readouterr().err

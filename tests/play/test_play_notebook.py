@@ -62,6 +62,7 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_messages_are_answered_as_by_the_server(server: Server) -> None:
     session, settings = Session(), setup("xor")
     params = ask(session, {"kind": "run", "setup": settings})["runs"][0]["params"][3]
@@ -189,6 +190,7 @@ def test_names_and_classes_are_the_datas() -> None:
     assert problem["task"] == "classification"
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_drawn_is_shown_simpler_and_the_page_says_so() -> None:
     wide = RNG.normal(size=(60, 12))
     target = wide @ np.arange(12.0) + RNG.normal(size=60)

@@ -78,6 +78,7 @@ def predictions(path: str) -> tuple[list[str], np.ndarray[Any, Any]]:
     return [row[0] for row in rows], np.array([row[0 if is_number else 1 :] for row in rows], dtype=float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "target", "settings"), TABLES)
 def test_a_model_goes_round_the_whole_circle(
     make: Any, target: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any

@@ -254,6 +254,7 @@ def test_one_point_is_drawn_as_one() -> None:
     assert 'class="p c0"' in drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["perceptron", "network"])
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_shuffled_columns_cost_what_depends_on_them_and_give_the_same(model: str, task: str) -> None:

@@ -268,6 +268,7 @@ def test_batches_hold_every_row_once(tmp_path: Path) -> None:
     assert rest.sample(100, np.random.default_rng(0)).n_rows == 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_slow_consumer_holds_the_reader_back(threads: int, tmp_path: Path) -> None:
     rows = FileRows(written(everything(4000), tmp_path / "d.parquet"), "y", memory=MEMORY, n_jobs=threads)
@@ -635,6 +636,7 @@ except InputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
 def test_a_full_folder_has_its_sentence(tmp_path: Path) -> None:
     path, scratch = tmp_path / "d.csv", tmp_path / "scratch"

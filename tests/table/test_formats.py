@@ -41,6 +41,7 @@ PACKING: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", PACKING)
 def test_packed_text_is_the_same_table(ending: str, tmp_path: Path) -> None:
     plain, path = tmp_path / "t.csv", tmp_path / f"t.csv.{ending}"

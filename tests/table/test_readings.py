@@ -54,6 +54,7 @@ def german(value: float) -> str:
     return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "reading"),
     [
@@ -125,6 +126,7 @@ def test_codes_and_mixed_units_stay_text(cells: list[str]) -> None:
 DAYS = [datetime.date(1999, 12, 31) + datetime.timedelta(days=37 * i) for i in range(N)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "order"),
     [

@@ -92,6 +92,7 @@ def test_a_schema_read_back_encodes_the_same() -> None:
 REMOVE = object()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "value", "part"),
     [

@@ -34,6 +34,7 @@ NUMBERS = [f"{10 + 0.37 * i:.2f}" for i in range(N)]
 DATES = [(1 + i % 28, 1 + i % 12, 1990 + i % 30) for i in range(N)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cells", "parts"),
     [
@@ -195,6 +196,7 @@ def test_codes_in_quotation_marks_stay_text(separator: str, quote: str, tmp_path
     assert read_table(path).data.to_pydict() == {"code": ["00123", "00045", "7"], "x": [1, 2, 3], "y": [2.0, 3.5, 4.0]}
 
 
+@pytest.mark.slow
 def test_codes_in_a_stream_stay_text_wherever_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("newtron.table.text.convert._BLOCK", 64)
     path = tmp_path / "t.csv"

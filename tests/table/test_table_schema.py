@@ -117,6 +117,7 @@ def test_the_frequent_levels_of_many_are_kept_and_the_others_joined() -> None:
     assert (len(column.levels), len(column.pooled)) == (199, 100)
 
 
+@pytest.mark.slow
 def test_more_rows_never_keep_fewer_levels() -> None:
     kept = [len(column_x([f"level {i % 90:03}" for i in range(n)]).levels) for n in range(181, 3000, 97)]
     assert kept == sorted(kept)
@@ -334,6 +335,7 @@ def test_types_of_another_file_format_encode_alike() -> None:
     np.testing.assert_array_equal(encode(schema, other).X, encode(schema, table).X)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=6, max_size=60))
 @settings(deadline=None, max_examples=60)
 def test_categories_agree_with_pandas(values: list[str | None]) -> None:
@@ -380,6 +382,7 @@ def test_concrete() -> None:
     np.testing.assert_array_equal(encode_target(schema.target, table)[0], frame["strength_mpa"])
 
 
+@pytest.mark.slow
 def test_adult() -> None:
     path = shared("adult/adult_train.csv")
     started = time.process_time()

@@ -73,6 +73,7 @@ def test_relevance_is_the_mean_squared_derivative(name: str, weighted: bool) -> 
         assert fitted.relevance_[NOISE_COLUMN] < 0.03
 
 
+@pytest.mark.slow
 def test_units_rows_and_constant_columns_change_nothing() -> None:
     settings: dict[str, Any] = {"hidden": (5,), "n_starts": 1, "alpha": 0.1}
     plain = NetworkRegressor(**settings).fit(X, NUMBERS).relevance_
@@ -95,6 +96,7 @@ def test_of_many_rows_a_part_says_it() -> None:
     np.testing.assert_allclose(model.relevance_, by_differences(model, many, np.ones(20_000)), rtol=0.05, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_of_files_give_the_same(tmp_path: Path) -> None:
     lines = [",".join(map(repr, [*row, t])) for row, t in zip(X.tolist(), NUMBERS.tolist(), strict=True)]
     (tmp_path / "d.csv").write_text("a,b,c,d,y\n" + "\n".join(lines) + "\n")
