@@ -329,7 +329,7 @@ def _days(year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int
     sound = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1)
     months = (np.where(sound, year, 1970) - 1970) * 12 + np.where(sound, month, 1) - 1
     start = months.astype("datetime64[M]")
-    length = ((start + 1).astype("datetime64[D]") - start.astype("datetime64[D]")).astype(np.int64)
+    length = ((start + np.timedelta64(1, "M")).astype("datetime64[D]") - start.astype("datetime64[D]")).astype(np.int64)
     days = start.astype("datetime64[D]").astype(np.int64) + day - 1
     return np.where(sound & (day <= length), days.astype(np.float64), np.nan)
 
