@@ -77,12 +77,12 @@ def errors_of(
 
 
 def without_errors(why: str) -> ErrorSource:
-    """No errors, and the sentence why."""
+    """Return that there are no errors, with the sentence why."""
     return ErrorSource(None, "none", tested=False, notes=(f"There are no standard errors: {why}",))
 
 
 def errors_of_coefficients(model: FittedModel, summary: Summary) -> ErrorSource:
-    """Those of a perceptron whose summary, against the first class, is this one."""
+    """Return where the errors of a perceptron come from: its summary, which must compare with the first class."""
     network = model.members[0].network
     classes = model.data.classes
     expected = None if classes is None else tuple(str(label) for label in classes.tolist()[1:])
@@ -106,7 +106,7 @@ def errors_of_coefficients(model: FittedModel, summary: Summary) -> ErrorSource:
 
 
 def errors_of_networks(model: FittedModel) -> ErrorSource:
-    """Those of the posterior of the networks' parameters."""
+    """Return where the errors of networks come from: the posterior of their parameters."""
     sharing = model.sharing
     posteriors = posteriors_of(sharing, model.loss)
     if isinstance(posteriors, str):
