@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pytest
 
 # scikit-learn's check of array API input is skipped without it; SciPy reads it when it is imported.
@@ -21,6 +22,16 @@ WITHOUT_SHARED = os.environ.get("NEWTRON_WITHOUT_SHARED") == "1"
 MARKERS = ("slow", "browser", "cluster")
 
 left_out: Counter[str] = Counter()
+
+
+@pytest.fixture(autouse=True)
+def same_draws(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test finds the generators of its module as the import left them, whichever tests ran before it."""
+    found = [each for each in vars(request.module).values() if isinstance(each, np.random.Generator)]
+    states = [generator.bit_generator.state for generator in found]
+    yield
+    for generator, state in zip(found, states, strict=True):
+        generator.bit_generator.state = state
 
 
 def _skipped(config: pytest.Config) -> list[str]:

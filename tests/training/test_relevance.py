@@ -68,7 +68,8 @@ def test_relevance_is_the_mean_squared_derivative(name: str, weighted: bool) -> 
     assert fitted.relevance_.shape == (4,)
     assert fitted.relevance_.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(fitted.relevance_, by_differences(fitted, X, weight), rtol=1e-5, atol=1e-8)
-    if name != "no scaling":
+    # A third of the rows has weight 0: too few are left to tell noise from the weakest column in every draw.
+    if name != "no scaling" and not weighted:
         assert fitted.relevance_.argmin() == NOISE_COLUMN
         assert fitted.relevance_[NOISE_COLUMN] < 0.03
 
