@@ -22,7 +22,8 @@ COVERAGE = 0.9
 
 
 def fitted(make: Callable[[], Any], X: Array, y: Array) -> tuple[Any, Record]:
-    """The model; the CPU time of its training, and how its members ended."""
+    """The model; the CPU time of its training, how its members ended, and the mean loss that it promised for new rows,
+    from rows that it left out, where it knows one."""
     model = make()
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -30,7 +31,11 @@ def fitted(make: Callable[[], Any], X: Array, y: Array) -> tuple[Any, Record]:
         model.fit(X, y)
         seconds = time.process_time() - started
     statuses = [member.solution.status.name for member in getattr(model, "members_", [])]
-    return model, {"cpu": seconds, "statuses": statuses}
+    record: Record = {"cpu": seconds, "statuses": statuses}
+    promised = vars(getattr(model, "model_", object)).get("left_out_loss")
+    if promised is not None and np.isfinite(promised):
+        record["promised"] = float(promised)
+    return model, record
 
 
 def regressed(make: Callable[[], Any], X: Array, y: Array, X_test: Array, y_test: Array) -> Record:

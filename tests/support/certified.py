@@ -384,17 +384,22 @@ def _logistic_reference(folder: Path, name: str) -> dict[str, Any]:
 
 
 def regression_set(name: str) -> tuple[Array, Array, list[Split]]:
-    """X, y and the 20 published splits of a UCI regression set: concrete, power, wine or yacht."""
+    """X, y and the published splits of a UCI regression set: 20, of protein 5."""
     return _with_splits(SHARED / "uci_regression" / f"{name}.npz", "_")
 
 
 def classification_set(name: str) -> tuple[Array, NDArray[np.intp], list[Split]]:
-    """X, y (class numbers) and the 4 published folds of one of the 121 UCI classification sets."""
+    """X, y (class numbers) and the 4 published folds of one of the 121 UCI classification sets; of a set with a fixed
+    test part that one split."""
     return _with_splits(SHARED / "uci121" / f"{name}.npz", "")
 
 
 def _with_splits(file: Path, joint: str) -> tuple[Any, Any, list[Split]]:
     with np.load(file, allow_pickle=False) as stored:
+        if "X_test" in stored.files:
+            n, n_test = len(stored["y"]), len(stored["y_test"])
+            X, y = (np.concatenate([stored[each], stored[f"{each}_test"]]) for each in "Xy")
+            return X, y, [(np.arange(n), np.arange(n, n + n_test))]
         count = sum(key.startswith("train") for key in stored.files)
         splits = [(stored[f"train{joint}{i}"], stored[f"test{joint}{i}"]) for i in range(count)]
         return stored["X"], stored["y"], splits
