@@ -18,6 +18,7 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import count
+from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers import Solution, Status
 from newtron.inference.penalties.evidence import Evidence, evidence_at, evidence_penalty, noise_variance
@@ -113,11 +114,11 @@ def fits_by_rule(
     return ends
 
 
-def _network_penalties(objective: TrainingObjective, strength: float) -> Array:
+def network_penalties(network: Network, strength: float) -> Array:
     """(P,) the same penalty on all parameters of a network except the intercepts of its output."""
-    alpha = np.full(objective.n_params, strength)
-    if objective.network.intercept:
-        alpha[-objective.network.n_outputs :] = 0.0
+    alpha = np.full(network.n_params, strength)
+    if network.intercept:
+        alpha[-network.n_outputs :] = 0.0
     return alpha
 
 
@@ -130,7 +131,7 @@ def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold:
         stages: list[PenalisedFit] = []
         worse = 0
         while least < strength < most and worse < patience:
-            alpha = _network_penalties(objective, strength)
+            alpha = network_penalties(objective.network, strength)
             solution = fit(alpha, params, True)
             stages.append(penalised_fit(objective, alpha, solution, rows=rule == "loo"))
             value = stages[-1].score(rule)

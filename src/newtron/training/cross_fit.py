@@ -1,0 +1,232 @@
+"""Cross-fitting: each row is predicted by a model that was trained without it, and so tells what new rows would.
+
+The rows are divided into a few parts. For each part a model is trained on the others, along a path of penalties from
+strong to weak ones, and predicts the rows of the part. The penalty whose predictions have the least loss is the one of
+this kind of model (Stone 1974; Geisser 1975; cross-fitting: Chernozhukov et al. 2018). No approximation is made, so the
+loss is right also where a network nearly passes through its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.linalg import is_sparse
+from newtron.engine.base.threads import run_all
+from newtron.engine.base.types import Array, Matrix
+from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.network import Network
+from newtron.engine.objective import TrainingObjective
+from newtron.engine.rows import ArrayRows
+from newtron.engine.solvers import Solution, Status
+from newtron.inference.penalties.penalty_path import EndedError, network_penalties
+
+# Rows are divided into so many parts. Where there are more rows than the second number, a single one of the parts is
+# held out.
+PARTS, _MOST_IN_PARTS = 5, 5000
+# Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
+# limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
+_FIRST, _RATIO, _LEAST, _MOST = 10.0**0.5, 10.0**0.5, 0.9e-3, 1.1e4
+# The path ends when so many penalties in a row were worse than the best.
+_PATIENCE = 2
+# Where the raw predictions of the rows left out differ by less than this, in standardised targets or log odds, the
+# network has lost its weights. It would never leave this point, and begins at its start again.
+_FLAT = 1e-3
+
+# (objective of the rows of the other parts, params) -> a point near its optimum, searched from params.
+FitOnPart = Callable[[TrainingObjective, Array], Solution]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Rows in parts, each of which is left out of one training.
+
+    part: (n,) the number of the part of each row; -1 for a row that is left out of no training: one of weight 0, and
+    with a single part all rows but those that are held out. parts: how many there are.
+    """
+
+    part: NDArray[np.intp]
+    parts: int
+
+    @property
+    def left_out(self) -> NDArray[np.bool_]:
+        """(n,) whether there is a training without the row."""
+        return self.part >= 0
+
+    def without(self, rows: ArrayRows, part: int) -> ArrayRows:
+        """The rows of all other parts."""
+        return rows.part(np.flatnonzero(self.part != part), copied=True)
+
+    def of(self, part: int) -> NDArray[np.intp]:
+        """The numbers of the rows of a part."""
+        return np.flatnonzero(self.part == part)
+
+
+def divided(rows: ArrayRows, classes: bool, seed: int) -> Division:
+    """Divide the rows so that each part has its share of each class, or of small and large targets.
+
+    Copies of a row are in one part: what a model has seen is not left out. Rows are copies where their inputs and
+    targets are equal, unless rows with the same inputs have different targets: inputs of few values repeat among new
+    rows too. A class that has a single row keeps it in every training, so that none is without the class. The parts
+    depend on the order of the rows and on the seed, not on the units of the columns. A row of weight 2 is the row
+    twice. classes: whether the targets are classes.
+    """
+    X, Y, weight, _ = rows.whole()
+    counted = np.arange(rows.n_rows) if weight is None else np.flatnonzero(weight)
+    group = _copies(X[counted], Y[counted])
+    first = np.unique(group, return_index=True)[1]
+    rng = np.random.default_rng([seed, len(first)])
+    order = rng.permutation(len(first))
+    # Targets in order of their values, and at random where they are equal: then each part gets its share of all.
+    of_group = Y[counted[first]]
+    for column in range(of_group.shape[1]):
+        order = order[np.argsort(of_group[order, column], kind="stable")]
+    dealt = np.tile(np.arange(PARTS), (-(-len(first) // PARTS), 1))
+    if classes:
+        _, number, times = np.unique(of_group, axis=0, return_inverse=True, return_counts=True)
+        only = times[number.reshape(-1)] == 1
+    else:
+        dealt, only = rng.permuted(dealt, axis=1), np.zeros(len(first), dtype=np.bool_)
+    of_groups = np.empty(len(first), dtype=np.intp)
+    of_groups[order] = dealt.ravel()[: len(first)]
+    parts = PARTS if len(first) <= _MOST_IN_PARTS else 1
+    of_groups[only | (of_groups >= parts)] = -1
+    part = np.full(rows.n_rows, -1, dtype=np.intp)
+    part[counted] = of_groups[group]
+    return Division(part, parts)
+
+
+def _copies(X: Matrix, Y: Array) -> NDArray[np.intp]:
+    """(n,) numbers of the groups of copies, in the order of their first rows."""
+    by_inputs, by_all = _equal_rows(X), _equal_rows(X, Y)
+    # Rows whose inputs also occur with other targets are each a group of their own.
+    both = np.unique(np.column_stack([by_inputs, by_all]), axis=0)[:, 0]
+    targets_of = np.bincount(both, minlength=by_inputs.max(initial=0) + 1)
+    alone = targets_of[by_inputs] > 1
+    return _in_order(np.where(alone, len(by_all) + np.arange(len(by_all)), by_all))
+
+
+def _equal_rows(*parts: Matrix) -> NDArray[np.intp]:
+    """(n,) the same number for rows that are equal in all parts."""
+    n = parts[0].shape[0]
+    texts = [b""] * n
+    for part in parts:
+        if is_sparse(part):
+            part = part.tocsr().sorted_indices()
+            cuts = list(zip(part.indptr[:-1], part.indptr[1:], strict=True))
+            rows = [part.indices[a:b].tobytes() + (part.data[a:b] + 0.0).tobytes() for a, b in cuts]
+        else:
+            rows = [row.tobytes() for row in np.ascontiguousarray(part) + 0.0]  # -0.0 is 0.0
+        texts = [before + row for before, row in zip(texts, rows, strict=True)]
+    known: dict[bytes, int] = {}
+    return np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.intp)
+
+
+def _in_order(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The same groups, numbered in the order of their first rows."""
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.intp)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(rank[inverse])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A penalty of the path: its strength, the mean loss of the rows left out, and their raw predictions (n, k), nan
+    for rows that were left out of no training."""
+
+    strength: float
+    loss: float
+    raw: Array
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """What rows left out say of a kind of member. stages: of the path, from strong to weak penalties; best: the one
+    whose rows left out have the least loss. parts: into how many the rows were divided."""
+
+    stages: tuple[Stage, ...]
+    best: Stage
+    parts: int
+
+    @property
+    def sentence(self) -> str:
+        """How the penalty was chosen, for `Solution.chosen`."""
+        how = f"left out in {self.parts} folds" if self.parts > 1 else "held out"
+        return f"a penalty of {self.best.strength:.3g} by the loss of rows {how}"
+
+
+def cross_fit(
+    network: Network,
+    loss: Loss,
+    rows: ArrayRows,
+    division: Division,
+    start: Callable[[int], Array],
+    fit: FitOnPart,
+    *,
+    threads: int = 1,
+    stop: Callable[[], None] = lambda: None,
+) -> CrossFitted:
+    """Train the network without each part in turn, along a path of penalties, and predict the rows left out.
+
+    rows: in the units of training, all inputs of the network. start: the parameters from which the training without a
+    part begins, by its number. fit: trains; its objective has the penalty. The path goes on for as long as the loss
+    falls; where the first penalty was the best, stronger ones are tried. threads: how many trainings go side by side.
+    stop: called at Ctrl-C, and must end every fit soon. Raises EndedError where a fit was stopped from outside.
+    """
+    X, Y, weight, _ = rows.whole()
+    left = division.left_out
+    counted = np.ones(rows.n_rows) if weight is None else weight.astype(np.float64)
+    bare = [TrainingObjective(network, loss, division.without(rows, part), 0.0) for part in range(division.parts)]
+    outs = [division.of(part) for part in range(division.parts)]
+
+    def stage(strength: float, points: list[Array]) -> tuple[Stage, list[Array]]:
+        alpha = network_penalties(network, strength)
+
+        def of_part(part: int) -> tuple[Array, Array]:
+            solution = fit(bare[part].with_alpha(alpha), points[part])
+            if solution.status in (Status.STOPPED, Status.INTERRUPTED):
+                raise EndedError(alpha, solution)
+            with np.errstate(all="ignore"):
+                z = network.linearize(solution.params, X[outs[part]]).output
+            flat = not network.is_linear and float(np.ptp(z, axis=0).max(initial=0.0)) < _FLAT
+            return start(part) if flat else solution.params, z
+
+        found = run_all(of_part, list(range(division.parts)), threads, stop)
+        raw = np.full((rows.n_rows, network.n_outputs), np.nan)
+        for out, (_, z) in zip(outs, found, strict=True):
+            raw[out] = z
+        with np.errstate(all="ignore"):
+            of_row = loss.pointwise(Y[left].astype(np.float64), raw[left], 0).value
+            mean = float(counted[left] @ of_row / counted[left].sum())
+        return Stage(strength, mean if np.isfinite(mean) else np.inf, raw), [params for params, _ in found]
+
+    return CrossFitted(*_search(stage, [start(part) for part in range(division.parts)]), division.parts)
+
+
+def _search(
+    stage: Callable[[float, list[Array]], tuple[Stage, list[Array]]], points: list[Array]
+) -> tuple[tuple[Stage, ...], Stage]:
+    """The stages from strong to weak penalties, and the best."""
+
+    def follow(strength: float, ratio: float, points: list[Array], best: float) -> tuple[list[Stage], list[Array]]:
+        stages: list[Stage] = []
+        began = points
+        worse = 0
+        while _LEAST < strength < _MOST and worse < _PATIENCE:
+            found, points = stage(strength, points)
+            began = points if not stages else began
+            stages.append(found)
+            worse = 0 if found.loss < best else worse + 1
+            best = min(best, found.loss)
+            strength /= ratio
+        return stages, began
+
+    stages, began = follow(_FIRST, _RATIO, points, np.inf)
+    if all(later.loss >= stages[0].loss for later in stages[1:]):
+        stronger, _ = follow(_FIRST * _RATIO, 1.0 / _RATIO, began, stages[0].loss)
+        stages = [*reversed(stronger), *stages]
+    return tuple(stages), min(stages, key=lambda found: found.loss)
