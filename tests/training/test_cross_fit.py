@@ -75,7 +75,7 @@ def test_the_loss_of_rows_left_out_is_that_of_trainings_without_them(weighted: b
     rows = ArrayRows(X, NUMBERS, weight)
     division = divided(rows, False, 0)
 
-    def fit(objective: TrainingObjective, params: Array) -> Solution:
+    def fit(objective: TrainingObjective, params: Array, part: int) -> Solution:
         return minimize(objective, params, Newton(), tol=1e-12)
 
     found = cross_fit(network, loss, rows, division, lambda part: np.zeros(4), fit, threads=2)
@@ -99,7 +99,7 @@ def test_stronger_penalties_are_tried_where_the_first_is_the_best() -> None:
     noise = np.random.default_rng(0).normal(size=(103, 1))
     rows = ArrayRows(X, noise)
 
-    def fit(objective: TrainingObjective, params: Array) -> Solution:
+    def fit(objective: TrainingObjective, params: Array, part: int) -> Solution:
         return minimize(objective, params, Newton())
 
     network, loss = Network((3, 1)), loss_for("regression", None, 1)

@@ -36,8 +36,9 @@ _PATIENCE = 2
 # network has lost its weights. It would never leave this point, and begins at its start again.
 _FLAT = 1e-3
 
-# (objective of the rows of the other parts, params) -> a point near its optimum, searched from params.
-FitOnPart = Callable[[TrainingObjective, Array], Solution]
+# (objective of the rows of the other parts, params, number of the part) -> a point near its optimum, searched from
+# params.
+FitOnPart = Callable[[TrainingObjective, Array, int], Solution]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Division:
     def left_out(self) -> NDArray[np.bool_]:
         """(n,) whether there is a training without the row."""
         return self.part >= 0
+
+    @property
+    def usable(self) -> bool:
+        """Is there a row to predict, and another one to train on?"""
+        return self.parts > 1 or len(np.unique(self.part)) > 1
 
     def without(self, rows: ArrayRows, part: int) -> ArrayRows:
         """The rows of all other parts."""
@@ -94,6 +100,9 @@ def divided(rows: ArrayRows, classes: bool, seed: int) -> Division:
     of_groups[order] = dealt.ravel()[: len(first)]
     parts = PARTS if len(first) <= _MOST_IN_PARTS else 1
     of_groups[only | (of_groups >= parts)] = -1
+    if parts > 1:  # where rows are few, some parts have none
+        known, numbers = np.unique(of_groups[of_groups >= 0], return_inverse=True)
+        parts, of_groups[of_groups >= 0] = len(known), numbers
     part = np.full(rows.n_rows, -1, dtype=np.intp)
     part[counted] = of_groups[group]
     return Division(part, parts)
@@ -187,7 +196,7 @@ def cross_fit(
         alpha = network_penalties(network, strength)
 
         def of_part(part: int) -> tuple[Array, Array]:
-            solution = fit(bare[part].with_alpha(alpha), points[part])
+            solution = fit(bare[part].with_alpha(alpha), points[part], part)
             if solution.status in (Status.STOPPED, Status.INTERRUPTED):
                 raise EndedError(alpha, solution)
             with np.errstate(all="ignore"):
