@@ -1,38 +1,112 @@
-"""What one default network costs, over the sets of both suites."""
+"""What one default network costs: python benchmarks/default_cost.py [--before CHECKOUT]
+
+Fits the default to ten development sets by size, on one thread, and to a table whose target is a sum of two columns.
+--before: with the sources of another checkout too, in turns. Results are kept in build/evidence/cost.json, from which
+scripts/evidence makes its section.
+"""
 
 from __future__ import annotations
 
+import argparse
+import subprocess
+from functools import partial
+from pathlib import Path
+
 import numpy as np
+from contenders import CLASSIFIERS, REGRESSORS
+from development import Worker, inner_rows
+from halves import VALIDATION, VALIDATION_REGRESSION
 from library import certified
-from results import Results
-from tables import aligned
-from uci_classification import classification_sets
+from results import Record, Results
+from tables import ROOT, aligned, significant
+from uci_classification import set_sizes
 from uci_regression import REGRESSION
 
 # Rows below which a default fit is to take little.
 SMALL = 2000
+# Ten sets by size, and the table that needs no network.
+SETS = (
+    "breast-tissue", "regression/yacht", "heart-cleveland", "breast-cancer-wisc-diag", "statlog-vehicle",
+    "regression/concrete", "steel-plates", "waveform", "page-blocks", "regression/power", "regression/sum",
+)  # fmt: skip
 
 
-def cost_section(regression: Results, classification: Results) -> str:
-    seconds: dict[str, list[tuple[float, str]]] = {"small": [], "large": []}
+def run_cost(results: Results, before: Path | None = None) -> None:
+    """One fit of each set with the sources of this checkout, and in turns with those of another."""
+    checkouts = {"now": ROOT} | ({} if before is None else {"before": before.resolve()})
+    workers = {when: Worker(checkout) for when, checkout in checkouts.items()}
+    for name in SETS:
+        for when, worker in workers.items():
+            results.add(
+                f"{name}/{when}", partial(_fit, worker, name, checkouts[when]), made_by=_commit(checkouts[when])
+            )
+
+
+def _fit(worker: Worker, name: str, checkout: Path) -> Record:
+    X, y = inner_rows(name, 0)[:2]
+    classes = 0 if "/" in name else len(np.unique(y))
+    return worker.measured("default", name, 0, None) | {"rows": len(X), "columns": X.shape[1], "classes": classes}
+
+
+def _commit(checkout: Path) -> str:
+    """'newtron 1a2b3c4', with a plus where sources are not committed."""
+    git = ["git", "-C", str(checkout)]
+    commit = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    changed = subprocess.run([*git, "status", "--porcelain", "src"], capture_output=True, text=True, check=True).stdout
+    return f"newtron {commit}{'+' if changed else ''}"
+
+
+def ten_sets(results: Results) -> str:
+    """The table of the ten sets, and of each size its median and worst."""
+    rows = []
+    for name in SETS:
+        if f"{name}/now" in results:
+            now = results[f"{name}/now"]
+            before = results[f"{name}/before"]["cpu"] if f"{name}/before" in results else None
+            words = [name, f"{now['rows']:,}", str(now["columns"]), str(now["classes"] or "-")]
+            then = ["-", "-"] if before is None else [significant(before), f"{now['cpu'] / before:.2f}"]
+            rows.append([*words, significant(now["cpu"]), *then])
+    for size, small in ((f"fewer than {SMALL:,} rows", True), (f"{SMALL:,} rows or more", False)):
+        for when in ("now", "before"):
+            of_size = [
+                results[f"{name}/{when}"]["cpu"]
+                for name in SETS
+                if f"{name}/{when}" in results and (results[f"{name}/{when}"]["rows"] < SMALL) == small
+            ]
+            if of_size:
+                middle, worst = significant(float(np.median(of_size))), significant(max(of_size))
+                rows.append([f"**{size}**, {when}: median {middle}, worst {worst}", *[""] * 6])
+    return aligned(["set", "rows", "columns", "classes", "CPU s now", "before", "now / before"], rows)
+
+
+def cost_section(regression: Results, classification: Results, cost: Results) -> str:
+    seconds: dict[tuple[str, str], list[tuple[float, str]]] = {}
     suites = (
-        ("regression", regression, "NetworkRegressor", REGRESSION, certified.regression_set),
-        ("classification", classification, "NetworkClassifier", classification_sets(), certified.classification_set),
+        (
+            "regression",
+            regression,
+            REGRESSORS[-1].name,
+            {name: len(certified.regression_set(name)[0]) for name in REGRESSION},
+        ),
+        ("classification", classification, CLASSIFIERS[-1].name, {name: size[0] for name, size in set_sizes().items()}),
     )
-    for suite, results, who, names, load in suites:
-        for name in names:
-            records = results.under(f"{name}/{who}")
-            if records:
-                rows = len(load(name)[0])
-                words = f"{name}, {suite}, {rows:,} rows"
+    for suite, results, who, sizes in suites:
+        for name, rows in sizes.items():
+            if records := results.under(f"{name}/{who}"):
+                validation = name in (VALIDATION if suite == "classification" else VALIDATION_REGRESSION)
+                key = ("validation" if validation else "development", "small" if rows < SMALL else "large")
                 median = float(np.median([record["cpu"] for record in records]))
-                seconds["small" if rows < SMALL else "large"].append((median, words))
+                seconds.setdefault(key, []).append((median, f"{name}, {suite}, {rows:,} rows"))
     table = []
     for size, words in (("small", f"fewer than {SMALL:,}"), ("large", f"{SMALL:,} or more")):
-        if found := sorted(seconds[size]):
-            median = float(np.median([value for value, _ in found]))
-            ends = [f"{value:.2g} ({name})" for value, name in (found[0], found[-1])]
-            table.append([words, str(len(found)), f"{median:.2g}", *ends])
+        for half in ("development", "validation"):
+            if found := sorted(seconds.get((half, size), [])):
+                median = float(np.median([value for value, _ in found]))
+                ends = [f"{value:.2g} ({name})" for value, name in (found[0], found[-1])]
+                table.append([words, half, str(len(found)), f"{median:.2g}", *ends])
+    made_by = " and ".join(sorted({record["sources"] for record in cost.records.values()}))
     return "\n\n".join(
         [
             "## What a default network costs",
@@ -40,6 +114,23 @@ def cost_section(regression: Results, classification: Results) -> str:
             "and temperature included: of each set of the two suites above the median over its splits, and of these "
             "the median, the least and the most. They were measured on a machine with other work, which makes CPU "
             "seconds longer rather than shorter.",
-            aligned(["rows", "sets", "median CPU s", "least", "most"], table),
+            aligned(["rows", "half", "sets", "median CPU s", "least", "most"], table, 2),
+            "Ten development sets by size, one fit each on three quarters of the training rows of the first split, and "
+            "a table whose target is a sum of two columns (`python benchmarks/default_cost.py`); before: an earlier "
+            f"state, in turns in the same run. Sources: {made_by or 'not run yet'}.",
+            *([ten_sets(cost)] if cost.records else []),
         ]
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, help="another checkout")
+    options = parser.parse_args()
+    results = Results("cost")
+    run_cost(results, options.before)
+    print(ten_sets(results))
+
+
+if __name__ == "__main__":
+    main()

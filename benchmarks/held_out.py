@@ -19,6 +19,7 @@ Array = NDArray[Any]
 LEAST_PROBABILITY = 1e-6
 _BINS = 10
 COVERAGE = 0.9
+_NORMAL_95 = 1.6448536269514722  # the quantile of the normal distribution that leaves 5 % above
 
 
 def fitted(make: Callable[[], Any], X: Array, y: Array) -> tuple[Any, Record]:
@@ -39,27 +40,37 @@ def fitted(make: Callable[[], Any], X: Array, y: Array) -> tuple[Any, Record]:
 
 
 def regressed(make: Callable[[], Any], X: Array, y: Array, X_test: Array, y_test: Array) -> Record:
-    """RMSE; where the model gives a distribution, its negative log density and the coverage of 90 % intervals."""
+    """RMSE; where the model gives a distribution, its negative log density; where it gives 90 % intervals, their
+    coverage and their score."""
     model, record = fitted(make, X, y)
     errors = model.predict(X_test) - y_test
     record["rmse"] = float(np.sqrt(np.mean(np.square(errors))))
     if hasattr(model, "predict_interval"):
-        low, high = model.predict_interval(X_test, COVERAGE).T
+        ends = tuple(model.predict_interval(X_test, COVERAGE).T)
         record["nll"] = -float(np.mean(model.log_density(X_test, y_test)))
-        record["covered"] = float(np.mean((low <= y_test) & (y_test <= high)))
     elif hasattr(model, "predict_normal"):
         mean, std = model.predict_normal(X_test)
         z = (y_test - mean) / std
+        ends = (mean - _NORMAL_95 * std, mean + _NORMAL_95 * std)
         record["nll"] = float(np.mean(0.5 * np.square(z) + np.log(std) + 0.5 * np.log(2.0 * np.pi)))
-        record["covered"] = float(np.mean(np.abs(z) <= 1.6448536269514722))
+    elif hasattr(model, "predict_ends"):
+        ends = model.predict_ends(X_test)
+    else:
+        return record
+    low, high = ends
+    outside = np.maximum(low - y_test, 0.0) + np.maximum(y_test - high, 0.0)
+    record["covered"] = float(np.mean(outside == 0.0))
+    record["interval_score"] = float(np.mean(high - low + 2.0 / (1.0 - COVERAGE) * outside))
     return record
 
 
 def classified(make: Callable[[], Any], X: Array, y: Array, X_test: Array, y_test: Array) -> Record:
     """Accuracy, log loss, and for the calibration error the sums of each bin of the greatest probability: rows,
     probability, rows that were right."""
-    model, record = fitted(make, X, y)
-    p, classes = model.predict_proba(X_test), model.classes_
+    # Some libraries want the classes that they are trained on to be numbered without a gap.
+    present, codes = np.unique(y, return_inverse=True)
+    model, record = fitted(make, X, codes)
+    p, classes = model.predict_proba(X_test), present[np.asarray(model.classes_).astype(np.intp)]
     place = np.searchsorted(classes, y_test).clip(max=len(classes) - 1)
     # A class never seen in training has p = 0.
     of_true = np.where(classes[place] == y_test, p[np.arange(len(y_test)), place], 0.0)

@@ -1,18 +1,24 @@
-"""How often intervals hold what they are of, in simulations: python benchmarks/interval_coverage.py [--networks]
+"""How often intervals hold what they are of, in simulations: python benchmarks/interval_coverage.py [--networks, --few]
 
 Prints the share of samples in which the 95 % intervals of a penalised logistic perceptron hold the true coefficient
 (docs/coefficients.md), in about a minute. --networks: the share of new rows that the 90 % intervals of networks with
-more than 1,000 parameters hold (docs/intervals.md), in about two minutes.
+more than 1,000 parameters hold (docs/intervals.md), in about two minutes. --few: the share that the 90 % intervals of
+default networks hold where rows are few or repeated (docs/evidence.md), in a few minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 import warnings
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from results import Record, Results
+from sklearn.datasets import make_friedman1, make_friedman2, make_friedman3
 from sklearn.exceptions import ConvergenceWarning
+from tables import aligned
 
 from newtron import NetworkRegressor, PerceptronClassifier
 
@@ -23,6 +29,15 @@ FORMULAS = ("posterior", "sandwich", "HC3")
 # Rows of training, columns.
 SHAPES = ((20_000, 20), (20_000, 30), (5000, 60))
 NEW_ROWS = 10_000
+# Functions with the standard deviation of their noise, rows of training, and how often each row stands there.
+FUNCTIONS = {
+    "friedman1": (make_friedman1, 1.0),
+    "friedman2": (make_friedman2, 100.0),
+    "friedman3": (make_friedman3, 0.1),
+}
+FEW = ((150, 1), (300, 1), (75, 20))
+SEEDS = 4
+NEW_ROWS_OF_FEW = 4000
 
 
 def penalised(alpha: float | str) -> dict[str, float]:
@@ -56,9 +71,63 @@ def networks(n: int, p: int) -> tuple[int, float]:
     return max(member.network.n_params for member in model.members_), float(held)
 
 
+def of_few_rows(function: str, n: int, copies: int, seed: int) -> Record:
+    """The share of new rows in the 90 % intervals of a default network, and its RMSE.
+
+    Each of the n rows of training stands there copies times, every time with noise of its own.
+    """
+    make, noise = FUNCTIONS[function]
+    rng = np.random.default_rng(seed)
+    X, y = make(n, noise=0.0, random_state=seed)
+    X, y = np.repeat(X, copies, axis=0), np.repeat(y, copies)
+    X_new, y_new = make(NEW_ROWS_OF_FEW, noise=noise, random_state=seed + 1000)
+    started = time.process_time()
+    model = NetworkRegressor(n_jobs=1).fit(X, y + noise * rng.normal(size=len(y)))
+    cpu = time.process_time() - started
+    low, high = model.predict_interval(X_new, coverage=0.9).T
+    rmse = float(np.sqrt(np.mean(np.square(model.predict(X_new) - y_new))))
+    return {"covered": float(np.mean((low <= y_new) & (y_new <= high))), "rmse": rmse, "cpu": cpu}
+
+
+def run_few_rows(results: Results) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for seed in range(SEEDS):
+            for function in FUNCTIONS:
+                for n, copies in FEW:
+                    key = f"{function}/{n} x {copies}/{seed}"
+                    results.add(key, partial(of_few_rows, function, n, copies, seed))
+
+
+def few_rows_section(results: Results) -> str:
+    rows = []
+    for function in FUNCTIONS:
+        for n, copies in FEW:
+            if records := results.under(f"{function}/{n} x {copies}"):
+                covered = [100.0 * record["covered"] for record in records]
+                words = f"{n}" if copies == 1 else f"{n}, each {copies} times"
+                means = [f"{np.mean([record[key] for record in records]):.3g}" for key in ("rmse", "cpu")]
+                rows.append(
+                    [function, words, f"{FUNCTIONS[function][1]:g}", *(f"{share:.1f}" for share in covered)]
+                    + ["-"] * (SEEDS - len(covered))
+                    + [f"{np.mean(covered):.1f}", *means]
+                )
+    header = ["function", "rows", "noise", *(f"seed {seed}" for seed in range(SEEDS)), "mean %", "RMSE", "CPU s"]
+    return "\n\n".join(
+        [
+            "## Intervals where rows are few or repeated",
+            "Share of 4,000 new rows in percent that the 90 % intervals of `NetworkRegressor()` hold, trained on few "
+            "rows of Friedman's three functions (scikit-learn's `make_friedman1` to `3`). Repeated rows have noise of "
+            "their own each time. A new row of the function has an error of the size of the noise at least.",
+            aligned(header, rows, 2),
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", action="store_true", help="networks with more than 1,000 parameters")
+    parser.add_argument("--few", action="store_true", help="few rows, and repeated ones")
     options = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     if options.networks:
@@ -67,6 +136,11 @@ def main() -> None:
             print(
                 f"{n:,} rows x {p} columns, up to {parameters:,} parameters: {100 * held:.1f} % of new rows", flush=True
             )
+        return
+    if options.few:
+        results = Results("few-rows")
+        run_few_rows(results)
+        print(few_rows_section(results))
         return
     for alpha in (5.0, "evidence"):
         found = ", ".join(f"{formula} {100 * share:.0f} %" for formula, share in penalised(alpha).items())

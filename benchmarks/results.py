@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,29 @@ def sources() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-class Results:
-    """The records of one part by key; what is there already is not computed again."""
+class OutOfTimeError(Exception):
+    """The time that was given to a part is used up."""
 
-    def __init__(self, part: str, fresh: bool = False, folder: Path = FOLDER) -> None:
+
+class Results:
+    """The records of one part by key; what is there already is not computed again.
+
+    minutes: after so many no further record is computed, but OutOfTimeError is raised. stamp: what every new record
+    says besides.
+    """
+
+    def __init__(
+        self,
+        part: str,
+        fresh: bool = False,
+        folder: Path = FOLDER,
+        minutes: float | None = None,
+        stamp: Record | None = None,
+    ) -> None:
         self.file: Path = folder / f"{part}.json"
         self.records: dict[str, Record] = {}
+        self._stamp = stamp or {}
+        self._until = None if minutes is None else time.monotonic() + 60.0 * minutes
         if self.file.exists() and not fresh:
             self.records = json.loads(self.file.read_text(encoding="utf-8"))
 
@@ -54,12 +73,22 @@ class Results:
         computed anew when the version changes, newtron's own only when all are."""
         if key in self.records and made_by in (None, self.records[key]["sources"]):
             return
-        self.records[key] = compute() | {"sources": made_by or sources()}
+        if self._until is not None and time.monotonic() > self._until:
+            raise OutOfTimeError
+        made = {"sources": made_by or sources(), "date": date.today().isoformat()}
+        self.records[key] = compute() | made | self._stamp
         self.file.parent.mkdir(parents=True, exist_ok=True)
         written = self.file.with_suffix(".part")
         written.write_text(json.dumps(self.records, indent=1), encoding="utf-8")
         os.replace(written, self.file)
-        print(key, words({name: value for name, value in self.records[key].items() if name != "sources"}), flush=True)
+        about = {name: value for name, value in self.records[key].items() if name not in {*made, *self._stamp}}
+        print(key, words(about), flush=True)
+
+    @property
+    def dates(self) -> str:
+        """'2026-11-30', or the first and the last day on which the records were computed; '' where none is dated."""
+        days = sorted({record["date"] for record in self.records.values() if "date" in record})
+        return " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
 
     @property
     def made_by(self) -> list[str]:
@@ -71,6 +100,13 @@ class Results:
         """How many records of newtron's other sources than today's computed."""
         made_by = [record["sources"] for record in self.records.values()]
         return sum(each != sources() for each in made_by if " " not in each)
+
+
+def merged(parts: Sequence[Results]) -> Results:
+    """Return the records of several parts as those of one, to be read only."""
+    found = Results("", folder=FOLDER / "merged")
+    found.records = {key: record for part in parts for key, record in part.records.items()}
+    return found
 
 
 def versions(peers: Results) -> list[str]:
