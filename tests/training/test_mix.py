@@ -26,13 +26,17 @@ def test_many_rows_of_a_regression_get_networks_that_are_stopped_by_rule() -> No
         sizes: Any = SimpleNamespace(n_rows=n, n_features=p, n_outputs=1)  # all that a plan without asinh features asks
         return mix.planned(estimator._settings(), Scaling.none(p, 1), sizes)
 
-    assert planned_for(3000)[:2] == (((), (10,), (8, 8)), 2)
-    assert planned_for(3001)[:2] == (((), (20, 20)), 2)
+    def shapes(plan: mix.Plan) -> list[tuple[int, ...]]:
+        return [kind.shape for kind in plan.kinds]
+
+    assert shapes(planned_for(3000)) == [(), (10,), (8, 8)]
+    assert shapes(planned_for(3001)) == [(), (20, 20)]
+    assert (planned_for(3000).n_starts, planned_for(3001).n_starts) == (2, 2)
     assert planned_for(3001).steps == 20
     for own in ({"solver": "levenberg-marquardt"}, {"max_iter": 500}, {"alpha": 0.1}):
         assert planned_for(3001, **own).steps is None
-    assert planned_for(3001, task="classification")[:2] == (((), (20,), (10, 10)), 1)
-    assert planned_for(3001, task="classification").steps is None
+    many = planned_for(3001, task="classification")
+    assert (shapes(many), many.n_starts, many.steps) == ([(), (20,), (10, 10)], 1, None)
     assert planned_for(10**6).steps is None
 
 

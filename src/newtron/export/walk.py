@@ -17,7 +17,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import label, setting, target_names
 from newtron.engine.maths import chain_rules
-from newtron.engine.maths.scaling import Scaling
+from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures, Scaling
 from newtron.export.about import paragraphs
 from newtron.export.program import (
     FUNCTIONS,
@@ -186,7 +186,7 @@ class _Walk:
     # --- from columns to inputs of the networks ---
 
     def inputs(self, x: ProgramStep) -> ProgramStep:
-        """The columns in scaled units, and their asinh features."""
+        """The columns in scaled units, and their features."""
         scaling, at = self.model.scaling, _positions(self.model.scaling)
         plain: Term = At(x, at)
         p = len(scaling.x_center)
@@ -195,17 +195,28 @@ class _Walk:
             plain = Arithmetic("/", shifted, Constant("x_scale", scaling.x_scale))
         as_given = at is None and not scaling.changes_inputs
         scaled = x if as_given else self.each("x_scaled", p, plain, "the columns in the units of training")
-        if scaling.asinh is None:
-            return scaled
-        features, q = scaling.asinh, len(scaling.asinh.columns)
+        parts = [scaled]
+        if scaling.asinh is not None:
+            parts.append(self.asinh(x, at, scaling.asinh))
+        if scaling.pieces is not None:
+            parts.append(self.pieces(x, at, scaling.pieces))
+        return scaled if len(parts) == 1 else self.joined("inputs", parts, "the inputs of the networks")
+
+    def asinh(self, x: ProgramStep, at: NDArray[np.intp] | None, features: AsinhFeatures) -> ProgramStep:
         raw = At(x, features.columns if at is None else at[features.columns])
         inside = Arithmetic("-", raw, Constant("asinh_center", features.center))
         u = Apply("asinh", Arithmetic("/", inside, Constant("asinh_scale", features.scale)))
         shifted = Arithmetic("-", u, Constant("asinh_mean", features.mean))
         drawn = Arithmetic("/", shifted, Constant("asinh_spread", features.spread))
-        return self.joined(
-            "inputs", [scaled, self.each("x_asinh", q, drawn, "long tails drawn in")], "the inputs of the networks"
-        )
+        return self.each("x_asinh", len(features.columns), drawn, "long tails drawn in")
+
+    def pieces(self, x: ProgramStep, at: NDArray[np.intp] | None, features: PieceFeatures) -> ProgramStep:
+        """max(0, 1 - max(0, 1 - u)) is u between 0 and 1, and 0 or 1 beyond."""
+        raw = At(x, features.columns if at is None else at[features.columns])
+        inside = Arithmetic("-", raw, Constant("piece_low", features.low))
+        u = Arithmetic("/", inside, Constant("piece_length", features.high - features.low))
+        above = Apply("relu", Arithmetic("-", 1.0, Apply("relu", Arithmetic("-", 1.0, u))))
+        return self.each("x_pieces", len(features.columns), above, "the share of each piece that lies below")
 
     # --- networks ---
 
@@ -225,7 +236,8 @@ class _Walk:
 
     def network(self, prefix: str, member: Member, inputs: ProgramStep) -> ProgramStep:
         """The raw prediction z of a member."""
-        network, a = member.network, inputs
+        network, n = member.network, member.network.widths[0]
+        a = inputs if n == inputs.width else self.each(f"{prefix}x", n, At(inputs, np.arange(n)), "the first inputs")
         layers = network.split(member.params.astype(np.float64))
         for number, layer in enumerate(layers, start=1):
             b = None if layer.b is None else Constant(f"{prefix}b{number}", layer.b)

@@ -27,6 +27,7 @@ from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.curvature import add_gauss_newton, jacobian
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Linearization, Network
+from newtron.engine.maths.scaling import first_inputs
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 from newtron.inference.coefficients.information import Information, penalty_root, square_triangle
@@ -102,14 +103,16 @@ class Posterior:
         return float(self.factor.size**2 * self.network.n_outputs)
 
     def predict(self, X: Matrix) -> Iterator[tuple[slice, Array, Array]]:
-        """Blocks of the rows of X (n, p): which rows, z (m, k) and J A^-1 J' (m, k, k), all in float64."""
+        """Blocks of the rows of X, of which the network takes the first columns: which rows, z (m, k) and J A^-1 J'
+        (m, k, k), all in float64."""
         from scipy.linalg.lapack import dtrtrs
 
         m, k = self.factor.size, self.network.n_outputs
         size = max(64, _PIECE // (m * k))
         for start in range(0, X.shape[0], size):
             rows = slice(start, min(start + size, X.shape[0]))
-            block = X[rows].toarray() if is_sparse(X) else X[rows]
+            own = first_inputs(X[rows], self.network.widths[0])
+            block = own.toarray() if is_sparse(own) else own
             at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
             J = jacobian(_output_layer(at) if self.is_partial else at)
             # U' V = J, and J A^-1 J' = V'V. LAPACK works in column order, where U' is what U is here.

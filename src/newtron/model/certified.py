@@ -39,7 +39,7 @@ def certificate_of(model: FittedModel, rows_of: RowsOf | None = None) -> Certifi
     # Objectives compare only between starts of one shape under one penalty.
     kinds: dict[tuple[tuple[int, ...], float], list[int]] = {}
     for number, member in enumerate(model.members):
-        kinds.setdefault((member.hidden, float(member.alpha.max(initial=0.0))), []).append(number)
+        kinds.setdefault((member.network.widths, float(member.alpha.max(initial=0.0))), []).append(number)
     for numbers in kinds.values():
         own = [
             certify(m.solution, m.curvature, convex=_is_convex(model, m), separated=model.is_separated)
@@ -63,13 +63,12 @@ def _recomputed(
     own = certificate_of(model)
     try:
         rows = rows_of(X, y, sample_weight)
-        scaled = rows.standardized(model.scaling).on_threads(thread_count(model.settings.n_jobs))
     except InputError:  # classes that the model does not know: no objective at all
         return own, False, own
     same = _is_consistent(model) and _separation_holds(model, rows)
     anew = []
     for member in model.members:
-        now = _measured(model, member, scaled)
+        now = _measured(model, member, rows)
         if now is None:
             return own, False, own
         same &= agrees(member.solution, member.curvature, now, float(model.settings.tol))
@@ -78,10 +77,10 @@ def _recomputed(
     return certificate_of(replace(model, members=tuple(anew))), same, own
 
 
-def _measured(model: FittedModel, member: Member, scaled: Rows) -> Endpoint | None:
+def _measured(model: FittedModel, member: Member, rows: Rows) -> Endpoint | None:
     """A member's end on these data; None where they have no objective, with columns that depend on each other."""
     try:
-        objective = objective_on(model, member, scaled)
+        objective = objective_on(model, member, rows)
     except InputError:
         return None
     if isinstance(objective, FirthObjective):
@@ -89,9 +88,10 @@ def _measured(model: FittedModel, member: Member, scaled: Rows) -> Endpoint | No
     return measure(objective, member.solution, thorough=True)
 
 
-def objective_on(model: FittedModel, member: Member, scaled: Rows) -> TrainingObjective | FirthObjective:
-    """What a member was trained to make small, on rows in the units of training. Raises InputError where Firth's
+def objective_on(model: FittedModel, member: Member, rows: Rows) -> TrainingObjective | FirthObjective:
+    """What a member was trained to make small, on rows in the user's units. Raises InputError where Firth's
     likelihood has columns that depend on each other."""
+    scaled = rows.standardized(model.scaling_of(member)).on_threads(thread_count(model.settings.n_jobs))
     if model.settings.is_firth:
         return firth_objective(scaled, member.network.intercept)
     return TrainingObjective(member.network, model.loss, scaled).with_alpha(member.alpha)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.engine.maths.network import Network
-from newtron.engine.maths.scaling import without_offset
+from newtron.engine.maths.scaling import first_inputs, without_offset
 from newtron.inference.predictive.temperature import every_class, tempered
 from newtron.training.fitted import FittedModel, Member
 
@@ -25,11 +25,9 @@ class ColumnsChanged:
         self._fed: Array = model.scaling.inputs(X)
         offset = model.scaling.offset
         self._exposure = None if offset is None else without_offset(X, offset)[1][:, None]
-        features = model.scaling.asinh
-        p = len(model.scaling.x_center)
-        copies = {} if features is None else {int(j): p + k for k, j in enumerate(features.columns)}
+        made_of = model.scaling.made_of
         # The inputs that are made of each column.
-        self._inputs = [[j, copies[j]] if j in copies else [j] for j in range(p)]
+        self._inputs = [np.flatnonzero(made_of == j).tolist() for j in range(len(model.scaling.x_center))]
         if offset is not None:
             self._inputs.insert(offset, [])
         with one_blas_thread():
@@ -59,7 +57,8 @@ class _Member:
         network, params = member.network, np.asarray(member.params, dtype=np.float64)
         first = network.split(params)[0]
         self.share, self._W, self._f = member.share, first.W, network.f
-        self._z = fed @ first.W if first.b is None else fed @ first.W + first.b
+        taken = first_inputs(fed, len(first.W))
+        self._z = taken @ first.W if first.b is None else taken @ first.W + first.b
         behind = network.widths[1:]
         self._behind = Network(behind, network.activation, network.intercept) if len(behind) > 1 else None
         self._params = params[network.spans[0].stop :]
@@ -67,7 +66,9 @@ class _Member:
     def output(self, columns: list[int], change: Array) -> Array:
         """Raw predictions (r * n, k) where these inputs change by change (r * n, len(columns))."""
         n, units = self._z.shape
-        z = ((change @ self._W[columns]).reshape(-1, n, units) + self._z).reshape(-1, units)
+        own = [place for place, column in enumerate(columns) if column < len(self._W)]
+        moved = change[:, own] @ self._W[[columns[place] for place in own]]
+        z: Array = (moved.reshape(-1, n, units) + self._z).reshape(-1, units)
         if self._behind is None:
             return z
         self._f.apply(z)

@@ -39,18 +39,18 @@ def explained(
     the answer and its derivatives with respect to the columns are derived, and there is no loss."""
     check_choice("notation", notation, NOTATIONS)
     X = np.asarray(X, dtype=np.float64)
-    given_scaling = scaling = model.scaling
     k = model.n_outputs
     unknown = np.full((X.shape[0], k), np.nan)
     Y = unknown if y is None else known_targets(y, model.data, X.shape[0], model.loss, k)
-    said = remarks(model)
-    if scaling.offset is not None:
-        X, exposure = without_offset(X, scaling.offset)
+    said, called = remarks(model), model.scaling.of_inputs(input_names(model) if names is None else names)
+    if model.scaling.offset is not None:
+        X, exposure = without_offset(X, model.scaling.offset)
         Y = Y / exposure[:, None]
-        scaling, model = replace(scaling, offset=None), replace(model, scaling=replace(scaling, offset=None))
+        model = replace(model, scaling=replace(model.scaling, offset=None))
         said = (*said, _EXPOSURE.format(number_text(float(exposure[0]))))
     place = member_at(model, member)
     chosen = model.members[place]
+    scaling = model.scaling_of(chosen)
     if solver is not None and not isinstance(solver, Solver):
         raise InputError(f"solver={solver!r} must be a solver object such as Newton(), or None for the model's own.")
     subject = Subject(
@@ -62,7 +62,7 @@ def explained(
         as_given=X,
         targets_given=Y,
         scaling=scaling,
-        inputs=fed_names(given_scaling, input_names(model) if names is None else names),
+        inputs=fed_names(scaling, called),
         outputs=output_names(model),
         solver=chosen.solution.solver if solver is None else solver,
         alpha=np.asarray(chosen.alpha, dtype=np.float64),
@@ -92,7 +92,7 @@ def _answer(model: FittedModel, X: Array, place: int) -> Answer:
         member=place + 1,
         shares=np.array([member.share for member in model.members]),
         shapes=tuple(tuple(member.network.widths) for member in model.members),
-        each=np.concatenate([model.means(member.network.output(member.params, inputs)) for member in model.members]),
+        each=np.concatenate([model.means(member.output(inputs)) for member in model.members]),
         averaged=predicted(model, X)[0],
         slopes=input_slopes(model, X)[0],
         temperature=model.temperature,
@@ -100,12 +100,10 @@ def _answer(model: FittedModel, X: Array, place: int) -> Answer:
 
 
 def fed_names(scaling: Scaling, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of all that a network is fed: the p columns ("" where they have none), and then the asinh features."""
+    """Names of all that a network is fed: the p columns ("" where they have none), and then the features."""
     names = scaling.of_inputs(names)
-    if scaling.asinh is None:
-        return names
-    called = column_names(names, len(names))
-    return (*names, *(f"asinh of {called[j]}" for j in scaling.asinh.columns.tolist()))
+    called = column_names(names, len(names)) if scaling.features else names
+    return (*names, *(name for features in scaling.features for name in features.names(called)))
 
 
 def _why_alpha(model: FittedModel, member: Member) -> str:

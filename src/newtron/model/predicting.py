@@ -52,8 +52,7 @@ def _averaged_block(model: FittedModel, X: Matrix, finish: Callable[[Array], Arr
     total: Array | float = 0.0
     for member in model.members:
         if member.share:
-            params = member.params.astype(X.dtype, copy=False)
-            total = total + member.share * finish(member.network.output(params, block))
+            total = total + member.share * finish(member.output(block))
     return np.asarray(total).astype(X.dtype, copy=False)
 
 

@@ -36,11 +36,10 @@ def input_slopes(model: FittedModel, X: Array) -> Array:
 def _of_member(model: FittedModel, place: int, X: Array) -> Array:
     """(n, k, p) the derivatives of the means of one network, or of its probabilities."""
     member = model.members[place]
-    at = member.network.linearize(np.asarray(member.params, dtype=np.float64), model.scaling.inputs(X))
+    scaling = model.scaling_of(member)
+    at = member.linearized(scaling.inputs(X))
     by_z = model.loss.mean_by_z(at.output)
-    return np.stack(
-        [model.scaling.by_given(X, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])], axis=1
-    )
+    return np.stack([scaling.by_given(X, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])], axis=1)
 
 
 def _tempered(model: FittedModel, X: Array, slopes: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.threads import one_blas_thread, thread_count
+from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
 from newtron.engine.objective.grid import values_on_grid
@@ -61,7 +61,7 @@ def slice_of(
         halves = [span or _half(objective, params, index) for index in pair]
         axes = [params[index] + half * np.linspace(-1.0, 1.0, size) for index, half in zip(pair, halves, strict=True)]
         values = values_on_grid(objective, params, pair, axes[0], axes[1])
-    named = Names(chosen.network, model.loss, fed_names(model.scaling, input_names(model))).parameters
+    named = Names(chosen.network, model.loss, fed_names(model.scaling_of(chosen), input_names(model))).parameters
     (first, first_name), (second, second_name) = (named[index] for index in pair)
     return Slice(
         axes[0],
@@ -88,8 +88,7 @@ def _pair(parameters: Sequence[int], member: Member) -> tuple[int, int]:
 
 
 def _objective(model: FittedModel, member: Member, rows: Rows) -> tuple[Objective, Array]:
-    scaled = rows.standardized(model.scaling).on_threads(thread_count(model.settings.n_jobs))
-    objective = objective_on(model, member, scaled)
+    objective = objective_on(model, member, rows)
     params = np.asarray(member.params, dtype=np.float64)
     if objective.n_params != len(params):
         raise InputError("The surface of Firth's likelihood is drawn for two classes alone.")

@@ -77,13 +77,18 @@ def _check_shapes(model: FittedModel) -> int:
     number of outputs."""
     scaling, networks = model.scaling, [member.network for member in model.members]
     n_outputs = scaling.y_center.size
-    if scaling.asinh is not None and scaling.asinh.columns.ndim != 1:
-        raise wrong("scaling.asinh.columns", "a list", list(scaling.asinh.columns.shape))
-    n_inputs = scaling.x_center.size + (0 if scaling.asinh is None else scaling.asinh.columns.size)
+    taken = [scaling.x_center.size]
+    for name, features in (("asinh", scaling.asinh), ("pieces", scaling.pieces)):
+        if features is None:
+            continue
+        if features.columns.ndim != 1:
+            raise wrong(f"scaling.{name}.columns", "a list", list(features.columns.shape))
+        taken.append(taken[-1] + features.columns.size)
     for number, (network, member) in enumerate(zip(networks, model.members, strict=True)):
         where, widths = f"members[{number}].network.widths", network.widths
-        if len(widths) < 2 or min(widths) < 1 or (widths[0], widths[-1]) != (n_inputs, n_outputs):
-            raise wrong(where, f"widths from {n_inputs} inputs to {n_outputs} outputs", widths)
+        if len(widths) < 2 or min(widths) < 1 or widths[0] not in taken or widths[-1] != n_outputs:
+            inputs = " or ".join(map(str, taken))
+            raise wrong(where, f"widths from {inputs} inputs to {n_outputs} outputs", widths)
         if model.is_perceptron and len(widths) > 2:
             raise wrong(where, "without hidden layers in a perceptron", widths)
         # Python's whole numbers do not overflow.
@@ -193,17 +198,25 @@ def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:
     _numbers(scaling.x_scale, "scaling.x_scale", n_features, above=0.0)
     _numbers(scaling.y_center, "scaling.y_center", n_outputs)
     _numbers(scaling.y_scale, "scaling.y_scale", n_outputs, above=0.0)
-    asinh, where = scaling.asinh, "scaling.asinh"
-    if asinh is None:
-        return
-    columns = asinh.columns.tolist()
-    in_order = all(a < b for a, b in pairwise(columns))
-    if not columns or not in_order or not 0 <= columns[0] <= columns[-1] < n_features:
-        raise wrong(f"{where}.columns", "columns in order, none twice", columns)
-    _numbers(asinh.center, f"{where}.center", len(columns))
-    _numbers(asinh.scale, f"{where}.scale", len(columns), above=0.0)
-    _numbers(asinh.mean, f"{where}.mean", len(columns))
-    _numbers(asinh.spread, f"{where}.spread", len(columns), above=0.0)
+    asinh, pieces = scaling.asinh, scaling.pieces
+    if asinh is not None:
+        columns, where = asinh.columns.tolist(), "scaling.asinh"
+        in_order = all(a < b for a, b in pairwise(columns))
+        if not columns or not in_order or not 0 <= columns[0] <= columns[-1] < n_features:
+            raise wrong(f"{where}.columns", "columns in order, none twice", columns)
+        _numbers(asinh.center, f"{where}.center", len(columns))
+        _numbers(asinh.scale, f"{where}.scale", len(columns), above=0.0)
+        _numbers(asinh.mean, f"{where}.mean", len(columns))
+        _numbers(asinh.spread, f"{where}.spread", len(columns), above=0.0)
+    if pieces is not None:
+        columns, where = pieces.columns.tolist(), "scaling.pieces"
+        in_order = all(a <= b for a, b in pairwise(columns))
+        if not columns or not in_order or not 0 <= columns[0] <= columns[-1] < n_features:
+            raise wrong(f"{where}.columns", "columns in order", columns)
+        _numbers(pieces.low, f"{where}.low", len(columns))
+        _numbers(pieces.high, f"{where}.high", len(columns))
+        if not (pieces.high > pieces.low).all():
+            raise wrong(f"{where}.high", "knots above those of low", pieces.high.tolist())
 
 
 def _check_member(member: Member, where: str, loss: Loss) -> None:
@@ -316,7 +329,7 @@ def _check_noise(model: FittedModel) -> None:
         return
     if isinstance(posteriors_of(model.sharing, model.loss), str):
         raise wrong("noise_model", "text where not every member has a posterior", "an object")
-    k, n_inputs = model.n_outputs, model.scaling.n_inputs
+    k, n_inputs = model.n_outputs, min(member.network.widths[0] for member in model.sharing)
     _numbers(noise.variance, "noise_model.variance", len(model.sharing), k, above=0.0)
     _numbers(noise.stretch, "noise_model.stretch", k, above=0.0)
     # The numbers of slopes: of the constant model, of that by the prediction, and of that by the inputs.

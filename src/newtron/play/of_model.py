@@ -43,7 +43,7 @@ def session_of(model: FittedModel, X: Array | None, y: object) -> Session:
         return session
     rows, all_inputs = _rows(model, member, X, y)
     shown = member.network.widths[1:-1] == tuple(choice["hidden"])
-    same = all_inputs and shown and model.scaling.asinh is None
+    same = all_inputs and shown and not model.scaling_of(member).features
     params = np.asarray(member.params, dtype=np.float64).tolist() if same else None
     session.begin({"data": {"source": ROWS}, "model": choice, "methods": methods}, rows, params)
     session.say(" ".join(_notes(model, same)))
@@ -121,7 +121,7 @@ def _rows(model: FittedModel, member: Member, X: Array, y: object) -> tuple[Data
         () if model.is_regression else output_names(model),
         tuple(numbers.tolist()),
         tuple(notes),
-        replace(scales, x_center=scales.x_center[inputs], x_scale=scales.x_scale[inputs], asinh=None),
+        replace(scales, x_center=scales.x_center[inputs], x_scale=scales.x_scale[inputs], asinh=None, pieces=None),
     )
     return data, len(inputs) == X.shape[1]
 
@@ -129,13 +129,10 @@ def _rows(model: FittedModel, member: Member, X: Array, y: object) -> tuple[Data
 def _weights(model: FittedModel, member: Member, X: Array) -> Array:
     """The importance of each input: the sizes of its weights in the first layer, times the spread of the network's
     input."""
-    fed = np.asarray(model.scaling.inputs(X))
+    scaling = model.scaling_of(member)
+    fed = np.asarray(scaling.inputs(X))
     first = np.abs(member.network.split(member.params)[0].W).sum(axis=1) * fed.std(axis=0)
-    p, features = X.shape[1], model.scaling.asinh
-    found = np.array(first[:p])
-    if features is not None:
-        found[features.columns] += first[p:]
-    return found
+    return np.bincount(scaling.made_of, first, X.shape[1]).astype(np.float64)
 
 
 def _notes(model: FittedModel, same: bool) -> list[str]:

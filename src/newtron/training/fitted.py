@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from newtron.engine.base.threads import cached_property
-from newtron.engine.base.types import Array, Labels
+from newtron.engine.base.types import Array, Labels, Matrix
 from newtron.engine.maths.losses import Loss, loss_for
-from newtron.engine.maths.network import Network
-from newtron.engine.maths.scaling import Scaling
+from newtron.engine.maths.network import Linearization, Network
+from newtron.engine.maths.scaling import Scaling, first_inputs
 from newtron.engine.solvers import Solution
 from newtron.inference.certificate.endpoint import Curvature, Endpoint
 from newtron.inference.coefficients.information import Information
@@ -65,6 +65,17 @@ class Member:
     @property
     def params(self) -> Array:
         return self.solution.params
+
+    def output(self, inputs: Matrix) -> Array:
+        """The raw prediction (n, k) from all inputs of the model, (n, n_inputs), in their dtype: the network takes the
+        first of them."""
+        params = self.params.astype(inputs.dtype, copy=False)
+        return self.network.output(params, first_inputs(inputs, self.network.widths[0]))
+
+    def linearized(self, inputs: Matrix) -> Linearization:
+        """The same in float64, with all that derivatives are made of."""
+        taken = first_inputs(inputs, self.network.widths[0]).astype(np.float64, copy=False)
+        return self.network.linearize(self.params.astype(np.float64, copy=False), taken)
 
     @property
     def posterior(self) -> Posterior | None:
@@ -172,6 +183,10 @@ class FittedModel:
     def means(self) -> Callable[[Array], Array]:
         """The function from z (n, k) to the means (n, k) of a regression, in the user's units, or to probabilities."""
         return self.scaling.outputs if self.loss.has_identity_link else self.loss.inverse_link
+
+    def scaling_of(self, member: Member) -> Scaling:
+        """The scaling of the inputs that a member takes."""
+        return self.scaling.taking(member.network.widths[0])
 
     @cached_property
     def most_parameters(self) -> int:

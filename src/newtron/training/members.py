@@ -64,6 +64,13 @@ class Trained(NamedTuple):
     left_out: Array | None = None
 
 
+class Kind(NamedTuple):
+    """A kind of member: the widths of its hidden layers, and how many inputs it takes, which are the first of all."""
+
+    shape: Shape
+    n_inputs: int
+
+
 class Fit(Protocol):
     """Minimises an objective from some parameters; on the way to the chosen penalty, roughly."""
 
@@ -100,7 +107,7 @@ class Task:
     given: Rows
     scaling: Scaling
     loss: Loss
-    shapes: tuple[Shape, ...]
+    kinds: tuple[Kind, ...]
     n_starts: int
     activation: str
     intercept: bool
@@ -118,14 +125,25 @@ class Task:
     whole_rows: bool = False
 
     @property
-    def jobs(self) -> list[tuple[Shape, int]]:
-        """Shape and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
-        return [(shape, start) for shape in self.shapes for start in range(self.n_starts if shape else 1)]
+    def jobs(self) -> list[tuple[Kind, int]]:
+        """Kind and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
+        return [(kind, start) for kind in self.kinds for start in range(self.n_starts if kind.shape else 1)]
 
     @cached_property
     def rows(self) -> Rows:
-        """The rows in the units of training."""
+        """The rows in the units of training, with all inputs."""
         return self.given.standardized(self.scaling)
+
+    @cached_property
+    def _rows_by_inputs(self) -> dict[int, Rows]:
+        known = {self.scaling.n_inputs: self.rows}
+        for n_inputs in {kind.n_inputs for kind in self.kinds} - set(known):
+            known[n_inputs] = self.given.standardized(self.scaling.taking(n_inputs))
+        return known
+
+    def rows_of(self, network: Network) -> Rows:
+        """The rows as a network of one of the kinds takes them."""
+        return self._rows_by_inputs[network.widths[0]]
 
     def minimum(
         self,
@@ -150,7 +168,7 @@ class Task:
 
 
 def train_members(task: Task) -> list[Trained]:
-    """Train every shape from every start, side by side; in the order of shapes, then starts.
+    """Train every kind from every start, side by side; in the order of kinds, then starts.
 
     Ctrl-C ends all of them at their next step and keeps what they have; members not yet begun are left out.
     """
@@ -159,7 +177,7 @@ def train_members(task: Task) -> list[Trained]:
     side_by_side = 1 if task.given.rereads else min(task.threads, len(jobs))
     stop = threading.Event()
 
-    def train(job: tuple[int, tuple[Shape, int]]) -> list[Trained]:
+    def train(job: tuple[int, tuple[Kind, int]]) -> list[Trained]:
         number = job[0]
         if stop.is_set():
             return []
@@ -188,8 +206,8 @@ def train_members(task: Task) -> list[Trained]:
 def _train(
     task: Task, number: int, threads: int, callback: Callable[[TrainingObjective, Progress], object]
 ) -> list[Trained]:
-    shape, start = task.jobs[number]
-    network = Network((task.scaling.n_inputs, *shape, task.given.n_outputs), task.activation, task.intercept)
+    kind, start = task.jobs[number]
+    network = Network((kind.n_inputs, *kind.shape, task.given.n_outputs), task.activation, task.intercept)
     objective = objective_of(task, network, threads)
     stopped = task.steps is not None and not network.is_linear
     solver, chosen = stopped_by_rule(task.steps, objective) if stopped else solver_named(task.solver, objective)
@@ -197,7 +215,7 @@ def _train(
         solver = replace(solver, seed=solver.seed + task.seed + start)
     # Targets are passed over for their mean only where the loss starts there.
     mean = objective.target_mean if task.loss.starts_at_mean else np.zeros(network.n_outputs)
-    params = network.start(np.random.default_rng([task.seed, start, *shape]), task.loss.start(mean))
+    params = network.start(np.random.default_rng([task.seed, start, *kind.shape]), task.loss.start(mean))
     stages = count()
 
     def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
@@ -297,7 +315,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
 def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
     """Return the objective of a member: the mean loss over the scaled rows plus the penalty, if one is chosen."""
     alpha = 0.0 if isinstance(task.alpha, np.ndarray | str) else task.alpha
-    found = TrainingObjective(network, task.loss, task.rows.on_threads(threads), alpha)
+    found = TrainingObjective(network, task.loss, task.rows_of(network).on_threads(threads), alpha)
     found.whole_rows = task.whole_rows
     return found.with_alpha(task.alpha) if isinstance(task.alpha, np.ndarray) else found
 

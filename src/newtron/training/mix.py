@@ -11,7 +11,7 @@ from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.network import Network
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import Rows
-from newtron.training.members import affords_choice
+from newtron.training.members import Kind, affords_choice
 from newtron.training.scaling import with_asinh
 from newtron.training.settings import Settings, Shape
 
@@ -60,9 +60,9 @@ class Mix:
 
 
 class Plan(NamedTuple):
-    """A plan: the shapes of the members, their starts, the units, how they are combined, and `Task.steps`."""
+    """A plan: the kinds of the members, their starts, the units, how they are combined, and `Task.steps`."""
 
-    shapes: tuple[Shape, ...]
+    kinds: tuple[Kind, ...]
     n_starts: int
     scaling: Scaling
     combine: str
@@ -73,7 +73,9 @@ def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
     """Return what an estimator with these settings trains. scaling: that of the rows, without asinh features."""
     shapes = settings.shapes()
     if shapes is not None:
-        return Plan(shapes, int(settings.n_starts), scaling, settings.combine)
+        return Plan(
+            tuple(Kind(shape, scaling.n_inputs) for shape in shapes), int(settings.n_starts), scaling, settings.combine
+        )
     features = partial(with_asinh, scaling, rows) if settings.standardize else None
     with one_blas_thread():
         mix = measured_mix(settings.task, scaling, rows.n_rows, rows.n_features, rows.n_outputs, features)
@@ -83,7 +85,8 @@ def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
     # Whoever chooses a penalty, a solver or a number of steps wants what these lead to.
     own = settings.solver != "auto" or settings.max_iter is not None or not isinstance(settings.alpha, str)
     steps = None if own else mix.steps
-    return Plan(mix.shapes, -(-int(settings.n_starts) // mix.share_of_starts), mix.scaling, combine, steps)
+    kinds = tuple(Kind(shape, mix.scaling.n_inputs) for shape in mix.shapes)
+    return Plan(kinds, -(-int(settings.n_starts) // mix.share_of_starts), mix.scaling, combine, steps)
 
 
 def measured_mix(

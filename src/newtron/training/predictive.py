@@ -11,7 +11,6 @@ from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import either, setting
 from newtron.engine.maths.losses import Loss
-from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status
 from newtron.inference.posterior import MOST_OF_A_LAYER, Posterior, posterior_of_perceptron, posterior_span
@@ -24,7 +23,7 @@ from newtron.inference.predictive.predictive import (
 )
 from newtron.inference.predictive.temperature import learn_temperature
 from newtron.training.fitted import Member
-from newtron.training.members import Task, train_members
+from newtron.training.members import Kind, Task, train_members
 
 # A share of the rows, of at most so many, is held out of one more training, where there are at least so many rows and
 # the model spends more than this share of them on parameters: with fewer parameters residuals flatter no model.
@@ -41,9 +40,9 @@ def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str):
         return posteriors
-    rows = rows_in_memory(task)
-    all_rows = rows.n_rows == task.given.n_rows
-    X, Y, weight, _ = rows.whole()
+    given = rows_in_memory(task)
+    all_rows = given.n_rows == task.given.n_rows
+    X, Y, weight, _ = given.standardized(task.scaling).whole()
     if freedom(posteriors, weight, *Y.shape) <= 0.0:
         return _nothing_left(weight is not None)
     try:
@@ -53,8 +52,8 @@ def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
         # Whoever has ended the training waits for no more of it.
         ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
         # What a few of many rows teach another network says nothing of one that has learnt from all.
-        if all_rows and _flattered(rows, posteriors) and not ended:
-            found = replace(found, stretch=_stretch(task, rows, sharing))
+        if all_rows and _flattered(given, posteriors) and not ended:
+            found = replace(found, stretch=_stretch(task, given, sharing))
     except np.linalg.LinAlgError:
         return _not_finite()
     return found
@@ -68,7 +67,7 @@ def learn_class_temperature(task: Task, members: Sequence[Member]) -> float:
     if isinstance(posteriors, str) or task.loss.name != "log_loss":
         return 1.0
     share = np.array([member.share for member in sharing])
-    X, Y, weight, _ = rows_in_memory(task).whole()
+    X, Y, weight, _ = rows_in_memory(task).standardized(task.scaling).whole()
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
             return learn_temperature(posteriors, share, task.loss, X, Y, weight)
@@ -77,14 +76,14 @@ def learn_class_temperature(task: Task, members: Sequence[Member]) -> float:
 
 
 def rows_in_memory(task: Task) -> ArrayRows:
-    """The rows as they are trained on: all that are in memory; else as many as are looked at, each of which then counts
+    """The rows in the user's units: all that are in memory; else as many as are looked at, each of which then counts
     for all those that it stands for."""
-    if isinstance(task.rows, ArrayRows):
-        return task.rows
-    X, Y, weight, _ = task.rows.sample(_STANDING_FOR_ALL, np.random.default_rng(task.seed)).whole()
-    if len(Y) < task.rows.n_rows:
+    if isinstance(task.given, ArrayRows):
+        return task.given
+    X, Y, weight, _ = task.given.sample(_STANDING_FOR_ALL, np.random.default_rng(task.seed)).whole()
+    if len(Y) < task.given.n_rows:
         counted = np.ones(len(Y)) if weight is None else weight
-        weight = counted * (task.rows.total_weight / float(counted.sum()))
+        weight = counted * (task.given.total_weight / float(counted.sum()))
     return ArrayRows(X, Y, weight, threads=task.threads)
 
 
@@ -167,9 +166,8 @@ def _stretch(task: Task, rows: ArrayRows, members: Sequence[Member]) -> Array:
     part = replace(
         task,
         given=rest,
-        scaling=Scaling.none(rest.n_features, rest.n_outputs),
         alpha=largest.alpha,
-        shapes=(largest.hidden,),
+        kinds=(Kind(largest.hidden, largest.network.widths[0]),),
         n_starts=1,
         weaker=False,
         stack=False,
@@ -180,10 +178,10 @@ def _stretch(task: Task, rows: ArrayRows, members: Sequence[Member]) -> Array:
     unknown = np.ones(rows.n_outputs)
     if isinstance(posteriors, str) or trained[0].solution.status is Status.INTERRUPTED:
         return unknown
-    X, Y, weight, _ = rest.whole()
+    X, Y, weight, _ = rest.standardized(task.scaling).whole()
     if freedom(posteriors, weight, *Y.shape) <= 0.0:
         return unknown
     with one_blas_thread(), np.errstate(all="ignore"):
         found = network_predictive(posteriors, np.ones(1), task.loss, X, Y, weight)
-        X, Y, weight, _ = out.whole()
+        X, Y, weight, _ = out.standardized(task.scaling).whole()
         return found.stretched(X, Y.astype(np.float64), weight)

@@ -33,12 +33,13 @@ def relevance_of(task: Task, members: Sequence[Member]) -> Array:
     with one_blas_thread(), np.errstate(all="ignore"):
         most = _MOST_NUMBERS / (task.given.n_outputs * task.scaling.n_inputs)
         some = int(min(_MOST_ROWS, max(_LEAST_ROWS, most)))
-        looked = task.rows.sample(some, np.random.default_rng(0)).whole()
-        X, y = looked.X.astype(np.float64, copy=False), looked.y.astype(np.float64, copy=False)
+        looked = task.given.sample(some, np.random.default_rng(0)).whole()
+        X, y = looked.X.astype(np.float64, copy=False), task.scaling.targets(looked.y.astype(np.float64, copy=False))
         weight = np.ones(len(X)) if looked.weight is None else looked.weight.astype(np.float64)
         p = len(task.scaling.x_center)
-        mean = weight @ X[:, :p] / weight.sum()
-        variance = weight @ np.square(X[:, :p] - mean) / weight.sum()
+        scaled = task.scaling.taking(p).inputs(X)
+        mean = weight @ scaled / weight.sum()
+        variance = weight @ np.square(scaled - mean) / weight.sum()
         squares = np.zeros(p)
         sharing = [member for member in members if member.share]
         for start in range(0, len(X), _BLOCK):
@@ -51,13 +52,13 @@ def relevance_of(task: Task, members: Sequence[Member]) -> Array:
     return np.asarray(found / total) if moves else np.zeros(p)
 
 
-def _squared_slopes(task: Task, members: Sequence[Member], fed: Array) -> Array:
+def _squared_slopes(task: Task, members: Sequence[Member], X: Array) -> Array:
     """(n, p) sum over the outputs of the squared derivatives of the members' mean by each scaled column."""
-    scaling, slopes = task.scaling, np.zeros(())
-    given = fed[:, : len(scaling.x_center)] * scaling.x_scale + scaling.x_center
+    slopes = np.zeros(())
     for member in members:
-        at = member.network.linearize(np.asarray(member.params, dtype=np.float64), fed)
+        scaling = task.scaling.taking(member.network.widths[0])
+        at = member.linearized(scaling.inputs(X))
         by_z = task.loss.mean_by_z(at.output)
-        own = [scaling.by_given(given, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])]
+        own = [scaling.by_given(X, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])]
         slopes = slopes + member.share * np.stack(own)
-    return np.asarray(np.square(slopes * scaling.x_scale).sum(axis=0))
+    return np.asarray(np.square(slopes * task.scaling.x_scale).sum(axis=0))

@@ -32,7 +32,11 @@ def kept(task: Task, settings: Settings, open_keeper: OpenKeeper | None) -> Iter
             f"{type(task.solver).__name__} is none of them; train without a checkpoint."
         )
     # Where the data choose a perceptron's penalty, each stage starts from where the limit ended the one before.
-    free = [name for name in _FREE if name != "max_iter" or not (isinstance(task.alpha, str) and () in task.shapes)]
+    free = [
+        name
+        for name in _FREE
+        if name != "max_iter" or not (isinstance(task.alpha, str) and any(not kind.shape for kind in task.kinds))
+    ]
     asked = {"estimator": settings.estimator}
     asked |= {
         field.name: repr(getattr(settings, field.name))

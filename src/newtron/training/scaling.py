@@ -1,4 +1,4 @@
-"""How the columns lie, learnt from the rows of a training: means and standard deviations, and asinh features.
+"""How the columns lie, learnt from the rows of a training: means and standard deviations, asinh features, and knots.
 
 Rows in memory, of files and of a cluster go the same way: two sums over all rows, and a look at some of them.
 """
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.maths.scaling import AsinhFeatures, Scaling
+from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures, Scaling
 from newtron.engine.rows import Chunk, Rows
 
 # A column most of whose values are equal has an interquartile range of zero: the scale of its asinh feature is at
 # least this share of its standard deviation, divided by 4.
 _LEAST_RANGE = 0.1
-# Asinh features are learnt from at most this many rows, drawn at random.
-_ASINH_ROWS = 50_000
+# Features are learnt from at most this many rows, drawn at random.
+_FEATURE_ROWS = 50_000
 # A column is far from zero when its mean is this many times its standard deviation: then its last digits alone differ
 # from those of an intercept. So many rows are looked at.
 _FAR, _FAR_ROWS = 100.0, 1000
@@ -51,9 +51,16 @@ def learn_centering(rows: Rows) -> Scaling:
 
 def with_asinh(scaling: Scaling, rows: Rows) -> Scaling:
     """The same scaling with an asinh feature for every column that has more than two values."""
-    some = rows.sample(_ASINH_ROWS, np.random.default_rng(0)).whole()
+    some = rows.sample(_FEATURE_ROWS, np.random.default_rng(0)).whole()
     features = learn_asinh(some.X, some.weight, scaling.x_scale)
     return replace(scaling, asinh=features) if features.columns.size else scaling
+
+
+def with_pieces(scaling: Scaling, rows: Rows, most: int) -> Scaling:
+    """The same scaling with at most so many pieces for every column that has more than two values."""
+    some = rows.sample(_FEATURE_ROWS, np.random.default_rng(0)).whole()
+    features = learn_pieces(some.X, some.weight, most)
+    return replace(scaling, pieces=features) if features.columns.size else scaling
 
 
 def far_from_zero(rows: Rows) -> bool:
@@ -84,6 +91,32 @@ def learn_asinh(X: Array, weight: Array | None, spread: Array) -> AsinhFeatures:
         return AsinhFeatures(columns, center, scale, center, center)
     w = np.ones(len(X)) if weight is None else weight.astype(np.float64)
     return AsinhFeatures(columns, center, scale, *_mean_and_spread(np.arcsinh((chosen - center) / scale), w))
+
+
+def learn_pieces(X: Array, weight: Array | None, most: int) -> PieceFeatures:
+    """At most so many pieces of each column with more than two different values.
+
+    The knots are all values where these are few enough, and else the quantiles at equal steps from the smallest value
+    to the largest, each once.
+    """
+    w = np.ones(len(X)) if weight is None else weight.astype(np.float64)
+    kept = X[w > 0.0].astype(np.float64)
+    w = w[w > 0.0]
+    columns: list[int] = []
+    knots: list[Array] = []
+    for j in range(X.shape[1]):
+        values, of_value = np.unique(kept[:, j], return_inverse=True)
+        if len(values) > most + 1:
+            below = np.cumsum(np.bincount(of_value, w))
+            steps = np.arange(1, most) / most * below[-1]
+            inner = values[np.searchsorted(below, steps * (1.0 - 1e-12))]
+            values = np.unique(np.concatenate([values[:1], inner, values[-1:]]))
+        if len(values) > 2:
+            columns += [j] * (len(values) - 1)
+            knots.append(values)
+    low = np.concatenate([own[:-1] for own in knots]) if knots else np.empty(0)
+    high = np.concatenate([own[1:] for own in knots]) if knots else np.empty(0)
+    return PieceFeatures(np.array(columns, dtype=np.intp), low, high)
 
 
 def _has_three(column: Array) -> bool:

@@ -19,14 +19,14 @@ from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.training.firth import firth_member
 from newtron.training.fitted import DataDescription, FittedModel, Member
-from newtron.training.members import Task, Trained, objective_of, train_members, with_shares
+from newtron.training.members import Kind, Task, Trained, objective_of, train_members, with_shares
 from newtron.training.mix import planned
 from newtron.training.predictive import learn_class_temperature, learn_noise
 from newtron.training.relevance import relevance_of
 from newtron.training.resuming import OpenKeeper, kept
 from newtron.training.scaling import far_from_zero, learn_centering, learn_scaling
 from newtron.training.separated import judged
-from newtron.training.settings import Settings, Shape
+from newtron.training.settings import Settings
 from newtron.training.targets import check_targets, names_of_inputs, offset_column, with_offset
 
 # Exposures, and weights times exposures, are between this number and one over it, so that no product overflows.
@@ -62,12 +62,12 @@ def train(
         scaling = _scaling(rows, settings, loss)
     plan = planned(settings, scaling, rows)
     if isinstance(rows, StreamedRows):
-        _check_memory(settings, plan.shapes, rows)
+        _check_memory(settings, plan.kinds, rows)
     task = Task(
         given=rows,
         scaling=plan.scaling,
         loss=loss,
-        shapes=plan.shapes,
+        kinds=plan.kinds,
         n_starts=plan.n_starts,
         activation=settings.activation,
         intercept=settings.fit_intercept,
@@ -162,11 +162,11 @@ def _scaling(rows: Rows, settings: Settings, loss: Loss) -> Scaling:
     return Scaling.none(rows.n_features, rows.n_outputs)
 
 
-def _check_memory(settings: Settings, shapes: tuple[Shape, ...], rows: StreamedRows) -> None:
+def _check_memory(settings: Settings, kinds: tuple[Kind, ...], rows: StreamedRows) -> None:
     """A perceptron's leave-one-out loss needs numbers of every row at once, however many parameters it has; that of
     networks is computed for few rows only."""
     needed = _ROW_LEFT_OUT * rows.n_rows * rows.n_outputs
-    if settings.alpha == "loo" and () in shapes and needed > rows.source.memory:
+    if settings.alpha == "loo" and any(not kind.shape for kind in kinds) and needed > rows.source.memory:
         raise InputError(
             f"{setting('alpha', repr('loo'))} keeps some numbers of every row in memory, {needed / 1e6:,.0f} MB here, "
             f"and {setting('memory')} is {rows.source.memory / 1e6:,.0f} MB: give {setting('alpha', repr('evidence'))} "

@@ -1,4 +1,5 @@
-"""The units that training uses: standardised inputs and targets, asinh features, and the way back to the user's units.
+"""The units that training uses: standardised inputs and targets, features of columns, and the way back to the user's
+units.
 
 `newtron.training.scaling` learns these values from rows; everything that reads a fitted model applies them.
 """
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,23 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import cached_property
 from newtron.engine.base.types import Array, Matrix
+
+
+class Features(Protocol):
+    """Inputs that are functions of one column each, beside the columns themselves."""
+
+    @property
+    def columns(self) -> NDArray[np.intp]:
+        """(q,) the position, among the p columns, of the column that each of them is made of."""
+
+    def apply(self, X: Array) -> Array:
+        """The features (n, q) of X (n, p), in float64."""
+
+    def slopes(self, X: Array) -> Array:
+        """The derivatives (n, q) of the features with respect to their columns of X (n, p)."""
+
+    def names(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """(q,) names of the features, from those of all p columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +59,54 @@ class AsinhFeatures:
         u = (X[:, self.columns].astype(np.float64) - self.center) / self.scale
         return np.asarray(1.0 / (np.hypot(1.0, u) * self.scale * self.spread))
 
+    def names(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """(q,) names of the features, from those of all p columns."""
+        return tuple(f"asinh of {columns[j]}" for j in self.columns.tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class PieceFeatures:
+    """Additional inputs: x -> the share of a piece of a column's range that lies below x, from 0 to 1.
+
+    A column with the knots k_0 < ... < k_B has the B pieces from k_b-1 to k_b, and clip((x - k_b-1) / (k_b - k_b-1), 0,
+    1) for each. A weighted sum of them is any function that is straight between the knots (the piecewise-linear
+    encoding of Gorishniy, Rubachev & Babenko 2022, "On embeddings for numerical features in tabular deep learning").
+    columns: (q,) positions of the columns, those of a column side by side in ascending order. low, high: (q,) the knots
+    below and above each piece.
+    """
+
+    columns: NDArray[np.intp]
+    low: Array
+    high: Array
+
+    def apply(self, X: Array) -> Array:
+        """The features (n, q) of X (n, p), in float64."""
+        return np.asarray(np.clip(self._share(X), 0.0, 1.0))
+
+    def slopes(self, X: Array) -> Array:
+        """The derivatives (n, q) of the features with respect to their columns of X (n, p); at a knot the mean of those
+        on its two sides, which central differences lead to."""
+        u = self._share(X)
+        inside = 0.5 * (np.sign(u) - np.sign(u - 1.0))
+        return np.asarray(np.where(np.isnan(u), np.nan, inside) / (self.high - self.low))
+
+    def _share(self, X: Array) -> Array:
+        return np.asarray((X[:, self.columns].astype(np.float64) - self.low) / (self.high - self.low))
+
+    def names(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """(q,) names of the features, from those of all p columns."""
+        ends = zip(self.columns.tolist(), self.low.tolist(), self.high.tolist(), strict=True)
+        return tuple(f"{columns[j]} from {low:.4g} to {high:.4g}" for j, low, high in ends)
+
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """x -> (x - x_center) / x_scale, y -> (y - y_center) / y_scale; arrays of float64, (p,) and (k,).
 
-    asinh: additional inputs after the p scaled ones, or None. offset: the position of one more column among those of
-    X, the logarithm of each row's exposure, which is no input: means are for an exposure of 1. None: there is none.
+    asinh, pieces: features, which are additional inputs after the p scaled ones, in this order; None: there are none.
+    A network may take the first of all these inputs, as `taking` says. offset: the position of one more column among
+    those of X, the logarithm of each row's exposure, which is no input: means are for an exposure of 1. None: there is
+    none.
     """
 
     x_center: Array
@@ -54,6 +114,7 @@ class Scaling:
     y_center: Array
     y_scale: Array
     asinh: AsinhFeatures | None = None
+    pieces: PieceFeatures | None = None
     offset: int | None = None
 
     @classmethod
@@ -62,13 +123,36 @@ class Scaling:
         return cls(np.zeros(n_features), np.ones(n_features), np.zeros(n_outputs), np.ones(n_outputs))
 
     @property
+    def features(self) -> tuple[Features, ...]:
+        """What is fed beside the columns, in the order of the inputs."""
+        return tuple(features for features in (self.asinh, self.pieces) if features is not None)
+
+    @property
     def n_inputs(self) -> int:
-        """How many numbers a network receives for each row."""
-        return len(self.x_center) + (0 if self.asinh is None else len(self.asinh.columns))
+        """How many numbers there are for each row."""
+        return len(self.made_of)
+
+    @cached_property
+    def made_of(self) -> NDArray[np.intp]:
+        """(n_inputs,) the column, of p, that each input is made of."""
+        plain: NDArray[np.intp] = np.arange(len(self.x_center))
+        return np.concatenate([plain, *(features.columns for features in self.features)])
+
+    def taking(self, n_inputs: int) -> Scaling:
+        """The scaling of a network that takes the first inputs alone: with the features that are among them. Raises
+        ValueError for a number that cuts features apart."""
+        for kept in (
+            replace(self, asinh=None, pieces=None),
+            replace(self, pieces=None),
+            self,
+        ):
+            if kept.n_inputs == n_inputs:
+                return kept
+        raise ValueError(f"no features end at input {n_inputs}")
 
     @cached_property
     def changes_inputs(self) -> bool:
-        """Whether any of the p columns is shifted or divided; asinh features do not count."""
+        """Whether any of the p columns is shifted or divided; features do not count."""
         return bool(np.any(self.x_center) or np.any(self.x_scale != 1.0))
 
     @cached_property
@@ -82,12 +166,12 @@ class Scaling:
         return (*columns[: self.offset], *columns[self.offset + 1 :])
 
     def inputs(self, X: Matrix) -> Matrix:
-        """X in scaled units, in its own dtype; (n, p + q) with asinh features."""
+        """X in scaled units, in its own dtype, and the features after it: (n, n_inputs)."""
         if self.offset is not None:
             return replace(self, offset=None).inputs(without_offset(X, self.offset)[0])
-        if self.asinh is not None:
-            plain = replace(self, asinh=None).inputs(X)
-            return np.hstack([plain, self.asinh.apply(X).astype(X.dtype)])
+        if self.features:
+            plain = replace(self, asinh=None, pieces=None).inputs(X)
+            return np.hstack([plain, *(features.apply(X).astype(X.dtype) for features in self.features)])
         if not self.changes_inputs:
             return X
         if is_sparse(X) and not np.any(self.x_center):
@@ -100,21 +184,21 @@ class Scaling:
 
     def by_given(self, X: Array, by_inputs: Array) -> Array:
         """(n, p) the derivatives of something with respect to the columns of X (n, p), in the user's units, from those
-        with respect to the inputs (n, p + q), by the chain rule. There must be no offset."""
-        p = len(self.x_center)
-        found = by_inputs[:, :p] / self.x_scale
-        if self.asinh is not None:  # each column has one at most
-            found[:, self.asinh.columns] += by_inputs[:, p:] * self.asinh.slopes(X)
+        with respect to the inputs (n, n_inputs), by the chain rule. There must be no offset."""
+        place = len(self.x_center)
+        found = by_inputs[:, :place] / self.x_scale
+        for features in self.features:
+            through = by_inputs[:, place : place + len(features.columns)] * features.slopes(X)
+            np.add.at(found.T, features.columns, through.T)
+            place += len(features.columns)
         return np.asarray(found)
 
     def inputs_along(self, X: Array, tangent: Array) -> Array:
         """The derivative of `inputs` as X (n, p) moves along a tangent (n, p), which has 0 for an offset."""
         if self.offset is not None:
             X, tangent = (without_offset(each, self.offset)[0] for each in (X, tangent))
-        scaled = tangent / self.x_scale
-        if self.asinh is None:
-            return np.asarray(scaled)
-        return np.hstack([scaled, tangent[:, self.asinh.columns] * self.asinh.slopes(X)])
+        parts = [tangent[:, features.columns] * features.slopes(X) for features in self.features]
+        return np.hstack([tangent / self.x_scale, *parts])
 
     def targets(self, Y: Array) -> Array:
         """Y in scaled units; Y itself where the units stay the user's."""
@@ -136,3 +220,8 @@ def without_offset(X: Matrix, column: int) -> tuple[Matrix, Array]:
             offset = np.asarray(X[:, [column]].toarray())[:, 0]
             return X[:, kept].tocsr(), np.exp(offset.astype(np.float64))
         return X[:, kept], np.exp(X[:, column].astype(np.float64))
+
+
+def first_inputs(X: Matrix, n_inputs: int) -> Matrix:
+    """The inputs that a network takes, of all that there are: the first, as a view."""
+    return X if X.shape[1] == n_inputs else X[:, :n_inputs]

@@ -147,13 +147,13 @@ class ArrayRows(Rows):
         # In the dtype of y until scaled: float32 would round a small spread on a large offset away.
         with np.errstate(over="ignore"):
             y = scaling.targets(self._y).astype(self.dtype, copy=False)
-        if y is self._y and not scaling.changes_inputs and scaling.asinh is None:
+        if y is self._y and not scaling.changes_inputs and not scaling.features:
             return self
         if y is not self._y and not np.isfinite(y).all():
             raise InputError(
                 f"y has numbers too large for {self.dtype}: divide it by a constant, or give X as float64."
             )
-        if scaling.asinh is not None:
+        if scaling.features:
             X, center, scale = scaling.inputs(self._X), None, None
         else:
             X, center, scale = self._X, None, None

@@ -235,7 +235,7 @@ class StreamedRows(Rows):
         if scaling.changes_targets:
             targets = partial(_scaled_targets, self.transform.targets, scaling)
             rows = rows.with_targets(targets, rows.n_outputs, (rows.total_weight, rows.min_weight))
-        if scaling.changes_inputs or scaling.asinh is not None:
+        if scaling.changes_inputs or scaling.features:
             rows = rows.with_inputs(scaling.inputs, scaling.n_inputs)
         return rows
 

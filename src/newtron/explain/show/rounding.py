@@ -116,6 +116,7 @@ RELATIONS: dict[str, Compute] = {
     "standardised": lambda parts: (parts[0] - parts[1]) / parts[2],  # given, mean, spread
     "restored": lambda parts: parts[0] * parts[1] + parts[2],  # value, spread, mean
     "asinh": lambda parts: math.asinh((parts[0] - parts[1]) / parts[2]),  # given, median, scale
+    "piece": lambda parts: min(1.0, max(0.0, (parts[0] - parts[1]) / (parts[2] - parts[1]))),  # given, from, to
     "pull": lambda parts: parts[0] * parts[1] / parts[2],  # α, w, m: α w / m
     "tempered": lambda parts: float(parts[0] ** (1.0 / parts[1])),  # p, T: p^(1/T)
     "share": lambda parts: parts[-2] / parts[-1],

@@ -78,7 +78,7 @@ def _in_units(point: Point, output: int, by_x: Array) -> list[Step]:
     """The same in the units of the data; no step where these are the units of training."""
     subject, scaling, key = point.subject, point.subject.scaling, f"inputs.{output + 1}"
     p, spread = len(scaling.x_center), scaling.y_scale[output]
-    if not (scaling.changes_inputs or scaling.changes_targets or scaling.asinh is not None):
+    if not (scaling.changes_inputs or scaling.changes_targets or scaling.features):
         return []
     lines = tuple((point.names.x(j), subject.inputs[j]) for j in range(p))
     direct = by_x[:p] * spread / scaling.x_scale
@@ -94,13 +94,21 @@ def _in_units(point: Point, output: int, by_x: Array) -> list[Step]:
         "what it is here. It is a slope for a column of 0 and 1 too, and not the difference between these two."
     )
     steps = [Step(f"{key}.slope", "slope", formula, sentence, direct, table=table)]
-    if scaling.asinh is not None:
+    if scaling.features:
         whole = scaling.by_given(subject.as_given[:1], by_x[None])[0] * spread
         table = StepTable(
-            ("slope", "through asinh", "together"), lines, np.column_stack([direct, whole - direct, whole]), "addition"
+            ("slope", "through features", "together"),
+            lines,
+            np.column_stack([direct, whole - direct, whole]),
+            "addition",
         )
-        sentence = "Columns with an asinh feature count through it too: its weights, times the slope of asinh."
-        steps.append(Step(f"{key}.together", "together", "slope + through asinh", sentence, whole, table=table))
+        sentence = (
+            "Columns with features count through these too: their weights, times their slopes by the column. That of a "
+            "piece is one over its length where the number lies inside it, half of that at a knot, and else 0."
+            if scaling.pieces is not None
+            else "Columns with an asinh feature count through it too: its weights, times the slope of asinh."
+        )
+        steps.append(Step(f"{key}.together", "together", "slope + through features", sentence, whole, table=table))
     return steps
 
 

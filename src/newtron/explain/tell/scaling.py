@@ -1,10 +1,11 @@
-"""The steps before the forward pass: standardised columns, asinh features and standardised targets."""
+"""The steps before the forward pass: standardised columns, their features and standardised targets."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from newtron.engine.maths.scaling import AsinhFeatures
+from newtron.engine.base.words import count
+from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures
 from newtron.explain.point import Point
 from newtron.explain.steps import Step, StepTable
 
@@ -25,6 +26,8 @@ def scaling_steps(point: Point) -> list[Step]:
         steps.append(Step("scaling.x", "x", _BY_SPREAD, sentence, subject.X[0, :p], table=table))
     if scaling.asinh is not None:
         steps += _asinh(point, scaling.asinh, p)
+    if scaling.pieces is not None:
+        steps.append(_pieces(point, scaling.pieces))
     if scaling.changes_targets and point.known:
         values = np.column_stack([subject.targets_given[0], scaling.y_center, scaling.y_scale, subject.Y[0]])
         lines = tuple((point.names.y(c), point.names.output(c)) for c in range(point.k))
@@ -37,7 +40,7 @@ def scaling_steps(point: Point) -> list[Step]:
 def _asinh(point: Point, features: AsinhFeatures, p: int) -> list[Step]:
     """u = asinh(...), and u standardised: the inputs after the p scaled columns."""
     subject, q = point.subject, len(features.columns)
-    given, x = subject.as_given[0, features.columns], subject.X[0, p:]
+    given, x = subject.as_given[0, features.columns], subject.X[0, p : p + q]
     u = np.arcsinh((given - features.center) / features.scale)
     names = [subject.inputs[p + i] for i in range(q)]
     symbols = [point.names.x(p + i) for i in range(q)]
@@ -56,3 +59,19 @@ def _asinh(point: Point, features: AsinhFeatures, p: int) -> list[Step]:
     table = StepTable(("u", "mean", "spread", "x"), lines, values, "standardised", reused=(0,))
     sentence = f"Measured from its mean in units of its spread, each is an input of its own: {p + q:,} inputs in all."
     return [first, Step("scaling.asinh.x", "x", "{u - mean}/{spread}", sentence, x, table=table)]
+
+
+def _pieces(point: Point, features: PieceFeatures) -> Step:
+    """The shares of the pieces that lie below the number: the last inputs."""
+    subject, q = point.subject, len(features.columns)
+    first = subject.X.shape[1] - q
+    given, x = subject.as_given[0, features.columns], subject.X[0, first:]
+    lines = tuple((point.names.x(first + i), subject.inputs[first + i]) for i in range(q))
+    values = np.column_stack([given, features.low, features.high, x])
+    table = StepTable(("given", "from", "to", "x"), lines, values, "piece")
+    sentence = (
+        f"The ranges of {count(len(np.unique(features.columns)), 'column')} are cut at knots into pieces, and the "
+        "share of each piece that lies below the number is an input: 0 before the piece, 1 behind it. Their weights "
+        f"make any line that bends at the knots: {first + q:,} inputs in all."
+    )
+    return Step("scaling.pieces", "x", "min(1, max(0, {given - from}/{to - from}))", sentence, x, table=table)

@@ -8,7 +8,8 @@ with three models of the scale, each learned from the leave-one-out residuals of
     noise by prediction  log s² = b0 + b'[f, f², log v],
     noise by inputs      log s² = b0 + b'[f, f², log v, x],
 
-with v(x) the model's variance: the members' mean noise · J A^-1 J' plus the variance between their predictions.
+with x the inputs that all networks take, and v(x) the model's variance: the members' mean noise · J A^-1 J' plus the
+variance between their predictions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.scaling import first_inputs
 from newtron.inference.coefficients.information import Information
 from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
 from newtron.inference.posterior import Posterior
@@ -37,6 +39,8 @@ _LEAST_VARIANCE = 1e-12
 _LEAST_FREEDOM = 1e-3
 # Rows of one block of predictions.
 _BLOCK = 8192
+# Features of the scale beside the inputs: f, f², log v.
+_OWN = 3
 # The stretches of the scale that are tried, 1 to 5, and the standard deviation of log stretch under its prior. None is
 # below 1: leave-one-out residuals from one curvature tend to be too small, and some rows that happen to fit well are no
 # reason to narrow all intervals.
@@ -109,7 +113,7 @@ class RegressionPredictive:
             if column == 0:
                 squared[:, 0] = model.squared_scale(np.empty((len(f), 0)), noise + v)
                 continue
-            features = _features(f, v, noise, X if column == 2 else None)
+            features = _features(f, v, noise, X[:, : len(model.slopes) - _OWN] if column == 2 else None)
             # Beyond the rows of training the features are cut off at their range there. What the model's variance
             # exceeds the largest one of training is added.
             largest = noise * np.exp(model.high[2])
@@ -165,20 +169,30 @@ def network_predictive(
     without = [predictions_without(posterior, loss, X, Y, weight) for posterior in posteriors]
     variances = [np.einsum("mcc->mc", found.spread) for found in without]
     moments = _combined([found.raw for found in without], variances, share, noise)
-    scales = tuple(_scales(X, Y, moments, c, float(share @ noise[:, c]), weight, most_dof) for c in range(Y.shape[1]))
+    shared = min(posterior.network.widths[0] for posterior in posteriors)
+    scales = tuple(
+        _scales(X, shared, Y, moments, c, float(share @ noise[:, c]), weight, most_dof) for c in range(Y.shape[1])
+    )
     return RegressionPredictive(tuple(posteriors), share, NoiseModel(noise, scales, np.ones(Y.shape[1])))
 
 
 def _scales(
-    X: Matrix, Y: Array, moments: ModelMoments, output: int, noise: float, weight: Array, most_dof: float
+    X: Matrix,
+    n_inputs: int,
+    Y: Array,
+    moments: ModelMoments,
+    output: int,
+    noise: float,
+    weight: Array,
+    most_dof: float,
 ) -> tuple[ScaleModel, ...]:
     f, v = moments.mean[:, output], moments.variance[:, output]
     residuals = Y[:, output] - f
     found = [fit_scale(residuals, np.empty((len(f), 0)), weight, base=noise + v, most_dof=most_dof)]
     if weight.sum() >= _LEAST_ROWS:
         found.append(fit_scale(residuals, _features(f, v, noise, None), weight, most_dof=most_dof))
-        if not is_sparse(X) and X.shape[1] <= _MOST_INPUTS:
-            found.append(fit_scale(residuals, _features(f, v, noise, X), weight, most_dof=most_dof))
+        if not is_sparse(X) and n_inputs <= _MOST_INPUTS:
+            found.append(fit_scale(residuals, _features(f, v, noise, X[:, :n_inputs]), weight, most_dof=most_dof))
     return tuple(found)
 
 
@@ -193,7 +207,7 @@ def _noise(posterior: Posterior, X: Matrix, Y: Array, weight: Array) -> Array:
     total = np.zeros(Y.shape[1])
     for start in range(0, len(Y), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        block = X[rows].astype(np.float64, copy=False)
+        block = first_inputs(X[rows], posterior.network.widths[0]).astype(np.float64, copy=False)
         total += weight[rows] @ np.square(Y[rows] - posterior.network.output(posterior.params, block))
     free = freedom((posterior,), weight, *Y.shape)
     mean = weight @ Y / weight.sum()

@@ -192,12 +192,14 @@ def _relative(mean: _Local, slope: _Local, method: str, x: Array | None) -> _Loc
 
 
 def _parts(model: FittedModel) -> list[_Part]:
-    scaling = model.scaling
     if not model.is_perceptron:
-        return [_Part(m.network, np.asarray(m.params, dtype=np.float64), scaling, m.share) for m in model.sharing]
+        return [
+            _Part(m.network, np.asarray(m.params, dtype=np.float64), model.scaling_of(m), m.share)
+            for m in model.sharing
+        ]
     # A perceptron in the user's units, whose coefficients its summary has the covariance of.
     W, b = model.coefficients
     network = Network(W.shape, intercept=model.members[0].network.intercept)
     params = np.concatenate([W.ravel(), b]) if network.intercept else W.ravel()
-    none = replace(Scaling.none(*W.shape), offset=scaling.offset)
+    none = replace(Scaling.none(*W.shape), offset=model.scaling.offset)
     return [_Part(network, params, none, 1.0)]

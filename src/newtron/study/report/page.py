@@ -31,7 +31,7 @@ from newtron.study.sample import TargetValues
 from newtron.study.scores import class_table, metric_table
 from newtron.study.settings import settings_in_words
 from newtron.table import Schema, encode
-from newtron.training.fitted import FittedModel
+from newtron.training.fitted import FittedModel, Member
 
 _MARK = '<meta name="generator" content="newtron'
 # Rows of the table of coefficients, and classes of a confusion matrix, that a reader can still take in.
@@ -219,7 +219,7 @@ def _relevance(job: Job) -> str:
 
 def _averaged(model: FittedModel) -> list[str]:
     """Sentences on what is averaged, and on the inputs of each network."""
-    members, asinh = model.members, model.scaling.asinh
+    members, scaling = model.members, model.scaling
     one = len(members) == 1
     found = [
         f"{'The model is one network' if one else 'The prediction is the mean of these networks, weighted by share'}. "
@@ -230,11 +230,18 @@ def _averaged(model: FittedModel) -> list[str]:
         found[0] += " The network without hidden units is a perceptron."
     if not all(member.share for member in members):
         found[0] += " A network with a share of 0 takes no part in the prediction."
-    if asinh is not None:
-        n, p = len(asinh.columns), len(model.scaling.x_center)
+    p = len(scaling.x_center)
+    if scaling.asinh is not None:
+        n = len(scaling.asinh.columns)
         found.append(
             f"The inputs are the {count(p, 'column')} as numbers, and {'all' if n == p else f'{n:,}'} of them once "
             "more as asinh features around the median, which shorten long tails."
+        )
+    if scaling.pieces is not None:
+        n, of = len(scaling.pieces.columns), len(np.unique(scaling.pieces.columns))
+        found.append(
+            f"Networks with {scaling.n_inputs:,} inputs also take {n:,} pieces of the ranges of {count(of, 'column')}: "
+            "each is the share of the piece that lies below the number, so that they follow steps and bends."
         )
     if isinstance(model.settings.alpha, str):
         found.append(
@@ -253,7 +260,7 @@ def _drawing(job: Job) -> str:
     target = job.data.schema.target
     classes = [label(c) for c in target.classes]
     outputs = [target.name] if job.task == "regression" else classes[1:] if len(classes) == 2 else classes
-    names = [clean(name) for name in fed_names(model.scaling, job.schema.feature_names)]
+    names = [clean(name) for name in fed_names(model.scaling_of(best), job.schema.feature_names)]
     alone = sum(member.share == best.share for member in members) == 1
     why = (
         "the greatest share"
@@ -263,17 +270,17 @@ def _drawing(job: Job) -> str:
         else "the lowest objective among those of the greatest share"
     )
     title = f"Network {place + 1}, which has {why}" if len(members) > 1 else "The network"
-    rank = _relevance_of_inputs(job)
+    rank = _relevance_of_inputs(model, best)
     return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs], title, rank)
 
 
-def _relevance_of_inputs(job: Job) -> Array | None:
-    """The relevance of each input of the network; an asinh feature has that of its column. None: not known."""
-    shares, asinh, offset = job.final.model.relevance, job.final.model.scaling.asinh, job.final.model.scaling.offset
+def _relevance_of_inputs(model: FittedModel, member: Member) -> Array | None:
+    """The relevance of each input of the network; a feature has that of its column. None: not known."""
+    shares, scaling = model.relevance, model.scaling_of(member)
     if shares is None or not np.isfinite(shares).all():
         return None
-    shares = shares if offset is None else np.delete(shares, offset)
-    return np.asarray(shares if asinh is None else np.concatenate([shares, shares[asinh.columns]]))
+    shares = shares if scaling.offset is None else np.delete(shares, scaling.offset)
+    return np.asarray(shares[scaling.made_of])
 
 
 def _ends(job: Job) -> str:
