@@ -59,7 +59,7 @@ def with_asinh(scaling: Scaling, rows: Rows) -> Scaling:
 def with_pieces(scaling: Scaling, rows: Rows, most: int) -> Scaling:
     """The same scaling with at most so many pieces for every column that has more than two values."""
     some = rows.sample(_FEATURE_ROWS, np.random.default_rng(0)).whole()
-    features = learn_pieces(some.X, some.weight, most)
+    features = _learn_pieces(some.X, some.weight, most)
     return replace(scaling, pieces=features) if features.columns.size else scaling
 
 
@@ -93,7 +93,7 @@ def learn_asinh(X: Array, weight: Array | None, spread: Array) -> AsinhFeatures:
     return AsinhFeatures(columns, center, scale, *_mean_and_spread(np.arcsinh((chosen - center) / scale), w))
 
 
-def learn_pieces(X: Array, weight: Array | None, most: int) -> PieceFeatures:
+def _learn_pieces(X: Array, weight: Array | None, most: int) -> PieceFeatures:
     """At most so many pieces of each column with more than two different values.
 
     The knots are all values where these are few enough, and else the quantiles at equal steps from the smallest value
