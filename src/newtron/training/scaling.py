@@ -97,7 +97,8 @@ def _learn_pieces(X: Array, weight: Array | None, most: int) -> PieceFeatures:
     """At most so many pieces of each column with more than two different values.
 
     The knots are all values where these are few enough, and else the quantiles at equal steps from the smallest value
-    to the largest, each once.
+    to the largest, each once. A value that many rows share counts as the rows of one piece, so that pieces are left for
+    the others.
     """
     w = np.ones(len(X)) if weight is None else weight.astype(np.float64)
     kept = X[w > 0.0].astype(np.float64)
@@ -107,7 +108,7 @@ def _learn_pieces(X: Array, weight: Array | None, most: int) -> PieceFeatures:
     for j in range(X.shape[1]):
         values, of_value = np.unique(kept[:, j], return_inverse=True)
         if len(values) > most + 1:
-            below = np.cumsum(np.bincount(of_value, w))
+            below = np.cumsum(np.minimum(np.bincount(of_value, w), w.sum() / most))
             steps = np.arange(1, most) / most * below[-1]
             inner = values[np.searchsorted(below, steps * (1.0 - 1e-12))]
             values = np.unique(np.concatenate([values[:1], inner, values[-1:]]))
