@@ -1,0 +1,132 @@
+"""The linear mixed model y = Xβ + Σ_g Z_g b_g + e by restricted or full maximum likelihood.
+
+b_g has variance τ_g² = θ_g² σ² in each level, and e variance σ², over the weight of the row. β and σ² have a formula
+for given θ, so that the deviance is a function of θ alone, profiled over the rest (Bates, Mächler, Bolker & Walker
+2015, *Fitting linear mixed-effects models using lme4*, sections 3.4 to 3.6). With V = W⁻¹ + Z Λ Λ Z', r = y - Xβ, and
+n rows of which β takes q,
+
+    ML:    log det V + n (1 + log(2π r'V⁻¹r / n))
+    REML:  log det V + log det X'V⁻¹X + (n - q)(1 + log(2π r'V⁻¹r / (n - q)))
+
+and the derivatives by θ_g² are, with P = V⁻¹ - V⁻¹X (X'V⁻¹X)⁻¹ X'V⁻¹,
+
+    ML:    tr(Z_g'V⁻¹Z_g) - n |Z_g'V⁻¹r|² / r'V⁻¹r
+    REML:  tr(Z_g'P Z_g) - (n - q) |Z_g'V⁻¹r|² / r'V⁻¹r
+
+The rows are read once: products of columns within the levels of the first grouping column, and sums over levels, are
+all that the search needs. Products within levels do not lose digits where levels differ much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from newtron.engine.base.types import Array
+from newtron.inference.mixed.grouping import Factored, Grouping
+from newtron.inference.mixed.outer import DevianceSearch, Minimum, Slope
+
+# θ from which the search starts; the best of them is taken.
+_STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Profile:
+    """What the deviance at one θ is made of, in the coordinates of Q, where X = QR in the metric of the weights.
+
+    gram: (q + 1, q + 1) of [Q, y] in the metric V⁻¹. gamma: (q,) the coefficients R β, beyond those of least squares.
+    squares: r'V⁻¹r. seen: Z'V⁻¹ [Q, y] by the first grouping column and by the others.
+    """
+
+    factored: Factored
+    gram: Array
+    gamma: Array
+    squares: float
+    seen: tuple[Array, Array]
+
+
+class LinearMixed:
+    """The rows of a linear mixed model, read once.
+
+    X: (n, q) with the intercept among its columns, which are independent. y: (n,). weight: (n,) above 0. grouping: of
+    the rows. counted: n of the formulas. log_weights: the sum of the logarithms of weights that are one over
+    a variance.
+    """
+
+    def __init__(
+        self, X: Array, y: Array, weight: Array, grouping: Grouping, *, counted: float, log_weights: float, reml: bool
+    ) -> None:
+        self.grouping, self.reml, self.counted, self.log_weights = grouping, reml, counted, log_weights
+        root = np.sqrt(weight)
+        Q, self.R = np.linalg.qr(X * root[:, None])
+        # Of y what X leaves is kept, so that squares of it are no small differences.
+        self.ordinary = np.linalg.solve(self.R, Q.T @ (y * root))
+        left = y - X @ self.ordinary
+        Q, q = Q / root[:, None], X.shape[1]
+        self.q = q
+        self._first = grouping.sums_of_first(weight)
+        columns = np.column_stack([Q, left])
+        sums = grouping.sums_of_first(columns * weight[:, None])
+        self._means = sums / np.where(self._first > 0.0, self._first, 1.0)[:, None]
+        within = (columns - self._means[grouping.codes[0]]) * root[:, None]
+        self._within = within.T @ within
+        self._others = grouping.sums_of_others(columns * weight[:, None])
+        self._C, self._among = grouping.crossing(weight), grouping.among_others(weight)
+        self._size = float(left @ (weight * left))
+
+    @property
+    def freedom(self) -> float:
+        """What r'V⁻¹r is divided by for σ²."""
+        return self.counted - self.q if self.reml else self.counted
+
+    def at(self, theta: Array) -> _Profile:
+        """β, σ² and the parts of the deviance at θ."""
+        factored = Factored(self.grouping, theta, self._first, self._C, self._among)
+        between = self._first / factored.pivots
+        gram = self._within + (self._means * between[:, None]).T @ self._means
+        first, others = self._means * between[:, None], np.zeros((0, self.q + 1))
+        if self.grouping.n_others:
+            sums = self._means * self._first[:, None]
+            scale, reached = factored.scale[:, None], theta[0] ** 2 / factored.pivots
+            G = self._others - self._C @ (reached[:, None] * sums)
+            solved = factored.inverse @ (scale * G)
+            gram = gram - (scale * G).T @ solved
+            first = (sums - self._C.T @ (scale * solved)) / factored.pivots[:, None]
+            others = G - factored.H @ (scale * solved)
+            others = np.where(scale > 0.0, solved / np.where(scale > 0.0, scale, 1.0), others)
+        gram = 0.5 * (gram + gram.T)
+        q = self.q
+        gamma = np.linalg.solve(gram[:q, :q], gram[:q, q]) if q else np.zeros(0)
+        squares = float(gram[q, q] - gram[q, :q] @ gamma)
+        return _Profile(factored, gram, gamma, squares, (first, others))
+
+    def slope(self, theta: Array, others: Array) -> Slope:
+        """The deviance at θ with its derivatives by θ²."""
+        profile = self.at(theta)
+        q, freedom = self.q, self.freedom
+        variance = profile.squares / freedom
+        deviance = profile.factored.log_determinant - self.log_weights
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviance += freedom * (1.0 + np.log(2.0 * np.pi * variance))
+        inner = profile.gram[:q, :q]
+        if self.reml:
+            deviance += float(np.linalg.slogdet(inner)[1] + 2.0 * np.sum(np.log(np.abs(np.diagonal(self.R)))))
+        derivatives = profile.factored.traces.copy()
+        parts = [profile.seen[0], *(profile.seen[1][part] for part in self.grouping.parts)]
+        for g, seen in enumerate(parts):
+            left = seen[:, q] - seen[:, :q] @ profile.gamma
+            derivatives[g] -= float(left @ left) / variance
+            if self.reml and q:
+                derivatives[g] -= float(np.trace(np.linalg.solve(inner, seen[:, :q].T @ seen[:, :q])))
+        return Slope(float(deviance), derivatives, np.zeros(0))
+
+    def search(self) -> Minimum:
+        """The minimum over θ."""
+        reach = [float(self._first.max(initial=0.0))]
+        reach += [float(self._among.diagonal()[part].max(initial=0.0)) for part in self.grouping.parts]
+        search = DevianceSearch(self.slope, np.maximum(reach, 1e-300), np.zeros(0))
+        unit = 1.0 / np.sqrt(np.mean(self._first) or 1.0)
+        none, scales = np.zeros(0), [np.full(len(reach), start * max(unit, 1e-150)) for start in (*_STARTS, 1.0 / unit)]
+        start = min(scales, key=lambda theta: self.slope(theta, none).deviance)
+        return search.minimum(start, none)
