@@ -129,6 +129,18 @@ def poisson(offset: bool) -> Case:
     return of_table(columns, "incidents", estimator, kinds)
 
 
+def grouped() -> Case:
+    """Random intercepts of text and of repeated numbers, with groups that training never saw."""
+    rng = np.random.default_rng(8)
+    towns, x = rng.integers(0, 30, 120), rng.integers(0, 40, 120) / 8.0
+    columns: Cells = {"town": [f"t{town}" for town in towns], "x": x.tolist(), "z": rng.normal(size=120).tolist()}
+    columns["town"][5] = None
+    y = (np.sin(x) + rng.normal(size=30)[towns] + rng.normal(size=120) > 0.0).tolist()
+    estimator = NetworkClassifier(hidden=(2,), intercepts=["x", "town"], **FEW).fit(pd.DataFrame(columns), y)
+    rows = {name: [*cells[:ROWS], None, cells[0], "new" if name == "town" else 99.5] for name, cells in columns.items()}
+    return Case(estimator.model_, rows)
+
+
 def encoded_names(columns: Cells, target: str, choices: ColumnChoices) -> tuple[str, ...]:
     return learn_schema(Table("data", pa.table(columns)), target, choices=choices).feature_names
 
@@ -149,6 +161,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "strength by the mix": lambda: of_table(
         example("concrete.csv", 100), "strength_mpa", NetworkRegressor(n_starts=1, max_iter=5)
     ),
+    "random intercepts": grouped,
     "ships by Poisson": lambda: poisson(False),
     "ships with an offset": lambda: poisson(True),
     "dates and flags": lambda: of_table(mixed_columns(), "y", NetworkRegressor(hidden=(2,), **FEW)),
@@ -204,10 +217,11 @@ def check(found: dict[str, Any], case: Case, tolerance: float = TOLERANCE) -> No
             np.testing.assert_allclose(found[name], values, rtol=tolerance, atol=tolerance * size)
 
 
-FIRST, *OTHERS = CASES
+FIRST = ("species by a network", "random intercepts")
+OTHERS = [name for name in CASES if name not in FIRST]
 
 
-@pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+@pytest.mark.parametrize("name", [*FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 @pytest.mark.parametrize("consumer", CONSUMERS)
 def test_a_consumer_predicts_what_newtron_does(consumer: str, name: str, tmp_path: Path) -> None:
     case = case_of(name)

@@ -26,7 +26,13 @@ from newtron.inference.penalties.leave_one_out import (
     predictions_without,
     rows_to_leave_out,
 )
-from newtron.inference.posterior import MOST_OF_A_LAYER, Posterior, posterior_at, posterior_of_perceptron
+from newtron.inference.posterior import (
+    MOST_OF_A_LAYER,
+    Posterior,
+    posterior_at,
+    posterior_of_perceptron,
+    raw_predictions,
+)
 from newtron.inference.predictive.mixture import Mixture
 from newtron.inference.predictive.noise import _TScale, fit_scale
 from newtron.inference.predictive.temperature import class_variance, every_class, learn_temperature, tempered
@@ -450,10 +456,10 @@ def test_the_variance_of_probabilities_is_that_of_draws(k: int) -> None:
     assert isinstance(posterior, Posterior)
     draws = params + np.linalg.solve(posterior.factor.matrix, rng.normal(size=(network.n_params, 4000))).T
     of_draws = np.array([every_class(loss.inverse_link(0.5 * network.output(draw, X[:5]))) for draw in draws])
-    found = class_variance((posterior,), np.ones(1), loss, X[:5], 2.0)
+    found = class_variance(raw_predictions((posterior,), X[:5]), np.ones(1), loss, 2.0)
     np.testing.assert_allclose(found, of_draws.var(axis=0), rtol=0.15)
     other = Posterior(network, params + 1.0, posterior.factor)
-    both = class_variance((posterior, other), np.array([0.25, 0.75]), loss, X[:5], 2.0)
+    both = class_variance(raw_predictions((posterior, other), X[:5]), np.array([0.25, 0.75]), loss, 2.0)
     a, b = (every_class(loss.inverse_link(0.5 * network.output(at.params, X[:5]))) for at in (posterior, other))
-    rest = 0.25 * found + 0.75 * class_variance((other,), np.ones(1), loss, X[:5], 2.0)
+    rest = 0.25 * found + 0.75 * class_variance(raw_predictions((other,), X[:5]), np.ones(1), loss, 2.0)
     np.testing.assert_allclose(both, rest + 0.25 * 0.75 * np.square(a - b), rtol=1e-12)

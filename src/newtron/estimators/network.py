@@ -12,7 +12,7 @@ from newtron.estimators.base import Callback, NewtronEstimator
 from newtron.estimators.tasks import Classification, Regression
 from newtron.inference.predictive.predictive import RegressionPredictive
 from newtron.model.predicting import predictive_of
-from newtron.training.settings import ClassWeight, ColumnKinds, Family, Hidden
+from newtron.training.settings import ClassWeight, ColumnKinds, Family, Hidden, Intercepts
 
 
 class _Network(NewtronEstimator):
@@ -64,6 +64,12 @@ class NetworkRegressor(Regression, _Network):
     offset : str, int or None, default None
         The name or position of a column of X that is the logarithm of the exposure, for loss="poisson": ŷ is exp of it
         times the mean for an exposure of 1. It stays in X for `predict`, and has no parameter.
+    intercepts : "auto", list of names or positions, or None, default None
+        Columns whose values group rows: each value gets a random intercept, which is added to the output. It is drawn
+        from a normal distribution whose variance the rows determine, so that it is the smaller the fewer rows have the
+        value (docs/random-intercepts.md). "auto" takes columns of numbers that repeat and text with more than 20
+        levels, which is then no input of the networks, and keeps those that predict rows left out better. A list forces
+        its columns. Values not seen in training get no intercept and a wider interval.
     columns, missing
         As in `PerceptronRegressor`.
     standardize : bool, default True
@@ -133,6 +139,7 @@ class NetworkRegressor(Regression, _Network):
         solver: str | Solver = "auto",
         loss: str | None = None,
         offset: str | int | None = None,
+        intercepts: Intercepts = None,
         columns: ColumnKinds = None,
         missing: str = "indicator",
         standardize: bool = True,
@@ -152,6 +159,7 @@ class NetworkRegressor(Regression, _Network):
         self.solver = solver
         self.loss = loss
         self.offset = offset
+        self.intercepts = intercepts
         self.columns = columns
         self.missing = missing
         self.standardize = standardize
@@ -173,8 +181,8 @@ class NetworkClassifier(Classification, _Network):
 
     Parameters
     ----------
-    hidden, activation, n_starts, combine, solver, columns, missing, standardize, fit_intercept, tol, max_iter,
-    random_state, n_jobs, verbose, callback
+    hidden, activation, n_starts, combine, solver, intercepts, columns, missing, standardize, fit_intercept, tol,
+    max_iter, random_state, n_jobs, verbose, callback
         As in `NetworkRegressor`.
     alpha : float, "evidence" or "loo", default "loo"
         As in `NetworkRegressor`, in units of one row's log loss; where a network is too large for choosing it, alpha
@@ -218,6 +226,7 @@ class NetworkClassifier(Classification, _Network):
         solver: str | Solver = "auto",
         loss: str | None = None,
         class_weight: ClassWeight = None,
+        intercepts: Intercepts = None,
         columns: ColumnKinds = None,
         missing: str = "indicator",
         standardize: bool = True,
@@ -237,6 +246,7 @@ class NetworkClassifier(Classification, _Network):
         self.solver = solver
         self.loss = loss
         self.class_weight = class_weight
+        self.intercepts = intercepts
         self.columns = columns
         self.missing = missing
         self.standardize = standardize

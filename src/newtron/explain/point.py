@@ -28,7 +28,9 @@ class Answer:
     member: number of that network, counted from 1. shares: (M,) weights of all members in the average. shapes: widths
     of each member. each: predictions of the members, (M, k), in the user's units or as probabilities. averaged: their
     weighted mean (k,), or the probabilities of all classes, to the power 1 / temperature and normalised. slopes: the
-    derivatives of these with respect to the columns, (k, p), in the user's units.
+    derivatives of these with respect to the columns, (k, p), in the user's units. groups: of each column with random
+    intercepts its name, the group of the row ("" where training never saw it), and the intercept (k,), which `each` has
+    already.
     """
 
     member: int
@@ -38,6 +40,7 @@ class Answer:
     averaged: Array
     slopes: Array
     temperature: float = 1.0
+    groups: tuple[tuple[str, str, Array], ...] = ()
 
     @property
     def members(self) -> int:

@@ -160,7 +160,18 @@ class Fold:
     of: ProgramStep
 
 
-Operation: TypeAlias = Cells | Joined | Affine | Each | Fold
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """The row of a table (L, width) for one element of a step: that of the key which it equals, and where it equals
+    none, zero times the element, which is missing where that is. keys: (L,) ascending."""
+
+    of: ProgramStep
+    position: int
+    keys: Constant
+    values: Constant
+
+
+Operation: TypeAlias = Cells | Joined | Affine | Each | Fold | Lookup
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +192,7 @@ class ProgramStep:
                 return ()
             case Joined(parts):
                 return parts
-            case Affine(of=of) | Fold(of=of):
+            case Affine(of=of) | Fold(of=of) | Lookup(of=of):
                 return (of,)
             case Each(term):
                 return tuple(dict.fromkeys(at.step for at in leaves(term) if isinstance(at, At)))
@@ -244,6 +255,8 @@ class Program:
                     found.append(fill)
                 case Affine(W=W, b=b):
                     found += [W] if b is None else [W, b]
+                case Lookup(keys=keys, values=values):
+                    found += [keys, values]
                 case Each(term):
                     found += [leaf for leaf in leaves(term) if isinstance(leaf, Constant)]
         return tuple(dict.fromkeys(found))

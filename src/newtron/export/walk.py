@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import label, setting, target_names
+from newtron.engine.base.words import column_names, label, setting, target_names
 from newtron.engine.maths import chain_rules
 from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures, Scaling
 from newtron.export.about import paragraphs
@@ -31,6 +31,7 @@ from newtron.export.program import (
     Fold,
     FunctionName,
     Joined,
+    Lookup,
     NumberColumn,
     Operation,
     Outputs,
@@ -96,14 +97,14 @@ def _source(column: Column, schema: Schema) -> Source:
         )
     if column.kind in ("number", "date"):
         return NumberColumn(column.name, column.kind == "date", None if refused else column.mean, column.indicator)
-    assert column.reference is not None
     spellings: list[tuple[str, ...]]
+    reference = () if column.reference is None else (column.reference,)
     if column.kind == "yes/no":
-        levels = (column.reference, *column.levels)
+        levels = (*reference, *column.levels)
         no, yes = zip(*FLAG_WORDS, ("0", "1"), strict=True)
         spellings = [no, yes]
     else:
-        levels = (column.reference, *column.levels, *column.pooled)
+        levels = (*reference, *column.levels, *column.pooled)
         spellings = [(level,) for level in levels]
     unseen = "unseen"
     while unseen in levels:
@@ -151,7 +152,7 @@ class _Walk:
     def regression(self, x: ProgramStep, coverage: float | None) -> Outputs:
         model, k = self.model, self.model.n_outputs
         inputs = self.inputs(x)
-        y = self.average(inputs)
+        y = self.average(inputs, self.gained(x))
         if model.scaling.offset is not None:
             place = np.array([model.scaling.offset])
             exposure = self.each("exposure", 1, Apply("exp", At(x, place)), "exp of the offset")
@@ -172,7 +173,7 @@ class _Walk:
             )
         model = self.model
         classes, k = model.data.known_classes, len(model.data.known_classes)
-        p = self.average(self.inputs(x))
+        p = self.average(self.inputs(x), self.gained(x))
         if p.width == 1:
             first = self.each("p_first", 1, Arithmetic("-", 1.0, At(p)), "the probability of the first class")
             p = self.joined("p_both", [first, p])
@@ -220,14 +221,36 @@ class _Walk:
 
     # --- networks ---
 
-    def average(self, inputs: ProgramStep) -> ProgramStep:
-        """The mean of the members' answers by their shares."""
+    def gained(self, x: ProgramStep) -> ProgramStep | None:
+        """What every raw prediction gains by the random intercepts of the row's groups; None where nothing is."""
+        own = self.model.random_intercepts
+        if own is None:
+            return None
+        found, names = [], column_names(self.model.data.names, self.model.data.n_features)
+        for number, group in enumerate(own.groups, start=1):
+            keys = Constant(f"group{number}_keys", group.keys)
+            values = Constant(f"group{number}_intercepts", group.intercepts)
+            note = f"the intercepts of the groups that {names[group.column]} makes"
+            found.append(
+                self.step(f"b{number}_of_group", self.model.n_outputs, Lookup(x, group.column, keys, values), note)
+            )
+        if len(found) == 1:
+            return found[0]
+        terms: list[Term] = [At(step) for step in found]
+        total = reduce(lambda left, right: Arithmetic("+", left, right), terms)
+        return self.each("b_of_groups", self.model.n_outputs, total, "the sum of the intercepts")
+
+    def average(self, inputs: ProgramStep, gained: ProgramStep | None) -> ProgramStep:
+        """The mean of the members' answers by their shares. gained: what is added to each raw prediction."""
         sharing = self.model.sharing
         alone = len(sharing) == 1
         terms: list[Term] = []
         for number, member in enumerate(sharing, start=1):
             prefix = "" if alone else f"m{number}_"
-            answer = self.link(prefix, self.network(prefix, member, inputs))
+            z = self.network(prefix, member, inputs)
+            if gained is not None:
+                z = self.each(f"{prefix}z_grouped", z.width, Arithmetic("+", At(z), At(gained)), "z + b")
+            answer = self.link(prefix, z)
             terms.append(At(answer) if member.share == 1.0 else Arithmetic("*", member.share, At(answer)))
             if alone and member.share == 1.0:
                 return answer
@@ -287,10 +310,10 @@ class _Walk:
 
         coverage = check_number("interval", coverage, above=0.0, below=1.0)
         model, k = self.model, self.model.n_outputs
-        if not (model.is_perceptron and model.loss.quadratic):
+        if not (model.is_perceptron and model.loss.quadratic) or model.random_intercepts is not None:
             raise InputError(
-                f"{setting('interval', str(coverage))}: only the intervals of a perceptron with squared errors have a "
-                "formula; leave it out, or predict them with newtron."
+                f"{setting('interval', str(coverage))}: only the intervals of a perceptron with squared errors and "
+                "without random intercepts have a formula; leave it out, or predict them with newtron."
             )
         predictive = known(predictive_of(model), "predictive distribution")
         U, tail = _triangle(predictive, k), 0.5 * (1.0 - coverage)
@@ -316,10 +339,8 @@ def _triangle(predictive: RegressionPredictive, k: int) -> Array:
 
 def _positions(scaling: Scaling) -> NDArray[np.intp] | None:
     """Where the inputs are among the columns; None: all are."""
-    if scaling.offset is None:
-        return None
-    places = np.arange(len(scaling.x_center) + 1)
-    return np.delete(places, scaling.offset)
+    taken = scaling.no_inputs
+    return np.delete(np.arange(len(scaling.x_center) + len(taken)), taken) if taken else None
 
 
 def _function(activation: str) -> FunctionName:

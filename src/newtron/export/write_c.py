@@ -23,6 +23,7 @@ from newtron.export.program import (
     Each,
     Fold,
     Joined,
+    Lookup,
     NumberColumn,
     Operation,
     Program,
@@ -77,6 +78,22 @@ static void @_layer(const @_real *a, int inputs, const @_real *W, const @_real *
     for (i = 0; i < inputs; i++)
         for (j = 0; j < units; j++)
             z[j] += a[i] * W[i * units + j];
+}
+""",
+    "lookup": """\
+/* The row of values for the key that x equals, by bisection; zeros where it equals none, NAN where it is NAN. */
+static void @_lookup(@_real x, const @_real *keys, int n, const @_real *values, int width, @_real *out)
+{
+    int low = 0, high = n, i;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (keys[middle] < x)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (i = 0; i < width; i++)
+        out[i] = low < n && keys[low] == x ? values[low * width + i] : 0 * x;
 }
 """,
     "cells": """\
@@ -369,6 +386,8 @@ class _Writer:
         for step in self.program.steps:
             if isinstance(step.operation, Affine):
                 used.add("layer")
+            if isinstance(step.operation, Lookup):
+                used.add("lookup")
             if isinstance(step.operation, Each):
                 used |= {name for name in _functions(step.operation.term)}
         if any(field.enumerators for field in self.fields):
@@ -435,6 +454,10 @@ class _Writer:
                 intercepts = f"{self.prefix}_{b.name}" if b is not None else "0"
                 call = f"{self._start(of)}, {of.width}, {self.prefix}_{W.name}, {intercepts}, {step.width}"
                 return [f"{self.prefix}_layer({call}, {self._start(step)}); {note}".rstrip()]
+            case Lookup(of, position, keys, values):
+                table = f"{self.prefix}_{keys.name}, {keys.values.size}, {self.prefix}_{values.name}, {step.width}"
+                x = self._element(of, str(position))
+                return [f"{self.prefix}_lookup({x}, {table}, {self._start(step)}); {note}".rstrip()]
             case Each(term):
                 target = self._element(step, "i")
                 return [

@@ -16,6 +16,7 @@ from newtron.export.program import (
     Each,
     Fold,
     Joined,
+    Lookup,
     Outputs,
     Program,
     ProgramStep,
@@ -30,6 +31,12 @@ from newtron.table.cells import MISSING
 # Functions of NumPy, and those that are written into the file where they are used.
 _NUMPY = {"tanh": "np.tanh", "exp": "np.exp", "asinh": "np.arcsinh", "sqrt": "np.sqrt", "power": "np.power"}
 _HELPERS = {
+    "lookup": '''\
+def lookup(x, keys, values):
+    """The row of values for the key that each number equals, and zeros where it equals none; nan where it is nan."""
+    places = np.minimum(np.searchsorted(keys, x), len(keys) - 1)
+    return np.where((keys[places] == x)[:, None], values[places], 0.0 * x[:, None])
+''',
     "sigmoid": '''\
 def sigmoid(z):
     """1 / (1 + exp(-z)), without overflow."""
@@ -218,6 +225,9 @@ class _Writer:
                 return f"{of.name} @ {W.name}" + (f" + {b.name}" if b is not None else "")
             case Each(term):
                 return self._term(term)
+            case Lookup(of, position, keys, values):
+                self.used.add("lookup")
+                return f"lookup({of.name}[:, {position}], {keys.name}, {values.name})"
             case Fold(kind, of):
                 return f"{of.name}.{'max' if kind == 'largest' else 'sum'}(axis=1, keepdims=True)"
 

@@ -24,6 +24,7 @@ from newtron.export.program import (
     Each,
     Fold,
     Joined,
+    Lookup,
     Program,
     ProgramStep,
     RowVector,
@@ -179,6 +180,14 @@ class _Writer:
                     self._node("Add", [product, self._constant(b.values, b.name)], name)
             case Each(term):
                 self._node("Identity", [self._term(term)], name)
+            case Lookup(of, position, keys, values):
+                from onnx import TensorProto
+
+                own = self._node("Gather", [self.values[of], self._constant(np.array([position]))], axis=1)
+                equal = self._node("Equal", [own, self._constant(keys.values, keys.name)])
+                found = self._node("Cast", [equal], to=TensorProto.DOUBLE)
+                row = self._node("MatMul", [found, self._constant(values.values, values.name)])
+                self._node("Add", [row, self._node("Mul", [own, self._constant(0.0)])], name)
             case Fold("largest", of):
                 self._node("ReduceMax", [self.values[of]], name, axes=[1], keepdims=1)
             case Fold("sum", of):

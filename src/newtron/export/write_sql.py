@@ -24,6 +24,7 @@ from newtron.export.program import (
     Each,
     Fold,
     Joined,
+    Lookup,
     NumberColumn,
     Program,
     ProgramStep,
@@ -71,7 +72,7 @@ class _Writer:
         self.depth: dict[ProgramStep, int] = {}
         for step in program.steps:
             below = max((self.depth[of] for of in step.needs), default=1)
-            self.depth[step] = below + isinstance(step.operation, Affine | Each | Fold)
+            self.depth[step] = below + isinstance(step.operation, Affine | Each | Fold | Lookup)
         self.last: dict[str, int] = {}
         deepest = max(self.depth.values()) + 1
         for step in program.steps:
@@ -210,6 +211,12 @@ class _Writer:
             case Each(term):
                 for i, name in enumerate(names):
                     yield name, self._term(term, i)
+            case Lookup(of, position, keys, values):
+                cell = self._elements(of)[position]
+                for name, column in zip(names, values.values.T, strict=True):
+                    pairs = zip(keys.values.tolist(), column.tolist(), strict=True)
+                    cases = " ".join(f"WHEN {_number(key)} THEN {_number(value)}" for key, value in pairs)
+                    yield name, f"CASE {cell} {cases} ELSE 0 * {cell} END"
             case Fold("sum", of):
                 yield names[0], _sum(self._elements(of))
             case Fold("largest", of):

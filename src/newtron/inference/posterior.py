@@ -16,7 +16,7 @@ Sources: MacKay 1992 (A practical Bayesian framework for backpropagation network
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +122,15 @@ class Posterior:
             else:
                 turned = V.transpose(2, 1, 0)
                 yield rows, at.output, turned @ turned.transpose(0, 2, 1)
+
+
+def raw_predictions(posteriors: Sequence[Posterior], X: Matrix) -> list[tuple[Array, Array]]:
+    """Of each posterior z (n, k) and J A^-1 J' (n, k, k) at the rows of X (n, p), in scaled units."""
+    found = []
+    for posterior in posteriors:
+        blocks = list(posterior.predict(X))
+        found.append((np.concatenate([z for _, z, _ in blocks]), np.concatenate([V for _, _, V in blocks])))
+    return found
 
 
 def posterior_span(network: Network) -> slice | None:

@@ -28,8 +28,11 @@ class ColumnsChanged:
         made_of = model.scaling.made_of
         # The inputs that are made of each column.
         self._inputs = [np.flatnonzero(made_of == j).tolist() for j in range(len(model.scaling.x_center))]
-        if offset is not None:
-            self._inputs.insert(offset, [])
+        for j in model.scaling.no_inputs:
+            self._inputs.insert(j, [])
+        groups = () if model.random_intercepts is None else model.random_intercepts.groups
+        # Of each grouping column its position and what each row gains by it.
+        self._gained = [(group.column, group.at(group.places(X))) for group in groups]
         with one_blas_thread():
             self._members = [_Member(member, self._fed) for member in model.sharing]
 
@@ -40,9 +43,14 @@ class ColumnsChanged:
         fed = self._fed[:, columns]
         change = (fed[orders] - fed).reshape(-1, len(columns))
         model = self._model
+        gained: Array = np.zeros((len(change), 1))
+        for j, found in self._gained:
+            changed = found[orders.ravel()] if j in range(own.start, own.stop) else np.tile(found, (len(orders), 1))
+            gained = gained + changed
         with one_blas_thread():
             total = np.sum(
-                [member.share * model.means(member.output(columns, change)) for member in self._members], axis=0
+                [member.share * model.means(member.output(columns, change) + gained) for member in self._members],
+                axis=0,
             )
         if self._exposure is not None:
             moved = model.scaling.offset in range(own.start, own.stop)

@@ -10,15 +10,23 @@ from newtron.engine.base.checks import check_choice, is_count
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names, joined, setting, target_names
-from newtron.engine.maths.scaling import Scaling, without_offset
+from newtron.engine.maths.scaling import Scaling, without_columns, without_offset
 from newtron.engine.solvers import Solver
 from newtron.explain import NOTATIONS, Answer, Derivation, Subject, derive
 from newtron.explain.show.rounding import number_text
+from newtron.model.groups import groups_of_row
 from newtron.model.predicting import predicted
 from newtron.model.slopes import input_slopes
 from newtron.training.fitted import FittedModel, Member, best_member
 from newtron.training.targets import known_targets
 
+_LESS_INTERCEPTS = (
+    "The random intercepts are known here: the targets are less those of their rows, and the answer has that of the "
+    "first row again."
+)
+_WITHOUT_INTERCEPTS = (
+    "The raw prediction, the loss and its derivatives are here those without random intercepts; the answer has them."
+)
 _EXPOSURE = (
     "Counts and means are those for an exposure of 1 here: both are divided by the exposure, which is {} for the first "
     "row. Training weighs each row by its exposure; the rows explained here count 1 each."
@@ -42,15 +50,20 @@ def explained(
     k = model.n_outputs
     unknown = np.full((X.shape[0], k), np.nan)
     Y = unknown if y is None else known_targets(y, model.data, X.shape[0], model.loss, k)
-    said, called = remarks(model), model.scaling.of_inputs(input_names(model) if names is None else names)
-    if model.scaling.offset is not None:
-        X, exposure = without_offset(X, model.scaling.offset)
-        Y = Y / exposure[:, None]
-        model = replace(model, scaling=replace(model.scaling, offset=None))
-        said = (*said, _EXPOSURE.format(number_text(float(exposure[0]))))
+    called = model.scaling.of_inputs(input_names(model) if names is None else names)
     place = member_at(model, member)
-    chosen = model.members[place]
+    chosen, answer, said = model.members[place], _answer(model, X[:1], place), remarks(model)
+    if model.random_intercepts is not None and model.loss.has_identity_link:
+        Y, said = Y - model.gained(X) * model.scaling.y_scale, (*said, _LESS_INTERCEPTS)
+    elif model.random_intercepts is not None:
+        said = (*said, _WITHOUT_INTERCEPTS)
     scaling = model.scaling_of(chosen)
+    if scaling.aside:
+        X, scaling = without_columns(X, scaling.aside), scaling.without_aside
+    if scaling.offset is not None:
+        X, exposure = without_offset(X, scaling.offset)
+        Y, scaling = Y / exposure[:, None], replace(scaling, offset=None)
+        said = (*said, _EXPOSURE.format(number_text(float(exposure[0]))))
     if solver is not None and not isinstance(solver, Solver):
         raise InputError(f"solver={solver!r} must be a solver object such as Newton(), or None for the model's own.")
     subject = Subject(
@@ -67,7 +80,7 @@ def explained(
         solver=chosen.solution.solver if solver is None else solver,
         alpha=np.asarray(chosen.alpha, dtype=np.float64),
         why_alpha=_why_alpha(model, chosen),
-        answer=_answer(model, X[:1], place),
+        answer=answer,
         remarks=said,
         target=joined(model.data.targets) if model.data.targets else "",
     )
@@ -87,15 +100,21 @@ def member_at(model: FittedModel, member: int | None) -> int:
 
 
 def _answer(model: FittedModel, X: Array, place: int) -> Answer:
-    inputs = model.scaling.inputs(X)
+    """The answer of the whole model for the one row X (1, p); for an exposure of 1 where there is an offset."""
+    inputs, gained, scaling = model.scaling.inputs(X), model.gained(X), model.scaling
+    raw = [member.output(inputs) + gained for member in model.members]
+    exposure = 1.0 if scaling.offset is None else float(without_offset(X, scaling.offset)[1][0])
+    columns = [j for j in range(X.shape[1]) if j not in scaling.no_inputs]
+    units = scaling.y_scale if model.loss.has_identity_link else np.ones(model.n_outputs)
     return Answer(
         member=place + 1,
         shares=np.array([member.share for member in model.members]),
         shapes=tuple(tuple(member.network.widths) for member in model.members),
-        each=np.concatenate([model.means(member.output(inputs)) for member in model.members]),
-        averaged=predicted(model, X)[0],
-        slopes=input_slopes(model, X)[0],
+        each=np.concatenate([model.means(z) for z in raw]),
+        averaged=predicted(model, X)[0] / exposure,
+        slopes=input_slopes(model, X)[0][:, columns] / exposure,
         temperature=model.temperature,
+        groups=tuple((own.column, own.group, own.intercept * units) for own in groups_of_row(model, X)),
     )
 
 

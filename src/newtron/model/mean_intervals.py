@@ -14,7 +14,7 @@ from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.losses import sigmoid, softmax
-from newtron.engine.maths.scaling import without_offset
+from newtron.engine.maths.scaling import without_columns, without_offset
 from newtron.inference.coefficients.covariance import residual_covariance
 from newtron.inference.coefficients.summary import Summary
 from newtron.model.predicting import averaged, known
@@ -113,6 +113,6 @@ def _of_summary(model: FittedModel, X: Matrix, summary: Summary) -> Array:
 
 
 def _with_intercept(model: FittedModel, X: Matrix) -> Array:
-    X = X if model.scaling.offset is None else without_offset(X, model.scaling.offset)[0]
+    X = without_columns(X, model.scaling.no_inputs) if model.scaling.no_inputs else X
     dense = np.asarray(X.toarray() if is_sparse(X) else X, dtype=np.float64)
     return np.column_stack([np.ones(len(dense)), dense]) if model.members[0].network.intercept else dense

@@ -15,8 +15,9 @@ from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.scaling import without_offset
 from newtron.inference.coefficients.information import MOST_PARAMETERS
+from newtron.inference.posterior import Posterior, raw_predictions
 from newtron.inference.predictive.counts import CountMixture, count_mixture
-from newtron.inference.predictive.mixture import Distribution
+from newtron.inference.predictive.mixture import Distribution, Mixture
 from newtron.inference.predictive.predictive import NoiseModel, RegressionPredictive, Uncertainty
 from newtron.inference.predictive.temperature import class_variance, every_class, tempered
 from newtron.training.fitted import FittedModel
@@ -49,10 +50,12 @@ def averaged(model: FittedModel, X: Matrix, finish: Callable[[Array], Array]) ->
 
 def _averaged_block(model: FittedModel, X: Matrix, finish: Callable[[Array], Array]) -> Array:
     block = model.scaling.inputs(X)
+    gained = None if model.random_intercepts is None else model.gained(X).astype(X.dtype)
     total: Array | float = 0.0
     for member in model.members:
         if member.share:
-            total = total + member.share * finish(member.output(block))
+            z = member.output(block)
+            total = total + member.share * finish(z if gained is None else z + gained)
     return np.asarray(total).astype(X.dtype, copy=False)
 
 
@@ -81,13 +84,27 @@ def class_uncertainty(model: FittedModel, X: Matrix) -> Uncertainty:
     total = p * (1.0 - p)
     posteriors = known(posteriors_of(model.sharing, model.loss), "uncertainty of its parameters")
     share = np.array([member.share for member in model.sharing])
-    blocks = (model.scaling.inputs(X[start : start + _ROWS]) for start in range(0, X.shape[0], _ROWS))
+    blocks = (X[start : start + _ROWS] for start in range(0, X.shape[0], _ROWS))
     with one_blas_thread(), np.errstate(all="ignore"):
         variance = np.concatenate(
-            [class_variance(posteriors, share, model.loss, block, model.temperature) for block in blocks]
+            [
+                class_variance(_raw_of(model, posteriors, block), share, model.loss, model.temperature)
+                for block in blocks
+            ]
         )
     own = np.minimum(variance.astype(p.dtype), total)
     return Uncertainty(p, np.sqrt(total - own), np.sqrt(own))
+
+
+def _raw_of(model: FittedModel, posteriors: Sequence[Posterior], X: Matrix) -> list[tuple[Array, Array]]:
+    """The raw predictions (n, k) of each member over its posterior, with their covariances (n, k, k): those of the
+    random intercepts are in them."""
+    found, own = raw_predictions(posteriors, model.scaling.inputs(X)), model.random_intercepts
+    if own is None:
+        return found
+    gained, variances = own.at(X), own.variances_at(X)
+    V = variances[:, :, None] * np.eye(variances.shape[1])
+    return [(z + gained, spread + V) for z, spread in found]
 
 
 def predictive_of(model: FittedModel) -> RegressionPredictive | str:
@@ -112,10 +129,11 @@ def distributions(model: FittedModel, X: Matrix) -> tuple[Sequence[Distribution]
     scaling, pieces = model.scaling, []
     with one_blas_thread(), np.errstate(all="ignore"):
         for start in range(0, X.shape[0], _ROWS):
-            block = scaling.inputs(X[start : start + _ROWS])
+            rows = X[start : start + _ROWS]
+            block = scaling.inputs(rows)
             moments = predictive.moments(block)
             mixtures = [predictive.mixture(block, moments, c) for c in range(len(predictive.noise.scales))]
-            pieces.append((mixtures, moments.variance))
+            pieces.append((_with_intercepts(model, rows, mixtures), moments.variance))
     whole = []
     for output, (center, scale) in enumerate(zip(scaling.y_center, scaling.y_scale, strict=True)):
         parts = [mixtures[output] for mixtures, _ in pieces]
@@ -126,12 +144,25 @@ def distributions(model: FittedModel, X: Matrix) -> tuple[Sequence[Distribution]
     return whole, total, np.minimum(own, total)
 
 
+def _with_intercepts(model: FittedModel, X: Matrix, mixtures: list[Mixture]) -> list[Mixture]:
+    """The distributions of each output, in scaled units, moved by the intercepts of the rows' groups and as much wider
+    as these are unsure."""
+    own = model.random_intercepts
+    if own is None:
+        return mixtures
+    gained, variances = own.at(X), own.variances_at(X)
+    return [
+        replace(mixture, location=mixture.location + b, scale=np.sqrt(np.square(mixture.scale) + v[:, None]))
+        for mixture, b, v in zip(mixtures, gained.T, variances.T, strict=True)
+    ]
+
+
 def _counts(model: FittedModel, X: Matrix) -> CountMixture:
     """The distribution of a count at the rows X (n, p), for their exposures."""
     posteriors = known(posteriors_of(model.sharing, model.loss), "predictive distribution")
     share = np.array([member.share for member in model.sharing])
     with one_blas_thread(), np.errstate(all="ignore"):
-        found = count_mixture(posteriors, share, model.scaling.inputs(X))
+        found = count_mixture(_raw_of(model, posteriors, X), share)
         if model.scaling.offset is None:
             return found
         return replace(found, means=found.means * without_offset(X, model.scaling.offset)[1][:, None])

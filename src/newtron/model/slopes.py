@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from newtron.engine.base.types import Array
-from newtron.engine.maths.scaling import without_offset
+from newtron.engine.maths.scaling import without_columns, without_offset
 from newtron.inference.predictive.temperature import every_class, tempered
 from newtron.model.predicting import averaged, predicted
 from newtron.training.fitted import FittedModel
@@ -18,28 +16,32 @@ def input_slopes(model: FittedModel, X: Array) -> Array:
     of X (n, p), in the user's units; with several networks, of their average.
 
     The column of an offset, the logarithm of the exposure, moves the mean in proportion: its derivative is the mean.
+    That of a column which only says what group a row is of is 0, and the jumps between the groups of others have none.
     """
     X = np.asarray(X, dtype=np.float64)
-    offset = model.scaling.offset
-    if offset is not None:
-        rest, exposure = without_offset(X, offset)
-        plain = replace(model, scaling=replace(model.scaling, offset=None))
-        return np.insert(input_slopes(plain, rest) * exposure[:, None, None], offset, predicted(model, X), axis=2)
+    scaling = model.scaling
     slopes = sum(member.share * _of_member(model, place, X) for place, member in enumerate(model.members))
+    slopes = scaling.over_columns(np.asarray(slopes))
     if model.is_regression:
-        return np.asarray(slopes * model.scaling.y_scale[:, None])
+        slopes = slopes * scaling.y_scale[:, None]
+        if scaling.offset is not None:
+            slopes = slopes * without_offset(X, scaling.offset)[1][:, None, None]
+            slopes[:, :, scaling.offset] = predicted(model, X)
+        return np.asarray(slopes)
     if model.n_outputs == 1:
         slopes = np.concatenate([-slopes, slopes], axis=1)
     return np.asarray(slopes) if model.temperature == 1.0 else _tempered(model, X, np.asarray(slopes))
 
 
 def _of_member(model: FittedModel, place: int, X: Array) -> Array:
-    """(n, k, p) the derivatives of the means of one network, or of its probabilities."""
+    """(n, k, p) the derivatives of the means of one network, or of its probabilities, by the columns that are
+    inputs."""
     member = model.members[place]
     scaling = model.scaling_of(member)
     at = member.linearized(scaling.inputs(X))
-    by_z = model.loss.mean_by_z(at.output)
-    return np.stack([scaling.by_given(X, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])], axis=1)
+    by_z = model.loss.mean_by_z(at.output + model.gained(X))
+    given = without_columns(X, scaling.no_inputs)
+    return np.stack([scaling.by_given(given, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])], axis=1)
 
 
 def _tempered(model: FittedModel, X: Array, slopes: Array) -> Array:

@@ -21,22 +21,22 @@ def coefficient_names(model: FittedModel, names: Sequence[str] | None = None) ->
 
 
 def terms_of(model: FittedModel, names: Sequence[str] | None = None) -> tuple[Term, ...]:
-    """The terms in the order of the inputs; an offset is none of them."""
+    """The terms in the order of the inputs; columns that are no inputs are none of them."""
     inputs = coefficient_names(model, names)
     schema = model.data.schema
     if schema is None:
         return plain_terms(inputs)
     if schema.formula is not None:
         return _terms_of_formula(schema.formula, inputs)
-    return _terms_of_schema(schema, model.scaling.offset, inputs)
+    return _terms_of_schema(schema, model.scaling.no_inputs, inputs)
 
 
-def _terms_of_schema(schema: Schema, offset: int | None, names: Sequence[str]) -> tuple[Term, ...]:
+def _terms_of_schema(schema: Schema, no_inputs: tuple[int, ...], names: Sequence[str]) -> tuple[Term, ...]:
     terms: list[Term] = []
     start = place = 0  # among the columns of the matrix, and among the inputs
     for column in schema.columns:
         width = len(column.encoded)
-        own = [j for j in range(start, start + width) if j != offset]
+        own = [j for j in range(start, start + width) if j not in no_inputs]
         if own:
             places = range(place, place + len(own))
             labels = _labels(column) or tuple(names[j] for j in places)

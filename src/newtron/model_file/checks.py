@@ -22,6 +22,7 @@ from newtron.engine.maths.scaling import Scaling
 from newtron.engine.solvers import Solution
 from newtron.inference.certificate.endpoint import Curvature
 from newtron.inference.coefficients.information import LARGEST, Information
+from newtron.inference.mixed.random_intercepts import RandomIntercepts
 from newtron.inference.posterior import PosteriorFactor, posterior_span
 from newtron.inference.predictive.noise import ScaleModel
 from newtron.inference.predictive.predictive import NoiseModel
@@ -52,8 +53,9 @@ def check_model(model: FittedModel) -> None:
     except InputError as error:
         raise InputError(f"settings: {error} The model file is damaged.") from None
     _check_offset(model)
-    taken = 0 if model.scaling.offset is None else 1  # the column of an offset is no input
-    _check_scaling(model.scaling, model.data.n_features - taken, n_outputs)
+    _check_scaling(model.scaling, model.data.n_features - len(model.scaling.no_inputs), n_outputs)
+    if model.random_intercepts is not None:
+        _check_intercepts(model.random_intercepts, model.data.n_features, n_outputs)
     if model.data.column_means is not None:
         _numbers(model.data.column_means, "data.column_means", model.data.n_features)
     for number, member in enumerate(model.members):
@@ -191,6 +193,30 @@ def _check_offset(model: FittedModel) -> None:
         raise wrong("scaling.offset", "a column where the settings have an offset, and else null", offset)
     if offset is not None and not 0 <= offset < model.data.n_features:
         raise wrong("scaling.offset", f"one of {model.data.n_features} columns", offset)
+    aside = model.scaling.aside
+    in_order = all(a < b for a, b in pairwise(aside)) and offset not in aside
+    if not in_order or any(not 0 <= column < model.data.n_features for column in aside):
+        raise wrong("scaling.aside", f"positions of {model.data.n_features} columns, in order", list(aside))
+
+
+def _check_intercepts(found: RandomIntercepts, n_features: int, n_outputs: int) -> None:
+    where, columns = "random_intercepts", [group.column for group in found.groups]
+    if not columns or len(set(columns)) < len(columns) or any(not 0 <= column < n_features for column in columns):
+        raise wrong(f"{where}.groups", f"one or more of {n_features} columns, none twice", columns)
+    for number, group in enumerate(found.groups):
+        own, count = f"{where}.groups[{number}]", group.keys.size
+        keys = _numbers(group.keys, f"{own}.keys", count)
+        if not count or (np.diff(keys) <= 0.0).any():
+            raise wrong(f"{own}.keys", "numbers in ascending order, one or more", count)
+        _numbers(group.intercepts, f"{own}.intercepts", count, n_outputs)
+        _numbers(group.variances, f"{own}.variances", count, n_outputs, least=0.0)
+        _numbers(group.variance, f"{own}.variance", n_outputs, least=0.0)
+        if not 0.0 <= group.share <= 1.0:
+            raise wrong(f"{own}.share", "a number from 0 to 1", group.share)
+    _numbers(found.residual, f"{where}.residual", n_outputs, least=0.0)
+    _numbers(found.in_noise, f"{where}.in_noise", n_outputs, least=0.0)
+    if len(found.learnt) > _LONGEST:
+        raise wrong(f"{where}.learnt", "a sentence", found.learnt)
 
 
 def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:
@@ -369,9 +395,7 @@ def _check_relevance(model: FittedModel) -> None:
 def _check_predictions(model: FittedModel) -> None:
     """Check that predictions are finite at the means of the columns and one standard deviation above and below them."""
     scaling = model.scaling
-    rows = scaling.x_center + np.array([[0.0], [1.0], [-1.0]]) * scaling.x_scale
-    if scaling.offset is not None:
-        rows = np.insert(rows, scaling.offset, 0.0, axis=1)
+    rows = scaling.over_columns(scaling.x_center + np.array([[0.0], [1.0], [-1.0]]) * scaling.x_scale)
     with np.errstate(all="ignore"):
         means = predicted(model, rows)
         # A perceptron is shown by its coefficients, in the user's units.

@@ -9,6 +9,7 @@ import numpy as np
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names
+from newtron.engine.maths.scaling import without_columns
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton
 from newtron.model.explanation import member_at, output_names, remarks
 from newtron.play.datasets import MOST_CLASSES, MOST_INPUTS, MOST_ROWS, Data
@@ -32,6 +33,12 @@ def play(model: FittedModel, X: Array | None, y: object) -> object:
 
 def session_of(model: FittedModel, X: Array | None, y: object) -> Session:
     """The page's session: it begins with the model's settings, and with these rows where they are given."""
+    aside = model.scaling.aside
+    if aside:
+        names = None if model.data.names is None else model.scaling.of_inputs(model.data.names)
+        X = None if X is None else without_columns(X, aside)
+        data = replace(model.data, n_features=model.data.n_features - len(aside), names=names)
+        model = replace(model, scaling=model.scaling.without_aside, data=data)
     session, member = Session(), model.members[member_at(model, None)]
     choice, methods = _model(model, member), [_descent(member), _own(member)]
     if X is None:
@@ -141,6 +148,8 @@ def _notes(model: FittedModel, same: bool) -> list[str]:
         found.append(f"The model averages {len(model.sharing)} networks; this is the best of them.")
     if not same:
         found.append("The page's network is simpler than the model's, and is trained here anew.")
+    if model.random_intercepts is not None:
+        found.append("The page has no random intercepts: it shows and trains the network alone.")
     if remarks(model):
         found.append("The page counts every row 1 and adds the penalty α alone.")
     return found

@@ -43,6 +43,10 @@ class ColumnChoices:
         max(20, 5 % of the rows) of them, and at most 200; chosen categories have as many as are not rare.
     date_parts : tuple of "year", "week" and "day"
         Parts of dates that recur: every column of dates also has a sine and a cosine of each.
+    factors : tuple of names of columns, or "auto"
+        Text in these columns says what group a row is of, for random intercepts: one column of the matrix with the
+        numbers of all its levels, and none that joins rare ones. Numbers in them stay numbers. "auto" takes text with
+        more than 20 levels whose kind is not chosen.
     missing : "indicator" or "error"
         "indicator" fills in a missing cell with the mean and marks it in a column of its own; "error" refuses it, in
         training and in prediction.
@@ -66,6 +70,7 @@ class ColumnChoices:
     max_levels: int | None = None
     missing: Missing = "indicator"
     date_parts: tuple[DatePart, ...] = ()
+    factors: tuple[str, ...] | Literal["auto"] = ()
 
     def __post_init__(self) -> None:
         for name, kind in self.kinds.items():
@@ -132,6 +137,13 @@ class ColumnChoices:
                 )
             if name in left_out:
                 raise InputError(f"{path}: the column {name!r} is ignored, so that it cannot be used as asked.")
+        for name in () if self.factors == "auto" else self.factors:
+            if name not in known:
+                asked = setting("intercepts", shown(name)) or "intercepts"
+                raise InputError(f"{path}: {asked}: there is no column {shown(name)}; {suggest(name, names)}.")
+            if name == target or name in left_out:
+                what = "the target" if name == target else "ignored"
+                raise InputError(f"{path}: the column {name!r} is {what}, and so has no random intercepts.")
 
 
 def choices_of(

@@ -71,7 +71,7 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
     with np.errstate(all="ignore"):
         for column in schema.columns:
             stop = start + len(column.encoded)
-            fill = _fill_category if column.kind == "category" else _fill_number
+            fill = {"category": _fill_category, "factor": _fill_factor}.get(column.kind, _fill_number)
             n_unseen, n_missing = fill(column, table, X[:, start:stop])
             if n_unseen:
                 unseen[column.name] = n_unseen
@@ -87,15 +87,15 @@ def encode(schema: Schema, table: Table, *, order: Literal["C", "F"] = "C") -> E
 def filled_in(schema: Schema, unseen: dict[str, int], missing: dict[str, int]) -> list[str]:
     """Return a sentence for each column in which cells were replaced: values that training never saw, and missing
     ones."""
-    pooled = {column.name for column in schema.columns if column.pooled}
+    instead = {column.name: "'(other)'" for column in schema.columns if column.pooled}
+    instead |= {column.name: "none of its groups" for column in schema.columns if column.kind == "factor"}
     found = []
     for name, n in unseen.items():
-        as_what = "'(other)'" if name in pooled else "the average row"
+        as_what = instead.get(name, "the average row")
         found.append(f"column {name!r}: {count(n, 'cell')} with a value never seen in training, taken as {as_what}.")
     for name, n in missing.items():
-        found.append(
-            f"column {name!r}: {count(n, 'missing cell')}, though training had none; filled in with the average."
-        )
+        how = f"taken as {instead[name]}" if instead.get(name, "'").startswith("n") else "filled in with the average"
+        found.append(f"column {name!r}: {count(n, 'missing cell')}, though training had none; {how}.")
     return found
 
 
@@ -204,6 +204,22 @@ def _fill_category(column: Column, table: Table, out: Array) -> tuple[int, int]:
     return int(counts[:-1][~known].sum()), int(counts[-1])
 
 
+def _fill_factor(column: Column, table: Table, out: Array) -> tuple[int, int]:
+    """Write the numbers of a factor's levels; return how many cells were unseen and how many missing."""
+    values, codes = distinct_cells(plain(_finite(column, table)))
+    found = _level_numbers(column, values)
+    out[:, 0] = found[codes]
+    counts = np.bincount(codes, minlength=len(values) + 1)
+    return int(counts[:-1][found[:-1] < 0].sum()), int(counts[-1])
+
+
+def _level_numbers(column: Column, values: Sequence[ClassLabel]) -> NDArray[np.int64]:
+    """The number of each different cell's level of a factor, the last one for a missing cell; -1 where training saw no
+    such cell."""
+    missing = len(column.levels) if column.missing_seen else -1
+    return np.array([*match_levels(values, column.levels), missing], dtype=np.int64)
+
+
 def _patterns(column: Column, values: Sequence[ClassLabel]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the row of 0s and 1s for each different cell, the last one for a missing cell, and a mask of the cells
     that training saw."""
@@ -234,6 +250,9 @@ def level_pattern(column: Column, level: ClassLabel) -> NDArray[np.float64] | No
 
         values, _ = as_flags(pa.array([level]))
         return None if np.isnan(values[0]) else np.array([values[0], *[0.0] * column.indicator])
+    if column.kind == "factor":
+        place = float(_level_numbers(column, [level])[0])
+        return None if place < 0.0 else np.array([place])
     patterns, known = _patterns(column, [level])
     return patterns[0] if known[0] else None
 

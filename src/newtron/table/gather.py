@@ -106,14 +106,16 @@ class ColumnStatistics:
 
     choices: what the user says of columns. whole: the first table that is added is all there is, so all different
     values are kept. like: the column in all rows, of which these are a part. category: the values are levels, whatever
-    they are. values: of numbers, or of dates in days; constant: the first cell with a value. candidates: the rules by
-    which all texts so far are read. pattern: a number that tells in which rows cells are missing.
+    they are; factor: those of a factor. values: of numbers, or of dates in days; constant: the first cell with a value.
+    candidates: the rules by which all texts so far are read. pattern: a number that tells in which rows cells are
+    missing.
     """
 
     def __init__(self, name: str, choices: ColumnChoices, whole: bool = False, like: Column | None = None) -> None:
         self.name, self.whole, self.choices, self.part = name, whole, choices, like is not None
         self.kind = choices.kind(name)
-        self.category = self.kind in ("category", "text") or (like is not None and like.kind == "category")
+        self.category = self.kind in ("category", "text") or (like is not None and like.kind in ("category", "factor"))
+        self.factor = like is not None and like.kind == "factor"
         self.form: Form = None
         self.type_name = ""
         self.rows = self.missing = self.pattern = 0

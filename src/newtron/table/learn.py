@@ -236,10 +236,23 @@ def _column_of(facts: ColumnStatistics, marks: set[int], path: str, decimal: Dec
         yes = sum(times for text, times in zip(texts, counts, strict=True) if text.casefold() == words[1])
         encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
         return Column(name, "yes/no", encoded, yes / present, (words[1],), words[0], (), (), missing > 0, indicator)
+    if _is_factor(facts, len(texts)):
+        return Column(name, "factor", (name,), levels=tuple(sorted(texts)), missing_seen=missing > 0)
     if not facts.category and (reason := _too_many_levels(present, len(texts), facts.distinct.many)):
         advice = f", and {hint}" if (hint := facts.candidates.mixed or facts.text.hint(name)) else ""
         return Dropped(f"{reason}{advice}: {column_setting(name, 'text')} uses those that recur")
     return _category(facts, dict(zip(texts, counts, strict=True)), indicator)
+
+
+def _is_factor(facts: ColumnStatistics, k: int) -> bool:
+    """Are k different texts the groups of random intercepts?"""
+    chosen = facts.choices.factors
+    if facts.distinct.many:
+        return False  # not all of them are known
+    if chosen != "auto":
+        return facts.factor or facts.name in chosen
+    by_rule = facts.kind == "text" or (facts.kind is None and not _too_many_levels(facts.present, k, False))
+    return facts.factor or (by_rule and k > _FEW_LEVELS and not facts.part)
 
 
 def _constant(facts: ColumnStatistics) -> Dropped:

@@ -17,7 +17,7 @@ from newtron.engine.base.words import clean, count, listed, number
 from newtron.table.formula.data import Formula
 from newtron.table.readings import Reading
 
-Kind = Literal["number", "date", "yes/no", "category"]
+Kind = Literal["number", "date", "yes/no", "category", "factor"]
 Task = Literal["regression", "classification"]
 # Targets as solvers take them: numbers, or positions in the classes.
 TargetValues: TypeAlias = NDArray[np.floating | np.int64]
@@ -36,10 +36,12 @@ class Column:
     no; `reading` says how text becomes a number or a date where it is written in another way than 12.5 or
     2024-01-31. A date may have `parts`, each a sine and a cosine of it after its days: of the "year", the
     "week" or the "day", so that the end of one lies beside the beginning of the next. A category is one 0/1
-    column for each level but the most frequent, the `reference`, with which the others are compared. If
+    column for each level but the most frequent, the `reference`, with which the others are compared. A factor
+    is one column with the number of each cell's level, counted from 0, and -1 for a level that training never
+    saw: it says what group a row is of, for random intercepts. If
     training had missing cells (`missing_seen`), a last column `... is missing` marks them (`indicator`),
     unless an earlier column was missing in exactly the same rows: its mark serves both, because two equal
-    columns could not be distinguished.
+    columns could not be distinguished. Missing cells of a factor are one more level, behind the others.
 
     `encoded` names the columns of the matrix. `mean` stands in for missing cells (number, date, yes/no).
     `levels` are the levels with a column of their own; for yes/no, the word for yes. `pooled` are rare
@@ -73,7 +75,7 @@ class Column:
 
     def __post_init__(self) -> None:
         """The fields of a column must fit each other, or encoding would go wrong later."""
-        category = self.kind == "category"
+        category, factor = self.kind == "category", self.kind == "factor"
         named = self.kind in ("category", "yes/no")
         width = int(self.indicator) + (len(self.levels) + bool(self.pooled) if category else 1)
         width += 2 * len(self.parts)
@@ -82,8 +84,8 @@ class Column:
         words = (*self.levels, *self.pooled, *([] if self.reference is None else [self.reference]))
         checks = (
             ("encoded", len(self.encoded) == width and width > 0),
-            ("indicator", self.missing_seen or not self.indicator),
-            ("mean", (self.mean is None) == category and (self.mean is None or math.isfinite(self.mean))),
+            ("indicator", (self.missing_seen and not factor) or not self.indicator),
+            ("mean", (self.mean is None) == (category or factor) and (self.mean is None or math.isfinite(self.mean))),
             ("levels", len(self.levels) == n_levels and len(set(words)) == len(words)),
             ("reference", (self.reference is not None) == named),
             ("pooled", category or not self.pooled),
@@ -190,7 +192,7 @@ class Schema:
     def letters(self) -> frozenset[str]:
         """The columns of a text file whose cells are read by a rule of the schema, and not as the file shows them: what
         has a reading, and categories with codes such as 02139."""
-        columns = [column.name for column in self.columns if column.reading or _has_codes(column)]
+        columns = [c.name for c in self.columns if c.reading or _has_codes(c)]
         return frozenset([*columns, *([self.target.name] if self.target.reading else [])])
 
     @property
@@ -217,14 +219,24 @@ class Schema:
         return self._shown().html()
 
     def _shown(self) -> ResultTable:
-        kinds = {"category": "category", "yes/no": "yes/no", "number": "number", "date": "date, in days"}
+        kinds = {"factor": "factor, for random intercepts", "date": "date, in days"}
         rows = [
-            (column.name, kinds[column.kind] + _read_as(column), str(len(column.encoded)), _missing_cells(column))
+            (
+                column.name,
+                kinds.get(column.kind, column.kind) + _read_as(column),
+                str(len(column.encoded)),
+                _missing_cells(column),
+            )
             for column in self.columns
         ]
         levels = [f"{column.name}: {_levels(column)}" for column in self.columns if column.reference is not None]
+        factors = [
+            f"{column.name}: {listed(column.levels, _LEVELS_SHOWN)}"
+            for column in self.columns
+            if column.kind == "factor"
+        ]
         dropped = [f"{name}: {reason}" for name, reason in self.dropped]
-        lists = (("levels, the reference first:", levels), ("not used:", dropped))
+        lists = (("levels, the reference first:", levels), ("levels of factors:", factors), ("not used:", dropped))
         refused = ["Missing cells are refused."] if self.missing == "error" else []
         width = count(len(self.feature_names), "column")
         return ResultTable(
@@ -241,6 +253,8 @@ def _missing_cells(column: Column) -> str:
     """Return what becomes of missing cells, where training had any."""
     if not column.missing_seen:
         return ""
+    if column.kind == "factor":
+        return "a level"
     marked = ", marked" if column.indicator else ""
     return (f"mean {number(column.mean)}{marked}") if column.mean is not None else "a level" if marked else "mean"
 

@@ -5,6 +5,7 @@ The schema of a frame is the one that files have, so that a model of either pred
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -46,10 +47,23 @@ def encoded_columns(table: Table, data: DataDescription, settings: Settings) -> 
 
     Raises InputError where a cell is infinite, no column can be used, or one is not what the settings say.
     """
-    schema = learn_features(table, target_of(data, settings.task), stated_choices(table, settings.choices()))
+    choices = replace(settings.choices(), factors=_factors(settings, table.names))
+    schema = learn_features(table, target_of(data, settings.task), stated_choices(table, choices))
     X = encode(schema, table).X
     names = schema.feature_names
     return X, replace(data, n_features=len(names), names=names, columns=table.names, schema=schema)
+
+
+def _factors(settings: Settings, names: Sequence[str]) -> tuple[str, ...] | Literal["auto"]:
+    """The columns whose text groups rows, by their names."""
+    chosen = settings.intercepts
+    if chosen is None:
+        return ()
+    if isinstance(chosen, str):
+        return "auto"
+    return tuple(
+        each if isinstance(each, str) else names[each] for each in chosen if isinstance(each, str) or each < len(names)
+    )
 
 
 def column_means(X: Matrix) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,11 +15,14 @@ from newtron.engine.maths.scaling import Scaling, first_inputs
 from newtron.engine.solvers import Solution
 from newtron.inference.certificate.endpoint import Curvature, Endpoint
 from newtron.inference.coefficients.information import Information
+from newtron.inference.mixed.random_intercepts import RandomIntercepts
 from newtron.inference.posterior import Posterior, PosteriorFactor
 from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.table.schema import Schema
 from newtron.training.settings import Settings, Shape
+
+_NOTHING = np.zeros((1, 1))
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,17 @@ class DataDescription:
         """The number and the names of the columns of X, as users give it."""
         return (self.n_features, self.names) if self.columns is None else (len(self.columns), self.columns)
 
+    def without(self, columns: tuple[int, ...]) -> DataDescription:
+        """What is known of the matrix without some of its columns. The schema stays that of all."""
+        kept = [j for j in range(self.n_features) if j not in columns]
+        names, means = self.names, self.column_means
+        return replace(
+            self,
+            n_features=len(kept),
+            names=None if names is None else tuple(names[j] for j in kept),
+            column_means=None if means is None else means[kept],
+        )
+
     @property
     def known_classes(self) -> Labels:
         """The classes of a classification."""
@@ -133,7 +147,7 @@ class FittedModel:
     nobody asked or a penalty keeps the coefficients finite. temperature: probabilities are taken to the power
     1 / temperature. noise_model: what a regression by networks knows of its noise, or the sentence why there are no
     intervals; None for all other models. relevance: (p,) how much each column moves the prediction; None for a
-    perceptron.
+    perceptron. random_intercepts: what raw predictions gain by the groups of their rows; None where nothing is.
 
     Examples
     --------
@@ -155,6 +169,7 @@ class FittedModel:
     temperature: float = 1.0
     noise_model: NoiseModel | str | None = None
     relevance: Array | None = None
+    random_intercepts: RandomIntercepts | None = None
 
     @cached_property
     def loss(self) -> Loss:
@@ -192,6 +207,11 @@ class FittedModel:
     def most_parameters(self) -> int:
         """The number of parameters of the largest member."""
         return max(member.network.n_params for member in self.members)
+
+    def gained(self, X: Matrix) -> Array:
+        """(n, k) what the raw predictions of rows X gain by the random intercepts of their groups; (1, 1) zeros where
+        there are none."""
+        return _NOTHING if self.random_intercepts is None else self.random_intercepts.at(X)
 
     @property
     def sharing(self) -> tuple[Member, ...]:

@@ -31,6 +31,8 @@ Family: TypeAlias = Literal["perceptron", "network"]
 Label: TypeAlias = str | bool | int | float
 ClassWeight: TypeAlias = str | dict[Label, float] | None
 # What the columns of frames are: the name of a kind, or levels in order.
+# Which columns have random intercepts: by name or position, those that repay it ("auto"), or none.
+Intercepts: TypeAlias = str | Sequence[str | int] | None
 ColumnKinds: TypeAlias = Mapping[str, str | Sequence[object]] | None
 Hidden: TypeAlias = str | int | tuple[int, ...] | list[int | tuple[int, ...] | list[int]]
 
@@ -56,6 +58,7 @@ class Settings:
     class_weight: ClassWeight = None
     offset: str | int | None = None
     weights: WeightsKind = "frequency"
+    intercepts: str | tuple[str | int, ...] | None = None
     columns: dict[str, str | tuple[str, ...]] | None = None
     missing: str = "indicator"
     standardize: bool = False
@@ -79,6 +82,9 @@ class Settings:
             values["random_state"] = None
         if values.get("columns") is not None:
             values["columns"] = _stored_columns(values["columns"])
+        listed = values.get("intercepts")
+        if isinstance(listed, list | tuple | np.ndarray):
+            values["intercepts"] = tuple(each.item() if isinstance(each, np.generic) else each for each in listed)
         return cls(family, task, **values)  # type: ignore[arg-type]  # `checked` judges what the user gave
 
     def checked(self) -> Self:
@@ -96,6 +102,7 @@ class Settings:
         check_choice("weights", self.weights, WEIGHTS_KINDS)
         self._check_firth()
         self._check_offset()
+        self._check_intercepts()
         self.choices()
         return self
 
@@ -111,6 +118,18 @@ class Settings:
             raise InputError(f"offset={self.offset!r} must be the name of a column, its position from 0, or None.")
         if self.loss != "poisson":
             raise InputError(f'offset={self.offset!r} is the logarithm of an exposure of counts: set loss="poisson".')
+
+    def _check_intercepts(self) -> None:
+        found = self.intercepts
+        auto = found == "auto" and self.family == "network"
+        if found is None or auto:
+            return
+        given = isinstance(found, tuple) and all(isinstance(each, str) or is_count(each, least=0) for each in found)
+        if not given or not found:
+            ways = "'auto', None, or a list" if self.family == "network" else "None or a list"
+            raise InputError(
+                f"intercepts={shown(found)} must be {ways} of columns, by their names or their positions from 0."
+            )
 
     def _check_firth(self) -> None:
         """Firth's penalty stands alone, and is one of the log loss."""

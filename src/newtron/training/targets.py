@@ -92,6 +92,15 @@ def with_offset(model: FittedModel, column: int) -> FittedModel:
     return replace(model, scaling=replace(model.scaling, offset=column), relevance=relevance)
 
 
+def with_aside(model: FittedModel, columns: tuple[int, ...], data: DataDescription) -> FittedModel:
+    """A model of the other columns as one for rows that have these too, which are no inputs. data: of all columns."""
+    relevance, offset = model.relevance, model.scaling.offset
+    for j in columns:  # in order
+        relevance = None if relevance is None else np.insert(relevance, j, 0.0)
+        offset = offset + 1 if offset is not None and offset >= j else offset
+    return replace(model, data=data, scaling=replace(model.scaling, offset=offset, aside=columns), relevance=relevance)
+
+
 def encoded_classes(
     y: Labels,
     data: DataDescription,

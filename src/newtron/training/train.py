@@ -19,6 +19,7 @@ from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.training.firth import firth_member
 from newtron.training.fitted import DataDescription, FittedModel, Member
+from newtron.training.intercepts import Intercepts, beside_networks, group_columns, less_intercepts
 from newtron.training.members import Kind, Task, Trained, objective_of, train_members, with_shares
 from newtron.training.mix import planned
 from newtron.training.predictive import learn_class_temperature, learn_noise
@@ -27,7 +28,7 @@ from newtron.training.resuming import OpenKeeper, kept
 from newtron.training.scaling import far_from_zero, learn_centering, learn_scaling
 from newtron.training.separated import judged
 from newtron.training.settings import Settings
-from newtron.training.targets import check_targets, names_of_inputs, offset_column, with_offset
+from newtron.training.targets import check_targets, names_of_inputs, offset_column, with_aside, with_offset
 
 # Exposures, and weights times exposures, are between this number and one over it, so that no product overflows.
 _LEAST_EXPOSURE = 1e-100
@@ -52,6 +53,9 @@ def train(
     """
     loss = loss_for(settings.task, settings.loss, rows.n_outputs)
     check_targets(rows, loss)
+    grouping, whole, described = group_columns(rows, data, settings), rows, data
+    if grouping.aside:
+        rows, data = rows.without_columns(grouping.aside), data.without(grouping.aside)
     given, offset = rows, offset_column(settings.offset, data)
     if offset is not None:
         rows = _per_exposure(rows, offset)
@@ -93,8 +97,11 @@ def train(
     except ColumnError as error:
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
-    model = _with_predictions(replace(task, keeper=None), settings, data, members, separation)
-    return model if offset is None else with_offset(model, offset)
+    task = replace(task, keeper=None)
+    intercepts = beside_networks(task, members, whole, grouping) if settings.family == "network" else None
+    model = _with_predictions(task, settings, data, members, separation, intercepts)
+    model = model if offset is None else with_offset(model, offset)
+    return with_aside(model, grouping.aside, described) if grouping.aside else model
 
 
 def _per_exposure(rows: Rows, offset: int) -> Rows:
@@ -137,17 +144,19 @@ def _with_predictions(
     data: DataDescription,
     members: tuple[Member, ...],
     separation: Separation | None,
+    intercepts: Intercepts | None,
 ) -> FittedModel:
     """The model, with what networks learn from the rows after their training."""
     temperature, relevance = 1.0, None
     noise: NoiseModel | str | None = None
     if settings.family == "network":
         if settings.task == "regression":
-            noise = learn_noise(task, members)
+            noise = learn_noise(task if intercepts is None else less_intercepts(task, intercepts), members)
         else:
             temperature = learn_class_temperature(task, members)
         relevance = relevance_of(task, members)
-    return FittedModel(settings, data, task.scaling, members, separation, temperature, noise, relevance)
+    found = None if intercepts is None else intercepts.found
+    return FittedModel(settings, data, task.scaling, members, separation, temperature, noise, relevance, found)
 
 
 def _scaling(rows: Rows, settings: Settings, loss: Loss) -> Scaling:

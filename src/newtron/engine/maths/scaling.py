@@ -106,7 +106,8 @@ class Scaling:
     asinh, pieces: features, which are additional inputs after the p scaled ones, in this order; None: there are none.
     A network may take the first of all these inputs, as `taking` says. offset: the position of one more column among
     those of X, the logarithm of each row's exposure, which is no input: means are for an exposure of 1. None: there is
-    none.
+    none. aside: positions, in order, of columns of X that are no inputs either, because they say what group a row is
+    of.
     """
 
     x_center: Array
@@ -116,6 +117,7 @@ class Scaling:
     asinh: AsinhFeatures | None = None
     pieces: PieceFeatures | None = None
     offset: int | None = None
+    aside: tuple[int, ...] = ()
 
     @classmethod
     def none(cls, n_features: int, n_outputs: int) -> Scaling:
@@ -159,14 +161,34 @@ class Scaling:
     def changes_targets(self) -> bool:
         return bool(np.any(self.y_center) or np.any(self.y_scale != 1.0))
 
+    @property
+    def no_inputs(self) -> tuple[int, ...]:
+        """The positions of the columns of X that are no inputs, in order."""
+        return self.aside if self.offset is None else tuple(sorted((*self.aside, self.offset)))
+
+    @cached_property
+    def without_aside(self) -> Scaling:
+        """The same for rows without the columns `aside`."""
+        if not self.aside:
+            return self
+        offset = None if self.offset is None else self.offset - sum(j < self.offset for j in self.aside)
+        return replace(self, aside=(), offset=offset)
+
     def of_inputs(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         """Take from something for each column of X what belongs to the p inputs."""
-        if self.offset is None:
-            return columns
-        return (*columns[: self.offset], *columns[self.offset + 1 :])
+        taken = self.no_inputs
+        return tuple(column for j, column in enumerate(columns) if j not in taken) if taken else columns
+
+    def over_columns(self, found: Array, fill: float = 0.0) -> Array:
+        """(..., columns of X) from something (..., p) of the inputs, with `fill` for the columns that are no inputs."""
+        for j in self.no_inputs:
+            found = np.insert(found, j, fill, axis=-1)
+        return found
 
     def inputs(self, X: Matrix) -> Matrix:
         """X in scaled units, in its own dtype, and the features after it: (n, n_inputs)."""
+        if self.aside:
+            return self.without_aside.inputs(without_columns(X, self.aside))
         if self.offset is not None:
             return replace(self, offset=None).inputs(without_offset(X, self.offset)[0])
         if self.features:
@@ -184,7 +206,7 @@ class Scaling:
 
     def by_given(self, X: Array, by_inputs: Array) -> Array:
         """(n, p) the derivatives of something with respect to the columns of X (n, p), in the user's units, from those
-        with respect to the inputs (n, n_inputs), by the chain rule. There must be no offset."""
+        with respect to the inputs (n, n_inputs), by the chain rule. All columns must be inputs."""
         place = len(self.x_center)
         found = by_inputs[:, :place] / self.x_scale
         for features in self.features:
@@ -194,7 +216,10 @@ class Scaling:
         return np.asarray(found)
 
     def inputs_along(self, X: Array, tangent: Array) -> Array:
-        """The derivative of `inputs` as X (n, p) moves along a tangent (n, p), which has 0 for an offset."""
+        """The derivative of `inputs` as X (n, p) moves along a tangent (n, p), which has 0 for what is no input."""
+        if self.aside:
+            X, tangent = (without_columns(each, self.aside) for each in (X, tangent))
+            return self.without_aside.inputs_along(X, tangent)
         if self.offset is not None:
             X, tangent = (without_offset(each, self.offset)[0] for each in (X, tangent))
         parts = [tangent[:, features.columns] * features.slopes(X) for features in self.features]
@@ -211,15 +236,23 @@ class Scaling:
         return np.asarray((Z * self.y_scale.astype(Z.dtype) + self.y_center.astype(Z.dtype)).astype(Z.dtype))
 
 
+def without_columns(X: Matrix, columns: tuple[int, ...]) -> Matrix:
+    """X (n, p) without some of its columns."""
+    kept = [j for j in range(X.shape[1]) if j not in columns]
+    return X[:, kept].tocsr() if is_sparse(X) else X[:, kept]
+
+
 def without_offset(X: Matrix, column: int) -> tuple[Matrix, Array]:
     """X (n, p) without a column, (n, p - 1), and the exposure (n,) of which that column is the logarithm."""
-    kept = [j for j in range(X.shape[1]) if j != column]
     # An exposure beyond floating point is infinite, which training refuses.
     with np.errstate(over="ignore"):
-        if is_sparse(X):
-            offset = np.asarray(X[:, [column]].toarray())[:, 0]
-            return X[:, kept].tocsr(), np.exp(offset.astype(np.float64))
-        return X[:, kept], np.exp(X[:, column].astype(np.float64))
+        return without_columns(X, (column,)), np.exp(column_of(X, column))
+
+
+def column_of(X: Matrix, column: int) -> Array:
+    """One column (n,) of X, in float64."""
+    found = np.asarray(X[:, [column]].toarray())[:, 0] if is_sparse(X) else X[:, column]
+    return found.astype(np.float64)
 
 
 def first_inputs(X: Matrix, n_inputs: int) -> Matrix:

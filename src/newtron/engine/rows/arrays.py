@@ -17,7 +17,7 @@ from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import aligned, is_sparse
 from newtron.engine.base.threads import ordered_map
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.maths.scaling import Scaling, without_offset
+from newtron.engine.maths.scaling import Scaling, without_columns, without_offset
 from newtron.engine.rows.rows import Chunk, Rows, stratified_sample
 
 S = TypeVar("S")
@@ -134,6 +134,10 @@ class ArrayRows(Rows):
     def weights(self) -> Array | None:
         return self._weight if self._weight is None or self._chosen is None else self._weight[self._chosen]
 
+    def without_columns(self, columns: tuple[int, ...]) -> ArrayRows:
+        X = without_columns(self._X, columns)
+        return ArrayRows(X, self._y, self._weight, threads=self.threads, chosen=self._chosen)
+
     def with_offset(self, column: int) -> ArrayRows:
         X, exposure = without_offset(self._X, column)
         with np.errstate(all="ignore"):
@@ -142,6 +146,8 @@ class ArrayRows(Rows):
         return ArrayRows(X, y, weight.astype(self.dtype), threads=self.threads, chosen=self._chosen)
 
     def standardized(self, scaling: Scaling) -> ArrayRows:
+        if scaling.aside:
+            return self.without_columns(scaling.aside).standardized(scaling.without_aside)
         if scaling.offset is not None:
             return self.with_offset(scaling.offset).standardized(replace(scaling, offset=None))
         # In the dtype of y until scaled: float32 would round a small spread on a large offset away.

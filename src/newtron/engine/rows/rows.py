@@ -82,6 +82,10 @@ class Rows(RowSizes, ABC):
         """The same rows in scaled units. Raises InputError where the targets are too large for their dtype."""
         raise NotImplementedError
 
+    def without_columns(self, columns: tuple[int, ...]) -> Rows:
+        """The same rows without some columns of X."""
+        raise NotImplementedError
+
     def with_offset(self, column: int) -> Rows:
         """The same rows without a column of X, the logarithm of their exposure: targets for an exposure of 1, and
         weights times the exposure. A loss with a log link is the same but for what does not depend on the model."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import aligned
 from newtron.engine.base.threads import ordered_map
 from newtron.engine.base.types import Array
-from newtron.engine.maths.scaling import Scaling, without_offset
+from newtron.engine.maths.scaling import Scaling, without_columns, without_offset
 from newtron.engine.rows.arrays import ArrayRows
 from newtron.engine.rows.rows import Chunk, Rows, stratified_sample
 
@@ -68,14 +68,16 @@ class Source(ABC):
 class RowTransform:
     """The transformation of rows as they are read into rows as a solver gets them.
 
-    targets: y (m,) -> (Y (m, k), weights (m,) or None). inputs: X (m, p) -> (m, q), None for the identity. offset: the
-    column that is the logarithm of the exposure, as in `Rows.with_offset`. Both functions are sent to other processes
-    where the rows lie there, so they must be picklable by cloudpickle.
+    targets: y (m,) -> (Y (m, k), weights (m,) or None). aside: columns of X that are left out. offset: the column of
+    the others that is the logarithm of the exposure, as in `Rows.with_offset`. inputs: X (m, p) without these -> (m,
+    q), None for the identity. Both functions are sent to other processes where the rows lie there, so they must be
+    picklable by cloudpickle.
     """
 
     targets: TargetEncoder
     inputs: Callable[[Array], Array] | None = None
     offset: int | None = None
+    aside: tuple[int, ...] = ()
 
     def chunk(self, cut: Cut, start: int) -> Chunk:
         """Return the transformed rows of a cut. start: how many rows precede it."""
@@ -84,6 +86,8 @@ class RowTransform:
     def rows(self, X: Array, y: Array, start: int = 0) -> Chunk:
         """Return the transformed rows of X and y as they are read."""
         Y, weight = self.targets(y)
+        if self.aside:
+            X = without_columns(X, self.aside)
         if self.offset is not None:
             X, exposure = without_offset(X, self.offset)
             Y, weight = Y / exposure[:, None], exposure if weight is None else weight * exposure
@@ -220,6 +224,12 @@ class StreamedRows(Rows):
         found.transform, found.n_features = replace(self.transform, inputs=inputs), n_inputs
         return found
 
+    def without_columns(self, columns: tuple[int, ...]) -> Self:
+        found = copy(self)
+        found.n_features = self.n_features - len(columns)
+        found.transform = replace(self.transform, aside=columns)
+        return found
+
     def with_offset(self, column: int) -> Self:
         found = copy(self)
         found.n_features = self.n_features - 1
@@ -230,8 +240,10 @@ class StreamedRows(Rows):
 
     def standardized(self, scaling: Scaling) -> Self:
         rows = self
+        if scaling.aside:
+            rows, scaling = rows.without_columns(scaling.aside), scaling.without_aside
         if scaling.offset is not None:
-            rows, scaling = self.with_offset(scaling.offset), replace(scaling, offset=None)
+            rows, scaling = rows.with_offset(scaling.offset), replace(scaling, offset=None)
         if scaling.changes_targets:
             targets = partial(_scaled_targets, self.transform.targets, scaling)
             rows = rows.with_targets(targets, rows.n_outputs, (rows.total_weight, rows.min_weight))

@@ -25,7 +25,9 @@ def answer_steps(point: Point) -> list[Step]:
     if subject.loss.task == "classification":
         steps.append(_class(point))
     model = subject.answer
-    if model is not None and (model.members > 1 or model.share < 1.0 or model.temperature != 1.0):
+    if model is not None:
+        steps += _intercepts(point, model)
+    if model is not None and (model.groups or model.members > 1 or model.share < 1.0 or model.temperature != 1.0):
         steps += _averages(point, model)
         steps += _tempered(point, model) if model.temperature != 1.0 else [_own(point, model)]
     return steps
@@ -46,6 +48,21 @@ def _class(point: Point) -> Step:
     )
     factors = (StepFactor("ŷ", np.asarray(p), True),)
     return numeric_step("answer.class", "1 - ŷ", "", sentence, "1 - <0>", factors, "rest", 1.0 - p)
+
+
+def _intercepts(point: Point, model: Answer) -> list[Step]:
+    """What the groups of the row add to the raw prediction of each network."""
+    if not model.groups:
+        return []
+    lines = tuple(
+        ("", f"{column} = {group}" if group else f"{column}: not seen in training") for column, group, _ in model.groups
+    )
+    columns = tuple(f"intercept{f' of {name}' if name else ''}" for name in map(point.names.output, range(point.k)))
+    values = np.array([intercept for _, _, intercept in model.groups])
+    what = "prediction" if point.subject.loss.has_identity_link else "raw prediction z"
+    each = "each network" if model.members > 1 else "the network"
+    sentence = f"The groups that the row belongs to have random intercepts, which are added to the {what} of {each}."
+    return [Step("answer.intercepts", "b", "", sentence, values.sum(axis=0), table=StepTable(columns, lines, values))]
 
 
 def _averages(point: Point, model: Answer) -> list[Step]:

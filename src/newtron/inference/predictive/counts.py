@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.linalg import is_sparse
-from newtron.engine.base.types import Array, Matrix
-from newtron.inference.posterior import Posterior
+from newtron.engine.base.types import Array
 from newtron.inference.predictive.mixture import Distribution
 
 # Means of each member's mixture: integrals of polynomials up to degree 47 in the logarithm of the mean are exact.
@@ -78,14 +76,10 @@ class CountMixture(Distribution):
         return np.where(usable, high, np.nan)
 
 
-def count_mixture(posteriors: Sequence[Posterior], share: Array, X: Matrix) -> CountMixture:
-    """The distributions at the rows of X (n, p), in the units of training, for an exposure of 1. share: (M,) of the
-    members."""
+def count_mixture(raw: Sequence[tuple[Array, Array]], share: Array) -> CountMixture:
+    """The distributions at n rows for an exposure of 1. raw: of each member the logarithms of the means (n, 1) and
+    their variances (n, 1, 1). share: (M,) of the members."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
-    means = np.empty((X.shape[0], len(posteriors), _NODES))
-    for m, posterior in enumerate(posteriors):
-        block = X.toarray() if is_sparse(X) else X
-        for rows, z, V in posterior.predict(block):
-            means[rows, m] = np.exp(z + np.sqrt(V[:, 0]) * nodes)
+    means = np.stack([np.exp(z + np.sqrt(V[:, 0]) * nodes) for z, V in raw], axis=1)
     return CountMixture(np.outer(share, weights).ravel(), means.reshape(len(means), -1))

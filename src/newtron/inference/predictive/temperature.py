@@ -65,14 +65,13 @@ def _log_softmax_of(z: Array, own: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->i", own, shifted) - np.log(np.exp(shifted).sum(axis=1)))
 
 
-def class_variance(posteriors: Sequence[Posterior], share: Array, loss: Loss, X: Matrix, temperature: float) -> Array:
+def class_variance(raw: Sequence[tuple[Array, Array]], share: Array, loss: Loss, temperature: float) -> Array:
     """(n, classes) the variance of the probabilities over the posterior: that within each member, through the slope of
-    the link, plus that between members. X: (n, p) in scaled units."""
+    the link, plus that between members. raw: of each member the raw predictions (n, k) and their covariances (n, k,
+    k)."""
     own, each = [], []
-    for posterior in posteriors:
-        blocks = list(posterior.predict(X))
-        z = np.concatenate([at for _, at, _ in blocks]) / temperature
-        V = np.concatenate([spread for _, _, spread in blocks]) / temperature**2
+    for at, spread in raw:
+        z, V = at / temperature, spread / temperature**2
         p = loss.inverse_link(z)
         if p.shape[1] == 1:
             moved = np.square(p * (1.0 - p)) * V[:, 0]

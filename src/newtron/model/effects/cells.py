@@ -7,7 +7,7 @@ changes all of its 0/1 columns together. `VariedRows` is all that effects know o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias
 
@@ -42,13 +42,14 @@ class Variable:
     """A column as effects see it: a number, which has a slope, or a category, whose levels are compared.
 
     levels: of a category, the reference first. is_offset: whether it is the logarithm of an exposure, which has no
-    coefficient.
+    coefficient. is_aside: whether it says no more than what group a row is of.
     """
 
     name: str
     kind: Literal["number", "category"]
     levels: tuple[ClassLabel, ...] = ()
     is_offset: bool = False
+    is_aside: bool = False
 
 
 class VariedRows(Protocol):
@@ -104,7 +105,7 @@ class EncodedRows:
 
     def __init__(self, model: FittedModel, X: Matrix, *, dummy: bool = True) -> None:
         self._X = X
-        schema, offset = model.data.schema, model.scaling.offset
+        schema, offset, aside = model.data.schema, model.scaling.offset, model.scaling.aside
         self._columns: dict[str, Column] = {}
         self._places: dict[str, slice] = {}
         found: list[Variable] = []
@@ -112,13 +113,14 @@ class EncodedRows:
             for j, name in enumerate(column_names(model.data.names, model.data.n_features)):
                 self._places[name] = slice(j, j + 1)
                 levels = (0, 1) if dummy and j != offset and _holds_both(X[:, [j]]) else ()
-                found.append(Variable(name, "category" if levels else "number", levels, j == offset))
+                kind: Literal["number", "category"] = "category" if levels else "number"
+                found.append(Variable(name, kind, levels, j == offset, j in aside))
         else:
             start = 0
             for column in schema.columns:
                 self._columns[column.name] = column
                 self._places[column.name] = slice(start, start + len(column.encoded))
-                found.append(_of_schema(column, start == offset))
+                found.append(replace(_of_schema(column, start == offset), is_aside=start in aside))
                 start += len(column.encoded)
         self._variables = tuple(found)
 
@@ -149,10 +151,10 @@ class EncodedRows:
 
     def _pattern(self, name: str, cell: ClassLabel) -> Array:
         column = self._columns.get(name)
-        if column is not None and column.kind in ("category", "yes/no"):
+        if column is not None and column.kind in ("category", "factor", "yes/no"):
             found = level_pattern(column, cell)
             if found is None:
-                levels = [str(column.reference), *column.levels, *column.pooled]
+                levels = [*([] if column.reference is None else [column.reference]), *column.levels, *column.pooled]
                 raise InputError(f"the column {name!r} has no level {shown(cell)}: its levels are {listed(levels)}.")
             return found
         found = np.zeros(self._places[name].stop - self._places[name].start)
@@ -208,7 +210,10 @@ class EncodedRows:
             place, own = self._places[variable.name], weight * ~self.missing(variable.name)
             X = self._X[:, place]
             X = np.asarray(X.toarray() if is_sparse(X) else X, dtype=np.float64)
-            if variable.kind == "category" and self._columns:
+            if variable.kind == "category" and variable.is_aside:
+                counts = own @ (self.level_numbers(variable.name)[:, None] == np.arange(len(variable.levels)))
+                found[variable.name] = variable.levels[int(np.argmax(counts))]
+            elif variable.kind == "category" and self._columns:
                 counts = own @ X[:, : len(variable.levels) - 1]
                 found[variable.name] = variable.levels[int(np.argmax([own.sum() - counts.sum(), *counts]))]
             elif statistic == "mean":
@@ -221,6 +226,8 @@ class EncodedRows:
 def _of_schema(column: Column, is_offset: bool) -> Variable:
     if column.kind in ("number", "date"):
         return Variable(column.name, "number", is_offset=is_offset)
+    if column.kind == "factor":
+        return Variable(column.name, "category", column.levels)
     pooled = column.pooled[:1]  # all of them have one column
     return Variable(column.name, "category", (str(column.reference), *column.levels, *pooled))
 

@@ -116,7 +116,7 @@ def contrasts_of(
     kind = check_choice("kind", contrast.kind, KINDS)
     if kind == "odds ratio" and model.is_regression:
         raise InputError("kind='odds ratio' is for probabilities: choose 'difference' or 'ratio' for a regression.")
-    variable = variable_named(rows, column)
+    variable = _with_effects(variable_named(rows, column))
     response, pieces = Response(model), []
     pairs = _pairs(variable, contrast)
     scenarios = averaging.scenarios(rows)
@@ -130,18 +130,30 @@ def contrasts_of(
 
 def _chosen(rows: VariedRows, columns: str | Sequence[str] | None, method: str) -> list[Variable]:
     if columns is None:
-        found = [v for v in rows.variables if not v.is_offset and (method == "dydx" or v.kind == "number")]
+        found = [
+            v for v in rows.variables if not (v.is_offset or v.is_aside) and (method == "dydx" or v.kind == "number")
+        ]
         if not found:
             raise InputError(f"method={method!r} is for columns of numbers, and there are none: take method='dydx'.")
         return found
     names = [columns] if isinstance(columns, str) else list(columns)
-    found = [variable_named(rows, name) for name in names]
+    found = [_with_effects(variable_named(rows, name)) for name in names]
     for variable in found:
         if variable.kind == "category" and method != "dydx":
             raise InputError(f"method={method!r} is for numbers, and {variable.name!r} is a category: leave it out.")
     if not found:
         raise InputError("columns names no column: give one or more, or leave it out for all.")
     return found
+
+
+def _with_effects(variable: Variable) -> Variable:
+    """The variable. Raises InputError for one that has random intercepts alone."""
+    if variable.is_aside:
+        raise InputError(
+            f"{variable.name!r} has random intercepts, which are no parameters and have no effect to be tested: "
+            "`random_intercepts_` lists them."
+        )
+    return variable
 
 
 def _check_size(

@@ -21,7 +21,7 @@ from newtron.engine.maths.network import Network
 from newtron.engine.maths.scaling import Scaling, without_offset
 from newtron.inference.effects.quantity import Quantity
 from newtron.inference.predictive.temperature import every_class, tempered
-from newtron.model.effects.cells import Changes, VariedRows
+from newtron.model.effects.cells import Changes, Shift, VariedRows
 from newtron.training.fitted import FittedModel
 
 # Numbers of the derivatives of a block of rows in memory at a time: 8 MB.
@@ -102,7 +102,8 @@ class Response:
         X = rows.block(block, changes)
         tangent = None if name is None else rows.tangent(name, block, changes)
         x = rows.values(name, block, changes) if name is not None and method in ("eyex", "dyex") else None
-        raw = [_Raw.of(part, X, tangent) for part in self.parts]
+        gained = self._gained(rows, block, changes)
+        raw = [_Raw.of(part, X, tangent, gained) for part in self.parts]
         exposure = None
         if self.model.scaling.offset is not None:
             exposure = without_offset(X, self.model.scaling.offset)[1]
@@ -110,6 +111,15 @@ class Response:
         if self.temperature != 1.0:
             return self._tempered(raw, method, x), members
         return np.tensordot(self.share, [local.value for local in members], axes=1), members
+
+    def _gained(self, rows: VariedRows, block: slice, changes: Changes) -> Array:
+        """What z gains by random intercepts: those of the groups that cells are set to, and else of the rows' own. A
+        number that is shifted keeps its group, because almost every other number is none."""
+        if self.model.random_intercepts is None:
+            return self.model.gained(np.empty((0, 0)))
+        kept = {name: cell for name, cell in changes.items() if not isinstance(cell, Shift)}
+        gained = self.model.gained(rows.block(block, kept))
+        return gained * self.model.scaling.y_scale if self.model.is_perceptron else gained
 
     def _member(self, part: _Part, raw: _Raw, exposure: Array | None, method: str, x: Array | None) -> _Local:
         loss, T = self.loss, self.temperature
@@ -158,10 +168,10 @@ class _Raw(NamedTuple):
     along: tuple[Array, Array] | None
 
     @classmethod
-    def of(cls, part: _Part, X: Array, tangent: Array | None) -> _Raw:
+    def of(cls, part: _Part, X: Array, tangent: Array | None, gained: Array) -> _Raw:
         at = part.network.linearize(part.params, np.asarray(part.scaling.inputs(X)))
         along = None if tangent is None else jacobian_along(at, part.scaling.inputs_along(X, tangent))
-        return cls(at.output, jacobian(at), along)
+        return cls(at.output + gained, jacobian(at), along)
 
 
 def _over_rows(found: Array, weights: Array | None) -> Array:
@@ -201,5 +211,5 @@ def _parts(model: FittedModel) -> list[_Part]:
     W, b = model.coefficients
     network = Network(W.shape, intercept=model.members[0].network.intercept)
     params = np.concatenate([W.ravel(), b]) if network.intercept else W.ravel()
-    none = replace(Scaling.none(*W.shape), offset=model.scaling.offset)
+    none = replace(Scaling.none(*W.shape), offset=model.scaling.offset, aside=model.scaling.aside)
     return [_Part(network, params, none, 1.0)]

@@ -1,0 +1,65 @@
+"""The random intercepts of a fitted model in words and as a table: by the names of columns and of their levels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from newtron.engine.base.types import Array, Matrix
+from newtron.engine.base.words import column_names, count, label, percent
+from newtron.inference.mixed.random_intercepts import GroupIntercepts
+from newtron.training.fitted import FittedModel
+
+
+class OwnGroup(NamedTuple):
+    """The group of a row: the name of the column, that of the group, and what the raw prediction gains by it, (k,); the
+    name is "" for a value that training never saw."""
+
+    column: str
+    group: str
+    intercept: Array
+
+
+def groups_of_row(model: FittedModel, X: Matrix) -> tuple[OwnGroup, ...]:
+    """The groups of the one row X (1, p)."""
+    found = []
+    for group in () if model.random_intercepts is None else model.random_intercepts.groups:
+        place = group.places(X)
+        names = (*group_names(model, group), "")
+        found.append(OwnGroup(column_called(model, group), names[int(place[0])], group.at(place)[0]))
+    return tuple(found)
+
+
+def column_called(model: FittedModel, group: GroupIntercepts) -> str:
+    """The name of a grouping column."""
+    return column_names(model.data.names, model.data.n_features)[group.column]
+
+
+def group_names(model: FittedModel, group: GroupIntercepts) -> tuple[str, ...]:
+    """The levels of a factor, or the numbers that are groups."""
+    name, schema = column_called(model, group), model.data.schema
+    for column in () if schema is None else schema.columns:
+        if column.kind == "factor" and column.name == name:
+            levels = (*column.levels, "(missing)")
+            return tuple(levels[int(key)] for key in group.keys.tolist())
+    return tuple(label(key) for key in group.keys.tolist())
+
+
+def told_intercepts(model: FittedModel) -> tuple[str, ...]:
+    """A sentence for each grouping column: how much its groups explain, and that this is of these groups alone."""
+    own = model.random_intercepts
+    if own is None:
+        return ()
+    left = "the coefficients leave" if model.is_perceptron else "the network leaves"
+    told = []
+    for group in own.groups:
+        what = "levels" if _is_factor(model, group) else "values"
+        told.append(
+            f"{column_called(model, group)}: {count(len(group.keys), what[:-1])} with a random intercept each explain "
+            f"{percent(group.share)} of what {left}. This does not carry over to {what} not seen in training."
+        )
+    return tuple(told)
+
+
+def _is_factor(model: FittedModel, group: GroupIntercepts) -> bool:
+    schema, name = model.data.schema, column_called(model, group)
+    return schema is not None and any(column.kind == "factor" and column.name == name for column in schema.columns)

@@ -1,0 +1,278 @@
+"""Random intercepts beside networks: which columns group rows, and what their groups add to the raw prediction.
+
+They are learnt from what the networks leave over on rows that they were not trained with, where that is known. A column
+keeps its intercepts where rows left out of them are predicted better with them than without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.errors import InputError
+from newtron.engine.base.threads import one_blas_thread
+from newtron.engine.base.types import Array
+from newtron.engine.base.words import column_names, count, setting
+from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.scaling import Scaling, column_of
+from newtron.engine.rows import ArrayRows, Chunk, Rows
+from newtron.engine.solvers import Status
+from newtron.inference.mixed.random_intercepts import GroupIntercepts, RandomIntercepts
+from newtron.inference.mixed.variance_components import (
+    Components,
+    Crossed,
+    intercepts_again,
+    loss_of_output,
+    variance_components,
+)
+from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
+from newtron.training.fitted import DataDescription, Member
+from newtron.training.members import Task
+from newtron.training.predictive import posteriors_of
+from newtron.training.settings import Settings
+from newtron.training.targets import offset_column
+
+# A column of numbers groups rows where it has more than so many different values, and fewer than this share of the
+# rows: fewer values a network tells apart by itself, and values that hardly recur are no groups.
+_FEW_VALUES, _REPEATED = 20, 0.8
+# Rows of files or of a cluster that are looked at, and of which intercepts are learnt.
+LOOKED_AT = 100_000
+# Rows left out in turn, the parts that they are divided into, and the seed of that.
+_PARTS, _SEED = 5, 0
+# A column keeps its intercepts where these lower the loss of rows left out by at least so many standard errors.
+_STANDARD_ERRORS = 2.0
+# Rounds over the outputs of a loss that is no sum over them.
+_ROUNDS = 3
+# The variance of a logistic variable: that of what decides between classes on the scale of the log odds.
+_LOGISTIC = np.pi**2 / 3.0
+
+
+class GroupColumns(NamedTuple):
+    """Columns of X that group rows. columns: those that may have random intercepts; aside: those that are no inputs;
+    offset: the column that is one, in a place of its own among all columns; forced: whether the user named the
+    columns, so that they keep their intercepts."""
+
+    columns: tuple[int, ...] = ()
+    aside: tuple[int, ...] = ()
+    offset: int | None = None
+    forced: bool = False
+
+
+class Intercepts(NamedTuple):
+    """What was learnt, and from which rows, in the units of training and without the columns that are no inputs.
+    left_out: (n, k) what the raw prediction of each gains by intercepts that were learnt without it."""
+
+    found: RandomIntercepts
+    left_out: Array
+    scaled: Chunk
+
+
+def group_columns(rows: Rows, data: DataDescription, settings: Settings) -> GroupColumns:
+    """The columns that group rows, by the settings. Raises InputError where one that is asked for cannot."""
+    factors, start = [], 0
+    for column in () if data.schema is None or data.schema.formula is not None else data.schema.columns:
+        factors += [start] if column.kind == "factor" else []
+        start += len(column.encoded)
+    chosen = settings.intercepts
+    if chosen is None:
+        return GroupColumns(aside=tuple(factors))
+    offset = offset_column(settings.offset, data)
+    if isinstance(chosen, str):
+        found = _repeated(rows, {*factors, offset}, data)
+        return GroupColumns(tuple(sorted({*factors, *found})), tuple(factors), offset)
+    found = [_position(each, data) for each in chosen]
+    if len(set(found)) < len(found):
+        raise InputError(f"{setting('intercepts', repr(list(chosen)))} names a column twice.")
+    aside = tuple(sorted({*factors, *(found if settings.family == "perceptron" else [])}))
+    if len(aside) == rows.n_features:
+        raise InputError("X has no column but those with random intercepts: a model needs one more to learn from.")
+    return GroupColumns(tuple(sorted(found)), aside, offset, forced=True)
+
+
+def _position(asked: str | int, data: DataDescription) -> int:
+    """The position of a grouping column in the matrix."""
+    n, given = data.given
+    name, names = asked, column_names(data.names, data.n_features)
+    if not isinstance(asked, str):
+        if asked >= n:
+            raise InputError(f"intercepts={asked} is no position in {count(n, 'column')}, counted from 0.")
+        if data.columns is None:
+            return asked
+        assert given is not None
+        name = given[asked]
+    if name in names:
+        return names.index(name)
+    for column in () if data.schema is None else data.schema.columns:
+        if column.name == name:
+            raise InputError(
+                f"{setting('intercepts', repr(name))} is a {column.kind} with several columns of numbers, and groups "
+                "need one: leave its kind open, so that text becomes a factor."
+            )
+    raise InputError(f"{setting('intercepts', repr(name))} is no column of X: these are {', '.join(names[:20])}.")
+
+
+def _repeated(rows: Rows, others: set[int | None], data: DataDescription) -> list[int]:
+    """The positions of the columns of numbers whose values repeat, but for others."""
+    if rows.is_sparse or (data.schema is not None and data.schema.formula is not None):
+        return []
+    X = rows.sample(LOOKED_AT, np.random.default_rng(_SEED)).whole().X
+    found = []
+    for j in range(X.shape[1]):
+        if j in others:
+            continue
+        n = len(np.unique(X[:, j]))
+        found += [j] if _FEW_VALUES < n < _REPEATED * len(X) else []
+    return found
+
+
+def beside_networks(task: Task, members: Sequence[Member], whole: Rows, grouping: GroupColumns) -> Intercepts | None:
+    """The random intercepts beside an average of networks. whole: the rows of the task with all columns. None where no
+    column keeps any, and where the training was ended: whoever ended it waits for no more."""
+    ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
+    if not grouping.columns or ended:
+        return None
+    looked = whole if isinstance(whole, ArrayRows) else _some(whole)
+    scaled = looked.standardized(replace(task.scaling, offset=grouping.offset, aside=grouping.aside)).whole()
+    raw = np.zeros(scaled.y.shape)
+    with one_blas_thread(), np.errstate(all="ignore"):
+        for member in members:
+            raw += member.share * raw_left_out(member, task, scaled)
+    if not np.isfinite(raw).all():
+        return None
+    return learn_intercepts(looked.whole().X, scaled, raw, task.loss, grouping)
+
+
+def raw_left_out(member: Member, task: Task, scaled: Chunk) -> Array:
+    """(n, k) the raw predictions of rows by a member trained without each of them, as far as one curvature tells; by
+    the member itself where they are too many for that."""
+    (posterior,) = found if not isinstance(found := posteriors_of([member], task.loss), str) else (None,)
+    weight = scaled.weight
+    if posterior is None or len(rows_to_leave_out(weight, len(scaled.y), posterior.work)) < len(scaled.y):
+        return member.output(scaled.X.astype(np.float64, copy=False))
+    return predictions_without(posterior, task.loss, scaled.X, scaled.y.astype(np.float64), weight).raw
+
+
+def less_intercepts(task: Task, intercepts: Intercepts) -> Task:
+    """The task of what intercepts leave over, for rows that are left out of them; a loss with another link than the
+    identity has nothing that could be subtracted."""
+    if not task.loss.has_identity_link:
+        return task
+    X, y, weight, _ = intercepts.scaled
+    rows = ArrayRows(X, (y - intercepts.left_out).astype(y.dtype), weight, threads=task.threads)
+    return replace(task, given=rows, scaling=Scaling.none(rows.n_features, rows.n_outputs))
+
+
+def _some(rows: Rows) -> ArrayRows:
+    """Rows in memory that stand for all."""
+    X, Y, weight, _ = rows.sample(LOOKED_AT, np.random.default_rng(_SEED)).whole()
+    if len(Y) < rows.n_rows:
+        counted = np.ones(len(Y)) if weight is None else weight
+        weight = counted * (rows.total_weight / float(counted.sum()))
+    return ArrayRows(X, Y, weight)
+
+
+def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: GroupColumns) -> Intercepts | None:
+    """The random intercepts around raw predictions (n, k); None where no column keeps any. X: (n, p) with all columns;
+    scaled: the same rows in the units of training."""
+    Y, columns = scaled.y.astype(np.float64), list(grouping.columns)
+    w = np.ones(len(Y)) if scaled.weight is None else scaled.weight.astype(np.float64)
+    keys, places = [], []
+    for j in columns:
+        values = column_of(X, j)
+        own = np.unique(values[w > 0.0])
+        keys.append(own)
+        places.append(np.minimum(np.searchsorted(own, values), len(own) - 1))
+    parts = np.random.default_rng(_SEED).permutation(len(Y)) % _PARTS
+    with one_blas_thread(), np.errstate(all="ignore"):
+        while columns:
+            chosen = [grouping.columns.index(j) for j in columns]
+            crossed = Crossed(tuple(places[c] for c in chosen), tuple(len(keys[c]) for c in chosen), w)
+            found = _components(crossed, loss, Y, raw)
+            gained = _left_out(crossed, loss, Y, raw, found, parts)
+            worst, errors = _least_useful(gained, loss, Y, raw, w)
+            if grouping.forced or errors >= _STANDARD_ERRORS:
+                learnt = _as_intercepts(columns, [keys[c] for c in chosen], crossed, found, loss, Y)
+                return Intercepts(learnt, gained.sum(axis=0), scaled)
+            del columns[worst]
+    return None
+
+
+def _components(crossed: Crossed, loss: Loss, Y: Array, raw: Array) -> list[Components]:
+    """The components of each output: one after the other, and again where they depend on each other."""
+    k = Y.shape[1]
+    gained = np.zeros_like(Y)
+    found: list[Components] = []
+    for _ in range(1 if k == 1 or loss.quadratic else _ROUNDS):
+        found = []
+        for c in range(k):
+            gained[:, c] = 0.0
+            found.append(variance_components(crossed, loss_of_output(loss, Y, raw + gained, c)))
+            gained[:, c] = crossed.of_rows(found[c].b)
+    return found
+
+
+def _left_out(
+    crossed: Crossed, loss: Loss, Y: Array, raw: Array, found: list[Components], parts: NDArray[np.intp]
+) -> Array:
+    """(columns, n, k) what each row gains by each column, by intercepts of the other parts of the rows under the same
+    variances."""
+    k = Y.shape[1]
+    gained = np.zeros((len(crossed.sizes), *Y.shape))
+    whole = np.column_stack([crossed.of_rows(own.b) for own in found])
+    for part in range(_PARTS):
+        rest, out = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
+        others, around = crossed.part(rest), raw[rest] + whole[rest]
+        for c in range(k):
+            around[:, c] = raw[rest, c]
+            b = intercepts_again(others, loss_of_output(loss, Y[rest], around, c), found[c])
+            around[:, c] += others.of_rows(b)
+            for j, own in enumerate(crossed.split(b)):
+                gained[j, out, c] = own[crossed.places[j][out]]
+    return gained
+
+
+def _least_useful(gained: Array, loss: Loss, Y: Array, raw: Array, w: Array) -> tuple[int, float]:
+    """The column whose intercepts lower the loss of rows left out by the fewest standard errors, and that number."""
+    z = raw + gained.sum(axis=0)
+    with_all = loss.pointwise(Y, z, 1).value
+    errors = []
+    for own in gained:
+        gain = w * (loss.pointwise(Y, z - own, 1).value - with_all)
+        spread = float(np.sqrt(np.square(gain - w * gain.sum() / w.sum()).sum()))
+        errors.append(float(gain.sum()) / spread if spread > 0.0 else 0.0)
+    worst = int(np.argmin(errors))
+    return worst, errors[worst]
+
+
+def _as_intercepts(
+    columns: list[int], keys: list[Array], crossed: Crossed, found: list[Components], loss: Loss, Y: Array
+) -> RandomIntercepts:
+    variance = np.array([own.variance for own in found])  # (k, columns)
+    residual = np.array([own.residual for own in found])
+    apart = residual if loss.quadratic else _link_variance(loss, Y, crossed.weight)
+    shares = (variance / (variance.sum(axis=1) + apart)[:, None]).mean(axis=0)
+    b, spread = (
+        list(zip(*(crossed.split(part) for part in each), strict=True))
+        for each in ([o.b for o in found], [o.variances for o in found])
+    )
+    groups = tuple(
+        GroupIntercepts(
+            column, keys[j], np.column_stack(b[j]), np.column_stack(spread[j]), variance[:, j], float(shares[j])
+        )
+        for j, column in enumerate(columns)
+    )
+    of_rows = sum(group.variances[at] for group, at in zip(groups, crossed.places, strict=True))
+    in_noise = crossed.weight @ np.asarray(of_rows) / crossed.weight.sum()
+    learnt = f"random intercepts around what the networks leave over, from {count(len(Y), 'row')}"
+    return RandomIntercepts(groups, residual, in_noise, learnt)
+
+
+def _link_variance(loss: Loss, Y: Array, w: Array) -> Array:
+    """(k,) the variance of what is left on the scale of the raw prediction (Nakagawa & Schielzeth 2010)."""
+    if loss.has_deviance:
+        return np.asarray(np.log1p(w.sum() / (w @ Y)))
+    return np.full(Y.shape[1], _LOGISTIC)
