@@ -19,7 +19,13 @@ from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.training.firth import firth_member
 from newtron.training.fitted import DataDescription, FittedModel, Member
-from newtron.training.intercepts import Intercepts, beside_networks, group_columns, less_intercepts
+from newtron.training.intercepts import (
+    GroupColumns,
+    Intercepts,
+    beside_networks,
+    group_columns,
+    less_intercepts,
+)
 from newtron.training.members import Kind, Task, Trained, objective_of, train_members, with_shares
 from newtron.training.mix import planned
 from newtron.training.predictive import learn_class_temperature, learn_noise
@@ -51,11 +57,27 @@ def train(
     weights with those of the classes. seed: of the starts. callback: called after each iteration; a true answer stops.
     open_keeper: makes the keeper of a checkpoint. Raises InputError where a setting does not go with the rows.
     """
+    check_targets(rows, loss_for(settings.task, settings.loss, rows.n_outputs))
+    grouping = group_columns(rows, data, settings)
+    if not grouping.aside:
+        return _trained(rows, data, settings, (rows, grouping), seed, callback, open_keeper)
+    inputs, known = rows.without_columns(grouping.aside), data.without(grouping.aside)
+    return with_aside(
+        _trained(inputs, known, settings, (rows, grouping), seed, callback, open_keeper), grouping.aside, data
+    )
+
+
+def _trained(
+    rows: Rows,
+    data: DataDescription,
+    settings: Settings,
+    grouped: tuple[Rows, GroupColumns],
+    seed: int,
+    callback: Callable[[Progress], object] | None,
+    open_keeper: OpenKeeper | None,
+) -> FittedModel:
+    """The model of rows without the columns that are no inputs. grouped: the rows with these, and which they are."""
     loss = loss_for(settings.task, settings.loss, rows.n_outputs)
-    check_targets(rows, loss)
-    grouping, whole, described = group_columns(rows, data, settings), rows, data
-    if grouping.aside:
-        rows, data = rows.without_columns(grouping.aside), data.without(grouping.aside)
     given, offset = rows, offset_column(settings.offset, data)
     if offset is not None:
         rows = _per_exposure(rows, offset)
@@ -98,10 +120,9 @@ def train(
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
     task = replace(task, keeper=None)
-    intercepts = beside_networks(task, members, whole, grouping) if settings.family == "network" else None
+    intercepts = beside_networks(task, members, *grouped) if settings.family == "network" else None
     model = _with_predictions(task, settings, data, members, separation, intercepts)
-    model = model if offset is None else with_offset(model, offset)
-    return with_aside(model, grouping.aside, described) if grouping.aside else model
+    return model if offset is None else with_offset(model, offset)
 
 
 def _per_exposure(rows: Rows, offset: int) -> Rows:
