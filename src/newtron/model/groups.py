@@ -24,7 +24,7 @@ def groups_of_row(model: FittedModel, X: Matrix) -> tuple[OwnGroup, ...]:
     found = []
     for group in () if model.random_intercepts is None else model.random_intercepts.groups:
         place = group.places(X)
-        names = (*group_names(model, group), "")
+        names = (*names_of_groups(model, group), "")
         found.append(OwnGroup(column_called(model, group), names[int(place[0])], group.at(place)[0]))
     return tuple(found)
 
@@ -34,7 +34,7 @@ def column_called(model: FittedModel, group: GroupIntercepts) -> str:
     return column_names(model.data.names, model.data.n_features)[group.column]
 
 
-def group_names(model: FittedModel, group: GroupIntercepts) -> tuple[str, ...]:
+def names_of_groups(model: FittedModel, group: GroupIntercepts) -> tuple[str, ...]:
     """The levels of a factor, or the numbers that are groups."""
     name, schema = column_called(model, group), model.data.schema
     for column in () if schema is None else schema.columns:
