@@ -125,7 +125,7 @@ class Posterior:
 
 
 def raw_predictions(posteriors: Sequence[Posterior], X: Matrix) -> list[tuple[Array, Array]]:
-    """Of each posterior z (n, k) and J A^-1 J' (n, k, k) at the rows of X (n, p), in scaled units."""
+    """The z (n, k) of each posterior and its J A^-1 J' (n, k, k) at the rows of X (n, p), in scaled units."""
     found = []
     for posterior in posteriors:
         blocks = list(posterior.predict(X))
