@@ -79,8 +79,7 @@ def regression_section(results: Results, peers: Results) -> str:
             _ratios(results, peers),
             "Negative log-likelihood of the test rows, for what predicts a distribution:",
             _table(results, peers, "nll", "NLL"),
-            "newtron's default beside the best published value (of power the next best: the best is an outlier); as "
-            "good is what rounds to the published digits:",
+            "newtron's default beside the best published value; as good is what rounds to the published digits:",
             _verdicts(results),
             "Share of the test rows inside the 90 % intervals:",
             _coverage(results, peers),
@@ -141,7 +140,7 @@ def _lowest(results: Results, peers: Results) -> str:
         if ran:
             means = {words: float(np.mean([r["rmse"] for r in records])) for words, records in ran.items()}
             found.append(f"{min(means, key=lambda words: means[words])} ({name}, {most} splits)")
-    return f"The lowest of those that ran here, on the same splits: {', '.join(found)}."
+    return f"The lowest of those that ran here, on the same splits: {', '.join(found) or 'none yet'}."
 
 
 def _ratios(results: Results, peers: Results) -> str:
@@ -169,7 +168,7 @@ def _verdicts(results: Results) -> str:
             values = sorted(
                 (float(by[name][0]), method) for (method, _), by in _published(metric).items() if name in by
             )
-            bar, method = values[1 if name == "power" else 0]
+            bar, method = values[0]
             mean = float(np.mean([r[key] for r in records]))
             verdict = "better" if mean < bar else "as good" if round(mean, 2) <= bar else "worse"
             rows.append([name, metric, f"{mean:.3f}", f"{bar:.2f}", method, verdict])
