@@ -215,6 +215,13 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="COLUMN",
         help="of counts, the column that is the logarithm of their exposure and has no coefficient",
     )
+    model.add_argument(
+        "--intercepts",
+        action="append",
+        metavar="COLUMNS",
+        help="columns whose values group rows and have a random intercept each; none; or auto: those of a network that "
+        "predict rows left out better (default: auto)",
+    )
     model.add_argument("--starts", type=_count, metavar="N", help="random starts of each shape (default: 2)")
     _add_work(fit)
     _add_output(fit)

@@ -73,6 +73,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
     model_: FittedModel
     _called: tuple[tuple[str, ...] | None, tuple[str, ...]] = (None, ())
+    _schema: Schema | None = None
 
     # --- fitting ---
 
@@ -131,13 +132,20 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         elif names is not None and len(names) != self.n_features_in_:
             names = None
         return DataDescription(
-            self.n_features_in_, names, from_frame=of_frame is not None, targets=_names_of(y) or targets
+            self.n_features_in_,
+            names,
+            from_frame=of_frame is not None,
+            targets=_names_of(y) or targets,
+            schema=None if names is None else self._schema,
         )
 
-    def call_columns(self, names: Sequence[str] | None, target: str | None = None) -> None:
+    def call_columns(
+        self, names: Sequence[str] | None, target: str | None = None, schema: Schema | None = None
+    ) -> None:
         """What to call the columns of an X without names, and a target without a name, where a fit speaks of them; None
-        is x1, x2, ..., and no name."""
+        is x1, x2, ..., and no name. schema: what made the columns of numbers, where that is known."""
         self._called = None if names is None else tuple(map(str, names)), () if target is None else (target,)
+        self._schema = schema
 
     def _train(
         self, rows: Rows, data: DataDescription, settings: Settings, checkpoint: str | os.PathLike[str] | None

@@ -312,8 +312,8 @@ class _Walk:
         model, k = self.model, self.model.n_outputs
         if not (model.is_perceptron and model.loss.quadratic) or model.random_intercepts is not None:
             raise InputError(
-                f"{setting('interval', str(coverage))}: only the intervals of a perceptron with squared errors and "
-                "without random intercepts have a formula; leave it out, or predict them with newtron."
+                f"{setting('interval', str(coverage))}: only the intervals of a perceptron with squared errors have a "
+                "formula, and none with random intercepts; leave it out, or predict them with newtron."
             )
         predictive = known(predictive_of(model), "predictive distribution")
         U, tail = _triangle(predictive, k), 0.5 * (1.0 - coverage)

@@ -20,6 +20,7 @@ from newtron.inference.certificate.certificate import Certificate, certificate_o
 from newtron.inference.certificate.endpoint import Endpoint, measure
 from newtron.inference.certificate.firth_end import measure_firth
 from newtron.inference.coefficients.firth import FirthObjective
+from newtron.model.groups import told_intercepts
 from newtron.model.targets import given_rows
 from newtron.training.firth import firth_objective
 from newtron.training.fitted import FittedModel, Member
@@ -48,7 +49,8 @@ def certificate_of(model: FittedModel, rows_of: RowsOf | None = None) -> Certifi
         found |= dict(zip(numbers, with_starts(own), strict=True))
     used = [member.share > 0.0 for member in model.members]
     recompute = partial(_recomputed, model, rows_of or partial(given_rows, model))
-    return certificate_of_members([found[i] for i in range(len(model.members))], used, recompute)
+    whole = certificate_of_members([found[i] for i in range(len(model.members))], used, recompute)
+    return replace(whole, beside=told_intercepts(model))
 
 
 def _is_convex(model: FittedModel, member: Member) -> bool:

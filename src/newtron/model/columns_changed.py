@@ -41,7 +41,7 @@ class ColumnsChanged:
         rows, one order after the other."""
         columns = [place for j in range(own.start, own.stop) for place in self._inputs[j]]
         fed = self._fed[:, columns]
-        change = (fed[orders] - fed).reshape(-1, len(columns))
+        change = (fed[orders] - fed).reshape(orders.size, len(columns))
         model = self._model
         gained: Array = np.zeros((len(change), 1))
         for j, found in self._gained:

@@ -8,7 +8,13 @@ from newtron.engine.base.words import capital, clean, count, joined, label, list
 from newtron.table.schema import Column, Schema
 from newtron.table.table import Table
 
-_KINDS = (("number", "numbers"), ("yes/no", "yes/no"), ("category", "categories"), ("date", "dates"))
+_KINDS = (
+    ("number", "numbers"),
+    ("yes/no", "yes/no"),
+    ("category", "categories"),
+    ("factor", "groups"),
+    ("date", "dates"),
+)
 _DROPPED_SHOWN = 10  # reasons for leaving columns out that are listed
 
 
@@ -46,9 +52,9 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
     elif missing:
         pairs.append(("missing cells", listed([f"{name} {n:,}" for name, n in missing.items()])))
         kinds = {column.kind for column in schema.columns if column.name in missing}
-        if kinds != {"category"}:
+        if kinds - {"category", "factor"}:
             pairs.append(("", "A missing number is filled in with the mean, and a column of its own marks where."))
-        if "category" in kinds:
+        if kinds & {"category", "factor"}:
             pairs.append(("", "A missing category is a level of its own."))
     reasons: dict[str, list[str]] = {}
     # Reasons that a user can do something about come first; what to do stands after a colon.
@@ -70,6 +76,8 @@ def _read_pairs(schema: Schema) -> list[tuple[str, str]]:
 
 
 def _named(column: Column) -> str:
+    if column.kind == "factor":
+        return f"{column.name} ({count(len(column.levels), 'level')})"
     if column.kind == "category":
         n_levels = len(column.levels) + len(column.pooled) + 1
         rest = f", {len(column.pooled):,} of them joined" if column.pooled else ""

@@ -157,6 +157,7 @@ CHECKS: dict[str, Check] = {
     "penalty": _choice("l2", "firth"),
     "loss": partial(_or_none, _choice("squared_error", "poisson")),
     "offset": partial(_or_none, _text),
+    "intercepts": partial(_or_none, lambda name, value: value if value == "auto" else _listed(name, value)),
     "starts": check_count,
     "holdout": partial(_or_none, lambda name, value: check_number(name, value, least=0.0, below=1.0)),
     "holdout_by": partial(_or_none, _text),

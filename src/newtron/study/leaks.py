@@ -34,6 +34,8 @@ _EXACT = 1e-10
 # A term is left out of the formula, and a coefficient may be rounded to 6 digits, if that changes predictions by at
 # most this share of the target's spread.
 _NEGLIGIBLE = 1e-6
+# Kinds of columns whose values are levels.
+_GROUPS = ("category", "factor")
 # Columns that a sentence names.
 _NAMED = 6
 
@@ -68,7 +70,7 @@ def _has_value(column: Column, own: Array) -> NDArray[np.bool_]:
 
 def _r_squared(column: Column, own: Array, y: Array) -> str:
     """How well a column with the features `own` predicts a number, in words, if it determines it; else ""."""
-    if column.kind == "category":
+    if column.kind in _GROUPS:
         _, group, sizes = np.unique(row_hashes(own), return_inverse=True, return_counts=True)
         spread = y - y.mean()
         left = spread - (np.bincount(group, spread) / sizes)[group]
@@ -95,13 +97,13 @@ def _from_mean(values: Array) -> Array:
 
 def _accuracy(column: Column, own: Array, codes: NDArray[np.int64]) -> str:
     """How well a column with the features `own` predicts the class, in words, if it determines it; else ""."""
-    there = _has_value(column, own) if column.kind != "category" else np.ones(len(own), dtype=bool)
+    there = _has_value(column, own) if column.kind not in _GROUPS else np.ones(len(own), dtype=bool)
     codes, n = codes[there], int(there.sum())
     counts = np.bincount(codes, minlength=2)
     others = n - int(counts.max(initial=0))
     if others < _FEWEST:
         return ""
-    if column.kind == "category":
+    if column.kind in _GROUPS:
         wrong = _wrong_by_value(row_hashes(own), codes)
     else:
         x = own[there, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from newtron.table.choices import ColumnChoices
@@ -70,6 +70,10 @@ class FitOptions:
         Of a target that is a number: "squared_error" or, for counts, "poisson". None: squared error.
     offset
         The column that is the logarithm of the exposure of counts and has no coefficient.
+    intercepts
+        Columns whose values group rows, and have a random intercept each: "auto" for those of a network that predict
+        rows left out better (numbers that repeat and, where `model` is "network", text with more than 20 levels), or
+        names, or None (on the command line "none").
     starts
         Random starts of each shape of the network.
     holdout
@@ -137,6 +141,7 @@ class FitOptions:
     penalty: str = "l2"
     loss: str | None = None
     offset: str | None = None
+    intercepts: str | Sequence[str] | None = "auto"
     starts: int = 2
     holdout: float | None = None
     holdout_by: str | None = None
@@ -173,6 +178,25 @@ class FitOptions:
         return HOLDOUT if self.holdout is None else self.holdout
 
     @property
+    def grouping(self) -> tuple[str, ...] | Literal["auto"] | None:
+        """The columns that have random intercepts, as estimators take them."""
+        from newtron.table.choices import split_names
+
+        names = split_names([] if self.intercepts is None else self.intercepts)
+        if names == ["auto"]:
+            return "auto"
+        return tuple(names) if names and names != ["none"] else None
+
+    @property
+    def _factors(self) -> tuple[str, ...] | Literal["auto"]:
+        """The columns whose text says what group a row is of: by rule those of a network that is not compared with a
+        perceptron, which takes their levels for columns."""
+        asked = self.grouping
+        if asked == "auto":
+            return "auto" if self.model == "network" else ()
+        return asked or ()
+
+    @property
     def choices(self) -> ColumnChoices:
         """What the user says of columns."""
         from newtron.table.choices import choices_of
@@ -186,6 +210,7 @@ class FitOptions:
             reference=self.reference,
             missing=self.missing,
             date_parts=self.date_parts,
+            factors=self._factors,
         )
 
 

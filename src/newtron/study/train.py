@@ -90,7 +90,7 @@ class Trainer:
         """The fitted model with the meaning of its columns, and the warnings as sentences, but those of convergence,
         which `ending` tells better."""
         made = self._make(name, rows.schema.target.task, alpha)
-        made.call_columns(rows.schema.feature_names, rows.schema.target.name)
+        made.call_columns(rows.schema.feature_names, rows.schema.target.name, rows.schema)
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
             warnings.simplefilter("always")
             try:
@@ -139,6 +139,8 @@ class Trainer:
             settings |= {"activation": options.activation, "n_starts": options.starts, "hidden": options.hidden}
             if alpha is not None:
                 settings["alpha"] = alpha
+        if name == "network" or isinstance(options.grouping, tuple):
+            settings["intercepts"] = options.grouping
         if task == "regression":
             settings |= {"loss": options.loss, "offset": options.offset}
         elif options.class_weight is not None:

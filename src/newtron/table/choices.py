@@ -156,6 +156,7 @@ def choices_of(
     levels: int | None = None,
     missing: str = "indicator",
     date_parts: Iterable[str] = (),
+    factors: tuple[str, ...] | Literal["auto"] = (),
 ) -> ColumnChoices:
     """Return the choices that are typed on the command line or given to `newtron.fit`.
 
@@ -180,6 +181,7 @@ def choices_of(
         max_levels=levels,
         missing=cast(Missing, missing),
         date_parts=cast(tuple[DatePart, ...], tuple(dict.fromkeys(split_names(date_parts)))),
+        factors=factors,
     )
 
 

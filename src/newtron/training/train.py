@@ -34,7 +34,7 @@ from newtron.training.resuming import OpenKeeper, kept
 from newtron.training.scaling import far_from_zero, learn_centering, learn_scaling
 from newtron.training.separated import judged
 from newtron.training.settings import Settings
-from newtron.training.targets import check_targets, names_of_inputs, offset_column, with_aside, with_offset
+from newtron.training.targets import check_targets, names_of_inputs, with_aside, with_offset
 
 # Exposures, and weights times exposures, are between this number and one over it, so that no product overflows.
 _LEAST_EXPOSURE = 1e-100
@@ -78,7 +78,7 @@ def _trained(
 ) -> FittedModel:
     """The model of rows without the columns that are no inputs. grouped: the rows with these, and which they are."""
     loss = loss_for(settings.task, settings.loss, rows.n_outputs)
-    given, offset = rows, offset_column(settings.offset, data)
+    given, offset = rows, grouped[1].offset_of_inputs
     if offset is not None:
         rows = _per_exposure(rows, offset)
     if settings.is_firth and isinstance(rows, StreamedRows):

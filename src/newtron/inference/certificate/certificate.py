@@ -75,6 +75,8 @@ class Certificate:
         The number of members that predict.
     members : tuple of Certificate
         The certificate of each member of an average; empty for a single member.
+    beside : tuple of str
+        Sentences on random intercepts, which were learnt after the members and which the certificate does not cover.
 
     Examples
     --------
@@ -109,6 +111,7 @@ class Certificate:
     starts: int = 1
     used: int = 1
     members: tuple[Certificate, ...] = ()
+    beside: tuple[str, ...] = ()
     _recompute: Recompute | None = field(default=None, repr=False, compare=False)
 
     def verify(self, X: Matrix, y: object, sample_weight: object = None) -> bool:
@@ -144,7 +147,7 @@ class Certificate:
             found.append(
                 f"{self.starts_at_best} of {self.starts} starts reached the lowest objective found, {self.value:z.6g}."
             )
-        return [sentence for sentence in [*found, self._gap(), self._numbers()] if sentence]
+        return [sentence for sentence in [*found, self._gap(), self._numbers(), *self.beside] if sentence]
 
     def _meaning(self) -> str:
         if self.convex:

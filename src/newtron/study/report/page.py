@@ -279,7 +279,7 @@ def _relevance_of_inputs(model: FittedModel, member: Member) -> Array | None:
     shares, scaling = model.relevance, model.scaling_of(member)
     if shares is None or not np.isfinite(shares).all():
         return None
-    shares = shares if scaling.offset is None else np.delete(shares, scaling.offset)
+    shares = np.delete(shares, scaling.no_inputs)
     return np.asarray(shares[scaling.made_of])
 
 
