@@ -210,6 +210,13 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         choices=("squared_error", "poisson"),
         help="of a target that is a number; poisson is for counts (default: squared_error; classes have the log loss)",
     )
+    _add_special_columns(model)
+    model.add_argument("--starts", type=_count, metavar="N", help="random starts of each shape (default: 2)")
+    _add_work(fit)
+    _add_output(fit)
+
+
+def _add_special_columns(model: argparse._ArgumentGroup) -> None:
     model.add_argument(
         "--offset",
         metavar="COLUMN",
@@ -222,9 +229,6 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="columns whose values group rows and have a random intercept each; none; or auto: those of a network that "
         "predict rows left out better (default: auto)",
     )
-    model.add_argument("--starts", type=_count, metavar="N", help="random starts of each shape (default: 2)")
-    _add_work(fit)
-    _add_output(fit)
 
 
 def _add_columns(fit: argparse.ArgumentParser) -> None:

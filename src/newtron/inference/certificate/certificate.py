@@ -229,6 +229,7 @@ class Certificate:
         facts = {name: value for name, value in asdict(replace(self, _recompute=None)).items() if name[0] != "_"}
         facts |= {"value": _finite(self.value), "gradient_norm": _finite(self.gradient_norm)}
         facts["members"] = [member.to_json() for member in self.members]
+        facts["beside"] = list(self.beside)
         return facts
 
 
