@@ -25,7 +25,8 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, minimize
 from newtron.inference.penalties.evidence import evidence_at, noise_variance
-from newtron.inference.penalties.leave_one_out import leave_one_out, loo_and_slope, stacking_shares
+from newtron.inference.penalties.leave_one_out import leave_one_out, loo_and_slope
+from newtron.inference.predictive.stacking import stacking_shares
 from newtron.training.scaling import learn_scaling, with_asinh
 
 Array = NDArray[np.floating]
@@ -274,16 +275,30 @@ def test_the_change_of_a_losss_hessian(loss: Any) -> None:
 
 def test_shares_go_to_who_predicts_the_rows_left_out() -> None:
     rng = np.random.default_rng(0)
-    good, poor = rng.exponential(0.2, size=5000), rng.exponential(0.2, size=5000) + 1.0
-    shares = stacking_shares(np.array([good, poor]))
-    assert shares.sum() == pytest.approx(1.0)
-    assert shares[0] > 0.98
-    np.testing.assert_allclose(stacking_shares(np.array([good, good])), 0.5)
+    loss, Y, w = loss_for("classification", None, 1), np.ones((5000, 1)), np.ones(5000)
+    good = rng.normal(2.0, 0.5, size=(5000, 1))
+    assert stacking_shares(loss, Y, np.array([good, good - 3.0]), w)[0] > 0.98
+    np.testing.assert_allclose(stacking_shares(loss, Y, np.array([good, good]), w), 0.5)
+    np.testing.assert_array_equal(stacking_shares(loss, Y, good[None], w), [1.0])
     # Each is right on half of the rows: both are believed, and few rows hardly move the shares from equal ones.
-    half = np.where(np.arange(5000) % 4 < 3, 0.1, 3.0)
-    other = np.where(np.arange(5000) % 4 < 3, 3.0, 0.1)
-    assert 0.6 < stacking_shares(np.array([half, other]))[0] < 0.9
-    assert abs(stacking_shares(np.array([half, other])[:, :8])[0] - 0.5) < 0.05
+    half = np.where(np.arange(5000) % 4 < 3, 3.0, -3.0)[:, None]
+    both = np.array([half, -half])
+    assert 0.6 < stacking_shares(loss, Y, both, w)[0] < 0.9
+    assert abs(stacking_shares(loss, Y[:8], both[:, :8], w[:8])[0] - 0.5) < 0.2
+
+
+def test_shares_of_means_have_the_least_squared_error() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(4000, 1))
+    raw = truth + np.array([0.5, 1.0])[:, None, None] * rng.normal(size=(2, 4000, 1))
+    # Independent errors: shares are as the inverse variances, 4 to 1.
+    shares = stacking_shares(loss_for("regression", None, 1), truth, raw, np.ones(4000))
+    assert shares[0] == pytest.approx(0.8, abs=0.02)
+    counts = rng.poisson(np.exp(truth)).astype(np.float64)
+    shares = stacking_shares(
+        loss_for("regression", "poisson", 1), counts, np.array([truth, 0.0 * truth]), np.ones(4000)
+    )
+    assert shares[0] > 0.95
 
 
 # Networks

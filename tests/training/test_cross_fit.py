@@ -92,7 +92,7 @@ def test_the_loss_of_rows_left_out_is_that_of_trainings_without_them(weighted: b
         mean = 0.5 * np.average(np.square(raw - NUMBERS)[seen, 0], weights=w[seen])
         assert stage.loss == pytest.approx(mean, rel=1e-8)
     assert found.best.loss == min(stage.loss for stage in found.stages)
-    assert "left out in 5 folds" in found.sentence
+    assert "left out in 5 folds" in found.sentence(found.best)
 
 
 def test_stronger_penalties_are_tried_where_the_first_is_the_best() -> None:

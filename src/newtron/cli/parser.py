@@ -13,7 +13,7 @@ from typing import NoReturn
 import newtron
 from newtron.engine.base.words import command as as_code
 
-_RULES = ("evidence", "loo")
+_RULES = ("evidence", "loo", "cv")
 _FILE = "CSV, Parquet, Arrow, Excel or ODS file; - is standard input"
 _ACTIVATIONS = ("tanh", "sigmoid", "relu", "softplus", "identity")
 

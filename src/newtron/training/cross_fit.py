@@ -25,8 +25,8 @@ from newtron.engine.solvers import Solution, Status
 from newtron.inference.penalties.penalty_path import EndedError, network_penalties
 
 # Rows are divided into so many parts. Where there are more rows than the second number, a single one of the parts is
-# held out.
-PARTS, _MOST_IN_PARTS = 5, 5000
+# left out: one training on so many rows says enough.
+PARTS, MOST_IN_PARTS = 5, 5000
 # Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
 # limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO, _LEAST, _MOST = 10.0**0.5, 10.0**0.5, 0.9e-3, 1.1e4
@@ -53,6 +53,11 @@ class Division:
     parts: int
 
     @property
+    def first_only(self) -> Division:
+        """The same rows, of which the first part alone is left out."""
+        return Division(np.where(self.part == 0, 0, -1), min(self.parts, 1))
+
+    @property
     def left_out(self) -> NDArray[np.bool_]:
         """(n,) whether there is a training without the row."""
         return self.part >= 0
@@ -71,14 +76,14 @@ class Division:
         return np.flatnonzero(self.part == part)
 
 
-def divided(rows: ArrayRows, classes: bool, seed: int) -> Division:
+def divided(rows: ArrayRows, classes: bool, seed: int, parts: int = PARTS) -> Division:
     """Divide the rows so that each part has its share of each class, or of small and large targets.
 
     Copies of a row are in one part: what a model has seen is not left out. Rows are copies where their inputs and
     targets are equal, unless rows with the same inputs have different targets: inputs of few values repeat among new
     rows too. A class that has a single row keeps it in every training, so that none is without the class. The parts
     depend on the order of the rows and on the seed, not on the units of the columns. A row of weight 2 is the row
-    twice. classes: whether the targets are classes.
+    twice. classes: whether the targets are classes. parts: how many there are, at most.
     """
     X, Y, weight, _ = rows.whole()
     counted = np.arange(rows.n_rows) if weight is None else np.flatnonzero(weight)
@@ -90,7 +95,7 @@ def divided(rows: ArrayRows, classes: bool, seed: int) -> Division:
     of_group = Y[counted[first]]
     for column in range(of_group.shape[1]):
         order = order[np.argsort(of_group[order, column], kind="stable")]
-    dealt = np.tile(np.arange(PARTS), (-(-len(first) // PARTS), 1))
+    dealt = np.tile(np.arange(parts), (-(-len(first) // parts), 1))
     if classes:
         _, number, times = np.unique(of_group, axis=0, return_inverse=True, return_counts=True)
         only = times[number.reshape(-1)] == 1
@@ -98,14 +103,14 @@ def divided(rows: ArrayRows, classes: bool, seed: int) -> Division:
         dealt, only = rng.permuted(dealt, axis=1), np.zeros(len(first), dtype=np.bool_)
     of_groups = np.empty(len(first), dtype=np.intp)
     of_groups[order] = dealt.ravel()[: len(first)]
-    parts = PARTS if len(first) <= _MOST_IN_PARTS else 1
-    of_groups[only | (of_groups >= parts)] = -1
-    if parts > 1:  # where rows are few, some parts have none
-        known, numbers = np.unique(of_groups[of_groups >= 0], return_inverse=True)
-        parts, of_groups[of_groups >= 0] = len(known), numbers
+    of_groups[only] = -1
+    known, numbers = np.unique(
+        of_groups[of_groups >= 0], return_inverse=True
+    )  # where rows are few, some parts have none
+    of_groups[of_groups >= 0] = numbers
     part = np.full(rows.n_rows, -1, dtype=np.intp)
     part[counted] = of_groups[group]
-    return Division(part, parts)
+    return Division(part, len(known))
 
 
 def _copies(X: Matrix, Y: Array) -> NDArray[np.intp]:
@@ -142,7 +147,7 @@ def _in_order(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.asarray(rank[inverse])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """A penalty of the path: its strength, the mean loss of the rows left out, and their raw predictions (n, k), nan
     for rows that were left out of no training."""
@@ -161,11 +166,17 @@ class CrossFitted:
     best: Stage
     parts: int
 
-    @property
-    def sentence(self) -> str:
-        """How the penalty was chosen, for `Solution.chosen`."""
+    def near(self, steps: int) -> Stage:
+        """The stage so many steps of the path weaker than the best, or stronger where steps is below 0; the last one
+        where the path ends before."""
+        place = self.stages.index(self.best) + steps
+        return self.stages[min(max(place, 0), len(self.stages) - 1)]
+
+    def sentence(self, stage: Stage) -> str:
+        """How the penalty of a stage was chosen, for `Solution.chosen`."""
         how = f"left out in {self.parts} folds" if self.parts > 1 else "held out"
-        return f"a penalty of {self.best.strength:.3g} by the loss of rows {how}"
+        best = f"a penalty of {stage.strength:.3g} by the loss of rows {how}"
+        return best if stage is self.best else f"{best}, which is least for {self.best.strength:.3g}"
 
 
 def cross_fit(

@@ -148,6 +148,8 @@ class FittedModel:
     1 / temperature. noise_model: what a regression by networks knows of its noise, or the sentence why there are no
     intervals; None for all other models. relevance: (p,) how much each column moves the prediction; None for a
     perceptron. random_intercepts: what raw predictions gain by the groups of their rows; None where nothing is.
+    left_out_loss: the mean loss, in nats a row, of this average on rows that were left out while it was trained; nan
+    where there were none, and for a perceptron.
 
     Examples
     --------
@@ -170,6 +172,7 @@ class FittedModel:
     noise_model: NoiseModel | str | None = None
     relevance: Array | None = None
     random_intercepts: RandomIntercepts | None = None
+    left_out_loss: float = float("nan")
 
     @cached_property
     def loss(self) -> Loss:

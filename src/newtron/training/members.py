@@ -10,6 +10,7 @@ from itertools import count
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.threads import cached_property, run_all
 from newtron.engine.base.types import Array
@@ -17,8 +18,9 @@ from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Layer, Network
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import Objective, TrainingObjective
-from newtron.engine.rows import Rows
+from newtron.engine.rows import ArrayRows, Rows
 from newtron.engine.solvers import (
+    LBFGS,
     LevenbergMarquardt,
     Progress,
     Run,
@@ -30,35 +32,42 @@ from newtron.engine.solvers import (
     minimize,
     solver_named,
 )
+from newtron.engine.solvers.state import relative_gradient
 from newtron.inference.certificate.endpoint import measure
 from newtron.inference.coefficients.information import information_at
 from newtron.inference.penalties.evidence import noise_variance
-from newtron.inference.penalties.leave_one_out import stacking_shares
 from newtron.inference.penalties.penalty_path import (
+    RULES,
     EndedError,
     PenalisedFit,
-    fits_by_rule,
+    determined_in_words,
+    network_penalties,
     penalised_fit,
-    with_description,
+    penalty_by_rule,
 )
 from newtron.inference.posterior import posterior_at
+from newtron.inference.predictive.stacking import stacking_shares
+from newtron.training.cross_fit import MOST_IN_PARTS, PARTS, Division, cross_fit, divided
 from newtron.training.fitted import Member, best_member
 from newtron.training.settings import Shape
 
-# Alpha where a network is too large for choosing it from the data: for the squared error of standardised targets, and
-# for losses whose variance follows from the mean.
-FALLBACK_ALPHA = {"squared error": 0.1, "other": 1.0}
-# What choosing may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of one matrix.
+# What choosing by curvature may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of
+# one matrix.
 _MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
-# Iterations and tolerance of a stage on the way to the chosen penalty.
-_STAGE, _ON_THE_WAY = 10, 1e-4
-# By how much more evidence for each row, in nats, a perceptron gets the prediction rather than networks, and the width
-# of the transition.
-_AHEAD, _WIDTH = 0.05, 0.01
+# By how many steps of the path of penalties the members of a kind are weaker than the best penalty, start by start:
+# members that differ make a better average, and the rows left out say how much of each.
+_SPREAD = (0, 2, -1)
+# Iterations and tolerance of a stage on the way to the chosen penalty, by solver: those of L-BFGS are shorter.
+_STAGE, _STAGE_LBFGS, _ON_THE_WAY = 8, 30, 1e-4
+# The penalty where so few rows are different that none can be left out.
+_TOO_FEW_ROWS = 1.0
+# So many rows of files or of a cluster stand for all where rows are looked at one by one.
+_STANDING_FOR_ALL = 20_000
 
 
 class Trained(NamedTuple):
-    """A member, and the loss of each row by the model without it, (n,), where penalties were chosen."""
+    """A member, and the raw predictions (n, k) of the rows that are looked at by models of its kind that were trained
+    without them; None where the penalty was not chosen by these."""
 
     member: Member
     left_out: Array | None = None
@@ -71,10 +80,12 @@ class Kind(NamedTuple):
     n_inputs: int
 
 
-class Fit(Protocol):
-    """Minimises an objective from some parameters; on the way to the chosen penalty, roughly."""
+class Choice(NamedTuple):
+    """The penalties (P,) of a member, how they were chosen in words, and the rows that were left out for it."""
 
-    def __call__(self, objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution: ...
+    alpha: Array
+    sentence: str = ""
+    left_out: Array | None = None
 
 
 class Keeper(Protocol):
@@ -98,10 +109,10 @@ class Task:
     """All that the training of members needs to know.
 
     given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
-    penalties, or the rule that chooses them. weaker: whether each start gives a second member with a tenth of the
-    chosen penalty. stack: whether the loss of each row by the model without it is wanted. steps: of a network under
-    each penalty that is tried, from its start, and as many more under the best; None: along a path of penalties and
-    then to the optimum. whole_rows: whether a row is left out with all of its weight.
+    penalties, or the rule that chooses them for each kind. steps: of a network under each penalty and from each
+    start, where it is not taken to its optimum. spread: whether the starts of a kind have different penalties where the
+    rows left out choose these. whole_rows: whether a row is left out with all of its weight where one
+    training says what is left without it.
     """
 
     given: Rows
@@ -112,8 +123,6 @@ class Task:
     activation: str
     intercept: bool
     alpha: float | str | Array
-    weaker: bool
-    stack: bool
     solver: str | Solver
     tol: float
     max_iter: int | None
@@ -122,7 +131,26 @@ class Task:
     callback: Callable[[Progress], object] | None
     keeper: Keeper | None = None
     steps: int | None = None
+    spread: bool = False
     whole_rows: bool = False
+
+    @cached_property
+    def looked_at(self) -> ArrayRows:
+        """The rows in the user's units: all that are in memory; else as many as are looked at, each of which then
+        counts for all those that it stands for."""
+        if isinstance(self.given, ArrayRows):
+            return self.given
+        X, Y, weight, _ = self.given.sample(_STANDING_FOR_ALL, np.random.default_rng(self.seed)).whole()
+        if len(Y) < self.given.n_rows:
+            counted = np.ones(len(Y)) if weight is None else weight
+            weight = counted * (self.given.total_weight / float(counted.sum()))
+        return ArrayRows(X, Y, weight, threads=self.threads)
+
+    @cached_property
+    def division(self) -> Division:
+        """The parts of the rows that are looked at, each of which is left out."""
+        found = divided(self.looked_at, self.loss.task == "classification", self.seed)
+        return found if self.looked_at.n_rows <= MOST_IN_PARTS else found.first_only
 
     @property
     def jobs(self) -> list[tuple[Kind, int]]:
@@ -144,6 +172,15 @@ class Task:
     def rows_of(self, network: Network) -> Rows:
         """The rows as a network of one of the kinds takes them."""
         return self._rows_by_inputs[network.widths[0]]
+
+    @property
+    def kept_runs(self) -> int:
+        """How many numbers a keeper has for runs: of each member, and of each part of the rows for each kind."""
+        return len(self.jobs) + PARTS * len(self.kinds)
+
+    def kept_for(self, network: Network, part: int) -> int:
+        """The number under which the runs are kept that look for the penalty of a kind."""
+        return len(self.jobs) + PARTS * self.kinds.index(kind_of(network)) + part
 
     def minimum(
         self,
@@ -167,21 +204,22 @@ class Task:
         )
 
 
+class _Told(Protocol):
+    """Called after each step of a solver; a true answer ends the run."""
+
+    def __call__(self, objective: TrainingObjective, progress: Progress) -> object: ...
+
+
 def train_members(task: Task) -> list[Trained]:
-    """Train every kind from every start, side by side; in the order of kinds, then starts.
+    """Choose the penalty of every kind, and train it from every start, side by side; in the order of kinds, then
+    starts.
 
     Ctrl-C ends all of them at their next step and keeps what they have; members not yet begun are left out.
     """
     jobs = task.jobs
-    # Of a file there is one reader at a time: members side by side would each need memory of their own.
-    side_by_side = 1 if task.given.rereads else min(task.threads, len(jobs))
     stop = threading.Event()
 
-    def train(job: tuple[int, tuple[Kind, int]]) -> list[Trained]:
-        number = job[0]
-        if stop.is_set():
-            return []
-
+    def told(number: int) -> _Told:
         def after_step(objective: TrainingObjective, progress: Progress) -> object:
             if stop.is_set():
                 raise KeyboardInterrupt
@@ -190,71 +228,177 @@ def train_members(task: Task) -> list[Trained]:
             penalty = float(objective.alpha.max(initial=0.0))
             return task.callback(replace(progress, member=number, members=len(jobs), penalty=penalty))
 
+        return after_step
+
+    choices: dict[Kind, list[Choice]] = {}
+    for kind in task.kinds:
         try:
-            trained = _train(task, number, max(1, task.threads // side_by_side), after_step)
+            choices[kind] = _choices(task, kind, told(jobs.index((kind, 0))), stop.set)
+        except _EndedError as ended:
+            return [Trained(ended.member)]
+
+    def train(job: tuple[int, tuple[Kind, int]]) -> list[Trained]:
+        number, (kind, start) = job
+        if stop.is_set():
+            return []
+        try:
+            trained = _train(task, number, choices[kind][start], max(1, task.threads // side_by_side), told(number))
         except BaseException:
             stop.set()  # an error in one, a callback's say, is no reason to finish the others first
             raise
-        if any(each.member.solution.status is Status.INTERRUPTED for each in trained):
+        if trained.member.solution.status is Status.INTERRUPTED:
             stop.set()
-        return trained
+        return [trained]
 
+    # Of a file there is one reader at a time: members side by side would each need memory of their own.
+    side_by_side = 1 if task.given.rereads else min(task.threads, len(jobs))
     found = run_all(train, list(enumerate(jobs)), side_by_side, stop.set)
     return [trained for of_job in found for trained in of_job]
 
 
-def _train(
-    task: Task, number: int, threads: int, callback: Callable[[TrainingObjective, Progress], object]
-) -> list[Trained]:
+def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -> Trained:
+    """The member of a start, under the penalties of its kind."""
     kind, start = task.jobs[number]
-    network = Network((kind.n_inputs, *kind.shape, task.given.n_outputs), task.activation, task.intercept)
-    objective = objective_of(task, network, threads)
-    stopped = task.steps is not None and not network.is_linear
-    solver, chosen = stopped_by_rule(task.steps, objective) if stopped else solver_named(task.solver, objective)
+    objective = objective_of(task, network_of(task, kind), threads).with_alpha(choice.alpha)
+    solver, chosen = _solver(task, objective, start)
+    solution = task.minimum(
+        objective,
+        _start(task, objective, start),
+        solver,
+        tol=task.tol,
+        max_iter=task.max_iter,
+        callback=partial(told, objective),
+        member=number,
+    )
+    if not choice.sentence:
+        return Trained(member_of(task, objective, replace(solution, chosen=chosen)))
+    fit, described = None, f"{chosen}; {choice.sentence}"
+    if can_choose(objective, solver):
+        fit = penalised_fit(objective, choice.alpha, solution)
+        described += determined_in_words(fit)
+    return Trained(member_of(task, objective, replace(solution, chosen=described), fit), choice.left_out)
+
+
+def network_of(task: Task, kind: Kind) -> Network:
+    return Network((kind.n_inputs, *kind.shape, task.given.n_outputs), task.activation, task.intercept)
+
+
+def kind_of(network: Network) -> Kind:
+    return Kind(network.widths[1:-1], network.widths[0])
+
+
+def _start(task: Task, objective: TrainingObjective, start: int) -> Array:
+    # Targets are passed over for their mean only where the loss starts there.
+    network = objective.network
+    mean = objective.target_mean if task.loss.starts_at_mean else np.zeros(network.n_outputs)
+    return network.start(np.random.default_rng([task.seed, start, *network.widths[1:-1]]), task.loss.start(mean))
+
+
+def _solver(task: Task, objective: TrainingObjective, start: int) -> tuple[Solver, str]:
+    """The solver of a member, and why."""
+    if task.steps is not None and not objective.is_linear:
+        return stopped_by_rule(task.steps, objective)
+    solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
-    # Targets are passed over for their mean only where the loss starts there.
-    mean = objective.target_mean if task.loss.starts_at_mean else np.zeros(network.n_outputs)
-    params = network.start(np.random.default_rng([task.seed, start, *kind.shape]), task.loss.start(mean))
+    return solver, chosen
+
+
+# The penalty of a kind of member
+
+
+class _EndedError(Exception):
+    """A callback or Ctrl-C ended the search for a penalty; the member is what there was until then."""
+
+    def __init__(self, member: Member) -> None:
+        super().__init__()
+        self.member = member
+
+
+def _choices(task: Task, kind: Kind, told: _Told, stop: Callable[[], None]) -> list[Choice]:
+    """The penalties of the members of a kind, start by start. stop: called at Ctrl-C."""
+    objective = objective_of(task, network_of(task, kind), task.threads)
+    if not isinstance(task.alpha, str):
+        return [Choice(objective.alpha)] * task.n_starts
+    solver, _ = _solver(task, objective, 0)
+    try:
+        if task.alpha != "cv" and can_choose(objective, solver):
+            return [_by_curvature(task, task.alpha, objective, solver, told)] * task.n_starts
+        return _by_rows_left_out(task, objective, solver, told, stop)
+    except EndedError as ended:
+        at = objective.with_alpha(ended.alpha)
+        found = at.evaluate(ended.solution.params, 1)
+        solution = replace(
+            ended.solution,
+            value=found.value,
+            gradient=found.gradient,
+            gradient_norm=relative_gradient(at, found.gradient),
+            note="It was ended while its penalty was looked for.",
+        )
+        raise _EndedError(member_of(task, at, solution)) from None
+
+
+def _on_the_way(task: Task, solver: Solver) -> tuple[float, int | None]:
+    """Tolerance and steps of a training on the way to the chosen penalty."""
+    most = task.steps or {LevenbergMarquardt: _STAGE, LBFGS: _STAGE_LBFGS}.get(type(solver), task.max_iter)
+    return max(task.tol, _ON_THE_WAY), most if task.max_iter is None or most is None else min(most, task.max_iter)
+
+
+def _by_curvature(task: Task, rule: str, objective: TrainingObjective, solver: Solver, told: _Told) -> Choice:
+    """By the evidence or the approximate leave-one-out loss, from trainings with all rows."""
     stages = count()
 
-    def fit(objective: TrainingObjective, params: Array, on_the_way: bool) -> Solution:
-        tol, most = (max(task.tol, _ON_THE_WAY), task.steps or _STAGE) if on_the_way else (task.tol, task.max_iter)
-        told = partial(callback, objective)
+    def fit(alpha: Array, params: Array, on_the_way: bool) -> Solution:
+        tol, most = _on_the_way(task, solver) if on_the_way else (task.tol, task.max_iter)
+        at, kept = objective.with_alpha(alpha), task.kept_for(objective.network, 0)
         return task.minimum(
-            objective, params, solver, tol=tol, max_iter=most, callback=told, member=number, stage=next(stages)
+            at, params, solver, tol=tol, max_iter=most, callback=partial(told, at), member=kept, stage=next(stages)
         )
 
-    if isinstance(task.alpha, str):
-        if stopped or can_choose(objective, solver):
-            return _chosen(task, objective, params, fit, chosen)
-        fallback = FALLBACK_ALPHA["squared error" if task.loss.quadratic else "other"]
-        objective = TrainingObjective(network, task.loss, objective.rows, fallback)
-        chosen += f"; too large for a penalty by the rule {task.alpha!r}, so the penalty is {fallback:g}"
-    solution = fit(objective, params, False)
-    return [Trained(member_of(task, objective, replace(solution, chosen=chosen)))]
+    alpha = penalty_by_rule(rule, objective, _start(task, objective, 0), fit)
+    return Choice(alpha, f"a penalty of {float(alpha.max(initial=0.0)):.3g} by {RULES[rule]}")
 
 
-def _chosen(task: Task, objective: TrainingObjective, params: Array, fit: Fit, chosen: str) -> list[Trained]:
-    """Members with penalties from the data."""
-    rule = str(task.alpha)
-    try:
-        ends = fits_by_rule(
-            rule,
-            objective,
+def _by_rows_left_out(
+    task: Task, objective: TrainingObjective, solver: Solver, told: _Told, stop: Callable[[], None]
+) -> list[Choice]:
+    """By the loss of rows that are really left out."""
+    if not task.division.usable:
+        alpha = network_penalties(objective.network, _TOO_FEW_ROWS)
+        too_few = f"a penalty of {_TOO_FEW_ROWS:g}, since too few rows differ to leave any out"
+        return [Choice(alpha, too_few)] * task.n_starts
+    tol, most = _on_the_way(task, solver)
+    stages = [count() for _ in range(task.division.parts)]
+
+    def fit(at: TrainingObjective, params: Array, part: int) -> Solution:
+        kept = task.kept_for(objective.network, part)
+        return task.minimum(
+            at,
             params,
-            lambda alpha, start, on_the_way: fit(objective.with_alpha(alpha), start, on_the_way),
-            weaker=task.weaker,
-            rows=task.stack,
-            cold=task.steps is not None,
+            solver,
+            tol=tol,
+            max_iter=most,
+            callback=partial(told, at),
+            member=kept,
+            stage=next(stages[part]),
         )
-    except EndedError as ended:
-        ends = [penalised_fit(objective, ended.alpha, ended.solution, rows=task.stack)]
-    found = []
-    for end in (with_description(rule, end, chosen) for end in ends):
-        left_out = None if end.left_out is None else end.left_out.loss
-        found.append(Trained(member_of(task, objective.with_alpha(end.alpha), end.solution, end), left_out))
-    return found
+
+    found = cross_fit(
+        objective.network,
+        task.loss,
+        task.looked_at.standardized(task.scaling.taking(objective.network.widths[0])),
+        task.division,
+        partial(_start, task, objective),
+        fit,
+        threads=1 if task.given.rereads else task.threads,
+        stop=stop,
+    )
+    choices = []
+    for start in range(task.n_starts):
+        stage = found.near(_SPREAD[start % len(_SPREAD)]) if task.spread else found.best
+        alpha = network_penalties(objective.network, stage.strength)
+        choices.append(Choice(alpha, found.sentence(stage), stage.raw))
+    return choices
 
 
 def can_choose(objective: TrainingObjective, solver: Solver) -> bool:
@@ -269,8 +413,7 @@ def stopped_by_rule(steps: int | None, objective: TrainingObjective) -> tuple[So
     """The solver of a mix whose networks are not taken to an optimum, and why."""
     return LevenbergMarquardt(stop_after=steps), (
         f"a network with {objective.n_params:,} parameters and {objective.rows.n_rows:,} rows: the way to an optimum "
-        f"is long and predictions gain little from it, so it takes {steps} steps and {steps} more once its penalty is "
-        "chosen; "
+        f"is long and predictions gain little from it, so it takes {steps} steps; "
         "the solver 'levenberg-marquardt' goes to the optimum"
     )
 
@@ -329,38 +472,63 @@ def settle(output: Layer, loss: Loss, penalised: bool) -> None:
         output.W[:] = loss.visible(output.W)
 
 
-def with_shares(trained: list[Trained], combine: str, rows: Rows) -> tuple[Member, ...]:
-    """Shares of the members in the prediction: equal ("average"), all to one ("best"), those under which the rows left
-    out were most probable ("stacking"), or by evidence between perceptron and networks ("evidence"); the last two are
-    equal where what they need was not computed."""
+def with_shares(trained: list[Trained], combine: str, task: Task) -> tuple[Member, ...]:
+    """Shares of the members in the prediction: equal ("average"), all to one ("best"), or those under which the average
+    predicts the rows left out best ("stacking"), which are equal where no rows were left out."""
     members = [each.member for each in trained]
     shares = shares_of(members, combine)
-    losses = [each.left_out for each in trained if each.left_out is not None]
-    if combine == "stacking" and len(losses) == len(members):
-        shares = stacking_shares(np.array(losses), rows.weights())
-    elif combine == "evidence":
-        shares = _by_evidence(members, rows.total_weight)
+    left_out = rows_left_out(task, trained) if combine == "stacking" else None
+    if left_out is not None:
+        kind = left_out.kind
+        of_kind = stacking_shares(task.loss, left_out.Y, left_out.raw, left_out.weight)
+        shares = of_kind[kind] / np.bincount(kind)[kind]
     return tuple(replace(member, share=float(share)) for member, share in zip(members, shares, strict=True))
+
+
+class RowsLeftOut(NamedTuple):
+    """Rows that were left out: targets (n, k) and weights (n,) in units of training, and raw predictions (M, n, k) by
+    models without them, one for each kind of member and each penalty. kind: which of these each member is."""
+
+    Y: Array
+    raw: Array
+    weight: Array
+    kind: NDArray[np.intp]
+
+
+def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
+    """The rows that every kind of member has left out; None where there are none.
+
+    Members of a kind with the same penalty say the same of a row, or only some of them were trained without it: their
+    mean is taken.
+    """
+    keys = [(kind_of(each.member.network), float(each.member.alpha.max(initial=0.0))) for each in trained]
+    by_kind: dict[tuple[Kind, float], list[Array]] = {}
+    for key, each in zip(keys, trained, strict=True):
+        if each.left_out is None:
+            return None
+        by_kind.setdefault(key, []).append(each.left_out)
+    raw = np.stack([_mean_of_known(found) for found in by_kind.values()])
+    kept = np.isfinite(raw).all(axis=(0, 2))
+    if not kept.any():
+        return None
+    _, Y, weight, _ = task.looked_at.standardized(task.scaling).whole()
+    known = list(by_kind)
+    kind = np.array([known.index(key) for key in keys])
+    weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
+    return RowsLeftOut(Y[kept].astype(np.float64), raw[:, kept], weight[kept], kind)
+
+
+def _mean_of_known(found: list[Array]) -> Array:
+    """The mean of arrays (n, k) over those that are not nan; nan where all are."""
+    if all(each is found[0] for each in found):
+        return found[0]
+    known = [~np.isnan(each) for each in found]
+    total = sum(np.where(there, each, 0.0) for there, each in zip(known, found, strict=True))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.sum(known, axis=0))
 
 
 def shares_of(members: Sequence[Member], combine: str) -> Array:
     """Shares that follow from the members alone: all to the best, or equal ones."""
     n = len(members)
     return np.eye(n)[best_member(members)] if combine == "best" else np.full(n, 1.0 / n)
-
-
-def _by_evidence(members: Sequence[Member], rows: float) -> Array:
-    """Equal shares of the networks, beside a perceptron's by how its evidence compares with their best.
-
-    Networks predict better than their evidence says, so that of a perceptron must be greater by `_AHEAD` nat a row.
-    """
-    evidence = np.array([member.log_evidence for member in members])
-    linear = np.array([not member.hidden for member in members])
-    if linear.all() or not linear.any() or not np.isfinite(evidence).all():
-        return np.full(len(members), 1.0 / len(members))
-    ahead = (float(evidence[linear].max()) - float(evidence[~linear].max())) / rows
-    share = float(1.0 / (1.0 + np.exp(np.clip((_AHEAD - ahead) / _WIDTH, -50.0, 50.0))))
-    if not 0.01 < share < 0.99:
-        share = float(np.round(share))  # a share of next to nothing would only cost time when predicting
-    shares: Array = np.where(linear, share / linear.sum(), (1.0 - share) / (~linear).sum())
-    return shares

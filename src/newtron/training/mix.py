@@ -81,7 +81,7 @@ def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
         mix = measured_mix(settings.task, scaling, rows.n_rows, rows.n_features, rows.n_outputs, features)
     combine = settings.combine
     if combine == "average":
-        combine = "evidence" if settings.task == "regression" else "stacking"
+        combine = "stacking"
     # Whoever chooses a penalty, a solver or a number of steps wants what these lead to.
     own = settings.solver != "auto" or settings.max_iter is not None or not isinstance(settings.alpha, str)
     steps = None if own else mix.steps

@@ -21,15 +21,13 @@ from newtron.inference.predictive.predictive import (
     network_predictive,
     perceptron_predictive,
 )
-from newtron.inference.predictive.temperature import learn_temperature
+from newtron.inference.predictive.temperature import every_class, learn_temperature, mean_loss, temperature_of
 from newtron.training.fitted import Member
-from newtron.training.members import Kind, Task, train_members
+from newtron.training.members import Kind, RowsLeftOut, Task, train_members
 
 # A share of the rows, of at most so many, is held out of one more training, where there are at least so many rows and
 # the model spends more than this share of them on parameters: with fewer parameters residuals flatter no model.
 _HELD_OUT, _MOST_HELD_OUT, _LEAST_ROWS, _SPENT = 0.2, 2000, 40, 0.02
-# So many rows of files or of a cluster tell how far off predictions are.
-_STANDING_FOR_ALL = 20_000
 
 
 def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
@@ -40,7 +38,7 @@ def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str):
         return posteriors
-    given = rows_in_memory(task)
+    given = task.looked_at
     all_rows = given.n_rows == task.given.n_rows
     X, Y, weight, _ = given.standardized(task.scaling).whole()
     if freedom(posteriors, weight, *Y.shape) <= 0.0:
@@ -59,32 +57,29 @@ def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
     return found
 
 
-def learn_class_temperature(task: Task, members: Sequence[Member]) -> float:
-    """The temperature of an average of networks trained on the log loss; 1, no change, where a member has no
-    posterior."""
+def learn_class_temperature(task: Task, members: Sequence[Member], left_out: RowsLeftOut | None) -> tuple[float, float]:
+    """The temperature of an average of networks trained on the log loss, and the mean loss with it of the rows that
+    were left out, nan where there are none: then one training says what is left without each row, or T is 1 where a
+    member has no posterior."""
+    if task.loss.name != "log_loss":
+        return 1.0, float("nan")
+    share = np.array([member.share for member in members])
+    if left_out is not None:
+        of_kind = np.bincount(left_out.kind, share)
+        p = sum(s * every_class(task.loss.inverse_link(z)) for s, z in zip(of_kind, left_out.raw, strict=True))
+        own = every_class(left_out.Y)
+        temperature = temperature_of(p, own, left_out.weight)
+        return temperature, mean_loss(p, own, left_out.weight, temperature)
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
-    if isinstance(posteriors, str) or task.loss.name != "log_loss":
-        return 1.0
-    share = np.array([member.share for member in sharing])
-    X, Y, weight, _ = rows_in_memory(task).standardized(task.scaling).whole()
+    if isinstance(posteriors, str):
+        return 1.0, float("nan")
+    X, Y, weight, _ = task.looked_at.standardized(task.scaling).whole()
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
-            return learn_temperature(posteriors, share, task.loss, X, Y, weight)
+            return learn_temperature(posteriors, share[share > 0.0], task.loss, X, Y, weight), float("nan")
     except np.linalg.LinAlgError:
-        return 1.0
-
-
-def rows_in_memory(task: Task) -> ArrayRows:
-    """The rows in the user's units: all that are in memory; else as many as are looked at, each of which then counts
-    for all those that it stands for."""
-    if isinstance(task.given, ArrayRows):
-        return task.given
-    X, Y, weight, _ = task.given.sample(_STANDING_FOR_ALL, np.random.default_rng(task.seed)).whole()
-    if len(Y) < task.given.n_rows:
-        counted = np.ones(len(Y)) if weight is None else weight
-        weight = counted * (task.given.total_weight / float(counted.sum()))
-    return ArrayRows(X, Y, weight, threads=task.threads)
+        return 1.0, float("nan")
 
 
 def predictive_of_perceptron(member: Member, loss: Loss) -> RegressionPredictive | str:
@@ -169,8 +164,6 @@ def _stretch(task: Task, rows: ArrayRows, members: Sequence[Member]) -> Array:
         alpha=largest.alpha,
         kinds=(Kind(largest.hidden, largest.network.widths[0]),),
         n_starts=1,
-        weaker=False,
-        stack=False,
         callback=None,
     )
     trained = [each.member for each in train_members(part)]

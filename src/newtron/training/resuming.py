@@ -46,7 +46,7 @@ def kept(task: Task, settings: Settings, open_keeper: OpenKeeper | None) -> Iter
     # Without a random_state each training draws its own seed, and a resumed one keeps that of its beginning.
     seed = None if settings.random_state is None else task.seed
     data = task.given.on_threads(task.threads).digest()
-    keeper = open_keeper(asked, data, len(task.jobs), seed)
+    keeper = open_keeper(asked, data, task.kept_runs, seed)
     try:
         yield replace(task, keeper=keeper, seed=keeper.seed(task.seed))
     finally:

@@ -26,7 +26,16 @@ from newtron.training.intercepts import (
     group_columns,
     less_intercepts,
 )
-from newtron.training.members import Kind, Task, Trained, objective_of, train_members, with_shares
+from newtron.training.members import (
+    Kind,
+    RowsLeftOut,
+    Task,
+    Trained,
+    objective_of,
+    rows_left_out,
+    train_members,
+    with_shares,
+)
 from newtron.training.mix import planned
 from newtron.training.predictive import learn_class_temperature, learn_noise
 from newtron.training.relevance import relevance_of
@@ -98,8 +107,6 @@ def _trained(
         activation=settings.activation,
         intercept=settings.fit_intercept,
         alpha=settings.alpha if isinstance(settings.alpha, str) else float(settings.alpha),
-        weaker=plan.combine == "evidence",
-        stack=plan.combine == "stacking",
         solver=settings.solver,
         tol=float(settings.tol),
         max_iter=settings.max_iter,
@@ -107,6 +114,7 @@ def _trained(
         threads=thread_count(settings.n_jobs),
         callback=callback,
         steps=plan.steps,
+        spread=settings.is_mix and plan.combine == "stacking",
         whole_rows=offset is not None or settings.weights != "frequency",
     )
     names = names_of_inputs(data, offset)
@@ -114,14 +122,14 @@ def _trained(
         # What is judged between the steps of solvers must not depend on who else is computing just then.
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
             trained, separation = _members(task, settings, names)
-            members = with_shares(trained, plan.combine, given)
+            members = with_shares(trained, plan.combine, task)
             members = tuple(_of_given_rows(member, given, task, settings, offset) for member in members)
     except ColumnError as error:
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
-    task = replace(task, keeper=None)
+    task, left_out = replace(task, keeper=None), rows_left_out(task, trained)
     intercepts = beside_networks(task, members, *grouped) if settings.family == "network" else None
-    model = _with_predictions(task, settings, data, members, separation, intercepts)
+    model = _with_predictions(task, settings, data, members, separation, intercepts, left_out)
     return model if offset is None else with_offset(model, offset)
 
 
@@ -166,18 +174,21 @@ def _with_predictions(
     members: tuple[Member, ...],
     separation: Separation | None,
     intercepts: Intercepts | None,
+    left_out: RowsLeftOut | None,
 ) -> FittedModel:
-    """The model, with what networks learn from the rows after their training."""
-    temperature, relevance = 1.0, None
+    """The model, with what networks learn from the rows after their training. left_out: rows to learn it from."""
+    temperature, relevance, left_out_loss = 1.0, None, float("nan")
     noise: NoiseModel | str | None = None
     if settings.family == "network":
         if settings.task == "regression":
             noise = learn_noise(task if intercepts is None else less_intercepts(task, intercepts), members)
         else:
-            temperature = learn_class_temperature(task, members)
+            temperature, left_out_loss = learn_class_temperature(task, members, left_out)
         relevance = relevance_of(task, members)
     found = None if intercepts is None else intercepts.found
-    return FittedModel(settings, data, task.scaling, members, separation, temperature, noise, relevance, found)
+    return FittedModel(
+        settings, data, task.scaling, members, separation, temperature, noise, relevance, found, left_out_loss
+    )
 
 
 def _scaling(rows: Rows, settings: Settings, loss: Loss) -> Scaling:

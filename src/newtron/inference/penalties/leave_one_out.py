@@ -55,9 +55,6 @@ _LEAST, _MOST, _APART = 1e-8, 1e3, 2.5
 # The search between two of these points takes at most so many steps, and ends where log alpha changes by less than this
 # share of itself.
 _LINE_STEPS, _LINE_TOLERANCE = 60, 1e-9
-# The prior of the shares of an average is worth so many rows for each member. Expectation maximisation takes at most so
-# many steps, and ends where no share changes by more than the last number.
-_PRIOR_ROWS, _EM_STEPS, _EM_TOLERANCE = 30.0, 2000, 1e-12
 
 
 class LeftOut(NamedTuple):
@@ -272,7 +269,7 @@ def _hessian_change(change: Array | None) -> Array:
     return change
 
 
-# The penalty, and the shares of an average, that leave-one-out chooses
+# The penalty that leave-one-out chooses
 
 
 def loo_penalty(objective: TrainingObjective, fit: Callable[[Array, Array], Solution], start: Array) -> Array:
@@ -334,30 +331,3 @@ def _lowest_between(at: Callable[[float], tuple[float, float]], inner: _Point, o
             outer, weight = point, 1.0
             inner = (inner[0], inner[1], 0.5 * inner[2]) if crossed else inner
     return inner[0]
-
-
-def stacking_shares(losses: Array, weight: Array | None = None) -> Array:
-    """(M,) shares, adding to 1, of M members. losses: (M, n) the log losses of rows by the models without them.
-
-    The shares maximise Σ_i weight_i log Σ_m share_m p_mi (stacking: Wolpert 1992, Smyth & Wolpert 1999) under a prior
-    that is worth `_PRIOR_ROWS` rows for each member and draws the shares together. They are found by expectation
-    maximisation, whose steps never lower this sum.
-    """
-    M, n = losses.shape
-    weights = np.ones(n) if weight is None else weight
-    with np.errstate(all="ignore"):
-        p = np.exp(-(losses - losses.min(axis=0)))
-    p[~np.isfinite(p)] = 0.0
-    kept = p.sum(axis=0) > 0.0
-    p, weights = p[:, kept], weights[kept]
-    shares = np.full(M, 1.0 / M)
-    for _ in range(_EM_STEPS):
-        of_member = shares[:, None] * p
-        of_member /= of_member.sum(axis=0)
-        new = of_member @ weights + _PRIOR_ROWS
-        new /= new.sum()
-        converged = np.abs(new - shares).max() < _EM_TOLERANCE
-        shares = new
-        if converged:
-            break
-    return np.asarray(shares)

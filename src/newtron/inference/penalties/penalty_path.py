@@ -2,17 +2,13 @@
 
 A network has many optima, and the optimum that a training reaches under a weaker penalty depends on its start. The path
 goes from a strong penalty, under which few units do anything, to weaker ones. Each training starts at the optimum of
-the one before. The path goes on for as long as the criterion improves: the evidence, or the leave-one-out loss. Then
-the training under the best penalty is taken to its optimum.
-
-The penalty of greatest evidence is too strong for one member among several, because an average gains from members that
-differ. So an average can also have a member under a weaker penalty.
+the one before. The path goes on for as long as the criterion improves: the evidence, or the leave-one-out loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,19 +18,22 @@ from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers import Solution, Status
 from newtron.inference.penalties.evidence import Evidence, evidence_at, evidence_penalty, noise_variance
-from newtron.inference.penalties.leave_one_out import LeaveOneOutLosses, leave_one_out, loo_penalty
+from newtron.inference.penalties.leave_one_out import leave_one_out, loo_penalty
 
 # (alpha (P,), params, on_the_way) -> the optimum for alpha, searched from params; on the way a point near it.
 Fit = Callable[[Array, Array, bool], Solution]
 
-RULES = ("evidence", "loo")
+# The rules that choose a penalty, and by what. The last one is `training.cross_fit`.
+RULES = {
+    "evidence": "the evidence",
+    "loo": "the approximate leave-one-out loss",
+    "cv": "the loss of rows left out",
+}
 
 # Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
 # limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO = 10.0**0.5, 10.0**0.5
 _LEAST, _LEAST_SQUARES, _MOST = 0.9e-2, 0.9e-3, 1.1e3
-# The weaker penalty lies so many stages after the chosen one: two ratios make it a tenth.
-_STAGES_TO_WEAKER = 2
 # The path ends when so many penalties in a row were worse than the best.
 _PATIENCE = 2
 
@@ -52,42 +51,40 @@ class PenalisedFit:
     """An optimum under the penalties alpha (P,), and the criteria by which penalties are compared.
 
     noise: variance of the targets around the prediction, 1 for classification. evidence, left_out: None where the
-    curvature has no Cholesky factor, and left_out where it was not asked for.
+    curvature has no Cholesky factor, and left_out, the leave-one-out loss, where it was not asked for.
     """
 
     solution: Solution
     alpha: Array
     noise: float
     evidence: Evidence | None
-    left_out: LeaveOneOutLosses | None
+    left_out: float | None
 
     def score(self, rule: str) -> float:
         """The criterion of a rule, larger for the better fit; -inf where it is not known."""
         if rule == "evidence":
             value = -np.inf if self.evidence is None else self.evidence.value
         else:
-            value = -np.inf if self.left_out is None else -self.left_out.value
+            value = -np.inf if self.left_out is None else -self.left_out
         return value if np.isfinite(value) else -np.inf
 
 
-def penalised_fit(objective: TrainingObjective, alpha: Array, solution: Solution, *, rows: bool) -> PenalisedFit:
-    """An optimum for alpha with its criteria. rows: also the losses of rows left out."""
+def penalised_fit(
+    objective: TrainingObjective, alpha: Array, solution: Solution, *, rows: bool = False
+) -> PenalisedFit:
+    """An optimum for alpha with its criteria. rows: also the leave-one-out loss."""
     at = objective.with_alpha(alpha)
     evidence = evidence_at(at, solution.params)
-    left_out = None if evidence is None or not rows else leave_one_out(at, solution.params, evidence.inverse)
+    left_out = None if evidence is None or not rows else leave_one_out(at, solution.params, evidence.inverse).value
     effective = None if evidence is None else evidence.effective_parameters
     noise = noise_variance(at, solution.params, solution.value, effective)
     return PenalisedFit(solution, alpha, noise, evidence, left_out)
 
 
-def fits_by_rule(
-    rule: str, objective: TrainingObjective, start: Array, fit: Fit, *, weaker: bool, rows: bool, cold: bool = False
-) -> list[PenalisedFit]:
-    """Optima under the penalty that `rule` ("evidence" or "loo") chooses.
+def penalty_by_rule(rule: str, objective: TrainingObjective, start: Array, fit: Fit) -> Array:
+    """The penalties (P,) that `rule` ("evidence" or "loo") chooses.
 
-    A perceptron has one, whose penalty is the stationary point of the criterion. A network has the best of the path,
-    and with `weaker` also one whose penalty is a tenth of that, or the weakest of the path where it ends before.
-    rows: with the losses of rows left out. cold: in place of the path, penalties ten apart, each trained from `start`.
+    For a perceptron they are the stationary point of the criterion, for a network the best of the path from `start`.
 
     Raises EndedError where a fit was stopped from outside.
     """
@@ -100,18 +97,8 @@ def fits_by_rule(
 
     if objective.is_linear:
         search = evidence_penalty if rule == "evidence" else loo_penalty
-        alpha = search(objective, lambda a, params: until_stopped(a, params, False), start)
-        return [penalised_fit(objective, alpha, until_stopped(alpha, start, False), rows=rows)]
-    stages = _path(rule, objective, start, until_stopped, cold)
-    best = max(range(len(stages)), key=lambda number: stages[number].score(rule))
-    wanted = [stages[best]]
-    if weaker and best + 1 < len(stages):
-        wanted.append(stages[min(best + (1 if cold else _STAGES_TO_WEAKER), len(stages) - 1)])
-    ends = []
-    for stage in wanted:
-        solution = until_stopped(stage.alpha, stage.solution.params, False)
-        ends.append(penalised_fit(objective, stage.alpha, solution, rows=rows))
-    return ends
+        return search(objective, lambda a, params: until_stopped(a, params, False), start)
+    return max(_path(rule, objective, start, until_stopped), key=lambda stage: stage.score(rule)).alpha
 
 
 def network_penalties(network: Network, strength: float) -> Array:
@@ -122,15 +109,14 @@ def network_penalties(network: Network, strength: float) -> Array:
     return alpha
 
 
-def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold: bool) -> list[PenalisedFit]:
+def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit) -> list[PenalisedFit]:
     """Stages from strong to weak penalties. Where the first was the best, stronger ones are tried before it."""
-    least, most = _LEAST_SQUARES if objective.loss.quadratic else _LEAST, _MOST
-    apart, patience = (_RATIO**2, 1) if cold else (_RATIO, _PATIENCE)
+    least = _LEAST_SQUARES if objective.loss.quadratic else _LEAST
 
     def follow(strength: float, ratio: float, params: Array, best: float) -> list[PenalisedFit]:
         stages: list[PenalisedFit] = []
         worse = 0
-        while least < strength < most and worse < patience:
+        while least < strength < _MOST and worse < _PATIENCE:
             alpha = network_penalties(objective.network, strength)
             solution = fit(alpha, params, True)
             stages.append(penalised_fit(objective, alpha, solution, rows=rule == "loo"))
@@ -139,19 +125,16 @@ def _path(rule: str, objective: TrainingObjective, start: Array, fit: Fit, cold:
             if not empty:
                 worse = 0 if value > best else worse + 1
             # Without weights the gradient of a network vanishes: weaker penalties would never leave this point.
-            params = start if cold or empty else solution.params
+            params = start if empty else solution.params
             best = max(best, value)
             strength /= ratio
         return stages
 
-    stages = follow(_FIRST, apart, start, -np.inf)
+    stages = follow(_FIRST, _RATIO, start, -np.inf)
     first = stages[0]
-    if first.score(rule) < max(stage.score(rule) for stage in stages):
+    if first.score(rule) < max(stage.score(rule) for stage in stages) or _is_empty(first, objective):
         return stages
-    if _is_empty(first, objective):
-        return stages
-    began = start if cold else first.solution.params
-    stronger = follow(_FIRST * apart, 1.0 / apart, began, first.score(rule))
+    stronger = follow(_FIRST * _RATIO, 1.0 / _RATIO, first.solution.params, first.score(rule))
     return [*reversed(stronger), *stages]
 
 
@@ -161,17 +144,9 @@ def _is_empty(stage: PenalisedFit, objective: TrainingObjective) -> bool:
     return evidence is not None and float(evidence.determined[objective.network.is_weight].sum()) < 1.0
 
 
-def _described(rule: str, end: PenalisedFit) -> str:
-    """A sentence on how the penalty was chosen, for `Solution.chosen`."""
-    strength = float(end.alpha.max(initial=0.0))
-    by = "the evidence" if rule == "evidence" else "the approximate leave-one-out loss"
-    words = f"a penalty of {strength:.3g} by {by}"
-    if end.evidence is not None:
-        determined = f"{end.evidence.effective_parameters:.1f} of {count(end.alpha.size, 'parameter')}"
-        words += f", under which the data determine {determined}"
-    return words
-
-
-def with_description(rule: str, end: PenalisedFit, chosen: str) -> PenalisedFit:
-    """The same fit, whose solution says how its solver and its penalty were chosen."""
-    return replace(end, solution=replace(end.solution, chosen=f"{chosen}; {_described(rule, end)}"))
+def determined_in_words(fit: PenalisedFit) -> str:
+    """How many parameters the data determine, for `Solution.chosen`; "" where that is not known."""
+    if fit.evidence is None:
+        return ""
+    determined = f"{fit.evidence.effective_parameters:.1f} of {count(fit.alpha.size, 'parameter')}"
+    return f", under which the data determine {determined}"

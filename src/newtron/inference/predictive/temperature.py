@@ -1,8 +1,9 @@
 """The calibration of the probabilities of an average of networks by one temperature.
 
 The average's probabilities p become p^(1/T), normalised (Guo et al. 2017, temperature scaling). T is the one under
-which the training rows are most probable by their approximate leave-one-out probabilities (`leave_one_out`), with the
-prior log T ~ N(0, ½²). It is 1 where another T gains next to nothing. The order of the classes' probabilities stays.
+which the training rows are most probable by the probabilities of models that were trained without them, or by
+approximate leave-one-out probabilities (`leave_one_out`) where there are no such models, with the prior
+log T ~ N(0, ½²). It is 1 where another T gains next to nothing. The order of the classes' probabilities stays.
 """
 
 from __future__ import annotations
@@ -48,15 +49,25 @@ def learn_temperature(
     w = np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64)
     without = [predictions_without(posterior, loss, X, Y, None if weight is None else w) for posterior in posteriors]
     p = sum(s * every_class(loss.inverse_link(found.raw)) for s, found in zip(share, without, strict=True))
-    of_row = np.log(np.maximum(p, _LEAST))
-    own = every_class(Y)
     # Where only some rows are left out, each stands for several.
     w *= (len(Y) if weight is None else float(weight.sum())) / float(w.sum()) if len(rows) < len(Y) else 1.0
+    return temperature_of(p, every_class(Y), w)
+
+
+def temperature_of(p: Array, own: Array, weight: Array) -> float:
+    """T from probabilities p (n, classes) of rows that were left out; own: (n, classes) one-hot; weight: (n,)."""
+    of_row = np.log(np.maximum(p, _LEAST))
     prior = -0.5 * np.square(np.log(_TEMPERATURES) / _PRIOR_SD)
-    log_likelihoods = [float(w @ _log_softmax_of(of_row / T, own)) for T in _TEMPERATURES]
+    log_likelihoods = [float(weight @ _log_softmax_of(of_row / T, own)) for T in _TEMPERATURES]
     best = int(np.argmax(np.array(log_likelihoods) + prior))
-    gain = log_likelihoods[best] - float(w @ _log_softmax_of(of_row, own))
+    gain = log_likelihoods[best] - float(weight @ _log_softmax_of(of_row, own))
     return float(_TEMPERATURES[best]) if gain > _GAIN else 1.0
+
+
+def mean_loss(p: Array, own: Array, weight: Array, temperature: float) -> float:
+    """The mean log loss of probabilities p (n, classes) at a temperature; own: (n, classes) one-hot; weight: (n,)."""
+    of_row = np.log(np.maximum(p, _LEAST)) / temperature
+    return -float(weight @ _log_softmax_of(of_row, own)) / float(weight.sum())
 
 
 def _log_softmax_of(z: Array, own: Array) -> Array:
