@@ -69,6 +69,8 @@ def check_model(model: FittedModel) -> None:
         _check_separation(model.separation, model.data.n_features, n_outputs)
     if not 0.0 < model.temperature < math.inf:
         raise wrong("temperature", "a number above 0", model.temperature)
+    if math.isinf(model.left_out_loss):
+        raise wrong("left_out_loss", "a finite number or nan", model.left_out_loss)
     _check_noise(model)
     _check_relevance(model)
     _check_predictions(model)
