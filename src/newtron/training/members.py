@@ -180,7 +180,7 @@ class Task:
 
     def kept_for(self, network: Network, part: int) -> int:
         """The number under which the runs are kept that look for the penalty of a kind."""
-        return len(self.jobs) + PARTS * self.kinds.index(kind_of(network)) + part
+        return len(self.jobs) + PARTS * self.kinds.index(kind_of_network(network)) + part
 
     def minimum(
         self,
@@ -283,7 +283,7 @@ def network_of(task: Task, kind: Kind) -> Network:
     return Network((kind.n_inputs, *kind.shape, task.given.n_outputs), task.activation, task.intercept)
 
 
-def kind_of(network: Network) -> Kind:
+def kind_of_network(network: Network) -> Kind:
     return Kind(network.widths[1:-1], network.widths[0])
 
 
@@ -501,7 +501,7 @@ def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
     Members of a kind with the same penalty say the same of a row, or only some of them were trained without it: their
     mean is taken.
     """
-    keys = [(kind_of(each.member.network), float(each.member.alpha.max(initial=0.0))) for each in trained]
+    keys = [(kind_of_network(each.member.network), float(each.member.alpha.max(initial=0.0))) for each in trained]
     by_kind: dict[tuple[Kind, float], list[Array]] = {}
     for key, each in zip(keys, trained, strict=True):
         if each.left_out is None:
