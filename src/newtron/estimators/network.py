@@ -64,7 +64,7 @@ class NetworkRegressor(Regression, _Network):
     offset : str, int or None, default None
         The name or position of a column of X that is the logarithm of the exposure, for loss="poisson": ŷ is exp of it
         times the mean for an exposure of 1. It stays in X for `predict`, and has no parameter.
-    intercepts : "auto", list of names or positions, or None, default None
+    intercepts : "auto", list of names or positions, or None, default "auto"
         Columns whose values group rows: each value gets a random intercept, which is added to the output. It is drawn
         from a normal distribution whose variance the rows determine, so that it is the smaller the fewer rows have the
         value (docs/random-intercepts.md). "auto" takes columns of numbers that repeat and text with more than 20
@@ -139,7 +139,7 @@ class NetworkRegressor(Regression, _Network):
         solver: str | Solver = "auto",
         loss: str | None = None,
         offset: str | int | None = None,
-        intercepts: Intercepts = None,
+        intercepts: Intercepts = "auto",
         columns: ColumnKinds = None,
         missing: str = "indicator",
         standardize: bool = True,
@@ -226,7 +226,7 @@ class NetworkClassifier(Classification, _Network):
         solver: str | Solver = "auto",
         loss: str | None = None,
         class_weight: ClassWeight = None,
-        intercepts: Intercepts = None,
+        intercepts: Intercepts = "auto",
         columns: ColumnKinds = None,
         missing: str = "indicator",
         standardize: bool = True,
