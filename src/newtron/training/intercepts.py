@@ -25,6 +25,7 @@ from newtron.inference.mixed.random_intercepts import GroupIntercepts, RandomInt
 from newtron.inference.mixed.variance_components import (
     Components,
     Crossed,
+    grouped_more_than_chance,
     intercepts_again,
     loss_of_output,
     variance_components,
@@ -44,6 +45,8 @@ _FEW_VALUES, _REPEATED = 5, 0.8
 LOOKED_AT = 100_000
 # Rows left out in turn, the parts that they are divided into, and the seed of that.
 _PARTS, _SEED = 5, 0
+# A column is tried where its groups agree by at least so many standard deviations more than by chance.
+_AGREE = 1.0
 # Intercepts are kept where they lower the loss of rows left out by at least so many standard errors. On inner divisions
 # of concrete and wine each of many columns explains little, and all of them together lower the error by 1 to 3 %.
 _STANDARD_ERRORS = 1.0
@@ -186,19 +189,21 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
     scaled: the same rows in the units of training."""
     Y, columns = scaled.y.astype(np.float64), list(grouping.columns)
     w = np.ones(len(Y)) if scaled.weight is None else scaled.weight.astype(np.float64)
-    keys, places = [], []
-    for j in columns:
+    keys, places = {}, {}
+    slopes = w[:, None] * loss.pointwise(Y, raw, 1).gradient
+    for j in grouping.columns:
         values = column_of(X, j)
-        own = np.unique(values[w > 0.0])
-        keys.append(own)
-        places.append(np.minimum(np.searchsorted(own, values), len(own) - 1))
+        keys[j] = np.unique(values[w > 0.0])
+        places[j] = np.minimum(np.searchsorted(keys[j], values), len(keys[j]) - 1)
+        agree = max(grouped_more_than_chance(places[j], len(keys[j]), slope) for slope in slopes.T)
+        if agree < _AGREE and not grouping.forced:
+            columns.remove(j)
     # Copies of a row are in one part: an intercept that has seen one of them knows the others.
     _, copies = np.unique(row_hashes(np.hstack([X.astype(np.float64, copy=False), Y])), return_inverse=True)
     parts = (np.random.default_rng(_SEED).permutation(copies.max() + 1) % _PARTS)[copies]
     with one_blas_thread(), np.errstate(all="ignore"):
         while columns:
-            chosen = [grouping.columns.index(j) for j in columns]
-            crossed = Crossed(tuple(places[c] for c in chosen), tuple(len(keys[c]) for c in chosen), w)
+            crossed = Crossed(tuple(places[j] for j in columns), tuple(len(keys[j]) for j in columns), w)
             found = _components(crossed, loss, Y, raw)
             gained = _left_out(crossed, loss, Y, raw, found, parts)
             whole = gained.sum(axis=0)
@@ -208,7 +213,7 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
                 continue
             if not grouping.forced and _errors_gained(whole, whole, loss, Y, raw, w) < _STANDARD_ERRORS:
                 return None
-            learnt = _as_intercepts(columns, [keys[c] for c in chosen], crossed, found, loss, Y)
+            learnt = _as_intercepts(columns, [keys[j] for j in columns], crossed, found, loss, Y)
             return Intercepts(learnt, whole, scaled)
     return None
 

@@ -28,19 +28,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.threads import cached_property
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.losses import Loss
 
 # Rounds of the fixed point, and the change of the logarithms of the variances at which it ends.
-_ROUNDS, _AT_REST = 60, 1e-3
+_ROUNDS, _AT_REST = 60, 1e-2
 # Steps of Newton's method to the mode, and how often one of them is halved at most.
 _NEWTON, _HALVINGS = 30, 20
 # Steps of conjugate gradients, and the relative residuals where they end, for intercepts and for traces.
 _STEPS, _SOLVED, _TRACED = 1000, 1e-10, 1e-3
 # Vectors of signs for the traces of several columns, drawn from this seed.
-_PROBES, _SEED = 8, 0
+_PROBES, _SEED = 4, 0
 # A variance of less than this share of the noise is none: its groups explain nothing.
 _NOTHING = 1e-6
+# Changes of a variance count relative to itself, and relative to this share of the noise where it is smaller.
+_SMALL = 1e-2
 # The noise is divided by at least this share of the rows as degrees of freedom.
 _LEAST_FREE = 1e-3
 # The share of the objective by which it must fall for another step of Newton's method.
@@ -56,13 +58,24 @@ class Crossed:
     sizes: tuple[int, ...]
     weight: Array
 
+    @cached_property
+    def _indicators(self) -> tuple[Matrix, Matrix]:
+        """Z (n, ΣL) and its transpose as sparse matrices."""
+        from scipy.sparse import csr_array
+
+        n, m = len(self.weight), len(self.sizes)
+        first = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        columns = np.column_stack([at + start for at, start in zip(self.places, first, strict=True)])
+        Z = csr_array((np.ones(n * m), columns.ravel(), np.arange(n + 1) * m), shape=(n, sum(self.sizes)))
+        return Z, Z.T.tocsr()
+
     def of_rows(self, b: Array) -> Array:
         """Z b (n,), the sum of the intercepts (ΣL,) of each row's groups."""
-        return np.asarray(sum(part[at] for part, at in zip(self.split(b), self.places, strict=True)))
+        return np.asarray(self._indicators[0] @ b)
 
     def of_groups(self, r: Array) -> Array:
         """Z'r (ΣL,), the sums of r (n,) over the rows of each group."""
-        return np.concatenate([np.bincount(at, r, size) for at, size in zip(self.places, self.sizes, strict=True)])
+        return np.asarray(self._indicators[1] @ r)
 
     def split(self, b: Array) -> list[Array]:
         """The parts of b (ΣL,) that belong to each column."""
@@ -147,16 +160,24 @@ class _Curvature:
 
 
 def intercepts_under(
-    crossed: Crossed, loss: RowLoss, variance: Array, residual: float, start: Array | None = None
+    crossed: Crossed,
+    loss: RowLoss,
+    variance: Array,
+    residual: float,
+    start: Array | None = None,
+    steps: int = _NEWTON,
+    solved: float = _SOLVED,
 ) -> tuple[Array, Array]:
     """The intercepts b (ΣL,) under variances τ² (columns,), all above 0, and s²; and the second derivative (n,) of each
-    row's loss, with its weight and by s², there. start: where Newton's method begins."""
+    row's loss, with its weight and by s², there. start: where Newton's method begins. steps: the most that it takes;
+    solved: the relative residual of each."""
     prior, w = 1.0 / crossed.spread(variance), crossed.weight / residual
     b = np.zeros(len(prior)) if start is None else start
     values, gradient, curvature = loss.at(crossed.of_rows(b))
     reached = float(w @ values + 0.5 * prior @ np.square(b))
-    for _ in range(1 if loss.scaled else _NEWTON):
-        step = _Curvature(crossed, w * curvature, prior).solve(-crossed.of_groups(w * gradient) - prior * b)
+    for _ in range(1 if loss.scaled else steps):
+        own = _Curvature(crossed, w * curvature, prior)
+        step = own.solve(-crossed.of_groups(w * gradient) - prior * b, tolerance=solved)
         for _ in range(_HALVINGS):
             values, gradient, curvature = loss.at(crossed.of_rows(b + step))
             found = float(w @ values + 0.5 * prior @ np.square(b + step))
@@ -168,6 +189,15 @@ def intercepts_under(
         if gained <= _ROUNDING * abs(reached):
             break
     return b, w * curvature
+
+
+def grouped_more_than_chance(places: NDArray[np.intp], size: int, slopes: Array) -> float:
+    """By how many standard deviations rows of the same group have slopes (n,) of their losses that agree, beyond what
+    chance makes of slopes that are independent: the score test of a variance of 0 (Lin 1997)."""
+    sums, squares = np.bincount(places, slopes, size), np.bincount(places, np.square(slopes), size)
+    fourth = np.bincount(places, slopes**4, size)
+    spread = float(np.sqrt(2.0 * np.maximum(np.square(squares) - fourth, 0.0).sum()))
+    return float((np.square(sums) - squares).sum()) / spread if spread > 0.0 else 0.0
 
 
 def _traces(own: _Curvature, signs: list[Array], solved: list[Array]) -> Array:
@@ -206,7 +236,7 @@ def variance_components(crossed: Crossed, loss: RowLoss, *, at_rest: float = _AT
     residual, least, b = scale if loss.scaled else 1.0, _NOTHING * scale, None
     variance: Array = np.full(len(sizes), 0.1 * scale)
     for _ in range(_ROUNDS):
-        b, rows = intercepts_under(crossed, loss, variance, residual, b)
+        b, rows = intercepts_under(crossed, loss, variance, residual, b, 1, min(_TRACED, at_rest))
         own = _Curvature(crossed, rows, 1.0 / crossed.spread(variance))
         solved = [own.solve(s, start, min(_TRACED, at_rest)) for s, start in zip(signs, solved, strict=True)]
         traces = _traces(own, signs, solved)
@@ -216,7 +246,8 @@ def variance_components(crossed: Crossed, loss: RowLoss, *, at_rest: float = _AT
         if loss.scaled:
             error = loss.at(crossed.of_rows(b))[1]
             residual = float(crossed.weight @ np.square(error)) / max(total - determined.sum(), _LEAST_FREE * total)
-        if np.abs(np.log(np.append(variance, residual) / before)).max() <= at_rest:
+        moved = np.abs(np.append(variance, residual) - before)
+        if (moved <= at_rest * np.maximum(np.append(variance, residual), _SMALL * scale)).all():
             break
     b, rows = intercepts_under(crossed, loss, variance, residual, b)
     diagonal = 1.0 / _Curvature(crossed, rows, 1.0 / crossed.spread(variance)).diagonal
