@@ -18,7 +18,7 @@ from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names, count, setting
 from newtron.engine.maths.losses import Loss
-from newtron.engine.maths.scaling import Scaling, column_of
+from newtron.engine.maths.scaling import column_of
 from newtron.engine.rows import ArrayRows, Chunk, Rows
 from newtron.engine.solvers import Status
 from newtron.inference.mixed.random_intercepts import GroupIntercepts, RandomIntercepts
@@ -30,19 +30,17 @@ from newtron.inference.mixed.variance_components import (
     loss_of_output,
     variance_components,
 )
-from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
 from newtron.table.equal_rows import row_hashes
 from newtron.training.fitted import DataDescription, Member
-from newtron.training.members import Task
-from newtron.training.predictive import posteriors_of
+from newtron.training.members import RowsLeftOut, Task
 from newtron.training.settings import Settings
 from newtron.training.targets import offset_column
 
 # A column of numbers groups rows where it has more than so many different values, and fewer than this share of the
 # rows: fewer values a network tells apart by itself, and values that hardly recur are no groups.
 _FEW_VALUES, _REPEATED = 5, 0.8
-# Rows of files or of a cluster that are looked at, and of which intercepts are learnt.
-LOOKED_AT = 100_000
+# Rows of files or of a cluster in which values are counted.
+_COUNTED_IN = 20_000
 # Rows left out in turn, the parts that they are divided into, and the seed of that.
 _PARTS, _SEED = 5, 0
 # A column is tried where its groups agree by at least so many standard deviations more than by chance.
@@ -73,12 +71,11 @@ class GroupColumns(NamedTuple):
 
 
 class Intercepts(NamedTuple):
-    """What was learnt, and from which rows, in the units of training and without the columns that are no inputs.
-    left_out: (n, k) what the raw prediction of each gains by intercepts that were learnt without it."""
+    """What was learnt. left_out: (n, k) what the raw prediction of each row that is looked at gains by intercepts that
+    were learnt without it."""
 
     found: RandomIntercepts
     left_out: Array
-    scaled: Chunk
 
 
 def group_columns(rows: Rows, data: DataDescription, settings: Settings) -> GroupColumns:
@@ -128,7 +125,7 @@ def _repeated(rows: Rows, others: set[int | None], data: DataDescription) -> lis
     """The positions of the columns of numbers whose values repeat, but for others."""
     if rows.is_sparse or (data.schema is not None and data.schema.formula is not None):
         return []
-    X = rows.sample(LOOKED_AT, np.random.default_rng(_SEED)).whole().X
+    X = rows.sample(_COUNTED_IN, np.random.default_rng(_SEED)).whole().X
     found = []
     for j in range(X.shape[1]):
         if j in others:
@@ -138,31 +135,27 @@ def _repeated(rows: Rows, others: set[int | None], data: DataDescription) -> lis
     return found
 
 
-def beside_networks(task: Task, members: Sequence[Member], whole: Rows, grouping: GroupColumns) -> Intercepts | None:
-    """The random intercepts beside an average of networks. whole: the rows of the task with all columns. None where no
-    column keeps any, and where the training was ended: whoever ended it waits for no more."""
+def beside_networks(
+    task: Task, members: Sequence[Member], left_out: RowsLeftOut | None, whole: Rows, grouping: GroupColumns
+) -> Intercepts | None:
+    """The random intercepts beside an average of networks, of rows that were left out as far as there are such. whole:
+    the rows of the task with all columns. None where no column keeps any, and where the training was ended: whoever
+    ended it waits for no more."""
     ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
     if not grouping.columns or ended:
         return None
-    looked = whole if isinstance(whole, ArrayRows) else _some(whole)
-    scaled = looked.standardized(replace(task.scaling, offset=grouping.offset, aside=grouping.aside)).whole()
-    raw = np.zeros(scaled.y.shape)
+    looked = replace(task, given=whole).looked_at
+    scaled = task.looked_at.standardized(task.scaling).whole()
+    inputs, raw = scaled.X.astype(np.float64, copy=False), np.zeros(scaled.y.shape)
     with one_blas_thread(), np.errstate(all="ignore"):
         for member in members:
-            raw += member.share * raw_left_out(member, task, scaled)
+            if member.share:
+                raw += member.share * member.output(inputs)
+    if left_out is not None:
+        raw[left_out.rows] = left_out.averaged(members)
     if not np.isfinite(raw).all():
         return None
     return learn_intercepts(looked.whole().X, scaled, raw, task.loss, grouping)
-
-
-def raw_left_out(member: Member, task: Task, scaled: Chunk) -> Array:
-    """(n, k) the raw predictions of rows by a member trained without each of them, as far as one curvature tells; by
-    the member itself where they are too many for that."""
-    (posterior,) = found if not isinstance(found := posteriors_of([member], task.loss), str) else (None,)
-    weight = scaled.weight
-    if posterior is None or len(rows_to_leave_out(weight, len(scaled.y), posterior.work)) < len(scaled.y):
-        return member.output(scaled.X.astype(np.float64, copy=False))
-    return predictions_without(posterior, task.loss, scaled.X, scaled.y.astype(np.float64), weight).raw
 
 
 def less_intercepts(task: Task, intercepts: Intercepts) -> Task:
@@ -170,18 +163,9 @@ def less_intercepts(task: Task, intercepts: Intercepts) -> Task:
     identity has nothing that could be subtracted."""
     if not task.loss.has_identity_link:
         return task
-    X, y, weight, _ = intercepts.scaled
-    rows = ArrayRows(X, (y - intercepts.left_out).astype(y.dtype), weight, threads=task.threads)
-    return replace(task, given=rows, scaling=Scaling.none(rows.n_features, rows.n_outputs))
-
-
-def _some(rows: Rows) -> ArrayRows:
-    """Rows in memory that stand for all."""
-    X, Y, weight, _ = rows.sample(LOOKED_AT, np.random.default_rng(_SEED)).whole()
-    if len(Y) < rows.n_rows:
-        counted = np.ones(len(Y)) if weight is None else weight
-        weight = counted * (rows.total_weight / float(counted.sum()))
-    return ArrayRows(X, Y, weight)
+    X, y, weight, _ = task.looked_at.whole()
+    y = (y - intercepts.left_out * task.scaling.y_scale).astype(y.dtype)
+    return replace(task, given=ArrayRows(X, y, weight, threads=task.threads))
 
 
 def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: GroupColumns) -> Intercepts | None:
@@ -214,7 +198,7 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
             if not grouping.forced and _errors_gained(whole, whole, loss, Y, raw, w) < _STANDARD_ERRORS:
                 return None
             learnt = _as_intercepts(columns, [keys[j] for j in columns], crossed, found, loss, Y)
-            return Intercepts(learnt, whole, scaled)
+            return Intercepts(learnt, whole)
     return None
 
 

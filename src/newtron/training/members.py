@@ -487,12 +487,23 @@ def with_shares(trained: list[Trained], combine: str, task: Task) -> tuple[Membe
 
 class RowsLeftOut(NamedTuple):
     """Rows that were left out: targets (n, k) and weights (n,) in units of training, and raw predictions (M, n, k) by
-    models without them, one for each kind of member and each penalty. kind: which of these each member is."""
+    models without them, one for each kind of member and each penalty. kind: which of these each member is. rows: their
+    numbers among the rows that are looked at."""
 
     Y: Array
     raw: Array
     weight: Array
     kind: NDArray[np.intp]
+    rows: NDArray[np.intp]
+
+    def averaged(self, members: Sequence[Member]) -> Array:
+        """(n, k) the raw predictions by the members' shares."""
+        shares = np.bincount(self.kind, [member.share for member in members])
+        return np.asarray(np.tensordot(shares, self.raw, axes=1))
+
+    def gaining(self, gained: Array) -> RowsLeftOut:
+        """The same where the raw predictions of all rows that are looked at gain something, (all, k)."""
+        return self._replace(raw=self.raw + gained[self.rows])
 
 
 def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
@@ -515,7 +526,7 @@ def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
     known = list(by_kind)
     kind = np.array([known.index(key) for key in keys])
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
-    return RowsLeftOut(Y[kept].astype(np.float64), raw[:, kept], weight[kept], kind)
+    return RowsLeftOut(Y[kept].astype(np.float64), raw[:, kept], weight[kept], kind, np.flatnonzero(kept))
 
 
 def _mean_of_known(found: list[Array]) -> Array:

@@ -128,7 +128,9 @@ def _trained(
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
     task, left_out = replace(task, keeper=None), rows_left_out(task, trained)
-    intercepts = beside_networks(task, members, *grouped) if settings.family == "network" else None
+    intercepts = beside_networks(task, members, left_out, *grouped) if settings.family == "network" else None
+    if intercepts is not None and left_out is not None:
+        left_out = left_out.gaining(intercepts.left_out)
     model = _with_predictions(task, settings, data, members, separation, intercepts, left_out)
     return model if offset is None else with_offset(model, offset)
 
