@@ -109,10 +109,9 @@ class Task:
     """All that the training of members needs to know.
 
     given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
-    penalties, or the rule that chooses them for each kind. steps: of a network under each penalty and from each
-    start, where it is not taken to its optimum. spread: whether the starts of a kind have different penalties where the
-    rows left out choose these. whole_rows: whether a row is left out with all of its weight where one
-    training says what is left without it.
+    penalties, or the rule that chooses them for each kind. spread: whether the starts of a kind have different
+    penalties where the rows left out choose these. whole_rows: whether a row is left out with all of its weight where
+    one training says what is left without it.
     """
 
     given: Rows
@@ -130,7 +129,6 @@ class Task:
     threads: int
     callback: Callable[[Progress], object] | None
     keeper: Keeper | None = None
-    steps: int | None = None
     spread: bool = False
     whole_rows: bool = False
 
@@ -296,8 +294,6 @@ def _start(task: Task, objective: TrainingObjective, start: int) -> Array:
 
 def _solver(task: Task, objective: TrainingObjective, start: int) -> tuple[Solver, str]:
     """The solver of a member, and why."""
-    if task.steps is not None and not objective.is_linear:
-        return stopped_by_rule(task.steps, objective)
     solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
@@ -340,7 +336,7 @@ def _choices(task: Task, kind: Kind, told: _Told, stop: Callable[[], None]) -> l
 
 def _on_the_way(task: Task, solver: Solver) -> tuple[float, int | None]:
     """Tolerance and steps of a training on the way to the chosen penalty."""
-    most = task.steps or {LevenbergMarquardt: _STAGE, LBFGS: _STAGE_LBFGS}.get(type(solver), task.max_iter)
+    most = {LevenbergMarquardt: _STAGE, LBFGS: _STAGE_LBFGS}.get(type(solver), task.max_iter)
     return max(task.tol, _ON_THE_WAY), most if task.max_iter is None or most is None else min(most, task.max_iter)
 
 
@@ -407,15 +403,6 @@ def can_choose(objective: TrainingObjective, solver: Solver) -> bool:
     if objective.is_linear:
         return P <= _MATRIX_PERCEPTRON
     return affords_choice(P, rows.n_rows, rows.n_outputs) and not isinstance(solver, Stochastic)
-
-
-def stopped_by_rule(steps: int | None, objective: TrainingObjective) -> tuple[Solver, str]:
-    """The solver of a mix whose networks are not taken to an optimum, and why."""
-    return LevenbergMarquardt(stop_after=steps), (
-        f"a network with {objective.n_params:,} parameters and {objective.rows.n_rows:,} rows: the way to an optimum "
-        f"is long and predictions gain little from it, so it takes {steps} steps; "
-        "the solver 'levenberg-marquardt' goes to the optimum"
-    )
 
 
 def affords_choice(n_params: int, n_rows: int, n_outputs: int) -> bool:

@@ -113,7 +113,6 @@ def _trained(
         seed=seed,
         threads=thread_count(settings.n_jobs),
         callback=callback,
-        steps=plan.steps,
         spread=settings.is_mix and plan.combine == "stacking",
         whole_rows=offset is not None or settings.weights != "frequency",
     )
