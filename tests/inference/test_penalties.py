@@ -313,7 +313,7 @@ def noisy_wave(n: int = 120) -> tuple[Array, Array]:
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", ["evidence", "loo", "cv"])
 def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
-    inputs, y = noisy_wave()
+    inputs, y = noisy_wave(300 if rule == "cv" else 120)  # what rows left out say of few rows is less sure
     new, _ = noisy_wave(2000)
     truth = np.sin(2.0 * new[:, 0]) + 0.5 * new[:, 1]
 

@@ -54,7 +54,7 @@ def test_networks_shrink_as_a_problem_grows(task: str) -> None:
 def test_asinh_features_cost_no_units() -> None:
     inputs = np.random.default_rng(0).normal(size=(20, 150))
     for p, fed in ((90, 180), (150, 150)):
-        rows = ArrayRows(inputs[:, :p], inputs[:, :1] > 0.0)
+        rows = ArrayRows(inputs[:, :p], np.ones((20, 1)))
         plan = mix.planned(NetworkClassifier()._settings(), Scaling.none(p, 1), rows)
         assert plan.kinds == (Kind((), fed), Kind((10,), fed))
 
