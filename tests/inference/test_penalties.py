@@ -280,11 +280,11 @@ def test_shares_go_to_who_predicts_the_rows_left_out() -> None:
     assert stacking_shares(loss, Y, np.array([good, good - 3.0]), w)[0] > 0.98
     np.testing.assert_allclose(stacking_shares(loss, Y, np.array([good, good]), w), 0.5)
     np.testing.assert_array_equal(stacking_shares(loss, Y, good[None], w), [1.0])
-    # Each is right on half of the rows: both are believed, and few rows hardly move the shares from equal ones.
+    # Each is right on some of the rows: both are believed, and few rows move the shares little from equal ones.
     half = np.where(np.arange(5000) % 4 < 3, 3.0, -3.0)[:, None]
     both = np.array([half, -half])
     assert 0.6 < stacking_shares(loss, Y, both, w)[0] < 0.9
-    assert abs(stacking_shares(loss, Y[:8], both[:, :8], w[:8])[0] - 0.5) < 0.2
+    assert 0.5 < stacking_shares(loss, Y[:4], both[:, :4], w[:4])[0] < 0.7
 
 
 def test_shares_of_means_have_the_least_squared_error() -> None:
@@ -311,9 +311,9 @@ def noisy_wave(n: int = 120) -> tuple[Array, Array]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["evidence", "loo", "cv"])
+@pytest.mark.parametrize("rule", ["evidence", "loo"])
 def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
-    inputs, y = noisy_wave(300 if rule == "cv" else 120)  # what rows left out say of few rows is less sure
+    inputs, y = noisy_wave()
     new, _ = noisy_wave(2000)
     truth = np.sin(2.0 * new[:, 0]) + 0.5 * new[:, 1]
 
@@ -324,6 +324,19 @@ def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
 
     fixed = [error(alpha) for alpha in (1e-3, 1e-2, 0.1, 1.0, 10.0)]
     assert error(rule) < 1.3 * min(fixed) < 0.7 * max(fixed)
+
+
+@pytest.mark.slow
+def test_rows_left_out_choose_a_penalty_that_predicts_nearly_best() -> None:
+    inputs, y = noisy_wave()
+    new, targets = noisy_wave(2000)
+
+    def error(alpha: Any) -> float:
+        model = NetworkRegressor(hidden=(8,), alpha=alpha, n_starts=1).fit(inputs, y)
+        return float(np.sqrt(np.mean(np.square(model.predict(new) - targets))))
+
+    fixed = [error(alpha) for alpha in (1e-3, 1e-2, 0.1, 1.0, 10.0)]
+    assert error("cv") < 1.1 * min(fixed) < 0.5 * max(fixed)
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ from newtron.engine.objective import Function
 from newtron.engine.solvers import LBFGS, minimize
 from newtron.inference.predictive.temperature import every_class
 
-# The prior of the shares is worth so many rows for each model, and draws the shares together. On 19 development sets 1, 3,
-# 10 and 30 differ by .003 in log loss; the fewer, the less a model of no use gets.
+# The prior of the shares is worth so many rows for each model, and draws the shares together. On 19 development sets 1,
+# 3, 10 and 30 differ by .003 in log loss; the fewer, the less a model of no use gets.
 _PRIOR_ROWS = 1.0
 # A probability of a row's own class below this counts as this.
 _LEAST = 1e-12
