@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from newtron import LevenbergMarquardt, minimize
 from newtron.engine.maths.activations import ACTIVATIONS
 from newtron.engine.maths.losses import loss_for
 from newtron.engine.maths.network import Network, short_buffer
@@ -70,6 +71,38 @@ def test_the_gradient_is_made_of_the_deltas(
             np.testing.assert_allclose(layer.b, delta.sum(axis=0), rtol=1e-12, atol=1e-13)
     for a, kept in zip((*at.inputs, *at.slopes, at.output), before, strict=True):
         np.testing.assert_array_equal(a, kept)
+
+
+@pytest.mark.parametrize("widths", [(3, 5, 1), (3, 4, 4, 2)])
+@pytest.mark.parametrize("n", [60, 8300])
+def test_what_is_known_of_a_point_gives_the_same_bits(widths: tuple[int, ...], n: int) -> None:
+    """Few rows keep the forward pass, and networks the Gauss-Newton sums, also under other penalties."""
+    known = objective(widths, n, alpha=0.1)
+    params = known.network.start(RNG, np.zeros(widths[-1]))
+    asked = [(0, False), (2, True), (2, False), (1, False), (2, True), (2, False)]
+    for strength in (0.1, 2.0):
+        at = known.with_alpha(np.full(known.n_params, strength))
+        for place in (params, params + 0.1, params):
+            there = place.copy()
+            for order, gauss_newton in asked:
+                fresh = TrainingObjective(known.network, known.loss, known.rows, at.alpha)
+                seen, anew = (each.evaluate(there, order, gauss_newton) for each in (at, fresh))
+                for name, part in vars(anew).items():
+                    np.testing.assert_array_equal(getattr(seen, name), part)
+                    if isinstance(part, np.ndarray):
+                        getattr(seen, name)[:] = np.nan  # it is the caller's own
+            there[:] = 0.0
+
+
+def test_a_step_takes_one_forward_pass_a_trial_and_one_curvature(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+    linearize = Network.linearize
+    monkeypatch.setattr(Network, "linearize", lambda *given: passes.append(1) or linearize(*given))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(Network, "output", None)
+    problem = objective((3, 4, 1), 50, alpha=0.1)
+    found = minimize(problem, problem.network.start(RNG, np.zeros(1)), LevenbergMarquardt(exact_after=None), tol=1e-8)
+    assert found.converged
+    assert len(passes) == 1 + found.counts["value"]
 
 
 def test_two_linearizations_share_nothing() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -13,12 +15,12 @@ from numpy.typing import NDArray
 from support.problems import Rosenbrock, Saddle, Smooth, batch_gradient, logistic, tanh_network
 
 from newtron import LBFGS, GradientDescent, InputError, LevenbergMarquardt, Newton, NewtonCG, Stochastic, minimize
-from newtron.engine.base.linalg import newton_decrement
+from newtron.engine.base.linalg import damped_step, newton_decrement
 from newtron.engine.maths.losses import LOSSES, SigmoidSquaredError
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import Evaluation, Objective, SecondOrder, TrainingObjective
 from newtron.engine.rows import ArrayRows
-from newtron.engine.solvers import SOLVERS, Progress, Solver, Status, solver_named
+from newtron.engine.solvers import SOLVERS, Progress, Solver, Status, levenberg_marquardt, solver_named
 
 Array = NDArray[np.floating]
 
@@ -202,7 +204,27 @@ def test_levenberg_marquardts_decrement_is_a_lower_bound_and_exact_at_the_end() 
     minimize(objective, start, LevenbergMarquardt(exact_after=None), callback=compare)
     assert all(shown <= true * (1.0 + 1e-9) for shown, true in seen)
     assert any(shown < 0.999 * true for shown, true in seen)
-    assert all(shown == pytest.approx(true, rel=1e-9) for shown, true in seen[-5:])
+    assert seen[-1][0] == pytest.approx(seen[-1][1], rel=1e-9)
+
+
+def test_levenberg_marquardt_factors_nothing_for_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A factor for each trial, and one for each point where the decrement itself decides about the end."""
+    counts: Counter[str] = Counter()
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Array) -> Any:
+            counts[real.__name__] += 1
+            return real(*given)
+
+        return call
+
+    for real in (damped_step, newton_decrement):
+        monkeypatch.setattr(levenberg_marquardt, real.__name__, counted(real))
+    objective, start = tanh_network()
+    found = minimize(objective, start, LevenbergMarquardt(exact_after=None), tol=1e-9)
+    assert found.converged
+    assert found.counts["value"] <= counts["damped_step"] <= found.counts["value"] + 1
+    assert 1 <= counts["newton_decrement"] <= 3
 
 
 # --- ends that are no convergence ---

@@ -144,6 +144,19 @@ def factorize(H: Array, add: Array | None = None) -> Factor | None:
     return Factor(cholesky, scale, H) if info == 0 and np.isfinite(np.diagonal(cholesky)).all() else None
 
 
+def damped_step(H: Array, added: Array, gradient: Array) -> Array | None:
+    """-(H + diag(added))^-1 g, or None where the sum is not numerically positive definite. Reads one triangle.
+
+    Without equilibration, which would change no more than rounding: the errors of Cholesky's method do not depend on
+    the units of the columns (Higham 2002, theorem 10.5)."""
+    from scipy.linalg.lapack import dposv
+
+    damped = H.copy(order="C")
+    damped.ravel()[:: H.shape[0] + 1] += added
+    _, step, info = dposv(damped.T, -gradient, lower=False, overwrite_a=True, overwrite_b=True)
+    return step.reshape(-1) if info == 0 and np.isfinite(step).all() else None
+
+
 # A matrix with a larger condition number is treated as singular: its factor amplifies rounding along directions in
 # which the objective does not change (aliased columns, the common shift of all classes). 1e13 leaves 3 of 16 digits.
 _SINGULAR = 1e13

@@ -27,14 +27,14 @@ import math
 import threading
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from newtron.engine.base.linalg import is_sparse, weighted_gram_with_ones
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.network import Linearization, Network
 
 # Numbers in a piece of the Jacobian or of the tables: 4 MB of float64, large enough for BLAS and small enough for the
@@ -132,6 +132,7 @@ def _add_gram_matrices(at: Linearization, H: Array, out: Array) -> None:
                 corner[:, d, :, c] += gram
 
 
+@lru_cache(maxsize=64)
 def _plan(network: Network) -> list[LayerBlock]:
     """All blocks, and by counting operations which way is quicker for each."""
     k = network.n_outputs
@@ -161,12 +162,17 @@ def _layers(at: Linearization, H: Array, rows: slice) -> _Layers:
 def _turned_inputs(at: Linearization, rows: slice) -> list[Array]:
     """What each layer is fed, (q, m), the ones of the intercept last."""
     found = []
-    for below in at.inputs:
-        a = below[rows].toarray() if is_sparse(below) else below[rows]
-        turned = np.empty((a.shape[1] + at.network.intercept, a.shape[0]), dtype=a.dtype)
-        turned[: a.shape[1]] = a.T
-        turned[a.shape[1] :] = 1.0
-        found.append(turned)
+    for below, kept in zip_longest(at.inputs, at.turned):
+        found.append(turned(below[rows], at.network.intercept) if kept is None else kept[:, rows])
+    return found
+
+
+def turned(below: Matrix, ones: bool) -> Array:
+    """What a layer is fed, (n, q), as (q, n) with the ones of the intercept last."""
+    a = below.toarray() if is_sparse(below) else below
+    found = np.empty((a.shape[1] + ones, a.shape[0]), dtype=a.dtype)
+    found[: a.shape[1]] = a.T
+    found[a.shape[1] :] = 1.0
     return found
 
 
@@ -182,7 +188,9 @@ def _deltas(at: Linearization, seeds: Array, rows: slice, top: int | None = None
     found = [seeds]
     top = len(at.slopes) if top is None else top
     for layer, slope in zip(reversed(at.weights[1 : top + 1]), reversed(at.slopes[:top]), strict=True):
-        delta = layer.W @ found[-1]
+        above = found[-1]
+        # NumPy does not use BLAS for an outer product, and its own loop for it is many times slower.
+        delta = layer.W * above if above.shape[1] == 1 else layer.W @ above
         delta *= slope[rows].T
         found.append(delta)
     found.reverse()

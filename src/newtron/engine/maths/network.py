@@ -77,6 +77,11 @@ class Network:
     def _shapes(self) -> Iterator[tuple[int, int]]:
         return pairwise(self.widths)
 
+    @cached_property
+    def _placed(self) -> tuple[tuple[slice, int, int], ...]:
+        """The span, the inputs and the units of each layer."""
+        return tuple((span, *shape) for span, shape in zip(self.spans, self._shapes(), strict=True))
+
     @property
     def n_params(self) -> int:
         return int(self.spans[-1].stop)
@@ -84,7 +89,7 @@ class Network:
     def split(self, params: Array) -> tuple[Layer, ...]:
         """The flat vector as (W, b) of each layer, as views and not copies."""
         layers = []
-        for span, (inputs, units) in zip(self.spans, self._shapes(), strict=True):
+        for span, inputs, units in self._placed:
             block = params[span].reshape(inputs + self.intercept, units)
             layers.append(Layer(block[:inputs], block[inputs] if self.intercept else None))
         return tuple(layers)
@@ -116,31 +121,37 @@ class Network:
 
     def output(self, params: Array, X: Matrix) -> Array:
         """The raw prediction z (n, k), by a forward pass that keeps nothing else."""
-        return self._forward(self.split(params), X, keep=None)
-
-    def linearize(self, params: Array, X: Matrix) -> Linearization:
-        """The network at `params` for the rows X, with the forward pass kept for the derivatives."""
-        layers = self.split(params)
-        inputs: list[Matrix] = [X]
-        z = self._forward(layers, X, keep=inputs)
-        return Linearization(self, layers, tuple(inputs), z)
-
-    def _forward(self, layers: tuple[Layer, ...], X: Matrix, keep: list[Matrix] | None) -> Array:
-        a = X
+        a, layers = X, self.split(params)
         for layer in layers[:-1]:
             a = _affine(a, layer)
             self.f.apply(a)
-            if keep is not None:
-                keep.append(a)
         return _affine(a, layers[-1])
 
+    def linearize(self, params: Array, X: Matrix, turned: Array | None = None) -> Linearization:
+        """The network at `params` for the rows X, with the forward pass kept for the derivatives. turned: [X, 1]'
+        (p + 1, n) where it is at hand."""
+        layers = self.split(params)
+        inputs, fed = [X], [turned]
+        for layer in layers[:-1]:
+            # Each unit's values, and a last row of ones, as curvature matrices want the inputs of a layer.
+            below = np.empty((layer.W.shape[1] + self.intercept, X.shape[0]), dtype=X.dtype)
+            below[layer.W.shape[1] :] = 1.0
+            a = _affine(inputs[-1], layer, below[: layer.W.shape[1]].T)
+            self.f.apply(a)
+            inputs.append(a)
+            fed.append(below)
+        return Linearization(self, layers, tuple(inputs), _affine(inputs[-1], layers[-1]), tuple(fed))
 
-def _affine(a: Matrix, layer: Layer) -> Array:
-    """a W + b, stored unit by unit."""
+
+def _affine(a: Matrix, layer: Layer, out: Array | None = None) -> Array:
+    """a W + b, stored unit by unit. out: (n, units) an array for it."""
     if is_sparse(a):
         z: Array = np.asarray(a @ layer.W)
+        if out is not None:
+            out[:] = z
+            z = out
     else:
-        z = np.matmul(a, layer.W, out=_by_unit(a.shape[0], layer.W.shape[1], a.dtype))
+        z = np.matmul(a, layer.W, out=_by_unit(a.shape[0], layer.W.shape[1], a.dtype) if out is None else out)
     if layer.b is not None:
         z += layer.b
     return z
@@ -188,12 +199,14 @@ class Linearization:
 
     inputs: what each layer is fed: X, a^[1], a^[2], ...
     output: the raw prediction z (n, k).
+    turned: the inputs of each layer as (q, n), the ones of the intercept last; None where they are not at hand.
     """
 
     network: Network
     weights: tuple[Layer, ...]
     inputs: tuple[Matrix, ...]
     output: Array
+    turned: tuple[Array | None, ...] = ()
 
     @cached_property
     def slopes(self) -> tuple[Array, ...]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -78,6 +78,10 @@ class MeanLoss(Objective):
         # True: a perceptron is evaluated at raw predictions that are right to their last digits.
         self.extended_precision = False
         self._last_hessian: tuple[Array, Array] | None = None  # with the parameters it was found at
+        # All rows of a network, where its values for them are one block.
+        few = None if network.is_linear else rows.few(self.block_rows, _ROW_BYTES)
+        self._few = None if few is None else _Few(few, curvature.turned(few.X, network.intercept))
+        self._point = _Point()
         self._samples: dict[float, Self] = {}
         self._split: tuple[tuple[float, int, int], tuple[Self, Self]] | None = None  # the last one, by its arguments
 
@@ -87,6 +91,8 @@ class MeanLoss(Objective):
             "_last_hessian": None,
             "triangle": None,
             "row_curvature": None,
+            "_few": None,
+            "_point": _Point(),
             "_samples": {},
             "_split": None,
         }
@@ -113,13 +119,37 @@ class MeanLoss(Objective):
             yield Chunk(chunk.X[cut], chunk.y[cut], weight, cut)
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
+        total, weight = self._sums(params, order, gauss_newton), self.rows.total_weight
+        value = (total.value + 0.5 * float(self.alpha @ np.square(params))) / weight
+        if not isinstance(total, FirstOrder):
+            return Evaluation(value)
+        gradient = total.gradient + self.alpha * params
+        gradient /= weight
+        if not isinstance(total, SecondOrder):
+            return FirstOrder(value, gradient)
+        diagonal = (np.diagonal(total.hessian) + self.alpha) / weight
+        # The sums of a network are kept, and so they are not changed here; those of a perceptron may be large.
+        hessian = np.divide(total.hessian, weight, out=total.hessian if self.is_linear else None)
+        hessian.ravel()[:: self.n_params + 1] = diagonal
+        if self.is_convex or not gauss_newton:
+            self._last_hessian = (params.copy(), hessian)
+        return SecondOrder(value, gradient, hessian)
+
+    def _sums(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
+        """The sums over the rows, without the penalty."""
+        if order == 2 and gauss_newton and (known := self._point.sums_at(params)) is not None:
+            return known
         cast = params if self.extended_precision else params.astype(self.rows.dtype, copy=False)
+        few = self._few
         # The first pass that reads X for derivatives finds the scale of its columns on the way.
         unknown = order > 0 and self._squares is None
         on_diagonal = self.is_quadratic and order > 1
-        measures = unknown and not on_diagonal
         total: Evaluation
-        if measures:
+        if few is not None:
+            if unknown:
+                self._squares = self._column_squares(few.rows)
+            total = self._of_few(few, cast, order, gauss_newton)
+        elif unknown and not on_diagonal:
 
             def of_chunk(chunk: Chunk) -> _WithSquares:
                 squares = np.zeros(self.rows.n_features)
@@ -131,17 +161,26 @@ class MeanLoss(Objective):
             total = self.rows.sum(lambda chunk: self.of_chunk(cast, chunk, order, gauss_newton))
             if unknown and isinstance(total, SecondOrder):
                 self._squares = self.network.split(np.diagonal(total.hessian).copy())[0].W[:, 0]
-        weight = self.rows.total_weight
-        total.value = (total.value + 0.5 * float(self.alpha @ np.square(params))) / weight
-        if isinstance(total, FirstOrder):
-            total.gradient += self.alpha * params
-            total.gradient /= weight
-        if isinstance(total, SecondOrder):
-            total.hessian[np.diag_indices(self.n_params)] += self.alpha
-            total.hessian /= weight
-            if self.is_convex or not gauss_newton:
-                self._last_hessian = (params.copy(), total.hessian)
+        if isinstance(total, SecondOrder) and gauss_newton and not self.is_linear:
+            self._point.summed(params, total)
         return total
+
+    def _of_few(self, few: _Few, params: Array, order: int, gauss_newton: bool) -> Evaluation:
+        """The sums over few rows. The forward pass at a point is made once, also where its derivatives are asked for
+        later, and so is the Gauss-Newton matrix."""
+        at = self._point.network_at(params)
+        if at is None:
+            own = params.copy()  # the network's layers are views of it, and the caller may change `params`
+            at = self.network.linearize(own, few.rows.X, few.turned)
+            self._point.passed(own, at)
+        if order == 2 and not gauss_newton and (known := self._point.sums_at(params)) is not None:
+            row = self.loss.pointwise(few.rows.y, at.output, 1).weighted(few.rows.weight)
+            total = SecondOrder(known.value, known.gradient, known.hessian.copy())
+            curvature.add_second_order(at, row.gradient, total.hessian)
+            return total
+        found = _zeros(order, self.n_params)
+        self._add(found, at, few.rows, gauss_newton)
+        return found
 
     def known_hessian(self, params: Array) -> Array | None:
         """The exact Hessian (P, P) at params, where it was formed there last; of a quadratic, wherever it was."""
@@ -160,6 +199,9 @@ class MeanLoss(Objective):
         known = self.known_hessian(before)
         if known is not None:
             self._last_hessian = (after.copy(), known)
+        sums = self._point.sums_at(before)
+        if sums is not None:
+            self._point.summed(after, sums)
 
     def of_chunk(
         self, params: Array, chunk: Chunk, order: int, gauss_newton: bool = False, squares: Array | None = None
@@ -168,28 +210,29 @@ class MeanLoss(Objective):
 
         squares: (p,) to which a pass of order 1 or 2 adds the weighted squares of the columns on its way.
         """
-        P = self.n_params
-        value, gradient, hessian = 0.0, np.zeros(P if order > 0 else 0), np.zeros((P, P) if order > 1 else 0)
+        total = _zeros(order, self.n_params)
         with np.errstate(all="ignore"), short_buffer(order < 2):
             for block in self.blocks(chunk):
                 if order == 0 and not self.extended_precision:
                     z = self.network.output(params, block.X)
-                    value += self.loss.pointwise(block.y, z, 0).weighted(block.weight).total
+                    total.value += self.loss.pointwise(block.y, z, 0).weighted(block.weight).total
                     continue
-                at = self._linearized(params, block)
-                row = self.loss.pointwise(block.y, at.output, order, gauss_newton).weighted(block.weight)
-                value += row.total
-                if isinstance(row, RowGradients):
-                    gradient += at.vjp(row.gradient)
-                    if squares is not None:
-                        squares += _squares(block)
-                if isinstance(row, RowHessians):
-                    curvature.add_gauss_newton(at, row.hessian, hessian)
-                    if not gauss_newton:
-                        curvature.add_second_order(at, row.gradient, hessian)
-        if order == 0:
-            return Evaluation(value)
-        return FirstOrder(value, gradient) if order == 1 else SecondOrder(value, gradient, hessian)
+                self._add(total, self._linearized(params, block), block, gauss_newton)
+                if order > 0 and squares is not None:
+                    squares += _squares(block)
+        return total
+
+    def _add(self, total: Evaluation, at: Linearization, block: Chunk, gauss_newton: bool) -> None:
+        """Add the weighted losses of a block, with as many derivatives as the total has."""
+        order = 2 if isinstance(total, SecondOrder) else int(isinstance(total, FirstOrder))
+        row = self.loss.pointwise(block.y, at.output, order, gauss_newton).weighted(block.weight)
+        total.value += row.total
+        if isinstance(total, FirstOrder) and isinstance(row, RowGradients):
+            total.gradient += at.vjp(row.gradient)
+            if isinstance(total, SecondOrder) and isinstance(row, RowHessians):
+                curvature.add_gauss_newton(at, row.hessian, total.hessian)
+                if not gauss_newton:
+                    curvature.add_second_order(at, row.gradient, total.hessian)
 
     def _linearized(self, params: Array, block: Chunk) -> Linearization:
         """The network at params. With `extended_precision` a perceptron's raw predictions are right to their last
@@ -335,6 +378,46 @@ class MeanLoss(Objective):
             parts = type(self)(self.network, self.loss, kept, alpha), type(self)(self.network, self.loss, held_out)
             self._split = (fraction, most, seed), parts
         return self._split[1]
+
+
+def _zeros(order: int, n_params: int) -> Evaluation:
+    """Sums of an order, to add to."""
+    if order == 0:
+        return Evaluation(0.0)
+    gradient = np.zeros(n_params)
+    return FirstOrder(0.0, gradient) if order == 1 else SecondOrder(0.0, gradient, np.zeros((n_params, n_params)))
+
+
+class _Few(NamedTuple):
+    """All rows as one block, and its inputs as `curvature.turned` has them."""
+
+    rows: Chunk
+    turned: Array
+
+
+class _Point:
+    """The point where a network was last evaluated, for all objectives that differ in their penalties alone: the
+    forward pass there, for few rows, and the sums with the Gauss-Newton matrix."""
+
+    def __init__(self) -> None:
+        self._at: tuple[Array, Linearization] | None = None
+        self._sums: tuple[Array, SecondOrder] | None = None
+
+    def network_at(self, params: Array) -> Linearization | None:
+        """The forward pass, if it was made at these parameters."""
+        last = self._at
+        return last[1] if last is not None and np.array_equal(last[0], params) else None
+
+    def passed(self, params: Array, at: Linearization) -> None:
+        self._at = (params, at)
+
+    def sums_at(self, params: Array) -> SecondOrder | None:
+        """The sums, which nobody changes, if they were formed at these parameters."""
+        last = self._sums
+        return last[1] if last is not None and np.array_equal(last[0], params) else None
+
+    def summed(self, params: Array, sums: SecondOrder) -> None:
+        self._sums = (params.copy(), sums)
 
 
 @dataclass

@@ -74,6 +74,12 @@ class Rows(RowSizes, ABC):
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """n rows drawn without replacement, kept in their order."""
 
+    def few(self, most: int, most_bytes: int) -> Chunk | None:
+        """All rows as one chunk, where they are dense, in memory, at most `most` and one chunk of every sum, and their
+        inputs take at most so many bytes; else None."""
+        del most, most_bytes
+        return None
+
     def whole(self) -> Chunk:
         """All rows as one chunk, in memory."""
         raise NotImplementedError

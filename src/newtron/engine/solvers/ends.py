@@ -11,7 +11,7 @@ from newtron.engine.base.linalg import newton_decrement
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective, SecondOrder
 from newtron.engine.solvers.by_rows import LITTLE, hidden_descent
-from newtron.engine.solvers.state import S, State, Status, relative_gradient
+from newtron.engine.solvers.state import S, Solver, State, Status, relative_gradient
 
 
 def check_start(objective: Objective, found: SecondOrder) -> None:
@@ -36,15 +36,24 @@ class StoppingRule:
     def __init__(
         self,
         objective: Objective,
+        solver: Solver,
         tol: float,
         first_value: float,
-        exact_decrement: bool,
         asked: bool = False,
         reason: str = "",
     ) -> None:
-        self._objective, self._tol, self._first_value = objective, tol, first_value
-        self._exact_decrement = exact_decrement
+        self._objective, self._solver, self._tol, self._first_value = objective, solver, tol, first_value
+        self._exact_decrement = solver.exact_decrement
         self.asked, self.reason, self.note = asked, reason, ""
+
+    def with_decrement(self, state: S, gradient_norm: float, gained: float | None = None) -> S:
+        """The state with its decrement in the place of a lower bound, where that leaves open whether the run ends.
+        gained: as in `status_of`."""
+        enough = self._enough(state)
+        little = state.decrement * state.decrement <= enough or (gained is not None and gained <= enough)
+        if (gradient_norm <= self._tol and little) or self._expects_rounding(state):
+            return replace(state, decrement=self._solver.decrement(self._objective, state))
+        return state
 
     def status_of(self, state: State, gradient_norm: float, gained: float | None = None) -> Status | None:
         """The status of the run at a state, None where it goes on. gained: by how much the last step lowered the value;
@@ -70,22 +79,28 @@ class StoppingRule:
                 return Status.CONVERGED
             self.note = _HIDDEN_DESCENT
             return Status.STALLED
-        if self._objective.scale is None and self._exact_decrement and state.status is None:
-            # The gradient's units are unknown, and the tolerance may lie below its rounding.
-            expected = 0.5 * state.decrement * state.decrement / state.params.size
-            if expected <= min(self._tol**2, self._objective.epsilon) * abs(state.value):
-                return Status.PRECISION
-        return state.status
+        return Status.PRECISION if self._expects_rounding(state) else state.status
 
-    def _nothing_to_gain(self, state: State, gained: float | None) -> bool:
-        """Is the descent negligible that the curvature still expects at a point with a small gradient?"""
-        # The decrement is free of all units. It must be small beside the value that is left, or, where the fit is
-        # perfect, beside what there was to begin with, as far as rounding lets it be seen.
+    def _expects_rounding(self, state: State) -> bool:
+        """Does the curvature expect no descent beyond rounding, for an objective without a scale? The units of its
+        gradient are unknown, and the tolerance may lie below its rounding."""
+        if self._objective.scale is not None or not self._exact_decrement or state.status is not None:
+            return False
+        expected = 0.5 * state.decrement * state.decrement / state.params.size
+        return expected <= min(self._tol**2, self._objective.epsilon) * abs(state.value)
+
+    def _enough(self, state: State) -> float:
+        """The squared decrement up to which a descent is negligible. It must be small beside the value that is left,
+        or, where the fit is perfect, beside what there was to begin with, as far as rounding lets it be seen."""
         tol = self._tol
         least = max(tol**3, (8.0 * float(np.finfo(np.float64).eps)) ** 2)
         enough = max(tol**2 * abs(state.value), least * abs(self._first_value))
         # The gradient is that of the worst parameter, the decrement adds up over all of them.
-        enough *= state.params.size
+        return enough * state.params.size
+
+    def _nothing_to_gain(self, state: State, gained: float | None) -> bool:
+        """Is the descent negligible that the curvature still expects at a point with a small gradient?"""
+        enough = self._enough(state)
         gave_up = state.status is Status.STALLED
         if np.isnan(state.decrement) or (gave_up and (self._objective.scale is None or not self._exact_decrement)):
             return True

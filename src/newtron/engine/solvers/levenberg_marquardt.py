@@ -8,12 +8,12 @@ Sources: Levenberg 1944; Marquardt 1963; Moré 1978 (scaling by the largest curv
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from newtron.engine.base.checks import check_count, check_number
-from newtron.engine.base.linalg import Factor, factorize, newton_decrement
+from newtron.engine.base.linalg import damped_step, factorize, newton_decrement
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective, Offer, SecondOrder
 from newtron.engine.objective.newton_system import NewtonSystem
@@ -35,9 +35,6 @@ _TRIES = 60
 _FADING = 0.5
 # No entry of D falls below this share of (1 + sqrt(curvature at the start))², for an objective without a scale.
 _FLOOR = 1e-7
-# While the damped step expects to lower the value by more than this share of it, the decrement is not computed. It is
-# larger still, and too large for an end with any tol up to 4e-4 (with 1,000 parameters; 1e-3 with 200).
-_FAR = 1e-4
 # Where a step lowers the value to this share of itself or less, remaining residuals do not slow Gauss-Newton down,
 # which then takes fewer and cheaper steps than the exact Hessian (tuned on fits without residuals and on penalised
 # ones).
@@ -53,15 +50,22 @@ _DAMPING_SCALED = 1e-2
 _DAMPING_UNKNOWN = 1e4
 
 
+class Trial(NamedTuple):
+    """A damped step (P,), and by how much the model without damping decreases along it."""
+
+    step: Array
+    predicted: float
+
+
 @dataclass(frozen=True)
 class LevenbergMarquardtState(State):
     """curvature: at params; the exact Hessian if `seen_exact`, else its Gauss-Newton part. exact: is the next curvature
     to be the exact Hessian?
     metric: (P,) the diagonal D. floor: (P,) its least entries.
-    damping: mu. growth: the factor of mu after the next failure. factor: of the curvature with that damping, for the
-    next step.
-    decrement: sqrt(g'H^-1 g), or, while that is far above what could end a run, its lower bound
-    sqrt(g'(H + mu D)^-1 g).
+    damping: mu. growth: the factor of mu after the next failure. trial: the step with that damping, None where the
+    curvature with it is not positive definite.
+    decrement: the lower bound sqrt(g'(H + mu D)^-1 g), which takes no factorisation of its own, while that is above
+    what could end a run; else sqrt(g'H^-1 g).
     best_gradient: the relative gradient when it was last at most half the one recorded before. best_value: the value
     when it was last at most `_FALL` of the one recorded before. since: steps since either was recorded, or since the
     kind of curvature last changed.
@@ -78,7 +82,7 @@ class LevenbergMarquardtState(State):
     best_value: float = float("inf")
     since: int = 0
     seen_exact: bool = False
-    factor: Factor | NewtonSystem | None = field(default=None, metadata=DERIVED)
+    trial: Trial | None = field(default=None, metadata=DERIVED)
     system: NewtonSystem | None = field(default=None, metadata=DERIVED)
     columns: str = ""
 
@@ -147,17 +151,17 @@ class LevenbergMarquardt(Solver):
         first = np.maximum(np.diagonal(found.hessian), 0.0)
         floor = _FLOOR * np.square(1.0 + np.sqrt(first))
         metric = _metric(objective, found.hessian, floor)
-        factor = _factor(found.hessian, system, damping * metric)
+        trial = _trial(found.hessian, found.gradient, system, damping * metric)
         return LevenbergMarquardtState(
             params,
             found.value,
             found.gradient,
-            decrement=_decrement(found, factor, system),
+            decrement=_decrement_or_bound(found, trial, system),
             curvature=found.hessian,
             metric=metric,
             floor=floor,
             damping=damping,
-            factor=factor,
+            trial=trial,
             system=system,
             columns=columns,
         )
@@ -167,17 +171,22 @@ class LevenbergMarquardt(Solver):
             objective.extended_precision = state.columns == NEAR
         found = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact)
         found, _, system = _seen(objective, state.params, found, state.columns)
-        factor = _factor(found.hessian, system, state.damping * state.metric)
-        return replace(state, curvature=found.hessian, factor=factor, system=system)
+        trial = _trial(found.hessian, state.gradient, system, state.damping * state.metric)
+        return replace(state, curvature=found.hessian, trial=trial, system=system)
+
+    def decrement(self, objective: Objective, state: LevenbergMarquardtState) -> float:
+        del objective
+        return state.decrement if state.system is not None else newton_decrement(state.curvature, state.gradient)
 
     def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
         damping, growth = state.damping, state.growth
         may_see_exact = self._exact(objective) is not None and not (state.seen_exact or objective.is_convex)
         for attempt in range(_TRIES):
-            added = damping * state.metric
-            factor = _factor(state.curvature, state.system, added) if attempt else state.factor
-            if factor is not None:
-                step, predicted = _step(factor, state.gradient, added)
+            tried = state.trial
+            if attempt:
+                tried = _trial(state.curvature, state.gradient, state.system, damping * state.metric)
+            if tried is not None:
+                step, predicted = tried
                 if not predicted > 0.0:
                     break
                 trial = state.params + step
@@ -187,7 +196,7 @@ class LevenbergMarquardt(Solver):
                 if worth is not False:
                     ratio = (state.value - value) / predicted if worth else 1.0
                     moved = self._moved(objective, state, trial, step, damping, ratio)
-                    if worth or is_nearer(objective, moved, state, state.metric if objective.scale is None else None):
+                    if worth or self._is_nearer(objective, moved, state):
                         return at_parameter_rounding(moved) if last else moved
                     if below_rounding(objective, state, predicted):
                         break
@@ -199,7 +208,18 @@ class LevenbergMarquardt(Solver):
             # Where residuals remain, the Gauss-Newton matrix differs from the objective's curvature, the more so where
             # the columns of the Jacobian depend on each other.
             return self.step(objective, _with_exact(objective, state))
-        return at_precision(objective, state, exact=True) if state.system is None else at_parameter_rounding(state)
+        if state.system is not None:
+            return at_parameter_rounding(state)
+        return at_precision(objective, self._with_decrement(objective, state), exact=True)
+
+    def _is_nearer(self, objective: Objective, moved: LevenbergMarquardtState, before: LevenbergMarquardtState) -> bool:
+        """Is a point nearer to the optimum, where values can no longer decide?"""
+        if objective.scale is None:
+            return is_nearer(objective, moved, before, before.metric)
+        return is_nearer(objective, self._with_decrement(objective, moved), self._with_decrement(objective, before))
+
+    def _with_decrement(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
+        return replace(state, decrement=self.decrement(objective, state))
 
     def _moved(
         self,
@@ -224,11 +244,11 @@ class LevenbergMarquardt(Solver):
         damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), least)
         if system is not None:
             damping = _NO_DAMPING
-        factor = _factor(found.hessian, system, damping * metric)
+        trial = _trial(found.hessian, found.gradient, system, damping * metric)
         by_rule = self.stop_after is not None and state.iteration + 1 >= self.stop_after
         return replace(
             after_step(objective, state, step, found),
-            decrement=_decrement(found, factor, system),
+            decrement=_decrement_or_bound(found, trial, system),
             curvature=found.hessian,
             metric=metric,
             damping=damping,
@@ -238,7 +258,7 @@ class LevenbergMarquardt(Solver):
             best_gradient=reached if halved else norm,
             best_value=found.value if fell or stuck else state.best_value,
             since=0 if halved or fell or stuck else state.since + 1,
-            factor=factor,
+            trial=trial,
             system=system,
             columns=columns,
             status=Status.EARLY_STOPPED if by_rule else state.status,
@@ -253,12 +273,12 @@ class LevenbergMarquardt(Solver):
 def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
     """The state at the same point with the exact Hessian."""
     found = objective.evaluate(state.params, 2)
-    factor = factorize(found.hessian, state.damping * state.metric)
+    trial = _trial(found.hessian, state.gradient, None, state.damping * state.metric)
     return replace(
         state,
         curvature=found.hessian,
-        decrement=newton_decrement(found.hessian, state.gradient),
-        factor=factor,
+        decrement=_decrement_or_bound(found, trial, None),
+        trial=trial,
         exact=True,
         seen_exact=True,
     )
@@ -272,29 +292,23 @@ def _seen(objective: Objective, params: Array, found: SecondOrder, columns: str)
     return local_model(objective, params, found, np.inf if factor is None else factor.condition, columns)
 
 
-def _factor(curvature: Array, system: NewtonSystem | None, added: Array) -> Factor | NewtonSystem | None:
-    """The factor of the curvature with added (P,) on its diagonal; None where the sum is not positive definite."""
-    return factorize(curvature, added) if system is None else system.damped(added)
+def _trial(curvature: Array, gradient: Array, system: NewtonSystem | None, added: Array) -> Trial | None:
+    """The step by the curvature with added (P,) on its diagonal; None where the sum is not positive definite."""
+    if system is None:
+        step = damped_step(curvature, added, gradient)
+        return None if step is None else Trial(step, 0.5 * float(step @ (added * step - gradient)))
+    damped = system.damped(added)
+    step = damped.step()
+    return Trial(step, damped.decrease(step) + 0.5 * float(step @ (added * step)))
 
 
-def _step(factor: Factor | NewtonSystem, gradient: Array, added: Array) -> tuple[Array, float]:
-    """The damped step, and by how much the model without damping decreases along it."""
-    if isinstance(factor, NewtonSystem):
-        step = factor.step()
-        return step, factor.decrease(step) + 0.5 * float(step @ (added * step))
-    step = -factor.solve(gradient)
-    return step, 0.5 * float(step @ (added * step - gradient))
-
-
-def _decrement(found: SecondOrder, factor: Factor | NewtonSystem | None, system: NewtonSystem | None) -> float:
-    """sqrt(g'H^-1 g), or a lower bound of it where it is too large for any end."""
+def _decrement_or_bound(found: SecondOrder, trial: Trial | None, system: NewtonSystem | None) -> float:
+    """sqrt(g'H^-1 g), or its lower bound by the damped step, where there is one."""
     if system is not None:
         return system.decrement
-    if isinstance(factor, Factor):
-        squared = float(found.gradient @ factor.solve(found.gradient))
-        if 0.5 * squared > _FAR * abs(found.value):
-            return float(squared**0.5)
-    return newton_decrement(found.hessian, found.gradient)
+    if trial is None:
+        return newton_decrement(found.hessian, found.gradient)
+    return float(max(0.0, -float(found.gradient @ trial.step)) ** 0.5)
 
 
 def _reach(curvature: Array, metric: Array) -> float:

@@ -100,17 +100,17 @@ class _Loop:
         self.counts_before = objective.counts.copy()
         self.status: Status | None
         if resume is None:
-            self.state = solver.init(objective, params)
-            self.trace = [self._row()]
-            self.rule = StoppingRule(objective, tol, self.state.value, solver.exact_decrement)
-            self.status = self.rule.status_of(self.state, self.trace[-1].gradient_norm)
+            state = solver.init(objective, params)
+            norm = relative_gradient(objective, state.gradient)
+            self.rule = StoppingRule(objective, solver, tol, state.value)
+            self.state = self.rule.with_decrement(state, norm)
+            self.trace = [self._row(norm)]
+            self.status = self.rule.status_of(self.state, norm)
             return
         self._started -= resume.seconds
         self.state = solver.restored(objective, resume.state)
         self.trace = resume.trace[: resume.rows]
-        self.rule = StoppingRule(
-            objective, tol, self.trace[0].value, solver.exact_decrement, resume.asked, resume.reason
-        )
+        self.rule = StoppingRule(objective, solver, tol, self.trace[0].value, resume.asked, resume.reason)
         self.status = resume.status
         # Evaluations that restoring took do not count.
         objective.counts.clear()
@@ -156,12 +156,16 @@ class _Loop:
 
     def step(self) -> bool:
         """Take one step and decide whether it was the last. Returns whether the solver moved."""
-        before, self.state = self.state, self._solver.step(self._objective, self.state)
-        moved = self.state.iteration > before.iteration
+        before, state = self.state, self._solver.step(self._objective, self.state)
+        moved = state.iteration > before.iteration
+        gained, norm = None, self.trace[-1].gradient_norm
         if moved:
-            self.trace.append(self._row())
-        gained = before.value - self.state.value if moved else None
-        self.status = self.rule.status_of(self.state, self.trace[-1].gradient_norm, gained)
+            gained, norm = before.value - state.value, relative_gradient(self._objective, state.gradient)
+            state = self.rule.with_decrement(state, norm, gained)
+        self.state = state
+        if moved:
+            self.trace.append(self._row(norm))
+        self.status = self.rule.status_of(self.state, norm, gained)
         if self.rule.note:
             self.state = replace(self.state, note=self.rule.note)
         if self.status is Status.DIVERGED and moved:
@@ -175,9 +179,8 @@ class _Loop:
         done, rule = len(self.trace), self.rule
         return Run(self.state, self.trace, done, counts, self.seconds, rule.asked, rule.reason, self.status)
 
-    def _row(self) -> TraceRow:
+    def _row(self, norm: float) -> TraceRow:
         state = self.state
-        norm = relative_gradient(self._objective, state.gradient)
         return TraceRow(state.iteration, state.value, norm, state.decrement, state.step_size, self.seconds)
 
 

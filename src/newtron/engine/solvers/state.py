@@ -95,7 +95,8 @@ class State:
     iteration : int
     decrement : float
         sqrt(g'H⁻¹g) at params from the solver's own curvature, nan where it has none, inf where its curvature has no
-        minimum; half its square is the descent that the quadratic model still expects.
+        minimum; half its square is the descent that the quadratic model still expects. Of Levenberg-Marquardt it is a
+        lower bound, which counts the damping as curvature, while the run cannot end yet.
     step_size : float
         The length of the last step: the largest change of a parameter, in the objective's scale.
     status : Status or None
@@ -267,6 +268,11 @@ class Solver(ABC):
         """A state whose `DERIVED` fields are missing, with these computed again to the same bits."""
         del objective
         return state  # type: ignore[no-any-return]
+
+    def decrement(self, objective: Objective, state: OwnState) -> float:
+        """The decrement at a state, where `State.decrement` may be a lower bound of it."""
+        del objective
+        return float(state.decrement)
 
     def finish(self, objective: Objective, state: OwnState) -> State:
         """The last state as it is returned; a solver whose states estimate value and gradient computes them here."""
