@@ -33,9 +33,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from newtron.engine.base.linalg import is_sparse, weighted_gram_with_ones
-from newtron.engine.base.types import Array, Matrix
-from newtron.engine.maths.network import Linearization, Network
+from newtron.engine.base.linalg import weighted_gram_with_ones
+from newtron.engine.base.types import Array
+from newtron.engine.maths.network import Linearization, Network, turned
 
 # Numbers in a piece of the Jacobian or of the tables: 4 MB of float64, large enough for BLAS and small enough for the
 # cache of a core.
@@ -73,11 +73,11 @@ _buffers = _Buffers()
 class _Layers(NamedTuple):
     """Some rows as seen by each layer; rows are the last axis, so that they are contiguous.
 
-    inputs: a (q, m), the ones of the intercept last. left, right: δ (k, units, m), where J'HJ is the sum over k of
+    fed: the inputs. left, right: δ (k, units, m), where J'HJ is the sum over k of
     (a ⊗ left)(a ⊗ right)'; they are the same object where H is positive semidefinite.
     """
 
-    inputs: list[Array]
+    fed: _Fed
     left: list[Array]
     right: list[Array]
 
@@ -101,7 +101,8 @@ def add_gauss_newton(at: Linearization, H: Array, out: Array) -> None:
         _add_gram_matrices(at, H, out)
         return
     blocks = _plan(network)
-    tables = [b.inputs + b.units for b in blocks if b.by_tables]
+    kept = blocks[0].by_tables and _kept_products(at) is not None
+    tables = [b.units + b.inputs * (not kept or b.high > 0) for b in blocks if b.by_tables]
     per_row = max(tables, default=network.n_outputs * network.n_params)
     n = H.shape[0]
     count = -(-n // max(_LEAST_ROWS, _PIECE // per_row))
@@ -150,30 +151,52 @@ def _plan(network: Network) -> list[LayerBlock]:
 
 def _layers(at: Linearization, H: Array, rows: slice) -> _Layers:
     """The layers' inputs, and δ by backpropagation of the seeds, for some rows."""
-    inputs = _turned_inputs(at, rows)
+    fed = _Fed(at, rows)
     h = np.ascontiguousarray(H[rows].transpose(1, 2, 0))
     root = _root(h)
     if root is not None:
         left = _deltas(at, root.transpose(1, 0, 2), rows)
-        return _Layers(inputs, left, left)
-    return _Layers(inputs, _deltas(at, _identity(h.shape[0], h.shape[2], h.dtype), rows), _deltas(at, h, rows))
+        return _Layers(fed, left, left)
+    return _Layers(fed, _deltas(at, _identity(h.shape[0], h.shape[2], h.dtype), rows), _deltas(at, h, rows))
+
+
+def seeded(at: Linearization, H: Array) -> tuple[list[Array], list[Array]] | None:
+    """What each layer is fed, (q, n), and its δ (k, units, n) from the seeds R', so that J'HJ is the sum over rows and
+    k of (a ⊗ δ)(a ⊗ δ)'; None where H (n, k, k) is indefinite in some row."""
+    found = _layers(at, H, slice(0, H.shape[0]))
+    return (found.fed.inputs, found.left) if found.left is found.right else None
 
 
 def _turned_inputs(at: Linearization, rows: slice) -> list[Array]:
     """What each layer is fed, (q, m), the ones of the intercept last."""
+    kept = ((None,) if at.first is None else (at.first.turned,)) + at.turned
     found = []
-    for below, kept in zip_longest(at.inputs, at.turned):
-        found.append(turned(below[rows], at.network.intercept) if kept is None else kept[:, rows])
+    for below, known in zip_longest(at.inputs, kept):
+        found.append(turned(below[rows], at.network.intercept) if known is None else known[:, rows])
     return found
 
 
-def turned(below: Matrix, ones: bool) -> Array:
-    """What a layer is fed, (n, q), as (q, n) with the ones of the intercept last."""
-    a = below.toarray() if is_sparse(below) else below
-    found = np.empty((a.shape[1] + ones, a.shape[0]), dtype=a.dtype)
-    found[: a.shape[1]] = a.T
-    found[a.shape[1] :] = 1.0
-    return found
+class _Fed:
+    """What each layer is fed in some rows, `inputs` (q, m), and tables of their products."""
+
+    def __init__(self, at: Linearization, rows: slice) -> None:
+        self.inputs = _turned_inputs(at, rows)
+        self._at, self._rows = at, rows
+        self._known: dict[tuple[int, int], Array] = {}
+
+    def products(self, low: int, high: int) -> Array:
+        """All products of an input of layer low with one of layer high; of each two once, where the layer is one."""
+        kept = _kept_products(self._at) if high == 0 else None
+        if kept is not None:
+            return kept[:, self._rows]
+        if (low, high) not in self._known:
+            one, other = self.inputs[low][None], self.inputs[high][None]
+            self._known[low, high] = _products(one, other, low == high, ("inputs", low, high))
+        return self._known[low, high]
+
+
+def _kept_products(at: Linearization) -> Array | None:
+    return None if at.first is None else at.first.products
 
 
 def _identity(k: int, m: int, dtype: DTypeLike) -> Array:
@@ -261,9 +284,9 @@ def _root(h: Array) -> Array | None:
 def _by_jacobian(network: Network, pieces: Iterator[_Layers], out: Array) -> None:
     """J'HJ as one product."""
     for piece in pieces:
-        left = _jacobian(network, piece.inputs, piece.left, "left")
+        left = _jacobian(network, piece.fed.inputs, piece.left, "left")
         if piece.left is not piece.right:
-            out += left @ _jacobian(network, piece.inputs, piece.right, "right").T
+            out += left @ _jacobian(network, piece.fed.inputs, piece.right, "right").T
         elif left.dtype != out.dtype:
             out += left @ left.T
         else:
@@ -302,7 +325,8 @@ def _by_blocks(network: Network, blocks: list[LayerBlock], pieces: Iterator[_Lay
     """J'HJ block by block; the tables are unfolded after all rows have been added."""
     sums = [np.zeros((b.inputs, b.units)) if b.by_tables else None for b in blocks]
     direct = {layer for b in blocks if not b.by_tables for layer in (b.low, b.high)}
-    for inputs, left, right in pieces:
+    for fed, left, right in pieces:
+        inputs = fed.inputs
         J = {layer: _flat_outer(inputs[layer], left[layer], ("left", layer)) for layer in direct}
         HJ = J
         if left is not right:
@@ -311,7 +335,7 @@ def _by_blocks(network: Network, blocks: list[LayerBlock], pieces: Iterator[_Lay
             low, high, same = block.low, block.high, block.low == block.high
             if total is not None:
                 units = _products(left[low], right[high], same, "units")
-                total += _products(inputs[low][None], inputs[high][None], same, "inputs") @ units.T
+                total += fed.products(low, high) @ units.T
                 continue
             part = J[low] @ HJ[high].T
             out[network.spans[low], network.spans[high]] += part
@@ -327,7 +351,7 @@ def _flat_outer(a: Array, delta: Array, name: Hashable) -> Array:
     return _outer(a, delta, _buffers.array(name, (a.shape[0] * units, k, m), delta.dtype)).reshape(-1, k * m)
 
 
-def _products(A: Array, B: Array, symmetric: bool, name: str) -> Array:
+def _products(A: Array, B: Array, symmetric: bool, name: Hashable) -> Array:
     """Sum over k of all products of an entry of A (k, a, m) with one of B (k, b, m): (a b, m); for a symmetric
     sum only the products with an entry that is not before it."""
     k, a, m = A.shape
@@ -349,14 +373,11 @@ def _unfold(network: Network, block: LayerBlock, total: Array, out: Array) -> No
     ones, widths = network.intercept, network.widths
     low, high = network.spans[block.low], network.spans[block.high]
     q, u, r, v = widths[block.low] + ones, widths[block.low + 1], widths[block.high] + ones, widths[block.high + 1]
-    there = out[low, high].reshape(q, u, r, v)
-    if low == high:
-        tiles = np.take(total, _of_pair(u), axis=1)
-        for i, of in enumerate(_of_pair(q)):
-            there[i] += tiles[of].transpose(1, 0, 2)
+    if block.low == block.high:
+        out[low, low] += total.ravel().take(_of_pairs(q, u))
         return
     part = total.reshape(q, r, u, v).transpose(0, 2, 1, 3)
-    there += part
+    out[low, high].reshape(q, u, r, v)[...] += part
     out[high, low].reshape(r, v, q, u)[...] += part.transpose(2, 3, 0, 1)
 
 
@@ -366,6 +387,17 @@ def _of_pair(n: int) -> NDArray[np.intp]:
     where = np.empty((n, n), dtype=np.intp)
     upper = np.triu_indices(n)
     where[upper] = where.T[upper] = np.arange(upper[0].size)
+    where.flags.writeable = False
+    return where
+
+
+@lru_cache(maxsize=8)
+def _of_pairs(q: int, u: int) -> NDArray[np.intp]:
+    """(q u, q u): the position of each two parameters of a layer in the flattened sums over products of two of its q
+    inputs and of two of its u units. It is cached, and so read-only."""
+    inputs, units = _of_pair(q), _of_pair(u)
+    where = inputs[:, None, :, None] * (u * (u + 1) // 2) + units[:, None, :]
+    where = where.reshape(q * u, q * u)
     where.flags.writeable = False
     return where
 
@@ -393,36 +425,34 @@ def add_second_order(at: Linearization, u: Array, out: Array) -> None:
         delta = all_deltas[number + 1]
         bend = (delta @ at.weights[number + 1].W.T) * network.f.bend(at.inputs[number + 1])
         sums: dict[LayerBlock, Array] = {}
-        for rows in _pieces(u.shape[0], _widest(network, number)):
-            inputs = _turned_inputs(at, rows)
-            seeds = _identity(bend.shape[1], inputs[0].shape[1], bend.dtype) if number else None
+        for rows in _pieces(u.shape[0], _widest(network, number, _kept_products(at) is not None)):
+            fed = _Fed(at, rows)
+            seeds = _identity(bend.shape[1], rows.stop - rows.start, bend.dtype) if number else None
             below = [] if seeds is None else _deltas(at, seeds, rows, number)
-            _add_bends(inputs, below, np.ascontiguousarray(bend[rows].T), number, sums)
+            _add_bends(fed, below, np.ascontiguousarray(bend[rows].T), number, sums)
             moved = np.ascontiguousarray(at.slopes[number][rows].T)
-            _add_crossings(inputs, below, moved[:, None] * delta[rows].T, number, sums)
+            _add_crossings(fed.inputs, below, moved[:, None] * delta[rows].T, number, sums)
         for block, total in sums.items():
             _unfold_second_order(network, block, total, number, out)
 
 
-def _widest(network: Network, number: int) -> int:
-    """How many numbers a row takes in the largest tables of a hidden layer."""
+def _widest(network: Network, number: int, kept: bool) -> int:
+    """How many numbers a row takes in the largest tables of a hidden layer. kept: are those of the first inputs?"""
     units, above = network.widths[number + 1 : number + 3]
     lower = max(network.widths[1 : number + 1], default=1)
-    inputs = max(network.widths[: number + 1]) + 1
+    inputs = max(network.widths[kept : number + 1], default=0) + 1
     return units * max(above, lower) * (lower if number else 1) + inputs**2
 
 
-def _add_bends(
-    inputs: list[Array], below: list[Array], bend: Array, number: int, sums: dict[LayerBlock, Array]
-) -> None:
+def _add_bends(fed: _Fed, below: list[Array], bend: Array, number: int, sums: dict[LayerBlock, Array]) -> None:
     """γ · (dz)² of a hidden layer: blocks of all layers up to it. B of the layer itself is the identity."""
     for low in range(number):
         curved = below[low] * bend[:, None, :]
         for high in range(low, number):
             same = low == high
-            _add_tables(sums, low, high, (inputs[low], inputs[high]), _products(curved, below[high], same, "units"))
-        _add_tables(sums, low, number, (inputs[low], inputs[number]), curved.swapaxes(0, 1))
-    _add_tables(sums, number, number, (inputs[number], inputs[number]), bend)
+            _add_tables(sums, low, high, fed.products(low, high), _products(curved, below[high], same, "units"))
+        _add_tables(sums, low, number, fed.products(low, number), curved.swapaxes(0, 1))
+    _add_tables(sums, number, number, fed.products(number, number), bend)
 
 
 def _add_crossings(
@@ -430,18 +460,14 @@ def _add_crossings(
 ) -> None:
     """δ · (dW' da): weights of the next layer with all parameters that move their inputs a. crossed: f' times δ,
     (units, units above, m)."""
-    _add_tables(sums, number, number + 1, (inputs[number],), crossed)
+    _add_tables(sums, number, number + 1, inputs[number], crossed)
     for low in range(number):
         reached = below[low].swapaxes(0, 1)
-        _add_tables(sums, low, number + 1, (inputs[low],), reached[:, :, None, :] * crossed)
+        _add_tables(sums, low, number + 1, inputs[low], reached[:, :, None, :] * crossed)
 
 
-def _add_tables(sums: dict[LayerBlock, Array], low: int, high: int, inputs: tuple[Array, ...], units: Array) -> None:
-    a = inputs[0]
-    if len(inputs) == 2:
-        a = _products(a[None], inputs[1][None], low == high, "inputs")
-    flat = units.reshape(-1, units.shape[-1])
-    part = a @ flat.T
+def _add_tables(sums: dict[LayerBlock, Array], low: int, high: int, inputs: Array, units: Array) -> None:
+    part = inputs @ units.reshape(-1, units.shape[-1]).T
     block = LayerBlock(low, high, part.shape[0], part.shape[1], by_tables=True)
     sums[block] = sums[block] + part if block in sums else part.astype(np.float64, copy=False)
 

@@ -43,6 +43,36 @@ class LayerValues(NamedTuple):
     slope: Array
 
 
+# Numbers in the products of inputs that are kept: 16 MB.
+_KEPT = 2**21
+
+
+class FirstInputs:
+    """What the first layer is fed, where that is kept from step to step. turned: (q, n), the ones of the intercept
+    last."""
+
+    def __init__(self, X: Matrix, ones: bool) -> None:
+        self.turned: Array = turned(X, ones)
+
+    @cached_property
+    def products(self) -> Array | None:
+        """(q (q + 1) / 2, n): all products of two inputs, of each two once; None where they would take much memory."""
+        q, n = self.turned.shape
+        if q * (q + 1) // 2 * n > _KEPT:
+            return None
+        first, second = np.triu_indices(q)
+        return np.asarray(self.turned[first] * self.turned[second])
+
+
+def turned(X: Matrix, ones: bool) -> Array:
+    """What a layer is fed, (n, q), as (q, n) with the ones of the intercept last."""
+    a = X.toarray() if is_sparse(X) else X
+    found = np.empty((a.shape[1] + ones, a.shape[0]), dtype=a.dtype)
+    found[: a.shape[1]] = a.T
+    found[a.shape[1] :] = 1.0
+    return found
+
+
 @dataclass(frozen=True)
 class Network:
     """The shape of a network. widths: inputs, units of each hidden layer, outputs. The output layer is linear; the link
@@ -127,11 +157,12 @@ class Network:
             self.f.apply(a)
         return _affine(a, layers[-1])
 
-    def linearize(self, params: Array, X: Matrix, turned: Array | None = None) -> Linearization:
-        """The network at `params` for the rows X, with the forward pass kept for the derivatives. turned: [X, 1]'
-        (p + 1, n) where it is at hand."""
+    def linearize(self, params: Array, X: Matrix, first: FirstInputs | None = None) -> Linearization:
+        """The network at `params` for the rows X, with the forward pass kept for the derivatives. first: of X, where
+        that is kept."""
         layers = self.split(params)
-        inputs, fed = [X], [turned]
+        inputs: list[Matrix] = [X]
+        fed: list[Array] = []
         for layer in layers[:-1]:
             # Each unit's values, and a last row of ones, as curvature matrices want the inputs of a layer.
             below = np.empty((layer.W.shape[1] + self.intercept, X.shape[0]), dtype=X.dtype)
@@ -140,7 +171,7 @@ class Network:
             self.f.apply(a)
             inputs.append(a)
             fed.append(below)
-        return Linearization(self, layers, tuple(inputs), _affine(inputs[-1], layers[-1]), tuple(fed))
+        return Linearization(self, layers, tuple(inputs), _affine(inputs[-1], layers[-1]), tuple(fed), first)
 
 
 def _affine(a: Matrix, layer: Layer, out: Array | None = None) -> Array:
@@ -199,14 +230,16 @@ class Linearization:
 
     inputs: what each layer is fed: X, a^[1], a^[2], ...
     output: the raw prediction z (n, k).
-    turned: the inputs of each layer as (q, n), the ones of the intercept last; None where they are not at hand.
+    turned: the inputs of each layer but the first as (q, n), the ones of the intercept last. first: those of the first,
+    where they are kept.
     """
 
     network: Network
     weights: tuple[Layer, ...]
     inputs: tuple[Matrix, ...]
     output: Array
-    turned: tuple[Array | None, ...] = ()
+    turned: tuple[Array, ...] = ()
+    first: FirstInputs | None = None
 
     @cached_property
     def slopes(self) -> tuple[Array, ...]:

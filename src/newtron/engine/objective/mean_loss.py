@@ -20,7 +20,9 @@ from newtron.engine.base.types import Array
 from newtron.engine.base.words import either, setting
 from newtron.engine.maths import curvature
 from newtron.engine.maths.losses import Loss, RowGradients, RowHessians
-from newtron.engine.maths.network import Linearization, Network, short_buffer
+from newtron.engine.maths.network import FirstInputs, Linearization, Network, short_buffer
+from newtron.engine.maths.row_system import row_system
+from newtron.engine.objective.local_curvature import LocalCurvature, RowCurvature
 from newtron.engine.objective.objective import Evaluation, FirstOrder, Objective, SecondOrder
 from newtron.engine.rows import Chunk, Rows
 
@@ -80,7 +82,7 @@ class MeanLoss(Objective):
         self._last_hessian: tuple[Array, Array] | None = None  # with the parameters it was found at
         # All rows of a network, where its values for them are one block.
         few = None if network.is_linear else rows.few(self.block_rows, _ROW_BYTES)
-        self._few = None if few is None else _Few(few, curvature.turned(few.X, network.intercept))
+        self._few = None if few is None else _Few(few, FirstInputs(few.X, network.intercept))
         self._point = _Point()
         self._samples: dict[float, Self] = {}
         self._split: tuple[tuple[float, int, int], tuple[Self, Self]] | None = None  # the last one, by its arguments
@@ -120,20 +122,28 @@ class MeanLoss(Objective):
 
     def _evaluate(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         total, weight = self._sums(params, order, gauss_newton), self.rows.total_weight
-        value = (total.value + 0.5 * float(self.alpha @ np.square(params))) / weight
         if not isinstance(total, FirstOrder):
-            return Evaluation(value)
-        gradient = total.gradient + self.alpha * params
-        gradient /= weight
+            return Evaluation((total.value + self._penalty(params)) / weight)
+        found = self._mean(total, params)
         if not isinstance(total, SecondOrder):
-            return FirstOrder(value, gradient)
+            return found
         diagonal = (np.diagonal(total.hessian) + self.alpha) / weight
         # The sums of a network are kept, and so they are not changed here; those of a perceptron may be large.
         hessian = np.divide(total.hessian, weight, out=total.hessian if self.is_linear else None)
         hessian.ravel()[:: self.n_params + 1] = diagonal
         if self.is_convex or not gauss_newton:
             self._last_hessian = (params.copy(), hessian)
-        return SecondOrder(value, gradient, hessian)
+        return SecondOrder(found.value, found.gradient, hessian)
+
+    def _mean(self, total: FirstOrder, params: Array) -> FirstOrder:
+        """The value and the gradient from the sums over the rows."""
+        weight = self.rows.total_weight
+        gradient = total.gradient + self.alpha * params
+        gradient /= weight
+        return FirstOrder((total.value + self._penalty(params)) / weight, gradient)
+
+    def _penalty(self, params: Array) -> float:
+        return 0.5 * float(self.alpha @ np.square(params))
 
     def _sums(self, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         """The sums over the rows, without the penalty."""
@@ -165,14 +175,37 @@ class MeanLoss(Objective):
             self._point.summed(params, total)
         return total
 
+    def gauss_newton(self, params: Array) -> tuple[FirstOrder, LocalCurvature]:
+        few = self._few
+        if few is None or not self._by_rows:
+            return super().gauss_newton(params)
+        self.counts["hessian"] += 1
+        with np.errstate(all="ignore"):
+            at = self._network_at(few, params.astype(self.rows.dtype, copy=False))
+            row = self.loss.pointwise(few.rows.y, at.output, 2, gauss_newton=True).weighted(few.rows.weight)
+            total = FirstOrder(0.0, np.zeros(self.n_params))
+            self._add(total, at, few.rows, gauss_newton=True)
+            system = row_system(at, row.hessian)
+            if system is None:
+                return super().gauss_newton(params)
+            return self._mean(total, params), RowCurvature(system, self.alpha, self.rows.total_weight)
+
+    @property
+    def _by_rows(self) -> bool:
+        """Has the network more parameters than there are rows times outputs, each with a penalty that is the same for
+        all units of an input? The intercepts of the output need no penalty."""
+        network, alpha = self.network, self.alpha
+        if self.rows.n_rows * network.n_outputs >= self.n_params or self.rows.dtype != np.float64:
+            return False
+        if not (alpha[: -network.n_outputs if network.intercept else None] > 0.0).all():
+            return False
+        layers = [alpha[span].reshape(-1, units) for span, units in zip(network.spans, network.widths[1:], strict=True)]
+        return all(bool((layer == layer[:, :1]).all()) for layer in layers)
+
     def _of_few(self, few: _Few, params: Array, order: int, gauss_newton: bool) -> Evaluation:
         """The sums over few rows. The forward pass at a point is made once, also where its derivatives are asked for
         later, and so is the Gauss-Newton matrix."""
-        at = self._point.network_at(params)
-        if at is None:
-            own = params.copy()  # the network's layers are views of it, and the caller may change `params`
-            at = self.network.linearize(own, few.rows.X, few.turned)
-            self._point.passed(own, at)
+        at = self._network_at(few, params)
         if order == 2 and not gauss_newton and (known := self._point.sums_at(params)) is not None:
             row = self.loss.pointwise(few.rows.y, at.output, 1).weighted(few.rows.weight)
             total = SecondOrder(known.value, known.gradient, known.hessian.copy())
@@ -181,6 +214,14 @@ class MeanLoss(Objective):
         found = _zeros(order, self.n_params)
         self._add(found, at, few.rows, gauss_newton)
         return found
+
+    def _network_at(self, few: _Few, params: Array) -> Linearization:
+        at = self._point.network_at(params)
+        if at is None:
+            own = params.copy()  # the network's layers are views of it, and the caller may change `params`
+            at = self.network.linearize(own, few.rows.X, few.inputs)
+            self._point.passed(own, at)
+        return at
 
     def known_hessian(self, params: Array) -> Array | None:
         """The exact Hessian (P, P) at params, where it was formed there last; of a quadratic, wherever it was."""
@@ -389,10 +430,10 @@ def _zeros(order: int, n_params: int) -> Evaluation:
 
 
 class _Few(NamedTuple):
-    """All rows as one block, and its inputs as `curvature.turned` has them."""
+    """All rows as one block, and its inputs."""
 
     rows: Chunk
-    turned: Array
+    inputs: FirstInputs
 
 
 class _Point:

@@ -16,6 +16,7 @@ import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
+from newtron.engine.objective.local_curvature import LocalCurvature, MatrixCurvature
 from newtron.engine.objective.newton_system import NewtonSystem
 
 
@@ -175,6 +176,11 @@ class Objective(ABC):
         if isinstance(found, SecondOrder):
             self._check_shape("Hessian", found.hessian, (self.n_params, self.n_params))
         return found
+
+    def gauss_newton(self, params: Array) -> tuple[FirstOrder, LocalCurvature]:
+        """Value and gradient at params, and the curvature without second derivatives of the model."""
+        found = self.evaluate(params, 2, gauss_newton=True)
+        return found, MatrixCurvature(found.hessian)
 
     def _check_shape(self, what: str, found: Array, expected: tuple[int, ...]) -> None:
         if not isinstance(found, np.ndarray) or found.shape != expected:

@@ -42,8 +42,11 @@ class StoppingRule:
         asked: bool = False,
         reason: str = "",
     ) -> None:
-        self._objective, self._solver, self._tol, self._first_value = objective, solver, tol, first_value
+        self._objective, self._solver, self._tol = objective, solver, tol
         self._exact_decrement = solver.exact_decrement
+        # Of a squared decrement that is negligible: the share of the value, and what is left of the first value.
+        least = max(tol**3, (8.0 * float(np.finfo(np.float64).eps)) ** 2)
+        self._share, self._least = tol**2, least * abs(first_value)
         self.asked, self.reason, self.note = asked, reason, ""
 
     def with_decrement(self, state: S, gradient_norm: float, gained: float | None = None) -> S:
@@ -92,11 +95,8 @@ class StoppingRule:
     def _enough(self, state: State) -> float:
         """The squared decrement up to which a descent is negligible. It must be small beside the value that is left,
         or, where the fit is perfect, beside what there was to begin with, as far as rounding lets it be seen."""
-        tol = self._tol
-        least = max(tol**3, (8.0 * float(np.finfo(np.float64).eps)) ** 2)
-        enough = max(tol**2 * abs(state.value), least * abs(self._first_value))
         # The gradient is that of the worst parameter, the decrement adds up over all of them.
-        return enough * state.params.size
+        return max(self._share * abs(state.value), self._least) * state.params.size
 
     def _nothing_to_gain(self, state: State, gained: float | None) -> bool:
         """Is the descent negligible that the curvature still expects at a point with a small gradient?"""

@@ -13,11 +13,12 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from newtron.engine.base.checks import check_count, check_number
-from newtron.engine.base.linalg import damped_step, factorize, newton_decrement
+from newtron.engine.base.linalg import factorize
 from newtron.engine.base.types import Array
-from newtron.engine.objective import Objective, Offer, SecondOrder
+from newtron.engine.objective import FirstOrder, Objective, Offer, SecondOrder
+from newtron.engine.objective.local_curvature import LocalCurvature, MatrixCurvature
 from newtron.engine.objective.newton_system import NewtonSystem
-from newtron.engine.solvers.by_rows import NEAR, LocalModel, local_model
+from newtron.engine.solvers.by_rows import NEAR, local_model
 from newtron.engine.solvers.ends import (
     at_parameter_rounding,
     at_precision,
@@ -26,7 +27,7 @@ from newtron.engine.solvers.ends import (
     is_nearer,
     sufficient_decrease,
 )
-from newtron.engine.solvers.state import DERIVED, Solver, State, Status, after_step, relative_gradient, unset
+from newtron.engine.solvers.state import DERIVED, Solver, State, Status, relative_gradient, step_length, unset
 
 # Trial steps from one point at most. The damping at least doubles after each failure, with a factor that doubles too,
 # so 60 reach any damping.
@@ -72,7 +73,7 @@ class LevenbergMarquardtState(State):
     system, columns: the local model of `by_rows`, for a perceptron whose Hessian has lost digits.
     """
 
-    curvature: Array = field(default_factory=unset, metadata=DERIVED)
+    curvature: LocalCurvature = field(default=MatrixCurvature(unset()), metadata=DERIVED)
     metric: Array = field(default_factory=unset)
     floor: Array = field(default_factory=unset)
     damping: float = 0.0
@@ -140,24 +141,24 @@ class LevenbergMarquardt(Solver):
     def init(self, objective: Objective, params: Array) -> LevenbergMarquardtState:
         if objective.extended_precision:
             objective.extended_precision = False
-        found = objective.evaluate(params, 2, gauss_newton=True)
-        check_start(objective, found)
-        found, columns, system = _seen(objective, params, found, "")
+        found, curvature, columns, system = _seen(objective, params, False, "")
+        if isinstance(found, SecondOrder):
+            check_start(objective, found)
         damping = self.damping
         if damping is None:
             damping = _DAMPING_UNKNOWN if objective.scale is None else _DAMPING_SCALED
         if system is not None:
             damping = _NO_DAMPING
-        first = np.maximum(np.diagonal(found.hessian), 0.0)
+        first = np.maximum(curvature.diagonal, 0.0)
         floor = _FLOOR * np.square(1.0 + np.sqrt(first))
-        metric = _metric(objective, found.hessian, floor)
-        trial = _trial(found.hessian, found.gradient, system, damping * metric)
+        metric = _metric(objective, curvature.diagonal, floor)
+        trial = _trial(curvature, found.gradient, system, damping * metric)
         return LevenbergMarquardtState(
             params,
             found.value,
             found.gradient,
-            decrement=_decrement_or_bound(found, trial, system),
-            curvature=found.hessian,
+            decrement=_decrement_or_bound(curvature, found.gradient, trial, system),
+            curvature=curvature,
             metric=metric,
             floor=floor,
             damping=damping,
@@ -169,14 +170,13 @@ class LevenbergMarquardt(Solver):
     def restored(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
         if objective.extended_precision != (state.columns == NEAR):
             objective.extended_precision = state.columns == NEAR
-        found = objective.evaluate(state.params, 2, gauss_newton=not state.seen_exact)
-        found, _, system = _seen(objective, state.params, found, state.columns)
-        trial = _trial(found.hessian, state.gradient, system, state.damping * state.metric)
-        return replace(state, curvature=found.hessian, trial=trial, system=system)
+        _, curvature, _, system = _seen(objective, state.params, state.seen_exact, state.columns)
+        trial = _trial(curvature, state.gradient, system, state.damping * state.metric)
+        return replace(state, curvature=curvature, trial=trial, system=system)
 
     def decrement(self, objective: Objective, state: LevenbergMarquardtState) -> float:
         del objective
-        return state.decrement if state.system is not None else newton_decrement(state.curvature, state.gradient)
+        return state.decrement if state.system is not None else state.curvature.decrement(state.gradient)
 
     def step(self, objective: Objective, state: LevenbergMarquardtState) -> State:
         damping, growth = state.damping, state.growth
@@ -202,7 +202,7 @@ class LevenbergMarquardt(Solver):
                         break
                 if last:
                     return at_parameter_rounding(state)
-            damping = max(damping, 1e-12 * _reach(state.curvature, state.metric)) * growth
+            damping = max(damping, 1e-12 * _reach(state.curvature.diagonal, state.metric)) * growth
             growth = min(2.0 * growth, 1e6)
         if may_see_exact:
             # Where residuals remain, the Gauss-Newton matrix differs from the objective's curvature, the more so where
@@ -234,22 +234,26 @@ class LevenbergMarquardt(Solver):
         exact_after = self._exact(objective)
         stuck = exact_after is not None and state.since >= exact_after
         exact = state.exact or stuck
-        found = objective.evaluate(params, 2, gauss_newton=not exact)
-        found, columns, system = _seen(objective, params, found, state.columns)
+        found, curvature, columns, system = _seen(objective, params, exact, state.columns)
         reached = relative_gradient(objective, found.gradient)
         halved = reached <= 0.5 * norm
         fell = found.value <= _FALL * state.best_value
-        metric = _metric(objective, found.hessian, state.floor, state.metric)
-        least = _LEAST_DAMPING * _reach(found.hessian, metric)
+        metric = _metric(objective, curvature.diagonal, state.floor, state.metric)
+        least = _LEAST_DAMPING * _reach(curvature.diagonal, metric)
         damping = max(damping * max(1.0 / 3.0, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3), least)
         if system is not None:
             damping = _NO_DAMPING
-        trial = _trial(found.hessian, found.gradient, system, damping * metric)
+        trial = _trial(curvature, found.gradient, system, damping * metric)
         by_rule = self.stop_after is not None and state.iteration + 1 >= self.stop_after
         return replace(
-            after_step(objective, state, step, found),
-            decrement=_decrement_or_bound(found, trial, system),
-            curvature=found.hessian,
+            state,
+            params=params,
+            value=found.value,
+            gradient=found.gradient,
+            iteration=state.iteration + 1,
+            step_size=step_length(objective, step),
+            decrement=_decrement_or_bound(curvature, found.gradient, trial, system),
+            curvature=curvature,
             metric=metric,
             damping=damping,
             growth=2.0,
@@ -273,62 +277,81 @@ class LevenbergMarquardt(Solver):
 def _with_exact(objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
     """The state at the same point with the exact Hessian."""
     found = objective.evaluate(state.params, 2)
-    trial = _trial(found.hessian, state.gradient, None, state.damping * state.metric)
+    curvature = MatrixCurvature(found.hessian)
+    trial = _trial(curvature, state.gradient, None, state.damping * state.metric)
     return replace(
         state,
-        curvature=found.hessian,
-        decrement=_decrement_or_bound(found, trial, None),
+        curvature=curvature,
+        decrement=_decrement_or_bound(curvature, found.gradient, trial, None),
         trial=trial,
         exact=True,
         seen_exact=True,
     )
 
 
-def _seen(objective: Objective, params: Array, found: SecondOrder, columns: str) -> LocalModel:
-    """The local model, which is by the rows where the Hessian of a perceptron has lost digits."""
+class Seen(NamedTuple):
+    """What was evaluated at a point, with what is known of the columns and the model by the rows (`LocalModel`)."""
+
+    found: FirstOrder
+    curvature: LocalCurvature
+    columns: str
+    system: NewtonSystem | None
+
+
+def _seen(objective: Objective, params: Array, exact: bool, columns: str) -> Seen:
+    """The local model with the exact Hessian or its Gauss-Newton part; by the rows where the Hessian of a perceptron
+    has lost digits."""
+    if not objective.is_linear and not exact:
+        return Seen(*objective.gauss_newton(params), columns, None)
+    found = objective.evaluate(params, 2, gauss_newton=not exact)
     if not objective.is_linear:
-        return LocalModel(found, columns, None)
+        return Seen(found, MatrixCurvature(found.hessian), columns, None)
     factor = factorize(found.hessian)
-    return local_model(objective, params, found, np.inf if factor is None else factor.condition, columns)
+    condition = np.inf if factor is None else factor.condition
+    found, columns, system = local_model(objective, params, found, condition, columns)
+    return Seen(found, MatrixCurvature(found.hessian), columns, system)
 
 
-def _trial(curvature: Array, gradient: Array, system: NewtonSystem | None, added: Array) -> Trial | None:
+def _trial(curvature: LocalCurvature, gradient: Array, system: NewtonSystem | None, added: Array) -> Trial | None:
     """The step by the curvature with added (P,) on its diagonal; None where the sum is not positive definite."""
     if system is None:
-        step = damped_step(curvature, added, gradient)
+        step = curvature.damped_step(added, gradient)
         return None if step is None else Trial(step, 0.5 * float(step @ (added * step - gradient)))
     damped = system.damped(added)
     step = damped.step()
     return Trial(step, damped.decrease(step) + 0.5 * float(step @ (added * step)))
 
 
-def _decrement_or_bound(found: SecondOrder, trial: Trial | None, system: NewtonSystem | None) -> float:
+def _decrement_or_bound(
+    curvature: LocalCurvature, gradient: Array, trial: Trial | None, system: NewtonSystem | None
+) -> float:
     """sqrt(g'H^-1 g), or its lower bound by the damped step, where there is one."""
     if system is not None:
         return system.decrement
     if trial is None:
-        return newton_decrement(found.hessian, found.gradient)
-    return float(max(0.0, -float(found.gradient @ trial.step)) ** 0.5)
+        return curvature.decrement(gradient)
+    return float(max(0.0, -float(gradient @ trial.step)) ** 0.5)
 
 
-def _reach(curvature: Array, metric: Array) -> float:
+def _reach(diagonal: Array, metric: Array) -> float:
     """The largest ratio of a parameter's curvature to its entry of D, at most 1: less where all curvature has fallen
     below the floor that the curvature at the start set."""
-    return min(1.0, float(np.max(np.abs(np.diagonal(curvature)) / metric, initial=0.0)))
+    return min(1.0, float((np.abs(diagonal) / metric).max(initial=0.0)))
 
 
-def _metric(objective: Objective, curvature: Array, floor: Array, before: Array | None = None) -> Array:
-    """D: the squared scale times the mean curvature for a network; each parameter's own curvature elsewhere.
+def _metric(objective: Objective, diagonal: Array, floor: Array, before: Array | None = None) -> Array:
+    """D from the diagonal (P,) of the curvature: the squared scale times the mean curvature for a network; each
+    parameter's own curvature elsewhere.
 
     Without a scale D decreases slowly where the curvature vanishes, and never below a floor, so that a parameter that
     has just lost its influence cannot move far at once. With this all of NIST's nonlinear sets converge from both
     starts (tests/project/test_certified_solvers.py), also from far ones such as MGH17's.
     """
-    diagonal: Array = np.maximum(np.diagonal(curvature), 0.0)
+    diagonal = np.maximum(diagonal, 0.0)
     if objective.scale is not None:
         squared = np.square(objective.scale)
         if objective.is_linear:
             return np.maximum(diagonal, 1e-7 * squared)
-        return np.asarray(squared * float(np.mean(diagonal / squared) or 1.0))
+        return np.asarray(squared * (float((diagonal / squared).sum()) / squared.size or 1.0))
     diagonal = np.maximum(diagonal, floor)
     return diagonal if before is None else np.maximum(diagonal, _FADING * before)

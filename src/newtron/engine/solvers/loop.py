@@ -165,6 +165,9 @@ class _Loop:
         self.state = state
         if moved:
             self.trace.append(self._row(norm))
+        elif state.status is not None:
+            # A solver that ends where it is may have found a decrement of which the row has a lower bound.
+            self.trace[-1] = replace(self.trace[-1], decrement=state.decrement)
         self.status = self.rule.status_of(self.state, norm, gained)
         if self.rule.note:
             self.state = replace(self.state, note=self.rule.note)

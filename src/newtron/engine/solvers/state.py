@@ -336,7 +336,7 @@ class Run:
 
 def relative_gradient(objective: Objective, gradient: Array) -> float:
     """Largest component of the gradient, each relative to the objective's own scale."""
-    return float(np.max(np.abs(gradient) / objective.gradient_scale, initial=0.0))
+    return float((np.abs(gradient) / objective.gradient_scale).max(initial=0.0))
 
 
 def scaled_step(objective: Objective, step: Array) -> Array:
@@ -347,4 +347,4 @@ def scaled_step(objective: Objective, step: Array) -> Array:
 
 def step_length(objective: Objective, step: Array) -> float:
     """Largest change that a step makes to the model, by its scale (1 where there is none)."""
-    return float(np.max(np.abs(scaled_step(objective, step)), initial=0.0))
+    return float(np.abs(scaled_step(objective, step)).max(initial=0.0))
