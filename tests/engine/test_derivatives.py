@@ -15,7 +15,7 @@ import newtron.engine.maths.curvature
 import newtron.engine.maths.losses
 from newtron.engine.maths.activations import ACTIVATIONS
 from newtron.engine.maths.losses import LOSSES, RowGradients
-from newtron.engine.maths.network import Linearization, Network
+from newtron.engine.maths.network import FirstInputs, Linearization, Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 
@@ -195,19 +195,22 @@ HIDDEN = [case for case in ALL if case.hidden and case.activation == "tanh"]
 def test_both_ways_to_the_gauss_newton_matrix_agree(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
     """Tables of products and the Jacobian, each forced, also where the loss's Hessian is indefinite."""
     objective, params = case.objective()
-    at = objective.network.linearize(params, objective.rows._X)  # type: ignore[attr-defined]
+    X = objective.rows._X  # type: ignore[attr-defined]
+    at = objective.network.linearize(params, X)
+    kept = objective.network.linearize(params, X, FirstInputs(X, objective.network.intercept))
     rng = np.random.default_rng(4)
     factors = rng.normal(size=(at.output.shape[0], case.k, case.k))
     P = objective.n_params
     J = np.stack([at.jvp(v) for v in np.eye(P)], axis=2)
     for H in (factors @ factors.transpose(0, 2, 1), factors + factors.transpose(0, 2, 1)):
         expected = np.einsum("nkp,nkl,nlq->pq", J, H, J)
-        for few, product in ((P, 0), (0, 0), (0, 2)):
+        for few, product in ((P, 0), (0, 0), (0, 2), (0, 1000)):
             monkeypatch.setattr(newtron.engine.maths.curvature, "_FEW", few)
             monkeypatch.setattr(newtron.engine.maths.curvature, "_PRODUCT", product)
-            out = np.zeros((P, P))
-            newtron.engine.maths.curvature.add_gauss_newton(at, H, out)
-            np.testing.assert_allclose(out, expected, rtol=1e-11, atol=1e-12 * np.abs(expected).max())
+            for there in (at, kept):
+                out = np.zeros((P, P))
+                newtron.engine.maths.curvature.add_gauss_newton(there, H, out)
+                np.testing.assert_allclose(out, expected, rtol=1e-11, atol=1e-12 * np.abs(expected).max())
 
 
 def test_a_gauss_newton_matrix_of_many_tiles_and_pieces_is_whole() -> None:

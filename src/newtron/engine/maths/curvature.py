@@ -8,9 +8,10 @@ Gram matrix. So its block of layers l and l' is
     Σ_rows (a ⊗ δ)(a' ⊗ δ')'    =    Σ_rows (a a') ⊗ (δ δ'),
 
 on the left a product of J with itself (BLAS syrk), on the right a product of two tables: all products of two inputs
-times all products of two units. Both tables are small and, for l = l', symmetric: half the work of the left side
-where a layer has many inputs, one gemm however many outputs there are, but no gain where inputs are few and filling
-the tables takes longer than multiplying them. The widths alone decide, so that the bits never depend on anything else.
+times all products of two units. For l < l' the inputs a' may as well be a factor of the second table. Both tables are
+small and, for l = l', symmetric: half the work of the left side where a layer has many inputs, one gemm however many
+outputs there are, but no gain where inputs are few and filling the tables takes longer than multiplying them. The
+widths alone decide, so that the bits never depend on anything else.
 In a perceptron output c depends only on the weights of unit c, so J'HJ is one weighted Gram matrix for each pair of
 outputs.
 
@@ -84,13 +85,15 @@ class _Layers(NamedTuple):
 
 class LayerBlock(NamedTuple):
     """The block of J'HJ of layers low <= high. inputs, units: how many entries its two tables have. by_tables: are the
-    tables quicker than a product with the Jacobian?"""
+    tables quicker than a product with the Jacobian? attached: do the inputs of the later layer go with the units, so
+    that the first table is the inputs of the earlier one?"""
 
     low: int
     high: int
     inputs: int
     units: int
     by_tables: bool
+    attached: bool = False
 
 
 def add_gauss_newton(at: Linearization, H: Array, out: Array) -> None:
@@ -100,9 +103,9 @@ def add_gauss_newton(at: Linearization, H: Array, out: Array) -> None:
     if network.is_linear:
         _add_gram_matrices(at, H, out)
         return
-    blocks = _plan(network)
+    blocks = _plan(network, _FEW, _PRODUCT)
     kept = blocks[0].by_tables and _kept_products(at) is not None
-    tables = [b.units + b.inputs * (not kept or b.high > 0) for b in blocks if b.by_tables]
+    tables = [b.units + b.inputs * (not b.attached and (not kept or b.high > 0)) for b in blocks if b.by_tables]
     per_row = max(tables, default=network.n_outputs * network.n_params)
     n = H.shape[0]
     count = -(-n // max(_LEAST_ROWS, _PIECE // per_row))
@@ -134,18 +137,27 @@ def _add_gram_matrices(at: Linearization, H: Array, out: Array) -> None:
 
 
 @lru_cache(maxsize=64)
-def _plan(network: Network) -> list[LayerBlock]:
-    """All blocks, and by counting operations which way is quicker for each."""
+def _plan(network: Network, few: int, product: int) -> list[LayerBlock]:
+    """All blocks, and by counting operations which way is quicker for each. few, product: `_FEW` and `_PRODUCT`."""
     k = network.n_outputs
     sides = [(below + network.intercept, units) for below, units in pairwise(network.widths)]
-    blocks = []
+    blocks: list[LayerBlock] = []
+    own: list[bool] = []  # is the block of a layer with itself a product of tables?
     for low, (q, u) in enumerate(sides):
-        for high, (r, v) in enumerate(sides[low:], start=low):
-            same = low == high
-            inputs, units = (q * (q + 1) // 2, u * (u + 1) // 2) if same else (q * r, u * v)
-            tables = 2 * inputs * units + _PRODUCT * (inputs + (2 * k - 1) * units)
-            direct = k * q * u * (q * u + _PRODUCT if same else 2 * r * v)
-            blocks.append(LayerBlock(low, high, inputs, units, network.n_params > _FEW and tables < direct))
+        inputs, units = q * (q + 1) // 2, u * (u + 1) // 2
+        tables = 2 * inputs * units + product * (inputs + (2 * k - 1) * units)
+        own.append(network.n_params > few and tables < k * q * u * (q * u + product))
+        blocks.append(LayerBlock(low, low, inputs, units, own[-1]))
+    for low, (q, u) in enumerate(sides):
+        for high, (r, v) in enumerate(sides[low + 1 :], start=low + 1):
+            # The inputs of the later layer go with those of the earlier one, or with the units.
+            attached = r * u * v < q * r
+            filled = (2 * k - 1) * u * v + (r * u * v if attached else q * r)
+            # The Jacobian is filled anyway where the block of a layer with itself is a product with it.
+            jacobian = k * (q * u * own[low] + r * v * own[high])
+            tables, direct = 2 * q * r * u * v + product * filled, 2 * k * q * u * r * v + product * jacobian
+            inputs, units = (q, r * u * v) if attached else (q * r, u * v)
+            blocks.append(LayerBlock(low, high, inputs, units, network.n_params > few and tables < direct, attached))
     return blocks
 
 
@@ -335,7 +347,9 @@ def _by_blocks(network: Network, blocks: list[LayerBlock], pieces: Iterator[_Lay
             low, high, same = block.low, block.high, block.low == block.high
             if total is not None:
                 units = _products(left[low], right[high], same, "units")
-                total += fed.products(low, high) @ units.T
+                if block.attached:
+                    units = _products(inputs[high][None], units[None], False, "attached")
+                total += (inputs[low] if block.attached else fed.products(low, high)) @ units.T
                 continue
             part = J[low] @ HJ[high].T
             out[network.spans[low], network.spans[high]] += part
