@@ -39,6 +39,8 @@ def test_the_rows_and_the_matrix_have_the_same_steps(widths: tuple[int, ...], in
     matrix = MatrixCurvature(whole.hessian)
     np.testing.assert_allclose(by_rows.diagonal, matrix.diagonal, rtol=1e-12)
     assert by_rows.decrement(found.gradient) == pytest.approx(matrix.decrement(found.gradient), rel=1e-7)
+    v = np.linspace(-1.0, 2.0, objective.n_params)
+    np.testing.assert_allclose(by_rows.times(v), matrix.times(v), rtol=1e-10, atol=1e-12)
     metric = np.square(objective.scale) * 0.3
     for damping in (10.0, 1e-2, 1e-6, 1e-12):
         ours, theirs = (each.damped_step(damping * metric, found.gradient) for each in (by_rows, matrix))

@@ -92,7 +92,7 @@ def test_of_many_rows_a_part_says_it() -> None:
     rng = np.random.default_rng(0)
     many = rng.normal(size=(20_000, 3))
     y = many[:, 0] ** 2 + many[:, 1]
-    model = NetworkRegressor(hidden=(6,), n_starts=1, alpha=0.1, max_iter=30, tol=0.01).fit(many, y)
+    model = NetworkRegressor(hidden=(6,), n_starts=1, alpha=0.1, max_iter=100, tol=0.01).fit(many, y)
     assert model.relevance_.argmin() == 2
     np.testing.assert_allclose(model.relevance_, by_differences(model, many, np.ones(20_000)), rtol=0.05, atol=1e-6)
 

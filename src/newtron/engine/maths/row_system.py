@@ -36,6 +36,10 @@ class RowSystem:
         squares = [np.square(a) @ np.square(d).sum(axis=0).T for a, d in zip(self._inputs, self._deltas, strict=True)]
         return np.concatenate([part.ravel() for part in squares])
 
+    def times(self, v: Array) -> Array:
+        """B'B v, (P,)."""
+        return self._transposed_times(self._times(v))
+
     def solve(self, penalty: Array, b: Array) -> Array | None:
         """(B'B + diag(penalty))^-1 b; None where rounding leaves no such vector.
 

@@ -22,6 +22,10 @@ class LocalCurvature(ABC):
         """-(H + diag(added))^-1 g; None where the sum is not numerically positive definite."""
 
     @abstractmethod
+    def times(self, v: Array) -> Array:
+        """H v, for v (P,)."""
+
+    @abstractmethod
     def decrement(self, gradient: Array) -> float:
         """sqrt(g'H^-1 g); nan where H is indefinite, inf where the gradient has a part without any curvature."""
 
@@ -39,6 +43,9 @@ class MatrixCurvature(LocalCurvature):
     def damped_step(self, added: Array, gradient: Array) -> Array | None:
         return damped_step(self.matrix, added, gradient)
 
+    def times(self, v: Array) -> Array:
+        return np.asarray(self.matrix @ v)
+
     def decrement(self, gradient: Array) -> float:
         return newton_decrement(self.matrix, gradient)
 
@@ -55,6 +62,9 @@ class RowCurvature(LocalCurvature):
 
     def damped_step(self, added: Array, gradient: Array) -> Array | None:
         return self._rows.solve(self._alpha + self._weight * added, -self._weight * gradient)
+
+    def times(self, v: Array) -> Array:
+        return (self._rows.times(v) + self._alpha * v) / self._weight
 
     def decrement(self, gradient: Array) -> float:
         step = self._rows.solve(self._alpha, self._weight * gradient)

@@ -129,8 +129,9 @@ class ArrayRows(Rows):
         return reduce(operator.iadd, ordered_map(on_thread, cuts, threads))
 
     def few(self, most: int, most_bytes: int) -> Chunk | None:
-        small = self.n_rows <= min(most, self.chunk_rows) and self.n_rows * self.n_features * self.dtype.itemsize
-        return self.whole() if small and small <= most_bytes and not is_sparse(self._X) else None
+        size = self.n_rows * self.n_features * self.dtype.itemsize
+        small = self.n_rows <= min(most, self.chunk_rows) and size <= most_bytes
+        return self.whole() if small and not is_sparse(self._X) else None
 
     def whole(self) -> Chunk:
         return self._chunk(slice(0, self.n_rows))

@@ -120,4 +120,4 @@ def _damping(before: State, step: Array) -> float:
     step."""
     curvature, metric = before.curvature, before.metric  # type: ignore[attr-defined]
     scaled = metric * step
-    return -float(scaled @ (before.gradient + curvature @ step)) / float(scaled @ scaled)
+    return -float(scaled @ (before.gradient + curvature.times(step))) / float(scaled @ scaled)
