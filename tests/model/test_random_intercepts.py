@@ -155,6 +155,16 @@ def test_columns_that_cannot_be_groups_are_named(intercepts: Any, message: str) 
         NetworkRegressor(intercepts=[7], **SMALL).fit(X[["x"]], y)
 
 
+def test_text_whose_groups_tell_nothing_is_not_used_and_text_alone_has_columns() -> None:
+    X, y = towns()
+    model = NetworkRegressor(**SMALL).fit(X, np.sin(2.0 * X["x"]) + np.random.default_rng(4).normal(size=N))
+    assert model.model_.random_intercepts is None
+    assert model.certificate_.beside == ("town: the model does not use it, because its groups tell nothing.",)
+    with pytest.warns(newtron.SchemaWarning, match="most frequent are levels"):
+        alone = NetworkRegressor(**SMALL).fit(X[["town"]], y)
+    assert alone.schema_.columns[0].kind == "category"
+
+
 def test_a_study_of_a_network_takes_text_for_groups() -> None:
     X, y = towns()
     study = newtron.fit(X.assign(y=y), "y", model="network", hidden=(3,), starts=1, alpha=0.1)

@@ -47,17 +47,21 @@ def names_of_groups(model: FittedModel, group: GroupIntercepts) -> tuple[str, ..
 def told_intercepts(model: FittedModel) -> tuple[str, ...]:
     """A sentence for each grouping column: how much its groups explain, and that this is of these groups alone."""
     own = model.random_intercepts
-    if own is None:
-        return ()
+    groups = () if own is None else own.groups
     left = "the coefficients leave" if model.is_perceptron else "the network leaves"
     told = []
-    for group in own.groups:
+    for group in groups:
         what = "levels" if _is_factor(model, group) else "values"
         told.append(
             f"{column_called(model, group)}: {count(len(group.keys), what[:-1])} with a random intercept each explain "
             f"{percent(group.share)} of what {left}. This does not carry over to {what} not seen in training."
         )
-    return tuple(told)
+    unused = set(model.scaling.aside) - {group.column for group in groups}
+    names = column_names(model.data.names, model.data.n_features)
+    return (
+        *told,
+        *(f"{names[j]}: the model does not use it, because its groups tell nothing." for j in sorted(unused)),
+    )
 
 
 def _is_factor(model: FittedModel, group: GroupIntercepts) -> bool:

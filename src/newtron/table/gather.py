@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
+from copy import copy
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -391,6 +393,15 @@ class Gathered:
         self.target = TargetStatistics(target or "", whole)
         self.sizes, self.rows = np.zeros(pieces, dtype=np.int64), 0
         self.decimal: Decimal = "."
+
+    def without_factors(self) -> Gathered:
+        """The same where no column is to be a factor by rule."""
+        found = copy(self)
+        found.choices = replace(self.choices, factors=())
+        found.facts = [copy(facts) for facts in self.facts]
+        for facts in found.facts:
+            facts.choices = found.choices
+        return found
 
     def add(self, piece: int, table: Table) -> None:
         cells = plain(table.column(self.target.name))

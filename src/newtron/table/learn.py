@@ -156,6 +156,7 @@ def _decided_columns(
     columns: list[Column] = []
     dropped: list[tuple[str, str]] = []
     marks: set[int] = set()
+    of_target = list(warnings)
     for facts, numbers in zip(gathered.facts, gathered.row_numbers, strict=True):
         counts = numbers.counts and facts.kind is None
         column = Dropped("it only counts the rows") if counts else _column_of(facts, marks, path, gathered.decimal)
@@ -173,6 +174,9 @@ def _decided_columns(
             f"{path}: no column is left to predict {target.name!r} from ({reasons or 'there is no other'}); "
             "add a column of numbers or categories."
         )
+    if gathered.choices.factors == "auto" and all(column.kind == "factor" for column in columns):
+        # Groups alone are nothing that a network could learn from.
+        return _decided_columns(gathered.without_factors(), path, target, of_target, left_out)
     if gathered.choices.date_parts and not any(column.kind == "date" for column in columns):
         warnings.append(f"{setting('date_parts')} adds nothing: no column that is used holds dates.")
     dropped += [(name, "ignored, as asked") for name in left_out]

@@ -20,7 +20,7 @@ def relevance_table(model: FittedModel, names: list[str]) -> tuple[list[str], li
     shares = model.relevance
     if shares is None or not np.isfinite(shares).all():
         return None
-    order = np.argsort(-shares, kind="stable")
+    order = np.array([j for j in np.argsort(-shares, kind="stable").tolist() if j not in model.scaling.aside])
     rows = [[names[j], percent(float(shares[j]))] for j in order[:_SHOWN]]
     left = len(order) - len(rows)
     more = [f"… and {count(left, 'more column')}, which 'newtron show --json' lists."] if left else []
