@@ -8,7 +8,7 @@ loss is right also where a network nearly passes through its rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,11 +150,12 @@ def _in_order(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
 @dataclass(frozen=True, eq=False)
 class Stage:
     """A penalty of the path: its strength, the mean loss of the rows left out, and their raw predictions (n, k), nan
-    for rows that were left out of no training."""
+    for rows that were left out of no training. params: where the training without each part ended."""
 
     strength: float
     loss: float
     raw: Array
+    params: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def cross_fit(
     bare = [TrainingObjective(network, loss, division.without(rows, part), 0.0) for part in range(division.parts)]
     outs = [division.of(part) for part in range(division.parts)]
 
-    def stage(strength: float, points: list[Array]) -> tuple[Stage, list[Array]]:
+    def stage(strength: float, points: Sequence[Array]) -> Stage:
         alpha = network_penalties(network, strength)
 
         def of_part(part: int) -> tuple[Array, Array]:
@@ -222,31 +223,29 @@ def cross_fit(
         with np.errstate(all="ignore"):
             of_row = loss.pointwise(Y[left].astype(np.float64), raw[left], 0).value
             mean = float(counted[left] @ of_row / counted[left].sum())
-        return Stage(strength, mean if np.isfinite(mean) else np.inf, raw), [params for params, _ in found]
+        return Stage(strength, mean if np.isfinite(mean) else np.inf, raw, tuple(params for params, _ in found))
 
     return CrossFitted(*_search(stage, [start(part) for part in range(division.parts)]), division.parts)
 
 
 def _search(
-    stage: Callable[[float, list[Array]], tuple[Stage, list[Array]]], points: list[Array]
+    stage: Callable[[float, Sequence[Array]], Stage], points: Sequence[Array]
 ) -> tuple[tuple[Stage, ...], Stage]:
     """The stages from strong to weak penalties, and the best."""
 
-    def follow(strength: float, ratio: float, points: list[Array], best: float) -> tuple[list[Stage], list[Array]]:
+    def follow(strength: float, ratio: float, points: Sequence[Array], best: float) -> list[Stage]:
         stages: list[Stage] = []
-        began = points
         worse = 0
         while _LEAST < strength < _MOST and worse < _PATIENCE:
-            found, points = stage(strength, points)
-            began = points if not stages else began
+            found = stage(strength, stages[-1].params if stages else points)
             stages.append(found)
             worse = 0 if found.loss < best else worse + 1
             best = min(best, found.loss)
             strength /= ratio
-        return stages, began
+        return stages
 
-    stages, began = follow(_FIRST, _RATIO, points, np.inf)
+    stages = follow(_FIRST, _RATIO, points, np.inf)
     if all(later.loss >= stages[0].loss for later in stages[1:]):
-        stronger, _ = follow(_FIRST * _RATIO, 1.0 / _RATIO, began, stages[0].loss)
+        stronger = follow(_FIRST * _RATIO, 1.0 / _RATIO, stages[0].params, stages[0].loss)
         stages = [*reversed(stronger), *stages]
     return tuple(stages), min(stages, key=lambda found: found.loss)

@@ -81,11 +81,13 @@ class Kind(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The penalties (P,) of a member, how they were chosen in words, and the rows that were left out for it."""
+    """The penalties (P,) of a member, how they were chosen in words, and the rows that were left out for it. start:
+    where the training without some of the rows ended, from which it is not far; None: it begins at random."""
 
     alpha: Array
     sentence: str = ""
     left_out: Array | None = None
+    start: Array | None = None
 
 
 class Keeper(Protocol):
@@ -261,7 +263,7 @@ def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -
     solver, chosen = _solver(task, objective, start)
     solution = task.minimum(
         objective,
-        _start(task, objective, start),
+        _start(task, objective, start) if choice.start is None else choice.start,
         solver,
         tol=task.tol,
         max_iter=task.max_iter,
@@ -393,7 +395,9 @@ def _by_rows_left_out(
     for start in range(task.n_starts):
         stage = found.near(_SPREAD[start % len(_SPREAD)]) if task.spread else found.best
         alpha = network_penalties(objective.network, stage.strength)
-        choices.append(Choice(alpha, found.sentence(stage), stage.raw))
+        # Trainings without different parts began at different starts.
+        near = stage.params[start] if start < len(stage.params) and not objective.is_linear else None
+        choices.append(Choice(alpha, found.sentence(stage), stage.raw, near))
     return choices
 
 
