@@ -51,6 +51,25 @@ export const clone = (value) => JSON.parse(JSON.stringify(value));
 
 let pages = 0;
 
+// All that was computed about one run. It is made with the run and goes with it, so that nothing of one run can be drawn
+// with another's.
+export class Kept {
+  constructor() {
+    /** @type {Map<string, KeptDerivation>} */
+    this.derivations = new Map();
+    /** @type {Map<string, any>} */
+    this.pictures = new Map();
+    /** @type {Set<string>} */
+    this.asked = new Set();
+    /** @type {Checks} */
+    this.checks = new Map();
+    /** @type {KeptSurface | null} */
+    this.surface = null; // the last that was drawn, which stands until the next is here
+    /** @type {object | null} */
+    this.quiz = null;
+  }
+}
+
 export class App {
   /**
    * @param {Transport | null} transport
@@ -74,16 +93,10 @@ export class App {
     this.error = "";
     this.gone = false;
     this.busy = false;
-    /** @type {object | null} */
-    this.quiz = null;
+    /** @type {{ setup: Setup, run: Run } | null} */
+    this.before = null; // what was shown until data were chosen that cannot be
     /** @type {((whole: boolean) => void)[]} */
     this.panels = [];
-    /** @type {Map<string, KeptDerivation>} */
-    this.derivations = new Map();
-    /** @type {Map<string, any>} */
-    this.pictures = new Map();
-    /** @type {Set<string>} */
-    this.asked = new Set();
     /** @type {Set<string>} */
     this.lanes = new Set();
     /** @type {ReturnType<typeof setInterval> | null} */
@@ -91,12 +104,8 @@ export class App {
     this.serial = 0;
     this.stride = 1;
     this.saved = saved;
-    /** @type {Checks} */
-    this.checks = new Map();
     /** @type {Record<string, ReturnType<typeof setTimeout>>} */
     this.timers = {};
-    /** @type {KeptSurface | undefined} */
-    this.lastSurface = undefined;
     this.whole = false;
     /** @type {number | null} */
     this.frame = null;
@@ -112,9 +121,10 @@ export class App {
     if (this.saved) {
       Object.assign(this.setup, this.saved.setup);
       Object.assign(this.view, this.saved.view);
-      for (const [key, derivation] of Object.entries(this.saved.derivations)) this.derivations.set(key, derivation);
-      for (const [key, picture] of Object.entries(this.saved.pictures)) this.pictures.set(key, picture);
-      this.run = this.saved.run;
+      const kept = new Kept();
+      for (const [key, derivation] of Object.entries(this.saved.derivations)) kept.derivations.set(key, derivation);
+      for (const [key, picture] of Object.entries(this.saved.pictures)) kept.pictures.set(key, picture);
+      this.run = { ...this.saved.run, kept };
       this.redraw(true);
       return;
     }
@@ -192,17 +202,11 @@ export class App {
     clearTimeout(waiting);
     if (serial !== this.serial) return;
     this.busy = false;
-    if (answer.error) {
-      if (!answer.gone) this.error = answer.error;
-      return this.redraw(true);
-    }
+    if (answer.error) return this.refuse(answer);
     this.error = "";
+    this.before = null;
     // What is asked about a run is asked of the set-up that made it: the controls may have moved on.
-    this.run = { ...answer, setup };
-    this.derivations.clear();
-    this.pictures.clear();
-    this.asked.clear();
-    this.quiz = null;
+    this.run = { ...answer, setup, kept: new Kept() };
     const view = this.view;
     const P = answer.problem.parameters.length;
     if (view.param >= P) view.param = 0;
@@ -212,6 +216,27 @@ export class App {
     if (P < 2) view.landscape = "one";
     view.step = keep ? Math.min(view.step, this.lastStep) : 0;
     this.writeUrl();
+    this.redraw(true);
+  }
+
+  // What is shown is what is used: a setting that could not be followed goes back to the one that was. Of data that
+  // cannot be shown nothing is drawn, and the controls stay, since another of their columns may do.
+  refuse(answer) {
+    if (!answer.gone) this.error = answer.error;
+    const shown = this.run;
+    if (!shown) return this.redraw(true);
+    if (!answer.gone && JSON.stringify(this.setup.data) !== JSON.stringify(shown.setup.data)) {
+      this.before = { setup: clone(shown.setup), run: shown };
+      this.run = null;
+    } else this.setup = clone(shown.setup);
+    this.redraw(true);
+  }
+
+  goBack() {
+    this.setup = this.before.setup;
+    this.run = this.before.run;
+    this.before = null;
+    this.error = "";
     this.redraw(true);
   }
 
@@ -228,7 +253,7 @@ export class App {
   show(patch) {
     Object.assign(this.view, patch);
     if (this.run) this.view.step = Math.max(0, Math.min(this.view.step, this.lastStep));
-    if ("row" in patch || "param" in patch) this.quiz = null;
+    if (this.run && ("row" in patch || "param" in patch)) this.run.kept.quiz = null;
     this.writeUrl();
     this.redraw(false);
   }
@@ -268,16 +293,23 @@ export class App {
     return `${active}/${step}/${scope === "row" ? this.view.row : "all"}`;
   }
 
-  // The derivation at this step, or null while it is on its way; offline the nearest that was saved.
+  // The derivation at this step, or null where it is on its way or, without Python, was not kept.
   derivation(scope) {
     const key = this.derivationKey(scope);
-    if (this.derivations.has(key)) {
+    const { derivations } = this.run.kept;
+    if (derivations.has(key)) {
       if (!this.offline && !this.gone) this.fetchAhead(scope);
-      return this.derivations.get(key);
+      return derivations.get(key);
     }
-    if (this.offline || this.gone) return this.nearest(this.derivations, key);
-    this.fetchDerivation(scope, key);
+    if (!this.offline && !this.gone) this.fetchDerivation(scope, key);
     return null;
+  }
+
+  // Where there is no more to be asked: of which steps the derivation of this example, or of the mean, was kept.
+  derivedSteps(scope) {
+    const own = this.derivationKey(scope).split("/");
+    const found = [...this.run.kept.derivations.keys()].map((key) => key.split("/"));
+    return found.filter(([active, , what]) => active === own[0] && what === own[2]).map(([, step]) => Number(step));
   }
 
   // The derivation of the step that comes next the same way, so that it is here when one gets there.
@@ -285,21 +317,13 @@ export class App {
     const { params } = this.run.runs[this.view.active];
     const step = Math.max(0, Math.min(params.length - 1, this.stepOf(this.view.active) + this.stride));
     const key = this.derivationKey(scope, step);
-    if (!this.derivations.has(key)) this.fetchDerivation(scope, key, params[step]);
-  }
-
-  nearest(map, key) {
-    const [active, step, what] = key.split("/");
-    const found = [...map.keys()].map((k) => k.split("/")).filter(([a, , w]) => a === active && w === what);
-    if (!found.length) return null;
-    found.sort((a, b) => Math.abs(a[1] - step) - Math.abs(b[1] - step));
-    return { ...map.get(found[0].join("/")), savedAt: Number(found[0][1]) };
+    if (!this.run.kept.derivations.has(key)) this.fetchDerivation(scope, key, params[step]);
   }
 
   async fetchDerivation(scope, key, params = this.params, active = this.view.active) {
     const row = scope === "row" ? this.view.row : null;
     return this.keep(
-      this.derivations,
+      "derivations",
       key,
       { kind: "derivation", params, row, method: this.run.setup.methods[active] },
       "derivation",
@@ -307,20 +331,21 @@ export class App {
   }
 
   // Asks once for each key, and draws when the answer is here.
-  async keep(map, key, message, name) {
+  async keep(where, key, message, name) {
     // One question of a kind at a time: the drawing after its answer asks for the step that is then looked at, so that
     // whoever scrubs quickly does not wait for all the steps between.
     const lane = `${name}${message.row === null}`;
-    if (this.asked.has(key + name) || this.lanes.has(lane) || this.gone) return;
-    this.asked.add(key + name);
-    this.lanes.add(lane);
     const run = this.run;
+    const { asked } = run.kept;
+    if (asked.has(key + name) || this.lanes.has(lane) || this.gone) return;
+    asked.add(key + name);
+    this.lanes.add(lane);
     const answer = await this.ask({ ...message, setup: run.setup });
     this.lanes.delete(lane);
     // An answer about a run that has been replaced is of no use; the drawing asks about the new one.
     if (run !== this.run) return this.redraw(false);
-    if (answer[name]) map.set(key, answer[name]);
-    else if (answer.gone) this.asked.delete(key + name);
+    if (answer[name]) run.kept[where].set(key, answer[name]);
+    else if (answer.gone) asked.delete(key + name);
     if (answer.error && !answer.gone) this.error = answer.error;
     this.redraw(false);
   }
@@ -330,10 +355,11 @@ export class App {
     const active = this.view.active;
     if (Math.max(i, j) >= this.params.length) return null;
     const key = this.linearTwo ? `s/${i},${j}` : `s${i},${j}/${this.stepOf(active)}/${active}`;
-    if (!this.pictures.has(key) && !this.offline) {
+    const { kept } = this.run;
+    if (!kept.pictures.has(key) && !this.offline) {
       this.later("surface", () =>
         this.keep(
-          this.pictures,
+          "pictures",
           key,
           {
             kind: "surface",
@@ -345,27 +371,24 @@ export class App {
         ),
       );
     }
-    const found = this.pictures.get(key);
+    const found = kept.pictures.get(key);
     if (found) {
       found.savedAt ??= this.stepOf(active); // what its caption says, also where it has to stand in for another step
-      this.lastSurface = found;
+      kept.surface = found;
     }
-    return (
-      found ??
-      (this.lastSurface?.pair.join() === `${i},${j}`
-        ? { ...this.lastSurface, of: this.lastSurface, stale: true }
-        : null)
-    );
+    const last = kept.surface;
+    return found ?? (last?.pair.join() === `${i},${j}` ? { ...last, of: last, stale: true } : null);
   }
 
   // Newton's quadratic over the same two parameters, at the step that is looked at.
   bowl() {
     const [i, j] = this.view.pair;
     const key = `b${i},${j}/${this.stepOf(this.view.active)}/${this.view.active}`;
-    if (!this.pictures.has(key) && !this.offline) {
+    const { pictures } = this.run.kept;
+    if (!pictures.has(key) && !this.offline) {
       this.later("bowl", () =>
         this.keep(
-          this.pictures,
+          "pictures",
           key,
           {
             kind: "bowl",
@@ -377,16 +400,17 @@ export class App {
         ),
       );
     }
-    return this.pictures.get(key) ?? null;
+    return pictures.get(key) ?? null;
   }
 
   profile() {
     const index = this.view.param;
     const key = `p${index}/${this.stepOf(this.view.active)}/${this.view.active}`;
-    if (!this.pictures.has(key) && !this.offline) {
+    const { pictures } = this.run.kept;
+    if (!pictures.has(key) && !this.offline) {
       this.later("profile", () =>
         this.keep(
-          this.pictures,
+          "pictures",
           key,
           {
             kind: "profile",
@@ -398,7 +422,7 @@ export class App {
         ),
       );
     }
-    return this.pictures.get(key) ?? null;
+    return pictures.get(key) ?? null;
   }
 
   // While one scrubs quickly, only the place where one rests is asked for.

@@ -32,10 +32,10 @@ export function heroPart(app, derivation, scope, of) {
   ]);
   return [
     "hero",
-    [of, lines, same(app.quiz), param],
+    [of, lines, same(app.run.kept.quiz), param],
     () => hero(app, lines, shape),
     (node) => {
-      if (node.shape !== shape || node.run !== app.run || app.quiz || node.quiz) return false;
+      if (node.shape !== shape || node.run !== app.run || app.run.kept.quiz || node.quiz) return false;
       lines.forEach((line, n) =>
         [...line.factors.map(({ value }) => value), line.value].forEach((value, i) => renew(node.numbers[n][i], value)),
       );
@@ -62,7 +62,7 @@ const lectureLine = (chain) => ({
  */
 function hero(app, lines, shape) {
   const numbers = [];
-  const drawn = lines.map((line, n) => chainLine(line, n === 0 && app.quiz, numbers));
+  const drawn = lines.map((line, n) => chainLine(line, n === 0 && app.run.kept.quiz, numbers));
   const node = h(
     "section.nt-hero",
     { "data-chain": app.run.problem.parameters[app.view.param].plain, "aria-label": "Chosen parameter" },
@@ -75,7 +75,7 @@ function hero(app, lines, shape) {
       ),
     quiz(app, lines[0].value),
   );
-  return Object.assign(node, { shape, numbers, run: app.run, quiz: app.quiz });
+  return Object.assign(node, { shape, numbers, run: app.run, quiz: app.run.kept.quiz });
 }
 
 /**
@@ -136,13 +136,13 @@ function meanHero(app, derivation) {
  * @param {number} value
  */
 function quiz(app, value) {
-  if (!app.quiz) {
+  if (!app.run.kept.quiz) {
     return h(
       "button.nt-link",
       {
         type: "button",
         onclick: () => {
-          app.quiz = {};
+          app.run.kept.quiz = {};
           app.redraw(false);
         },
       },
@@ -177,7 +177,7 @@ function quiz(app, value) {
       {
         type: "button",
         onclick: () => {
-          app.quiz = null;
+          app.run.kept.quiz = null;
           /** @type {HTMLElement} */ (document.activeElement).blur();
           app.redraw(false);
         },

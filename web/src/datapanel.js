@@ -1,6 +1,18 @@
 // The data, and what the model says of every place between them.
 import { fmt, h, measured, memo, replace, s, same, select, unique } from "./dom.js";
-import { COLOURS, CLASS_COLOURS, CLASS_RGB, DASHES, frame, isolines, mark, path, viridis } from "./plot.js";
+import {
+  COLOURS,
+  CLASS_COLOURS,
+  CLASS_RGB,
+  DASHES,
+  frame,
+  isolines,
+  mark,
+  path,
+  rampKey,
+  tickTexts,
+  viridis,
+} from "./plot.js";
 import { bytes64 } from "./url.js";
 
 /** @import { DecodedRun } from "../types/page" */
@@ -10,11 +22,13 @@ import { bytes64 } from "./url.js";
 /** @param {App} app */
 export function dataPanel(app, body) {
   const canvas = h("canvas", { "aria-hidden": "true" });
-  const svg = s("svg", { role: "img" });
+  const svg = s("svg", { role: "img", "aria-label": "The data" });
   const stage = h("div.nt-stage", null, canvas, svg);
   const caption = h("p.nt-caption", { "aria-live": "off" });
   const bar = h("div.nt-bar");
-  replace(body, bar, stage, caption);
+  const key = h("div.nt-key");
+  const { node: chooser, renew: picker } = examplePicker();
+  replace(body, bar, stage, h("div.nt-bar.nt-under", null, chooser, key), caption);
   const [changed, choices, still, said] = [memo(), memo(), memo(), memo()];
   const widthOf = measured(stage, () => app.redraw(false));
   // What the step does not change lies in groups of its own, which stand: axes below, points above.
@@ -25,8 +39,13 @@ export function dataPanel(app, body) {
   return () => {
     if (!app.run) return;
     const width = widthOf();
-    choices([same(app.run)], () => inputs(app, bar));
+    if (!width) return; // hidden: the observer of its size draws it once it is seen
+    choices([same(app.run)], () => {
+      inputs(app, bar);
+      replace(key, classKey(app));
+    });
     said([same(app.run), app.view.row], () => replace(caption, captionOf(app)));
+    picker(app);
     still([same(app.run), width, app.view.row], () => {
       const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -49,13 +68,55 @@ export function dataPanel(app, body) {
       );
       replace(above, points(app, plot.sx, plot.sy, plot.place));
     });
-    const derivation = app.derivations.get(app.derivationKey("row"));
+    const derivation = app.run.kept.derivations.get(app.derivationKey("row"));
     changed([same(app.run), same(derivation), width, app.view.step, app.view.active, app.view.row], () => {
       svg.setAttribute("aria-label", describe(app));
       if (canvas.hidden) curves(app, moving, plot);
       else areas(app, moving, canvas, plot);
     });
   };
+}
+
+// The chosen example, by buttons that the keyboard reaches.
+function examplePicker() {
+  const shown = h("output", { "aria-live": "polite" });
+  let app;
+  const by = (jump) => () => {
+    const many = app.run.problem.X.length;
+    app.show({ row: (app.view.row + jump + many) % many });
+  };
+  const node = h(
+    "div.nt-picker",
+    { role: "group", "aria-label": "Chosen example" },
+    h("button", { type: "button", "aria-label": "Example before", title: "Example before", onclick: by(-1) }, "◀"),
+    shown,
+    h("button", { type: "button", "aria-label": "Next example", title: "Next example", onclick: by(1) }, "▶"),
+  );
+  const renew = (/** @type {App} */ given) => {
+    app = given;
+    const text = `example ${app.view.row + 1} of ${app.run.problem.X.length}`;
+    if (shown.textContent !== text) shown.textContent = text;
+  };
+  return { node, renew };
+}
+
+// What the colours mean.
+/** @param {App} app */
+function classKey(app) {
+  const { classes, view } = app.run.problem;
+  if (!classes.length) return view.curve ? [] : rampKey(view.range, app.run.problem.target);
+  return classes.map((name, kind) =>
+    h(
+      "span",
+      null,
+      s(
+        "svg",
+        { viewBox: "0 0 14 14", width: 14, height: 14, "aria-hidden": "true" },
+        mark(kind, 7, 7, 4.5, { fill: CLASS_COLOURS[kind] }),
+      ),
+      name,
+    ),
+  );
 }
 
 // Of more than two inputs, which two are drawn.
@@ -88,7 +149,8 @@ function describe(app) {
 function captionOf(app) {
   const { problem } = app.run;
   const row = app.view.row;
-  const inputs = problem.inputs.map((name, j) => `${name} = ${fmt(problem.X[row][j])}`).join(", ");
+  const told = (value, j) => (problem.dates.includes(j) ? tickTexts([value], true)[0] : fmt(value));
+  const inputs = problem.inputs.map((name, j) => `${name} = ${told(problem.X[row][j], j)}`).join(", ");
   const label = problem.classes.length ? problem.classes[problem.labels[row]] : fmt(problem.labels[row]);
   const number = problem.rows.length
     ? ` (row ${problem.rows[row]} of the ${app.run.setup.data.source.startsWith("file:") ? "file" : "data"})`
@@ -137,7 +199,8 @@ function curveFrame(app, width, height) {
     ? `probability of ${several ? "each class" : problem.classes[1]}`
     : problem.target;
   const place = (x, row) => [x[0], several ? -0.06 : problem.labels[row]];
-  return { ...frame(width, height, windows[0], yWindow, { x: problem.inputs[0], y: name }), place };
+  const dates = [problem.dates.includes(0), false];
+  return { ...frame(width, height, windows[0], yWindow, { x: problem.inputs[0], y: name, dates }), place };
 }
 
 /** @param {App} app */
@@ -174,7 +237,7 @@ function curves(app, moving, { sx, sy }) {
 /** @param {App} app */
 function residual(app, sx, sy) {
   const { problem } = app.run;
-  const derivation = app.derivations.get(app.derivationKey("row"));
+  const derivation = app.run.kept.derivations.get(app.derivationKey("row"));
   const mean = derivation?.predicted;
   if (mean === undefined || mean === null) return null;
   const x = sx(problem.X[app.view.row][0]);
@@ -186,9 +249,11 @@ function areaFrame(app, width, height) {
   const {
     inputs,
     view: { windows, axes: which },
+    dates: known,
   } = app.run.problem;
+  const dates = which.map((input) => known.includes(input));
   return {
-    ...frame(width, height, windows[0], windows[1], { x: inputs[which[0]], y: inputs[which[1]], grid: false }),
+    ...frame(width, height, windows[0], windows[1], { x: inputs[which[0]], y: inputs[which[1]], grid: false, dates }),
     place: (x) => [x[which[0]], x[which[1]]],
   };
 }

@@ -50,9 +50,20 @@ export function fmt(value, digits = 5) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  const text = size >= 1e-4 && size < 1e6 ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 2);
-  return text.replace("e+", "e").replace(/-/g, "−");
+  const text = size >= 1e-4 && size < 1e6 ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1);
+  return powers(text);
 }
+
+// 1.20e-7 as 1.2·10⁻⁷, the one way in which powers of ten are written; a true minus sign.
+const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+/** @param {string} text */
+export const powers = (text) =>
+  text
+    .replace(/^(-?)(\d)(\.\d+)?e\+?(-?)0*(\d+)$/, (_, sign, first, rest, minus, power) => {
+      const digits = `${first}${(rest ?? "").replace(/\.?0+$/, "")}`;
+      return `${sign}${digits === "1" ? "" : `${digits}·`}10${[...(minus + power)].map((c) => RAISED[c]).join("")}`;
+    })
+    .replace(/-/g, "−");
 
 // A number that a test, or a reader's script, can find with all its digits.
 /**
@@ -174,14 +185,38 @@ export function field(label, control) {
  * @param {object} attributes
  * @param {(value: number | null) => void} onchange
  */
-export function number(label, value, attributes, onchange) {
+export function number(
+  label,
+  value,
+  { least = -Infinity, above = -Infinity, most = Infinity, whole = false, blank = false, ...attributes },
+  onchange,
+) {
+  // What cannot be used is not shown as if it were: the field says why, and keeps the number that is used.
+  const wrong = (text) => {
+    if (text === "") return blank ? "" : "a number";
+    const given = Number(text);
+    if (!Number.isFinite(given) || (whole && !Number.isInteger(given))) return whole ? "a whole number" : "a number";
+    if (!(given > above)) return `above ${fmt(above)}`;
+    if (given < least) return `at least ${fmt(least)}`;
+    return given > most ? `at most ${fmt(most)}` : "";
+  };
   return h("input", {
     type: "number",
     "aria-label": label,
     value: value ?? "",
-    step: "any",
+    step: whole ? 1 : "any",
+    min: Number.isFinite(least) ? least : null,
+    max: Number.isFinite(most) ? most : null,
     ...attributes,
-    onchange: (event) => onchange(event.target.value === "" ? null : Number(event.target.value)),
+    onchange: ({ target }) => {
+      const found = target.validity.badInput ? "a number" : wrong(target.value);
+      if (!found) return onchange(target.value === "" ? null : Number(target.value));
+      target.value = value ?? "";
+      const kept = value === null || value === undefined ? "nothing has changed" : `it stays ${fmt(value)}`;
+      target.dispatchEvent(
+        new CustomEvent("nt-refused", { bubbles: true, detail: `${label}: this must be ${found}; ${kept}.` }),
+      );
+    },
   });
 }
 

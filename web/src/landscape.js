@@ -1,7 +1,19 @@
 // The loss as a landscape over two parameters, or along one; the ways of both methods on it.
 import { fmt, h, measured, memo, num, replace, s, same, segmented, select, unique } from "./dom.js";
 import { math } from "./formulas.js";
-import { COLOURS, DASHES, frame, isolines, methodMark, path, scale, viridis } from "./plot.js";
+import {
+  COLOURS,
+  DASHES,
+  frame,
+  isolines,
+  methodMark,
+  path,
+  rampKey,
+  scale,
+  tickTexts,
+  ticks,
+  viridis,
+} from "./plot.js";
 import { plain } from "./network.js";
 
 /** @import { App } from "./app.js" */
@@ -9,11 +21,12 @@ import { plain } from "./network.js";
 /** @param {App} app */
 export function landscapePanel(app, body) {
   const bar = h("div.nt-bar");
-  const svg = s("svg", { role: "img" });
-  const canvas = h("canvas", { role: "img", tabindex: "0" });
+  const svg = s("svg", { role: "img", "aria-label": "The loss over the parameters" });
+  const canvas = h("canvas", { role: "img", tabindex: "0", "aria-label": "The loss as a surface" });
+  const key = h("div.nt-key");
   const stage = h("div.nt-stage", null, svg, canvas);
   const caption = h("p.nt-caption");
-  replace(body, bar, stage, caption);
+  replace(body, bar, stage, key, caption);
   const turn = { angle: 0.7, tilt: 0.95 };
   rotate(canvas, turn, () => app.redraw(false));
   const [picture, choices, ground] = [memo(), memo(), memo()];
@@ -23,6 +36,7 @@ export function landscapePanel(app, body) {
     if (!app.run) return;
     const kind = app.view.landscape;
     const width = widthOf();
+    if (!width) return; // hidden: the observer of its size draws it once it is seen
     const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
     ground([width, height, kind], () => {
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -50,6 +64,7 @@ export function landscapePanel(app, body) {
         app.gone,
       ],
       () => {
+        replace(key, found && kind !== "one" && rampKey([found.high, found.low], "loss J"));
         if (kind === "one") alongOne(app, found, svg, caption, width, height, land);
         else if (kind === "surface") {
           hill(app, found, canvas, caption, width, height, turn, land);
@@ -383,6 +398,8 @@ function hill(app, surface, canvas, caption, width, height, turn, land) {
   });
   context.drawImage(land.painted, 0, 0);
   context.scale(ratio, ratio);
+  const names = [i, j].map((index) => plain(app.run.problem.parameters[index].plain));
+  paintAxes(canvas, context, project, [wx, wy], names, turn);
   paintWays(app, surface, canvas, context, (p, value) =>
     project(scale(wx, [0, 1])(p[i]), scale(wy, [0, 1])(p[j]), lift(value)),
   );
@@ -408,6 +425,44 @@ function paintHill(context, { size, values }, project, lift, ratio) {
     context.lineWidth = 0.6;
     context.stroke();
   }
+}
+
+// The two edges of the ground that are in front, with numbers and names; and the height's name.
+function paintAxes(canvas, context, project, windows, names, turn) {
+  const style = getComputedStyle(canvas);
+  context.fillStyle = style.getPropertyValue("--nt-ink");
+  context.strokeStyle = style.getPropertyValue("--nt-quiet");
+  context.lineWidth = 1;
+  context.font = `11px ${style.fontFamily}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  const near = (a, b) => project(a, b, 0);
+  // In front is what has less depth: x·sin + y·cos.
+  const [front, side] = [Math.cos(turn.angle) > 0 ? 0 : 1, Math.sin(turn.angle) > 0 ? 0 : 1];
+  const edges = [
+    (share, out) => near(share, front + (front ? out : -out)),
+    (share, out) => near(side + (side ? out : -out), share),
+  ];
+  edges.forEach((at, axis) => {
+    const marks = ticks(windows[axis], 4);
+    const texts = tickTexts(marks);
+    const place = scale(windows[axis], [0, 1]);
+    context.beginPath();
+    context.moveTo(...at(0, 0).slice(0, 2));
+    context.lineTo(...at(1, 0).slice(0, 2));
+    marks.forEach((value) => {
+      context.moveTo(...at(place(value), 0).slice(0, 2));
+      context.lineTo(...at(place(value), 0.03).slice(0, 2));
+    });
+    context.stroke();
+    marks.forEach((value, n) => context.fillText(texts[n], ...at(place(value), 0.09).slice(0, 2)));
+    context.font = `bold 12px ${style.fontFamily}`;
+    context.fillText(names[axis], ...at(0.5, 0.2).slice(0, 2));
+    context.font = `11px ${style.fontFamily}`;
+  });
+  context.font = `bold 12px ${style.fontFamily}`;
+  context.textAlign = "left";
+  context.fillText("J upwards", 6, 12);
 }
 
 /** @param {App} app */

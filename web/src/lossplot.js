@@ -7,7 +7,7 @@ import { COLOURS, DASHES, frame, methodMark, path, scale } from "./plot.js";
 /** @param {App} app */
 export function lossPanel(app, body) {
   const bar = h("div.nt-bar");
-  const svg = s("svg", { role: "img" });
+  const svg = s("svg", { role: "img", "aria-label": "The loss by step" });
   const stage = h("div.nt-stage", null, svg);
   replace(body, bar, stage);
   const [legend, still, picture] = [memo(), memo(), memo()];
@@ -41,6 +41,7 @@ export function lossPanel(app, body) {
       if (focused) bar.querySelector('[aria-pressed="true"]').focus();
     });
     const width = widthOf();
+    if (!width) return; // hidden: the observer of its size draws it once it is seen
     const height = Math.round(Math.max(190, Math.min(330, width * 0.72)));
     still([same(app.run), app.view.log, width], () => {
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);

@@ -1,7 +1,7 @@
 // newtron's page as one module, in the form of anywidget's front end: `export default { render }`. The same module is
 // the page of `newtron play` and of a saved run; what differs is how Python is reached, or that it is not.
 import katex from "katex";
-import { App, clone } from "./app.js";
+import { App } from "./app.js";
 import { dataPanel } from "./datapanel.js";
 import { download, h, memo, replace, select } from "./dom.js";
 import { landscapePanel } from "./landscape.js";
@@ -12,6 +12,7 @@ import { networkPanel } from "./network.js";
 import { endings, scrubber } from "./scrub.js";
 import { setupPanel } from "./setup.js";
 import { Http, Widget } from "./transport.js";
+import { unpacked } from "./url.js";
 
 /** @import { SavedState, WidgetModel } from "../types/page" */
 
@@ -19,7 +20,7 @@ const KEYS = [
   ["← →", "one step back, one on"],
   ["Shift + ← →", "ten steps"],
   ["Home, End", "first, last step"],
-  ["Space", "play, pause"],
+  ["P, or Space", "play, pause"],
   ["1 … 6", "Forward, Loss, Backward, Hessian, Update, Check"],
   ["M", "the other method"],
   ["?", "this list"],
@@ -80,6 +81,8 @@ function mount(app, el) {
     bottom,
     help,
   );
+  // A control that was given what it cannot take says so, and keeps what it has.
+  root.addEventListener("nt-refused", (event) => app.fail(/** @type {CustomEvent} */ (event).detail));
   replace(el, root);
   const panels = [
     setupPanel(app, setup),
@@ -118,7 +121,8 @@ function mount(app, el) {
         });
       });
       root.classList.toggle("nt-busy", app.busy);
-      root.classList.toggle("nt-nothing", !app.run && !app.busy && Boolean(app.error));
+      root.classList.toggle("nt-nothing", !app.run && !app.busy && Boolean(app.error) && !app.before);
+      root.classList.toggle("nt-unshown", Boolean(app.before));
     },
   ];
   app.onready = () => {
@@ -189,6 +193,8 @@ function drawNotices(app, notices) {
         { role: "alert" },
         app.error,
         " ",
+        app.before &&
+          h("button.nt-link", { type: "button", onclick: () => app.goBack() }, "Back to what was shown before"),
         h(
           "button.nt-link",
           {
@@ -239,6 +245,7 @@ function keys(app, root, help) {
       Home: () => app.go(0),
       End: () => app.run && app.go(app.lastStep),
       " ": () => app.toggle(),
+      p: () => app.toggle(),
       "?": () => help.showModal(),
       m: () => app.run && app.show({ active: (app.view.active + 1) % app.run.runs.length }),
     };
@@ -272,7 +279,7 @@ function exportJson(app) {
   );
 }
 
-// Gathers what a page without Python needs: the derivations of some steps and the pictures that are in view.
+// A page without Python: the run, the pictures that were in view, and the derivations, which Python adds.
 /** @param {App} app */
 async function exportHtml(app, button) {
   if (!app.run || app.gone) return;
@@ -280,43 +287,20 @@ async function exportHtml(app, button) {
   button.disabled = true;
   button.textContent = "Saving …";
   try {
-    const derivations = {};
-    for (const [m, run] of app.run.runs.entries()) {
-      for (const step of spread(run.params.length - 1, 10)) {
-        for (const scope of ["row", "all"]) {
-          const row = scope === "row" ? app.view.row : null;
-          const answer = await app.ask({
-            kind: "derivation",
-            setup: app.run.setup,
-            params: run.params[step],
-            row,
-            method: app.run.setup.methods[m],
-          });
-          if (answer.derivation) derivations[app.derivationKey(scope, step, m)] = answer.derivation;
-        }
-      }
-    }
-    const run = clone({ ...app.run, runs: app.run.runs.map(({ decoded, ...rest }) => rest) });
+    const { kept, ...run } = app.run;
     const state = {
-      setup: app.run.setup,
+      setup: run.setup,
       view: { ...app.view, lesson: null },
-      run,
-      derivations,
-      pictures: Object.fromEntries(app.pictures),
+      run: { ...run, runs: run.runs.map(({ decoded, ...rest }) => rest) },
+      pictures: Object.fromEntries(kept.pictures),
     };
-    const answer = await app.ask({ kind: "export", state });
+    const answer = await app.ask({ kind: "export", setup: run.setup, state });
     if (answer.html) download("newtron-run.html", answer.html, "text/html");
     else app.fail(answer.error);
   } finally {
     button.disabled = false;
     button.textContent = text;
   }
-}
-
-function spread(last, count) {
-  const steps = new Set();
-  for (let n = 0; n <= count; n++) steps.add(Math.round((last * n) / count));
-  return steps;
 }
 
 // --- hosts ---
@@ -340,12 +324,13 @@ function render({ model, el }) {
 export { katex };
 export default { render };
 
-const own = typeof document === "undefined" ? null : document.getElementById("newtron");
-if (own) {
+async function boot(own) {
   const text = document.getElementById("newtron-state")?.textContent;
-  const saved = text ? JSON.parse(text) : null;
+  const saved = text ? JSON.parse(await unpacked(text)) : null;
   render({
     model: { get: (name) => (name === "saved" ? saved : undefined), transport: saved ? null : new Http() },
     el: own,
   });
 }
+const own = typeof document === "undefined" ? null : document.getElementById("newtron");
+if (own) boot(own);

@@ -1,6 +1,6 @@
 // The derivation: symbols, the same line in numbers, the result; as Python's explanation tells it.
 import { heroPart } from "./chain.js";
-import { copy, fmt, h, keyed, memo, num, replace, same, segmented } from "./dom.js";
+import { copy, fmt, h, keyed, memo, num, powers, replace, same, segmented } from "./dom.js";
 import { header, line, math, renewLine } from "./formulas.js";
 
 /** @import { DifferenceCheck, MatrixFacts, SentencePart, StepFacts, TableFacts } from "../types/messages" */
@@ -19,7 +19,6 @@ const SECTIONS = {
   loss: ["loss"],
   backward: ["backward", "mean"],
   newton: ["newton"],
-  update: ["update", "solver"],
   check: ["check"],
 };
 // These are about the whole objective: a step is never taken for one example alone.
@@ -37,13 +36,13 @@ export function mathsPanel(app, body) {
     const { view } = app;
     tabsChanged(view.tab, () => drawTabs(app, tabs, content));
     toolsChanged([same(app.run), view.tab, view.scope, view.row, view.notation], () => drawTools(app, tools));
-    const check = app.checks?.get(checkKey(app));
+    const check = app.run.kept.checks.get(checkKey(app));
     contentChanged(
       [
         same(app.run),
         same(app.derivation(scopeOf(app))),
         same(check),
-        same(app.quiz),
+        same(app.run.kept.quiz),
         view.tab,
         view.scope,
         view.row,
@@ -158,39 +157,29 @@ function drawContent(app, content) {
   const derivation = app.derivation(scopeOf(app));
   if (!derivation) {
     content.classList.add("nt-stale");
-    if (!content.firstChild || app.offline)
-      keyed(content, [
-        [
-          "none",
-          app.offline,
-          () => h("p.nt-quiet", null, app.offline ? "No derivation was saved for this choice." : "…"),
-        ],
-      ]);
+    if (!app.offline && content.firstChild && content.run === app.run) return;
+    content.run = app.run;
+    keyed(content, [["none", app.offline && [app.view.step, app.view.row, app.view.active], () => missing(app)]]);
     return;
   }
   content.classList.remove("nt-stale");
+  content.run = app.run;
   const of = [same(app.run), tab, notation, scopeOf(app)];
   const parts = [];
-  if (derivation.savedAt !== undefined && derivation.savedAt !== app.stepOf(app.view.active)) {
-    parts.push([
-      "saved",
-      derivation.savedAt,
-      () =>
-        h(
-          "p.nt-note",
-          null,
-          `Only the derivations of some steps are here; these are the numbers of step ${derivation.savedAt}.`,
-        ),
-    ]);
-  }
   if (tab === "backward") parts.push(heroPart(app, derivation, scopeOf(app), of));
   if (tab === "check")
-    parts.push(["check", [of, same(app.checks?.get(checkKey(app))), app.view.param, app.view.row], () => checker(app)]);
+    parts.push([
+      "check",
+      [of, same(app.run.kept.checks.get(checkKey(app))), app.view.param, app.view.row],
+      () => checker(app),
+    ]);
   if (tab === "newton")
     parts.push(["eigenvalues", [of, app.view.active, app.view.step], () => eigenvalues(app) ?? h("span")]);
-  if (!(tab === "backward" && app.quiz)) {
-    for (const section of derivation.sections.filter(({ key }) => SECTIONS[tab].includes(key))) {
-      const steps = section.steps.filter((step) => step.notation === "" || step.notation === notation);
+  if (!(tab === "backward" && app.run.kept.quiz)) {
+    for (const section of derivation.sections) {
+      const steps = section.steps.filter(
+        (step) => belongs(app, tab, section.key, step.key) && (step.notation === "" || step.notation === notation),
+      );
       if (!steps.length) continue;
       parts.push([`title/${section.key}`, [of, section.title], () => h("h3", null, section.title)]);
       for (const step of steps) {
@@ -206,6 +195,37 @@ function drawContent(app, content) {
     }
   }
   keyed(content, parts);
+}
+
+// What stands under a tab. An update is the step of the method that is looked at, with its own rate or curvature.
+/**
+ * @param {App} app
+ * @param {string} tab
+ * @param {string} section
+ * @param {string} step
+ */
+function belongs(app, tab, section, step) {
+  if (tab !== "update") return SECTIONS[tab].includes(section);
+  const { solver, rate } = app.run.setup.methods[app.view.active];
+  if (solver === "newton") return ["newton.step", "newton.value", "newton.size"].includes(step);
+  return section === (solver === "gradient-descent" && rate !== null ? "update" : "solver");
+}
+
+// Of a saved page: which steps it has the derivation of, and a way to the nearest.
+/** @param {App} app */
+function missing(app) {
+  if (!app.offline) return h("p.nt-quiet", null, "…");
+  const steps = app.derivedSteps(scopeOf(app));
+  const whose = scopeOf(app) === "row" ? `of example ${app.view.row + 1}` : "of the mean over all rows";
+  const here = app.stepOf(app.view.active);
+  const nearest = steps.toSorted((a, b) => Math.abs(a - here) - Math.abs(b - here))[0];
+  return h(
+    "p.nt-note",
+    null,
+    `This file has no derivation ${whose} at step ${here}. `,
+    nearest !== undefined &&
+      h("button.nt-link", { type: "button", onclick: () => app.go(nearest) }, `Go to step ${nearest}, which it has`),
+  );
 }
 
 // --- one step ---
@@ -269,7 +289,7 @@ function stepParts(app, node, step) {
  * @returns {string[]}
  */
 export function aligned(texts) {
-  const plain = (text) => !text.includes("e"); // powers of ten stand at the right
+  const plain = (text) => !text.includes("10") || !/10[⁻⁰-⁹¹²³]/.test(text); // powers of ten stand at the right
   const after = texts.map((text) => (plain(text) && text.includes(".") ? text.length - text.indexOf(".") - 1 : -1));
   const most = Math.max(...after);
   return texts.map((text, n) =>
@@ -384,7 +404,7 @@ function renewTable(app, node, given) {
   if (node.table.shape !== tableShape(given)) return false;
   const { rows, cells } = node.table;
   given.columns.forEach((_, c) => {
-    aligned(given.texts.map((row) => row[c].replace(/-/g, "−"))).forEach((text, n) => {
+    aligned(given.texts.map((row) => powers(row[c]))).forEach((text, n) => {
       if (cells[n][c].textContent !== text) cells[n][c].textContent = text;
       cells[n][c].dataset.v = given.values[n][c] ?? "";
     });
@@ -400,19 +420,19 @@ function checker(app) {
   const parameter = app.run.problem.parameters[app.view.param];
   const scope = app.view.scope;
   const key = checkKey(app);
-  const found = app.checks?.get(key);
+  const found = app.run.kept.checks.get(key);
   const whose = scope === "row" ? `L^{(${app.view.row + 1})}` : "J";
+  const { run } = app;
   const ask = async () => {
     const answer = await app.ask({
       kind: "check",
-      setup: app.run.setup,
+      setup: run.setup,
       params: app.params,
       row: scope === "row" ? app.view.row : null,
       index: app.view.param,
     });
     if (!answer.check) return;
-    app.checks ??= new Map();
-    app.checks.set(key, answer.check);
+    run.kept.checks.set(key, answer.check);
     app.redraw(false);
   };
   return h(
@@ -422,7 +442,7 @@ function checker(app) {
       `\\frac{\\partial ${whose}}{\\partial ${parameter.tex}} \\approx \\frac{${whose}(${parameter.tex} + h) - ${whose}(${parameter.tex} - h)}{2h}`,
     ),
     found
-      ? differences(found)
+      ? differences(found, scope === "row" ? "L" : "J", app.params[app.view.param])
       : app.offline
         ? null
         : h("button", { type: "button", onclick: ask }, "Check this partial by differences"),
@@ -430,10 +450,14 @@ function checker(app) {
 }
 
 /** @param {App} app */
-const checkKey = (app) => `${app.serial}/${app.derivationKey(app.view.scope)}/${app.view.param}`;
+const checkKey = (app) => `${app.derivationKey(app.view.scope)}/${app.view.param}`;
 
-/** @param {DifferenceCheck} check */
-function differences({ exact, lines, best }) {
+/**
+ * @param {DifferenceCheck} check
+ * @param {string} whose
+ * @param {number} w
+ */
+function differences({ exact, lines, best }, whose, w) {
   return h(
     "div",
     null,
@@ -441,8 +465,10 @@ function differences({ exact, lines, best }) {
       "p",
       null,
       "By the chain rule: ",
-      h("strong", null, num(exact, 10)),
-      ". The error falls with h² until rounding eats the digits of the difference; the best agrees to ",
+      h("strong", null, num(exact, 12)),
+      " at w = ",
+      num(w, 17),
+      ". Each line can be redone by hand: all digits are here. The error falls with h² until rounding eats the digits of the difference; the best agrees to ",
       num(best, 2),
       ".",
     ),
@@ -458,7 +484,9 @@ function differences({ exact, lines, best }) {
           h(
             "tr",
             null,
-            ["h", "difference quotient", "error"].map((text) => h("th", { scope: "col" }, text)),
+            [`h`, `${whose} at w + h`, `${whose} at w − h`, "difference ÷ 2h", "error"].map((text) =>
+              h("th", { scope: "col" }, text),
+            ),
           ),
         ),
         h(
@@ -469,7 +497,9 @@ function differences({ exact, lines, best }) {
               "tr",
               { class: row.error === best ? "nt-chosen" : "" },
               h("th", { scope: "row" }, num(row.h, 2)),
-              h("td", null, num(row.quotient, 10)),
+              h("td", null, num(row.above, 16)),
+              h("td", null, num(row.below, 16)),
+              h("td", null, num(row.quotient, 12)),
               h("td", null, num(row.error, 2)),
             ),
           ),

@@ -1,5 +1,5 @@
 // The network drawn: units with their values for the chosen example, edges by the size and sign of their weights.
-import { fmt, h, measured, memo, num, number, renew, replace, s, same, select } from "./dom.js";
+import { fmt, h, measured, memo, num, number, powers, renew, replace, s, same, select } from "./dom.js";
 import { math } from "./formulas.js";
 
 /** @import { ProblemFacts } from "../types/messages" */
@@ -7,10 +7,17 @@ import { math } from "./formulas.js";
 
 /** @param {App} app */
 export function networkPanel(app, body) {
-  const svg = s("svg", { role: "img" });
+  const svg = s("svg", { role: "img", "aria-label": "The network" });
   const stage = h("div.nt-stage", null, svg);
   const editor = h("div.nt-editor");
-  replace(body, stage, editor);
+  const key = h(
+    "div.nt-key",
+    null,
+    h("span", null, sample("nt-positive"), "weight above 0"),
+    h("span", null, sample("nt-negative"), "below 0"),
+    h("span.nt-quiet", null, "thicker: larger"),
+  );
+  replace(body, stage, key, editor);
   const [still, moving, editing, numbers] = [memo(), memo(), memo(), memo()];
   const widthOf = measured(stage, () => app.redraw(false));
   let drawn;
@@ -18,6 +25,7 @@ export function networkPanel(app, body) {
   return () => {
     if (!app.run) return;
     const width = widthOf();
+    if (!width) return; // hidden: the observer of its size draws it once it is seen
     const place = [app.view.step, app.view.active, app.view.param];
     still([same(app.run), width], () => {
       drawn = draw(app, svg, width);
@@ -31,6 +39,13 @@ export function networkPanel(app, body) {
     numbers([same(app.run), ...place], () => renewEditor(app, shown));
   };
 }
+
+const sample = (css) =>
+  s(
+    "svg",
+    { viewBox: "0 0 28 8", width: 28, height: 8, "aria-hidden": "true" },
+    s("line", { x1: 0, x2: 28, y1: 4, y2: 4, class: css, "stroke-width": 3 }),
+  );
 
 // Where each parameter sits: [layer, input or -1 for an intercept, unit], in the order of the flat vector.
 /**
@@ -123,7 +138,7 @@ function renewDrawing(app, svg, { edges, chosen, values }) {
 // A number that fits into a unit; all its digits are in the tables.
 function inside(value) {
   const size = Math.abs(value);
-  if (size >= 1e4) return value.toExponential(0).replace("e+", "e").replace("-", "−");
+  if (size >= 1e4) return powers(value.toExponential(0));
   if (value !== 0 && size < 0.005) return "≈0";
   return fmt(Number(value.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0)));
 }
@@ -178,7 +193,7 @@ function edit(app, editor) {
         ? ""
         : "intercept";
   const set = (value) => {
-    if (value === null || !Number.isFinite(value)) return;
+    if (value === null) return;
     const params = [...app.params];
     params[index] = value;
     app.change((setup) => {
@@ -205,7 +220,12 @@ function edit(app, editor) {
           "label.nt-field",
           { title: "Type a weight: both methods start again from here" },
           h("span", null, "Set to"),
-          number("New value of the parameter; both methods start again from here", null, { class: "nt-small" }, set),
+          number(
+            "New value of the parameter; both methods start again from here",
+            null,
+            { class: "nt-small", blank: true },
+            set,
+          ),
         ),
     h(
       "div.nt-shown",

@@ -1,6 +1,6 @@
 // Axes, colours and marks that the plots share.
 import { contours } from "d3-contour";
-import { fmt, s } from "./dom.js";
+import { fmt, h, s } from "./dom.js";
 
 /** @import { App } from "./app.js" */
 
@@ -43,19 +43,41 @@ export function viridis(share) {
   return VIRIDIS[low].map((c, i) => Math.round(c + (VIRIDIS[low + 1][i] - c) * (place - low)));
 }
 
+// What the colours of an area or of a map mean: dark is low or high, by the order of the two numbers.
+export function rampKey([dark, bright], name) {
+  const stops = [0, 0.25, 0.5, 0.75, 1].map((share) => `rgb(${viridis(share).join(" ")})`).join(", ");
+  return h(
+    "span",
+    null,
+    `${name}: ${fmt(dark, 3)}`,
+    h("span.nt-ramp", { style: `background: linear-gradient(to right, ${stops})`, "aria-hidden": "true" }),
+    fmt(bright, 3),
+  );
+}
+
 export const scale = (from, to) => (value) => to[0] + ((value - from[0]) / (from[1] - from[0])) * (to[1] - to[0]);
 
 export function ticks([low, high], count = 5) {
   const raw = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].find((u) => u * power >= raw) * power;
-  const found = [];
-  for (let tick = Math.ceil(low / unit) * unit; tick <= high + unit * 1e-9; tick += unit)
-    found.push(Math.abs(tick) < unit * 1e-9 ? 0 : tick);
-  return found;
+  const first = Math.ceil(low / unit);
+  // Counted, since near a large number adding the unit could change nothing.
+  const many = Math.max(0, Math.min(3 * count, Math.floor(high / unit + 1e-9) - first)) + 1;
+  return Array.from({ length: many }, (_, n) => (first + n) * unit || 0);
 }
 
-// Powers of ten, every few of them where they are many; with 2 and 5 between where they are few.
+// Ticks as text, with as many digits as tell neighbours apart; dates (days since 1970) as dates.
+export function tickTexts(values, date = false) {
+  if (date) return values.map((days) => new Date(Math.round(days) * 864e5).toISOString?.().slice(0, 10));
+  const gap = values.length > 1 ? values[1] - values[0] : 1;
+  const largest = Math.max(...values.map(Math.abs), 1e-300);
+  const digits = Math.max(3, Math.min(17, Math.ceil(Math.log10(largest / gap)) + 1));
+  return values.map((value) => fmt(value, digits));
+}
+
+// Powers of ten, every few of them where they are many; with 2 and 5 between where they are few. Where the window holds
+// no such number, even steps of the values themselves.
 function logTicks([low, high]) {
   const every = Math.max(1, Math.ceil((high - low) / 6));
   const found = [];
@@ -64,24 +86,40 @@ function logTicks([low, high]) {
     for (const unit of high - low > 2.2 ? [1] : high - low > 0.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9])
       found.push(power + Math.log10(unit));
   }
-  return found.filter((tick) => tick >= low && tick <= high);
+  const inside = found.filter((tick) => tick >= low && tick <= high);
+  if (inside.length > 1) return inside;
+  return ticks([10 ** low, 10 ** high], 4).map(Math.log10);
 }
 
+const logTexts = (up) => {
+  const values = up.map((tick) => 10 ** tick);
+  const closest = Math.min(1, ...values.slice(1).map((value, n) => (value - values[n]) / value));
+  return values.map((value) => fmt(value, Math.max(2, Math.ceil(-Math.log10(closest)) + 1)));
+};
+
 // The frame of a plot: axes with ticks and names, and the two scales.
-export function frame(width, height, xWindow, yWindow, { x = "", y = "", log = false, grid = true } = {}) {
-  const box = { left: 52, right: width - 10, top: 10, bottom: height - 36 };
+export function frame(
+  width,
+  height,
+  xWindow,
+  yWindow,
+  { x = "", y = "", log = false, grid = true, dates = [false, false] } = {},
+) {
+  const box = { left: dates[1] ? 82 : 52, right: width - 10, top: 10, bottom: height - 36 };
   const sx = scale(xWindow, [box.left, box.right]);
   const sy = scale(yWindow, [box.bottom, box.top]);
   const axes = s("g.nt-axes", { "aria-hidden": "true" });
-  for (const tick of ticks(xWindow, width < 320 ? 4 : 6)) {
+  const across = ticks(xWindow, dates[0] ? 3 : width < 320 ? 4 : 6);
+  const texts = tickTexts(across, dates[0]);
+  for (const [n, tick] of across.entries()) {
     if (grid) axes.append(s("line.nt-grid-line", { x1: sx(tick), x2: sx(tick), y1: box.top, y2: box.bottom }));
-    axes.append(s("text", { x: sx(tick), y: box.bottom + 15, "text-anchor": "middle" }, fmt(tick, 3)));
+    axes.append(s("text", { x: sx(tick), y: box.bottom + 15, "text-anchor": "middle" }, texts[n]));
   }
-  for (const tick of log ? logTicks(yWindow) : ticks(yWindow, 5)) {
+  const up = log ? logTicks(yWindow) : ticks(yWindow, 5);
+  const named = log ? logTexts(up) : tickTexts(up, dates[1]);
+  for (const [n, tick] of up.entries()) {
     if (grid) axes.append(s("line.nt-grid-line", { x1: box.left, x2: box.right, y1: sy(tick), y2: sy(tick) }));
-    axes.append(
-      s("text", { x: box.left - 6, y: sy(tick) + 3.5, "text-anchor": "end" }, log ? fmt(10 ** tick, 2) : fmt(tick, 3)),
-    );
+    axes.append(s("text", { x: box.left - 6, y: sy(tick) + 3.5, "text-anchor": "end" }, named[n]));
   }
   axes.append(s("text.nt-axis-name", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, x));
   if (y) {

@@ -103,7 +103,8 @@ function data(app) {
 /** @param {App} app */
 function inputs(app, file) {
   const target = app.setup.data.target ?? file.target;
-  const chosen = new Set(app.setup.data.inputs ?? file.columns.filter((c) => c !== target));
+  // Ticked is what is used, which the run says: of many columns only the first are.
+  const chosen = new Set(app.run?.problem.columns ?? app.setup.data.inputs ?? []);
   const flip = (name) => (on) =>
     app.change((s) => {
       app.view.axes = null;
@@ -115,7 +116,7 @@ function inputs(app, file) {
   return h(
     "details.nt-menu",
     null,
-    h("summary", null, `${chosen.size} columns`),
+    h("summary", null, chosen.size === 1 ? "1 column" : `${chosen.size} columns`),
     h(
       "div.nt-menu-body",
       null,
@@ -171,9 +172,9 @@ function model(app) {
       if (s.start.params) s.start = { seed: s.start.seed ?? 0 };
     });
   const layers = m.hidden.map((width, n) =>
-    number(`Units of hidden layer ${n + 1}`, width, { min: 1, max: 8, step: 1, class: "nt-tiny" }, (value) =>
+    number(`Units of hidden layer ${n + 1}`, width, { least: 1, most: 8, whole: true, class: "nt-tiny" }, (value) =>
       edit((x) => {
-        x.hidden[n] = Math.max(1, Math.min(8, Math.round(value ?? 1)));
+        x.hidden[n] = value;
       }),
     ),
   );
@@ -232,9 +233,9 @@ function model(app) {
       ),
     labelled(
       "Penalty α",
-      number("Penalty alpha", m.alpha, { min: 0, class: "nt-small" }, (value) =>
+      number("Penalty alpha", m.alpha, { least: 0, class: "nt-small" }, (value) =>
         edit((x) => {
-          x.alpha = Math.max(0, value ?? 0);
+          x.alpha = value;
         }),
       ),
     ),
@@ -273,41 +274,40 @@ function method(app, m) {
       given.rate !== null &&
       labelled(
         "Rate η",
-        number(
-          `Learning rate of method ${name}`,
-          given.rate,
-          { min: 0, class: "nt-small" },
-          (v) =>
-            v > 0 &&
-            edit((x) => {
-              x.rate = v;
-            }),
+        number(`Learning rate of method ${name}`, given.rate, { above: 0, class: "nt-small" }, (v) =>
+          edit((x) => {
+            x.rate = v;
+          }),
         ),
       ),
     given.solver === "gradient-descent" &&
       given.rate !== null &&
       labelled(
         "Momentum",
-        number(`Momentum of method ${name}`, given.momentum, { min: 0, max: 0.99, step: 0.1, class: "nt-tiny" }, (v) =>
+        number(`Momentum of method ${name}`, given.momentum, { least: 0, most: 0.99, class: "nt-tiny" }, (v) =>
           edit((x) => {
-            x.momentum = Math.max(0, Math.min(0.99, v ?? 0));
+            x.momentum = v;
           }),
         ),
       ),
     given.solver === "levenberg-marquardt" &&
       labelled(
         "Damping μ",
-        number(`Damping of method ${name}`, given.damping, { min: 0, placeholder: "auto", class: "nt-small" }, (v) =>
-          edit((x) => {
-            x.damping = v > 0 ? v : null;
-          }),
+        number(
+          `Damping of method ${name}`,
+          given.damping,
+          { above: 0, blank: true, placeholder: "auto", class: "nt-small" },
+          (v) =>
+            edit((x) => {
+              x.damping = v;
+            }),
         ),
       ),
     labelled(
       "Steps",
-      number(`Steps of method ${name}`, given.steps, { min: 1, max: 400, step: 1, class: "nt-tiny" }, (v) =>
+      number(`Steps of method ${name}`, given.steps, { least: 1, most: 400, whole: true, class: "nt-tiny" }, (v) =>
         edit((x) => {
-          x.steps = Math.max(1, Math.min(400, Math.round(v ?? 40)));
+          x.steps = v;
         }),
       ),
     ),
@@ -336,9 +336,9 @@ function start(app) {
         )
       : labelled(
           "Seed",
-          number("Seed of the start", given.seed ?? 0, { min: 0, step: 1, class: "nt-tiny" }, (v) =>
+          number("Seed of the start", given.seed ?? 0, { least: 0, whole: true, class: "nt-tiny" }, (v) =>
             app.change((s) => {
-              s.start = { seed: Math.max(0, Math.round(v ?? 0)) };
+              s.start = { seed: v };
             }),
           ),
         ),

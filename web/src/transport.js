@@ -13,7 +13,12 @@ export class Http {
 
   async post(path, body) {
     const answer = await fetch(path, { method: "POST", headers: { "X-Newtron-Token": this.token }, body });
-    return answer.json();
+    const text = await answer.text(); // it fails where nobody answers any more, and only there
+    try {
+      return JSON.parse(text);
+    } catch {
+      return { error: `newtron sent an answer that is no JSON (HTTP ${answer.status}); its terminal may say why.` };
+    }
   }
 
   ask(message) {

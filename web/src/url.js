@@ -12,6 +12,10 @@ export function text64(text) {
   return new TextDecoder().decode(Uint8Array.from(plain, (c) => c.charCodeAt(0)));
 }
 
+// Text that was compressed (gzip) and written as base64, as in a saved page.
+export const unpacked = (text) =>
+  new Response(new Blob([bytes64(text.trim())]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+
 export function bytes64(text) {
   return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }

@@ -106,7 +106,7 @@ export interface InputView {
   held: string;
 }
 
-/** All about data and model that no step changes. labels: targets, or places in classes. rows: numbers of the rows in their source. */
+/** All about data and model that no step changes. labels: targets, or places in classes. rows: numbers of the rows in their source. columns: those of a file that are used. dates: which inputs count days since 1970-01-01. */
 export interface ProblemFacts {
   task: string;
   inputs: string[];
@@ -116,6 +116,8 @@ export interface ProblemFacts {
   labels: (number | null)[];
   rows: number[];
   notes: string[];
+  columns: string[];
+  dates: number[];
   widths: number[];
   activation: string;
   intercept: boolean;

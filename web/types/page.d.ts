@@ -39,16 +39,24 @@ export interface DecodedRun extends RunFacts {
   decoded?: Uint8Array<ArrayBuffer>[];
 }
 
-/** Both methods' runs, and the set-up that made them. */
+/** All that was computed about one run; surface: the last that was drawn. */
+export interface KeptOfRun {
+  derivations: Map<string, KeptDerivation>;
+  pictures: Map<string, any>;
+  asked: Set<string>;
+  checks: Checks;
+  surface: KeptSurface | null;
+  quiz: object | null;
+}
+
+/** Both methods' runs, the set-up that made them, and what is kept of them. */
 export interface Run extends RunAnswer {
   setup: Setup;
   runs: DecodedRun[];
+  kept: KeptOfRun;
 }
 
-/** savedAt: the step of a derivation that stands in for another one. */
-export interface KeptDerivation extends DerivationFacts {
-  savedAt?: number;
-}
+export type KeptDerivation = DerivationFacts;
 
 /** stale: the picture of another step, which stands in until its own arrives. of: that picture. */
 export interface KeptSurface extends LossSurface {
@@ -61,7 +69,7 @@ export interface KeptSurface extends LossSurface {
 export interface SavedState {
   setup: Setup;
   view: View;
-  run: Run;
+  run: Omit<Run, "kept">;
   derivations: Record<string, KeptDerivation>;
   pictures: Record<string, KeptSurface & NewtonBowl & LossProfile>;
 }

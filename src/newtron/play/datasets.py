@@ -25,7 +25,8 @@ class Data:
 
     inputs: names of the columns. target: name of the target. classes: their names, () for regression. rows: the number
     of each row in its source. notes: sentences on what was left out. scaling: that of the fitted model, or None for one
-    that is learnt from these rows.
+    that is learnt from these rows. columns: those of the source that the inputs are made of. dates: which inputs count
+    days since 1970-01-01.
     """
 
     X: Array
@@ -36,6 +37,8 @@ class Data:
     rows: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     scaling: Scaling | None = None
+    columns: tuple[str, ...] = ()
+    dates: tuple[int, ...] = ()
 
     @property
     def task(self) -> str:
@@ -132,9 +135,15 @@ def from_table(table: Table, target: str, inputs: tuple[str, ...] | None, seed: 
     if len(numbers) < table.n_rows:
         notes.append(f"{table.n_rows - len(numbers):,} rows without {target!r} are left out.")
     X, names = encode(schema, table).X[kept], schema.feature_names
+    made = [(column.name, column.kind) for column in schema.columns for _ in column.encoded]
     if len(names) > MOST_INPUTS:
-        notes.append(f"The first {MOST_INPUTS} of {len(names)} columns of numbers are used; choose others if you like.")
-        X, names = X[:, :MOST_INPUTS], names[:MOST_INPUTS]
+        notes.append(
+            f"The first {MOST_INPUTS} of {len(names)} inputs are used, which the ticked columns are encoded as; choose "
+            "other columns if you like."
+        )
+        X, names, made = X[:, :MOST_INPUTS], names[:MOST_INPUTS], made[:MOST_INPUTS]
+    columns = tuple(dict.fromkeys(name for name, _ in made))
+    dates = tuple(j for j, (name, kind) in enumerate(made) if kind == "date" and names[j] == name)
     if len(numbers) > MOST_ROWS:
         notes.append(f"A random sample of {MOST_ROWS:,} of {len(numbers):,} rows is shown and trained on.")
         chosen = np.sort(np.random.default_rng(seed).choice(len(numbers), MOST_ROWS, replace=False))
@@ -142,7 +151,8 @@ def from_table(table: Table, target: str, inputs: tuple[str, ...] | None, seed: 
     rows = tuple(table.row_number(int(i)) for i in numbers)
     classes = tuple(str(label) for label in schema.target.classes)
     if not classes:
-        return Data(X, np.asarray(codes, dtype=float)[:, None], names, target, (), rows, tuple(notes))
+        y = np.asarray(codes, dtype=float)[:, None]
+        return Data(X, y, names, target, (), rows, tuple(notes), columns=columns, dates=dates)
     if len(classes) > MOST_CLASSES:
         raise InputError(
             f"{table.path}, column {target!r}: {len(classes)} classes are more than the page can draw; choose a target "
@@ -152,4 +162,4 @@ def from_table(table: Table, target: str, inputs: tuple[str, ...] | None, seed: 
     if present < 2:
         raise InputError(f"{table.path}, column {target!r}: only one class is left; choose another target.")
     y = class_targets(np.asarray(codes), len(classes))
-    return Data(X, y, names, target, classes, rows, tuple(notes))
+    return Data(X, y, names, target, classes, rows, tuple(notes), columns=columns, dates=dates)

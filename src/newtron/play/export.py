@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -28,7 +30,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <main id="newtron"></main>
-<script id="newtron-state" type="application/json">{state}</script>
+<script id="newtron-state" type="text/plain">{state}</script>
 <script type="module">
 {module}
 </script>
@@ -46,13 +48,19 @@ def built(name: str) -> str:
 def page(state: Mapping[str, object]) -> str:
     """One HTML file of a run: module, style, fonts and numbers inside, nothing loaded from anywhere.
 
-    Nothing in the state can end the element that it stands in: "<" is written as its escape.
+    The state is compressed and written as base64, so nothing in it can end the element that it stands in.
     """
+    packed = base64.b64encode(gzip.compress(state_bytes(state), mtime=0)).decode("ascii")
+    return _PAGE.replace("{style}", built(STYLE)).replace("{module}", built(MODULE)).replace("{state}", packed)
+
+
+def state_bytes(state: Mapping[str, object]) -> bytes:
+    """The state as JSON in UTF-8. Raises InputError where it is no JSON or too long for one file."""
     try:
-        text = json.dumps(state, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-        text.encode("utf-8")  # half of a surrogate pair is in no text that a file could hold
+        text = json.dumps(state, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        content = text.encode("utf-8")  # half of a surrogate pair is in no text that a file could hold
     except (TypeError, ValueError, RecursionError):
         raise InputError("state must be JSON of finite numbers and Unicode text, not nested deeply.") from None
     if len(text) > _MOST_BYTES:
         raise InputError("This run is too long for one file: take fewer steps or rows.")
-    return _PAGE.replace("{style}", built(STYLE)).replace("{module}", built(MODULE)).replace("{state}", text)
+    return content

@@ -135,7 +135,7 @@ class InputView(TypedDict):
 
 class ProblemFacts(TypedDict):
     """All about data and model that no step changes. labels: targets, or places in classes. rows: numbers of the rows
-    in their source."""
+    in their source. columns: those of a file that are used. dates: which inputs count days since 1970-01-01."""
 
     task: str
     inputs: list[str]
@@ -145,6 +145,8 @@ class ProblemFacts(TypedDict):
     labels: list[Number]
     rows: list[int]
     notes: list[str]
+    columns: list[str]
+    dates: list[int]
     widths: list[int]
     activation: str
     intercept: bool

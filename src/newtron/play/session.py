@@ -26,7 +26,8 @@ from newtron.explain.show.symbols import to_latex
 from newtron.play import pictures
 from newtron.play.datasets import EXAMPLES, Data, example, from_table
 from newtron.play.derivation import derivation_facts, latex_of
-from newtron.play.export import page
+from newtron.play.export import page, state_bytes
+from newtron.play.keep import kept_derivations
 from newtron.play.messages import (
     ErrorAnswer,
     FileEntry,
@@ -92,7 +93,7 @@ class Session:
             "bowl": lambda given: {"bowl": pictures.bowl(*self._slice(given))},
             "profile": self._profile,
             "check": self._check,
-            "export": lambda given: {"html": page(mapping("state", given.get("state")))},
+            "export": self._export,
         }
 
     def add(self, name: str, table: Table, target: str | None = None, *, first: bool = False) -> str:
@@ -240,6 +241,12 @@ class Session:
         index = problem.parameter_from("index", given.get("index"))
         return {"check": pictures.differences(problem, base, index, row)}
 
+    def _export(self, given: Message) -> Answer:
+        state = mapping("state", given.get("state"))
+        state_bytes(state)  # what is no JSON is refused before anything is computed
+        problem = self._problem(given)
+        return {"html": page({**state, "derivations": kept_derivations(problem, given, state)})}
+
     # --- what every message carries ---
 
     def _point(self, given: Message) -> tuple[Problem, Array, int | None]:
@@ -355,6 +362,8 @@ def _facts(problem: Problem, grid: pictures.InputGrid) -> ProblemFacts:
         "labels": json_vector(data.y[:, 0]) if data.y.shape[1] == 1 else data.y.argmax(axis=1).tolist(),
         "rows": list(data.rows),
         "notes": list(data.notes),
+        "columns": list(data.columns),
+        "dates": list(data.dates),
         "widths": list(network.widths),
         "activation": network.activation,
         "intercept": network.intercept,

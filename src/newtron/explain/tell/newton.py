@@ -96,8 +96,8 @@ def _matrices(point: Point, state: NewtonState, name: str) -> list[Step]:
     made = (
         "z is linear in the parameters, so every entry is a product of two inputs times the loss's second derivative."
         if linear
-        else "Two parts: ⟦J^{T} H J⟧ from first derivatives of the network (Gauss-Newton), and ∂L/∂z times its second "
-        "derivatives."
+        else "Two parts: ⟦D^{T} L″ D⟧ with D = ∂z/∂w, the first derivatives of the network, and L″ = ∂²L/∂z² "
+        "(Gauss-Newton); and ∂L/∂z times the network's second derivatives."
     )
     return [
         Step(
@@ -155,10 +155,10 @@ def _step(point: Point, before: NewtonState, after: NewtonState, name: str, damp
         sentence = "It solves H s = -g: the lowest point of the parabola in all variables at once."
         formula = "-H^{-1} g" if _regular(before.hessian) else "-H^{+} g"
     else:
-        formula = "-(H + μ D)^{-1} g"
+        formula = "-(H + μ S)^{-1} g"
         sentence = (
             "The plain step -H⁻¹g is not taken here: H has directions without curvature or the step would leave the "
-            "region in which the parabola can be trusted. A damping μ on the scales D makes the sum positive definite "
+            "region in which the parabola can be trusted. A damping μ on the scales S makes the sum positive definite "
             "and the step as long as the region, along the most negative curvature at a saddle."
         )
     steps = [Step("newton.step", "s", formula, sentence, step, table=table)]

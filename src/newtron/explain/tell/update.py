@@ -101,10 +101,10 @@ def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
     if isinstance(solver, LevenbergMarquardt):
         damping = _damping(before, step)
         return (
-            "-(J^{T} H J + μ D)^{-1} g",
-            f"Levenberg-Marquardt: curvature from first derivatives alone (J of the network, H of the loss), and a "
-            f"damping μ = {damping:.6g} on the scale D of the parameters. A large μ makes the step short and turns it "
-            "towards the gradient; it falls while the model of the value predicts well.",
+            "-(D^{T} L″ D + μ S)^{-1} g",
+            "Levenberg-Marquardt: curvature from first derivatives alone (D = ∂z/∂w of the network, L″ = ∂²L/∂z² of the "
+            f"loss), and a damping μ = {damping:.6g} on the scale S of the parameters. A large μ makes the step short "
+            "and turns it towards the gradient; it falls while the model of the value predicts well.",
         )
     if isinstance(solver, GradientDescent):
         squared = float(before.gradient @ before.gradient)
