@@ -102,8 +102,8 @@ def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
         damping = _damping(before, step)
         return (
             "-(D^{T} L″ D + μ S)^{-1} g",
-            "Levenberg-Marquardt: curvature from first derivatives alone (D = ∂z/∂w of the network, L″ = ∂²L/∂z² of the "
-            f"loss), and a damping μ = {damping:.6g} on the scale S of the parameters. A large μ makes the step short "
+            "Levenberg-Marquardt: curvature from first derivatives alone (D = ∂z/∂w of the network, L″ = ∂²L/∂z² of "
+            f"the loss), and a damping μ = {damping:.6g} on the scale S of the parameters. A large μ makes the step short "
             "and turns it towards the gradient; it falls while the model of the value predicts well.",
         )
     if isinstance(solver, GradientDescent):
