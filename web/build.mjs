@@ -43,9 +43,10 @@ for (const name of [
   "package-lock.json",
   "build.mjs",
   "fonts-license.txt",
-  ...readdirSync("src")
-    .sort()
-    .map((file) => `src/${file}`),
+  ...readdirSync("src", { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => `${entry.parentPath}/${entry.name}`)
+    .sort(),
 ])
   hash.update(name).update(readFileSync(name));
 writeFileSync(`${out}/sources.sha256`, `${hash.digest("hex")}\n`);

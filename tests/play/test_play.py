@@ -438,7 +438,7 @@ def test_a_file_comes_through_the_server(server: Server) -> None:
 def test_the_committed_page_was_built_from_the_committed_sources() -> None:
     web = PENGUINS.parents[1] / "web"
     digest = hashlib.sha256()
-    sources = sorted(f"src/{path.name}" for path in (web / "src").iterdir())
+    sources = sorted(path.relative_to(web).as_posix() for path in (web / "src").rglob("*") if path.is_file())
     for name in ("package-lock.json", "build.mjs", "fonts-license.txt", *sources):
         digest.update(name.encode())
         digest.update((web / name).read_bytes())

@@ -260,6 +260,19 @@ export interface DerivationFacts {
   predicted: number | null;
 }
 
+/** All numbers of one point. z, a, deltas (∂L/∂z): for each layer the rows, and of each row the units; the last a is ŷ. losses: of each row. value and what follows are of the whole objective; eigenvalues ascend, and eigenvectors stand in the same order. Hessian and eigenvalues are null where there are many parameters. */
+export interface PointFacts {
+  value: number | null;
+  gradient: (number | null)[];
+  hessian: (number | null)[][] | null;
+  eigenvalues: (number | null)[] | null;
+  eigenvectors: (number | null)[][] | null;
+  z: (number | null)[][][];
+  a: (number | null)[][][];
+  deltas: (number | null)[][][];
+  losses: (number | null)[];
+}
+
 /** The objective on a grid over two parameters. slice: there are others, which are held. */
 export interface LossSurface {
   pair: number[];

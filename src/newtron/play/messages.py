@@ -305,6 +305,22 @@ class DerivationFacts(TypedDict):
     predicted: Number
 
 
+class PointFacts(TypedDict):
+    """All numbers of one point. z, a, deltas (∂L/∂z): for each layer the rows, and of each row the units; the last a is
+    ŷ. losses: of each row. value and what follows are of the whole objective; eigenvalues ascend, and eigenvectors
+    stand in the same order. Hessian and eigenvalues are null where there are many parameters."""
+
+    value: Number
+    gradient: list[Number]
+    hessian: list[list[Number]] | None
+    eigenvalues: list[Number] | None
+    eigenvectors: list[list[Number]] | None
+    z: list[list[list[Number]]]
+    a: list[list[list[Number]]]
+    deltas: list[list[list[Number]]]
+    losses: list[Number]
+
+
 class LossSurface(TypedDict):
     """The objective on a grid over two parameters. slice: there are others, which are held."""
 

@@ -36,12 +36,14 @@ from newtron.play.messages import (
     HelloAnswer,
     ModelChoice,
     OpenAnswer,
+    PointFacts,
     ProblemFacts,
     RunAnswer,
     Setup,
     Window,
 )
 from newtron.play.numbers import json_matrix, json_vector
+from newtron.play.point import point_facts
 from newtron.play.problem import Problem, mapping, method_from, problem_from
 from newtron.play.program import program
 from newtron.play.runs import run_facts, run_method
@@ -87,6 +89,7 @@ class Session:
             "hello": self._hello,
             "run": self._run,
             "derivation": lambda given: {"derivation": derivation_facts(*self._point(given), _solver(given))},
+            "point": lambda given: {"point": self._facts_of_point(given)},
             "latex": self._latex,
             "python": lambda given: {"text": program(*self._point(given), _solver(given))},
             "surface": lambda given: {"surface": pictures.surface(*self._slice(given))},
@@ -217,6 +220,10 @@ class Session:
     def _latex(self, given: Message) -> Answer:
         notation = check_choice("notation", given.get("notation"), NOTATIONS)
         return {"text": latex_of(*self._point(given), _solver(given), notation)}
+
+    def _facts_of_point(self, given: Message) -> PointFacts:
+        problem = self._problem(given)
+        return point_facts(problem, problem.params_from("params", given.get("params")))
 
     def _slice(self, given: Message) -> tuple[Problem, Array, tuple[int, int], list[Window]]:
         problem = self._problem(given)

@@ -103,8 +103,8 @@ def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
         return (
             "-(D^{T} L″ D + μ S)^{-1} g",
             "Levenberg-Marquardt: curvature from first derivatives alone (D = ∂z/∂w of the network, L″ = ∂²L/∂z² of "
-            f"the loss), and a damping μ = {damping:.6g} on the scale S of the parameters. A large μ makes the step short "
-            "and turns it towards the gradient; it falls while the model of the value predicts well.",
+            f"the loss), and a damping μ = {damping:.6g} on the scale S of the parameters. A large μ makes the step "
+            "short and turns it towards the gradient; it falls while the model of the value predicts well.",
         )
     if isinstance(solver, GradientDescent):
         squared = float(before.gradient @ before.gradient)
