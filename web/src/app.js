@@ -2,7 +2,7 @@
 import { base64, text64 } from "./url.js";
 
 /** @import { ExampleEntry, FileEntry, FittedStart, NewtonBowl, LossProfile, Setup } from "../types/messages" */
-/** @import { Checks, KeptDerivation, KeptSurface, Run, SavedState, Transport, View } from "../types/page" */
+/** @import { Checks, KeptDerivation, KeptSurface, Run, SavedState, Source, View } from "../types/page" */
 
 /** @type {Setup} */
 export const DEFAULT_SETUP = {
@@ -72,13 +72,13 @@ export class Kept {
 
 export class App {
   /**
-   * @param {Transport | null} transport
+   * @param {Source | null} source
    * @param {SavedState | null} saved
    */
-  constructor(transport, saved) {
+  constructor(source, saved) {
     this.number = ++pages; // a notebook may show several
-    this.transport = transport;
-    this.offline = !transport;
+    this.source = source;
+    this.offline = !source;
     this.setup = clone(DEFAULT_SETUP);
     this.view = clone(DEFAULT_VIEW);
     /** @type {Run | null} */
@@ -169,12 +169,12 @@ export class App {
 
   async ask(message) {
     try {
-      const answer = await this.transport.ask(message);
+      const answer = await this.source.ask(message);
       if (this.gone) this.setGone(false);
       return answer;
     } catch {
       this.setGone(true);
-      return { error: this.transport.gone.what, gone: true };
+      return { error: this.source.gone.what, gone: true };
     }
   }
 
@@ -247,7 +247,7 @@ export class App {
   }
 
   cancel() {
-    if (this.transport) this.transport.ask({ kind: "cancel" }).catch(() => {});
+    if (this.source) this.source.ask({ kind: "cancel" }).catch(() => {});
   }
 
   show(patch) {
@@ -478,16 +478,16 @@ export class App {
   // --- address ---
 
   writeUrl() {
-    if (!this.transport?.url) return;
+    if (!this.source?.url) return;
     clearTimeout(this.urlTimer);
     this.urlTimer = setTimeout(() => {
       const shared = { setup: this.setup, view: this.view };
-      history.replaceState(null, "", `#token=${this.transport.token}&s=${base64(JSON.stringify(shared))}`);
+      history.replaceState(null, "", `#token=${this.source.token}&s=${base64(JSON.stringify(shared))}`);
     }, 150);
   }
 
   readUrl() {
-    if (!this.transport?.url) return null;
+    if (!this.source?.url) return null;
     try {
       const text = new URLSearchParams(location.hash.slice(1)).get("s");
       return text ? JSON.parse(text64(text)) : null;

@@ -11,7 +11,7 @@ import { TABS, mathsPanel } from "./maths.js";
 import { networkPanel } from "./network.js";
 import { endings, scrubber } from "./scrub.js";
 import { setupPanel } from "./setup.js";
-import { Http, Widget } from "./transport.js";
+import { Http, Widget } from "./source.js";
 import { unpacked } from "./url.js";
 
 /** @import { SavedState, WidgetModel } from "../types/page" */
@@ -173,13 +173,13 @@ function header(app, help) {
 /** @param {App} app */
 function drawNotices(app, notices) {
   const parts = [];
-  const [before, command, after] = app.transport?.gone.again ?? [];
+  const [before, command, after] = app.source?.gone.again ?? [];
   if (app.gone)
     parts.push(
       h(
         "div.nt-banner",
         { role: "alert" },
-        h("b", null, app.transport.gone.what),
+        h("b", null, app.source.gone.what),
         " What is here stays and can be scrubbed and saved as JSON; for anything new ",
         before,
         h("code", null, command),
@@ -308,15 +308,15 @@ async function exportHtml(app, button) {
 /** @param {{ model: WidgetModel, el: HTMLElement }} host */
 function render({ model, el }) {
   const saved = model.get("saved");
-  const transport = model.transport ?? (saved ? null : new Widget(model));
-  const app = new App(transport, saved);
+  const source = model.source ?? (saved ? null : new Widget(model));
+  const app = new App(source, saved);
   const end = mount(app, el);
   app.begin();
-  transport?.watch(() => app.setGone(true));
+  source?.watch(() => app.setGone(true));
   if (el.id === "newtron") window.newtron = app;
   return () => {
     end();
-    transport?.close?.();
+    source?.close?.();
   };
 }
 
@@ -328,7 +328,7 @@ async function boot(own) {
   const text = document.getElementById("newtron-state")?.textContent;
   const saved = text ? JSON.parse(await unpacked(text)) : null;
   render({
-    model: { get: (name) => (name === "saved" ? saved : undefined), transport: saved ? null : new Http() },
+    model: { get: (name) => (name === "saved" ? saved : undefined), source: saved ? null : new Http() },
     el: own,
   });
 }

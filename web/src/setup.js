@@ -96,7 +96,7 @@ function data(app) {
         ),
       ),
     file && inputs(app, file),
-    app.transport?.open && h("label.nt-button", null, picker, "Open a CSV …"),
+    app.source?.open && h("label.nt-button", null, picker, "Open a CSV …"),
   );
 }
 
@@ -151,7 +151,7 @@ async function open(app, file) {
     );
   let answer;
   try {
-    answer = await app.transport.open(file);
+    answer = await app.source.open(file);
   } catch {
     answer = { error: "The file could not be sent: is newtron play still running?" };
   }

@@ -74,8 +74,9 @@ export interface SavedState {
   pictures: Record<string, KeptSurface & NewtonBowl & LossProfile>;
 }
 
-/** The way to Python. gone: what the page says when nobody answers any more, and how to start again. */
-export interface Transport {
+/** Where runs come from. live: whether anything may be asked, and not only what was recorded. gone: what the page says when nobody answers any more, and how to start again. */
+export interface Source {
+  live: boolean;
   url?: boolean;
   token?: string;
   gone: { what: string; again: string[] };
@@ -88,7 +89,7 @@ export interface Transport {
 /** What a notebook's front end gives a widget. */
 export interface WidgetModel {
   get(name: string): any;
-  transport?: Transport | null;
+  source?: Source | null;
   on?(event: string, callback: (message: any) => void): void;
   off?(event: string, callback: (message: any) => void): void;
   send?(content: object, callbacks?: undefined, buffers?: ArrayBuffer[]): void;

@@ -121,8 +121,7 @@ export function valueAt(model, params) {
 function penalty(model, params) {
   if (!model.alpha) return 0;
   let sum = 0;
-  for (const { below, units, W } of layout(model))
-    for (let n = 0; n < below * units; n++) sum += params[W + n] ** 2;
+  for (const { below, units, W } of layout(model)) for (let n = 0; n < below * units; n++) sum += params[W + n] ** 2;
   return 0.5 * model.alpha * sum;
 }
 
@@ -155,7 +154,16 @@ export function pointAt(model, params) {
     for (const { below, units, W } of layers)
       for (let n = 0; n < below * units; n++) gradient[W + n] += (model.alpha * params[W + n]) / m;
   const value = losses.reduce((sum, loss) => sum + loss, penalty(model, params)) / m;
-  return { value, gradient, z, a, deltas, losses, partials, hessian: layers.length === 1 ? hessianAt(model, z[0]) : null };
+  return {
+    value,
+    gradient,
+    z,
+    a,
+    deltas,
+    losses,
+    partials,
+    hessian: layers.length === 1 ? hessianAt(model, z[0]) : null,
+  };
 }
 
 // Backpropagation of one row: δ of every layer, from the last to the first, and the partials that they give.

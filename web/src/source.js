@@ -1,12 +1,13 @@
-// Two ways to reach Python, with the same `ask`, `open` and `watch`: HTTP to `newtron play`, and the messages of a
+// The sources of runs, with the same `ask`, `open` and `watch`: HTTP to `newtron play`, the messages of a notebook's
+// widget, and what was recorded when a page was made. What Python answers is the same text.
 
-/** @import { Transport, WidgetModel } from "../types/page" */
-// notebook's widget. What Python answers is the same text.
+/** @import { Source, WidgetModel } from "../types/page" */
 
-/** @implements {Transport} */
+/** @implements {Source} */
 export class Http {
   constructor() {
     this.url = true;
+    this.live = true;
     this.gone = { what: "The server is gone.", again: ["start ", "newtron play", " again"] };
     this.token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
   }
@@ -43,11 +44,12 @@ export class Http {
   }
 }
 
-/** @implements {Transport} */
+/** @implements {Source} */
 export class Widget {
   /** @param {WidgetModel} model */
   constructor(model) {
     this.gone = { what: "The notebook's Python is gone.", again: ["run ", "model.play(…)", " again"] };
+    this.live = true;
     this.model = model;
     this.waiting = new Map();
     // A widget may be shown in several places, and each hears the answers to all.
@@ -92,3 +94,35 @@ export class Widget {
     this.model.off("comm_live_update", this.changed);
   }
 }
+
+// What was asked of newtron when the page was made, with its answers: nothing else can be asked.
+/** @implements {Source} */
+export class Recorded {
+  /** @param {[object, object][]} record */
+  constructor(record) {
+    this.live = false;
+    this.gone = { what: "Nobody computes behind this page.", again: ["start ", "newtron play", ""] };
+    this.answers = new Map(record.map(([message, answer]) => [canonical(message), answer]));
+  }
+
+  async ask(message) {
+    return (
+      this.answers.get(canonical(message)) ?? { error: "This was not recorded when the page was made.", absent: true }
+    );
+  }
+
+  async open() {
+    return { file: null, error: "A recorded page opens no file." };
+  }
+
+  watch() {}
+}
+
+// The same text for the same message, in whichever order its fields stand.
+/** @param {unknown} value */
+export const canonical = (value) =>
+  JSON.stringify(value, (_, part) =>
+    part && typeof part === "object" && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );

@@ -1,0 +1,214 @@
+// What one step of a lesson shows. A stage is made for the step and goes with it; its scenes draw one frozen picture, in
+// which every number is of the same run, the same point and the same row.
+import { canonical } from "../source.js";
+import { descend, modelOf, newtonWay, pointAt, valueAt } from "./mirror.js";
+
+/** @import { Source } from "../../types/page" */
+/** @import { Model } from "./mirror.js" */
+
+// While something is dragged the browser computes; newtron is asked once it rests, in milliseconds.
+const REST = 120;
+
+/**
+ * What the reader has changed: null or missing where the lesson's own stands.
+ * @typedef {object} Own
+ * @property {number[]} [params] a point apart from the runs
+ * @property {number[]} [start]
+ * @property {number} [rate]
+ * @property {number[]} [y]
+ * @property {number[][]} [X]
+ * @property {number} [half]
+ * @property {number} [z] a place on the axis of z
+ */
+
+export class Stage {
+  /**
+   * @param {Source} source
+   * @param {any} step of lessons.json
+   * @param {() => void} changed
+   */
+  constructor(source, step, changed) {
+    this.source = source;
+    this.step = step;
+    this.changed = changed;
+    /** @type {Own} */
+    this.own = {};
+    this.look = { method: 0, k: 0, row: 0, param: 0, ...step.look };
+    this.runs = new Map();
+    this.points = new Map();
+    this.checks = new Map();
+    this.base = null;
+    this.error = "";
+    this.kept = null;
+    this.timer = undefined;
+  }
+
+  async load() {
+    const answer = await this.ask({ kind: "run", setup: this.step.setup, axes: null });
+    if (answer.error) this.error = answer.error;
+    else {
+      this.base = answer;
+      this.runs.set(canonical(this.step.setup), answer);
+      if (this.step.look?.params) this.own.params = this.step.look.params;
+      await this.fetchPoint();
+    }
+    this.renew();
+  }
+
+  async ask(message) {
+    try {
+      return await this.source.ask(message);
+    } catch {
+      return { error: `${this.source.gone.what} This step was not computed yet.` };
+    }
+  }
+
+  /** @param {Own} own */
+  change(own) {
+    this.own = { ...this.own, ...own };
+    if ("start" in own || "rate" in own || "X" in own || "y" in own) delete this.own.params;
+    this.later();
+    this.renew();
+  }
+
+  /** @param {Partial<Stage["look"]>} look */
+  show(look) {
+    if ("k" in look || "method" in look) delete this.own.params;
+    this.look = { ...this.look, ...look };
+    const last = this.picture().ways[this.look.method].length - 1;
+    this.look.k = Math.max(0, Math.min(this.look.k, last));
+    this.later();
+    this.renew();
+  }
+
+  reset() {
+    this.own = this.step.look?.params ? { params: this.step.look.params } : {};
+    this.look = { ...this.look, ...this.step.look };
+    this.later();
+    this.renew();
+  }
+
+  get isOwn() {
+    const { params, ...rest } = this.own;
+    return Object.keys(rest).length > 0 || (params && canonical(params) !== canonical(this.step.look?.params ?? null));
+  }
+
+  renew() {
+    this.kept = null;
+    this.changed();
+  }
+
+  // newtron's own numbers for what is shown, once the reader rests.
+  later() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(async () => {
+      await this.fetchRun();
+      await this.fetchPoint();
+      this.renew();
+    }, REST);
+  }
+
+  get setup() {
+    const { start, rate } = this.own;
+    const setup = this.step.setup;
+    if (start === undefined && rate === undefined) return setup;
+    const methods = setup.methods.map((method) =>
+      rate !== undefined && method.solver === "gradient-descent" ? { ...method, rate } : method,
+    );
+    return { ...setup, methods, start: start ? { params: start } : setup.start };
+  }
+
+  // Rows that were moved and a loss without its ½ are known to the browser alone.
+  get isNewtrons() {
+    return this.own.X === undefined && this.own.y === undefined && this.own.half === undefined;
+  }
+
+  async fetchRun() {
+    const setup = this.setup;
+    const key = canonical(setup);
+    if (!this.base || !this.source.live || !this.isNewtrons || this.runs.has(key)) return;
+    const answer = await this.ask({ kind: "run", setup, axes: null });
+    if (!answer.error) this.runs.set(key, answer);
+  }
+
+  async fetchPoint() {
+    if (!this.base || !this.isNewtrons) return;
+    const { params } = this.picture();
+    const key = params.join();
+    if (this.points.has(key)) return;
+    const answer = await this.ask({ kind: "point", setup: this.step.setup, params });
+    if (answer.point) this.points.set(key, answer.point);
+    this.kept = null;
+  }
+
+  /** @returns {Model} */
+  get model() {
+    const { X, y, half } = this.own;
+    const model = modelOf(this.base.problem, this.step.setup);
+    return { ...model, X: X ?? model.X, y: y ?? model.y, half: half ?? model.half };
+  }
+
+  /** The frozen picture of now; null while its run is not here. */
+  picture() {
+    if (!this.base) return null;
+    this.kept ??= Object.freeze(this.make());
+    return this.kept;
+  }
+
+  make() {
+    const { problem } = this.base;
+    const { setup, model, look, own } = this;
+    const answer = this.isNewtrons ? this.runs.get(canonical(setup)) : null;
+    const ways = answer ? answer.runs.map(({ params }) => params) : this.mirrored(model, setup);
+    const values = answer
+      ? answer.runs.map(({ value }) => value)
+      : ways.map((way) => way.map((p) => valueAt(model, p)));
+    const k = Math.min(look.k, ways[look.method].length - 1);
+    const params = own.params ?? ways[look.method][k];
+    const given = this.isNewtrons ? this.points.get(params.join()) : null;
+    const point = given ? { ...given, partials: partialsOf(model, given) } : pointAt(model, params);
+    const rate = setup.methods.find(({ solver }) => solver === "gradient-descent")?.rate ?? null;
+    return {
+      problem,
+      model,
+      setup,
+      answer,
+      ways,
+      values,
+      windows: this.base.windows,
+      method: look.method,
+      k,
+      row: Math.min(look.row, model.X.length - 1),
+      param: look.param,
+      params,
+      point,
+      rate,
+      free: own.params !== undefined,
+      z: own.z ?? this.step.look?.z ?? 0,
+      statuses: answer ? answer.runs.map(({ sentence }) => sentence) : [],
+      eigenvalues: answer ? answer.runs[look.method].eigenvalues?.[k] : null,
+      computed: answer && given ? "newtron" : "browser",
+    };
+  }
+
+  // A way that newtron was not asked for: gradient descent, and Newton's plain steps of a perceptron. A damped way of
+  // anything but least squares is newtron's alone, and has only its start.
+  mirrored(model, setup) {
+    const start = setup.start.params ?? this.base.start;
+    return setup.methods.map((method) => {
+      if (method.solver === "gradient-descent") return descend(model, start, method.rate, method.steps);
+      const plain = model.widths.length === 2 && (!method.damped || (model.squared && !model.sigmoid));
+      return method.solver === "newton" && plain ? newtonWay(model, start, method.steps) : [start];
+    });
+  }
+}
+
+// Each row's own partials, δ times what the layer is fed: the products that the engine sums.
+function partialsOf(model, { a, deltas }) {
+  return model.X.map((x, i) =>
+    deltas.flatMap((layer, l) => {
+      const from = l ? a[l - 1][i] : x;
+      return [...from.flatMap((value) => layer[i].map((delta) => value * delta)), ...(model.intercept ? layer[i] : [])];
+    }),
+  );
+}
