@@ -536,6 +536,11 @@ def test_a_bad_file_gets_its_sentence_and_the_page_stays(
     said = page.inner_text(".nt-error")
     assert "bad <b>.csv" in said
     assert word in said
+    if page.evaluate("Boolean(newtron.before)"):
+        # The file is open, and its columns can be chosen; nothing of the run before is drawn beside its name.
+        assert not page.is_visible(".nt-grid")
+        page.click("text=Back to what was shown before")
+        assert page.evaluate("newtron.setup.data") == page.evaluate("newtron.run.setup.data")
     settle(page)
     page.keyboard.press("End")
     assert page.evaluate("newtron.view.step") == 40

@@ -27,8 +27,6 @@ export const DEFAULT_VIEW = {
   scope: "row",
   landscape: "contour",
   log: true,
-  lesson: null,
-  lessonStep: 0,
   axes: null,
   bowl: false,
 };
@@ -114,7 +112,9 @@ export class App {
     /** @type {(() => void) | undefined} */
     this.onready = undefined;
     /** @type {() => void} */
-    this.showLesson = () => {};
+    this.openLessons = () => {};
+    /** @type {object | undefined} */
+    this.course = undefined;
   }
 
   async begin() {

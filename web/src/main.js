@@ -2,16 +2,18 @@
 // the page of `newtron play` and of a saved run; what differs is how Python is reached, or that it is not.
 import katex from "katex";
 import { App } from "./app.js";
+import { Course, LESSONS } from "./course/course.js";
+import * as mirror from "./course/mirror.js";
+import { numpyText } from "./course/numpy.js";
 import { dataPanel } from "./datapanel.js";
-import { download, h, memo, replace, select } from "./dom.js";
+import { download, h, memo, replace } from "./dom.js";
 import { landscapePanel } from "./landscape.js";
-import { LESSONS, enter, focusedPanel, lessonPanel } from "./lessons.js";
 import { lossPanel } from "./lossplot.js";
 import { TABS, mathsPanel } from "./maths.js";
 import { networkPanel } from "./network.js";
 import { endings, scrubber } from "./scrub.js";
 import { setupPanel } from "./setup.js";
-import { Http, Widget } from "./source.js";
+import { Http, Recorded, Widget } from "./source.js";
 import { unpacked } from "./url.js";
 
 /** @import { SavedState, WidgetModel } from "../types/page" */
@@ -52,7 +54,6 @@ function mount(app, el) {
     h("summary", null, "Data, model and methods"),
     setup,
   );
-  const lesson = h("section.nt-lesson", { "aria-label": "Lesson", hidden: true });
   const notices = h("div.nt-notices");
   const ends = h("div.nt-endings", { role: "status" });
   const scrub = h("div.nt-scrub", { role: "region", "aria-label": "Steps" });
@@ -76,7 +77,6 @@ function mount(app, el) {
     header(app, help),
     notices,
     app.offline ? null : steer,
-    lesson,
     grid,
     bottom,
     help,
@@ -86,7 +86,6 @@ function mount(app, el) {
   replace(el, root);
   const panels = [
     setupPanel(app, setup),
-    lessonPanel(app, lesson),
     dataPanel(app, dataBody),
     networkPanel(app, networkBody),
     landscapePanel(app, landscapeBody),
@@ -96,30 +95,12 @@ function mount(app, el) {
     scrubber(app, scrub),
   ];
   const noticed = memo();
-  const pointed = memo();
   app.panels = [
     ...panels,
     () => {
       noticed([app.gone, app.error, app.busy, Boolean(app.run), app.note, app.run?.problem.notes ?? []], () =>
         drawNotices(app, notices),
       );
-      app.showLesson();
-      const chosen = focusedPanel(app);
-      for (const node of grid.children) node.classList.toggle("nt-pointed", node.dataset.panel === chosen);
-      pointed([app.view.lesson, app.view.lessonStep], () => {
-        if (!chosen) return;
-        // A lesson is about the panels: what steers them is folded away where there is no room for both.
-        if (window.innerHeight < 1150) steer.open = false;
-        requestAnimationFrame(() => {
-          // Not under the lesson, which stays on top, nor under the scrubber.
-          grid.style.setProperty("--nt-above", `${lesson.offsetHeight + 12}px`);
-          grid.style.setProperty("--nt-beneath", `${bottom.offsetHeight + 12}px`);
-          const panel = grid.querySelector(".nt-pointed");
-          // Of a panel with more than there is room for, the beginning.
-          const tall = panel?.offsetHeight > window.innerHeight - lesson.offsetHeight - bottom.offsetHeight;
-          panel?.scrollIntoView({ block: tall ? "start" : "nearest" });
-        });
-      });
       root.classList.toggle("nt-busy", app.busy);
       root.classList.toggle("nt-nothing", !app.run && !app.busy && Boolean(app.error) && !app.before);
       root.classList.toggle("nt-unshown", Boolean(app.before));
@@ -140,19 +121,6 @@ function mount(app, el) {
 
 /** @param {App} app */
 function header(app, help) {
-  const lessons = select(
-    "Lesson",
-    app.view.lesson ?? "",
-    [["", "Lessons …"], ...LESSONS.map(({ id, title }, n) => [id, `${n + 1}. ${title}`])],
-    (id) => {
-      const lesson = LESSONS.find((one) => one.id === id);
-      if (lesson) enter(app, lesson, 0);
-      else app.show({ lesson: null });
-    },
-  );
-  app.showLesson = () => {
-    if (lessons.value !== (app.view.lesson ?? "")) lessons.value = app.view.lesson ?? "";
-  };
   return h(
     "header.nt-top",
     null,
@@ -160,7 +128,9 @@ function header(app, help) {
     h(
       "div.nt-top-tools",
       null,
-      app.offline ? null : lessons,
+      app.offline
+        ? null
+        : h("button.nt-primary", { type: "button", onclick: () => app.openLessons() }, "Lessons: start here"),
       h("button", { type: "button", onclick: () => exportJson(app) }, "Save JSON"),
       app.offline
         ? null
@@ -228,6 +198,7 @@ function drawNotices(app, notices) {
 function keys(app, root, help) {
   const standalone = root.closest("#newtron") !== null;
   const listen = (event) => {
+    if (root.hidden) return; // the lessons are shown
     const inside = root.contains(event.target);
     if (!inside && !(standalone && event.target === document.body)) return;
     // A notebook would take arrows for its own cells.
@@ -290,7 +261,7 @@ async function exportHtml(app, button) {
     const { kept, ...run } = app.run;
     const state = {
       setup: run.setup,
-      view: { ...app.view, lesson: null },
+      view: app.view,
       run: { ...run, runs: run.runs.map(({ decoded, ...rest }) => rest) },
       pictures: Object.fromEntries(kept.pictures),
     };
@@ -311,6 +282,7 @@ function render({ model, el }) {
   const source = model.source ?? (saved ? null : new Widget(model));
   const app = new App(source, saved);
   const end = mount(app, el);
+  if (!app.offline) lessonsOf(app, el);
   app.begin();
   source?.watch(() => app.setGone(true));
   if (el.id === "newtron") window.newtron = app;
@@ -324,6 +296,74 @@ function render({ model, el }) {
 export { katex };
 export default { render };
 
+// The lessons beside the free mode: one of the two is shown. Where the page has an address, a step of a lesson has one.
+/** @param {App} app */
+function lessonsOf(app, el) {
+  const lab = el.firstElementChild;
+  const place = h("div", { hidden: true });
+  el.append(place);
+  const token = app.source.url ? `token=${app.source.token}&` : "";
+  /** @type {(id: string | null, n?: number | "print") => string} */
+  const href = (id, n = 0) => `#${token}lesson=${id === null ? "map" : `${id}/${n === "print" ? n : n + 1}`}`;
+  const free = () => {
+    course.stop();
+    place.hidden = true;
+    lab.hidden = false;
+    app.writeUrl();
+    app.redraw(false);
+  };
+  const show = (id, n) => {
+    app.stop();
+    lab.hidden = true;
+    place.hidden = false;
+    course.show(id, n);
+  };
+  const go = (id, n) => {
+    if (app.source.url) history.pushState(null, "", href(id, n));
+    show(id, n);
+  };
+  const course = new Course(place, { source: app.source, href, go, free });
+  app.course = course;
+  app.openLessons = () => go(null);
+  if (!app.source.url) return;
+  const follow = () => {
+    const wanted = new URLSearchParams(location.hash.slice(1)).get("lesson");
+    if (wanted !== null) show(...placeOf(wanted));
+    else if (!place.hidden) free();
+  };
+  window.addEventListener("popstate", follow);
+  follow();
+}
+
+// "backprop/3", or "6/3" by the lesson's number: its key, and its step counted from 0.
+/**
+ * @param {string} text
+ * @returns {[string | null, number | "print"]}
+ */
+function placeOf(text) {
+  const [name, step] = text.split("/");
+  const lesson = LESSONS[Number(name) - 1] ?? LESSONS.find(({ id }) => id === name);
+  return [lesson?.id ?? null, step === "print" ? "print" : Math.max(0, (Number(step) || 1) - 1)];
+}
+
+// A page of the lessons by link: the map, or one lesson with what newtron answered when the page was made.
+function bootLesson(el) {
+  const { lesson, docs } = el.dataset;
+  const record = JSON.parse(document.getElementById("newtron-record")?.textContent ?? "[]");
+  const only = lesson === "" ? null : lesson;
+  /** @type {(id: string | null, n?: number | "print") => string} */
+  const href = (id, n = 0) => (id === null ? "index.html" : `${id}.html#${n === "print" ? n : n + 1}`);
+  const go = (id, n) => {
+    history.pushState(null, "", href(id, n));
+    course.show(id, n);
+  };
+  const course = new Course(el, { source: new Recorded(record), href, go, free: null, only, docs });
+  const follow = () => course.show(only, placeOf(`${only}/${location.hash.slice(1)}`)[1]);
+  window.addEventListener("popstate", follow);
+  window.newtron = { course, mirror, numpyText };
+  follow();
+}
+
 async function boot(own) {
   const text = document.getElementById("newtron-state")?.textContent;
   const saved = text ? JSON.parse(await unpacked(text)) : null;
@@ -334,3 +374,5 @@ async function boot(own) {
 }
 const own = typeof document === "undefined" ? null : document.getElementById("newtron");
 if (own) boot(own);
+const lesson = typeof document === "undefined" ? null : document.getElementById("newtron-lesson");
+if (lesson) bootLesson(lesson);

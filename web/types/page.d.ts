@@ -28,8 +28,6 @@ export interface View {
   scope: string;
   landscape: string;
   log: boolean;
-  lesson: string | null;
-  lessonStep: number;
   axes: number[] | null;
   bowl: boolean;
 }
@@ -93,20 +91,6 @@ export interface WidgetModel {
   on?(event: string, callback: (message: any) => void): void;
   off?(event: string, callback: (message: any) => void): void;
   send?(content: object, callbacks?: undefined, buffers?: ArrayBuffer[]): void;
-}
-
-/** One step of a lesson: what it sets up, what it shows, and the panel that it is about. */
-export interface LessonStep {
-  setup?: { data: DataChoice; model: ModelChoice; methods: MethodChoice[]; start: StartChoice };
-  view: Partial<View>;
-  panel: string;
-  text: (string | { tex: string })[];
-}
-
-export interface Lesson {
-  id: string;
-  title: string;
-  steps: LessonStep[];
 }
 
 export type Checks = Map<string, DifferenceCheck>;

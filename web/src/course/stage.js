@@ -41,6 +41,10 @@ export class Stage {
     this.error = "";
     this.kept = null;
     this.timer = undefined;
+    /** @type {any[]} */
+    this.scenes = [];
+    /** @type {((picture: any) => void) | undefined} */
+    this.drawn = undefined;
   }
 
   async load() {
