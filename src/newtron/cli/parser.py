@@ -130,6 +130,7 @@ def _add_play(commands: argparse._SubParsersAction[_Parser]) -> None:
     play.add_argument("data", metavar="DATA", nargs="?", help=f"{_FILE} (default: an example)")
     play.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
     play.add_argument("--port", type=_port, default=0, metavar="N", help="port of the page (default: any free one)")
+    play.add_argument("--lesson", metavar="N", help="begin with a lesson, 1 to 10, or with its step: 6/2")
     play.add_argument("--no-browser", action="store_true", help="only print the address")
     _add_file(play, default="utf-8")
 

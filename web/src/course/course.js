@@ -229,8 +229,8 @@ export class Course {
         ),
       ),
     );
-    const article = h(
-      "article.nt-words",
+    const before = h(
+      "div.nt-words.nt-before",
       null,
       h("p.nt-quiet", null, `${ui.lesson} ${place + 1}: ${words.title}`),
       dots,
@@ -246,6 +246,10 @@ export class Course {
           ),
         ),
       ),
+    );
+    const after = h(
+      "div.nt-words.nt-after",
+      null,
       asked,
       rest,
       last && this.ending(words),
@@ -291,7 +295,7 @@ export class Course {
           this.link("a.nt-button", null, null, 0, ui.map),
           this.link("a.nt-button", null, lesson.id, "print", ui.print),
         ),
-        h("div.nt-lesson-view", null, article, picture),
+        h("div.nt-lesson-view", null, before, picture, after),
       ),
     );
     this.scenes = scenes;
