@@ -60,7 +60,6 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 TABS = ("Forward", "Loss", "Backward", "Hessian", "Update", "Check")
-LESSONS = ("line", "half", "sigmoid", "logloss", "xor", "backprop", "newton1", "race", "damping", "saddle")
 
 
 class Played(NamedTuple):
@@ -473,21 +472,6 @@ def test_the_address_holds_the_state(served: Played, visit: Callable[..., Any]) 
     assert (found["step"], found["tab"], found["notation"], found["source"]) == (7, "update", "lab", "ring")
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
-def test_every_lesson_goes_through_without_a_complaint(served: Played, visit: Callable[..., Any], lesson: str) -> None:
-    page = visit(served.url)
-    page.select_option("select[aria-label=Lesson]", lesson)
-    while True:
-        page.wait_for_selector(".nt-lesson-text")
-        settle(page)
-        assert page.locator(".nt-error, .katex-error").count() == 0
-        assert page.locator(".nt-pointed").count() == 1
-        following = page.locator(".nt-lesson button.nt-primary")
-        if not following.count() or following.inner_text() != "Next":
-            break
-        following.click()
-
-
 # --- the user's own files ---
 
 GOOD = "height,weight,sex\n" + "".join(f"{150 + i},{50 + 0.8 * i + i % 3},{'fm'[i % 2]}\n" for i in range(30))
@@ -701,9 +685,6 @@ def test_axe_finds_nothing(served: Played, visit: Callable[..., Any], scheme: st
     page.evaluate(axe)
     choose(page, "xor")
     page.click("[aria-label='Add a hidden layer']")
-    settle(page)
-    page.select_option("select[aria-label=Lesson]", "backprop")
-    page.wait_for_selector(".nt-lesson-text")
     settle(page)
     part = "html"
     for tab in ("forward", "loss", "backward", "newton", "update", "check"):

@@ -113,6 +113,7 @@ export class App {
     this.onready = undefined;
     /** @type {() => void} */
     this.openLessons = () => {};
+    this.aside = false; // the lessons are shown, and have the address
     /** @type {object | undefined} */
     this.course = undefined;
   }
@@ -478,7 +479,7 @@ export class App {
   // --- address ---
 
   writeUrl() {
-    if (!this.source?.url) return;
+    if (!this.source?.url || this.aside) return;
     clearTimeout(this.urlTimer);
     this.urlTimer = setTimeout(() => {
       const shared = { setup: this.setup, view: this.view };

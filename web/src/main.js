@@ -307,6 +307,7 @@ function lessonsOf(app, el) {
   const href = (id, n = 0) => `#${token}lesson=${id === null ? "map" : `${id}/${n === "print" ? n : n + 1}`}`;
   const free = () => {
     course.stop();
+    app.aside = false;
     place.hidden = true;
     lab.hidden = false;
     app.writeUrl();
@@ -314,6 +315,8 @@ function lessonsOf(app, el) {
   };
   const show = (id, n) => {
     app.stop();
+    app.aside = true;
+    clearTimeout(app.urlTimer);
     lab.hidden = true;
     place.hidden = false;
     course.show(id, n);

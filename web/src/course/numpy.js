@@ -43,13 +43,18 @@ export function numpyText(picture, byRows) {
     if (l < L) out.push(`A${l} = ${put(ACTIVATION[model.activation][0], { z: `Z${l}` })}`);
   }
   const Z = `Z${mark(L)}`;
-  out.push(model.sigmoid ? `Yhat = 1 / (1 + np.exp(-${Z}))` : `Yhat = ${Z}`);
+  // Where a probability is 0 or 1 to all digits, the formulas of the course would take the logarithm of 0.
+  const sure = picture.point.z.at(-1).some(([z]) => Math.abs(z) > 30);
+  const sigma = sure ? `np.exp(-np.logaddexp(0, -${Z}))  # = 1 / (1 + e^-Z)` : `1 / (1 + np.exp(-${Z}))`;
+  out.push(model.sigmoid ? `Yhat = ${sigma}` : `Yhat = ${Z}`);
   const weights = Array.from({ length: L }, (_, n) => `np.sum(W${mark(n + 1)}**2)`).join(" + ");
   const penalty = model.alpha ? ` + ${model.alpha} / (2 * m) * (${weights})` : "";
   out.push(
     model.squared
       ? `J = np.sum(${model.half === 1 ? "" : `${model.half} * `}(Yhat - Y)**2) / m${penalty}`
-      : `J = -np.sum(Y * np.log(Yhat) + (1 - Y) * np.log(1 - Yhat)) / m${penalty}`,
+      : sure
+        ? `J = np.sum(np.logaddexp(0, ${Z}) - Y * ${Z}) / m${penalty}  # the log loss, without log 0`
+        : `J = -np.sum(Y * np.log(Yhat) + (1 - Y) * np.log(1 - Yhat)) / m${penalty}`,
   );
   out.push("", "# backward");
   const twice = model.half === 0.5 ? "" : `${2 * model.half} * `;

@@ -23,7 +23,7 @@ export function net(stage, options, words) {
   const chosen = { unit: options.unit ?? null, before: null, lit: 0 };
   const drawn = plot(
     words.net,
-    { ratio: options.back ? 0.62 : 0.58, most: 430, least: 240 },
+    { ratio: stage.step.setup.model.hidden.length ? 0.6 : 0.42, most: 430, least: 220 },
     (svg, width, height, picture) => draw(stage, picture, width, height, options, chosen, words, () => renew(picture)),
   );
   const under = h("div.nt-unfold", { "aria-live": "polite" });
@@ -356,7 +356,7 @@ function unit({ x, y, radius, layer, k, last, picture, value, glow, picked, opti
     group.append(
       s(
         "text.nt-edge-label.nt-chosen-label",
-        { x, y: y + size / 2 + 18, "text-anchor": "middle" },
+        { x, y: hidden && k === 0 ? y - size / 2 - 10 : y + size / 2 + 18, "text-anchor": "middle" },
         `${glow.n ? "× " : ""}${fmt(glow.value, 3)}${glow.n ? ` = ${fmt(glow.product, 3)}` : ""}`,
       ),
     );

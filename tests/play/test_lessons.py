@@ -1,0 +1,286 @@
+"""The lessons by link: static pages whose numbers are the engine's, in a real browser and from a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import importlib.machinery
+import importlib.util
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from newtron.cli.play import LESSONS
+from newtron.play import Session
+
+ROOT = Path(__file__).resolve().parents[2]
+COURSE = ROOT / "web" / "src" / "course"
+PLAN = json.loads((COURSE / "lessons.json").read_text(encoding="utf-8"))
+TEXT = json.loads((COURSE / "en.json").read_text(encoding="utf-8"))
+STEPS = [(lesson["id"], n) for lesson in PLAN["lessons"] for n in range(len(lesson["steps"]))]
+CHROMIUM = shutil.which("chromium")
+sync_api = pytest.importorskip("playwright.sync_api")
+
+# --- the words ---
+
+
+def test_every_step_has_all_its_words() -> None:
+    assert len(PLAN["lessons"]) == LESSONS
+    assert [lesson["id"] for lesson in PLAN["lessons"]] == list(TEXT["lessons"])
+    for lesson in PLAN["lessons"]:
+        words = TEXT["lessons"][lesson["id"]]
+        assert words["title"]
+        assert words["goal"]
+        assert words["known"]
+        assert len(words["steps"]) == len(lesson["steps"])
+        for step, text in zip(lesson["steps"], words["steps"], strict=True):
+            assert all(text[name] for name in ("title", "say", "ask", "hint", "tell"))
+            assert ("lines" in text) == any(name == "lines" for name, _ in step["scenes"])
+            # A question has options and the place of the right one, or a number that is to be found.
+            if "options" in text:
+                assert 0 <= step["answer"] < len(text["options"])
+                assert len(set(text["options"])) == len(text["options"])
+            else:
+                assert set(step["answer"]) <= {"of", "value"}
+
+
+@pytest.mark.parametrize("place", ["0", "11", "x", "6/", "6/0", "6/x", "-1", "١"])
+def test_a_lesson_that_is_not_there_is_one_sentence(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from newtron.cli import main
+
+    assert main(["play", "--no-browser", f"--lesson={place}"]) == 2
+    assert capsys.readouterr().err.startswith("newtron: --lesson")
+
+
+# --- the pages ---
+
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    loader = importlib.machinery.SourceFileLoader("site_script", str(ROOT / "scripts" / "site"))
+    spec = importlib.util.spec_from_loader("site_script", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["site_script"] = module
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(script: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("site") / "below" / "a path"
+    made.parent.mkdir()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setattr(sys, "argv", ["site", str(made)])
+        script.main()
+    return made
+
+
+def test_a_page_is_light_and_loads_nothing_from_elsewhere(folder: Path) -> None:
+    shared = sum(len(gzip.compress((folder / name).read_bytes())) for name in ("page.js", "page.css"))
+    for lesson in PLAN["lessons"]:
+        content = (folder / f"{lesson['id']}.html").read_bytes()
+        assert shared + len(gzip.compress(content)) < 600_000
+        text = content.decode("utf-8").split('<script id="newtron-record"')[0]
+        assert re.findall(r'(?:src|href)="([^"#]*)', text) == ["data:,", "page.css", "page.js", "index.html"]
+        # Without scripts: every step's words and numbers are there, and no mark-up of theirs.
+        assert "<noscript>" in text
+        assert len(re.findall(r'<section class="nt-task" id="\d">', text)) == len(lesson["steps"])
+        assert not re.search(r"\\[a-z]|\$|\[\[|\{", text.split("<main")[1])
+    assert (folder / "index.html").read_text(encoding="utf-8").count(".html#1") == LESSONS + 1
+
+
+class Visited:
+    """One page for all tests, and what it complained of."""
+
+    def __init__(self, page: Any, folder: Path) -> None:
+        self.page, self.folder, self.faults = page, folder, list[str]()
+        page.on("console", lambda said: self.faults.append(said.text))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("request", lambda request: self._request(request.url))
+
+    def _request(self, url: str) -> None:
+        if not re.match(r"file:|data:|blob:", url):
+            self.faults.append(f"request to {url}")
+
+    def open(self, lesson: str, step: int) -> Any:
+        """The picture of a step, in which all numbers are newtron's."""
+        address = f"{(self.folder / f'{lesson}.html').as_uri()}#{step + 1}"
+        if self.page.url.partition("#")[0] == address.partition("#")[0]:
+            self.page.click(f".nt-steps li:nth-child({step + 1}) a")
+        else:
+            self.page.goto(address)
+        self.page.wait_for_function(
+            "n => newtron.course.place.n === n && document.querySelector('.nt-course[data-ready]') && "
+            "newtron.course.stages[0].picture()?.computed === 'newtron' && !newtron.course.frame",
+            arg=step,
+        )
+        return self.page
+
+
+@pytest.fixture(scope="module")
+def visited(folder: Path) -> Iterator[Visited]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1340, "height": 900}, bypass_csp=True, reduced_motion="reduce")
+        yield Visited(page, folder)
+        browser.close()
+
+
+# What the mirror says of the point of a step, and the programs in NumPy.
+_COMPARED = """() => {
+    const { mirror, numpyText, course } = newtron;
+    const stage = course.stages[0];
+    const p = stage.picture();
+    const own = mirror.pointAt(p.model, p.params);
+    const gd = p.setup.methods[0];
+    const way = gd.solver === "gradient-descent" ? mirror.descend(p.model, p.ways[0][0], gd.rate, gd.steps) : null;
+    const told = [...document.querySelectorAll(".nt-words .nt-num")].map((node) => Number(node.dataset.v));
+    return { params: p.params, row: p.row, own, engine: { ...p.point, partials: undefined }, told,
+             partials: p.point.partials, way, ways: p.ways,
+             programs: [numpyText(p, false), numpyText(p, true)], rate: p.rate };
+}"""
+
+
+def flat(value: Any) -> list[float]:
+    return [number for part in value for number in flat(part)] if isinstance(value, list) else [value]
+
+
+def close(found: Any, wanted: Any, tolerance: float = 1e-12) -> None:
+    ours, theirs = np.array(flat(found)), np.array(flat(wanted))
+    assert np.max(np.abs(ours - theirs)) <= tolerance * max(1e-3, np.max(np.abs(theirs)))
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_every_step_shows_the_engines_numbers_and_the_mirror_agrees(visited: Visited) -> None:
+    session = Session()
+    for lesson, n in STEPS:
+        page = visited.open(lesson, n)
+        found = page.evaluate(_COMPARED)
+        step = next(one for one in PLAN["lessons"] if one["id"] == lesson)["steps"][n]
+        setup = PLAN["setups"][step["setup"]]
+        answer: Any = session.ask({"kind": "point", "setup": setup, "params": found["params"]})
+        assert {key: found["engine"][key] for key in answer["point"]} == json.loads(json.dumps(answer["point"]))
+        for key in ("value", "gradient", "z", "a", "deltas", "losses"):
+            close(found["own"][key], found["engine"][key])
+        close(found["own"]["partials"], found["partials"])
+        if found["own"]["hessian"] is not None:
+            close(found["own"]["hessian"], found["engine"]["hessian"])
+        if found["way"] is not None:
+            # Rounding grows along a way that diverges, and along one that is long.
+            for k in range(min(20, len(found["ways"][0]))):
+                close(found["way"][k], found["ways"][0][k], 1e-10)
+        assert np.isfinite(found["told"]).all()
+        check_programs(found)
+    assert visited.faults == []
+
+
+def check_programs(found: dict[str, Any]) -> None:
+    """Both programs print the loss and the gradient of the page, without newtron."""
+    for by_rows, program in enumerate(found["programs"]):
+        assert "newtron" not in program
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), np.printoptions():
+            exec(compile(program, "numpy", "exec"), {})
+        printed = {
+            name: np.array([float(text) for text in re.findall(r"-?[\d.]+(?:e[+-]?\d+)?", rest)])
+            for name, rest in re.findall(r"^(\w+) ([^a-zA-Z]*(?:e[+-]\d+[^a-zA-Z]*)*)", said.getvalue(), re.MULTILINE)
+        }
+        assert printed["J"][0] == pytest.approx(found["engine"]["value"], rel=1e-9)
+        layers = [printed[name] for name in printed if name.startswith("dW")]
+        units = [len(layer[0]) for layer in found["engine"]["z"]]
+        weights = found["engine"]["gradient"]
+        at = 0
+        for number, (layer, many) in enumerate(zip(layers, units, strict=True), 1):
+            own = np.array(weights[at : at + len(layer)]).reshape(-1, many)
+            shown = layer.reshape(own.shape) if by_rows else layer.reshape(own.shape[::-1]).T
+            np.testing.assert_allclose(shown, own, rtol=1e-9, atol=1e-15)
+            at += len(layer)
+            mark = "" if len(units) == 1 else str(number)
+            if f"db{mark}" in printed:
+                np.testing.assert_allclose(printed[f"db{mark}"], weights[at : at + many], rtol=1e-9, atol=1e-15)
+                at += many
+        assert at == len(weights)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_question_comes_before_its_answer_and_is_remembered(visited: Visited) -> None:
+    page = visited.open("line", 1)
+    assert not page.is_visible(".nt-tell")
+    page.fill(".nt-quiz input", "1")
+    page.click(".nt-quiz button")
+    assert "Hint" in page.inner_text(".nt-asked [role=status]")
+    page.fill(".nt-quiz input", f"{0.5 * 2.44**2:.3f}")
+    page.keyboard.press("Enter")
+    assert page.is_visible(".nt-tell")
+    visited.open("line", 0)
+    visited.open("line", 1)
+    assert page.is_visible(".nt-tell")
+    page.goto((visited.folder / "index.html").as_uri())
+    assert "1 of 5" in page.inner_text(".nt-card >> nth=0")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_what_is_dragged_is_said_to_be_the_browsers_and_is_right(visited: Visited) -> None:
+    page = visited.open("line", 0)
+    page.focus(".nt-grip >> nth=1")
+    for _ in range(12):
+        page.keyboard.press("Shift+ArrowUp")
+    page.wait_for_function("document.querySelector('.nt-origin').dataset.computed === 'browser'")
+    params, value = page.evaluate(
+        "() => { const p = newtron.course.stages[0].picture(); return [p.params, p.point.value]; }"
+    )
+    assert params[0] > 0.5
+    answer: Any = Session().ask({"kind": "point", "setup": PLAN["setups"]["line"], "params": params})
+    assert value == pytest.approx(answer["point"]["value"], rel=1e-12)
+    page.click("text=Back to the lesson's own")
+    page.wait_for_function("document.querySelector('.nt-origin').dataset.computed === 'newtron'")
+    assert visited.faults == []
+
+
+# One step for each kind of scene, at the width of a phone and at that of a desk.
+SCENES = [
+    ("line", 2),
+    ("logloss", 1),
+    ("xor", 1),
+    ("backprop", 2),
+    ("backprop", 4),
+    ("saddle", 0),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_axe_finds_nothing_and_no_width_scrolls_sideways(visited: Visited) -> None:
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    for n, (lesson, step) in enumerate(SCENES):
+        width, scheme = (390, "dark") if n % 2 else (1340, "light")
+        visited.page.set_viewport_size({"width": width, "height": 844})
+        visited.page.emulate_media(color_scheme=scheme)
+        page = visited.open(lesson, step)
+        page.evaluate(f"window.axe || {axe}")
+        found = page.evaluate("async () => (await axe.run({ preload: false })).violations")
+        assert [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visited.faults == []
+
+
+def test_the_script_can_be_run_alone(tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, ROOT / "scripts" / "site", "--help"], capture_output=True, text=True)
+    assert run.returncode == 0
+    assert "--docs" in run.stdout
