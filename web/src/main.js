@@ -313,13 +313,13 @@ function lessonsOf(app, el) {
     app.writeUrl();
     app.redraw(false);
   };
-  const show = (id, n) => {
+  const show = (id, n, own = "") => {
     app.stop();
     app.aside = true;
     clearTimeout(app.urlTimer);
     lab.hidden = true;
     place.hidden = false;
-    course.show(id, n);
+    course.show(id, n, own);
   };
   const go = (id, n) => {
     if (app.source.url) history.pushState(null, "", href(id, n));
@@ -331,7 +331,7 @@ function lessonsOf(app, el) {
   if (!app.source.url) return;
   const follow = () => {
     const wanted = new URLSearchParams(location.hash.slice(1)).get("lesson");
-    if (wanted !== null) show(...placeOf(wanted));
+    if (wanted !== null) show(...placeOf(location.hash.split("lesson=")[1]));
     else if (!place.hidden) free();
   };
   window.addEventListener("popstate", follow);
@@ -341,12 +341,13 @@ function lessonsOf(app, el) {
 // "backprop/3", or "6/3" by the lesson's number: its key, and its step counted from 0.
 /**
  * @param {string} text
- * @returns {[string | null, number | "print"]}
+ * @returns {[string | null, number | "print", string]}
  */
 function placeOf(text) {
-  const [name, step] = text.split("/");
+  const [place, own = ""] = text.split("?");
+  const [name, step] = place.split("/");
   const lesson = LESSONS[Number(name) - 1] ?? LESSONS.find(({ id }) => id === name);
-  return [lesson?.id ?? null, step === "print" ? "print" : Math.max(0, (Number(step) || 1) - 1)];
+  return [lesson?.id ?? null, step === "print" ? "print" : Math.max(0, (Number(step) || 1) - 1), own];
 }
 
 // A page of the lessons by link: the map, or one lesson with what newtron answered when the page was made.
@@ -361,7 +362,8 @@ function bootLesson(el) {
     course.show(id, n);
   };
   const course = new Course(el, { source: new Recorded(record), href, go, free: null, only, docs });
-  const follow = () => course.show(only, placeOf(`${only}/${location.hash.slice(1)}`)[1]);
+  const follow = () => course.show(only, ...stepOf(`${only}/${location.hash.slice(1)}`));
+  const stepOf = (text) => /** @type {[number | "print", string]} */ (placeOf(text).slice(1));
   window.addEventListener("popstate", follow);
   window.newtron = { course, mirror, numpyText };
   follow();

@@ -37,6 +37,28 @@ function finish(id, n) {
   }
 }
 
+// What the reader has changed, as a part of a link that a teacher can write by hand: ?rate=0.2&start=1,-1&x=1,2,3&y=2,4,5
+/** @param {import("./stage.js").Own} own */
+function shared({ rate, start, X, y }) {
+  const parts = Object.entries({ rate, start, x: X?.map(([x]) => x), y }).filter(([, value]) => value !== undefined);
+  return parts.length ? `?${parts.map(([name, value]) => `${name}=${[value].flat().join(",")}`).join("&")}` : "";
+}
+
+/**
+ * @param {string} text
+ * @returns {import("./stage.js").Own}
+ */
+function ownOf(text) {
+  const given = new URLSearchParams(text);
+  const list = (name) => {
+    const values = (given.get(name) ?? "").split(",").map(Number);
+    return given.get(name) && values.every(Number.isFinite) ? values.slice(0, 200) : undefined;
+  };
+  const [[rate] = [undefined], start, x, y] = [list("rate"), list("start"), list("x"), list("y")];
+  const found = { rate: rate > 0 ? rate : undefined, start, X: y && x?.map((value) => [value]), y };
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
+}
+
 /**
  * @typedef {object} Host where the lessons are shown
  * @property {Source} source of runs
@@ -88,8 +110,9 @@ export class Course {
   /**
    * @param {string | null} id
    * @param {number | "print"} [n] the step, counted from 0
+   * @param {string} [own] what a link brings along, as `shared` writes it
    */
-  show(id, n = 0) {
+  show(id, n = 0, own = "") {
     this.stop();
     const lesson = LESSONS.find((one) => one.id === id);
     const bounded = n === "print" || !lesson ? n : Math.max(0, Math.min(lesson.steps.length - 1, n));
@@ -97,7 +120,7 @@ export class Course {
     this.stages = [];
     if (!lesson) this.drawMap();
     else if (n === "print") this.drawSheet(lesson);
-    else this.drawStep(lesson, Number(bounded));
+    else this.drawStep(lesson, Number(bounded), ownOf(own));
     if (!this.begun) {
       this.begun = true;
       return;
@@ -196,13 +219,13 @@ export class Course {
 
   // --- one step ---
 
-  drawStep(lesson, n) {
+  drawStep(lesson, n, own) {
     const { ui, lessons } = this.text;
     const words = lessons[lesson.id];
     const place = LESSONS.indexOf(lesson);
     const step = lesson.steps[n];
     const live = [];
-    const stage = new Stage(this.host.source, step, () => this.redraw());
+    const stage = new Stage(this.host.source, step, () => this.redraw(), own);
     this.stages = [stage];
     const scenes = h("div.nt-scenes");
     const { node: asked, rest } = this.question(lesson, n, stage, live, scenes);
@@ -564,7 +587,10 @@ export class Course {
       order,
       h(
         "button.nt-link",
-        { type: "button", onclick: () => tell(new URL(this.host.href(lesson.id, n), location.href).href, ui.linked) },
+        {
+          type: "button",
+          onclick: () => tell(new URL(this.host.href(lesson.id, n) + shared(stage.own), location.href).href, ui.linked),
+        },
         ui.embed,
       ),
       said,

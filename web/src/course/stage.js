@@ -26,13 +26,14 @@ export class Stage {
    * @param {Source} source
    * @param {any} step of lessons.json
    * @param {() => void} changed
+   * @param {Own} [own] what a link brings along
    */
-  constructor(source, step, changed) {
+  constructor(source, step, changed, own = {}) {
     this.source = source;
     this.step = step;
     this.changed = changed;
     /** @type {Own} */
-    this.own = {};
+    this.own = own;
     this.look = { method: 0, k: 0, row: 0, param: 0, ...step.look };
     this.runs = new Map();
     this.points = new Map();
@@ -53,7 +54,15 @@ export class Stage {
     else {
       this.base = answer;
       this.runs.set(canonical(this.step.setup), answer);
-      if (this.step.look?.params) this.own.params = this.step.look.params;
+      const { problem } = answer;
+      // A link can bring rows of its own to a lesson of one input.
+      if (this.own.X && (problem.inputs.length > 1 || this.own.X.length !== this.own.y?.length)) {
+        const { X, y, ...rest } = this.own;
+        this.own = rest;
+      }
+      if (this.own.start && this.own.start.length !== answer.start.length) delete this.own.start;
+      if (this.step.look?.params && !Object.keys(this.own).length) this.own = { params: this.step.look.params };
+      await this.fetchRun();
       await this.fetchPoint();
     }
     this.renew();
@@ -179,7 +188,9 @@ export class Stage {
       answer,
       ways,
       values,
-      windows: this.base.windows,
+      windows: this.isNewtrons ? this.base.windows : windowsOf(ways),
+      view: own.X ? viewOf(model) : problem.view,
+      moved: !this.isNewtrons,
       method: look.method,
       k,
       row: Math.min(look.row, model.X.length - 1),
@@ -206,6 +217,15 @@ export class Stage {
     });
   }
 }
+
+// For each parameter a window that holds all ways, and of rows that are not newtron's the windows of a picture.
+const around = (values) => {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const space = 0.15 * (high - low) || 0.5;
+  return [low - space, high + space];
+};
+const windowsOf = (ways) => ways[0][0].map((_, p) => around(ways.flatMap((way) => way.map((point) => point[p]))));
+const viewOf = (model) => ({ windows: [around(model.X.map(([x]) => x))], range: around(model.y) });
 
 // Each row's own partials, δ times what the layer is fed: the products that the engine sums.
 function partialsOf(model, { a, deltas }) {

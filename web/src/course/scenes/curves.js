@@ -14,7 +14,7 @@ export function curve(stage, options, words) {
   let now;
   const drawn = plot(words.curve, { ratio: 0.66 }, (svg, width, height, picture, clip) => {
     const { model, params, point, param } = picture;
-    const window = options.window ?? picture.windows[param];
+    const window = (stage.own.X || stage.own.y ? null : options.window) ?? picture.windows[param];
     const xs = along(window);
     const at = (w) => params.map((value, p) => (p === param ? w : value));
     const values = xs.map((w) => valueAt(model, at(w)));

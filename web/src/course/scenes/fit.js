@@ -13,7 +13,7 @@ const AREA = 40;
 export function fit(stage, options, words) {
   const kind = { now: null };
   const drawn = plot(words.fit, { ratio: 0.68, most: 430 }, (svg, width, height, picture, clip) => {
-    const { windows } = picture.problem.view;
+    const { windows } = picture.view;
     kind.now =
       windows.length > 1
         ? plane(picture, width, height, options, clip)
@@ -38,7 +38,7 @@ export function fit(stage, options, words) {
   function mover(share) {
     const put = (y) => {
       const picture = stage.picture();
-      const [low, high] = picture.problem.view.windows[0];
+      const [low, high] = picture.view.windows[0];
       const at = (part) => low + part * (high - low);
       const other = 1 - share;
       const [w, b] = [picture.params[0], picture.params[1] ?? 0];
@@ -53,8 +53,8 @@ export function fit(stage, options, words) {
     return {
       drag: (_, y) => put(kind.now.sy.back(y)),
       key: (_, dy) => {
-        const { params, problem } = stage.picture();
-        const [low, high] = problem.view.windows[0];
+        const { params, view } = stage.picture();
+        const [low, high] = view.windows[0];
         put(params[0] * (low + share * (high - low)) + (params[1] ?? 0) + 0.05 * dy);
       },
     };
@@ -66,7 +66,7 @@ export function fit(stage, options, words) {
   }
   function grips(picture) {
     const { sx, sy } = kind.now;
-    const [low, high] = picture.problem.view.windows[0];
+    const [low, high] = picture.view.windows[0];
     for (const { share, grip } of places) {
       const x = low + share * (high - low);
       const y = picture.params[0] * x + (picture.params[1] ?? 0);
@@ -91,11 +91,11 @@ const invertible = (map, [from, to], [low, high]) =>
 
 /** @param {any} picture */
 function line(picture, width, height, options, clip, stage) {
-  const { problem, model, params } = picture;
+  const { problem, model, params, view } = picture;
   /** @type {[number, number]} */
-  const xw = problem.view.windows[0];
+  const xw = view.windows[0];
   // What the model says at the start is in the picture too, and zero, where a line begins.
-  const [low, high] = problem.view.range;
+  const [low, high] = view.range;
   const yWindow = model.sigmoid ? [-0.12, 1.12] : [Math.min(low, -0.25), high + 0.1];
   const dates = [problem.dates.includes(0), false];
   const name = model.sigmoid ? `${problem.classes[1]}: ŷ` : problem.target;

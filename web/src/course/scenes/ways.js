@@ -19,7 +19,8 @@ export function map(stage, options, words) {
   const legend = h("div.nt-key");
   const drawn = plot(words.map, { ratio: 0.74, most: 460 }, (svg, width, height, picture, clip) => {
     const { model, params, ways } = picture;
-    const [wx, wy] = options.windows ?? [picture.windows[i], picture.windows[j]];
+    const given = picture.moved ? null : options.windows;
+    const [wx, wy] = given ?? [picture.windows[i], picture.windows[j]];
     const names = [i, j].map((p) => plain(picture.problem.parameters[p].plain));
     const { box, sx, sy, axes } = frame(width, height, wx, wy, { x: names[0], y: names[1], grid: false });
     now = { box, wx, wy };
