@@ -197,7 +197,7 @@ def test_newton_shows_the_hessian_its_eigenvalues_and_a_step_that_solves(loss: L
     else:
         # Indefinite, or too far: then the step is shortened, and the value falls.
         assert derivation["newton.value"].sentence.startswith("The value falls.")
-        assert "μ D" in derivation["newton.step"].formula
+        assert "μ S" in derivation["newton.step"].formula
     if not hidden and loss.quadratic:
         assert "one step" in derivation["newton.value"].sentence
         assert np.abs(objective.evaluate(table_of(derivation, "newton.step").values[:, -1], 1).gradient).max() < 1e-12
