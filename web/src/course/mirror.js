@@ -49,8 +49,10 @@ const ACTIVATIONS = {
 export const slopeOf = (model, a) => ACTIVATIONS[model.activation][1](a);
 
 // Where each weight sits in the flat vector: layer by layer, first W (inputs × units, row by row), then b.
+const layouts = new WeakMap();
 /** @param {Model} model */
 function layout(model) {
+  if (layouts.has(model)) return layouts.get(model);
   const found = [];
   let at = 0;
   for (let layer = 1; layer < model.widths.length; layer++) {
@@ -58,6 +60,7 @@ function layout(model) {
     found.push({ below, units, W: at, b: model.intercept ? at + below * units : -1 });
     at += below * units + (model.intercept ? units : 0);
   }
+  layouts.set(model, found);
   return found;
 }
 

@@ -168,17 +168,17 @@ function plane(picture, width, height, options, clip) {
     grid: false,
   });
   const at = (a, b) => [xw[0] + a * (xw[1] - xw[0]), yw[0] + b * (yw[1] - yw[0])];
-  const said = (a, b) => forward(model, params, at(a, b)).a.at(-1)[0];
+  const points = Array.from({ length: AREA * AREA }, (_, n) =>
+    forward(model, params, at((n % AREA) / (AREA - 1), Math.floor(n / AREA) / (AREA - 1))),
+  );
+  const said = (a, b) => points[Math.round(b * (AREA - 1)) * AREA + Math.round(a * (AREA - 1))].a.at(-1)[0];
   const image = heat(AREA, said, (v) => [
     ...CLASS_RGB[v > 0.5 ? 1 : 0],
     Math.round(255 * (0.06 + 1.0 * Math.abs(v - 0.5))),
   ]);
   const inner = s("g", { "clip-path": `url(#${clip})` });
   inner.append(s("image", { href: image, ...inside(box), preserveAspectRatio: "none" }));
-  const grid = (value) =>
-    Array.from({ length: AREA * AREA }, (_, n) =>
-      value(forward(model, params, at((n % AREA) / (AREA - 1), Math.floor(n / AREA) / (AREA - 1)))),
-    );
+  const grid = (value) => points.map(value);
   const border = (values, css, attributes = {}) =>
     isolines(values, AREA, [0], sx, sy, xw, yw).forEach(([, d]) =>
       inner.append(s("path", { d, class: css, ...attributes })),

@@ -215,6 +215,7 @@ function draw(stage, picture, width, height, options, chosen, words, renew) {
     return [left + ((right - left) * layer) / last, 10 + gap * ((bias ? many - 1 : unit) + 0.5)];
   };
   const largest = Math.max(1e-9, ...params.map(Math.abs));
+  const area = overPlane(picture);
   const spots = options.back ? backward(picture) : [];
   const lit = new Map(spots.slice(0, options.back ? chosen.lit : 0).map((spot, n) => [spot.id, { ...spot, n }]));
   const [edges, labels, nodes] = [s("g"), s("g"), s("g")];
@@ -255,7 +256,9 @@ function draw(stage, picture, width, height, options, chosen, words, renew) {
       const glow = lit.get(`n${layer}-${k}`);
       const picked = !options.back && layer > 0 && String(chosen.unit ?? [last, 0]) === String([layer, k]);
       const value = layer === 0 ? model.X[row][k] : point.a[layer - 1][row][k];
-      nodes.append(unit({ x, y, radius, layer, k, last, picture, value, glow, picked, options, chosen, renew, words }));
+      nodes.append(
+        unit({ x, y, radius, layer, k, last, picture, value, glow, picked, options, chosen, renew, words, area }),
+      );
       if (layer === 0)
         nodes.append(s("text.nt-unit-name", { x: x - radius - 6, y: y + 4, "text-anchor": "end" }, problem.inputs[k]));
       if (layer === last)
@@ -272,6 +275,17 @@ function draw(stage, picture, width, height, options, chosen, words, renew) {
   return [edges, nodes, labels];
 }
 
+// What every unit says at each point of a small grid over the plane.
+function overPlane({ model, params, problem }) {
+  if (model.X[0].length !== 2) return [];
+  const [xw, yw] = problem.view.windows;
+  const at = (n, [low, high]) => low + (n / (PICTURE - 1)) * (high - low);
+  return Array.from(
+    { length: PICTURE * PICTURE },
+    (_, n) => forward(model, params, [at(n % PICTURE, xw), at(Math.floor(n / PICTURE), yw)]).a,
+  );
+}
+
 function pulse(picture, id, at) {
   const [layer, j, k] = places(picture.problem)[Number(id.slice(1))];
   const [to, from] = [at(layer - 1, j, j < 0), at(layer, k)];
@@ -286,15 +300,13 @@ function pulse(picture, id, at) {
 }
 
 // A unit: the picture of its activation over the plane, its value, and below it the derivative that has reached it.
-function unit({ x, y, radius, layer, k, last, picture, value, glow, picked, options, chosen, renew, words }) {
+function unit({ x, y, radius, layer, k, last, picture, value, glow, picked, options, chosen, renew, words, area }) {
   const { model } = picture;
   const hidden = layer > 0 && layer < last;
   const group = s("g", { "data-part": layer === 0 ? "inputs" : layer === last ? "output" : `unit${k + 1} units` });
   const size = radius * 1.7;
   if (layer > 0 && model.X[0].length === 2) {
-    const [xw, yw] = picture.problem.view.windows;
-    const said = (a, b) =>
-      forward(model, picture.params, [xw[0] + a * (xw[1] - xw[0]), yw[0] + b * (yw[1] - yw[0])]).a[layer - 1][k];
+    const said = (a, b) => area[Math.round(b * (PICTURE - 1)) * PICTURE + Math.round(a * (PICTURE - 1))][layer - 1][k];
     const colour = (v) => signed(layer === last ? 2 * v - 1 : v);
     group.append(
       s("image", {
