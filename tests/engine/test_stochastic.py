@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from support.present import of_type
 from support.problems import batch_gradient
 
-from newtron import InputError, Stochastic, minimize
+from newtron import InputError, NetworkRegressor, Stochastic, minimize
 from newtron.engine.maths.activations import ACTIVATIONS
-from newtron.engine.maths.losses import LOSSES
+from newtron.engine.maths.losses import LOSSES, loss_for
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows, Chunk
@@ -363,3 +363,27 @@ def test_methods_are_named() -> None:
         Stochastic(method="sgd")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="patience"):
         Stochastic(patience=0)
+
+
+def test_a_number_of_epochs_is_a_schedule_that_ends() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3))
+    y = np.sin(X[:, 0]) + X[:, 1] ** 2
+    solver = Stochastic(epochs=8, seed=1)
+    solution = NetworkRegressor(hidden=(8,), n_starts=1, alpha=0.01, solver=solver).fit(X, y).solution_
+    assert solution.status is Status.EARLY_STOPPED
+    assert solution.n_iter == 8
+    assert "given number of passes" in solution.note
+    assert solution.trace[-1].value < 0.5 * solution.trace[1].value
+
+
+def test_rows_held_out_are_those_that_were_named_and_are_in_single_precision() -> None:
+    rng = np.random.default_rng(0)
+    rows = ArrayRows(rng.normal(size=(50, 2)), rng.normal(size=(50, 1)))
+    objective = TrainingObjective(Network((2, 3, 1)), loss_for("regression", None, 1), rows, 1.0)
+    numbers = np.array([3, 11, 40])
+    kept, held_out = objective.holding_out(numbers).split(0.1, 10, 0)
+    assert held_out.rows.dtype == kept.rows.dtype == np.float32
+    np.testing.assert_array_equal(held_out.rows.whole().X, rows.whole().X[numbers].astype(np.float32))
+    np.testing.assert_array_equal(kept.rows.whole().y, np.delete(rows.whole().y, numbers, axis=0).astype(np.float32))
+    assert float(kept.alpha.max()) == pytest.approx(47 / 50)

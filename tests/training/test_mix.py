@@ -18,9 +18,33 @@ from newtron.engine.solvers import Solver
 from newtron.inference import posterior as laplace
 from newtron.model_file import CODEC
 from newtron.training import mix
-from newtron.training.members import Kind
+from newtron.training.task import Kind
 
 COLUMNS, OUTPUTS = (1, 3, 10, 30, 100, 300, 1000, 20_000), (1, 2, 3, 7, 26, 100, 1000)
+
+
+def test_many_rows_get_large_networks_that_are_trained_in_batches() -> None:
+    def planned_for(n: int, p: int = 4, task: str = "regression", **settings: Any) -> mix.Plan:
+        kind = NetworkRegressor if task == "regression" else NetworkClassifier
+        estimator = kind(**{"standardize": False, **settings})
+        sizes: Any = SimpleNamespace(
+            n_rows=n, n_features=p, n_outputs=1, in_process=True
+        )  # all that a plan without asinh features asks
+        return mix.planned(estimator._settings(), Scaling.none(p, 1), sizes)
+
+    def shapes(plan: mix.Plan) -> list[tuple[int, ...]]:
+        return [kind.shape for kind in plan.kinds]
+
+    assert shapes(planned_for(3000)) == [(), (10,), (8, 8)]
+    for task in ("regression", "classification"):
+        many = planned_for(3001, task=task)
+        assert (shapes(many), many.n_starts, many.in_batches) == ([(), (32, 32)], 5, True)
+        assert planned_for(3001, task=task, effort="fast").n_starts == 3
+        assert planned_for(3001, task=task, n_starts=1).n_starts == 1
+        assert shapes(planned_for(10**6, task=task)) == [(), (256, 256)]
+    assert (planned_for(3000).n_starts, planned_for(3000).in_batches) == (2, False)
+    for own in ({"solver": "levenberg-marquardt"}, {"max_iter": 500}, {"alpha": 0.1}, {"alpha": "evidence"}):
+        assert not planned_for(3001, **own).in_batches
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])

@@ -212,7 +212,7 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="of a target that is a number; poisson is for counts (default: squared_error; classes have the log loss)",
     )
     _add_special_columns(model)
-    model.add_argument("--starts", type=_count, metavar="N", help="random starts of each shape (default: 2)")
+    _add_effort(model)
     _add_work(fit)
     _add_output(fit)
 
@@ -229,6 +229,20 @@ def _add_special_columns(model: argparse._ArgumentGroup) -> None:
         metavar="COLUMNS",
         help="columns whose values group rows and have a random intercept each; none; or auto: those of a network that "
         "predict rows left out better (default: auto)",
+    )
+
+
+def _add_effort(model: argparse._ArgumentGroup) -> None:
+    model.add_argument(
+        "--effort",
+        choices=("fast", "default", "best"),
+        help="how much time is spent on the network; it is told beforehand, with that of fast (default: default)",
+    )
+    model.add_argument(
+        "--starts",
+        type=_count,
+        metavar="N",
+        help="random starts of each shape, above 3,000 rows the members of each kind (default: by --effort)",
     )
 
 

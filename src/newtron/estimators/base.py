@@ -35,6 +35,7 @@ from newtron.table import Schema, Table
 from newtron.table.large.file_rows import TableRows
 from newtron.training.columns import column_means, encoded_columns, schema_of
 from newtron.training.fitted import DataDescription, FittedModel, Member
+from newtron.training.forecast import Forecast
 from newtron.training.settings import ColumnKinds, Family, Settings, TaskName
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
     model_: FittedModel
     _called: tuple[tuple[str, ...] | None, tuple[str, ...]] = (None, ())
     _schema: Schema | None = None
+    _told: Callable[[Forecast], object] | None = None
 
     # --- fitting ---
 
@@ -164,7 +166,22 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             seed=_seed(self.random_state),
             callback=self._reporter(),
             open_keeper=open_keeper,
+            foretell=self._foretold(),
         )
+
+    def foretell_to(self, told: Callable[[Forecast], object] | None) -> None:
+        """Whom to tell, before networks are trained, how long that will take; None is nobody."""
+        self._told = told
+
+    def _foretold(self) -> Callable[[Forecast], object] | None:
+        if self._told is not None or not self.verbose:
+            return self._told
+
+        def tell(forecast: Forecast) -> None:
+            if forecast.sentence:
+                sys.stdout.write(f"{forecast.sentence}\n")
+
+        return tell
 
     def fit_rows(self, rows: TableRows, *, checkpoint: str | os.PathLike[str] | None = None) -> Self:
         """Train on rows that need not fit in memory, with the targets that they hold: to the same optimum as `fit`.

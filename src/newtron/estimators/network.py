@@ -37,13 +37,12 @@ class NetworkRegressor(Regression, _Network):
     ----------
     hidden : "auto", tuple of int, or list of such tuples, default "auto"
         Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron. "auto"
-        is the mix that predicted best: the shapes (10,) and (8, 8), whose inputs are each column and its asinh
-        feature around the median, which shortens long tails; each start gives two members, with the penalty that
-        was chosen and one a tenth as strong. Above 3,000 rows the shape is (20, 20) without asinh features, and
-        training is stopped by rule after some tens of steps, which predicts as well as the optimum and which
-        `certificate_` says; solver="levenberg-marquardt" goes to the optimum. With many columns the shapes are
-        smaller and have no asinh features; where a matrix of curvature would be too large, (50,) with a fixed alpha. A
-        perceptron is among the members; its share is 0 unless its evidence is clearly the greater.
+        is the mix that predicted best: the shapes (10,) and, in regression, (8, 8), whose inputs are each column and
+        its asinh feature around the median, which shortens long tails. With many columns or outputs the shapes are
+        smaller and have no asinh features. Above 3,000 rows there are two layers whose width follows the rows, trained
+        in batches and stopped by a tenth of the rows that all members hold out (docs/many-rows.md), which
+        `certificate_` says; another solver goes to the optimum of smaller networks. A perceptron is among the members.
+        The shares of the members are those under which the average predicts rows left out best.
     activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"
     alpha : float, "evidence" or "loo", default "evidence"
         L2 penalty on the weights, in units of one row's squared error in standardised targets; a number leaves
@@ -51,8 +50,12 @@ class NetworkRegressor(Regression, _Network):
         penalties (there hidden intercepts have it too): by the Laplace evidence, or by the approximate leave-one-out
         loss, which for networks on noisy targets prefers penalties that are too weak. Where a network is too large for
         that, alpha is 0.1 (1 for counts).
-    n_starts : int, default 2
-        Starts per shape, each random; a shape () has one.
+    n_starts : int or None, default None
+        Starts per shape, each random; a shape () has one. None: as `effort` says; where networks are trained in batches
+        it is the number of members of each kind.
+    effort : {"fast", "default", "best"}, default "default"
+        How much time is spent: 1, 2 or 5 starts of each shape, and above 3,000 rows 3, 5 or 10 members of each kind and
+        up to 12, 50 or 100 passes over the rows. `verbose=1` tells beforehand about how long it will take.
     combine : {"average", "best"}, default "average"
         Average all members, or predict with one alone: that of the greatest evidence, or of the lowest objective where
         alpha is a number.
@@ -134,7 +137,8 @@ class NetworkRegressor(Regression, _Network):
         hidden: Hidden = "auto",
         activation: str = "tanh",
         alpha: float | str = "cv",
-        n_starts: int = 2,
+        n_starts: int | None = None,
+        effort: str = "default",
         combine: str = "average",
         solver: str | Solver = "auto",
         loss: str | None = None,
@@ -155,6 +159,7 @@ class NetworkRegressor(Regression, _Network):
         self.activation = activation
         self.alpha = alpha
         self.n_starts = n_starts
+        self.effort = effort
         self.combine = combine
         self.solver = solver
         self.loss = loss
@@ -181,8 +186,8 @@ class NetworkClassifier(Classification, _Network):
 
     Parameters
     ----------
-    hidden, activation, n_starts, combine, solver, intercepts, columns, missing, standardize, fit_intercept, tol,
-    max_iter, random_state, n_jobs, verbose, callback
+    hidden, activation, n_starts, effort, combine, solver, intercepts, columns, missing, standardize, fit_intercept,
+    tol, max_iter, random_state, n_jobs, verbose, callback
         As in `NetworkRegressor`.
     alpha : float, "evidence" or "loo", default "loo"
         As in `NetworkRegressor`, in units of one row's log loss; where a network is too large for choosing it, alpha
@@ -221,7 +226,8 @@ class NetworkClassifier(Classification, _Network):
         hidden: Hidden = "auto",
         activation: str = "tanh",
         alpha: float | str = "cv",
-        n_starts: int = 2,
+        n_starts: int | None = None,
+        effort: str = "default",
         combine: str = "average",
         solver: str | Solver = "auto",
         loss: str | None = None,
@@ -242,6 +248,7 @@ class NetworkClassifier(Classification, _Network):
         self.activation = activation
         self.alpha = alpha
         self.n_starts = n_starts
+        self.effort = effort
         self.combine = combine
         self.solver = solver
         self.loss = loss

@@ -75,7 +75,9 @@ class FitOptions:
         rows left out better (numbers that repeat and, where `model` is "network", text with more than 20 levels), or
         names, or None (on the command line "none").
     starts
-        Random starts of each shape of the network.
+        Random starts of each shape of the network; above 3,000 rows its members. None: as `effort` says.
+    effort
+        How much time is spent on the network: "fast" (3 members above 3,000 rows), "default" (5) or "best" (10).
     holdout
         The share of the rows that the models are compared on; 0 holds out none. None: 0.2, unless `cv` or `test` says
         what they are compared on.
@@ -142,7 +144,8 @@ class FitOptions:
     loss: str | None = None
     offset: str | None = None
     intercepts: str | Sequence[str] | None = "auto"
-    starts: int = 2
+    starts: int | None = None
+    effort: str = "default"
     holdout: float | None = None
     holdout_by: str | None = None
     test: str | Table | None = None

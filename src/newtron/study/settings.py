@@ -7,7 +7,7 @@ from dataclasses import fields
 from newtron.training.settings import Settings
 
 # Settings that only some estimators have.
-_OF_NETWORKS = {"activation", "combine", "hidden", "intercepts", "n_starts"}
+_OF_NETWORKS = {"activation", "combine", "effort", "hidden", "intercepts", "n_starts"}
 _OF_PERCEPTRONS = {"weights"}
 _OF_CLASSIFIERS = {"class_weight"}
 _OF_REGRESSORS = {"offset"}

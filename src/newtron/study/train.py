@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -31,6 +33,7 @@ from newtron.study.sample import Sample
 from newtron.table import Schema
 from newtron.table.formula.data import Formula
 from newtron.training.fitted import FittedModel
+from newtron.training.forecast import Forecast
 
 # Strength of the penalty that makes separated classes a problem with an answer: that of scikit-learn's
 # default.
@@ -72,7 +75,7 @@ class Trainer:
         if checkpoint is not None and os.path.exists(checkpoint):
             self.reporter.say(f"{stage}: going on from where {checkpoint} stands")
         with self.reporter.stage(stage):
-            model, warned = self._fit(name, rows, alpha, checkpoint)
+            model, warned = self._fit(name, rows, alpha, checkpoint, None if small else partial(self._foretell, stage))
             unbounded = model.solution.status is Status.UNBOUNDED
             if name == "perceptron" and unbounded and alpha is None and not self.interrupts.asked:
                 notes.append(_on_rescue(model))
@@ -84,13 +87,23 @@ class Trainer:
             self.reporter.say(f"{stage}: {ending(model.members)}, {seconds(trained.seconds)}")
         return trained
 
+    def _foretell(self, stage: str, forecast: Forecast) -> None:
+        if forecast.sentence:
+            self.reporter.say(f"{stage}: {forecast.sentence}")
+
     def _fit(
-        self, name: str, rows: Training, alpha: float | str | None, checkpoint: str | None
+        self,
+        name: str,
+        rows: Training,
+        alpha: float | str | None,
+        checkpoint: str | None,
+        foretell: Callable[[Forecast], None] | None = None,
     ) -> tuple[FittedModel, list[str]]:
         """The fitted model with the meaning of its columns, and the warnings as sentences, but those of convergence,
         which `ending` tells better."""
         made = self._make(name, rows.schema.target.task, alpha)
         made.call_columns(rows.schema.feature_names, rows.schema.target.name, rows.schema)
+        made.foretell_to(foretell)
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
             warnings.simplefilter("always")
             try:
@@ -137,6 +150,7 @@ class Trainer:
                 settings["weights"] = options.weights_kind
         else:
             settings |= {"activation": options.activation, "n_starts": options.starts, "hidden": options.hidden}
+            settings["effort"] = options.effort
             if alpha is not None:
                 settings["alpha"] = alpha
         if name == "network" or isinstance(options.grouping, tuple):

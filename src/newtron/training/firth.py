@@ -16,7 +16,8 @@ from newtron.inference.certificate.firth_end import measure_firth, of_all_classe
 from newtron.inference.coefficients.firth import FirthObjective
 from newtron.inference.coefficients.information import MOST_PARAMETERS, information_at
 from newtron.training.fitted import Member
-from newtron.training.members import Task, objective_of, settle
+from newtron.training.members import objective_of, settle
+from newtron.training.task import Task
 
 
 def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:

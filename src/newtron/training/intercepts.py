@@ -32,9 +32,10 @@ from newtron.inference.mixed.variance_components import (
 )
 from newtron.table.equal_rows import row_hashes
 from newtron.training.fitted import DataDescription, Member
-from newtron.training.members import RowsLeftOut, Task
+from newtron.training.members import RowsLeftOut
 from newtron.training.settings import Settings
 from newtron.training.targets import offset_column
+from newtron.training.task import Task
 
 # A column of numbers groups rows where it has more than so many different values, and fewer than this share of the
 # rows: fewer values a network tells apart by itself, and values that hardly recur are no groups.

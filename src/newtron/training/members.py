@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -12,24 +12,19 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from newtron.engine.base.threads import cached_property, run_all
+from newtron.engine.base.threads import run_all
 from newtron.engine.base.types import Array
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Layer, Network
-from newtron.engine.maths.scaling import Scaling
-from newtron.engine.objective import Objective, TrainingObjective
-from newtron.engine.rows import ArrayRows, Rows
+from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers import (
     LBFGS,
     LevenbergMarquardt,
     Progress,
-    Run,
     Solution,
     Solver,
-    State,
     Status,
     Stochastic,
-    minimize,
     solver_named,
 )
 from newtron.engine.solvers.state import relative_gradient
@@ -47,9 +42,10 @@ from newtron.inference.penalties.penalty_path import (
 )
 from newtron.inference.posterior import posterior_at
 from newtron.inference.predictive.stacking import stacking_shares
-from newtron.training.cross_fit import MOST_IN_PARTS, PARTS, Division, cross_fit, divided
+from newtron.training.batches import batch_solver, ended, penalty_in_batches, worth_training
+from newtron.training.cross_fit import cross_fit
 from newtron.training.fitted import Member, best_member
-from newtron.training.settings import Shape
+from newtron.training.task import Kind, Task, kind_of_network
 
 # What choosing by curvature may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of
 # one matrix.
@@ -61,8 +57,6 @@ _SPREAD = (0, 2, -1)
 _STAGE, _STAGE_LBFGS, _ON_THE_WAY = 8, 30, 1e-4
 # The penalty where so few rows are different that none can be left out.
 _TOO_FEW_ROWS = 1.0
-# So many rows of files or of a cluster stand for all where rows are looked at one by one.
-_STANDING_FOR_ALL = 20_000
 
 
 class Trained(NamedTuple):
@@ -73,135 +67,20 @@ class Trained(NamedTuple):
     left_out: Array | None = None
 
 
-class Kind(NamedTuple):
-    """A kind of member: the widths of its hidden layers, and how many inputs it takes, which are the first of all."""
-
-    shape: Shape
-    n_inputs: int
-
-
 class Choice(NamedTuple):
-    """The penalties (P,) of a member, how they were chosen in words, and the rows that were left out for it. start:
-    where the training without some of the rows ended, from which it is not far; None: it begins at random."""
+    """The penalties (P,) of a member, how they were chosen in words, and the rows that were left out for it.
+
+    start: where the training without some of the rows ended, from which it is not far; None: it begins at random.
+    trained: the training under these penalties that was one of those tried; loss: of the rows that it held out; nan
+    where it is not one in batches.
+    """
 
     alpha: Array
     sentence: str = ""
     left_out: Array | None = None
     start: Array | None = None
-
-
-class Keeper(Protocol):
-    """Where the runs of solvers are kept while they go on, so that a training that was stopped can be resumed."""
-
-    def seed(self, drawn: int) -> int:
-        """The seed of the training that is resumed, or the one that was drawn."""
-
-    def run(self, member: int, stage: int, kind: type[State], n_params: int) -> Run | None:
-        """The run that was kept of this stage of a member; None where there is none."""
-
-    def keep(self, member: int, stage: int, run: Run) -> None:
-        """Keep a run."""
-
-    def close(self) -> None:
-        """Keep all runs once more, at the end."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """All that the training of members needs to know.
-
-    given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
-    penalties, or the rule that chooses them for each kind. spread: whether the starts of a kind have different
-    penalties where the rows left out choose these. whole_rows: whether a row is left out with all of its weight where
-    one training says what is left without it.
-    """
-
-    given: Rows
-    scaling: Scaling
-    loss: Loss
-    kinds: tuple[Kind, ...]
-    n_starts: int
-    activation: str
-    intercept: bool
-    alpha: float | str | Array
-    solver: str | Solver
-    tol: float
-    max_iter: int | None
-    seed: int
-    threads: int
-    callback: Callable[[Progress], object] | None
-    keeper: Keeper | None = None
-    spread: bool = False
-    whole_rows: bool = False
-
-    @cached_property
-    def looked_at(self) -> ArrayRows:
-        """The rows in the user's units: all that are in memory; else as many as are looked at, each of which then
-        counts for all those that it stands for."""
-        if isinstance(self.given, ArrayRows):
-            return self.given
-        X, Y, weight, _ = self.given.sample(_STANDING_FOR_ALL, np.random.default_rng(self.seed)).whole()
-        if len(Y) < self.given.n_rows:
-            counted = np.ones(len(Y)) if weight is None else weight
-            weight = counted * (self.given.total_weight / float(counted.sum()))
-        return ArrayRows(X, Y, weight, threads=self.threads)
-
-    @cached_property
-    def division(self) -> Division:
-        """The parts of the rows that are looked at, each of which is left out."""
-        found = divided(self.looked_at, self.loss.task == "classification", self.seed)
-        return found if self.looked_at.n_rows <= MOST_IN_PARTS else found.first_only
-
-    @property
-    def jobs(self) -> list[tuple[Kind, int]]:
-        """Kind and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
-        return [(kind, start) for kind in self.kinds for start in range(self.n_starts if kind.shape else 1)]
-
-    @cached_property
-    def rows(self) -> Rows:
-        """The rows in the units of training, with all inputs."""
-        return self.given.standardized(self.scaling)
-
-    @cached_property
-    def _rows_by_inputs(self) -> dict[int, Rows]:
-        known = {self.scaling.n_inputs: self.rows}
-        for n_inputs in {kind.n_inputs for kind in self.kinds} - set(known):
-            known[n_inputs] = self.given.standardized(self.scaling.taking(n_inputs))
-        return known
-
-    def rows_of(self, network: Network) -> Rows:
-        """The rows as a network of one of the kinds takes them."""
-        return self._rows_by_inputs[network.widths[0]]
-
-    @property
-    def kept_runs(self) -> int:
-        """How many numbers a keeper has for runs: of each member, and of each part of the rows for each kind."""
-        return len(self.jobs) + PARTS * len(self.kinds)
-
-    def kept_for(self, network: Network, part: int) -> int:
-        """The number under which the runs are kept that look for the penalty of a kind."""
-        return len(self.jobs) + PARTS * self.kinds.index(kind_of_network(network)) + part
-
-    def minimum(
-        self,
-        objective: Objective,
-        params: Array,
-        solver: Solver,
-        *,
-        tol: float,
-        max_iter: int | None,
-        callback: Callable[[Progress], object] | None,
-        member: int = 0,
-        stage: int = 0,
-    ) -> Solution:
-        """One stage of a member's training: it resumes the run that the keeper has of it, and keeps its own."""
-        resume = keep = None
-        if self.keeper is not None:
-            resume = self.keeper.run(member, stage, solver.state_type, objective.n_params)
-            keep = partial(self.keeper.keep, member, stage)
-        return minimize(
-            objective, params, solver, tol=tol, max_iter=max_iter, callback=callback, resume=resume, keep=keep
-        )
+    trained: Solution | None = None
+    loss: float = float("nan")
 
 
 class _Told(Protocol):
@@ -235,11 +114,12 @@ def train_members(task: Task) -> list[Trained]:
         try:
             choices[kind] = _choices(task, kind, told(jobs.index((kind, 0))), stop.set)
         except _EndedError as ended:
-            return [Trained(ended.member)]
+            return [*_trained_so_far(task, choices, ended.member.solution.status), Trained(ended.member)][:1]
+    worth = dict(zip(choices, worth_training([of_kind[0].loss for of_kind in choices.values()]), strict=True))
 
     def train(job: tuple[int, tuple[Kind, int]]) -> list[Trained]:
         number, (kind, start) = job
-        if stop.is_set():
+        if stop.is_set() or not worth[kind]:
             return []
         try:
             trained = _train(task, number, choices[kind][start], max(1, task.threads // side_by_side), told(number))
@@ -256,23 +136,40 @@ def train_members(task: Task) -> list[Trained]:
     return [trained for of_job in found for trained in of_job]
 
 
+def _trained_so_far(task: Task, choices: dict[Kind, list[Choice]], status: Status) -> list[Trained]:
+    """The member of the least held-out loss among those that the search for penalties has trained; none where it has
+    trained no member. status: how the search was ended."""
+    trained = [(of_kind[0], kind) for kind, of_kind in choices.items() if of_kind[0].trained is not None]
+    if not trained:
+        return []
+    choice, kind = min(trained, key=lambda each: each[0].loss)
+    assert choice.trained is not None
+    stopped = choice._replace(trained=replace(choice.trained, status=status))
+    return [_train(task, task.jobs.index((kind, 0)), stopped, task.threads, lambda *_: False)]
+
+
 def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -> Trained:
     """The member of a start, under the penalties of its kind."""
     kind, start = task.jobs[number]
     objective = objective_of(task, network_of(task, kind), threads).with_alpha(choice.alpha)
     solver, chosen = _solver(task, objective, start)
-    solution = task.minimum(
-        objective,
-        _start(task, objective, start) if choice.start is None else choice.start,
-        solver,
-        tol=task.tol,
-        max_iter=task.max_iter,
-        callback=partial(told, objective),
-        member=number,
-    )
+    solution = choice.trained
+    if solution is None:
+        solution = task.minimum(
+            objective,
+            _start(task, objective, start) if choice.start is None else choice.start,
+            solver,
+            tol=task.tol,
+            max_iter=task.max_iter,
+            callback=partial(told, objective),
+            member=number,
+        )
     if not choice.sentence:
         return Trained(member_of(task, objective, replace(solution, chosen=chosen)))
     fit, described = None, f"{chosen}; {choice.sentence}"
+    if task.in_batches and kind.shape:
+        raw = task.held_out_of(objective.network).raw(objective.network, solution.params)
+        return Trained(member_of(task, objective, replace(solution, chosen=described)), raw)
     if can_choose(objective, solver):
         fit = penalised_fit(objective, choice.alpha, solution)
         described += determined_in_words(fit)
@@ -281,10 +178,6 @@ def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -
 
 def network_of(task: Task, kind: Kind) -> Network:
     return Network((kind.n_inputs, *kind.shape, task.given.n_outputs), task.activation, task.intercept)
-
-
-def kind_of_network(network: Network) -> Kind:
-    return Kind(network.widths[1:-1], network.widths[0])
 
 
 def _start(task: Task, objective: TrainingObjective, start: int) -> Array:
@@ -296,6 +189,12 @@ def _start(task: Task, objective: TrainingObjective, start: int) -> Array:
 
 def _solver(task: Task, objective: TrainingObjective, start: int) -> tuple[Solver, str]:
     """The solver of a member, and why."""
+    if task.in_batches and not objective.is_linear:
+        n, P = task.given.n_rows, objective.n_params
+        return batch_solver(task.effort, n, task.seed + start), (
+            f"a network with {P:,} parameters and {n:,} rows: so large that it is trained on batches, and stopped by "
+            "rows that are held out; the solver 'lbfgs' goes to the optimum"
+        )
     solver, chosen = solver_named(task.solver, objective)
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
@@ -320,6 +219,8 @@ def _choices(task: Task, kind: Kind, told: _Told, stop: Callable[[], None]) -> l
         return [Choice(objective.alpha)] * task.n_starts
     solver, _ = _solver(task, objective, 0)
     try:
+        if task.in_batches:
+            return _by_rows_held_out(task, objective, solver, told)
         if task.alpha != "cv" and can_choose(objective, solver):
             return [_by_curvature(task, task.alpha, objective, solver, told)] * task.n_starts
         return _by_rows_left_out(task, objective, solver, told, stop)
@@ -401,6 +302,36 @@ def _by_rows_left_out(
     return choices
 
 
+def _by_rows_held_out(task: Task, objective: TrainingObjective, solver: Solver, told: _Told) -> list[Choice]:
+    """By the loss of the rows that trainings in batches hold out; a perceptron is trained on the others too."""
+    network, stages = objective.network, count()
+    linear, held_out = network.is_linear, task.held_out_of(network)
+    point, of_training, (tol, most) = _start(task, objective, 0), objective, (task.tol, task.max_iter)
+    if linear:
+        of_training = TrainingObjective(network, task.loss, objective.rows.parted(task.held_out)[0])
+        tol, most = _on_the_way(task, solver)
+
+    def fit(strength: float) -> Solution:
+        nonlocal point
+        at = of_training.with_alpha(network_penalties(network, strength))
+        told_at, kept = partial(told, at), task.kept_for(network, 0)
+        found = task.minimum(
+            at, point, solver, tol=tol, max_iter=most, callback=told_at, member=kept, stage=next(stages)
+        )
+        point = found.params if linear and np.isfinite(found.params).all() else point
+        return found
+
+    best, _ = penalty_in_batches(objective, held_out, fit, task.effort.penalties)
+    alpha = network_penalties(network, best.strength)
+    if ended(best.solution):
+        raise EndedError(alpha, best.solution)
+    sentence = f"a penalty of {best.strength:.3g} by the loss of {len(task.held_out):,} rows held out"
+    if linear:
+        return [Choice(alpha, sentence, held_out.raw(network, best.solution.params), loss=best.loss)] * task.n_starts
+    others = [Choice(alpha, sentence)] * (task.n_starts - 1)
+    return [Choice(alpha, sentence, trained=best.solution, loss=best.loss), *others]
+
+
 def can_choose(objective: TrainingObjective, solver: Solver) -> bool:
     """Is the matrix of curvature that both rules need cheap enough?"""
     P, rows = objective.n_params, objective.rows
@@ -451,6 +382,8 @@ def objective_of(task: Task, network: Network, threads: int) -> TrainingObjectiv
     alpha = 0.0 if isinstance(task.alpha, np.ndarray | str) else task.alpha
     found = TrainingObjective(network, task.loss, task.rows_of(network).on_threads(threads), alpha)
     found.whole_rows = task.whole_rows
+    if task.in_batches and not network.is_linear:
+        found = found.holding_out(task.held_out)
     return found.with_alpha(task.alpha) if isinstance(task.alpha, np.ndarray) else found
 
 

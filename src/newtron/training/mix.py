@@ -7,9 +7,11 @@ from typing import NamedTuple
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import Rows
-from newtron.training.members import Kind
-from newtron.training.scaling import with_asinh
+from newtron.training.batches import MANY_ROWS, large_shape, pieces_of_a_column
+from newtron.training.effort import Effort, effort_named
+from newtron.training.scaling import columns_with_pieces, with_asinh, with_pieces
 from newtron.training.settings import Settings, Shape
+from newtron.training.task import Kind
 
 # Units of a hidden layer and parameters of a network, at most; a network of fewer units than the last number is none.
 # More units gained nothing below 3,000 rows, where a penalty from the data says how much they do; 2,000 parameters are
@@ -18,20 +20,26 @@ _UNITS, _PARAMETERS, _LEAST_UNITS = 10, 2000, 2
 
 
 class Plan(NamedTuple):
-    """A plan: the kinds of the members, their starts, the units, and how they are combined."""
+    """A plan: the kinds of the members, their starts, the units, how they are combined, how much is spent, and whether
+    networks are trained in batches."""
 
     kinds: tuple[Kind, ...]
     n_starts: int
     scaling: Scaling
     combine: str
+    effort: Effort
+    in_batches: bool = False
 
 
 def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
     """Return what an estimator with these settings trains. scaling: that of the rows, without asinh features."""
-    shapes = settings.shapes()
+    shapes, effort = settings.shapes(), effort_named(settings.effort)
+    n_starts = effort.starts if settings.n_starts is None else int(settings.n_starts)
     if shapes is not None:
         kinds = tuple(Kind(shape, scaling.n_inputs) for shape in shapes)
-        return Plan(kinds, int(settings.n_starts), scaling, settings.combine)
+        return Plan(kinds, n_starts, scaling, settings.combine, effort)
+    if _in_batches(settings, rows):
+        return _large(settings, scaling, rows, effort)
     # A feature of each column doubles the inputs. Where they would cost units, there are none.
     if settings.standardize and units(2 * rows.n_features, rows.n_outputs) == _UNITS:
         with one_blas_thread():
@@ -40,7 +48,28 @@ def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
         Kind(shape, scaling.n_inputs) for shape in shapes_for(settings.task, scaling.n_inputs, rows.n_outputs)
     )
     combine = "stacking" if settings.combine == "average" else settings.combine
-    return Plan(kinds, int(settings.n_starts), scaling, combine)
+    return Plan(kinds, n_starts, scaling, combine, effort)
+
+
+def _in_batches(settings: Settings, rows: Rows) -> bool:
+    """Are the networks of the mix trained in batches? Whoever chooses a solver, a number of steps or another rule for
+    the penalty wants what these lead to."""
+    own = settings.solver != "auto" or settings.max_iter is not None or settings.alpha != "cv"
+    return rows.n_rows > MANY_ROWS and rows.in_process and not own
+
+
+def _large(settings: Settings, scaling: Scaling, rows: Rows, effort: Effort) -> Plan:
+    """The plan for many rows: a perceptron, large networks, and as large ones that take the columns in pieces."""
+    n, k = rows.n_rows, rows.n_outputs
+    kinds = [Kind((), scaling.n_inputs), Kind(large_shape(n, scaling.n_inputs, k), scaling.n_inputs)]
+    with one_blas_thread():
+        pieces = pieces_of_a_column(n, columns_with_pieces(rows)) if settings.standardize else 0
+        scaling = with_pieces(scaling, rows, pieces) if pieces else scaling
+    if scaling.pieces is not None:
+        kinds.append(Kind(large_shape(n, scaling.n_inputs, k), scaling.n_inputs))
+    members = effort.members if settings.n_starts is None else int(settings.n_starts)
+    combine = "stacking" if settings.combine == "average" else settings.combine
+    return Plan(tuple(kinds), members, scaling, combine, effort, in_batches=True)
 
 
 def shapes_for(task: str, n_inputs: int, n_outputs: int) -> tuple[Shape, ...]:

@@ -23,7 +23,8 @@ from newtron.inference.predictive.predictive import (
 )
 from newtron.inference.predictive.temperature import every_class, learn_temperature, mean_loss, temperature_of
 from newtron.training.fitted import Member
-from newtron.training.members import Kind, RowsLeftOut, Task, train_members
+from newtron.training.members import RowsLeftOut, train_members
+from newtron.training.task import Kind, Task
 
 # A share of the rows, of at most so many, is held out of one more training, where there are at least so many rows and
 # the model spends more than this share of them on parameters: with fewer parameters residuals flatter no model.

@@ -16,7 +16,7 @@ import numpy as np
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.training.fitted import Member
-from newtron.training.members import Task
+from newtron.training.task import Task
 
 # A mean over so many rows, drawn from more, is known to a few percent; of many outputs and inputs, fewer are looked at.
 _MOST_ROWS, _LEAST_ROWS, _MOST_NUMBERS = 5000, 500, 2e6

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.solvers import SOLVERS, Solver
-from newtron.training.members import Keeper, Task
 from newtron.training.settings import Settings
+from newtron.training.task import Keeper, Task
 
 # Makes the keeper of a training from its settings, the digest of its data, the number of its members, and its seed
 # (None where each training draws its own).

@@ -63,6 +63,12 @@ def with_pieces(scaling: Scaling, rows: Rows, most: int) -> Scaling:
     return replace(scaling, pieces=features) if features.columns.size else scaling
 
 
+def columns_with_pieces(rows: Rows) -> int:
+    """How many columns have more than two values, as far as the rows show that pieces are learnt from."""
+    X = rows.sample(_FEATURE_ROWS, np.random.default_rng(0)).whole().X
+    return 0 if is_sparse(X) else sum(_has_three(X[:, j]) for j in range(X.shape[1]))
+
+
 def far_from_zero(rows: Rows) -> bool:
     """Has a column a mean that is many times its standard deviation? Sparse columns never have."""
     if rows.is_sparse:

@@ -16,7 +16,8 @@ from newtron.engine.solvers import Solution, Status
 from newtron.inference.separation.overlap import classes_overlap
 from newtron.inference.separation.separation import Separation, find_separation
 from newtron.training.fitted import Member
-from newtron.training.members import Task, member_of, objective_of
+from newtron.training.members import member_of, objective_of
+from newtron.training.task import Task
 
 _BY_GRADIENT = "the gradient at the end of the training proves it"
 # Ends that somebody else decided: they stay what they are, whatever the classes.

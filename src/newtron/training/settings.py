@@ -23,6 +23,7 @@ from newtron.engine.solvers import Solver
 from newtron.inference.coefficients.information import WEIGHTS_KINDS, WeightsKind
 from newtron.inference.penalties.penalty_path import RULES
 from newtron.table.choices import ColumnChoices, column_choices, level_name
+from newtron.training.effort import EFFORTS
 
 # Widths of the hidden layers of one network; () is a perceptron.
 Shape: TypeAlias = tuple[int, ...]
@@ -51,7 +52,8 @@ class Settings:
     penalty: str = "l2"
     hidden: Hidden = ()
     activation: str = "identity"
-    n_starts: int = 1
+    n_starts: int | None = 1
+    effort: str = "default"
     combine: str = "average"
     solver: str | Solver = "auto"
     loss: str | None = None
@@ -97,7 +99,9 @@ class Settings:
         check_flag("standardize", self.standardize)
         if self.family == "network":
             activation_named(self.activation)
-            check_count("n_starts", self.n_starts)
+            if self.n_starts is not None:
+                check_count("n_starts", self.n_starts)
+            check_choice("effort", self.effort, tuple(EFFORTS))
             check_choice("combine", self.combine, ("average", "best"))
         check_choice("weights", self.weights, WEIGHTS_KINDS)
         self._check_firth()

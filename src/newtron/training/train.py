@@ -19,6 +19,7 @@ from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
 from newtron.training.firth import firth_member
 from newtron.training.fitted import DataDescription, FittedModel, Member
+from newtron.training.forecast import Forecast, forecast_of
 from newtron.training.intercepts import (
     GroupColumns,
     Intercepts,
@@ -26,16 +27,7 @@ from newtron.training.intercepts import (
     group_columns,
     less_intercepts,
 )
-from newtron.training.members import (
-    Kind,
-    RowsLeftOut,
-    Task,
-    Trained,
-    objective_of,
-    rows_left_out,
-    train_members,
-    with_shares,
-)
+from newtron.training.members import RowsLeftOut, Trained, objective_of, rows_left_out, train_members, with_shares
 from newtron.training.mix import planned
 from newtron.training.predictive import learn_class_temperature, learn_noise
 from newtron.training.relevance import relevance_of
@@ -44,6 +36,7 @@ from newtron.training.scaling import far_from_zero, learn_centering, learn_scali
 from newtron.training.separated import judged
 from newtron.training.settings import Settings
 from newtron.training.targets import check_targets, names_of_inputs, with_aside, with_offset
+from newtron.training.task import Kind, Task
 
 # Exposures, and weights times exposures, are between this number and one over it, so that no product overflows.
 _LEAST_EXPOSURE = 1e-100
@@ -59,20 +52,22 @@ def train(
     seed: int,
     callback: Callable[[Progress], object] | None = None,
     open_keeper: OpenKeeper | None = None,
+    foretell: Callable[[Forecast], object] | None = None,
 ) -> FittedModel:
     """The model that these rows determine under settings that have been checked.
 
     rows: in the user's units, in memory, of files or of a cluster; targets (n, k) as numbers, 0 and 1 for classes;
     weights with those of the classes. seed: of the starts. callback: called after each iteration; a true answer stops.
-    open_keeper: makes the keeper of a checkpoint. Raises InputError where a setting does not go with the rows.
+    open_keeper: makes the keeper of a checkpoint. foretell: is told, before networks are trained, how long that will
+    take. Raises InputError where a setting does not go with the rows.
     """
     check_targets(rows, loss_for(settings.task, settings.loss, rows.n_outputs))
     grouping = group_columns(rows, data, settings)
     if not grouping.aside:
-        return _trained(rows, data, settings, (rows, grouping), seed, callback, open_keeper)
+        return _trained(rows, data, settings, (rows, grouping), seed, callback, open_keeper, foretell)
     inputs, known = rows.without_columns(grouping.aside), data.without(grouping.aside)
     return with_aside(
-        _trained(inputs, known, settings, (rows, grouping), seed, callback, open_keeper), grouping.aside, data
+        _trained(inputs, known, settings, (rows, grouping), seed, callback, open_keeper, foretell), grouping.aside, data
     )
 
 
@@ -84,15 +79,14 @@ def _trained(
     seed: int,
     callback: Callable[[Progress], object] | None,
     open_keeper: OpenKeeper | None,
+    foretell: Callable[[Forecast], object] | None,
 ) -> FittedModel:
     """The model of rows without the columns that are no inputs. grouped: the rows with these, and which they are."""
     loss = loss_for(settings.task, settings.loss, rows.n_outputs)
     given, offset = rows, grouped[1].offset_of_inputs
     if offset is not None:
         rows = _per_exposure(rows, offset)
-    if settings.is_firth and isinstance(rows, StreamedRows):
-        firth, alpha = setting("penalty", repr("firth")), setting("alpha")
-        raise InputError(f"{firth} needs all rows in memory: read them into memory, or give a penalty by {alpha}.")
+    _check_firth(settings, rows)
     with one_blas_thread():
         scaling = _scaling(rows, settings, loss)
     plan = planned(settings, scaling, rows)
@@ -114,8 +108,12 @@ def _trained(
         threads=thread_count(settings.n_jobs),
         callback=callback,
         spread=settings.is_mix and plan.combine == "stacking",
+        in_batches=plan.in_batches,
+        effort=plan.effort,
         whole_rows=offset is not None or settings.weights != "frequency",
     )
+    if foretell is not None and settings.family == "network":
+        foretell(forecast_of(task, settings.effort == "fast"))
     names = names_of_inputs(data, offset)
     try:
         # What is judged between the steps of solvers must not depend on who else is computing just then.
@@ -132,6 +130,12 @@ def _trained(
         left_out = left_out.gaining(intercepts.left_out)
     model = _with_predictions(task, settings, data, members, separation, intercepts, left_out)
     return model if offset is None else with_offset(model, offset)
+
+
+def _check_firth(settings: Settings, rows: Rows) -> None:
+    if settings.is_firth and isinstance(rows, StreamedRows):
+        firth, alpha = setting("penalty", repr("firth")), setting("alpha")
+        raise InputError(f"{firth} needs all rows in memory: read them into memory, or give a penalty by {alpha}.")
 
 
 def _per_exposure(rows: Rows, offset: int) -> Rows:

@@ -156,6 +156,7 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "cv",
         "data",
         "date_parts",
+        "effort",
         "encoding",
         "hidden",
         "group",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.errors import ColumnError
 from newtron.engine.base.linalg import exact_product, is_sparse, squared
@@ -85,6 +86,8 @@ class MeanLoss(Objective):
         self._few = None if few is None else _Few(few, FirstInputs(few.X, network.intercept))
         self._point = _Point()
         self._samples: dict[float, Self] = {}
+        # The numbers of the rows that a training in batches holds out; None: it draws some.
+        self._held_out: NDArray[np.intp] | None = None
         self._split: tuple[tuple[float, int, int], tuple[Self, Self]] | None = None  # the last one, by its arguments
 
     def __getstate__(self) -> dict[str, object]:
@@ -97,6 +100,7 @@ class MeanLoss(Objective):
             "_point": _Point(),
             "_samples": {},
             "_split": None,
+            "_held_out": None,
         }
         return {**vars(self), **kept_here}
 
@@ -410,11 +414,22 @@ class MeanLoss(Objective):
 
     # --- what training on batches needs ---
 
+    def holding_out(self, numbers: NDArray[np.intp]) -> Self:
+        """The same function, whose `split` holds out the rows with these numbers, in order; both parts are in single
+        precision where the rows are in memory."""
+        other = copy(self)
+        other._held_out, other._split = numbers, None
+        return other
+
     def split(self, fraction: float, most: int, seed: int) -> tuple[Self, Self]:
-        """The function on random training rows, and the loss alone on the rows held out: a share of them, at most
-        `most`. The same two objects while the arguments are the same."""
+        """The function on the rows that batches are drawn from, and the loss alone on the rows held out: those of
+        `holding_out`, or a random share of all rows, at most `most`. The same two objects while the arguments are the
+        same."""
         if self._split is None or self._split[0] != (fraction, most, seed):
-            kept, held_out = self.rows.split(fraction, most, np.random.default_rng(seed))
+            if self._held_out is None:
+                kept, held_out = self.rows.split(fraction, most, np.random.default_rng(seed))
+            else:
+                kept, held_out = (part.in_single() for part in self.rows.parted(self._held_out))
             alpha = self.alpha * (kept.total_weight / self.rows.total_weight)
             parts = type(self)(self.network, self.loss, kept, alpha), type(self)(self.network, self.loss, held_out)
             self._split = (fraction, most, seed), parts

@@ -191,6 +191,11 @@ class ArrayRows(Rows):
                     total.update(hashed)
         return total.hexdigest()
 
+    def in_single(self) -> ArrayRows:
+        X, y, weight, _ = self.whole()
+        weight = None if weight is None else weight.astype(np.float32)
+        return ArrayRows(X.astype(np.float32), y.astype(np.float32), weight, threads=self.threads)
+
     def part(self, which: NDArray[np.integer], *, copied: bool) -> ArrayRows:
         """Some of these rows, by their numbers; a copy is quicker to read over and over, where it is small."""
         which = which if self._chosen is None else self._chosen[which]
@@ -203,14 +208,20 @@ class ArrayRows(Rows):
 
     def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
         held_out = min(most, self.n_rows - 1, max(1, round(fraction * self.n_rows)))
-        order = rng.permutation(self.n_rows)
-        rest, held = np.sort(order[held_out:]), np.sort(order[:held_out])
-        return self.part(rest, copied=False), self.part(held, copied=True)
+        return self.parted(np.sort(rng.permutation(self.n_rows)[:held_out]))
+
+    def parted(self, held_out: NDArray[np.intp]) -> tuple[ArrayRows, ArrayRows]:
+        kept = np.ones(self.n_rows, dtype=bool)
+        kept[held_out] = False
+        return self.part(np.flatnonzero(kept), copied=False), self.part(held_out, copied=True)
 
     def sample(self, n: int, rng: np.random.Generator) -> ArrayRows:
         if n >= self.n_rows:
             return self
-        return self.part(stratified_sample(self.n_rows, n, rng), copied=True)
+        return self.part(self.drawn(n, rng), copied=True)
+
+    def drawn(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        return np.arange(self.n_rows) if n >= self.n_rows else stratified_sample(self.n_rows, n, rng)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Chunk]:
         order = rng.permutation(self.n_rows) if self._chosen is None else rng.permutation(self._chosen)

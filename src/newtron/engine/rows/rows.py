@@ -71,8 +71,16 @@ class Rows(RowSizes, ABC):
         """Two disjoint random parts: the rest, and about `fraction` of the rows (at most `most`)."""
 
     @abstractmethod
+    def parted(self, held_out: NDArray[np.intp]) -> tuple[Rows, Rows]:
+        """Two parts: the rest, and the rows that are given by their numbers, in order."""
+
+    @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """n rows drawn without replacement, kept in their order."""
+
+    def drawn(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The numbers, among these rows, of those that `sample` gives for the same arguments."""
+        raise NotImplementedError
 
     def few(self, most: int, most_bytes: int) -> Chunk | None:
         """All rows as one chunk, where they are dense, in memory, at most `most` and one chunk of every sum, and their
@@ -83,6 +91,11 @@ class Rows(RowSizes, ABC):
     def whole(self) -> Chunk:
         """All rows as one chunk, in memory."""
         raise NotImplementedError
+
+    def in_single(self) -> Rows:
+        """The same rows in single precision, where they are in memory: it takes half of that, and batches half the
+        time."""
+        return self
 
     def standardized(self, scaling: Scaling) -> Rows:
         """The same rows in scaled units. Raises InputError where the targets are too large for their dtype."""

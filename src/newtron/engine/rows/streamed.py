@@ -154,7 +154,10 @@ class StreamedRows(Rows):
 
     def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
         held_out = min(most, self.n_rows - 1, max(1, round(fraction * self.n_rows)))
-        chosen = self.chosen(held_out, rng)
+        return self.parted(stratified_sample(self.n_rows, held_out, rng))
+
+    def parted(self, held_out: NDArray[np.intp]) -> tuple[Rows, Rows]:
+        chosen = self.numbers_in_source(held_out)
         held = self._in_memory(chosen)
         weights = None
         if self.total_weight != self.n_rows:
@@ -171,10 +174,13 @@ class StreamedRows(Rows):
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Return n rows, or as many as may be in memory."""
+        return self if n >= self.n_rows else self._in_memory(self.numbers_in_source(self.drawn(n, rng)))
+
+    def drawn(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         if n >= self.n_rows:
-            return self
+            return np.arange(self.n_rows)
         n = max(1, min(n, self.source.memory // (32 * (self.n_features + self.n_outputs))))
-        return self._in_memory(self.chosen(n, rng))
+        return stratified_sample(self.n_rows, n, rng)
 
     def chosen(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the numbers in the source of n rows at random, in order."""

@@ -50,6 +50,10 @@ class EigenDecomposition(NamedTuple):
         values, vectors = eigh(matrix)
         return cls(np.maximum(values[::-1], 0.0), np.ascontiguousarray(vectors[:, ::-1]))
 
+    def astype(self, dtype: np.dtype[np.floating]) -> EigenDecomposition:
+        vectors = None if self.vectors is None else self.vectors.astype(dtype, copy=False)
+        return EigenDecomposition(self.values.astype(dtype, copy=False), vectors)
+
     @property
     def mean(self) -> float:
         return float(self.values.mean())

@@ -1,0 +1,172 @@
+"""What the training of members is told: the rows, their units, the kinds of members, and how each run is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from newtron.engine.base.threads import cached_property
+from newtron.engine.base.types import Array
+from newtron.engine.maths.losses import Loss
+from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import Scaling
+from newtron.engine.objective import Objective
+from newtron.engine.rows import ArrayRows, Rows
+from newtron.engine.solvers import Progress, Run, Solution, Solver, State, minimize
+from newtron.training.batches import HELD_OUT, HeldOut
+from newtron.training.cross_fit import MOST_IN_PARTS, PARTS, Division, divided
+from newtron.training.effort import EFFORTS, Effort
+from newtron.training.settings import Shape
+
+# So many rows of files or of a cluster stand for all where rows are looked at one by one.
+_STANDING_FOR_ALL = 20_000
+
+
+class Kind(NamedTuple):
+    """A kind of member: the widths of its hidden layers, and how many inputs it takes, which are the first of all."""
+
+    shape: Shape
+    n_inputs: int
+
+
+def kind_of_network(network: Network) -> Kind:
+    return Kind(network.widths[1:-1], network.widths[0])
+
+
+class Keeper(Protocol):
+    """Where the runs of solvers are kept while they go on, so that a training that was stopped can be resumed."""
+
+    def seed(self, drawn: int) -> int:
+        """The seed of the training that is resumed, or the one that was drawn."""
+
+    def run(self, member: int, stage: int, kind: type[State], n_params: int) -> Run | None:
+        """The run that was kept of this stage of a member; None where there is none."""
+
+    def keep(self, member: int, stage: int, run: Run) -> None:
+        """Keep a run."""
+
+    def close(self) -> None:
+        """Keep all runs once more, at the end."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that the training of members needs to know.
+
+    given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
+    penalties, or the rule that chooses them for each kind. spread: whether the starts of a kind have different
+    penalties where the rows left out choose these. in_batches: whether networks are trained in batches, and stopped by
+    a part of the rows that all of them hold out. effort: how much is spent. whole_rows: whether a row is left out with
+    all of its weight where one training says what is left without it.
+    """
+
+    given: Rows
+    scaling: Scaling
+    loss: Loss
+    kinds: tuple[Kind, ...]
+    n_starts: int
+    activation: str
+    intercept: bool
+    alpha: float | str | Array
+    solver: str | Solver
+    tol: float
+    max_iter: int | None
+    seed: int
+    threads: int
+    callback: Callable[[Progress], object] | None
+    keeper: Keeper | None = None
+    spread: bool = False
+    in_batches: bool = False
+    effort: Effort = EFFORTS["default"]
+    whole_rows: bool = False
+
+    @cached_property
+    def looked_at(self) -> ArrayRows:
+        """The rows in the user's units: all that are in memory; else as many as are looked at, each of which then
+        counts for all those that it stands for."""
+        if isinstance(self.given, ArrayRows):
+            return self.given
+        X, Y, weight, _ = self.given.sample(_STANDING_FOR_ALL, np.random.default_rng(self.seed)).whole()
+        if len(Y) < self.given.n_rows:
+            counted = np.ones(len(Y)) if weight is None else weight
+            weight = counted * (self.given.total_weight / float(counted.sum()))
+        return ArrayRows(X, Y, weight, threads=self.threads)
+
+    @cached_property
+    def division(self) -> Division:
+        """The parts of the rows that are looked at, each of which is left out."""
+        classes = self.loss.task == "classification"
+        if self.in_batches:
+            return divided(self.looked_at, classes, self.seed, HELD_OUT).first_only
+        found = divided(self.looked_at, classes, self.seed)
+        return found if self.looked_at.n_rows <= MOST_IN_PARTS else found.first_only
+
+    @cached_property
+    def held_out(self) -> NDArray[np.intp]:
+        """The numbers, among all rows, of those that trainings in batches hold out."""
+        found = self.division.of(0)
+        if isinstance(self.given, ArrayRows):
+            return found
+        return np.asarray(self.given.drawn(_STANDING_FOR_ALL, np.random.default_rng(self.seed))[found])
+
+    def held_out_of(self, network: Network) -> HeldOut:
+        """The same rows as a network of one of the kinds takes them."""
+        looked = self.looked_at.standardized(self.scaling.taking(network.widths[0]))
+        X, Y, weight, _ = looked.part(self.division.of(0), copied=True).whole()
+        return HeldOut(X, Y, weight, self.division.of(0), looked.n_rows)
+
+    @property
+    def jobs(self) -> list[tuple[Kind, int]]:
+        """Kind and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
+        return [(kind, start) for kind in self.kinds for start in range(self.n_starts if kind.shape else 1)]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows in the units of training, with all inputs."""
+        return self.given.standardized(self.scaling)
+
+    @cached_property
+    def _rows_by_inputs(self) -> dict[int, Rows]:
+        known = {self.scaling.n_inputs: self.rows}
+        for n_inputs in {kind.n_inputs for kind in self.kinds} - set(known):
+            known[n_inputs] = self.given.standardized(self.scaling.taking(n_inputs))
+        return known
+
+    def rows_of(self, network: Network) -> Rows:
+        """The rows as a network of one of the kinds takes them."""
+        return self._rows_by_inputs[network.widths[0]]
+
+    @property
+    def kept_runs(self) -> int:
+        """How many numbers a keeper has for runs: of each member, and of each part of the rows for each kind."""
+        return len(self.jobs) + PARTS * len(self.kinds)
+
+    def kept_for(self, network: Network, part: int) -> int:
+        """The number under which the runs are kept that look for the penalty of a kind."""
+        return len(self.jobs) + PARTS * self.kinds.index(kind_of_network(network)) + part
+
+    def minimum(
+        self,
+        objective: Objective,
+        params: Array,
+        solver: Solver,
+        *,
+        tol: float,
+        max_iter: int | None,
+        callback: Callable[[Progress], object] | None,
+        member: int = 0,
+        stage: int = 0,
+    ) -> Solution:
+        """One stage of a member's training: it resumes the run that the keeper has of it, and keeps its own."""
+        resume = keep = None
+        if self.keeper is not None:
+            resume = self.keeper.run(member, stage, solver.state_type, objective.n_params)
+            keep = partial(self.keeper.keep, member, stage)
+        return minimize(
+            objective, params, solver, tol=tol, max_iter=max_iter, callback=callback, resume=resume, keep=keep
+        )
