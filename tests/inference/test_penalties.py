@@ -379,6 +379,14 @@ def test_a_line_is_left_to_the_perceptron(noise: float) -> None:
     assert error < 2.0 * noise * np.sqrt(6 / 100)  # twice that of least squares on the right columns
 
 
+def test_no_network_follows_a_perceptron_that_explains_everything() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(80, 4))
+    model = NetworkRegressor().fit(inputs, inputs[:, 0] + inputs[:, 1])
+    assert [member.hidden for member in model.members_] == [()]
+    assert model.score(inputs, inputs[:, 0] + inputs[:, 1]) == pytest.approx(1.0, abs=1e-10)
+
+
 def test_the_best_member_is_the_one_of_the_greatest_evidence() -> None:
     inputs, y = noisy_wave(60)
     for kind, targets in ((NetworkRegressor, y), (NetworkClassifier, y > 0.0)):

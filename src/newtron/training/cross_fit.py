@@ -30,6 +30,8 @@ PARTS, MOST_IN_PARTS = 5, 5000
 # Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
 # limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO, _LEAST, _MOST = 10.0**0.5, 10.0**0.5, 0.9e-3, 1.1e4
+# Where a perceptron is right, it needs next to no penalty.
+_LEAST_PERCEPTRON = 0.9e-9
 # The path ends when so many penalties in a row were worse than the best.
 _PATIENCE = 2
 # Where the raw predictions of the rows left out differ by less than this, in standardised targets or log odds, the
@@ -225,18 +227,19 @@ def cross_fit(
             mean = float(counted[left] @ of_row / counted[left].sum())
         return Stage(strength, mean if np.isfinite(mean) else np.inf, raw, tuple(params for params, _ in found))
 
-    return CrossFitted(*_search(stage, [start(part) for part in range(division.parts)]), division.parts)
+    least = _LEAST_PERCEPTRON if network.is_linear else _LEAST
+    return CrossFitted(*_search(stage, [start(part) for part in range(division.parts)], least), division.parts)
 
 
 def _search(
-    stage: Callable[[float, Sequence[Array]], Stage], points: Sequence[Array]
+    stage: Callable[[float, Sequence[Array]], Stage], points: Sequence[Array], least: float
 ) -> tuple[tuple[Stage, ...], Stage]:
-    """The stages from strong to weak penalties, and the best."""
+    """The stages from strong to weak penalties, the weakest above `least`, and the best."""
 
     def follow(strength: float, ratio: float, points: Sequence[Array], best: float) -> list[Stage]:
         stages: list[Stage] = []
         worse = 0
-        while _LEAST < strength < _MOST and worse < _PATIENCE:
+        while least < strength < _MOST and worse < _PATIENCE:
             found = stage(strength, stages[-1].params if stages else points)
             stages.append(found)
             worse = 0 if found.loss < best else worse + 1

@@ -55,6 +55,9 @@ _MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
 _SPREAD = (0, 2, -1)
 # Iterations and tolerance of a stage on the way to the chosen penalty, by solver: those of L-BFGS are shorter.
 _STAGE, _STAGE_LBFGS, _ON_THE_WAY = 8, 30, 1e-4
+# Where a perceptron's loss on the rows left out is below this, networks have nothing to add: one hundred-thousandth of
+# the targets' standard deviation; a thousandth of a nat a row for other losses.
+_EXPLAINED = {"squared error": 0.5e-10, "other": 1e-3}
 # The penalty where so few rows are different that none can be left out.
 _TOO_FEW_ROWS = 1.0
 
@@ -70,14 +73,15 @@ class Trained(NamedTuple):
 class Choice(NamedTuple):
     """The penalties (P,) of a member, how they were chosen in words, and the rows that were left out for it.
 
-    start: where the training without some of the rows ended, from which it is not far; None: it begins at random.
-    trained: the training under these penalties that was one of those tried; loss: of the rows that it held out; nan
-    where it is not one in batches.
+    explained: whether a perceptron explains these, so that no network is worth its time. start: where the training
+    without some of the rows ended, from which it is not far; None: it begins at random. trained: the training under
+    these penalties that was one of those tried; loss: of the rows that it held out; nan where it is not one in batches.
     """
 
     alpha: Array
     sentence: str = ""
     left_out: Array | None = None
+    explained: bool = False
     start: Array | None = None
     trained: Solution | None = None
     loss: float = float("nan")
@@ -115,6 +119,8 @@ def train_members(task: Task) -> list[Trained]:
             choices[kind] = _choices(task, kind, told(jobs.index((kind, 0))), stop.set)
         except _EndedError as ended:
             return [*_trained_so_far(task, choices, ended.member.solution.status), Trained(ended.member)][:1]
+        if task.spread and choices[kind][0].explained:
+            return [_train(task, jobs.index((kind, 0)), choices[kind][0], task.threads, told(jobs.index((kind, 0))))]
     worth = dict(zip(choices, worth_training([of_kind[0].loss for of_kind in choices.values()]), strict=True))
 
     def train(job: tuple[int, tuple[Kind, int]]) -> list[Trained]:
@@ -292,13 +298,15 @@ def _by_rows_left_out(
         threads=1 if task.given.rereads else task.threads,
         stop=stop,
     )
+    enough = _EXPLAINED["squared error" if task.loss.quadratic else "other"]
+    explained = objective.is_linear and found.best.loss < enough
     choices = []
     for start in range(task.n_starts):
         stage = found.near(_SPREAD[start % len(_SPREAD)]) if task.spread else found.best
         alpha = network_penalties(objective.network, stage.strength)
         # Trainings without different parts began at different starts.
         near = stage.params[start] if start < len(stage.params) and not objective.is_linear else None
-        choices.append(Choice(alpha, found.sentence(stage), stage.raw, near))
+        choices.append(Choice(alpha, found.sentence(stage), stage.raw, explained, near))
     return choices
 
 
