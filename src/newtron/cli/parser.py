@@ -197,8 +197,8 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--alpha",
         type=_penalty,
         metavar="STRENGTH",
-        help="strength of the penalty on weights, or a rule that chooses it from the data: evidence or loo (default: "
-        "none for a perceptron; for a network evidence in regression, loo in classification)",
+        help="strength of the penalty on weights, or a rule that chooses it from the data: cv, evidence or loo "
+        "(default: none for a perceptron; cv, rows left out in folds, for a network)",
     )
     model.add_argument(
         "--penalty",

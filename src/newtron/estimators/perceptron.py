@@ -29,10 +29,11 @@ class PerceptronRegressor(Regression, Perceptron):
 
     Parameters
     ----------
-    alpha : float, "evidence" or "loo", default 0.0
+    alpha : float, "evidence", "loo" or "cv", default 0.0
         L2 penalty on the weights; the intercept is not penalised. "evidence" is where MacKay's evidence is stationary,
         "loo" where the leave-one-out loss is least (exact for the squared error, one Newton step a row for the log
-        loss). One number for all weights: set standardize=True where columns have different units.
+        loss), "cv" the power of √10 with the least loss of rows left out in five folds. One number for all
+        weights: set standardize=True where columns have different units.
     solver : str or Solver, default "auto"
         "auto", "newton", "newton-cg", "lbfgs", "levenberg-marquardt", "gradient-descent", "stochastic", or a
         solver object such as ``GradientDescent(learning_rate=0.1)``.
@@ -253,10 +254,11 @@ class PerceptronClassifier(Classification, Perceptron):
 
     Parameters
     ----------
-    alpha : float, "evidence" or "loo", default 0.0
+    alpha : float, "evidence", "loo" or "cv", default 0.0
         L2 penalty on the weights; the intercept is not penalised. "evidence" is where MacKay's evidence is stationary,
         "loo" where the leave-one-out loss is least (exact for the squared error, one Newton step a row for the log
-        loss). One number for all weights: set standardize=True where columns have different units.
+        loss), "cv" the power of √10 with the least loss of rows left out in five folds. One number for all
+        weights: set standardize=True where columns have different units.
     penalty : {"l2", "firth"}, default "l2"
         "l2" is alpha's. "firth" adds half the log determinant of the Fisher information to the log-likelihood, which
         takes the first order of the bias out of the coefficients and keeps them finite under separation. It goes

@@ -61,9 +61,9 @@ class FitOptions:
     activation
         The activation of the hidden units: "tanh", "sigmoid", "relu", "softplus" or "identity".
     alpha
-        The strength of the penalty on weights, or the rule that chooses it from the data, "evidence" or "loo". None: no
-        penalty for a perceptron, which is trained again with alpha=1 where its coefficients would grow without limit;
-        "evidence" for a network in regression and "loo" in classification.
+        The strength of the penalty on weights, or the rule that chooses it from the data, "cv", "evidence" or
+        "loo". None: no penalty for a perceptron, which is trained again with alpha=1 where its coefficients would grow
+        without limit; "cv", rows left out in folds, for a network.
     penalty
         "l2", or "firth" for Firth's likelihood, of a perceptron for classes.
     loss
