@@ -411,7 +411,7 @@ def test_a_network_of_more_than_a_thousand_parameters_covers(tmp_path: Path) -> 
 # --- where there is none, and bad input ---
 
 ABSENT = [
-    (network(hidden=(2000,), solver="lbfgs", max_iter=3), X, Y, "2,001 parameters, and the factor .* at most 2,000"),
+    (network(hidden=(2000,), solver="lbfgs", max_iter=3), X, Y, "2,001 parameters, and the factor .* at most 1,200"),
     (PerceptronRegressor(), X[:4], Y[:4], "no more rows than parameters"),
 ]
 

@@ -105,7 +105,7 @@ class NetworkRegressor(Regression, _Network):
     scaling_ : Scaling
     predictive_ : RegressionPredictive or str
         What `predict(return_std=True)`, `predict_interval`, `log_density` and `predict_uncertainty` are made from; or
-        the sentence why there is nothing (more than 2,000 parameters in the output layer, say).
+        the sentence why there is nothing (more than 1,200 parameters in the output layer, say).
     schema_ : Schema
         What each column of a frame is, and the columns of numbers that it becomes; prints as a table.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn

@@ -34,8 +34,10 @@ from newtron.inference.coefficients.information import Information, penalty_root
 from newtron.inference.penalties.evidence import determined_parameters
 
 # A factor of so many parameters takes 4 MB of a model's file and of every copy of the model. In a larger network the
-# output layer has a factor, of at most the second number of parameters (16 MB).
-MOST_PARAMETERS, MOST_OF_A_LAYER = 1000, 2000
+# output layer has a factor, of at most the second number of parameters (6 MB).
+MOST_PARAMETERS, MOST_OF_A_LAYER = 1000, 1200
+# Rows and outputs for each parameter of the output layer that a sample has at least.
+_SAMPLE = 20.0
 # Rows x outputs x parameters² of one curvature matrix: about a second of one core. Beyond, a sample of the rows stands
 # for all of them.
 _CURVATURE_WORK = 2e10
@@ -161,16 +163,27 @@ def posterior_at(objective: TrainingObjective, params: Array) -> Posterior | Non
         return None
     work = objective.rows.n_rows * network.n_outputs * (of.stop - of.start) ** 2
     with one_blas_thread(), np.errstate(all="ignore"):
-        sampled = objective.sampled(_CURVATURE_WORK / max(work, 1))
         if of.stop - of.start < network.n_params:
+            sampled = _sampled(objective, of.stop - of.start, _CURVATURE_WORK / max(work, 1))
             A = _curvature_of_output(sampled, params) * (objective.rows.total_weight / sampled.rows.total_weight)
             A[np.diag_indices_from(A)] += objective.alpha[of]
             seen = _output_network(network)
         else:
+            sampled = objective.sampled(_CURVATURE_WORK / max(work, 1))
             hessian = sampled.evaluate(params, 2, gauss_newton=True).hessian
             A, seen = hessian * objective.rows.total_weight, network
         _add_along_invisible_shift(seen, objective.loss, objective.alpha[of], A)
         return _factored(network, params, A, objective.alpha[of])
+
+
+def _sampled(objective: TrainingObjective, m: int, share: float) -> TrainingObjective:
+    """The function on a share of the rows, and on enough of them for m parameters."""
+    rows = objective.rows
+    n = int(max(share * rows.n_rows, _SAMPLE * m / max(1, rows.n_outputs - 1)))
+    some = rows.sample(n, np.random.default_rng(0)) if 2 * n < rows.n_rows else rows
+    if not some.total_weight > 0.0:
+        return objective
+    return TrainingObjective(objective.network, objective.loss, some)
 
 
 def _curvature_of_output(objective: TrainingObjective, params: Array) -> Array:
