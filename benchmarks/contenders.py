@@ -196,6 +196,7 @@ CLASSIFIERS = (
     Contender("PerceptronClassifier", lambda columns: PerceptronClassifier(n_jobs=1), "newtron"),
     Contender("NetworkClassifier", lambda columns: NetworkClassifier(n_jobs=1), "newtron"),
 )
+_BOOSTED = {"verbose": False, "thread_count": 1, "random_seed": 0, "allow_writing_files": False}
 PEER_REGRESSORS = (
     Contender("least squares", lambda columns: LinearRegression()),
     Contender("XGBoost", _of("xgboost", "XGBRegressor", n_jobs=1, random_state=0), "xgboost"),
@@ -203,13 +204,12 @@ PEER_REGRESSORS = (
     Contender("HistGradientBoosting", lambda columns: HistGradientBoostingRegressor(random_state=0)),
     Contender("random forest", lambda columns: RandomForestRegressor(random_state=0), most={"protein": 1}),
     Contender("MLPRegressor", _scaled_network),
+    Contender("CatBoost", _of("catboost", "CatBoostRegressor", **_BOOSTED), "catboost"),
 )
-_BOOSTED = {"verbose": False, "thread_count": 1, "random_seed": 0, "allow_writing_files": False}
 # Those that take long, of which as many splits are run as there is time for.
 SLOW_PEER_REGRESSORS = (
     Contender("MixedLM, V as groups", lambda columns: _MixedModel(_VACUUM), "statsmodels", only=("power",)),
     Contender("GPBoost, V as groups", lambda columns: _BoostedMixedModel(_VACUUM), "gpboost", only=("power",)),
-    Contender("CatBoost", _of("catboost", "CatBoostRegressor", **_BOOSTED), "catboost"),
     Contender("NGBoost", lambda columns: _NGBoost(), "ngboost"),
     Contender("MAPIE on HistGradientBoosting", lambda columns: _Conformal(), "mapie"),
     Contender("RealMLP", _of_tabkit("RealMLP_TD_Regressor"), "pytabkit"),
