@@ -456,24 +456,25 @@ class _Point:
     forward pass there, for few rows, and the sums with the Gauss-Newton matrix."""
 
     def __init__(self) -> None:
-        self._at: tuple[Array, Linearization] | None = None
-        self._sums: tuple[Array, SecondOrder] | None = None
+        # Each with all bits of the parameters, which are quicker to compare than numbers.
+        self._at: tuple[bytes, Linearization] | None = None
+        self._sums: tuple[bytes, SecondOrder] | None = None
 
     def network_at(self, params: Array) -> Linearization | None:
         """The forward pass, if it was made at these parameters."""
         last = self._at
-        return last[1] if last is not None and np.array_equal(last[0], params) else None
+        return last[1] if last is not None and last[0] == params.tobytes() else None
 
     def passed(self, params: Array, at: Linearization) -> None:
-        self._at = (params, at)
+        self._at = (params.tobytes(), at)
 
     def sums_at(self, params: Array) -> SecondOrder | None:
         """The sums, which nobody changes, if they were formed at these parameters."""
         last = self._sums
-        return last[1] if last is not None and np.array_equal(last[0], params) else None
+        return last[1] if last is not None and last[0] == params.tobytes() else None
 
     def summed(self, params: Array, sums: SecondOrder) -> None:
-        self._sums = (params.copy(), sums)
+        self._sums = (params.tobytes(), sums)
 
 
 @dataclass
