@@ -375,9 +375,10 @@ def _products(A: Array, B: Array, symmetric: bool, name: Hashable) -> Array:
     for i in range(a):
         first = i if symmetric else 0
         part = table[start : start + b - first]
-        np.multiply(B[0, first:], A[0, i], out=part)
-        for c in range(1, k):
-            part += B[c, first:] * A[c, i]
+        if k == 1:
+            np.multiply(B[0, first:], A[0, i], out=part)
+        else:
+            np.einsum("cm,cbm->bm", A[:, i], B[:, first:], out=part)
         start += b - first
     return table
 
