@@ -63,6 +63,18 @@ def test_a_network_with_more_parameters_than_rows_ends_at_an_optimum() -> None:
     assert np.linalg.eigvalsh(exact.evaluate(end.params, 2).hessian)[0] > 0.0
 
 
+def test_numbers_beyond_the_range_have_no_step() -> None:
+    objective = problem((9, 4, 1), True)
+    added = np.ones(objective.n_params)
+    params = objective.network.start(np.random.default_rng(0), np.zeros(1))
+    with np.errstate(all="ignore"):  # as `minimize` has it
+        by_rows = objective.gauss_newton(params)[1]
+        for gradient in (1e308 * added, np.nan * added):
+            assert by_rows.damped_step(added, gradient) is None
+        step = objective.gauss_newton(1e300 * params)[1].damped_step(added, params)
+    assert step is None or np.isfinite(step).all()
+
+
 @pytest.mark.parametrize(
     ("strength", "n"), [(0.0, 20), (0.1, 200)], ids=["without a penalty", "with more rows than parameters"]
 )

@@ -171,7 +171,8 @@ def test_the_step_is_the_solvers(loss: Loss, hidden: tuple[int, ...], solver: So
         damping = float(re.search(r"μ = (\S+) ", derivation[key].sentence)[1])  # type: ignore[index]
         assert state.curvature is not None
         assert state.metric is not None
-        step = np.linalg.solve(state.curvature + np.diag(damping * state.metric), -state.gradient)
+        curvature = np.column_stack([state.curvature.times(unit) for unit in np.eye(len(state.params))])
+        step = np.linalg.solve(curvature + np.diag(damping * state.metric), -state.gradient)
         np.testing.assert_allclose(step, table.values[:, 1], rtol=1e-4)
 
 

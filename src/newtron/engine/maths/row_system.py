@@ -59,9 +59,11 @@ class RowSystem:
         right = np.column_stack([edge, self._times(by_penalty)])
         solved, _ = dpotrs(cholesky, right, lower=False)
         of_edge, y = solved[:, :border], solved[:, border]
+        left = edge.T @ of_edge
+        if not (np.isfinite(solved).all() and np.isfinite(left).all()):
+            return None
         x = np.empty_like(b)
         if border:
-            left = edge.T @ of_edge
             left[np.diag_indices(border)] += penalty[own.stop :]
             x[own.stop :] = np.linalg.lstsq(left, b[own.stop :] - edge.T @ y, rcond=_FLAT)[0]
             y = y + of_edge @ x[own.stop :]
