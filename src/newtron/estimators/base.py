@@ -30,6 +30,7 @@ from newtron.estimators.of_formula import formula_kept, learn_rows
 from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.inference.certificate.certificate import Certificate
 from newtron.model.certified import certificate_of
+from newtron.model.groups import frame_of_intercepts
 from newtron.model.targets import given_rows
 from newtron.table import Schema, Table
 from newtron.table.large.file_rows import TableRows
@@ -39,6 +40,8 @@ from newtron.training.forecast import Forecast
 from newtron.training.settings import ColumnKinds, Family, Settings, TaskName
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from newtron.explain import Derivation
 
 Callback: TypeAlias = Callable[[Progress], object]
@@ -348,6 +351,18 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         """Parameters that the data determine (MacKay's gamma), averaged over the members by their shares; nan where
         alpha was given as a number."""
         return float(sum(member.share * member.effective_parameters for member in self._fitted_model().sharing))
+
+    @property
+    def random_intercepts_(self) -> pd.DataFrame:
+        """The random intercept of each group, of a model with `intercepts`: a pandas frame.
+
+        Columns: column and group; output, where there are several; intercept, what the group adds to the raw
+        prediction (the conditional mode, or BLUP): in the units of the target for a squared error, else of the log odds
+        or the log mean; standard_deviation, that of the intercept given the rest of the model.
+
+        Raises InputError where the model has none.
+        """
+        return frame_of_intercepts(self._fitted_model())
 
     def _rows_given(self, X: Matrix, y: object, sample_weight: object) -> ArrayRows:
         """The rows that a fitted model is asked about, as `fit` makes them. Raises InputError for unknown classes."""

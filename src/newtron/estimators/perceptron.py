@@ -15,7 +15,7 @@ from newtron.inference.separation.separation import Separation
 from newtron.model.mean_intervals import mean_intervals
 from newtron.model.predicting import averaged
 from newtron.model.profiles import check_profile, profile_of
-from newtron.training.settings import ClassWeight, ColumnKinds
+from newtron.training.settings import ClassWeight, ColumnKinds, Intercepts
 from newtron.training.targets import known_codes
 
 
@@ -47,6 +47,12 @@ class PerceptronRegressor(Regression, Perceptron):
         "precision": one over the variance of the row's target, up to a constant (weighted least squares);
         "sampling": how many individuals of a population the row stands for. Estimates are the same for all three;
         standard errors, the log-likelihood and the degrees of freedom are not (docs/coefficients.md, Weights).
+    intercepts : list of str or int, or None, default None
+        Columns of X, by name or position, whose values group the rows: each value has an intercept of its own, drawn
+        from a normal distribution whose variance the rows determine. The model is then a mixed model
+        (docs/mixed-models.md), these columns are no inputs, and `random_intercepts_` holds the intercepts.
+    method : {"reml", "ml"}, default "reml"
+        With `intercepts` and the squared error: variances by restricted or by full maximum likelihood.
     columns : dict or None, default None
         What columns of a frame are, by name, where their cells should not decide: "number", "category", "date" or
         "text", or a list of the levels of a category in order, of which the first is the reference.
@@ -80,6 +86,8 @@ class PerceptronRegressor(Regression, Perceptron):
         With the penalty that was chosen, the noise, log evidence and effective parameters.
     effective_parameters_ : float
         How many parameters the data determine; nan where alpha was given.
+    random_intercepts_ : DataFrame
+        With `intercepts`, the intercept of each group (conditional mode, BLUP) and its standard deviation.
     schema_ : Schema
         What each column of a frame is, and the columns of numbers that it becomes; prints as a table.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
@@ -108,6 +116,8 @@ class PerceptronRegressor(Regression, Perceptron):
         loss: str | None = None,
         offset: str | int | None = None,
         weights: str = "frequency",
+        intercepts: Intercepts = None,
+        method: str = "reml",
         columns: ColumnKinds = None,
         missing: str = "indicator",
         standardize: bool = False,
@@ -124,6 +134,8 @@ class PerceptronRegressor(Regression, Perceptron):
         self.loss = loss
         self.offset = offset
         self.weights = weights
+        self.intercepts = intercepts
+        self.method = method
         self.columns = columns
         self.missing = missing
         self.standardize = standardize
@@ -273,6 +285,9 @@ class PerceptronClassifier(Classification, Perceptron):
         As in scikit-learn.
     weights : {"frequency", "precision", "sampling"}, default "frequency"
         What a sample weight means, as in `PerceptronRegressor`.
+    intercepts : list of str or int, or None, default None
+        Columns of X, by name or position, whose values group the rows, as in `PerceptronRegressor`; for two classes,
+        by Laplace's approximation of the likelihood.
     standardize : bool, default False
         Scale inputs inside; coefficients stay in the user's units. alpha then penalises the scaled weights.
     fit_intercept : bool, default True
@@ -296,6 +311,8 @@ class PerceptronClassifier(Classification, Perceptron):
         With the penalty that was chosen, the noise, log evidence and effective parameters.
     effective_parameters_ : float
         How many parameters the data determine; nan where alpha was given.
+    random_intercepts_ : DataFrame
+        With `intercepts`, the intercept of each group (conditional mode, BLUP) and its standard deviation.
     schema_ : Schema
         What each column of a frame is, and the columns of numbers that it becomes; prints as a table.
     n_features_in_, feature_names_in_, n_iter_ : as in scikit-learn
@@ -328,6 +345,7 @@ class PerceptronClassifier(Classification, Perceptron):
         loss: str | None = None,
         class_weight: ClassWeight = None,
         weights: str = "frequency",
+        intercepts: Intercepts = None,
         columns: ColumnKinds = None,
         missing: str = "indicator",
         standardize: bool = False,
@@ -345,6 +363,7 @@ class PerceptronClassifier(Classification, Perceptron):
         self.loss = loss
         self.class_weight = class_weight
         self.weights = weights
+        self.intercepts = intercepts
         self.columns = columns
         self.missing = missing
         self.standardize = standardize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.threads import thread_count
+from newtron.engine.base.threads import one_blas_thread, thread_count
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Rows
@@ -25,7 +26,12 @@ from newtron.model.targets import given_rows
 from newtron.training.firth import firth_objective
 from newtron.training.fitted import FittedModel, Member
 from newtron.training.members import shares_of
+from newtron.training.mixed import curvature_of, gradient_norm_of, measured_again
 from newtron.training.separated import separation_of
+
+# By how much a mixed model's deviance, and its curvature from differences of gradients, may differ when it is computed
+# again from rows in another order.
+_SAME_DEVIANCE, _SAME_CURVATURE = 1e-9, 1e-3
 
 # Rows in the user's units from X, y and weights as a user gives them. Raises InputError for other than the model's.
 RowsOf: TypeAlias = Callable[[Matrix, object, object], Rows]
@@ -54,8 +60,10 @@ def certificate_of(model: FittedModel, rows_of: RowsOf | None = None) -> Certifi
 
 
 def _is_convex(model: FittedModel, member: Member) -> bool:
-    # Firth's penalty is not convex: a minimum under it is a local one, as far as is proved.
-    return member.network.is_linear and model.loss.convex and not model.settings.is_firth
+    # Firth's penalty is not convex, nor is the likelihood of a mixed model: a minimum is a local one, as far as is
+    # proved.
+    plain = not model.settings.is_firth and model.mixed is None
+    return member.network.is_linear and model.loss.convex and plain
 
 
 def _recomputed(
@@ -67,6 +75,8 @@ def _recomputed(
         rows = rows_of(X, y, sample_weight)
     except InputError:  # classes that the model does not know: no objective at all
         return own, False, own
+    if model.mixed is not None:
+        return _mixed_again(model, rows, own)
     same = _is_consistent(model) and _separation_holds(model, rows)
     anew = []
     for member in model.members:
@@ -77,6 +87,31 @@ def _recomputed(
         solution = replace(member.solution, value=now.value, gradient_norm=now.relative_gradient)
         anew.append(replace(member, solution=solution, end=now.curvature))
     return certificate_of(replace(model, members=tuple(anew))), same, own
+
+
+def _mixed_again(model: FittedModel, rows: Rows, own: Certificate) -> tuple[Certificate, bool, Certificate]:
+    """The same for a mixed model, whose coefficients, intercepts and likelihood follow from its variances."""
+    member, kept = model.members[0], model.mixed
+    assert kept is not None
+    try:
+        with one_blas_thread():
+            found = measured_again(model, rows)
+    except InputError:  # rows that no mixed model is made of
+        return own, False, own
+    if found is None:
+        return own, False, own
+    now = curvature_of(found, member.params, member.alpha, kept.counted)
+    value, norm = 0.5 * found.deviance / kept.counted, gradient_norm_of(found, kept.counted)
+    solution = replace(member.solution, value=value, gradient_norm=norm)
+    again = certificate_of(replace(model, members=(replace(member, solution=solution, end=now),)))
+    then = member.curvature
+    same = abs(found.deviance - kept.deviance) <= _SAME_DEVIANCE * max(1.0, abs(kept.deviance))
+    same &= found.converged == member.solution.converged and now.fingerprint == then.fingerprint
+    same &= all(
+        math.isclose(a, b, rel_tol=_SAME_CURVATURE) or (math.isnan(a) and math.isnan(b))
+        for a, b in ((now.smallest, then.smallest), (now.largest, then.largest))
+    )
+    return again, bool(same), own
 
 
 def _measured(model: FittedModel, member: Member, rows: Rows) -> Endpoint | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.base.words import column_names, count, label, percent
+from newtron.engine.base.words import column_names, count, label, percent, setting, target_names
 from newtron.inference.mixed.random_intercepts import GroupIntercepts
 from newtron.training.fitted import FittedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class OwnGroup(NamedTuple):
@@ -42,6 +48,40 @@ def names_of_groups(model: FittedModel, group: GroupIntercepts) -> tuple[str, ..
             levels = (*column.levels, "(missing)")
             return tuple(levels[int(key)] for key in group.keys.tolist())
     return tuple(label(key) for key in group.keys.tolist())
+
+
+def frame_of_intercepts(model: FittedModel) -> pd.DataFrame:
+    """A row for each group: column, group, and what its intercept is, with its standard deviation given the rest of the
+    model, in the units of the target for a squared error and else of the log odds or log mean. Of several outputs
+    there is a row for each. Raises InputError where there are none, or pandas is not installed."""
+    own = model.random_intercepts
+    if own is None:
+        raise InputError(
+            f"This model has no random intercepts: {setting('intercepts')} names the columns whose groups have them."
+        )
+    try:
+        import pandas as pd
+    except ImportError:
+        raise InputError(
+            "The intercepts come as a pandas frame, and pandas is not there: pip install pandas."
+        ) from None
+    unit = model.scaling.y_scale if model.loss.quadratic else np.ones(model.n_outputs)
+    classes, k = model.data.classes, model.n_outputs
+    outputs = target_names(model.data.targets, k) if classes is None else tuple(map(str, classes.tolist()))[-k:]
+    frames = [
+        pd.DataFrame(
+            {
+                "column": column_called(model, group),
+                "group": names_of_groups(model, group),
+                **({"output": name} if len(outputs) > 1 else {}),
+                "intercept": group.intercepts[:, c] * unit[c],
+                "standard_deviation": np.sqrt(group.variances[:, c]) * unit[c],
+            }
+        )
+        for group in own.groups
+        for c, name in enumerate(outputs)
+    ]
+    return pd.concat(frames, ignore_index=True)
 
 
 def told_intercepts(model: FittedModel) -> tuple[str, ...]:

@@ -43,6 +43,10 @@ def _of_block(model: FittedModel, X: Matrix, coverage: float, summary: Summary |
         V, df = _of_the_fit(model, X)
     else:
         V, df = _of_summary(model, X, summary), summary.degrees_of_freedom
+    if model.random_intercepts is not None:  # the mean is that of the row's groups
+        unit = model.scaling.y_scale if model.loss.quadratic else 1.0
+        spread = model.random_intercepts.variances_at(X) * np.square(unit)
+        V, df = V + spread[:, :, None] * np.eye(spread.shape[1]), float("inf")
     reach = _reach(df, coverage)
     if model.is_regression:
         z = z * model.scaling.y_scale + model.scaling.y_center if model.loss.has_identity_link else z

@@ -18,7 +18,7 @@ from newtron.engine.base.checks import check_choice
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.base.words import joined, listed
+from newtron.engine.base.words import joined, listed, setting
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
@@ -28,6 +28,7 @@ from newtron.inference.coefficients.hypotheses import CoefficientTest, chi_squar
 from newtron.inference.coefficients.information import Information, information_at
 from newtron.inference.coefficients.term_table import TermRow, TermTable
 from newtron.inference.coefficients.terms import Term, terms_named
+from newtron.model.groups import column_called
 from newtron.model.rows_again import GivenRows, Refound, information_of
 from newtron.model.terms import coefficient_names, terms_of
 from newtron.training.fitted import DataDescription, FittedModel
@@ -202,6 +203,14 @@ def _checked(model: FittedModel) -> None:
         raise InputError("Terms of several targets are tested for each target alone: fit a model for each.")
 
 
+def _refuse_intercepts(model: FittedModel) -> None:
+    if model.settings.intercepts is not None:
+        raise InputError(
+            "This test is not made for models with random intercepts: compare two fits by nested_test, or take "
+            "wald_test."
+        )
+
+
 def _counts_rows(model: FittedModel, information: Information) -> None:
     if model.settings.weights == "frequency" and not information.whole_weights:
         raise InputError(
@@ -211,6 +220,7 @@ def _counts_rows(model: FittedModel, information: Information) -> None:
 
 
 def _models(model: FittedModel, given: GivenRows | None) -> _Models:
+    _refuse_intercepts(model)
     _checked(model)
     refound = None if given is None else Refound(model, given)
     if not model.loss.quadratic and given is None:
@@ -297,6 +307,8 @@ def compared(larger: FittedModel, smaller: FittedModel) -> CoefficientTest:
     ratio. Raises InputError where they are not nested, as far as can be told."""
     more, fewer = _kept(larger), _kept(smaller)
     _check_nested(larger, more, smaller, fewer)
+    if larger.settings.intercepts is not None or smaller.settings.intercepts is not None:
+        return _compared_mixed(larger, smaller)
     whole, part = _fit_of(larger, more), _fit_of(smaller, fewer)
     if not whole.rank > part.rank:
         raise InputError(
@@ -309,6 +321,33 @@ def compared(larger: FittedModel, smaller: FittedModel) -> CoefficientTest:
     known = larger.data.names is not None and smaller.data.names is not None
     hypothesis = " = ".join([*names, "0"]) if known and names else "the smaller model"
     return _test(hypothesis, part, whole, whole, more.counted, larger.loss.quadratic)
+
+
+def _compared_mixed(larger: FittedModel, smaller: FittedModel) -> CoefficientTest:
+    """The likelihood-ratio test of a model with random intercepts in another that has more columns."""
+    more, fewer = larger.mixed, smaller.mixed
+    if more is None or fewer is None or _grouped(larger) != _grouped(smaller):
+        raise InputError(
+            "One model has random intercepts that the other has not: that their variance is 0 is tested in the summary "
+            "of the model that has them."
+        )
+    if "reml" in (more.method, fewer.method):
+        raise InputError(
+            "Restricted likelihoods of models with other columns cannot be compared: fit both with "
+            f"{setting('method', repr('ml'))}."
+        )
+    freedom = more.parameters - fewer.parameters
+    if not freedom > 0:
+        raise InputError("The other model has as many coefficients: call nested_test of the larger model.")
+    names = _only_in(larger, smaller)
+    ratio = max(0.0, 2.0 * (more.log_likelihood - fewer.log_likelihood))
+    hypothesis = " = ".join([*names, "0"]) if names else "the smaller model"
+    return chi_square_test(hypothesis, "likelihood ratio", ratio, freedom)
+
+
+def _grouped(model: FittedModel) -> list[str]:
+    own = model.random_intercepts
+    return [] if own is None else [column_called(model, group) for group in own.groups]
 
 
 def _only_in(larger: FittedModel, smaller: FittedModel) -> list[str]:
@@ -361,6 +400,7 @@ def _class_list(model: FittedModel) -> list[object]:
 
 def scored(model: FittedModel, given: GivenRows, terms: object, extra: Matrix) -> CoefficientTest:
     """Rao's score test: of terms of the model, at the fit without them, or of further columns (n, r), at the fit."""
+    _refuse_intercepts(model)
     _checked(model)
     refound = Refound(model, given)
     _counts_rows(model, information_of(model, refound))

@@ -159,6 +159,8 @@ def check_profile(model: FittedModel) -> None:
     """Raises InputError where there is no likelihood to be profiled."""
     if len(model.data.known_classes) > 2:
         raise InputError("Profile intervals are those of two classes, and this model has more.")
+    if model.random_intercepts is not None:
+        raise InputError("Profile intervals are not made for models with random intercepts: take intervals='wald'.")
     if not model.solution.converged and not model.is_separated:
         raise InputError("Profile intervals start at the optimum, and this fit did not converge.")
     if model.loss.name != "log_loss" or model.settings.alpha != 0.0:

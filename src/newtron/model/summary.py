@@ -12,7 +12,7 @@ from newtron.engine.base.checks import check_choice, check_flag, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import qr_triangle
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import column_names, target_names
+from newtron.engine.base.words import column_names, setting, target_names
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status
 from newtron.inference.coefficients.covariance import (
@@ -26,6 +26,8 @@ from newtron.inference.coefficients.covariance import (
 from newtron.inference.coefficients.estimates import FittedCoefficients, summarize
 from newtron.inference.coefficients.information import Information, WeightsKind
 from newtron.inference.coefficients.summary import Summary
+from newtron.inference.mixed.components import MixedFacts, VarianceComponent
+from newtron.model.groups import column_called
 from newtron.model.profiles import check_profile, profile_of
 from newtron.model.rows_again import GivenRows, Refound, information_of
 from newtron.model.terms import coefficient_names, terms_of
@@ -77,6 +79,8 @@ def summary_of(
         _check_profiled(model, given, covariance, groups)
     rows = None if given is None else Refound(model, given)
     information = information_of(model, rows)
+    if model.settings.intercepts is not None:
+        _check_mixed(model, given, covariance, groups, intervals, standardized)
     kind = _kind(covariance, groups, _penalty(model, information), model.settings.weights)
     network = model.members[0].network
     found = bread(information, model.loss, network.intercept)
@@ -99,6 +103,64 @@ def summary_of(
         X, Y, weight, _ = rows.given.whole()
         fitted = replace(fitted, profile=profile_of(model, X, Y[:, 0], weight, coverage, tests=True))
     return summarize(fitted, kind, float(coverage), _baseline(model, baseline), sums, found)
+
+
+def _check_mixed(
+    model: FittedModel,
+    given: GivenRows | None,
+    covariance: str | None,
+    groups: object,
+    intervals: str,
+    standardized: bool,
+) -> None:
+    """Raises InputError for what the summary of a model with random intercepts does not have."""
+    if model.mixed is None:
+        raise InputError(
+            f"The training was ended before the variances of {setting('intercepts')} were found: fit again to the end."
+        )
+    for asked, name in (
+        (given is not None, "X and y"),
+        (covariance not in (None, "classical"), f"covariance={covariance!r}"),
+        (groups is not None, "groups"),
+        (intervals != "wald", f"intervals={intervals!r}"),
+        (standardized, "standardized=True"),
+    ):
+        if asked:
+            raise InputError(
+                f"The summary of a model with random intercepts is made of what its fit kept, by the covariance of its "
+                f"own likelihood, and takes no {name}: leave it out."
+            )
+
+
+def _mixed_facts(model: FittedModel) -> MixedFacts | None:
+    """The likelihood and the variances of a model with random intercepts, in the user's units."""
+    own, found = model.random_intercepts, model.mixed
+    if own is None or found is None:
+        return None
+    unit = float(model.scaling.y_scale[0]) if model.loss.quadratic else 1.0
+    components = []
+    for group, ratio, p_value in zip(own.groups, found.ratios, found.p_values, strict=True):
+        variance = float(group.variance[0]) * unit**2
+        components.append(
+            VarianceComponent(
+                column_called(model, group),
+                len(group.keys),
+                variance,
+                variance**0.5,
+                group.share,
+                float(ratio),
+                float(p_value),
+            )
+        )
+    return MixedFacts(
+        found.method,
+        found.log_likelihood,
+        found.aic,
+        found.bic,
+        found.parameters,
+        float(own.residual[0]) ** 0.5 * unit if model.loss.quadratic else float("nan"),
+        tuple(components),
+    )
 
 
 def _ratio(model: FittedModel) -> str:
@@ -260,5 +322,6 @@ def _fitted(
         remarks=remarks,
         groups=terms_of(model, names),
         weights=model.settings.weights,
+        mixed=_mixed_facts(model),
         offset="" if scaling.offset is None else column_names(data.names, data.n_features)[scaling.offset],
     )

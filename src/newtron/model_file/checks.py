@@ -22,6 +22,7 @@ from newtron.engine.maths.scaling import Scaling
 from newtron.engine.solvers import Solution
 from newtron.inference.certificate.endpoint import Curvature
 from newtron.inference.coefficients.information import LARGEST, Information
+from newtron.inference.mixed.fit import MixedLikelihood
 from newtron.inference.mixed.random_intercepts import RandomIntercepts
 from newtron.inference.posterior import PosteriorFactor, posterior_span
 from newtron.inference.predictive.noise import ScaleModel
@@ -56,6 +57,8 @@ def check_model(model: FittedModel) -> None:
     _check_scaling(model.scaling, model.data.n_features - len(model.scaling.no_inputs), n_outputs)
     if model.random_intercepts is not None:
         _check_intercepts(model.random_intercepts, model.data.n_features, n_outputs)
+    if model.mixed is not None:
+        _check_mixed(model.mixed, model)
     if model.data.column_means is not None:
         _numbers(model.data.column_means, "data.column_means", model.data.n_features)
     for number, member in enumerate(model.members):
@@ -66,7 +69,8 @@ def check_model(model: FittedModel) -> None:
     if model.separation is not None:
         if model.is_regression or not model.is_perceptron:
             raise wrong("separation", "null for any other than a perceptron for classes", model.separation.kind)
-        _check_separation(model.separation, model.data.n_features, n_outputs)
+        inputs = model.data.n_features - len(model.scaling.no_inputs)
+        _check_separation(model.separation, inputs, n_outputs)
     if not 0.0 < model.temperature < math.inf:
         raise wrong("temperature", "a number above 0", model.temperature)
     if math.isinf(model.left_out_loss):
@@ -90,7 +94,9 @@ def _check_shapes(model: FittedModel) -> int:
         taken.append(taken[-1] + features.columns.size)
     for number, (network, member) in enumerate(zip(networks, model.members, strict=True)):
         where, widths = f"members[{number}].network.widths", network.widths
-        if len(widths) < 2 or min(widths) < 1 or widths[0] not in taken or widths[-1] != n_outputs:
+        # Where every column has random intercepts, a perceptron has none but its own.
+        least = 0 if model.random_intercepts is not None and model.is_perceptron and network.intercept else 1
+        if len(widths) < 2 or min(widths) < least or widths[0] not in taken or widths[-1] != n_outputs:
             inputs = " or ".join(map(str, taken))
             raise wrong(where, f"widths from {inputs} inputs to {n_outputs} outputs", widths)
         if model.is_perceptron and len(widths) > 2:
@@ -199,6 +205,25 @@ def _check_offset(model: FittedModel) -> None:
     in_order = all(a < b for a, b in pairwise(aside)) and offset not in aside
     if not in_order or any(not 0 <= column < model.data.n_features for column in aside):
         raise wrong("scaling.aside", f"positions of {model.data.n_features} columns, in order", list(aside))
+
+
+def _check_mixed(found: MixedLikelihood, model: FittedModel) -> None:
+    own = model.random_intercepts
+    if not model.is_perceptron or own is None or model.n_outputs > 1:
+        raise wrong("mixed", "null but for a perceptron with random intercepts", "an object")
+    if (found.method == "laplace") == model.loss.quadratic:
+        raise wrong("mixed.method", "reml or ml for a squared error, and else laplace", found.method)
+    n = len(own.groups)
+    _numbers(found.without, "mixed.without", n)
+    theta = _numbers(found.theta, "mixed.theta", n, least=0.0)
+    inside = np.isnan(found.boundary)
+    if found.boundary.shape != (n,) or not np.array_equal(inside, theta > 0.0):
+        raise wrong("mixed.boundary", "nan where theta is above 0, and else a number", found.boundary.tolist())
+    for name, number in (("log_likelihood", found.log_likelihood), ("deviance", found.deviance)):
+        if not math.isfinite(number):
+            raise wrong(f"mixed.{name}", "a finite number", number)
+    if not 0.0 < found.counted < math.inf or found.parameters < 1:
+        raise wrong("mixed.counted", "a number above 0, with one parameter or more", found.counted)
 
 
 def _check_intercepts(found: RandomIntercepts, n_features: int, n_outputs: int) -> None:

@@ -15,6 +15,7 @@ from newtron.engine.maths.scaling import Scaling, first_inputs
 from newtron.engine.solvers import Solution
 from newtron.inference.certificate.endpoint import Curvature, Endpoint
 from newtron.inference.coefficients.information import Information
+from newtron.inference.mixed.fit import MixedLikelihood
 from newtron.inference.mixed.random_intercepts import RandomIntercepts
 from newtron.inference.posterior import Posterior, PosteriorFactor
 from newtron.inference.predictive.predictive import NoiseModel
@@ -149,7 +150,8 @@ class FittedModel:
     intervals; None for all other models. relevance: (p,) how much each column moves the prediction; None for a
     perceptron. random_intercepts: what raw predictions gain by the groups of their rows; None where nothing is.
     left_out_loss: the mean loss, in nats a row, of this average on rows that were left out while it was trained; nan
-    where there were none, and for a perceptron.
+    where there were none, and for a perceptron. mixed: the likelihood of a perceptron with random intercepts; None for
+    all other models.
 
     Examples
     --------
@@ -173,6 +175,7 @@ class FittedModel:
     relevance: Array | None = None
     random_intercepts: RandomIntercepts | None = None
     left_out_loss: float = float("nan")
+    mixed: MixedLikelihood | None = None
 
     @cached_property
     def loss(self) -> Loss:

@@ -58,12 +58,13 @@ _LOGISTIC = np.pi**2 / 3.0
 class GroupColumns(NamedTuple):
     """Columns of X that group rows. columns: those that may have random intercepts; aside: those that are no inputs;
     offset: the column that is one, in a place of its own among all columns; forced: whether the user named the
-    columns, so that they keep their intercepts."""
+    columns, so that they keep their intercepts; names: of columns that the user named."""
 
     columns: tuple[int, ...] = ()
     aside: tuple[int, ...] = ()
     offset: int | None = None
     forced: bool = False
+    names: tuple[str, ...] = ()
 
     @property
     def offset_of_inputs(self) -> int | None:
@@ -95,9 +96,10 @@ def group_columns(rows: Rows, data: DataDescription, settings: Settings) -> Grou
     if len(set(found)) < len(found):
         raise InputError(f"{setting('intercepts', repr(list(chosen)))} names a column twice.")
     aside = tuple(sorted({*factors, *(found if settings.family == "perceptron" else [])}))
-    if len(aside) == rows.n_features:
+    if len(aside) == rows.n_features and settings.family == "network":
         raise InputError("X has no column but those with random intercepts: a model needs one more to learn from.")
-    return GroupColumns(tuple(sorted(found)), aside, offset, forced=True)
+    names = column_names(data.names, data.n_features)
+    return GroupColumns(tuple(sorted(found)), aside, offset, True, tuple(names[j] for j in sorted(found)))
 
 
 def _position(asked: str | int, data: DataDescription) -> int:
@@ -119,7 +121,9 @@ def _position(asked: str | int, data: DataDescription) -> int:
                 f"{setting('intercepts', repr(name))} is a {column.kind} with several columns of numbers, and groups "
                 "need one: leave its kind open, so that text becomes a factor."
             )
-    raise InputError(f"{setting('intercepts', repr(name))} is no column of X: these are {', '.join(names[:20])}.")
+    raise InputError(
+        f"{setting('intercepts', repr(name))} is no column of X that is used: these are {', '.join(names[:20])}."
+    )
 
 
 def _repeated(rows: Rows, others: set[int | None], data: DataDescription) -> list[int]:

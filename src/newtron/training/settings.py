@@ -61,6 +61,7 @@ class Settings:
     offset: str | int | None = None
     weights: WeightsKind = "frequency"
     intercepts: str | tuple[str | int, ...] | None = None
+    method: str = "reml"
     columns: dict[str, str | tuple[str, ...]] | None = None
     missing: str = "indicator"
     standardize: bool = False
@@ -124,6 +125,7 @@ class Settings:
             raise InputError(f'offset={self.offset!r} is the logarithm of an exposure of counts: set loss="poisson".')
 
     def _check_intercepts(self) -> None:
+        check_choice("method", self.method, ("reml", "ml"))
         found = self.intercepts
         auto = found == "auto" and self.family == "network"
         if found is None or auto:

@@ -29,6 +29,7 @@ from newtron.training.intercepts import (
 )
 from newtron.training.members import RowsLeftOut, Trained, objective_of, rows_left_out, train_members, with_shares
 from newtron.training.mix import planned
+from newtron.training.mixed import beside_perceptron, check_mixed
 from newtron.training.predictive import learn_class_temperature, learn_noise
 from newtron.training.relevance import relevance_of
 from newtron.training.resuming import OpenKeeper, kept
@@ -86,6 +87,9 @@ def _trained(
     given, offset = rows, grouped[1].offset_of_inputs
     if offset is not None:
         rows = _per_exposure(rows, offset)
+    mixed = settings.family == "perceptron" and bool(grouped[1].columns)
+    if mixed:
+        check_mixed(settings, loss, given)
     _check_firth(settings, rows)
     with one_blas_thread():
         scaling = _scaling(rows, settings, loss)
@@ -121,6 +125,9 @@ def _trained(
             trained, separation = _members(task, settings, names)
             members = with_shares(trained, plan.combine, task)
             members = tuple(_of_given_rows(member, given, task, settings, offset) for member in members)
+            if mixed:
+                parts = beside_perceptron(task, members[0], settings, data, *grouped, given, separation)
+                members = (parts.member,)
     except ColumnError as error:
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
@@ -129,6 +136,8 @@ def _trained(
     if intercepts is not None and left_out is not None:
         left_out = left_out.gaining(intercepts.left_out)
     model = _with_predictions(task, settings, data, members, separation, intercepts, left_out)
+    if mixed:
+        model = replace(model, random_intercepts=parts.intercepts, mixed=parts.likelihood)
     return model if offset is None else with_offset(model, offset)
 
 

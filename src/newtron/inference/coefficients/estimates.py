@@ -36,6 +36,7 @@ from newtron.inference.coefficients.information import Information, WeightsKind
 from newtron.inference.coefficients.profile import Profile
 from newtron.inference.coefficients.summary import IntervalKind, Summary
 from newtron.inference.coefficients.terms import Term
+from newtron.inference.mixed.components import MixedFacts
 
 # What each covariance formula is valid for: one line of a summary.
 _FORMULAS = {
@@ -49,6 +50,8 @@ _FORMULAS = {
     "HC3": "HC3: White's with each residual over 1 - leverage",
     "cluster": "clustered: rows of one group may depend on each other",
 }
+# The same for a model with random intercepts.
+_OF_MIXED = "of the mixed model: valid where the model is correctly specified"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class FittedCoefficients:
     further sentences for the reader. groups: the terms that the inputs belong to. weights: what a weight means.
     offset: the name of the column that is one, else "". spread: the standard deviations of the inputs (p,) and of the
     targets (k,), where standardised coefficients are asked for. ratio: what exp of a coefficient is called, where that
-    is asked for, else "".
+    is asked for, else "". mixed: the likelihood of a model with random intercepts.
     """
 
     information: Information
@@ -88,6 +91,7 @@ class FittedCoefficients:
     offset: str = ""
     spread: tuple[Array, Array] | None = None
     ratio: str = ""
+    mixed: MixedFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def _tested(
     first = [q - 1, *range(q - 1)] if fit.intercept else list(range(q))  # the intercept before the inputs
     order = np.concatenate([c * q + np.array(first) for c in range(len(outputs))])
     covariance = _covariance(fit, kind, found, sums, residuals, T, across, order)
-    df = _degrees_of_freedom(fit.information, found, sums, regression, kind)
+    tested_by_t = regression and fit.mixed is None
+    df = _degrees_of_freedom(fit.information, found, sums, tested_by_t, kind)
     estimates = estimates[order]
     errors, statistics, p_values, intervals = _tests(estimates, covariance.matrix, df, coverage)
     if residuals is not None:
@@ -140,8 +145,13 @@ def summarize(
     penalised, outputs = bool(information.penalty.any()), rows.outputs
     terms = (*(("intercept",) if fit.intercept else ()), *fit.terms)
     aliases = tuple(_alias_text(alias, fit, len(terms)) for alias in found.aliases) if fit.has_optimum else ()
-    likelihood = likelihood_of(information, fit.loss, fit.y_scale, found.effective, fit.has_likelihood)
-    r_squared = r_squared_of(information) if regression else None
+    mixed = fit.mixed
+    likelihood: Likelihood | MixedFacts = (
+        likelihood_of(information, fit.loss, fit.y_scale, found.effective, fit.has_likelihood)
+        if mixed is None
+        else mixed
+    )
+    r_squared = r_squared_of(information) if regression and mixed is None else None
     variances = None if penalised else r_squared
     return Summary(
         names=tuple(f"{output}: {term}" if len(outputs) > 1 else term for output in outputs for term in terms),
@@ -156,24 +166,26 @@ def summarize(
         combinations=rows.covariance,
         coverage=coverage,
         interval_method="wald" if fit.profile is None else "profile",
-        statistic="t" if regression else "z" if fit.profile is None else "χ²",
+        statistic="t" if regression and mixed is None else "z" if fit.profile is None else "χ²",
         degrees_of_freedom=rows.df,
-        log_likelihood=likelihood.value,
+        log_likelihood=likelihood.log_likelihood,
         aic=likelihood.aic,
         bic=likelihood.bic,
-        penalised_log_likelihood=_penalised(fit, likelihood.value) if fit.firth else None,
+        penalised_log_likelihood=_penalised(fit, likelihood.log_likelihood) if fit.firth else None,
         effective_parameters=found.effective * (len(outputs) if regression else 1),
         n_rows=information.n_rows,
         total_weight=information.weight,
         counted=information.counted,
         weights=fit.weights,
-        deviance=deviance_of(information, fit.loss),
+        deviance=None if mixed is not None else deviance_of(information, fit.loss),
         residual_sd=_one_or_all(_residual_sd(fit, rows.residuals)),
         r_squared=_one_or_all(r_squared),
         adjusted_r_squared=_one_or_all(adjusted(variances, information.counted, found.effective, fit.intercept)),
         r_squared_centred=fit.intercept,
-        pseudo_r_squared=None if regression else 1.0 - likelihood.value / likelihood.null,
-        overall=() if penalised else _overall(fit, found, kind, likelihood, rows),
+        pseudo_r_squared=likelihood.pseudo_r_squared if isinstance(likelihood, Likelihood) and not regression else None,
+        overall=()
+        if penalised or not isinstance(likelihood, Likelihood)
+        else _overall(fit, found, kind, likelihood, rows),
         class_counts=_class_counts(fit),
         standardized=_standardized(fit, baseline, rows.order),
         ratio=fit.ratio,
@@ -183,9 +195,10 @@ def summarize(
         trouble=_trouble(fit),
         notes=tuple(_notes(fit, found, sums, penalised, bool(aliases), rows.residuals)),
         title=_title(fit, baseline),
-        formula=_FORMULAS[kind],
+        formula=_FORMULAS[kind] if mixed is None else _OF_MIXED,
         terms=terms,
         outputs=outputs,
+        mixed=mixed,
     )
 
 
@@ -395,6 +408,7 @@ def _trouble(fit: FittedCoefficients) -> str:
 
 def _title(fit: FittedCoefficients, baseline: int) -> str:
     of = f" of {joined(fit.targets)}" if fit.targets else ""
+    of += " with random intercepts" if fit.mixed is not None else ""
     if fit.loss.task == "regression":
         return f"Perceptron for regression{of} ({fit.loss.method}, {fit.loss.words})"
     kind = "logistic" if len(fit.outputs) == 2 else "multinomial logistic"
@@ -481,6 +495,8 @@ def _notes(
             "few groups are usually too small."
         )
     yield from fit.remarks
+    if fit.mixed is not None:
+        yield from fit.mixed.notes()
     if fit.firth and fit.profile is None and fit.has_optimum:
         yield _FIRTH_WALD.format(_FIRTH_PROFILE if len(fit.outputs) == 2 else "")
     if fit.profile is not None and np.isnan(fit.profile.intervals).any():

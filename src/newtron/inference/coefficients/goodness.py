@@ -30,6 +30,16 @@ class Likelihood:
     counted: float
 
     @property
+    def log_likelihood(self) -> float:
+        """The log-likelihood of the fit."""
+        return self.value
+
+    @property
+    def pseudo_r_squared(self) -> float:
+        """McFadden's R²."""
+        return 1.0 - self.value / self.null
+
+    @property
     def aic(self) -> float:
         """Akaike's criterion."""
         return 2.0 * self.parameters - 2.0 * self.value

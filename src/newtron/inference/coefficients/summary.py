@@ -26,6 +26,7 @@ from newtron.inference.coefficients.covariance import CoefficientCovariance
 from newtron.inference.coefficients.hypotheses import CoefficientTest, wald
 from newtron.inference.coefficients.information import WeightsKind
 from newtron.inference.coefficients.terms import Term, terms_named
+from newtron.inference.mixed.components import MixedFacts, VarianceComponent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +133,8 @@ class Summary:
         The headline of the table, and one line on the covariance formula.
     terms, outputs : tuple of str
         The intercept and the inputs, and the outputs, from which `names` are made.
+    mixed : MixedFacts or None
+        The likelihood of a model with random intercepts, with its variances (`variance_components`).
 
     Examples
     --------
@@ -187,6 +190,12 @@ class Summary:
     formula: str
     terms: tuple[str, ...]
     outputs: tuple[str, ...]
+    mixed: MixedFacts | None = None
+
+    @property
+    def variance_components(self) -> tuple[VarianceComponent, ...]:
+        """The variances of random intercepts, one for each grouping column; none without `intercepts`."""
+        return () if self.mixed is None else self.mixed.components
 
     def __repr__(self) -> str:
         return _table(self).text()
@@ -318,6 +327,8 @@ def summary_facts(summary: Summary) -> list[str]:
         parameters = count(round(effective), "parameter")
     else:
         parameters = f"{effective:.4g} effective parameters"
+    if summary.mixed is not None:
+        return [n, *summary.mixed.lines(len(summary.terms)), *_lines_on_errors(summary)]
     likelihood = f"log-likelihood {summary.log_likelihood:z.6g}, AIC {summary.aic:z.6g}, BIC {summary.bic:z.6g}"
     lines = [f"{n}, {parameters}{'' if math.isnan(summary.log_likelihood) else f'; {likelihood}'}"]
     if summary.class_counts:
@@ -341,6 +352,12 @@ def summary_facts(summary: Summary) -> list[str]:
             f"t with {degrees_in_words(summary.degrees_of_freedom)} df"
         )
     lines += _fit_lines(summary)
+    return lines + _lines_on_errors(summary)
+
+
+def _lines_on_errors(summary: Summary) -> list[str]:
+    """The lines on the formula of the standard errors, on intervals and on what is shown in place of coefficients."""
+    lines = []
     if np.isfinite(summary.standard_errors).any():
         lines.append(f"standard errors {summary.formula}")
         if summary.interval_kind in _NO_CONFIDENCE:
@@ -389,6 +406,14 @@ def _table(summary: Summary) -> ResultTable:
         summary_header(summary),
         [(heading or "", rows) for heading, rows in summary_rows(summary)],
         summary.trouble,
-        lists=[("dependent columns:", summary.aliases)] if summary.aliases else [],
+        lists=[
+            *([("dependent columns:", summary.aliases)] if summary.aliases else []),
+            *([("random intercepts:", component_lines(summary))] if summary.mixed is not None else []),
+        ],
         notes=summary.notes,
     )
+
+
+def component_lines(summary: Summary) -> list[str]:
+    """A line for each grouping column."""
+    return [component.in_words() for component in summary.variance_components]

@@ -18,7 +18,7 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.inference.mixed.grouping import Factored, Grouping
-from newtron.inference.mixed.outer import DevianceSearch, Minimum, Slope
+from newtron.inference.mixed.outer import DevianceSearch, Minimum, Slope, Watch
 
 # Losses with the canonical link: their mean is the inverse link, so that l' = mean - y.
 MixedLoss: TypeAlias = Literal["log_loss", "poisson"]
@@ -30,6 +30,9 @@ _INNER_AT_REST, _MOST_INNER = 1e-24, 200
 _SHORTEST = 1e-10
 # θ from which the search starts; the best of them is taken.
 _STARTS = (0.1, 0.3, 1.0, 3.0)
+
+# Beyond this θ, in log odds or in the logarithm of a mean, levels have probabilities of 0 or 1 and means of 0.
+_LARGEST = 1e3
 
 
 class _Point(NamedTuple):
@@ -128,14 +131,32 @@ class LaplaceMixed:
             by_variance[1 + g] -= float(m_others[part] @ (m_others[part] + t_others[part]))
         return Slope(float(deviance), by_variance, self.Q.T @ (2.0 * slope + t))
 
-    def search(self, beta: Array) -> Minimum:
-        """The minimum over θ and γ from these coefficients without intercepts."""
-        gamma = self.R @ beta
+    def coefficients(self, gamma: Array) -> Array:
+        """(q,) β = R⁻¹γ."""
+        return np.asarray(np.linalg.solve(self.R, gamma))
+
+    def intercepts(self, theta: Array, gamma: Array) -> tuple[list[Array], list[Array]]:
+        """The conditional modes of the intercepts and their conditional variances, (L,) for each column."""
+        point, parts = self.mode(theta, gamma), self.grouping.parts
+        first, others = point.factored.diagonals
+        spherical = [point.first, *(point.others[part] for part in parts)]
+        diagonals = [first, *(others[part] for part in parts)]
+        modes = [size * u for size, u in zip(theta, spherical, strict=True)]
+        return modes, [size**2 * each for size, each in zip(theta, diagonals, strict=True)]
+
+    def searching(self, gamma: Array, watch: Watch | None = None) -> DevianceSearch:
+        """The search for the minimum over θ and γ. gamma: near which units are measured."""
         point = self.mode(np.zeros(len(self.grouping.sizes)), gamma)
         reach = [float(point.factored.first.max(initial=0.0))]
         reach += [float(point.factored.among.diagonal()[part].max(initial=0.0)) for part in self.grouping.parts]
-        unit = 1.0 / np.sqrt(max(float(np.mean(point.factored.first)) / float(np.mean(self.weight)), 1e-300))
-        search = DevianceSearch(self.slope, np.maximum(reach, 1e-300), np.full(len(gamma), unit))
-        starts = [np.full(len(reach), start) for start in _STARTS]
+        information = float(point.factored.first.sum()) / float(self.weight.sum())
+        unit = 1.0 / np.sqrt(max(information, 1e-300))
+        return DevianceSearch(self.slope, np.maximum(reach, 1e-300), np.full(len(gamma), unit), _LARGEST, watch)
+
+    def search(self, beta: Array, watch: Watch | None = None) -> Minimum:
+        """The minimum over θ and γ from these coefficients without intercepts."""
+        gamma = self.R @ beta
+        searching = self.searching(gamma, watch)
+        starts = [np.full(len(self.grouping.sizes), start) for start in _STARTS]
         start = min(starts, key=lambda theta: self.slope(theta, gamma).deviance)
-        return search.minimum(start, gamma)
+        return searching.minimum(start, gamma)

@@ -25,10 +25,13 @@ import numpy as np
 
 from newtron.engine.base.types import Array
 from newtron.inference.mixed.grouping import Factored, Grouping
-from newtron.inference.mixed.outer import DevianceSearch, Minimum, Slope
+from newtron.inference.mixed.outer import DevianceSearch, Minimum, Slope, Watch
 
-# θ from which the search starts; the best of them is taken.
+# θ from which the search starts, over the root of the mean weight of a level; the best of them, and of 1, is taken.
 _STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+
+# Beyond this θ the noise is rounding of the intercepts: they would have 14 digits before it shows.
+_LARGEST = 1e7
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +124,31 @@ class LinearMixed:
                 derivatives[g] -= float(np.trace(np.linalg.solve(inner, seen[:, :q].T @ seen[:, :q])))
         return Slope(float(deviance), derivatives, np.zeros(0))
 
-    def search(self) -> Minimum:
-        """The minimum over θ."""
+    def coefficients(self, theta: Array) -> Array:
+        """(q,) β at θ."""
+        return np.asarray(self.ordinary + np.linalg.solve(self.R, self.at(theta).gamma))
+
+    def intercepts(self, theta: Array) -> tuple[list[Array], list[Array]]:
+        """The conditional modes of the intercepts at θ and their conditional variances, (L,) for each column."""
+        profile = self.at(theta)
+        variance = profile.squares / self.freedom
+        contrast = np.append(-profile.gamma, 1.0)
+        seen = [profile.seen[0], *(profile.seen[1][part] for part in self.grouping.parts)]
+        first, others = profile.factored.diagonals
+        diagonals = [first, *(others[part] for part in self.grouping.parts)]
+        modes = [size**2 * (each @ contrast) for size, each in zip(theta, seen, strict=True)]
+        return modes, [variance * size**2 * each for size, each in zip(theta, diagonals, strict=True)]
+
+    def searching(self, watch: Watch | None = None) -> DevianceSearch:
+        """The search for the minimum over θ."""
         reach = [float(self._first.max(initial=0.0))]
         reach += [float(self._among.diagonal()[part].max(initial=0.0)) for part in self.grouping.parts]
-        search = DevianceSearch(self.slope, np.maximum(reach, 1e-300), np.zeros(0))
-        unit = 1.0 / np.sqrt(np.mean(self._first) or 1.0)
-        none, scales = np.zeros(0), [np.full(len(reach), start * max(unit, 1e-150)) for start in (*_STARTS, 1.0 / unit)]
-        start = min(scales, key=lambda theta: self.slope(theta, none).deviance)
-        return search.minimum(start, none)
+        return DevianceSearch(self.slope, np.maximum(reach, 1e-300), np.zeros(0), _LARGEST, watch)
+
+    def search(self, watch: Watch | None = None) -> Minimum:
+        """The minimum over θ."""
+        unit = 1.0 / np.sqrt(max(float(np.mean(self._first)), 1e-300))
+        none, sizes = np.zeros(0), [*(start * unit for start in _STARTS), 1.0]
+        starts = [np.full(len(self.grouping.sizes), size) for size in sizes]
+        start = min(starts, key=lambda theta: self.slope(theta, none).deviance)
+        return self.searching(watch).minimum(start, none)

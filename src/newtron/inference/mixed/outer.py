@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.types import Array
 
@@ -56,6 +57,7 @@ class Minimum:
     boundary: Array
     expected: float
     steps: int
+    evaluations: int
 
     @property
     def converged(self) -> bool:
@@ -64,21 +66,61 @@ class Minimum:
         return inside and not bool(np.any(self.boundary < 0.0))
 
 
+@dataclass(frozen=True, eq=False)
+class SearchStep:
+    """Where a search stands after a step: as in `Minimum`. length: the largest change of a log θ or of another
+    parameter by the step."""
+
+    steps: int
+    theta: Array
+    others: Array
+    deviance: float
+    gradient: Array
+    expected: float
+    length: float
+
+
+# Called after each step; a true answer ends the search.
+Watch: TypeAlias = Callable[[SearchStep], object]
+
+
+class SearchStoppedError(Exception):
+    """The search was ended from outside."""
+
+
+class NoMinimumError(Exception):
+    """The deviance falls without end. which: (G,) whether it does so as a θ grows."""
+
+    def __init__(self, which: NDArray[np.bool_]) -> None:
+        super().__init__("the deviance falls without end")
+        self.which = which
+
+
 class DevianceSearch:
     """The search for the minimum of a deviance.
 
     slope: the deviance and its derivatives at theta (G,) and others (q,). reach: (G,) the largest information of a
     level of each grouping column: θ² · reach says how much its intercepts matter. unit: (q,) a change of each other
-    parameter that matters little.
+    parameter that matters little. largest: of a θ beyond this there is no more to be known.
     """
 
-    def __init__(self, slope: Callable[[Array, Array], Slope], reach: Array, unit: Array) -> None:
-        self._slope, self._reach, self._unit = slope, reach, unit
+    def __init__(
+        self,
+        slope: Callable[[Array, Array], Slope],
+        reach: Array,
+        unit: Array,
+        largest: float,
+        watch: Watch | None = None,
+    ) -> None:
+        self._largest = largest
+        self._deviance, self._reach, self._unit, self._watch = slope, reach, unit, watch
+        self.evaluations = 0
 
     def minimum(self, theta: Array, others: Array) -> Minimum:
-        """The minimum that is reached from this start."""
+        """The minimum that is reached from this start. Raises SearchStoppedError where `watch` ends it, and
+        NoMinimumError where there is none."""
         here, hessian, last = self._slope(theta, others), None, np.inf
-        fresh = False
+        fresh, length = False, 0.0
         for steps in range(_MOST_STEPS + 1):
             free = theta > 0.0
             gradient = self._gradient(here, theta)
@@ -93,19 +135,39 @@ class DevianceSearch:
                 theta = np.where(released, np.sqrt(_NEGLIGIBLE / self._reach), theta)
                 here, hessian, last = self._slope(theta, others), None, np.inf
                 continue
+            told = SearchStep(steps, theta, others, here.deviance, gradient, expected, length)
+            if self._watch is not None and steps > 0 and self._watch(told):
+                raise SearchStoppedError
             moved = None if expected <= _AT_REST or steps == _MOST_STEPS else self._descent(here, theta, others, step)
             if moved is None:
                 if not fresh:
                     hessian = self._hessian(theta, others)
                 boundary = np.where(free, np.nan, here.by_variance)
-                return Minimum(theta, others, here.deviance, gradient, hessian, boundary, expected, steps)
+                return Minimum(
+                    theta, others, here.deviance, gradient, hessian, boundary, expected, steps, self.evaluations
+                )
             theta, others, here = moved
+            if theta.max() > self._largest:
+                raise NoMinimumError(theta > self._largest)
+            length = float(np.max(np.abs(step)))
             last, fresh = expected, False
             zero = self._zeroed(here, theta, others)
             if zero is not None:
                 theta, here = zero
                 hessian, last = None, np.inf
         raise AssertionError("the last step returns")
+
+    def _slope(self, theta: Array, others: Array) -> Slope:
+        self.evaluations += 1
+        return self._deviance(theta, others)
+
+    def measured(self, theta: Array, others: Array) -> Minimum:
+        """What the deviance and its derivatives say of a point."""
+        here, hessian = self._slope(theta, others), self._hessian(theta, others)
+        gradient = self._gradient(here, theta)
+        _, expected = _newton_step(gradient, hessian, int((theta > 0.0).sum()))
+        boundary = np.where(theta > 0.0, np.nan, here.by_variance)
+        return Minimum(theta, others, here.deviance, gradient, hessian, boundary, expected, 0, self.evaluations)
 
     def _gradient(self, slope: Slope, theta: Array) -> Array:
         """By log θ of each θ above 0, and by the other parameters."""
