@@ -158,7 +158,7 @@ def _mixed_facts(model: FittedModel) -> MixedFacts | None:
         found.aic,
         found.bic,
         found.parameters,
-        float(own.residual[0]) ** 0.5 * unit if model.loss.quadratic else float("nan"),
+        float(own.residual[0]) ** 0.5 * unit if model.loss.quadratic else None,
         tuple(components),
     )
 

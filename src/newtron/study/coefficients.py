@@ -8,7 +8,13 @@ import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.words import column_names, joined, label, number, target_names
-from newtron.inference.coefficients.summary import Summary, summary_facts, summary_header, summary_rows
+from newtron.inference.coefficients.summary import (
+    Summary,
+    component_lines,
+    summary_facts,
+    summary_header,
+    summary_rows,
+)
 from newtron.model.summary import summary_of
 from newtron.study.screen import Screen
 from newtron.training.fitted import FittedModel
@@ -139,4 +145,4 @@ def _meaning(model: FittedModel, summary: Summary | None) -> list[str]:
         elif column.kind == "date":
             waves = f", and has a sine and a cosine of the {joined(column.parts)}" if column.parts else ""
             found.append(f"The column {column.name} counts days{waves}.")
-    return [*found, *([*summary.aliases, *summary.notes] if summary is not None else [])]
+    return found if summary is None else [*found, *summary.aliases, *component_lines(summary), *summary.notes]

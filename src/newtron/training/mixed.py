@@ -92,10 +92,10 @@ def check_mixed(settings: Settings, loss: Loss, rows: Rows) -> None:
         if wrong:
             raise InputError(f"{asked} is not made for {name}: leave one of the two out.")
     if rows.n_outputs > 1:
-        what = "classes" if settings.task == "classification" else "targets"
-        more = "two classes" if what == "classes" else "one target"
         n = rows.n_outputs
-        raise InputError(f"{asked} is made for {more}, and these rows have {n:,} {what}: train a model for each.")
+        if settings.task == "classification":
+            raise InputError(f"{asked} of a perceptron is made for two classes, and these are {n:,}: take a network.")
+        raise InputError(f"{asked} of a perceptron is made for one target, and these are {n:,}: fit a model for each.")
     if isinstance(rows, StreamedRows):
         raise InputError(f"{asked} needs all rows in memory: read them into memory, or leave it out.")
     if settings.weights == "frequency" and not rows.whole_weights:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from newtron.engine.base.words import amount, clean, count, probability
@@ -78,14 +77,14 @@ def _compared(p: float) -> str:
 @dataclass(frozen=True)
 class MixedFacts:
     """What a summary says of the likelihood of a mixed model. residual: the standard deviation of the noise in the
-    user's units, nan where the variance follows from the mean."""
+    user's units, None where the variance follows from the mean."""
 
     method: MixedMethod
     log_likelihood: float
     aic: float
     bic: float
     parameters: int
-    residual: float
+    residual: float | None
     components: tuple[VarianceComponent, ...]
 
     def lines(self, coefficients: int) -> list[str]:
@@ -98,7 +97,7 @@ class MixedFacts:
             f"{count(coefficients, 'coefficient')} and {variances} by {_METHODS[self.method]}",
             f"{value}, AIC {self.aic:z.6g}, BIC {self.bic:z.6g}",
         ]
-        if not math.isnan(self.residual):
+        if self.residual is not None:
             found.append(f"residual standard deviation {amount(self.residual)}, variance {amount(self.residual**2)}")
         return found
 

@@ -58,7 +58,8 @@ class MixedLikelihood:
         of all samples, so this is half of that by χ² with 1 degree of freedom (Self & Liang 1987; Stram & Lee 1994)."""
         from scipy.special import gammaincc
 
-        return np.asarray(np.where(self.ratios > 0.0, 0.5 * gammaincc(0.5, 0.5 * self.ratios), 1.0))
+        found: Array = np.where(self.ratios > 0.0, 0.5 * gammaincc(0.5, 0.5 * self.ratios), 1.0)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
