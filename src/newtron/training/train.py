@@ -84,13 +84,11 @@ def _trained(
 ) -> FittedModel:
     """The model of rows without the columns that are no inputs. grouped: the rows with these, and which they are."""
     loss = loss_for(settings.task, settings.loss, rows.n_outputs)
+    mixed = settings.family == "perceptron" and bool(grouped[1].columns)
+    _check_settings(settings, loss, rows, mixed)
     given, offset = rows, grouped[1].offset_of_inputs
     if offset is not None:
         rows = _per_exposure(rows, offset)
-    mixed = settings.family == "perceptron" and bool(grouped[1].columns)
-    if mixed:
-        check_mixed(settings, loss, given)
-    _check_firth(settings, rows)
     with one_blas_thread():
         scaling = _scaling(rows, settings, loss)
     plan = planned(settings, scaling, rows)
@@ -141,7 +139,10 @@ def _trained(
     return model if offset is None else with_offset(model, offset)
 
 
-def _check_firth(settings: Settings, rows: Rows) -> None:
+def _check_settings(settings: Settings, loss: Loss, rows: Rows, mixed: bool) -> None:
+    """Raises InputError where these rows are not those that a setting needs."""
+    if mixed:
+        check_mixed(settings, loss, rows)
     if settings.is_firth and isinstance(rows, StreamedRows):
         firth, alpha = setting("penalty", repr("firth")), setting("alpha")
         raise InputError(f"{firth} needs all rows in memory: read them into memory, or give a penalty by {alpha}.")
