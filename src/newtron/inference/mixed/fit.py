@@ -50,7 +50,7 @@ class MixedLikelihood:
     @property
     def ratios(self) -> Array:
         """(G,) the likelihood-ratio statistics of each variance, 0 where it is 0."""
-        return np.maximum(2.0 * (self.log_likelihood - self.without), 0.0)
+        return np.asarray(np.maximum(2.0 * (self.log_likelihood - self.without), 0.0))
 
     @property
     def p_values(self) -> Array:
