@@ -234,7 +234,7 @@ def beside_perceptron(
         return MixedParts(replace(member, solution=replace(member.solution, status=Status.STOPPED)))
     except KeyboardInterrupt:
         return MixedParts(replace(member, solution=replace(member.solution, status=Status.INTERRUPTED)))
-    return _parts(task, member, settings, rows, columns, names, fit, watched)
+    return _parts(task, member, rows, columns, names, fit, watched)
 
 
 def _fitted(rows: MixedRows, member: Member, settings: Settings, loss: Loss, watched: _Watched) -> MixedFit:
@@ -304,7 +304,6 @@ class _Watched:
 def _parts(
     task: Task,
     member: Member,
-    settings: Settings,
     rows: MixedRows,
     columns: Sequence[int],
     names: Sequence[str],
@@ -329,6 +328,25 @@ def _parts(
         "laplace": "Laplace's approximation of the likelihood",
     }[fit.likelihood.method]
     intercepts = RandomIntercepts(groups, np.array([residual]), np.zeros(1), f"a mixed model by {how}")
+    solution = _solution(rows, names, fit, watched, how)
+    kept = member.information
+    if kept is not None:
+        freedom = rows.counted - len(params)
+        products = np.array([[residual * freedom]]) if loss.quadratic else kept.residual_products
+        usable = bool(np.isfinite(fit.root).all())
+        kept = replace(kept, root=_signed(fit.root), residual_products=products) if usable else None
+    mixed = replace(
+        member,
+        solution=solution,
+        noise=residual if loss.quadratic else member.noise,
+        end=curvature_of(fit.minimum, params, member.alpha, rows.counted),
+        information=kept,
+    )
+    return MixedParts(mixed, intercepts, _in_users_units(fit.likelihood, scaling, len(params), loss))
+
+
+def _solution(rows: MixedRows, names: Sequence[str], fit: MixedFit, watched: _Watched, how: str) -> Solution:
+    """How the search ended."""
     zero = [name for name, theta in zip(names, fit.likelihood.theta, strict=True) if theta == 0.0]
     note = ""
     if zero:
@@ -336,8 +354,8 @@ def _parts(
             f"The variance of the intercepts of {joined(zero)} is 0, at the end of its range: the rows show no "
             "differences between the groups beyond those of the noise."
         )
-    minimum = fit.minimum
-    solution = Solution(
+    minimum, params = fit.minimum, fit.coefficients
+    return Solution(
         params,
         0.5 * minimum.deviance / rows.counted,
         np.zeros_like(params),
@@ -350,22 +368,8 @@ def _parts(
         time.perf_counter() - watched.began,
         note,
         f"a mixed model by {how}: Newton steps in the logarithms of the standard deviations of the intercepts"
-        + ("" if loss.quadratic else " and in the coefficients"),
+        + ("" if fit.likelihood.method != "laplace" else " and in the coefficients"),
     )
-    kept = member.information
-    if kept is not None:
-        freedom = rows.counted - len(params)
-        products = np.array([[residual * freedom]]) if loss.quadratic else kept.residual_products
-        usable = bool(np.isfinite(fit.root).all())
-        kept = replace(kept, root=_signed(fit.root), residual_products=products) if usable else None
-    mixed = replace(
-        member,
-        solution=solution,
-        noise=residual if loss.quadratic else member.noise,
-        end=curvature_of(minimum, params, member.alpha, rows.counted),
-        information=kept,
-    )
-    return MixedParts(mixed, intercepts, _in_users_units(fit.likelihood, scaling, len(params), loss))
 
 
 def curvature_of(minimum: Minimum, params: Array, alpha: Array, counted: float) -> Curvature:

@@ -28,7 +28,7 @@ from newtron.training.intercepts import (
     less_intercepts,
 )
 from newtron.training.members import RowsLeftOut, Trained, objective_of, rows_left_out, train_members, with_shares
-from newtron.training.mix import planned
+from newtron.training.mix import Plan, planned
 from newtron.training.mixed import beside_perceptron, check_mixed
 from newtron.training.predictive import learn_class_temperature, learn_noise
 from newtron.training.relevance import relevance_of
@@ -94,26 +94,8 @@ def _trained(
     plan = planned(settings, scaling, rows)
     if isinstance(rows, StreamedRows):
         _check_memory(settings, plan.kinds, rows)
-    task = Task(
-        given=rows,
-        scaling=plan.scaling,
-        loss=loss,
-        kinds=plan.kinds,
-        n_starts=plan.n_starts,
-        activation=settings.activation,
-        intercept=settings.fit_intercept,
-        alpha=settings.alpha if isinstance(settings.alpha, str) else float(settings.alpha),
-        solver=settings.solver,
-        tol=float(settings.tol),
-        max_iter=settings.max_iter,
-        seed=seed,
-        threads=thread_count(settings.n_jobs),
-        callback=callback,
-        spread=settings.is_mix and plan.combine == "stacking",
-        in_batches=plan.in_batches,
-        effort=plan.effort,
-        whole_rows=offset is not None or settings.weights != "frequency",
-    )
+    whole_rows = offset is not None or settings.weights != "frequency"
+    task = _task(rows, plan, loss, settings, seed, callback, whole_rows)
     if foretell is not None and settings.family == "network":
         foretell(forecast_of(task, settings.effort == "fast"))
     names = names_of_inputs(data, offset)
@@ -137,6 +119,37 @@ def _trained(
     if mixed:
         model = replace(model, random_intercepts=parts.intercepts, mixed=parts.likelihood)
     return model if offset is None else with_offset(model, offset)
+
+
+def _task(
+    rows: Rows,
+    plan: Plan,
+    loss: Loss,
+    settings: Settings,
+    seed: int,
+    callback: Callable[[Progress], object] | None,
+    whole_rows: bool,
+) -> Task:
+    return Task(
+        given=rows,
+        scaling=plan.scaling,
+        loss=loss,
+        kinds=plan.kinds,
+        n_starts=plan.n_starts,
+        activation=settings.activation,
+        intercept=settings.fit_intercept,
+        alpha=settings.alpha if isinstance(settings.alpha, str) else float(settings.alpha),
+        solver=settings.solver,
+        tol=float(settings.tol),
+        max_iter=settings.max_iter,
+        seed=seed,
+        threads=thread_count(settings.n_jobs),
+        callback=callback,
+        spread=settings.is_mix and plan.combine == "stacking",
+        in_batches=plan.in_batches,
+        effort=plan.effort,
+        whole_rows=whole_rows,
+    )
 
 
 def _check_settings(settings: Settings, loss: Loss, rows: Rows, mixed: bool) -> None:
