@@ -30,8 +30,8 @@ from newtron.inference.mixed.random_intercepts import GroupIntercepts, RandomInt
 from newtron.inference.separation.separation import Separation
 from newtron.training.fitted import DataDescription, FittedModel, Member
 from newtron.training.intercepts import GroupColumns
-from newtron.training.members import Task
 from newtron.training.settings import Settings
+from newtron.training.task import Task
 
 # A column whose part that no other column explains is shorter than this, relative to its own length, depends on them.
 _DEPENDENT = 1e-10
