@@ -146,11 +146,7 @@ def summarize(
     terms = (*(("intercept",) if fit.intercept else ()), *fit.terms)
     aliases = tuple(_alias_text(alias, fit, len(terms)) for alias in found.aliases) if fit.has_optimum else ()
     mixed = fit.mixed
-    likelihood: Likelihood | MixedFacts = (
-        likelihood_of(information, fit.loss, fit.y_scale, found.effective, fit.has_likelihood)
-        if mixed is None
-        else mixed
-    )
+    likelihood = _likelihood(fit, found)
     r_squared = r_squared_of(information) if regression and mixed is None else None
     variances = None if penalised else r_squared
     return Summary(
@@ -183,9 +179,7 @@ def summarize(
         adjusted_r_squared=_one_or_all(adjusted(variances, information.counted, found.effective, fit.intercept)),
         r_squared_centred=fit.intercept,
         pseudo_r_squared=likelihood.pseudo_r_squared if isinstance(likelihood, Likelihood) and not regression else None,
-        overall=()
-        if penalised or not isinstance(likelihood, Likelihood)
-        else _overall(fit, found, kind, likelihood, rows),
+        overall=() if penalised else _overall(fit, found, kind, likelihood, rows),
         class_counts=_class_counts(fit),
         standardized=_standardized(fit, baseline, rows.order),
         ratio=fit.ratio,
@@ -200,6 +194,12 @@ def summarize(
         outputs=outputs,
         mixed=mixed,
     )
+
+
+def _likelihood(fit: FittedCoefficients, found: Bread) -> Likelihood | MixedFacts:
+    if fit.mixed is not None:
+        return fit.mixed
+    return likelihood_of(fit.information, fit.loss, fit.y_scale, found.effective, fit.has_likelihood)
 
 
 def _shown(fit: FittedCoefficients, values: Array) -> Array:
@@ -333,12 +333,12 @@ def _one_or_all(values: Array | None) -> float | Array | None:
 
 
 def _overall(
-    fit: FittedCoefficients, found: Bread, kind: str, likelihood: Likelihood, rows: _Tested
+    fit: FittedCoefficients, found: Bread, kind: str, likelihood: Likelihood | MixedFacts, rows: _Tested
 ) -> tuple[CoefficientTest, ...]:
     """The tests that no column is needed: by likelihood under the classical formula, by Wald's under another. There is
     none without an optimum, under Firth's penalty, and where a target is fitted perfectly."""
     perfect = rows.residuals is not None and bool(_perfect_targets(fit, rows.residuals).any())
-    if perfect or fit.firth or not fit.has_optimum:
+    if perfect or fit.firth or not fit.has_optimum or not isinstance(likelihood, Likelihood):
         return ()
     q, regression, n_outputs = fit.coefficients.shape[0], fit.loss.quadratic, len(rows.outputs)
     if kind == "classical":
