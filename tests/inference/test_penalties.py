@@ -343,7 +343,7 @@ def test_rows_left_out_choose_a_penalty_that_predicts_nearly_best() -> None:
 def test_a_networks_members_know_their_penalty() -> None:
     inputs, _ = noisy_wave()
     y = np.sin(2.0 * inputs[:, 0]) * inputs[:, 1] + 0.2 * np.random.default_rng(4).normal(size=len(inputs))
-    model = NetworkRegressor(n_starts=2).fit(inputs, y)
+    model = NetworkClassifier(n_starts=2).fit(inputs, y > 0.0)
     strong, weak = (member for member in model.members_ if member.network.widths == (4, 10, 1))
     assert strong.alpha[0] == pytest.approx(10.0 * weak.alpha[0])
     assert strong.alpha[-1] == 0.0  # the output's intercept
@@ -352,7 +352,8 @@ def test_a_networks_members_know_their_penalty() -> None:
     assert 3.0 < strong.effective_parameters < weak.effective_parameters < strong.network.n_params
     assert np.isfinite(strong.log_evidence)
     # In scaled units; the noise is 0.2 in those of the data.
-    assert 0.15 < np.sqrt(strong.noise) * model.scaling_.y_scale[0] < 0.25
+    (member,) = (regression := NetworkRegressor(hidden=(10,), n_starts=1).fit(inputs, y)).members_
+    assert 0.15 < np.sqrt(member.noise) * regression.scaling_.y_scale[0] < 0.25
     line = model.members_[0]
     assert line.hidden == ()
     assert line.share < 0.1

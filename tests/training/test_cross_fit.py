@@ -15,7 +15,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Newton, Solution, minimize
 from newtron.inference.penalties.penalty_path import network_penalties
-from newtron.training.cross_fit import PARTS, cross_fit, divided
+from newtron.training.cross_fit import PARTS, Stage, cross_fit, divided, left_out_of
 
 Array = NDArray[Any]
 
@@ -59,6 +59,15 @@ def test_only_copies_stay_together() -> None:
     assert set(part[alike]) == set(range(PARTS))
     copies = parts_of(np.tile(X, (4, 1)), np.tile(NUMBERS, (4, 1)), classes=False).reshape(4, len(X))
     assert (copies == copies[0]).all()
+
+
+def test_places_that_were_measured_several_times_stay_together_in_a_regression() -> None:
+    noisy = np.tile(NUMBERS, (3, 1)) + RNG.normal(size=(3 * len(X), 1))
+    copies = parts_of(np.tile(X, (3, 1)), noisy, classes=False).reshape(3, len(X))
+    assert (copies == copies[0]).all()
+    few = RNG.integers(0, 2, size=(200, 2)).astype(np.float64)  # new rows have the same inputs again
+    part = parts_of(few, RNG.normal(size=(200, 1)), classes=False)
+    assert set(part[(few == few[0]).all(axis=1)]) == set(range(PARTS))
 
 
 def test_a_class_of_one_row_is_in_every_training() -> None:
@@ -107,3 +116,29 @@ def test_stronger_penalties_are_tried_where_the_first_is_the_best() -> None:
     strengths = [stage.strength for stage in found.stages]
     assert strengths == sorted(strengths, reverse=True)
     assert found.best.strength > 10.0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_models_without_a_row_know_their_noise_and_variance(weighted: bool) -> None:
+    """Ridge regression without each part, by dense algebra: s² = r'r / (n - γ), and s² x'A⁻¹x."""
+    network, loss = Network((3, 1)), loss_for("regression", None, 1)
+    weight = RNG.integers(0, 3, size=len(X)).astype(np.float64) if weighted else None
+    rows = ArrayRows(X, NUMBERS, weight)
+    division = divided(rows, False, 0)
+    w, penalty = np.ones(len(X)) if weight is None else weight, np.diag(network_penalties(network, 2.0))
+    A, ends = np.column_stack([X, np.ones(len(X))]), []
+    variance, noise = np.full((2, len(X), 1), np.nan)
+    for part in range(PARTS):
+        kept, out = division.part != part, division.part == part
+        G = (A[kept].T * w[kept]) @ A[kept]
+        inverse = np.linalg.inv(G + penalty)
+        ends.append(inverse @ (A[kept].T * w[kept]) @ NUMBERS[kept, 0])
+        squares = w[kept] @ np.square(NUMBERS[kept, 0] - A[kept] @ ends[-1])
+        noise[out] = squares / (w[kept].sum() - np.trace(inverse @ G))
+        variance[out, 0] = noise[out, 0] * np.einsum("ij,jk,ik->i", A[out], inverse, A[out])
+    raw = np.array([A[i] @ ends[part] if part >= 0 else np.nan for i, part in enumerate(division.part)])[:, None]
+    found = left_out_of(network, loss, rows, division, Stage(2.0, 0.0, raw, tuple(ends)))
+    assert found.variance is not None
+    assert found.noise is not None
+    np.testing.assert_allclose(found.noise, noise, rtol=1e-9)
+    np.testing.assert_allclose(found.variance, variance, rtol=1e-9)

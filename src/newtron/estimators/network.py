@@ -38,9 +38,10 @@ class NetworkRegressor(Regression, _Network):
     hidden : "auto", tuple of int, or list of such tuples, default "auto"
         Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron. "auto"
         is the mix that predicted best: the shapes (10,) and, in regression, (8, 8), whose inputs are each column and
-        its asinh feature around the median, which shortens long tails. With many columns or outputs the shapes are
-        smaller and have no asinh features. Above 3,000 rows there are two layers whose width follows the rows, trained
-        in batches and stopped by a tenth of the rows that all members hold out (docs/many-rows.md), which
+        its asinh feature around the median, which shortens long tails, and one more network of up to ten units that
+        also takes four pieces of each column's range, to follow steps and bends. With many columns or outputs the
+        shapes are smaller and have no features. Above 3,000 rows there are two layers whose width follows the rows,
+        trained in batches and stopped by a tenth of the rows that all members hold out (docs/many-rows.md), which
         `certificate_` says; another solver goes to the optimum of smaller networks. A perceptron is among the members.
         The shares of the members are those under which the average predicts rows left out best.
     activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,14 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Solution, Status
 from newtron.inference.penalties.penalty_path import EndedError, network_penalties
+from newtron.inference.posterior import posterior_at
+from newtron.inference.predictive.predictive import mean_and_variance, noise_around
 
 # Rows are divided into so many parts. Where there are more rows than the second number, a single one of the parts is
 # left out: one training on so many rows says enough.
 PARTS, MOST_IN_PARTS = 5, 5000
+# So many different inputs of a regression: each part then has ten or more that no other part has.
+_MANY_INPUTS = 50
 # Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
 # limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO, _LEAST, _MOST = 10.0**0.5, 10.0**0.5, 0.9e-3, 1.1e4
@@ -83,13 +88,15 @@ def divided(rows: ArrayRows, classes: bool, seed: int, parts: int = PARTS) -> Di
 
     Copies of a row are in one part: what a model has seen is not left out. Rows are copies where their inputs and
     targets are equal, unless rows with the same inputs have different targets: inputs of few values repeat among new
-    rows too. A class that has a single row keeps it in every training, so that none is without the class. The parts
-    depend on the order of the rows and on the seed, not on the units of the columns. A row of weight 2 is the row
-    twice. classes: whether the targets are classes. parts: how many there are, at most.
+    rows too. In a regression of many different inputs rows with the same inputs are copies whatever their targets:
+    inputs that were measured several times do not repeat among new rows. A class that has a single row keeps it in
+    every training, so that none is without the class. The parts depend on the order of the rows and on the seed, not on
+    the units of the columns. A row of weight 2 is the row twice. classes: whether the targets are classes. parts: how
+    many there are, at most.
     """
     X, Y, weight, _ = rows.whole()
     counted = np.arange(rows.n_rows) if weight is None else np.flatnonzero(weight)
-    group = _copies(X[counted], Y[counted])
+    group = _copies(X[counted], Y[counted], by_inputs=not classes)
     first = np.unique(group, return_index=True)[1]
     rng = np.random.default_rng([seed, len(first)])
     order = rng.permutation(len(first))
@@ -115,13 +122,16 @@ def divided(rows: ArrayRows, classes: bool, seed: int, parts: int = PARTS) -> Di
     return Division(part, len(known))
 
 
-def _copies(X: Matrix, Y: Array) -> NDArray[np.intp]:
-    """(n,) numbers of the groups of copies, in the order of their first rows."""
-    by_inputs, by_all = _equal_rows(X), _equal_rows(X, Y)
+def _copies(X: Matrix, Y: Array, by_inputs: bool) -> NDArray[np.intp]:
+    """(n,) numbers of the groups of copies, in the order of their first rows. by_inputs: whether many different inputs
+    make copies by themselves."""
+    inputs, by_all = _equal_rows(X), _equal_rows(X, Y)
+    if by_inputs and len(np.unique(inputs)) >= _MANY_INPUTS:
+        return inputs
     # Rows whose inputs also occur with other targets are each a group of their own.
-    both = np.unique(np.column_stack([by_inputs, by_all]), axis=0)[:, 0]
-    targets_of = np.bincount(both, minlength=by_inputs.max(initial=0) + 1)
-    alone = targets_of[by_inputs] > 1
+    both = np.unique(np.column_stack([inputs, by_all]), axis=0)[:, 0]
+    targets_of = np.bincount(both, minlength=inputs.max(initial=0) + 1)
+    alone = targets_of[inputs] > 1
     return _in_order(np.where(alone, len(by_all) + np.arange(len(by_all)), by_all))
 
 
@@ -152,12 +162,14 @@ def _in_order(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
 @dataclass(frozen=True, eq=False)
 class Stage:
     """A penalty of the path: its strength, the mean loss of the rows left out, and their raw predictions (n, k), nan
-    for rows that were left out of no training. params: where the training without each part ended."""
+    for rows that were left out of no training. ends: where the training without each part ended; begins: where another
+    training begins, which is the start again where the end has no weights."""
 
     strength: float
     loss: float
     raw: Array
-    params: tuple[Array, ...]
+    ends: tuple[Array, ...] = ()
+    begins: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,23 +221,24 @@ def cross_fit(
     def stage(strength: float, points: Sequence[Array]) -> Stage:
         alpha = network_penalties(network, strength)
 
-        def of_part(part: int) -> tuple[Array, Array]:
+        def of_part(part: int) -> tuple[Array, Array, Array]:
             solution = fit(bare[part].with_alpha(alpha), points[part], part)
             if solution.status in (Status.STOPPED, Status.INTERRUPTED):
                 raise EndedError(alpha, solution)
             with np.errstate(all="ignore"):
                 z = network.linearize(solution.params, X[outs[part]]).output
             flat = not network.is_linear and float(np.ptp(z, axis=0).max(initial=0.0)) < _FLAT
-            return start(part) if flat else solution.params, z
+            return solution.params, start(part) if flat else solution.params, z
 
         found = run_all(of_part, list(range(division.parts)), threads, stop)
         raw = np.full((rows.n_rows, network.n_outputs), np.nan)
-        for out, (_, z) in zip(outs, found, strict=True):
+        for out, (_, _, z) in zip(outs, found, strict=True):
             raw[out] = z
         with np.errstate(all="ignore"):
             of_row = loss.pointwise(Y[left].astype(np.float64), raw[left], 0).value
             mean = float(counted[left] @ of_row / counted[left].sum())
-        return Stage(strength, mean if np.isfinite(mean) else np.inf, raw, tuple(params for params, _ in found))
+        ends, begins = (tuple(each[place] for each in found) for place in (0, 1))
+        return Stage(strength, mean if np.isfinite(mean) else np.inf, raw, ends, begins)
 
     least = _LEAST_PERCEPTRON if network.is_linear else _LEAST
     return CrossFitted(*_search(stage, [start(part) for part in range(division.parts)], least), division.parts)
@@ -240,7 +253,7 @@ def _search(
         stages: list[Stage] = []
         worse = 0
         while least < strength < _MOST and worse < _PATIENCE:
-            found = stage(strength, stages[-1].params if stages else points)
+            found = stage(strength, stages[-1].begins if stages else points)
             stages.append(found)
             worse = 0 if found.loss < best else worse + 1
             best = min(best, found.loss)
@@ -249,6 +262,38 @@ def _search(
 
     stages = follow(_FIRST, _RATIO, points, np.inf)
     if all(later.loss >= stages[0].loss for later in stages[1:]):
-        stronger = follow(_FIRST * _RATIO, 1.0 / _RATIO, stages[0].params, stages[0].loss)
+        stronger = follow(_FIRST * _RATIO, 1.0 / _RATIO, stages[0].begins, stages[0].loss)
         stages = [*reversed(stronger), *stages]
     return tuple(stages), min(stages, key=lambda found: found.loss)
+
+
+class LeftOut(NamedTuple):
+    """Rows as models predict them that were trained without them, (n, k) each and nan for rows that were left out of no
+    training, in units of training.
+
+    raw: the raw predictions. variance: that of the mean, over the posterior of the model without the row, and noise:
+    that of the targets around it; for a squared error, and None where it is not known.
+    """
+
+    raw: Array
+    variance: Array | None = None
+    noise: Array | None = None
+
+
+def left_out_of(network: Network, loss: Loss, rows: ArrayRows, division: Division, stage: Stage) -> LeftOut:
+    """What the models of a stage say of the rows that were left out. rows, division: as in `cross_fit`."""
+    if not loss.quadratic:
+        return LeftOut(stage.raw)
+    X, Y, weight, _ = rows.whole()
+    weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
+    variance, noise = np.full(stage.raw.shape, np.nan), np.full(stage.raw.shape, np.nan)
+    alpha = network_penalties(network, stage.strength)
+    for part, params in enumerate(stage.ends):
+        objective = TrainingObjective(network, loss, division.without(rows, part), 0.0).with_alpha(alpha)
+        posterior = posterior_at(objective, params)
+        if posterior is None:
+            return LeftOut(stage.raw)
+        out, rest = division.of(part), np.flatnonzero(division.part != part)
+        around = noise_around(posterior, X[rest], Y[rest], weight[rest])
+        noise[out], variance[out] = around, around * mean_and_variance(posterior, X[out])[1]
+    return LeftOut(stage.raw, variance, noise)

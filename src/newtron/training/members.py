@@ -43,7 +43,7 @@ from newtron.inference.penalties.penalty_path import (
 from newtron.inference.posterior import posterior_at
 from newtron.inference.predictive.stacking import stacking_shares
 from newtron.training.batches import batch_solver, ended, penalty_in_batches, worth_training
-from newtron.training.cross_fit import cross_fit
+from newtron.training.cross_fit import LeftOut, cross_fit, left_out_of
 from newtron.training.fitted import Member, best_member
 from newtron.training.task import Kind, Task, kind_of_network
 
@@ -63,11 +63,11 @@ _TOO_FEW_ROWS = 1.0
 
 
 class Trained(NamedTuple):
-    """A member, and the raw predictions (n, k) of the rows that are looked at by models of its kind that were trained
-    without them; None where the penalty was not chosen by these."""
+    """A member, and what models of its kind say of the rows that are looked at when they are trained without them; None
+    where the penalty was not chosen by these."""
 
     member: Member
-    left_out: Array | None = None
+    left_out: LeftOut | None = None
 
 
 class Choice(NamedTuple):
@@ -80,7 +80,7 @@ class Choice(NamedTuple):
 
     alpha: Array
     sentence: str = ""
-    left_out: Array | None = None
+    left_out: LeftOut | None = None
     explained: bool = False
     start: Array | None = None
     trained: Solution | None = None
@@ -174,8 +174,8 @@ def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -
         return Trained(member_of(task, objective, replace(solution, chosen=chosen)))
     fit, described = None, f"{chosen}; {choice.sentence}"
     if task.in_batches and kind.shape:
-        raw = task.held_out_of(objective.network).raw(objective.network, solution.params)
-        return Trained(member_of(task, objective, replace(solution, chosen=described)), raw)
+        left_out = LeftOut(task.held_out_of(objective.network).raw(objective.network, solution.params))
+        return Trained(member_of(task, objective, replace(solution, chosen=described)), left_out)
     if can_choose(objective, solver):
         fit = penalised_fit(objective, choice.alpha, solution)
         described += determined_in_words(fit)
@@ -288,10 +288,11 @@ def _by_rows_left_out(
             stage=next(stages[part]),
         )
 
+    network, rows = objective.network, task.looked_at.standardized(task.scaling.taking(objective.network.widths[0]))
     found = cross_fit(
-        objective.network,
+        network,
         task.loss,
-        task.looked_at.standardized(task.scaling.taking(objective.network.widths[0])),
+        rows,
         task.division,
         partial(_start, task, objective),
         fit,
@@ -300,13 +301,16 @@ def _by_rows_left_out(
     )
     enough = _EXPLAINED["squared error" if task.loss.quadratic else "other"]
     explained = objective.is_linear and found.best.loss < enough
+    known: dict[float, LeftOut] = {}
     choices = []
     for start in range(task.n_starts):
         stage = found.near(_SPREAD[start % len(_SPREAD)]) if task.spread else found.best
-        alpha = network_penalties(objective.network, stage.strength)
+        if stage.strength not in known:
+            known[stage.strength] = left_out_of(network, task.loss, rows, task.division, stage)
+        alpha = network_penalties(network, stage.strength)
         # Trainings without different parts began at different starts.
-        near = stage.params[start] if start < len(stage.params) and not objective.is_linear else None
-        choices.append(Choice(alpha, found.sentence(stage), stage.raw, explained, near))
+        near = stage.begins[start] if start < len(stage.begins) and not network.is_linear else None
+        choices.append(Choice(alpha, found.sentence(stage), known[stage.strength], explained, near))
     return choices
 
 
@@ -335,7 +339,8 @@ def _by_rows_held_out(task: Task, objective: TrainingObjective, solver: Solver, 
         raise EndedError(alpha, best.solution)
     sentence = f"a penalty of {best.strength:.3g} by the loss of {len(task.held_out):,} rows held out"
     if linear:
-        return [Choice(alpha, sentence, held_out.raw(network, best.solution.params), loss=best.loss)] * task.n_starts
+        left_out = LeftOut(held_out.raw(network, best.solution.params))
+        return [Choice(alpha, sentence, left_out, loss=best.loss)] * task.n_starts
     others = [Choice(alpha, sentence)] * (task.n_starts - 1)
     return [Choice(alpha, sentence, trained=best.solution, loss=best.loss), *others]
 
@@ -419,14 +424,19 @@ def with_shares(trained: list[Trained], combine: str, task: Task) -> tuple[Membe
 
 class RowsLeftOut(NamedTuple):
     """Rows that were left out: targets (n, k) and weights (n,) in units of training, and raw predictions (M, n, k) by
-    models without them, one for each kind of member and each penalty. kind: which of these each member is. rows: their
-    numbers among the rows that are looked at."""
+    models without them, one for each kind of member and each penalty.
+
+    kind: which of these each member is. rows: their numbers among the rows that are looked at. variance, noise:
+    (M, n, k) as in `LeftOut`, None where a kind does not know them.
+    """
 
     Y: Array
     raw: Array
     weight: Array
     kind: NDArray[np.intp]
     rows: NDArray[np.intp]
+    variance: Array | None = None
+    noise: Array | None = None
 
     def averaged(self, members: Sequence[Member]) -> Array:
         """(n, k) the raw predictions by the members' shares."""
@@ -445,20 +455,24 @@ def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
     mean is taken.
     """
     keys = [(kind_of_network(each.member.network), float(each.member.alpha.max(initial=0.0))) for each in trained]
-    by_kind: dict[tuple[Kind, float], list[Array]] = {}
+    by_kind: dict[tuple[Kind, float], list[LeftOut]] = {}
     for key, each in zip(keys, trained, strict=True):
         if each.left_out is None:
             return None
         by_kind.setdefault(key, []).append(each.left_out)
-    raw = np.stack([_mean_of_known(found) for found in by_kind.values()])
-    kept = np.isfinite(raw).all(axis=(0, 2))
-    if not kept.any():
+    raw = np.stack([_mean_of_known([each.raw for each in found]) for found in by_kind.values()])
+    variances = [[each.variance for each in found if each.variance is not None] for found in by_kind.values()]
+    noises = [[each.noise for each in found if each.noise is not None] for found in by_kind.values()]
+    kept = np.flatnonzero(np.isfinite(raw).all(axis=(0, 2)))
+    if not kept.size:
         return None
+    variance = np.stack([_mean_of_known(found)[kept] for found in variances]) if all(variances) else None
+    noise = np.stack([_mean_of_known(found)[kept] for found in noises]) if all(noises) else None
     _, Y, weight, _ = task.looked_at.standardized(task.scaling).whole()
     known = list(by_kind)
     kind = np.array([known.index(key) for key in keys])
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
-    return RowsLeftOut(Y[kept].astype(np.float64), raw[:, kept], weight[kept], kind, np.flatnonzero(kept))
+    return RowsLeftOut(Y[kept].astype(np.float64), raw[:, kept], weight[kept], kind, kept, variance, noise)
 
 
 def _mean_of_known(found: list[Array]) -> Array:

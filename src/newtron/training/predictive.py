@@ -8,17 +8,21 @@ from dataclasses import replace
 import numpy as np
 
 from newtron.engine.base.threads import one_blas_thread
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import either, setting
 from newtron.engine.maths.losses import Loss
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status
 from newtron.inference.posterior import MOST_OF_A_LAYER, Posterior, posterior_of_perceptron, posterior_span
 from newtron.inference.predictive.predictive import (
+    ModelMoments,
     NoiseModel,
     RegressionPredictive,
     freedom,
+    mean_and_variance,
+    moments_of_average,
     network_predictive,
+    noise_around,
     perceptron_predictive,
 )
 from newtron.inference.predictive.temperature import every_class, learn_temperature, mean_loss, temperature_of
@@ -31,31 +35,77 @@ from newtron.training.task import Kind, Task
 _HELD_OUT, _MOST_HELD_OUT, _LEAST_ROWS, _SPENT = 0.2, 2000, 40, 0.02
 
 
-def learn_noise(task: Task, members: Sequence[Member]) -> NoiseModel | str:
-    """The noise around an average of networks, or the sentence why there are no intervals."""
+def learn_noise(task: Task, members: Sequence[Member], left_out: RowsLeftOut | None) -> tuple[NoiseModel | str, float]:
+    """The noise around an average of networks, or the sentence why there are no intervals; and the mean negative log
+    density of the rows that were left out, in nats a row and the user's units, nan where there are none."""
+    unknown = float("nan")
     if task.loss.no_distribution:
-        return task.loss.no_distribution
+        return task.loss.no_distribution, unknown
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str):
-        return posteriors
+        return posteriors, unknown
     given = task.looked_at
     all_rows = given.n_rows == task.given.n_rows
     X, Y, weight, _ = given.standardized(task.scaling).whole()
     if freedom(posteriors, weight, *Y.shape) <= 0.0:
-        return _nothing_left(weight is not None)
+        return _nothing_left(weight is not None), unknown
+    share = np.array([member.share for member in sharing])
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
-            share = np.array([member.share for member in sharing])
-            found = network_predictive(posteriors, share, task.loss, X, Y, weight).noise
+            moments = None if left_out is None else _moments(left_out, members, posteriors, X, Y, weight)
+            predictive = network_predictive(posteriors, share, task.loss, X, Y, weight, moments)
+            found = predictive.noise
+            if left_out is not None and moments is not None:
+                out = left_out.rows
+                own = ModelMoments(moments.mean[out], moments.variance[out], moments.noise[out])
+                loss = _loss_of(predictive, X[out], own, Y[out], task.scaling.y_scale)
+                return found, float(left_out.weight @ loss / left_out.weight.sum())
         # Whoever has ended the training waits for no more of it.
         ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
         # What a few of many rows teach another network says nothing of one that has learnt from all.
         if all_rows and _flattered(given, posteriors) and not ended:
             found = replace(found, stretch=_stretch(task, given, sharing))
     except np.linalg.LinAlgError:
-        return _not_finite()
-    return found
+        return _not_finite(), unknown
+    return found, unknown
+
+
+def _moments(
+    left_out: RowsLeftOut,
+    members: Sequence[Member],
+    posteriors: Sequence[Posterior],
+    X: Matrix,
+    Y: Array,
+    weight: Array | None,
+) -> ModelMoments:
+    """The moments of the average at all rows, by models that were trained without them and nan where there are none.
+
+    Where members have held the rows out themselves, the variance and the noise are their own.
+    """
+    share: Array = np.bincount(left_out.kind, [member.share for member in members]).astype(np.float64)
+    if left_out.variance is not None and left_out.noise is not None:
+        of_rows = moments_of_average(share, left_out.raw, left_out.variance, left_out.noise)
+    else:
+        counted = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
+        own = np.array([member.share for member in members if member.share > 0.0])
+        noise = np.array([noise_around(posterior, X, Y, counted) for posterior in posteriors])
+        found = [mean_and_variance(posterior, X[left_out.rows]) for posterior in posteriors]
+        means, variances = (np.array([f[place] for f in found]) for place in (0, 1))
+        of_rows = moments_of_average(own, means, noise[:, None] * variances, noise)
+        of_rows = replace(of_rows, mean=left_out.averaged(members))
+    whole = ModelMoments(*np.full((3, len(Y), left_out.Y.shape[1]), np.nan))
+    for name, array in vars(whole).items():
+        array[left_out.rows] = vars(of_rows)[name]
+    return whole
+
+
+def _loss_of(predictive: RegressionPredictive, X: Matrix, moments: ModelMoments, Y: Array, y_scale: Array) -> Array:
+    """(n,) the negative log densities in the user's units, summed over the targets. X, Y: in scaled units."""
+    total = np.full(len(Y), np.log(y_scale).sum())
+    for output in range(Y.shape[1]):
+        total -= predictive.mixture(X, moments, output).log_density(Y[:, output].astype(np.float64))
+    return total
 
 
 def learn_class_temperature(task: Task, members: Sequence[Member], left_out: RowsLeftOut | None) -> tuple[float, float]:

@@ -113,8 +113,6 @@ def _trained(
     # Further trainings there are of other rows, and are not kept.
     task, left_out = replace(task, keeper=None), rows_left_out(task, trained)
     intercepts = beside_networks(task, members, left_out, *grouped) if settings.family == "network" else None
-    if intercepts is not None and left_out is not None:
-        left_out = left_out.gaining(intercepts.left_out)
     model = _with_predictions(task, settings, data, members, separation, intercepts, left_out)
     if mixed:
         model = replace(model, random_intercepts=parts.intercepts, mixed=parts.likelihood)
@@ -145,7 +143,8 @@ def _task(
         seed=seed,
         threads=thread_count(settings.n_jobs),
         callback=callback,
-        spread=settings.is_mix and plan.combine == "stacking",
+        # Weaker penalties than the best spoil the members of a regression, whose intervals they make too narrow.
+        spread=settings.is_mix and plan.combine == "stacking" and settings.task == "classification",
         in_batches=plan.in_batches,
         effort=plan.effort,
         whole_rows=whole_rows,
@@ -209,8 +208,11 @@ def _with_predictions(
     noise: NoiseModel | str | None = None
     if settings.family == "network":
         if settings.task == "regression":
-            noise = learn_noise(task if intercepts is None else less_intercepts(task, intercepts), members)
+            own = task if intercepts is None else less_intercepts(task, intercepts)
+            noise, left_out_loss = learn_noise(own, members, left_out)
         else:
+            if intercepts is not None and left_out is not None:
+                left_out = left_out.gaining(intercepts.left_out)
             temperature, left_out_loss = learn_class_temperature(task, members, left_out)
         relevance = relevance_of(task, members)
     found = None if intercepts is None else intercepts.found

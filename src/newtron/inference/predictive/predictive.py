@@ -2,14 +2,15 @@
 
 A perceptron with squared errors has its textbook distribution: a t of n - P degrees of freedom around f(x), with
 s² = noise (1 + h(x)). Around the mean f(x) of networks the target has a mixture, in equal shares, of t distributions
-with three models of the scale, each learned from the leave-one-out residuals of that mean (`noise`):
+with three models of the scale, each learned from what that mean misses of rows that were left out (`noise`):
 
-    constant noise       s² = c · (noise + v(x)),
-    noise by prediction  log s² = b0 + b'[f, f², log v],
-    noise by inputs      log s² = b0 + b'[f, f², log v, x],
+    constant noise       log s² = log(noise + v(x)) + b0,
+    noise by prediction  log s² = log(noise + v(x)) + b0 + b'[f, f², log v],
+    noise by inputs      log s² = log(noise + v(x)) + b0 + b'[f, f², log v, x],
 
 with x the inputs that all networks take, and v(x) the model's variance: the members' mean noise · J A^-1 J' plus the
-variance between their predictions.
+variance between their predictions. A row that was left out is predicted by models of fewer rows, whose noise and
+variance are larger; so b0 is learned relative to what those models say, and not from the residuals alone.
 """
 
 from __future__ import annotations
@@ -67,10 +68,11 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class ModelMoments:
-    """The mean and the variance of the model at some rows, (n, k) each, in scaled units."""
+    """The mean and the variance of the model at some rows, and the noise around it, (n, k) each, in scaled units."""
 
     mean: Array
     variance: Array
+    noise: Array
 
 
 @dataclass(frozen=True)
@@ -100,25 +102,23 @@ class RegressionPredictive:
 
     def moments(self, X: Matrix) -> ModelMoments:
         """The model's mean and variance at the rows of X (n, p), in scaled units."""
-        found = [_diagonals(posterior, X) for posterior in self.posteriors]
-        return _combined([f[0] for f in found], [f[1] for f in found], self.share, self.noise.variance)
+        found = [mean_and_variance(posterior, X) for posterior in self.posteriors]
+        means, variances = (np.array([f[place] for f in found]) for place in (0, 1))
+        return moments_of_average(self.share, means, self.noise.variance[:, None] * variances, self.noise.variance)
 
     def mixture(self, X: Matrix, moments: ModelMoments, output: int) -> Mixture:
         """The distribution of one output at the rows of X, whose moments are given, in scaled units."""
-        f, v = moments.mean[:, output], moments.variance[:, output]
+        f = moments.mean[:, output]
+        base = moments.noise[:, output] + moments.variance[:, output]
         models = self.noise.scales[output]
-        noise = float(self.share @ self.noise.variance[:, output])
+        own = _features(moments, output)
         squared = np.empty((len(f), len(models)))
-        for column, model in enumerate(models):
-            if column == 0:
-                squared[:, 0] = model.squared_scale(np.empty((len(f), 0)), noise + v)
-                continue
-            features = _features(f, v, noise, X[:, : len(model.slopes) - _OWN] if column == 2 else None)
-            # Beyond the rows of training the features are cut off at their range there. What the model's variance
-            # exceeds the largest one of training is added.
-            largest = noise * np.exp(model.high[2])
-            squared[:, column] = model.squared_scale(features) + np.maximum(v - largest, 0.0)
-        scale = self.noise.stretch[output] * np.sqrt(np.maximum(squared, _floor(noise)))
+        for column, (model, n_own) in enumerate(zip(models, (0, _OWN, _OWN), strict=False)):
+            features, n_inputs = own[:, :n_own], len(model.slopes) - n_own
+            if n_inputs:
+                features = np.hstack([features, X[:, :n_inputs].astype(np.float64, copy=False)])
+            squared[:, column] = model.squared_scale(features, base)
+        scale = self.noise.stretch[output] * np.sqrt(np.maximum(squared, _floor(moments.noise[:, [output]])))
         count = len(models)
         return Mixture(np.full(count, 1.0 / count), f, scale, np.array([model.dof for model in models]))
 
@@ -158,51 +158,59 @@ def _floor(variance: Array | float) -> Array:
 
 
 def network_predictive(
-    posteriors: Sequence[Posterior], share: Array, loss: Loss, X: Matrix, Y: Array, weight: Array | None
+    posteriors: Sequence[Posterior],
+    share: Array,
+    loss: Loss,
+    X: Matrix,
+    Y: Array,
+    weight: Array | None,
+    left_out: ModelMoments | None = None,
 ) -> RegressionPredictive:
-    """The noise model learned from the rows of training: X (n, p), Y (n, k) in scaled units, weight (n,) or None."""
+    """The noise model learned from the rows of training: X (n, n_inputs), Y (n, k) in scaled units, weight (n,) or
+    None.
+
+    left_out: the moments of each row by models that were trained without it, nan for a row that was left out of none;
+    None: one step from the optimum says what is left without each row.
+    """
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
-    noise = np.array([_noise(posterior, X, Y, weight) for posterior in posteriors])
+    noise = np.array([noise_around(posterior, X, Y, weight) for posterior in posteriors])
     most_dof = freedom(posteriors, weight, *Y.shape)
-    rows = rows_to_leave_out(weight, len(Y), max(posterior.work for posterior in posteriors))
-    X, Y, weight = X[rows], Y[rows].astype(np.float64), weight[rows]
-    without = [predictions_without(posterior, loss, X, Y, weight) for posterior in posteriors]
-    variances = [np.einsum("mcc->mc", found.spread) for found in without]
-    moments = _combined([found.raw for found in without], variances, share, noise)
+    if left_out is None:
+        rows = rows_to_leave_out(weight, len(Y), max(posterior.work for posterior in posteriors))
+        without = [predictions_without(posterior, loss, X[rows], Y[rows], weight[rows]) for posterior in posteriors]
+        variances = np.array(
+            [around * np.einsum("ncc->nc", w.spread) for around, w in zip(noise, without, strict=True)]
+        )
+        moments = moments_of_average(share, np.array([found.raw for found in without]), variances, noise)
+    else:
+        rows = np.flatnonzero((weight > 0.0) & np.isfinite(left_out.mean).all(axis=1))
+        moments = ModelMoments(left_out.mean[rows], left_out.variance[rows], left_out.noise[rows])
     shared = min(posterior.network.widths[0] for posterior in posteriors)
-    scales = tuple(
-        _scales(X, shared, Y, moments, c, float(share @ noise[:, c]), weight, most_dof) for c in range(Y.shape[1])
-    )
+    x = None if is_sparse(X) or shared > _MOST_INPUTS else X[rows, :shared].astype(np.float64, copy=False)
+    Y, weight = Y[rows].astype(np.float64), weight[rows]
+    scales = tuple(_scales(x, Y[:, c], moments, c, weight, most_dof) for c in range(Y.shape[1]))
     return RegressionPredictive(tuple(posteriors), share, NoiseModel(noise, scales, np.ones(Y.shape[1])))
 
 
 def _scales(
-    X: Matrix,
-    n_inputs: int,
-    Y: Array,
-    moments: ModelMoments,
-    output: int,
-    noise: float,
-    weight: Array,
-    most_dof: float,
+    x: Array | None, y: Array, moments: ModelMoments, output: int, weight: Array, most_dof: float
 ) -> tuple[ScaleModel, ...]:
-    f, v = moments.mean[:, output], moments.variance[:, output]
-    residuals = Y[:, output] - f
-    found = [fit_scale(residuals, np.empty((len(f), 0)), weight, base=noise + v, most_dof=most_dof)]
+    """The models of the scale; x: the inputs, None where they are not to be learned from."""
+    own = _features(moments, output)
+    features: list[Array] = [np.empty((len(y), 0))]
     if weight.sum() >= _LEAST_ROWS:
-        found.append(fit_scale(residuals, _features(f, v, noise, None), weight, most_dof=most_dof))
-        if not is_sparse(X) and n_inputs <= _MOST_INPUTS:
-            found.append(fit_scale(residuals, _features(f, v, noise, X[:, :n_inputs]), weight, most_dof=most_dof))
-    return tuple(found)
+        features += [own] if x is None else [own, np.hstack([own, x])]
+    base, residuals = moments.noise[:, output] + moments.variance[:, output], y - moments.mean[:, output]
+    return tuple(fit_scale(residuals, each, weight, base=base, most_dof=most_dof) for each in features)
 
 
-def _features(f: Array, v: Array, noise: float, X: Matrix) -> Array:
-    """[f, f², log v], and X where it is given. v is in units of the noise, and bounded below to have a logarithm."""
-    own = np.column_stack([f, np.square(f), np.log(np.maximum(v / noise, _LEAST_VARIANCE))])
-    return own if X is None else np.hstack([own, X.astype(np.float64, copy=False)])
+def _features(moments: ModelMoments, output: int) -> Array:
+    """[f, f², log v]. v is in units of the noise, and bounded below to have a logarithm."""
+    f, v = moments.mean[:, output], moments.variance[:, output] / moments.noise[:, output]
+    return np.column_stack([f, np.square(f), np.log(np.maximum(v, _LEAST_VARIANCE))])
 
 
-def _noise(posterior: Posterior, X: Matrix, Y: Array, weight: Array) -> Array:
+def noise_around(posterior: Posterior, X: Matrix, Y: Array, weight: Array) -> Array:
     """(k,) the variance of the noise: weighted squares of the residuals over degrees of freedom (MacKay 1992)."""
     total = np.zeros(Y.shape[1])
     for start in range(0, len(Y), _BLOCK):
@@ -215,8 +223,8 @@ def _noise(posterior: Posterior, X: Matrix, Y: Array, weight: Array) -> Array:
     return np.asarray(np.maximum(total / max(free, _LEAST_FREEDOM * weight.sum()), _floor(about)))
 
 
-def _diagonals(posterior: Posterior, X: Matrix) -> tuple[Array, Array]:
-    """z and the diagonals of J A^-1 J', (n, k) each."""
+def mean_and_variance(posterior: Posterior, X: Matrix) -> tuple[Array, Array]:
+    """z and the diagonals of J A^-1 J', (n, k) each: the mean, and its variance in units of the noise."""
     n, k = X.shape[0], posterior.network.n_outputs
     z, variance = np.empty((n, k)), np.empty((n, k))
     for rows, at, V in posterior.predict(X):
@@ -224,9 +232,12 @@ def _diagonals(posterior: Posterior, X: Matrix) -> tuple[Array, Array]:
     return z, variance
 
 
-def _combined(raw: list[Array], variances: list[Array], share: Array, noise: Array) -> ModelMoments:
-    """The mean over members, and their mean variance plus the variance between their means."""
-    mean = np.asarray(sum(s * z for s, z in zip(share, raw, strict=True)))
-    own = sum(s * noise[m] * variances[m] for m, s in enumerate(share))
-    between = sum(s * np.square(z - mean) for s, z in zip(share, raw, strict=True))
-    return ModelMoments(mean, np.asarray(own + between))
+def moments_of_average(share: Array, means: Array, variances: Array, noise: Array) -> ModelMoments:
+    """The mean over members, and their mean variance plus the variance between their means.
+
+    share: (M,). means, variances: (M, n, k) of the members. noise: (M, k) or (M, n, k) around them.
+    """
+    mean = np.tensordot(share, means, axes=1)
+    between = np.tensordot(share, np.square(means - mean), axes=1)
+    around = np.broadcast_to(np.tensordot(share, noise, axes=1), mean.shape)
+    return ModelMoments(mean, np.tensordot(share, variances, axes=1) + between, around)

@@ -1,0 +1,113 @@
+"""Default networks with pieces of columns: who takes them, and what is told and computed of them."""
+
+from __future__ import annotations
+
+import runpy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from newtron import NetworkRegressor, load
+from newtron.model.columns_changed import ColumnsChanged
+from newtron.model.predicting import predicted
+from newtron.model.slopes import input_slopes
+from newtron.training import mix
+
+Array = NDArray[Any]
+STEP = 1e-6
+
+
+@cache
+def fitted() -> tuple[NetworkRegressor, Array, Array]:
+    """A default regression of a bend and of steps, with n = 120 rows of three columns."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=120), rng.integers(0, 5, 120), rng.integers(0, 2, 120)])
+    y = np.abs(X[:, 0]) + np.array([0.0, 2.0, 2.0, -1.0, 0.0])[X[:, 1].astype(int)] + 0.2 * rng.normal(size=120)
+    return NetworkRegressor(n_starts=1).fit(X, y), X, y
+
+
+def test_one_kind_of_member_takes_pieces_and_helps() -> None:
+    model, X, y = fitted()
+    scaling = model.scaling_
+    assert scaling.pieces is not None
+    np.testing.assert_array_equal(np.bincount(scaling.pieces.columns), [4, 4])  # the third column has two values
+    widths = [member.network.widths[0] for member in model.members_]
+    assert set(widths) == {5, 13}
+    with_pieces = [member for member in model.members_ if member.network.widths[0] == 13]
+    assert 0.1 < sum(member.share for member in with_pieces) < 1.0
+    assert all(member.network.n_params <= 0.5 * len(X) for member in with_pieces)
+    assert model.score(X, y) > 0.95
+
+
+def test_slopes_are_right_at_knots_and_between() -> None:
+    model, X, _ = fitted()
+    assert model.scaling_.pieces is not None
+    knots = model.scaling_.pieces.low[:4]
+    rows = np.vstack([X[:40], np.column_stack([knots, np.arange(4.0), np.zeros(4)])])
+    found = input_slopes(model.model_, rows)[:, 0]
+    for j in range(3):
+        move = STEP * np.eye(3)[j]
+        change = (model.predict(rows + move) - model.predict(rows - move)) / (2.0 * STEP)
+        np.testing.assert_allclose(found[:, j], change, atol=1e-6)
+
+
+def test_columns_that_change_change_their_pieces() -> None:
+    model, X, _ = fitted()
+    order = np.random.default_rng(1).permutation(len(X))
+    shuffled = X.copy()
+    shuffled[:, 1] = X[order, 1]
+    found = ColumnsChanged(model.model_, X).predicted(slice(1, 2), order[None])
+    np.testing.assert_allclose(found, predicted(model.model_, shuffled), rtol=1e-12)
+
+
+def test_a_file_and_an_export_predict_the_same(tmp_path: Path) -> None:
+    model, X, y = fitted()
+    model.save(tmp_path / "model.newtron")
+    again = load(tmp_path / "model.newtron")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(again.predict_interval(X), model.predict_interval(X))
+    assert model.certificate_.verify(X, y)
+    model.export(tmp_path / "model.py")
+    found = runpy.run_path(str(tmp_path / "model.py"))["predict"](np.vstack([X, [1e300, 7.0, 1.0]]))
+    expected = model.predict(np.vstack([X, [1e300, 7.0, 1.0]]))
+    np.testing.assert_allclose(np.ravel(found), expected, rtol=1e-12)
+
+
+def test_the_derivation_shows_pieces_in_the_users_numbers() -> None:
+    model, X, y = fitted()
+    place = next(i for i, member in enumerate(model.members_) if member.network.widths[0] == 13)
+    told = str(model.explain(X[:1], y[:1], member=place + 1))
+    assert "x = min(1, max(0, (given - from) / (to - from)))" in told
+    assert "x2 from 1 to 2" in told
+    plain = str(model.explain(X[:1], y[:1], member=1))
+    assert "from 1 to 2" not in plain
+
+
+def test_rows_left_out_promise_what_new_rows_get() -> None:
+    model, _, _ = fitted()
+    rng = np.random.default_rng(7)
+    X = np.column_stack([rng.normal(size=4000), rng.integers(0, 5, 4000), rng.integers(0, 2, 4000)])
+    y = np.abs(X[:, 0]) + np.array([0.0, 2.0, 2.0, -1.0, 0.0])[X[:, 1].astype(int)] + 0.2 * rng.normal(size=4000)
+    ends = model.predict_interval(X, coverage=0.9)
+    assert 0.85 < np.mean((ends[:, 0] <= y) & (y <= ends[:, 1])) < 0.97
+    assert model.model_.left_out_loss == pytest.approx(-model.log_density(X, y).mean(), abs=0.25)
+
+
+def test_units_never_rise_with_columns_outputs_or_fewer_rows() -> None:
+    for task in ("regression", "classification"):
+        for n in (20, 100, 300, 1000, 3000):
+            for inputs in (3, 20, 80, 200, 1000):
+                for k in (1, 2, 5, 20):
+                    own = mix.units_with_pieces(task, n, inputs, k)
+                    assert own <= mix.units_with_pieces(task, 2 * n, inputs, k)
+                    assert own >= mix.units_with_pieces(task, n, inputs + 10, k)
+                    assert own >= mix.units_with_pieces(task, n, inputs, k + 1)
+
+
+def test_rows_that_are_not_standardised_have_no_pieces() -> None:
+    _, X, y = fitted()
+    assert NetworkRegressor(n_starts=1, standardize=False, alpha=1.0).fit(X, y).scaling_.features == ()
