@@ -267,7 +267,7 @@ def _search(
     return tuple(stages), min(stages, key=lambda found: found.loss)
 
 
-class LeftOut(NamedTuple):
+class CrossPredictions(NamedTuple):
     """Rows as models predict them that were trained without them, (n, k) each and nan for rows that were left out of no
     training, in units of training.
 
@@ -280,10 +280,10 @@ class LeftOut(NamedTuple):
     noise: Array | None = None
 
 
-def left_out_of(network: Network, loss: Loss, rows: ArrayRows, division: Division, stage: Stage) -> LeftOut:
+def left_out_of(network: Network, loss: Loss, rows: ArrayRows, division: Division, stage: Stage) -> CrossPredictions:
     """What the models of a stage say of the rows that were left out. rows, division: as in `cross_fit`."""
     if not loss.quadratic:
-        return LeftOut(stage.raw)
+        return CrossPredictions(stage.raw)
     X, Y, weight, _ = rows.whole()
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
     variance, noise = np.full(stage.raw.shape, np.nan), np.full(stage.raw.shape, np.nan)
@@ -292,8 +292,8 @@ def left_out_of(network: Network, loss: Loss, rows: ArrayRows, division: Divisio
         objective = TrainingObjective(network, loss, division.without(rows, part), 0.0).with_alpha(alpha)
         posterior = posterior_at(objective, params)
         if posterior is None:
-            return LeftOut(stage.raw)
+            return CrossPredictions(stage.raw)
         out, rest = division.of(part), np.flatnonzero(division.part != part)
         around = noise_around(posterior, X[rest], Y[rest], weight[rest])
         noise[out], variance[out] = around, around * mean_and_variance(posterior, X[out])[1]
-    return LeftOut(stage.raw, variance, noise)
+    return CrossPredictions(stage.raw, variance, noise)

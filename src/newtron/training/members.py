@@ -43,7 +43,7 @@ from newtron.inference.penalties.penalty_path import (
 from newtron.inference.posterior import posterior_at
 from newtron.inference.predictive.stacking import stacking_shares
 from newtron.training.batches import batch_solver, ended, penalty_in_batches, worth_training
-from newtron.training.cross_fit import LeftOut, cross_fit, left_out_of
+from newtron.training.cross_fit import CrossPredictions, cross_fit, left_out_of
 from newtron.training.fitted import Member, best_member
 from newtron.training.task import Kind, Task, kind_of_network
 
@@ -67,7 +67,7 @@ class Trained(NamedTuple):
     where the penalty was not chosen by these."""
 
     member: Member
-    left_out: LeftOut | None = None
+    left_out: CrossPredictions | None = None
 
 
 class Choice(NamedTuple):
@@ -80,7 +80,7 @@ class Choice(NamedTuple):
 
     alpha: Array
     sentence: str = ""
-    left_out: LeftOut | None = None
+    left_out: CrossPredictions | None = None
     explained: bool = False
     start: Array | None = None
     trained: Solution | None = None
@@ -174,7 +174,7 @@ def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -
         return Trained(member_of(task, objective, replace(solution, chosen=chosen)))
     fit, described = None, f"{chosen}; {choice.sentence}"
     if task.in_batches and kind.shape:
-        left_out = LeftOut(task.held_out_of(objective.network).raw(objective.network, solution.params))
+        left_out = CrossPredictions(task.held_out_of(objective.network).raw(objective.network, solution.params))
         return Trained(member_of(task, objective, replace(solution, chosen=described)), left_out)
     if can_choose(objective, solver):
         fit = penalised_fit(objective, choice.alpha, solution)
@@ -301,7 +301,7 @@ def _by_rows_left_out(
     )
     enough = _EXPLAINED["squared error" if task.loss.quadratic else "other"]
     explained = objective.is_linear and found.best.loss < enough
-    known: dict[float, LeftOut] = {}
+    known: dict[float, CrossPredictions] = {}
     choices = []
     for start in range(task.n_starts):
         stage = found.near(_SPREAD[start % len(_SPREAD)]) if task.spread else found.best
@@ -339,7 +339,7 @@ def _by_rows_held_out(task: Task, objective: TrainingObjective, solver: Solver, 
         raise EndedError(alpha, best.solution)
     sentence = f"a penalty of {best.strength:.3g} by the loss of {len(task.held_out):,} rows held out"
     if linear:
-        left_out = LeftOut(held_out.raw(network, best.solution.params))
+        left_out = CrossPredictions(held_out.raw(network, best.solution.params))
         return [Choice(alpha, sentence, left_out, loss=best.loss)] * task.n_starts
     others = [Choice(alpha, sentence)] * (task.n_starts - 1)
     return [Choice(alpha, sentence, trained=best.solution, loss=best.loss), *others]
@@ -427,7 +427,7 @@ class RowsLeftOut(NamedTuple):
     models without them, one for each kind of member and each penalty.
 
     kind: which of these each member is. rows: their numbers among the rows that are looked at. variance, noise:
-    (M, n, k) as in `LeftOut`, None where a kind does not know them.
+    (M, n, k) as in `CrossPredictions`, None where a kind does not know them.
     """
 
     Y: Array
@@ -455,7 +455,7 @@ def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
     mean is taken.
     """
     keys = [(kind_of_network(each.member.network), float(each.member.alpha.max(initial=0.0))) for each in trained]
-    by_kind: dict[tuple[Kind, float], list[LeftOut]] = {}
+    by_kind: dict[tuple[Kind, float], list[CrossPredictions]] = {}
     for key, each in zip(keys, trained, strict=True):
         if each.left_out is None:
             return None
