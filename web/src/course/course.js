@@ -4,6 +4,7 @@ import { plain } from "../network.js";
 import { swatch } from "../lossplot.js";
 import plan from "./lessons.json";
 import english from "./en.json";
+import korean from "./ko.json";
 import { numpyText } from "./numpy.js";
 import { SCENES } from "./scenes.js";
 import { Stage } from "./stage.js";
@@ -11,30 +12,41 @@ import { NUMBERS, rich } from "./text.js";
 
 /** @import { Source } from "../../types/page" */
 
-/** @type {any} */
-const TEXTS = english;
+/** @type {Record<string, any>} all words by language, one file each */
+const TEXTS = { en: english, ko: korean };
 /** @type {any[]} */
 export const LESSONS = plan.lessons.map((lesson) => ({
   ...lesson,
   steps: lesson.steps.map((step) => ({ ...step, setup: plan.setups[step.setup] })),
 }));
 
-// What was done, in this browser only; without storage, for as long as the page is open.
+// What was done, and the language, in this browser only; without storage, for as long as the page is open.
 const STORE = "newtron-lessons";
+const LANGUAGE = "newtron-language";
+function kept(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+function keep(name, text) {
+  try {
+    localStorage.setItem(name, text);
+  } catch {
+    /* as above */
+  }
+}
 let done = {};
 try {
-  done = JSON.parse(localStorage.getItem(STORE) ?? "{}");
+  done = JSON.parse(kept(STORE) ?? "{}") ?? {};
 } catch {
-  /* a browser that keeps nothing */
+  /* text of another program */
 }
 const isDone = (id, n) => Boolean(done[`${id}/${n}`]);
 function finish(id, n) {
   done[`${id}/${n}`] = true;
-  try {
-    localStorage.setItem(STORE, JSON.stringify(done));
-  } catch {
-    /* as above */
-  }
+  keep(STORE, JSON.stringify(done));
 }
 
 // What the reader has changed, as a part of a link that a teacher can write by hand: ?rate=0.2&start=1,-1&x=1,2,3&y=2,4,5
@@ -77,7 +89,9 @@ export class Course {
   constructor(el, host) {
     this.el = el;
     this.host = host;
-    this.text = TEXTS;
+    const wanted = kept(LANGUAGE) ?? navigator.language.slice(0, 2);
+    this.language = wanted in TEXTS ? wanted : "en";
+    this.text = TEXTS[this.language];
     /** @type {any[]} */
     this.stages = [];
     this.frame = null;
@@ -121,6 +135,7 @@ export class Course {
     if (!lesson) this.drawMap();
     else if (n === "print") this.drawSheet(lesson);
     else this.drawStep(lesson, Number(bounded), ownOf(own));
+    this.el.lang = this.language;
     if (!this.begun) {
       this.begun = true;
       return;
@@ -149,6 +164,14 @@ export class Course {
     );
   }
 
+  speak(language) {
+    this.language = language;
+    this.text = TEXTS[language];
+    keep(LANGUAGE, language);
+    this.show(this.place.id, this.place.n);
+    /** @type {HTMLElement | null} */ (this.el.querySelector("header select"))?.focus();
+  }
+
   here(id) {
     return this.host.only === undefined || this.host.only === id;
   }
@@ -163,9 +186,15 @@ export class Course {
         "nav.nt-top-tools",
         { "aria-label": ui.lessons },
         tools,
+        select(
+          ui.languageName,
+          this.language,
+          Object.entries(TEXTS).map(([key, { language }]) => [key, language]),
+          (language) => this.speak(language),
+        ),
         this.host.free
           ? h("button", { type: "button", onclick: () => this.host.free() }, ui.free)
-          : h("a.nt-button", { href: this.host.docs ?? "../index.html" }, ui.docs),
+          : this.host.docs && h("a.nt-button", { href: this.host.docs }, ui.docs),
       ),
     );
   }
