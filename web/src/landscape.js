@@ -427,11 +427,17 @@ function paintHill(context, { size, values }, project, lift, ratio) {
   }
 }
 
+// A colour of the style sheet as the canvas takes it: the scheme, light or dark, is resolved by the browser.
+function colourOf(canvas, name) {
+  canvas.style.color = `var(${name})`;
+  return getComputedStyle(canvas).color;
+}
+
 // The two edges of the ground that are in front, with numbers and names; and the height's name.
 function paintAxes(canvas, context, project, windows, names, turn) {
   const style = getComputedStyle(canvas);
-  context.fillStyle = style.getPropertyValue("--nt-ink");
-  context.strokeStyle = style.getPropertyValue("--nt-quiet");
+  context.fillStyle = colourOf(canvas, "--nt-ink");
+  context.strokeStyle = colourOf(canvas, "--nt-quiet");
   context.lineWidth = 1;
   context.font = `11px ${style.fontFamily}`;
   context.textAlign = "center";
@@ -472,7 +478,7 @@ function paintWays(app, surface, canvas, context, place) {
     const until = app.stepOf(method);
     const from = surface.slice ? until : 0;
     const points = run.params.slice(from, until + 1).map((p, n) => place(p, run.value[from + n]));
-    const colour = getComputedStyle(canvas).getPropertyValue(method ? "--nt-b" : "--nt-a");
+    const colour = colourOf(canvas, method ? "--nt-b" : "--nt-a");
     for (const [stroke, line] of [
       ["#fff", 5],
       [colour, 2.5],
