@@ -1,6 +1,6 @@
 // The network: what every unit says for the chosen row, over the plane too; and the way of a derivative back through it.
 import { fmt, h, replace, s } from "../../dom.js";
-import { math } from "../../formulas.js";
+import { header, math } from "../../formulas.js";
 import { path } from "../../plot.js";
 import { places, plain } from "../../network.js";
 import { forward, slopeOf } from "../mirror.js";
@@ -67,7 +67,12 @@ export function backward(picture, param = picture.param) {
   const [layer, j, k] = places(picture.problem)[param];
   const last = model.widths.length - 1;
   const spots = [
-    { id: `n${last}-0`, tex: `\\frac{\\partial L}{\\partial z^{[${last}]}}`, value: point.deltas[last - 1][row][0] },
+    {
+      id: `n${last}-0`,
+      tex: `\\frac{\\partial L}{\\partial z^{[${last}]}}`,
+      value: point.deltas[last - 1][row][0],
+      said: "∂L/∂z",
+    },
   ];
   if (last === 1) spots[0].tex = "\\frac{\\partial L}{\\partial z}";
   if (layer < last) {
@@ -78,6 +83,7 @@ export function backward(picture, param = picture.param) {
       id: `e${at}`,
       tex: `\\frac{\\partial z^{[2]}}{\\partial a${subscript(k, many)}^{[1]}} = w${subscript(k, many)}^{[2]}`,
       value: params[at],
+      said: "∂z/∂a",
     });
     const a = point.a[0][row][k];
     const name =
@@ -86,6 +92,7 @@ export function backward(picture, param = picture.param) {
       id: `n1-${k}`,
       tex: `\\frac{\\partial a${subscript(k, many)}^{[1]}}{\\partial z${subscript(k, many)}^{[1]}} = ${name}`,
       value: slopeOf(model, a),
+      said: "∂a/∂z",
     });
   }
   const from = layer === 1 ? model.X[row] : point.a[layer - 2][row];
@@ -97,6 +104,7 @@ export function backward(picture, param = picture.param) {
     id: `e${param}`,
     tex: `\\frac{\\partial ${z}}{\\partial ${picture.problem.parameters[param].tex}} = ${what}`,
     value: fed,
+    said: `∂z/∂${plain(picture.problem.parameters[param].plain)}`,
   });
   let product = 1;
   return spots.map((spot) => {
@@ -117,7 +125,7 @@ function backTable(stage, picture, chosen, words) {
     return h(
       "tr",
       { class: together ? "nt-reused" : "" },
-      h("th", { scope: "row" }, math(`\\displaystyle ${spot.tex}`)),
+      h("th", { scope: "row" }, header(`\\displaystyle ${spot.tex}`, spot.said)),
       h("td", null, h("span.nt-num", { "data-v": spot.value }, fmt(spot.value, 5))),
       h("td", null, h("span.nt-num", { "data-v": spot.product }, fmt(spot.product, 5))),
       h("td", null, together ? words.shared : ""),
