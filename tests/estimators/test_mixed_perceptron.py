@@ -28,7 +28,7 @@ def known(name: str, method: str) -> dict[tuple[str, str], float]:
 
 @pytest.fixture(scope="module")
 def sleep() -> pd.DataFrame:
-    found = data("sleepstudy")
+    found = pd.read_csv(Path(__file__).parents[2] / "examples" / "sleepstudy.csv")
     return found.assign(Subject="s" + found["Subject"].astype(str))
 
 

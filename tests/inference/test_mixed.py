@@ -19,11 +19,11 @@ from newtron.inference.mixed.laplace import LaplaceMixed, MixedLoss
 from newtron.inference.mixed.linear import LinearMixed
 
 Array = NDArray[np.floating]
-FOLDER = Path(__file__).parents[1] / "data" / "mixed"
+FOLDER, EXAMPLES = Path(__file__).parents[1] / "data" / "mixed", Path(__file__).parents[2] / "examples"
 
 
 def table(name: str) -> dict[str, NDArray[np.str_]]:
-    with open(FOLDER / f"{name}.csv", encoding="utf-8") as file:
+    with open((EXAMPLES if name == "sleepstudy" else FOLDER) / f"{name}.csv", encoding="utf-8") as file:
         head, *rows = csv.reader(file)
     return {column: np.array(cells) for column, cells in zip(head, zip(*rows, strict=True), strict=True)}
 

@@ -47,7 +47,7 @@ def names_of_groups(model: FittedModel, group: GroupIntercepts) -> tuple[str, ..
         if column.kind == "factor" and column.name == name:
             levels = (*column.levels, "(missing)")
             return tuple(levels[int(key)] for key in group.keys.tolist())
-    return tuple(label(key) for key in group.keys.tolist())
+    return tuple(label(int(key) if key.is_integer() else key) for key in group.keys.tolist())
 
 
 def frame_of_intercepts(model: FittedModel) -> pd.DataFrame:

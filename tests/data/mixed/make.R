@@ -37,7 +37,7 @@ both <- function(set, formula, data) {
   report(set, "ml", lmer(formula, data, REML = FALSE, control = linear, weights = w))
 }
 save("dyestuff", Dyestuff); save("dyestuff2", Dyestuff2); save("penicillin", Penicillin); save("pastes", Pastes)
-save("sleepstudy", sleepstudy); save("cbpp", cbpp)
+save("cbpp", cbpp); save("../../../examples/sleepstudy", sleepstudy)
 both("dyestuff", Yield ~ 1 + (1 | Batch), Dyestuff)
 both("dyestuff2", Yield ~ 1 + (1 | Batch), Dyestuff2)
 both("penicillin", diameter ~ 1 + (1 | plate) + (1 | sample), Penicillin)
