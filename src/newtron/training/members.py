@@ -18,7 +18,6 @@ from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Layer, Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers import (
-    LBFGS,
     LevenbergMarquardt,
     Progress,
     Solution,
@@ -53,8 +52,10 @@ _MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
 # By how many steps of the path of penalties the members of a kind are weaker than the best penalty, start by start:
 # members that differ make a better average, and the rows left out say how much of each.
 _SPREAD = (0, 2, -1)
-# Iterations and tolerance of a stage on the way to the chosen penalty, by solver: those of L-BFGS are shorter.
-_STAGE, _STAGE_LBFGS, _ON_THE_WAY = 8, 30, 1e-4
+# Iterations and tolerance of a stage on the way to the chosen penalty, by solver: steps of L-BFGS are shorter, and one
+# iteration in batches is an epoch.
+_STAGE: dict[type[Solver], int] = {LevenbergMarquardt: 8, Stochastic: 5}
+_STAGE_OTHERS, _ON_THE_WAY = 30, 1e-4
 # Where a perceptron's loss on the rows left out is below this, networks have nothing to add: one hundred-thousandth of
 # the targets' standard deviation; a thousandth of a nat a row for other losses.
 _EXPLAINED = {"squared error": 0.5e-10, "other": 1e-3}
@@ -243,10 +244,10 @@ def _choices(task: Task, kind: Kind, told: _Told, stop: Callable[[], None]) -> l
         raise _EndedError(member_of(task, at, solution)) from None
 
 
-def _on_the_way(task: Task, solver: Solver) -> tuple[float, int | None]:
-    """Tolerance and steps of a training on the way to the chosen penalty."""
-    most = {LevenbergMarquardt: _STAGE, LBFGS: _STAGE_LBFGS}.get(type(solver), task.max_iter)
-    return max(task.tol, _ON_THE_WAY), most if task.max_iter is None or most is None else min(most, task.max_iter)
+def _on_the_way(task: Task, solver: Solver) -> tuple[float, int]:
+    """Tolerance and steps of a training on the way to the chosen penalty. A limit on steps is one of the training that
+    follows: so it can be raised when that is resumed."""
+    return max(task.tol, _ON_THE_WAY), _STAGE.get(type(solver), _STAGE_OTHERS)
 
 
 def _by_curvature(task: Task, rule: str, objective: TrainingObjective, solver: Solver, told: _Told) -> Choice:
@@ -273,7 +274,9 @@ def _by_rows_left_out(
         too_few = f"a penalty of {_TOO_FEW_ROWS:g}, since too few rows differ to leave any out"
         return [Choice(alpha, too_few)] * task.n_starts
     tol, most = _on_the_way(task, solver)
-    stages = [count() for _ in range(task.division.parts)]
+    # Batches are for many rows, where one part says enough.
+    division = task.division.first_only if isinstance(solver, Stochastic) else task.division
+    stages = [count() for _ in range(division.parts)]
 
     def fit(at: TrainingObjective, params: Array, part: int) -> Solution:
         kept = task.kept_for(objective.network, part)
@@ -293,7 +296,7 @@ def _by_rows_left_out(
         network,
         task.loss,
         rows,
-        task.division,
+        division,
         partial(_start, task, objective),
         fit,
         threads=1 if task.given.rereads else task.threads,
@@ -306,7 +309,7 @@ def _by_rows_left_out(
     for start in range(task.n_starts):
         stage = found.near(_SPREAD[start % len(_SPREAD)]) if task.spread else found.best
         if stage.strength not in known:
-            known[stage.strength] = left_out_of(network, task.loss, rows, task.division, stage)
+            known[stage.strength] = left_out_of(network, task.loss, rows, division, stage)
         alpha = network_penalties(network, stage.strength)
         # Trainings without different parts began at different starts.
         near = stage.begins[start] if start < len(stage.begins) and not network.is_linear else None
