@@ -117,16 +117,19 @@ def test_the_penalty_is_the_members_own(fitted: tuple[Any, Any]) -> None:
         assert f"α = {member.alpha.max():.6g} on the {on}intercept{plural};" in one
 
 
-def test_a_fixed_penalty_is_not_called_chosen() -> None:
-    large = NetworkRegressor(hidden=(300,), n_starts=1, max_iter=2)
+def test_a_penalty_says_how_it_came_about() -> None:
+    def said(model: Any, rows: slice = slice(None)) -> str:
+        model.fit(FRAME[rows], NUMBER[rows])
+        return " ".join(model.explain(FRAME.iloc[[0]], NUMBER[:1]).summary)
+
     with pytest.warns(UserWarning, match="."):
-        large.fit(FRAME, NUMBER)
-    words = " ".join(large.explain(FRAME.iloc[[0]], NUMBER[:1]).summary)
-    assert "α = 0.1 on the weights, none on the hidden intercepts and output's intercept; a fixed one" in words
-    assert "chosen from the data" not in words
-    given = PerceptronRegressor(alpha=2.0).fit(FRAME, NUMBER)
-    words = " ".join(given.explain(FRAME.iloc[[0]], NUMBER[:1]).summary)
-    assert "α = 2 on the weights, none on the intercept." in words
+        large = said(NetworkRegressor(hidden=(300,), n_starts=1, max_iter=2, alpha="evidence"))
+    too_large = "since the network is too large for alpha='evidence'"
+    assert f"chosen from the data by the loss of rows left out, {too_large}" in large
+    few = said(NetworkRegressor(hidden=(2,), n_starts=1), slice(1))
+    assert "a fixed one, since too few rows differ to leave any out" in few
+    assert "chosen from the data" not in few
+    assert "α = 2 on the weights, none on the intercept." in said(PerceptronRegressor(alpha=2.0))
 
 
 @pytest.mark.slow

@@ -14,10 +14,12 @@ from newtron.engine.maths.scaling import Scaling, without_columns, without_offse
 from newtron.engine.solvers import Solver
 from newtron.explain import NOTATIONS, Answer, Derivation, Subject, derive
 from newtron.explain.show.rounding import number_text
+from newtron.inference.penalties.penalty_path import RULES
 from newtron.model.groups import groups_of_row
 from newtron.model.predicting import predicted
 from newtron.model.slopes import input_slopes
 from newtron.training.fitted import FittedModel, Member, best_member
+from newtron.training.members import TOO_FEW_ROWS
 from newtron.training.targets import known_targets
 
 _LESS_INTERCEPTS = (
@@ -130,10 +132,12 @@ def _why_alpha(model: FittedModel, member: Member) -> str:
     rule = model.settings.alpha
     if not isinstance(rule, str):
         return ""
-    if not np.isfinite(member.effective_parameters):
-        return f"a fixed one, since the network is too large for {setting('alpha', repr(rule))}"
-    by = "the evidence" if rule == "evidence" else "the leave-one-out loss"
-    return f"chosen from the data by {by} ({setting('alpha', repr(rule))})"
+    if TOO_FEW_ROWS in member.solution.chosen:
+        return f"a fixed one, since {TOO_FEW_ROWS}"
+    if rule != "cv" and not np.isfinite(member.effective_parameters):
+        too_large = f"since the network is too large for {setting('alpha', repr(rule))}"
+        return f"chosen from the data by {RULES['cv']}, {too_large}"
+    return f"chosen from the data by {RULES[rule]} ({setting('alpha', repr(rule))})"
 
 
 def input_names(model: FittedModel) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ _STAGE_OTHERS, _ON_THE_WAY = 30, 1e-4
 # the targets' standard deviation; a thousandth of a nat a row for other losses.
 _EXPLAINED = {"squared error": 0.5e-10, "other": 1e-3}
 # The penalty where so few rows are different that none can be left out.
-_TOO_FEW_ROWS = 1.0
+_WITHOUT_FOLDS = 1.0
+TOO_FEW_ROWS = "too few rows differ to leave any out"
 
 
 class Trained(NamedTuple):
@@ -270,9 +271,8 @@ def _by_rows_left_out(
 ) -> list[Choice]:
     """By the loss of rows that are really left out."""
     if not task.division.usable:
-        alpha = network_penalties(objective.network, _TOO_FEW_ROWS)
-        too_few = f"a penalty of {_TOO_FEW_ROWS:g}, since too few rows differ to leave any out"
-        return [Choice(alpha, too_few)] * task.n_starts
+        alpha = network_penalties(objective.network, _WITHOUT_FOLDS)
+        return [Choice(alpha, f"a penalty of {_WITHOUT_FOLDS:g}, since {TOO_FEW_ROWS}")] * task.n_starts
     tol, most = _on_the_way(task, solver)
     # Batches are for many rows, where one part says enough.
     division = task.division.first_only if isinstance(solver, Stochastic) else task.division
