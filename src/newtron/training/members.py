@@ -306,8 +306,10 @@ def _by_rows_left_out(
     explained = objective.is_linear and found.best.loss < enough
     known: dict[float, CrossPredictions] = {}
     choices = []
+    # Weaker penalties than the best spoil the members of a regression, whose intervals they make too narrow.
+    spread = task.spread and task.loss.task == "classification"
     for start in range(task.n_starts):
-        stage = found.near(_SPREAD[start % len(_SPREAD)]) if task.spread else found.best
+        stage = found.near(_SPREAD[start % len(_SPREAD)]) if spread else found.best
         if stage.strength not in known:
             known[stage.strength] = left_out_of(network, task.loss, rows, division, stage)
         alpha = network_penalties(network, stage.strength)

@@ -143,8 +143,7 @@ def _task(
         seed=seed,
         threads=thread_count(settings.n_jobs),
         callback=callback,
-        # Weaker penalties than the best spoil the members of a regression, whose intervals they make too narrow.
-        spread=settings.is_mix and plan.combine == "stacking" and settings.task == "classification",
+        spread=settings.is_mix and plan.combine == "stacking",
         in_batches=plan.in_batches,
         effort=plan.effort,
         whole_rows=whole_rows,
