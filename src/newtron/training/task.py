@@ -18,7 +18,7 @@ from newtron.engine.maths.scaling import Scaling
 from newtron.engine.objective import Objective
 from newtron.engine.rows import ArrayRows, Rows
 from newtron.engine.solvers import Progress, Run, Solution, Solver, State, minimize
-from newtron.training.batches import HELD_OUT, HeldOut
+from newtron.training.batches import HeldOut, held_out_parts
 from newtron.training.cross_fit import MOST_IN_PARTS, PARTS, Division, divided
 from newtron.training.effort import EFFORTS, Effort
 from newtron.training.settings import Shape
@@ -102,7 +102,7 @@ class Task:
         """The parts of the rows that are looked at, each of which is left out."""
         classes = self.loss.task == "classification"
         if self.in_batches:
-            return divided(self.looked_at, classes, self.seed, HELD_OUT).first_only
+            return divided(self.looked_at, classes, self.seed, held_out_parts(self.looked_at.n_rows)).first_only
         found = divided(self.looked_at, classes, self.seed)
         return found if self.looked_at.n_rows <= MOST_IN_PARTS else found.first_only
 
