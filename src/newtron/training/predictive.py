@@ -19,10 +19,8 @@ from newtron.inference.predictive.predictive import (
     NoiseModel,
     RegressionPredictive,
     freedom,
-    mean_and_variance,
     moments_of_average,
     network_predictive,
-    noise_around,
     perceptron_predictive,
 )
 from newtron.inference.predictive.temperature import every_class, learn_temperature, mean_loss, temperature_of
@@ -53,7 +51,7 @@ def learn_noise(task: Task, members: Sequence[Member], left_out: RowsLeftOut | N
     share = np.array([member.share for member in sharing])
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
-            moments = None if left_out is None else _moments(left_out, members, posteriors, X, Y, weight)
+            moments = None if left_out is None else _moments(left_out, members, len(Y))
             predictive = network_predictive(posteriors, share, task.loss, X, Y, weight, moments)
             found = predictive.noise
             if left_out is not None and moments is not None:
@@ -71,30 +69,14 @@ def learn_noise(task: Task, members: Sequence[Member], left_out: RowsLeftOut | N
     return found, unknown
 
 
-def _moments(
-    left_out: RowsLeftOut,
-    members: Sequence[Member],
-    posteriors: Sequence[Posterior],
-    X: Matrix,
-    Y: Array,
-    weight: Array | None,
-) -> ModelMoments:
-    """The moments of the average at all rows, by models that were trained without them and nan where there are none.
-
-    Where members have held the rows out themselves, the variance and the noise are their own.
-    """
+def _moments(left_out: RowsLeftOut, members: Sequence[Member], n_rows: int) -> ModelMoments | None:
+    """The moments of the average at all rows, by models that were trained without them and nan where there are none;
+    None where these do not know their variance."""
+    if left_out.variance is None or left_out.noise is None:
+        return None
     share: Array = np.bincount(left_out.kind, [member.share for member in members]).astype(np.float64)
-    if left_out.variance is not None and left_out.noise is not None:
-        of_rows = moments_of_average(share, left_out.raw, left_out.variance, left_out.noise)
-    else:
-        counted = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
-        own = np.array([member.share for member in members if member.share > 0.0])
-        noise = np.array([noise_around(posterior, X, Y, counted) for posterior in posteriors])
-        found = [mean_and_variance(posterior, X[left_out.rows]) for posterior in posteriors]
-        means, variances = (np.array([f[place] for f in found]) for place in (0, 1))
-        of_rows = moments_of_average(own, means, noise[:, None] * variances, noise)
-        of_rows = replace(of_rows, mean=left_out.averaged(members))
-    whole = ModelMoments(*np.full((3, len(Y), left_out.Y.shape[1]), np.nan))
+    of_rows = moments_of_average(share, left_out.raw, left_out.variance, left_out.noise)
+    whole = ModelMoments(*np.full((3, n_rows, left_out.Y.shape[1]), np.nan))
     for name, array in vars(whole).items():
         array[left_out.rows] = vars(of_rows)[name]
     return whole
