@@ -369,10 +369,10 @@ def test_a_number_of_epochs_is_a_schedule_that_ends() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 3))
     y = np.sin(X[:, 0]) + X[:, 1] ** 2
-    solver = Stochastic(epochs=8, seed=1)
+    solver = Stochastic(epochs=4, seed=1)
     solution = NetworkRegressor(hidden=(8,), n_starts=1, alpha=0.01, solver=solver).fit(X, y).solution_
     assert solution.status is Status.EARLY_STOPPED
-    assert solution.n_iter == 8
+    assert solution.n_iter == 4
     assert "given number of passes" in solution.note
     assert solution.trace[-1].value < 0.5 * solution.trace[1].value
 
