@@ -90,16 +90,18 @@ def divided(rows: ArrayRows, classes: bool, seed: int, parts: int = PARTS) -> Di
     targets are equal, unless rows with the same inputs have different targets: inputs of few values repeat among new
     rows too. In a regression of many different inputs rows with the same inputs are copies whatever their targets:
     inputs that were measured several times do not repeat among new rows. A class that has a single row keeps it in
-    every training, so that none is without the class. The parts depend on the order of the rows and on the seed, not on
-    the units of the columns. A row of weight 2 is the row twice. classes: whether the targets are classes. parts: how
-    many there are, at most.
+    every training, so that none is without the class. The parts depend on the seed, and neither on the order of the
+    rows nor on the units of the columns (sparse rows: on the order of those with equal targets). A row of weight 2 is
+    the row twice. classes: whether the targets are classes. parts: how many there are, at most.
     """
     X, Y, weight, _ = rows.whole()
     counted = np.arange(rows.n_rows) if weight is None else np.flatnonzero(weight)
     group = _copies(X[counted], Y[counted], by_inputs=not classes)
-    first = np.unique(group, return_index=True)[1]
+    by_content = _by_content(X[counted], Y[counted])
+    place = np.unique(group[by_content], return_index=True)[1]
+    first = by_content[place]  # of each group
     rng = np.random.default_rng([seed, len(first)])
-    order = rng.permutation(len(first))
+    order = np.argsort(place)[rng.permutation(len(first))]
     # Targets in order of their values, and at random where they are equal: then each part gets its share of all.
     of_group = Y[counted[first]]
     for column in range(of_group.shape[1]):
@@ -120,6 +122,18 @@ def divided(rows: ArrayRows, classes: bool, seed: int, parts: int = PARTS) -> Di
     part = np.full(rows.n_rows, -1, dtype=np.intp)
     part[counted] = of_groups[group]
     return Division(part, len(known))
+
+
+def _by_content(X: Matrix, Y: Array) -> NDArray[np.intp]:
+    """(n,) the numbers of the rows in the order of their targets, and of their inputs where targets are equal."""
+    order, rank = np.arange(len(Y)), np.zeros(len(Y), dtype=np.intp)
+    for column in (*Y.T, *(() if is_sparse(X) else X.T)):
+        order = np.lexsort((column, rank))
+        other = (np.diff(rank[order]) > 0) | (np.diff(column[order]) > 0)
+        rank[order] = np.concatenate([[0], np.cumsum(other)])
+        if other.all():
+            break
+    return order
 
 
 def _copies(X: Matrix, Y: Array, by_inputs: bool) -> NDArray[np.intp]:

@@ -70,9 +70,9 @@ class Rows(RowSizes, ABC):
     def split(self, fraction: float, most: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
         """Two disjoint random parts: the rest, and about `fraction` of the rows (at most `most`)."""
 
-    @abstractmethod
     def parted(self, held_out: NDArray[np.intp]) -> tuple[Rows, Rows]:
-        """Two parts: the rest, and the rows that are given by their numbers, in order."""
+        """Two parts: the rest, and the rows that are given by their numbers, in order. Training in batches needs it."""
+        raise NotImplementedError
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
