@@ -42,6 +42,9 @@ from newtron.training.task import Task
 _FEW_VALUES, _REPEATED = 5, 0.8
 # Rows of files or of a cluster in which values are counted.
 _COUNTED_IN = 20_000
+# Columns of numbers are looked at where rows x outputs x columns is at most so many, about ten seconds of one core: a
+# regression's equations are solved once, those of classes and counts several times.
+_MOST_WORK = {"regression": 2_000_000, "classification": 200_000}
 # Rows left out in turn, the parts that they are divided into, and the seed of that.
 _PARTS, _SEED = 5, 0
 # A column is tried where its groups agree by at least so many standard deviations more than by chance.
@@ -90,7 +93,7 @@ def group_columns(rows: Rows, data: DataDescription, settings: Settings) -> Grou
     if chosen is None:
         return GroupColumns(aside=tuple(factors), offset=offset)
     if isinstance(chosen, str):
-        found = _repeated(rows, {*factors, offset}, data)
+        found = _repeated(rows, {*factors, offset}, data, _MOST_WORK[settings.task])
         return GroupColumns(tuple(sorted({*factors, *found})), tuple(factors), offset)
     found = [_position(each, data) for each in chosen]
     if len(set(found)) < len(found):
@@ -126,8 +129,8 @@ def _position(asked: str | int, data: DataDescription) -> int:
     )
 
 
-def _repeated(rows: Rows, others: set[int | None], data: DataDescription) -> list[int]:
-    """The positions of the columns of numbers whose values repeat, but for others."""
+def _repeated(rows: Rows, others: set[int | None], data: DataDescription, most_work: int) -> list[int]:
+    """The positions of the columns of numbers whose values repeat, but for others; none where there is more work."""
     if rows.is_sparse or (data.schema is not None and data.schema.formula is not None):
         return []
     X = rows.sample(_COUNTED_IN, np.random.default_rng(_SEED)).whole().X
@@ -137,7 +140,7 @@ def _repeated(rows: Rows, others: set[int | None], data: DataDescription) -> lis
             continue
         n = len(np.unique(X[:, j]))
         found += [j] if _FEW_VALUES < n < _REPEATED * len(X) else []
-    return found
+    return found if len(X) * rows.n_outputs * len(found) <= most_work else []
 
 
 def beside_networks(
