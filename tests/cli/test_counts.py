@@ -65,7 +65,8 @@ def test_the_interval_of_a_count_has_whole_ends(
         low, mean, high = (float(row[name]) for name in ("lower", "prediction", "upper"))
         assert low.is_integer()
         assert high.is_integer()
-        assert low <= mean <= high
+        assert low <= mean
+        assert mean <= high or mean < 0.2  # a count is then 0 in more than 80 of 100 cases
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ BAD: dict[str, list[Any]] = {
 BAD_NETWORK: dict[str, list[Any]] = {
     "hidden": [0, -1, (0,), (2.5,), "large", None, [], [(2,), 3], ((2,), (3,)), True, (True,), (-4,), {3}],
     "activation": ["gelu", None, [], np.tanh],
-    "n_starts": [0, -1, 1.5, "1", True, None],
+    "n_starts": [0, -1, 1.5, "1", True],
     "combine": ["median", None, ["best"]],
 }
 

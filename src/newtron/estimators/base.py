@@ -360,9 +360,15 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         prediction (the conditional mode, or BLUP): in the units of the target for a squared error, else of the log odds
         or the log mean; standard_deviation, that of the intercept given the rest of the model.
 
-        Raises InputError where the model has none.
+        Raises AttributeError where the model has none.
         """
-        return frame_of_intercepts(self._fitted_model())
+        model = self._fitted_model()
+        if model.random_intercepts is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute 'random_intercepts_': this model has no random intercepts. "
+                "intercepts names the columns whose groups have them."
+            )
+        return frame_of_intercepts(model)
 
     def _rows_given(self, X: Matrix, y: object, sample_weight: object) -> ArrayRows:
         """The rows that a fitted model is asked about, as `fit` makes them. Raises InputError for unknown classes."""

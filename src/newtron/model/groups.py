@@ -8,7 +8,7 @@ import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Matrix
-from newtron.engine.base.words import column_names, count, label, percent, setting, target_names
+from newtron.engine.base.words import column_names, count, label, percent, target_names
 from newtron.inference.mixed.random_intercepts import GroupIntercepts
 from newtron.training.fitted import FittedModel
 
@@ -53,12 +53,10 @@ def names_of_groups(model: FittedModel, group: GroupIntercepts) -> tuple[str, ..
 def frame_of_intercepts(model: FittedModel) -> pd.DataFrame:
     """A row for each group: column, group, and what its intercept is, with its standard deviation given the rest of the
     model, in the units of the target for a squared error and else of the log odds or log mean. Of several outputs
-    there is a row for each. Raises InputError where there are none, or pandas is not installed."""
+    there is a row for each. There must be some. Raises InputError where pandas is not installed."""
     own = model.random_intercepts
     if own is None:
-        raise InputError(
-            f"This model has no random intercepts: {setting('intercepts')} names the columns whose groups have them."
-        )
+        raise TypeError("this model has no random intercepts")
     try:
         import pandas as pd
     except ImportError:

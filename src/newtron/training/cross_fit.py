@@ -20,6 +20,7 @@ from newtron.engine.base.threads import run_all
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Network
+from newtron.engine.maths.scaling import column_of
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Solution, Status
@@ -32,6 +33,8 @@ from newtron.inference.predictive.predictive import mean_and_variance, noise_aro
 PARTS, MOST_IN_PARTS = 5, 5000
 # So many different inputs of a regression: each part then has ten or more that no other part has.
 _MANY_INPUTS = 50
+# Rows with equal targets are put in order by at most so many of their inputs.
+_ORDERED_BY = 100
 # Penalties in units of one row's loss in standardised targets: the first, the ratio of neighbours on the path, and the
 # limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO, _LEAST, _MOST = 10.0**0.5, 10.0**0.5, 0.9e-3, 1.1e4
@@ -91,8 +94,8 @@ def divided(rows: ArrayRows, classes: bool, seed: int, parts: int = PARTS) -> Di
     rows too. In a regression of many different inputs rows with the same inputs are copies whatever their targets:
     inputs that were measured several times do not repeat among new rows. A class that has a single row keeps it in
     every training, so that none is without the class. The parts depend on the seed, and neither on the order of the
-    rows nor on the units of the columns (sparse rows: on the order of those with equal targets). A row of weight 2 is
-    the row twice. classes: whether the targets are classes. parts: how many there are, at most.
+    rows nor on the units of the columns. A row of weight 2 is the row twice. classes: whether the targets are
+    classes. parts: how many there are, at most.
     """
     X, Y, weight, _ = rows.whole()
     counted = np.arange(rows.n_rows) if weight is None else np.flatnonzero(weight)
@@ -125,9 +128,10 @@ def divided(rows: ArrayRows, classes: bool, seed: int, parts: int = PARTS) -> Di
 
 
 def _by_content(X: Matrix, Y: Array) -> NDArray[np.intp]:
-    """(n,) the numbers of the rows in the order of their targets, and of their inputs where targets are equal."""
+    """(n,) the numbers of the rows in the order of their targets, and of their first inputs where targets are equal."""
     order, rank = np.arange(len(Y)), np.zeros(len(Y), dtype=np.intp)
-    for column in (*Y.T, *(() if is_sparse(X) else X.T)):
+    inputs = (column_of(X, j) for j in range(min(X.shape[1], _ORDERED_BY)))
+    for column in (*Y.T, *inputs):
         order = np.lexsort((column, rank))
         other = (np.diff(rank[order]) > 0) | (np.diff(column[order]) > 0)
         rank[order] = np.concatenate([[0], np.cumsum(other)])
