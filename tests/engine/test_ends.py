@@ -155,13 +155,14 @@ def test_members_that_do_not_predict_are_not_counted() -> None:
     X = rng.uniform(-2.0, 2.0, size=(120, 2))
     y = np.sin(2.0 * X[:, 0]) * X[:, 1] + 0.2 * rng.normal(size=120)
     model = NetworkRegressor(n_starts=1).fit(X, y)
-    assert [member.share for member in model.members_] == [0.0, 0.25, 0.25, 0.25, 0.25]
-    assert ending(model.members_) == "5 members, of which 4 predict: 4 converged"
-    assert model.certificate_.sentence == "All 4 members that predict, of 5 trained, converged."
+    assert [member.hidden for member in model.members_] == [(), (10,), (8, 8), (4,)]
+    change_member(model, 0, share=0.0)
+    assert ending(model.members_) == "4 members, of which 3 predict: 3 converged"
+    assert model.certificate_.sentence == "All 3 members that predict, of 4 trained, converged."
     line, first = model.members_[:2]
     unfinished = replace(line.solution, status=Status.MAX_ITER)
     change_member(model, 0, solution=unfinished)  # nobody asks how it ended
-    assert ending(model.members_) == "5 members, of which 4 predict: 4 converged"
+    assert ending(model.members_) == "4 members, of which 3 predict: 3 converged"
     assert sentences(model.members_) == [first.solution.sentence]
     change_member(model, 1, solution=unfinished)
     assert ending(model.members_) == "5 members, of which 4 predict: 1 stopped at the iteration limit and 3 converged"

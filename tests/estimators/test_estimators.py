@@ -241,7 +241,7 @@ def test_float32_stays_float32(model: Any) -> None:
 @pytest.mark.slow
 @four
 def test_pickle_and_clone(model: Any) -> None:
-    fitted = clone(model).set_params(solver=LBFGS(memory=7)).fit(X, target(model))
+    fitted = clone(model).set_params(solver=LBFGS(memory=7), alpha=0.1).fit(X, target(model))
     again = pickle.loads(pickle.dumps(fitted))
     assert same_bits(answers(again), answers(fitted))
     assert again.solution_.sentence == fitted.solution_.sentence

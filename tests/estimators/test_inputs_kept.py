@@ -267,7 +267,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], tolerance: floa
 @pytest.mark.slow
 def test_no_public_method_is_forgotten() -> None:
     # What takes no rows, or rows of files, or comes from scikit-learn.
-    others = {"call_columns", "fit_rows", "fit_formula"}
+    others = {"call_columns", "fit_rows", "fit_formula", "foretell_to"}
     for model, y in MODELS.values():
         public = {name for name in dir(type(model)) if not name.startswith(("_", "get_", "set_")) and name[-1] != "_"}
         tried = {name for name, _ in asked(clone(model).fit(X, y), X, y, None, Path())}

@@ -60,7 +60,7 @@ def assert_ended_well(fitted: Any) -> None:
         assert found.value <= found.trace[0].value
         if isinstance(found.solver, Stochastic):
             assert found.status is Status.EARLY_STOPPED
-            assert "stopped when an inner split of the training rows stops improving" in found.chosen
+            assert "trained on batches, and stopped by rows that are held out" in found.chosen
             assert found.sentence.startswith("Stopped by rule")
         elif getattr(found.solver, "stop_after", None) is not None:
             assert found.status is Status.EARLY_STOPPED
