@@ -165,14 +165,14 @@ def test_members_that_do_not_predict_are_not_counted() -> None:
     assert ending(model.members_) == "4 members, of which 3 predict: 3 converged"
     assert sentences(model.members_) == [first.solution.sentence]
     change_member(model, 1, solution=unfinished)
-    assert ending(model.members_) == "5 members, of which 4 predict: 1 stopped at the iteration limit and 3 converged"
-    assert model.certificate_.sentence.startswith("3 of 4 members that predict, of 5 trained, converged. Of the ")
-    with pytest.warns(ConvergenceWarning, match="^1 of 4 members that predict: Not converged"):
+    assert ending(model.members_) == "4 members, of which 3 predict: 1 stopped at the iteration limit and 2 converged"
+    assert model.certificate_.sentence.startswith("2 of 3 members that predict, of 4 trained, converged. Of the ")
+    with pytest.warns(ConvergenceWarning, match="^1 of 3 members that predict: Not converged"):
         model._warn(2)
     change(model, members=model.model_.members[1:])
-    assert ending(model.members_) == "4 members: 1 stopped at the iteration limit and 3 converged"
-    assert model.certificate_.sentence.startswith("3 of 4 members converged. Of the others:")
-    with pytest.warns(ConvergenceWarning, match="^1 of 4 members: Not converged"):
+    assert ending(model.members_) == "3 members: 1 stopped at the iteration limit and 2 converged"
+    assert model.certificate_.sentence.startswith("2 of 3 members converged. Of the others:")
+    with pytest.warns(ConvergenceWarning, match="^1 of 3 members: Not converged"):
         model._warn(2)
 
 

@@ -24,9 +24,10 @@ from newtron.table.frames import table_of
 N = 24
 DAY = datetime.date(2020, 1, 1)
 # Letters of names: what CSV, regular expressions, Excel and HTML take for something else, and other alphabets. A first
-# row that holds nothing but numbers is no row of names to the command.
+# row that holds nothing but numbers is no row of names to the command, and a name in apostrophes is one in quotation
+# marks.
 NAMES = st.text("abx1=,;:\"'|<>&%$#@()[]{}\\/.-_ éßΩ日本", min_size=1, max_size=8).map(str.strip)
-NAMES = NAMES.filter(lambda name: bool(name.strip("1,.- ")))
+NAMES = NAMES.filter(lambda name: bool(name.strip("1,.- ")) and not (name[0] == name[-1] == "'"))
 WORDS = ["red", "green", "deep blue", "naïve", "a,b", 'say "so"', "x=y"]
 LEVELS = pd.CategoricalDtype(["low", "middle", "high"], ordered=True)
 KINDS = (
