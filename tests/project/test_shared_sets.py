@@ -95,7 +95,8 @@ def test_regression(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_networks_end_without_a_warning(name: str) -> None:
     X, y, X_test, y_test = first_fold(name, "classification")
-    fitted = NetworkClassifier().fit(X, y)  # a warning would be an error
+    effort = "fast" if len(X) > 10_000 else "default"
+    fitted = NetworkClassifier(effort=effort).fit(X, y)  # a warning would be an error
     assert_ended_well(fitted)
     share = np.array([np.mean(y == c) for c in fitted.classes_])
     p = fitted.predict_proba(X_test)

@@ -75,7 +75,7 @@ def write_csv(path: Path, n: int = 60, columns: int = 2, target: str = "number",
 
 
 def fit(data: Path, *options: str) -> int:
-    quick = ["--quiet", "--hidden", "3", "--starts", "2", "--max-iter", "60"]
+    quick = ["--quiet", "--hidden", "3", "--starts", "2", "--max-iter", "300"]
     return main(["fit", str(data), "--target", "y", *quick, *options])
 
 

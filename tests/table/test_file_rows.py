@@ -39,7 +39,7 @@ from newtron.table.data_file import data_file_of
 from newtron.table.large import files
 from newtron.table.learn import learn_pieces
 from newtron.table.text import convert
-from newtron.training import predictive, scaling
+from newtron.training import scaling, task
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ROOT = Path(__file__).resolve().parents[2]
@@ -497,7 +497,7 @@ def test_every_formula_of_a_summary_is_that_from_memory(kind: str, alpha: float,
 def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path: Path) -> None:
     settings = {"hidden": "auto", "alpha": "loo", "tol": 1e-8, "max_iter": 20}
     found, expected, _ = pair("network classes", "d.parquet", tmp_path, class_weight=class_weight, **settings)
-    assert [member.hidden for member in found.members_] == [(), (10,), (8, 8)]
+    assert [member.hidden for member in found.members_] == [(), (10,), (8,)]
     np.testing.assert_allclose(
         [member.share for member in found.members_], [member.share for member in expected.members_], atol=1e-3
     )
@@ -509,7 +509,7 @@ def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path
 def test_how_sure_a_network_is_is_learnt_from_files_too(
     looked_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictive, "_STANDING_FOR_ALL", looked_at)
+    monkeypatch.setattr(task, "_STANDING_FOR_ALL", looked_at)
     rng = np.random.default_rng(2)
     X = rng.normal(size=(300, 3))
     frame = pd.DataFrame(X, columns=list("abc"))
@@ -652,7 +652,7 @@ def test_a_full_folder_has_its_sentence(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_asinh_features_are_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where only some rows are looked at: they are the same ones."""
-    monkeypatch.setattr(scaling, "_ASINH_ROWS", 200)
+    monkeypatch.setattr(scaling, "_FEATURE_ROWS", 200)
     rng = np.random.default_rng(3)
     X = np.exp(rng.normal(size=(500, 2)))
     frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": np.log(X[:, 0]) * X[:, 1] + 0.1 * rng.normal(size=500)})
