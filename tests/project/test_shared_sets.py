@@ -81,7 +81,8 @@ def test_every_set_is_here() -> None:
 @pytest.mark.parametrize("name", REGRESSION)
 def test_regression(name: str) -> None:
     X, y, X_test, y_test = first_fold(name, "regression")
-    linear, network = PerceptronRegressor().fit(X, y), NetworkRegressor().fit(X, y)
+    effort = "fast" if len(X) > 3000 else "default"
+    linear, network = PerceptronRegressor().fit(X, y), NetworkRegressor(effort=effort).fit(X, y)
     for fitted in (linear, network):
         assert_ended_well(fitted)
         assert np.mean((fitted.predict(X_test) - y_test) ** 2) < np.mean((y.mean() - y_test) ** 2)
@@ -95,7 +96,7 @@ def test_regression(name: str) -> None:
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_networks_end_without_a_warning(name: str) -> None:
     X, y, X_test, y_test = first_fold(name, "classification")
-    effort = "fast" if len(X) > 10_000 else "default"
+    effort = "fast" if len(X) > 3000 else "default"
     fitted = NetworkClassifier(effort=effort).fit(X, y)  # a warning would be an error
     assert_ended_well(fitted)
     share = np.array([np.mean(y == c) for c in fitted.classes_])
