@@ -530,6 +530,30 @@ def test_a_bad_file_gets_its_sentence_and_the_page_stays(
     assert page.evaluate("newtron.view.step") == 40
 
 
+def test_an_answer_that_comes_late_is_kept_with_its_run(served: Played, visit: Callable[..., Any]) -> None:
+    # The question is asked about the example, the answer comes while a file that cannot be shown has its place.
+    page = visit(served.url)
+    settle(page)
+    held: list[Any] = []
+
+    def held_back(route: Any) -> None:
+        if not held and "derivation" in route.request.post_data:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/ask", held_back)
+    page.keyboard.press("End")
+    page.wait_for_selector(".nt-derivation.nt-stale")
+    upload(page, "bad.csv", "a,b\n1,nan\n2,nan\n")
+    page.wait_for_selector(".nt-error")
+    held[0].continue_()
+    until(page, "newtron.lanes.size === 0")
+    page.click("text=Back to what was shown before")
+    settle(page)
+    assert page.evaluate("newtron.view.step") == 40
+
+
 def test_a_huge_file_is_refused_at_once(served: Played, visit: Callable[..., Any], tmp_path: Path) -> None:
     huge = tmp_path / "huge.csv"
     with huge.open("wb") as file:

@@ -343,11 +343,10 @@ export class App {
     this.lanes.add(lane);
     const answer = await this.ask({ ...message, setup: run.setup });
     this.lanes.delete(lane);
-    // An answer about a run that has been replaced is of no use; the drawing asks about the new one.
-    if (run !== this.run) return this.redraw(false);
+    // The answer is kept with the run that it is about, which may come back ("Back to what was shown before").
     if (answer[name]) run.kept[where].set(key, answer[name]);
     else if (answer.gone) asked.delete(key + name);
-    if (answer.error && !answer.gone) this.error = answer.error;
+    if (answer.error && !answer.gone && run === this.run) this.error = answer.error;
     this.redraw(false);
   }
 
