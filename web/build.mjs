@@ -1,5 +1,5 @@
-// Builds the page into src/newtron/play/static: page.js (an ES module), page.css (with KaTeX's fonts inside) and the
-// licences of what is inside them. The result is committed, so that users need no Node:  npm ci && npm run build
+// Builds the page into src/newtron/play/static: page.js (an ES module), page.css, fonts.css (KaTeX's fonts, apart, so
+// that a page can be read before they are here) and the licences of what is inside them. The result is committed, so that users need no Node:  npm ci && npm run build
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync, mkdirSync } from "node:fs";
@@ -10,17 +10,23 @@ mkdirSync(out, { recursive: true });
 // KaTeX names each font in three formats; every browser that runs the page reads WOFF2. Fonts that no formula of the
 // page uses (calligraphic, Fraktur, sans serif, script, typewriter) are left out.
 const unused = /Caligraphic|Fraktur|SansSerif|Script|Typewriter|Main-BoldItalic|Math-BoldItalic|AMS/;
-const fonts = {
-  name: "fonts",
+const faces = /@font-face\s*\{[^}]*\}/g;
+const katex = (part) => ({
+  name: "katex",
   setup(builder) {
-    builder.onLoad({ filter: /katex\.css$/ }, ({ path }) => {
-      const css = readFileSync(path, "utf8")
-        .replace(/@font-face\s*\{[^}]*\}/g, (face) => (unused.test(face) ? "" : face))
-        .replace(/,\s*url\([^)]*\.(woff|ttf)\) format\("[^"]*"\)/g, "");
-      return { contents: css, loader: "css" };
-    });
+    builder.onLoad({ filter: /katex\.css$/ }, ({ path }) => ({
+      contents: part(readFileSync(path, "utf8")),
+      loader: "css",
+    }));
   },
-};
+});
+const styles = (css) => css.replace(faces, "");
+const fonts = (css) =>
+  css
+    .match(faces)
+    .filter((face) => !unused.test(face))
+    .join("\n")
+    .replace(/,\s*url\([^)]*\.(woff|ttf)\) format\("[^"]*"\)/g, "");
 const shared = {
   bundle: true,
   minify: true,
@@ -30,13 +36,17 @@ const shared = {
   logLevel: "warning",
 };
 await build({ ...shared, entryPoints: ["src/main.js"], format: "esm", outfile: `${out}/page.js` });
-await build({
-  ...shared,
-  entryPoints: ["src/page.css"],
-  loader: { ".woff2": "dataurl" },
-  plugins: [fonts],
-  outfile: `${out}/page.css`,
-});
+for (const [name, part] of [
+  ["page", styles],
+  ["fonts", fonts],
+])
+  await build({
+    ...shared,
+    entryPoints: [`src/${name}.css`],
+    loader: { ".woff2": "dataurl" },
+    plugins: [katex(part)],
+    outfile: `${out}/${name}.css`,
+  });
 // What the build was made from: the tests compare it with web/, so that a forgotten build is seen without Node.
 const hash = createHash("sha256");
 for (const name of [

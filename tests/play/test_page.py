@@ -802,7 +802,9 @@ def notebook(browser: Any) -> Iterator[Callable[..., Any]]:
         page = watched[-1].page
         page.expose_function("toPython", lambda content, buffer: reply(session, content, _buffers(buffer)))
         page.set_content("<!doctype html><html lang='en'><title>A notebook</title><body></body></html>")
-        page.evaluate(_NOTEBOOK, {"module": built("page.js"), "style": built("page.css"), "count": count})
+        page.evaluate(
+            _NOTEBOOK, {"module": built("page.js"), "style": built("page.css") + built("fonts.css"), "count": count}
+        )
         until(page, f"document.querySelectorAll('[data-ready]').length === {count}")
         return page
 

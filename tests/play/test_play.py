@@ -360,7 +360,12 @@ HELLO = json.dumps({"kind": "hello"}).encode()
 
 @pytest.mark.slow
 def test_the_page_and_its_answers_are_served(server: Server) -> None:
-    for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
+    for path, kind in (
+        ("/", "text/html"),
+        ("/page.js", "text/javascript"),
+        ("/page.css", "text/css"),
+        ("/fonts.css", "text/css"),
+    ):
         status, headers, content = request(server, "GET", path, X_Newtron_Token="")
         assert status == 200
         assert headers["Content-Type"].startswith(kind)
@@ -443,11 +448,12 @@ def test_the_committed_page_was_built_from_the_committed_sources() -> None:
         digest.update(name.encode())
         digest.update((web / name).read_bytes())
     assert built("sources.sha256").strip() == digest.hexdigest(), "run: cd web && npm ci && npm run build"
-    assert sum(len(zlib.compress(built(name).encode())) for name in ("page.js", "page.css")) < 350_000
+    assert sum(len(zlib.compress(built(name).encode())) for name in ("page.js", "page.css", "fonts.css")) < 350_000
+    assert len(zlib.compress(built("page.css").encode())) < 20_000  # before this is here nothing is shown
 
 
 def test_the_licence_of_the_fonts_is_beside_them() -> None:
-    families = set(re.findall(r"@font-face\{font-family:(\w+)", built("page.css")))
+    families = set(re.findall(r"@font-face\{font-family:(\w+)", built("fonts.css")))
     licences = built("LICENSES.txt")
     assert "SIL OPEN FONT LICENSE Version 1.1 - 26 February 2007" in licences
     assert "OTHER DEALINGS IN THE FONT SOFTWARE." in licences

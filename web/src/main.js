@@ -367,6 +367,8 @@ function bootLesson(el) {
   window.addEventListener("popstate", follow);
   window.newtron = { course, mirror, numpyText };
   follow();
+  // Formulas are drawn by the script, so their fonts come after it and hold nothing up.
+  document.head.append(h("link", { rel: "stylesheet", href: "fonts.css" }));
 }
 
 async function boot(own) {

@@ -97,6 +97,14 @@ const logTexts = (up) => {
   return values.map((value) => fmt(value, Math.max(2, Math.ceil(-Math.log10(closest)) + 1)));
 };
 
+// A name as formulas write it: the layer, which plain text puts behind it in brackets, is raised.
+const raised = (name) =>
+  name
+    .split(/(\[\d+\])/)
+    .map((part, n) =>
+      n % 2 ? s("tspan", { dy: "-0.4em", "font-size": "75%" }, part) : s("tspan", { dy: n ? "0.3em" : null }, part),
+    );
+
 // The frame of a plot: axes with ticks and names, and the two scales.
 export function frame(
   width,
@@ -121,11 +129,17 @@ export function frame(
     if (grid) axes.append(s("line.nt-grid-line", { x1: box.left, x2: box.right, y1: sy(tick), y2: sy(tick) }));
     axes.append(s("text", { x: box.left - 6, y: sy(tick) + 3.5, "text-anchor": "end" }, named[n]));
   }
-  axes.append(s("text.nt-axis-name", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, x));
+  axes.append(
+    s("text.nt-axis-name", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, raised(x)),
+  );
   if (y) {
     const middle = (box.top + box.bottom) / 2;
     axes.append(
-      s("text.nt-axis-name", { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` }, y),
+      s(
+        "text.nt-axis-name",
+        { x: 11, y: middle, "text-anchor": "middle", transform: `rotate(-90 11 ${middle})` },
+        raised(y),
+      ),
     );
   }
   return { box, sx, sy, axes };

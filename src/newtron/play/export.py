@@ -1,4 +1,4 @@
-"""The page as files: module and style sheet as `web/` builds them, and a run as one HTML file without a server."""
+"""The page as files: module and style sheets as `web/` builds them, and a run as one HTML file without a server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from newtron.engine.base.errors import InputError
 
-MODULE, STYLE = "page.js", "page.css"
+MODULE, STYLE, FONTS = "page.js", "page.css", "fonts.css"
 # The longest run that is written into one file, in characters of JSON: browsers still open it at once.
 _MOST_BYTES = 16 * 2**20
 
@@ -39,7 +39,7 @@ _PAGE = """<!doctype html>
 """
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def built(name: str) -> str:
     """The text of a file that the build of `web/` has made."""
     return files("newtron.play").joinpath("static", name).read_text(encoding="utf-8")
@@ -51,7 +51,11 @@ def page(state: Mapping[str, object]) -> str:
     The state is compressed and written as base64, so nothing in it can end the element that it stands in.
     """
     packed = base64.b64encode(gzip.compress(state_bytes(state), mtime=0)).decode("ascii")
-    return _PAGE.replace("{style}", built(STYLE)).replace("{module}", built(MODULE)).replace("{state}", packed)
+    return (
+        _PAGE.replace("{style}", built(STYLE) + built(FONTS))
+        .replace("{module}", built(MODULE))
+        .replace("{state}", packed)
+    )
 
 
 def state_bytes(state: Mapping[str, object]) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any, TypeAlias
 
-from newtron.play.export import MODULE, STYLE, built
+from newtron.play.export import FONTS, MODULE, STYLE, built
 from newtron.play.session import Session, as_json
 
 # An anywidget.AnyWidget, whose package has no types and may not be installed.
@@ -31,7 +31,7 @@ def widget(session: Session) -> Widget:
         raise ImportError(
             'The page in a notebook needs anywidget, newtron\'s extra "notebook": pip install anywidget.'
         ) from None
-    page = type("NewtronPage", (AnyWidget,), {"_esm": built(MODULE), "_css": built(STYLE)})()
+    page = type("NewtronPage", (AnyWidget,), {"_esm": built(MODULE), "_css": built(STYLE) + built(FONTS)})()
     page.on_msg(lambda sender, content, buffers: _answer_on_thread(session, sender, content, buffers))
     return page
 

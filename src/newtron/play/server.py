@@ -27,7 +27,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qs, unquote
 
-from newtron.play.export import MODULE, STYLE, built
+from newtron.play.export import FONTS, MODULE, STYLE, built
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -60,6 +60,7 @@ _INDEX = """<!doctype html>
 <title>newtron play</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/page.css">
+<link rel="stylesheet" href="/fonts.css">
 </head>
 <body>
 <main id="newtron"></main>
@@ -72,6 +73,7 @@ _FILES: dict[str, tuple[str, Callable[[], str]]] = {
     "/": ("text/html", lambda: _INDEX),
     "/page.js": ("text/javascript", lambda: built(MODULE)),
     "/page.css": ("text/css", lambda: built(STYLE)),
+    "/fonts.css": ("text/css", lambda: built(FONTS)),
 }
 
 

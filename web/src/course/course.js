@@ -469,8 +469,9 @@ export class Course {
             null,
             picture.setup.methods.map(
               (given, n) =>
-                step.scenes.every(([, options]) => options.only === undefined || options.only === n) &&
-                h("span", null, swatch(n), this.methodName(given)),
+                step.scenes.some(
+                  ([name, { only }]) => (name === "steps" || name === "map") && (only === undefined || only === n),
+                ) && h("span", null, swatch(n), this.methodName(given)),
             ),
           ),
         );

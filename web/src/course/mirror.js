@@ -34,6 +34,7 @@ export const modelOf = (problem, setup) => ({
   y: problem.labels,
 });
 
+const identity = (z) => z;
 export const sigmoid = (z) => (z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z)));
 
 /** @type {Record<string, [(z: number) => number, (a: number) => number]>} the activation, and its slope from a */
@@ -42,7 +43,7 @@ const ACTIVATIONS = {
   sigmoid: [sigmoid, (a) => a * (1 - a)],
   relu: [(z) => Math.max(0, z), (a) => (a > 0 ? 1 : 0)],
   softplus: [(z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))), (a) => 1 - Math.exp(-a)],
-  identity: [(z) => z, () => 1],
+  identity: [identity, () => 1],
 };
 
 /** The slope of the activation of hidden units where it is a. */
@@ -74,19 +75,21 @@ export function forward(model, params, x) {
   const [z, a] = [[], []];
   const layers = layout(model);
   let from = x;
-  layers.forEach(({ below, units, W, b }, l) => {
-    const sums = [];
+  for (let l = 0; l < layers.length; l++) {
+    const { below, units, W, b } = layers[l];
+    const last = l === layers.length - 1;
+    const act = last ? (model.sigmoid ? sigmoid : identity) : ACTIVATIONS[model.activation][0];
+    const [sums, out] = [[], []];
     for (let k = 0; k < units; k++) {
       let sum = 0;
       for (let j = 0; j < below; j++) sum += from[j] * params[W + j * units + k];
       sums.push(b < 0 ? sum : sum + params[b + k]);
+      out.push(act(sums[k]));
     }
-    const last = l === layers.length - 1;
-    const act = last ? (model.sigmoid ? sigmoid : (v) => v) : ACTIVATIONS[model.activation][0];
     z.push(sums);
-    from = sums.map(act);
-    a.push(from);
-  });
+    a.push(out);
+    from = out;
+  }
   return { z, a };
 }
 
@@ -153,9 +156,7 @@ export function pointAt(model, params) {
       gradient[p] += partial / m;
     });
   });
-  if (model.alpha)
-    for (const { below, units, W } of layers)
-      for (let n = 0; n < below * units; n++) gradient[W + n] += (model.alpha * params[W + n]) / m;
+  penalised(model, params, gradient);
   const value = losses.reduce((sum, loss) => sum + loss, penalty(model, params)) / m;
   return {
     value,
@@ -206,11 +207,28 @@ function hessianAt(model, z) {
   return H;
 }
 
+/** The gradient of J alone. */
+export function gradientAt(model, params) {
+  const gradient = params.map(() => 0);
+  for (let i = 0; i < model.X.length; i++) {
+    const { partials } = back(model, params, model.X[i], forward(model, params, model.X[i]), model.y[i]);
+    for (let p = 0; p < gradient.length; p++) gradient[p] += partials[p] / model.X.length;
+  }
+  return penalised(model, params, gradient);
+}
+
+function penalised(model, params, gradient) {
+  if (model.alpha)
+    for (const { below, units, W } of layout(model))
+      for (let n = 0; n < below * units; n++) gradient[W + n] += (model.alpha * params[W + n]) / model.X.length;
+  return gradient;
+}
+
 /** Gradient descent: every point from the start on, as long as the numbers are finite. */
 export function descend(model, start, rate, steps) {
   const way = [start];
   for (let n = 0; n < steps; n++) {
-    const { gradient } = pointAt(model, way[n]);
+    const gradient = gradientAt(model, way[n]);
     const next = way[n].map((w, p) => w - rate * gradient[p]);
     if (!next.every(Number.isFinite)) break;
     way.push(next);

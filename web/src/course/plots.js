@@ -79,11 +79,20 @@ export function handle(svg, top, label, { drag, key }) {
   };
 }
 
+// A canvas for each size of image: a context is costly to make, and quick to read where it lies in memory.
+const canvases = new Map();
+function canvasOf(size) {
+  if (!canvases.has(size)) {
+    const canvas = h("canvas", { width: size, height: size });
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    canvases.set(size, { canvas, context, image: context.createImageData(size, size) });
+  }
+  return canvases.get(size);
+}
+
 /** Numbers over a plane as the address of a small image: rows from low to high. */
 export function heat(size, value, colour) {
-  const canvas = h("canvas", { width: size, height: size });
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(size, size);
+  const { canvas, context, image } = canvasOf(size);
   for (let r = 0; r < size; r++)
     for (let c = 0; c < size; c++) {
       const place = 4 * ((size - 1 - r) * size + c);

@@ -202,7 +202,8 @@ export class Stage {
       z: own.z ?? this.step.look?.z ?? 0,
       statuses: answer ? answer.runs.map(({ sentence }) => sentence) : [],
       eigenvalues: answer ? answer.runs[look.method].eigenvalues?.[k] : null,
-      computed: answer && given ? "newtron" : "browser",
+      // What stands over an axis of z is computed here.
+      computed: answer && given && this.step.look?.z === undefined ? "newtron" : "browser",
     };
   }
 

@@ -43,7 +43,13 @@ export const NUMBERS = {
  * @param {(part: string | null) => void} light
  */
 export function rich(text, live, light) {
-  return text.split(PARTS).map((part) => {
+  const parts = text.split(PARTS);
+  return parts.map((part, n) => {
+    // Browsers break a line after a formula, even before a full stop: what is written on to a short one stays with it.
+    const short = part.startsWith("$") && part.length > 1 && part.length < 26;
+    const [, after = "", rest = ""] = short ? (parts[n + 1] ?? "").match(/^([^\s$[{*]{0,12})(.*)$/s) : [];
+    if (after) parts[n + 1] = rest;
+    if (short) return h("span.nt-keep", null, math(part.slice(1, -1)), after);
     if (part.startsWith("$") && part.length > 1) return math(part.slice(1, -1));
     if (part.startsWith("[[")) {
       const [what, words] = part.slice(2, -2).split("|");

@@ -1,6 +1,6 @@
 // The network: what every unit says for the chosen row, over the plane too; and the way of a derivative back through it.
 import { fmt, h, replace, s } from "../../dom.js";
-import { header, math } from "../../formulas.js";
+import { header, math, set } from "../../formulas.js";
 import { path } from "../../plot.js";
 import { places, plain } from "../../network.js";
 import { forward, slopeOf } from "../mirror.js";
@@ -21,9 +21,10 @@ const bracket = (value) => (value < 0 ? `(${fmt(value, 4)})` : fmt(value, 4));
 /** @param {any} stage */
 export function net(stage, options, words) {
   const chosen = { unit: options.unit ?? null, before: null, lit: 0 };
+  const hidden = stage.step.setup.model.hidden.length > 0;
   const drawn = plot(
     words.net,
-    { ratio: stage.step.setup.model.hidden.length ? 0.6 : 0.42, most: 430, least: 220 },
+    { ratio: hidden ? 0.6 : 0.42, most: 430, least: hidden ? 290 : 220 },
     (svg, width, height, picture) => draw(stage, picture, width, height, options, chosen, words, () => renew(picture)),
   );
   const under = h("div.nt-unfold", { "aria-live": "polite" });
@@ -39,22 +40,23 @@ export function net(stage, options, words) {
 }
 
 function renewChooser(stage, picture, chooser, chosen) {
-  const names = picture.problem.parameters.map(({ plain: name }) => plain(name));
-  if (chooser.childElementCount !== names.length)
+  const { parameters } = picture.problem;
+  if (chooser.childElementCount !== parameters.length)
     replace(
       chooser,
-      names.map((name, p) =>
+      parameters.map(({ tex, plain: name }, p) =>
         h(
           "button",
           {
             type: "button",
+            "aria-label": plain(name),
             onclick: () => {
               chosen.before = chosen.shown?.map(({ id }) => id) ?? null;
               chosen.lit = 99;
               stage.show({ param: p });
             },
           },
-          name,
+          set(h("span.nt-math", { "aria-hidden": "true" }), tex),
         ),
       ),
     );
@@ -240,20 +242,23 @@ function draw(stage, picture, width, height, options, chosen, words, renew) {
         "data-part": `weight${p} weights layer${layer}`,
       }),
     );
-    const where = 0.3 + 0.16 * (k % 2) + 0.1 * (j < 0 ? 1 : j % 3);
-    const [x, y] = [from[0] + where * (to[0] - from[0]), from[1] + where * (to[1] - from[1])];
     const [unitLayer, unitPlace] = chosen.unit ?? [last, 0];
     const named = `${last === 1 ? `${plain(problem.parameters[p].plain)} = ` : ""}${fmt(params[p], 3)}`;
     const feeds = !options.back && layer === unitLayer && k === unitPlace;
     const text = glow ? `× ${fmt(glow.value, 3)}` : feeds ? named : "";
-    if (text)
+    if (text) {
+      // Beside what the edge comes from, where the edges into one unit are farthest apart.
+      const away = (j < 0 ? 16 : layer === 1 ? 0.7 * radius + 5 : 0.85 * radius + 7) + 3.2 * text.length;
+      const where = away / Math.hypot(to[0] - from[0], to[1] - from[1]);
+      const [x, y] = [from[0] + where * (to[0] - from[0]), from[1] + where * (to[1] - from[1])];
       labels.append(
         s(
           "text",
-          { x, y: y - 4, "text-anchor": "middle", class: `nt-edge-label ${glow ? "nt-chosen-label" : ""}` },
+          { x, y: y + 4, "text-anchor": "middle", class: `nt-edge-label ${glow ? "nt-chosen-label" : ""}` },
           text,
         ),
       );
+    }
   });
   // The pulse runs along what the last step back has reached.
   const latest = spots[Math.min(chosen.lit, spots.length) - 1];

@@ -155,11 +155,15 @@ export function steps(stage, options, words) {
     // How far J is above the lowest that a method reached: only so are the last digits seen.
     const best = options.gap ? Math.min(...picture.values.flat().filter(Number.isFinite)) : 0;
     const all = picture.values.map((values) => values.map((v) => v - best));
-    const shown = all.flat().map(turn).filter(Number.isFinite);
+    const drawn = [...all.entries()].filter(([method]) => options.only === undefined || method === options.only);
+    const shown = drawn
+      .flatMap(([, values]) => values)
+      .map(turn)
+      .filter(Number.isFinite);
     let [low, high] = [Math.min(...shown), Math.max(...shown)];
     const space = 0.06 * (high - low) || 0.3;
     [low, high] = [low - space, high + space];
-    const last = Math.max(1, ...picture.ways.map((way) => way.length - 1));
+    const last = Math.max(1, ...drawn.map(([, values]) => values.length - 1));
     const { box, sx, sy, axes } = frame(width, height, [0, last], [low, high], {
       x: words.step,
       y: options.gap ? "J − lowest J" : "J",
@@ -167,7 +171,7 @@ export function steps(stage, options, words) {
     });
     const inner = s("g");
     inner.append(s("line.nt-now", { x1: sx(picture.k), x2: sx(picture.k), y1: box.top, y2: box.bottom }));
-    all.forEach((values, method) => {
+    drawn.forEach(([method, values]) => {
       inner.append(
         s("path", {
           d: path(values.map((v, k) => [sx(k), sy(turn(v))])),
