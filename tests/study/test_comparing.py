@@ -163,6 +163,31 @@ def test_where_a_row_cannot_be_left_out_nothing_is_compared() -> None:
     assert any("none could be left out one by one" in note for note in study.notes)
 
 
+# --- what each model sees of text ---
+
+
+@pytest.mark.parametrize("settings", [{}, {"cv": 2}, {"test": True}])
+def test_text_with_many_levels_is_groups_to_the_network_and_columns_to_the_perceptron(settings: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    town = rng.permutation(400) % 50
+    y = rng.normal(0.0, 3.0, 50)[town] + rng.normal(size=400)
+    data = pd.DataFrame({"x": rng.normal(size=400), "town": [f"t{k}" for k in town], "y": y})
+    if "test" in settings:
+        data, settings = data[:300], {"test": data[300:]}
+    quick: dict[str, Any] = {"model": "auto", "hidden": (2,), "starts": 1}
+    study, alone = study_of(data, **quick, **settings), study_of(data, **(quick | {"model": "network"}), **settings)
+    # As where the network is alone, to the last digit.
+    assert comparison(study)["metrics"]["network"] == comparison(alone)["metrics"]["network"]
+    assert len(study.model.random_intercepts_) == 50
+    assert [column.kind for column in study.schema.columns] == ["number", "factor"]
+    study.save("m.newtron")
+    np.testing.assert_array_equal(newtron.load("m.newtron").predict(data), study.model.predict(data))
+    # The perceptron has a column for each of the 20 most frequent levels, and one for the others.
+    errors = {name: metrics["rmse"] for name, metrics in comparison(study)["metrics"].items()}
+    assert errors["network"] < 0.7 * errors["perceptron"] < 0.7 * errors["baseline"]
+    assert "town (50 levels): for the network, a random intercept" in str(study)
+
+
 # --- test files ---
 
 

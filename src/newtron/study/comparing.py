@@ -67,7 +67,9 @@ class _Work:
             return
         found = {BASELINE: self.scoring.guess(split.training.known, split.held_out)}
         with np.errstate(all="ignore"):
-            found |= {name: predicted(trained.model, split.held_out.X) for name, trained in candidates.items()}
+            for name, trained in candidates.items():
+                rows = split.seen_by(name)[1]
+                found[name] = predicted(trained.model, (split.held_out if rows is None else rows).X)
         self.parts.append(split.held_out)
         self.predicted.append(found)
 
@@ -78,8 +80,11 @@ def _splits(data: FitData, options: FitOptions, test: RowsToTest | None) -> Iter
         yield from data.splits(options)
         return
     rows, held_out = data.everything(), test.sample(data.schema)
+    seen = data.schema_of("network")
+    grouped = None if seen is data.schema else (data.everything("network"), test.sample(seen))
     how = f"on the {count(len(test.y), 'row')} of {test.name}; trained on the {rows.n_rows:,} of {data.name}"
-    yield Split(rows, held_out, rows.rows if isinstance(rows.rows, Sample) else held_out, [], how)
+    examined = rows.rows if isinstance(rows.rows, Sample) else held_out
+    yield Split(rows, held_out, examined, [], how, grouped=grouped)
 
 
 def _compared(splits: Iterable[Split], data: FitData, trainer: Trainer) -> Comparison:
@@ -96,7 +101,7 @@ def _compared(splits: Iterable[Split], data: FitData, trainer: Trainer) -> Compa
                 break
             small = _is_one_of_many(split, options)
             stage = stage_name(name, split.fold, split.of if not small else 0)
-            candidates[name] = trainer.train(name, split.training, options.alpha, stage, small=small)
+            candidates[name] = trainer.train(name, split.seen_by(name)[0], options.alpha, stage, small=small)
             if work.first is split and _is_exact_sum(work, candidates, trainer):
                 names = [name]
                 break
@@ -207,6 +212,7 @@ def _judged(work: _Work, options: FitOptions) -> Comparison:
     scores = {name: work.scoring.score(said[name], rows, fold) for name in names}
     remedies = {name: remedy(trained.model, training.n_rows) for name, trained in candidates.items()}
     verdict = judge(work.scoring.kind, scores, remedies)
+    kept, held_out = work.first.seen_by(verdict.kept)
     how = work.first.how
     if n < work.first.of:
         how += f", of which {count(n, 'fold is', 'folds are')} done"
@@ -216,6 +222,8 @@ def _judged(work: _Work, options: FitOptions) -> Comparison:
         by_fold = [{name: work.scoring.score(each[name], part).metrics for name in scores} for part, each in parts]
     return replace(
         found,
+        schema=kept.schema,
+        held_out=held_out,
         scores=scores,
         verdict=verdict,
         kind=work.scoring.kind,

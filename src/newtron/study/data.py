@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import columns_setting, count, setting, size
-from newtron.study.describe import missing_cells
+from newtron.study.describe import group_pairs, missing_cells
 from newtron.study.options import FitOptions
 from newtron.study.progress import PassProgress, Reporter
 from newtron.study.row_columns import row_columns, row_order, set_aside
@@ -28,6 +28,7 @@ from newtron.table.data_file import DataFile
 from newtron.table.equal_rows import equal_groups, row_hashes
 from newtron.table.frames import stated_choices
 from newtron.table.large.file_rows import LEAST_MEMORY, FileRows, TableRows
+from newtron.table.learn import has_many_levels
 from newtron.table.table import show
 
 # Rows whose targets are read for the simplest guess where all rows do not fit in memory: their mean differs from that
@@ -57,7 +58,8 @@ class Split:
     """Training rows, the rows that are held out (None: none are), a sample of rows in which columns are examined for
     leakage of the target, and sentences for the user.
 
-    how: what the models are compared on, as the end of a heading: "on 69 rows that were held out". fold, of: its
+    grouped: both as a network sees them, where text with many levels says what group a row is of; None where it sees
+    the same columns as a perceptron. how: what the models are compared on, as the end of a heading: "on 69 rows that were held out". fold, of: its
     number, from 1, among the folds of a cross-validation, and how many there are; 0 where this is the only split.
     """
 
@@ -68,13 +70,18 @@ class Split:
     how: str = ""
     fold: int = 0
     of: int = 0
+    grouped: tuple[Training, Sample | None] | None = None
+
+    def seen_by(self, name: str) -> tuple[Training, Sample | None]:
+        """The training rows and those that are held out with the columns of this model."""
+        return self.grouped if name == "network" and self.grouped is not None else (self.training, self.held_out)
 
 
 @dataclass(frozen=True, eq=False)
 class FitData(ABC):
     """What the flow of `newtron fit` asks of its data.
 
-    name: what messages call it. schema: learnt from all rows. n_rows: all rows; n_known: rows with a target. names: of
+    name: what messages call it. schema: learnt from all rows, for perceptrons and where a network is alone. n_rows: all rows; n_known: rows with a target. names: of
     the columns. missing: cells without a value, of each column that has any. notes: sentences for the user. pairs:
     labels and texts on columns that are no features.
     """
@@ -93,8 +100,12 @@ class FitData(ABC):
         """The training rows and those that are held out, as often as the options ask for: once, or for each fold."""
 
     @abstractmethod
-    def everything(self) -> Training:
-        """All rows with a target."""
+    def everything(self, name: str = "") -> Training:
+        """All rows with a target, with the columns of this model."""
+
+    def schema_of(self, name: str) -> Schema:
+        """What the columns mean to this model."""
+        return self.schema
 
     @abstractmethod
     def known_here(self, X: Array) -> int:
@@ -105,7 +116,8 @@ class FitData(ABC):
 class TableData(FitData):
     """A table in memory. known: positions of the rows with a target; y: their targets; ignore: columns that are no
     features; choices: what the user says of the others; weight, group: as in `Sample`, of the rows with a target;
-    offset: the column that is the logarithm of the exposure, or None."""
+    offset: the column that is the logarithm of the exposure, or None; grouped: the schema of a network that is compared
+    with a perceptron, where text with many levels is a factor; None where no column is one."""
 
     table: Table
     known: NDArray[np.int64]
@@ -115,6 +127,7 @@ class TableData(FitData):
     weight: Array | None
     group: NDArray[np.int64] | None
     offset: str | None
+    grouped: Schema | None = None
 
     @staticmethod
     def learn(table: Table, options: FitOptions) -> TableData:
@@ -127,6 +140,8 @@ class TableData(FitData):
             choices = stated_choices(table, choices, {options.target, *ignore})
         schema = learn_schema(table, options.target, task=options.task, ignore=ignore, choices=choices)
         dropped = tuple((name, aside.get(name, reason)) for name, reason in schema.dropped)
+        grouped = _grouped(schema, table, options, ignore, choices)
+        factors = [column for column in grouped.columns if column.kind == "factor"] if grouped is not None else []
         y, kept = encode_target(schema.target, table)
         known = np.flatnonzero(kept)
         weight, group, pairs = row_columns(table.take(known), options)
@@ -138,7 +153,7 @@ class TableData(FitData):
             table.names,
             missing_cells(schema, table),
             tuple(map(str, table.notes)),
-            pairs,
+            (*pairs, *group_pairs(factors)),
             table,
             known,
             y,
@@ -147,6 +162,7 @@ class TableData(FitData):
             weight,
             group,
             options.offset,
+            None if grouped is None else replace(grouped, dropped=dropped),
         )
 
     def splits(self, options: FitOptions) -> Iterator[Split]:
@@ -258,17 +274,18 @@ class TableData(FitData):
         The held-out rows must not influence how columns become numbers. Only which columns are used at all, and which
         are categories, is decided once from all rows, so that what is compared is what is written."""
         self._check_weight(training, "trained on")
-        target, ignore = self.schema.target, {*self.ignore, *(name for name, _ in self.schema.dropped)}
-        schema = learn_schema(
-            self.table.take(self.known[training]),
-            target.name,
-            task=target.task,
-            ignore=sorted(ignore),
-            like=self.schema,
-            choices=self.choices,
-        )
-        rows = self._sample(schema, training)
-        return Split(Training(schema, rows, len(rows)), self._sample(schema, held_out), rows, notes, how)
+        table = self.table.take(self.known[training])
+
+        def seen(schema: Schema) -> tuple[Training, Sample]:
+            target, ignore = schema.target, {*self.ignore, *(name for name, _ in schema.dropped)}
+            learnt = learn_schema(
+                table, target.name, task=target.task, ignore=sorted(ignore), like=schema, choices=self.choices
+            )
+            return Training(learnt, self._sample(learnt, training), len(training)), self._sample(learnt, held_out)
+
+        rows, others = seen(self.schema)
+        grouped = None if self.grouped is None else seen(self.grouped)
+        return Split(rows, others, rows.known, notes, how, grouped=grouped)
 
     def _check_weight(self, rows: NDArray[np.int64], what: str) -> None:
         """Raise InputError where no row at these positions counts."""
@@ -278,8 +295,12 @@ class TableData(FitData):
                 "counts; leave such rows out, or divide the rows in another way."
             )
 
-    def everything(self) -> Training:
-        return Training(self.schema, self._sample(self.schema, np.arange(self.n_known)), self.n_known)
+    def everything(self, name: str = "") -> Training:
+        schema = self.schema_of(name)
+        return Training(schema, self._sample(schema, np.arange(self.n_known)), self.n_known)
+
+    def schema_of(self, name: str) -> Schema:
+        return self.grouped if name == "network" and self.grouped is not None else self.schema
 
     def _sample(self, schema: Schema, rows: NDArray[np.int64]) -> Sample:
         """Rows with a target at these positions, as a schema encodes them."""
@@ -290,6 +311,18 @@ class TableData(FitData):
 
     def known_here(self, X: Array) -> int:
         return int(np.isin(row_hashes(X), row_hashes(self.everything().known.X)).sum())
+
+
+def _grouped(
+    schema: Schema, table: Table, options: FitOptions, ignore: tuple[str, ...], choices: ColumnChoices
+) -> Schema | None:
+    """The schema of a network that is compared with a perceptron, where text with many levels is a factor; None where
+    there is no such text."""
+    if not options.groups_for_network or not any(has_many_levels(column) for column in schema.columns):
+        return None
+    by_rule = replace(choices, factors="auto")
+    found = learn_schema(table, options.target, task=options.task, ignore=ignore, choices=by_rule)
+    return found if any(column.kind == "factor" for column in found.columns) else None
 
 
 def exposure(schema: Schema, offset: str | None, X: Array) -> Array | None:
@@ -342,7 +375,7 @@ class StreamedData(FitData):
         how = f"on {len(y):,} rows that were held out; trained on {training.n_rows:,} (seed {options.seed})"
         yield Split(Training(self.schema, training, training.n_rows), held_out, held_out, notes, how)
 
-    def everything(self) -> Training:
+    def everything(self, name: str = "") -> Training:
         return Training(self.schema, self.rows, self.n_known)
 
     def known_here(self, X: Array) -> int:

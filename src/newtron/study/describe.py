@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from newtron.engine.base.words import capital, clean, count, joined, label, listed
 from newtron.table.schema import Column, Schema
@@ -65,6 +65,14 @@ def column_pairs(schema: Schema, missing: Mapping[str, int] | None = None) -> li
     if more := sum(len(names) for names in list(reasons.values())[_DROPPED_SHOWN:]):
         pairs.append(("not used", f"and {count(more, 'more column')}"))
     return pairs
+
+
+def group_pairs(factors: Sequence[Column]) -> list[tuple[str, str]]:
+    """What becomes of text with many levels where a network is compared with a perceptron."""
+    if not factors:
+        return []
+    named = listed([_named(column) for column in factors])
+    return [("groups", f"{named}: for the network, a random intercept for each level in place of columns")]
 
 
 def _read_pairs(schema: Schema) -> list[tuple[str, str]]:

@@ -200,6 +200,11 @@ class FitOptions:
         return asked or ()
 
     @property
+    def groups_for_network(self) -> bool:
+        """May text with many levels be groups to the network alone, because a perceptron is trained beside it?"""
+        return self.grouping == "auto" and self.model == "auto"
+
+    @property
     def choices(self) -> ColumnChoices:
         """What the user says of columns."""
         from newtron.table.choices import choices_of

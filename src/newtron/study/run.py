@@ -96,7 +96,7 @@ def _refit(data: FitData, comparison: Comparison, trainer: Trainer) -> Candidate
     name, alpha = comparison.verdict.kept, options.alpha
     if alpha is None and comparison.kept.model.settings.alpha == RESCUE_ALPHA and name == "perceptron":
         alpha = RESCUE_ALPHA  # as it was compared
-    again = trainer.train(name, data.everything(), alpha, f"{name} on all rows")
+    again = trainer.train(name, data.everything(name), alpha, f"{name} on all rows")
     return None if again.interrupted else again
 
 

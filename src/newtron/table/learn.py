@@ -259,6 +259,11 @@ def _is_factor(facts: ColumnStatistics, k: int) -> bool:
     return facts.factor or (by_rule and k > _FEW_LEVELS and not facts.part)
 
 
+def has_many_levels(column: Column) -> bool:
+    """Has a category so many levels, of which each may have few rows, that text like it may be a factor?"""
+    return column.kind == "category" and len(column.levels) + len(column.pooled) + 1 > _FEW_LEVELS
+
+
 def _constant(facts: ColumnStatistics) -> Dropped:
     return Dropped(f"it is {show(facts.constant)} in every row{' that has a value' if facts.missing else ''}")
 
