@@ -59,8 +59,9 @@ class Split:
     leakage of the target, and sentences for the user.
 
     grouped: both as a network sees them, where text with many levels says what group a row is of; None where it sees
-    the same columns as a perceptron. how: what the models are compared on, as the end of a heading: "on 69 rows that were held out". fold, of: its
-    number, from 1, among the folds of a cross-validation, and how many there are; 0 where this is the only split.
+    the same columns as a perceptron. how: what the models are compared on, as the end of a heading: "on 69 rows that
+    were held out". fold, of: its number, from 1, among the folds of a cross-validation, and how many there are; 0 where
+    this is the only split.
     """
 
     training: Training
@@ -81,9 +82,9 @@ class Split:
 class FitData(ABC):
     """What the flow of `newtron fit` asks of its data.
 
-    name: what messages call it. schema: learnt from all rows, for perceptrons and where a network is alone. n_rows: all rows; n_known: rows with a target. names: of
-    the columns. missing: cells without a value, of each column that has any. notes: sentences for the user. pairs:
-    labels and texts on columns that are no features.
+    name: what messages call it. schema: learnt from all rows, for perceptrons and where a network is alone. n_rows: all
+    rows; n_known: rows with a target. names: of the columns. missing: cells without a value, of each column that has
+    any. notes: sentences for the user. pairs: labels and texts on columns that are no features.
     """
 
     name: str

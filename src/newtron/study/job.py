@@ -36,11 +36,11 @@ class Comparison:
     """The models that were trained on the training rows, and how they compare on the held-out rows. Of a
     cross-validation, `schema`, `n_training`, `held_out` and `candidates` are those of the first fold.
 
-    schema: what the columns mean to the model that is kept, learnt from the training rows. held_out: None where no rows were. notes: sentences
-    for the user; cautions: more of them, which say that the model may be wrong. ends: the candidates of all folds.
-    kind: of the target, a key of `METRICS`. how: what they are compared on, as the end of a heading. n_held_out: the
-    rows that were held out, in all folds together; y: (n,) their targets, and said: what the model that is kept
-    predicts for them. by_fold: the metrics of each model in each fold.
+    schema: what the columns mean to the model that is kept, learnt from the training rows. held_out: None where no rows
+    were. notes: sentences for the user; cautions: more of them, which say that the model may be wrong. ends: the
+    candidates of all folds. kind: of the target, a key of `METRICS`. how: what they are compared on, as the end of a
+    heading. n_held_out: the rows that were held out, in all folds together; y: (n,) their targets, and said: what the
+    model that is kept predicts for them. by_fold: the metrics of each model in each fold.
     """
 
     schema: Schema
