@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
+from jobs import Job
 from library import FormulaObjective, certified
 from numpy.typing import NDArray
 from results import Record, Results
@@ -36,12 +38,12 @@ def end(status: str) -> str:
 # --- NIST ---
 
 
-def run_nist(results: Results) -> None:
+def nist_jobs() -> Iterator[Job]:
     for name in certified.LINEAR:
-        results.add(f"linear/{name}", partial(_linear, name))
+        yield Job(f"linear/{name}", partial(_linear, name))
     for name in certified.NONLINEAR:
         for number, start in enumerate(certified.starts(name), 1):
-            results.add(f"nonlinear/{name}/{number}", partial(_nonlinear, name, start))
+            yield Job(f"nonlinear/{name}/{number}", partial(_nonlinear, name, start))
 
 
 def _linear(name: str) -> Record:
@@ -85,7 +87,8 @@ def nist_section(results: Results) -> str:
     header += ["LinearRegression, same doubles", "end"]
     parts = [
         "## NIST: linear least squares",
-        "Correct digits (LRE) of the worst coefficient, at most 15, of `PerceptronRegressor()` and of scikit-learn's "
+        "Correct digits (LRE: -log10 of the relative error) of the worst coefficient, at most 15, of "
+        "`PerceptronRegressor()` and of scikit-learn's "
         "`LinearRegression(tol=0)` (its default tol=1e-6 drops directions that count here). "
         "The powers of a polynomial are rounded to doubles before either sees them, which alone "
         'leaves 7.6 digits of Filip\'s certified answer; "same doubles" compares with the exact rational solution of '
@@ -122,10 +125,10 @@ def nist_section(results: Results) -> str:
 # --- logistic regression ---
 
 
-def run_logistic(results: Results) -> None:
+def logistic_jobs() -> Iterator[Job]:
     for name in certified.LOGISTIC:
         for solver in LOGISTIC_SOLVERS:
-            results.add(f"{name}/{solver}", partial(_logistic, name, solver))
+            yield Job(f"{name}/{solver}", partial(_logistic, name, solver))
 
 
 def _logistic(name: str, solver: str) -> Record:
@@ -161,8 +164,8 @@ def logistic_section(results: Results) -> str:
     return "\n\n".join(
         [
             "## Logistic regression",
-            "Correct digits (at most 15) of the worst coefficient of `PerceptronClassifier(solver=...)` against the "
-            "maximum likelihood estimates known to 20 digits.",
+            "Correct digits (LRE, at most 15) of the worst coefficient of `PerceptronClassifier(solver=...)` against "
+            "the maximum likelihood estimates known to 20 digits.",
             aligned(header, rows, 2),
             "The maximum likelihood estimate of endometrial is infinite in one coefficient (quasi-separation; R's "
             "`glm` stops at 18.19 with a standard error of 1715.75 and no warning). The fit must say so, and says:",

@@ -8,14 +8,15 @@ scripts/evidence makes its section.
 from __future__ import annotations
 
 import argparse
-import subprocess
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from contenders import CLASSIFIERS, REGRESSORS
-from development import Worker, inner_rows
+from development import Worker, inner_rows, measured
 from halves import VALIDATION, VALIDATION_REGRESSION
+from jobs import Job
 from library import certified
 from results import Record, Results
 from tables import ROOT, aligned, significant
@@ -31,45 +32,41 @@ SETS = (
 )  # fmt: skip
 
 
-def run_cost(results: Results, before: Path | None = None) -> None:
-    """One fit of each set with the sources of this checkout, and in turns with those of another."""
-    checkouts = {"now": ROOT} | ({} if before is None else {"before": before.resolve()})
-    workers = {when: Worker(checkout) for when, checkout in checkouts.items()}
+def cost_jobs() -> Iterator[Job]:
     for name in SETS:
-        for when, worker in workers.items():
-            results.add(
-                f"{name}/{when}", partial(_fit, worker, name, checkouts[when]), made_by=_commit(checkouts[when])
-            )
+        yield Job(f"{name}/now", partial(_fit, name))
 
 
-def _fit(worker: Worker, name: str, checkout: Path) -> Record:
+def _fit(name: str, worker: Worker | None = None) -> Record:
+    """worker: a process with other sources than this one's."""
     X, y = inner_rows(name, 0)[:2]
     classes = 0 if "/" in name else len(np.unique(y))
-    return worker.measured("default", name, 0, None) | {"rows": len(X), "columns": X.shape[1], "classes": classes}
+    found = (worker.measured if worker else measured)("default", name, 0, None)
+    return found | {"rows": len(X), "columns": X.shape[1], "classes": classes}
 
 
-def _commit(checkout: Path) -> str:
-    """'newtron 1a2b3c4', with a plus where sources are not committed."""
-    git = ["git", "-C", str(checkout)]
-    commit = subprocess.run(
-        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    changed = subprocess.run([*git, "status", "--porcelain", "src"], capture_output=True, text=True, check=True).stdout
-    return f"newtron {commit}{'+' if changed else ''}"
+def run_cost(results: Results, before: Path) -> None:
+    """One fit of each set with the sources of this checkout, and in turns with those of another."""
+    workers = {"now": Worker(ROOT), "before": Worker(before.resolve())}
+    for name in SETS:
+        for when, worker in workers.items():
+            results.add(f"{name}/{when}", partial(_fit, name, worker))
 
 
 def ten_sets(results: Results) -> str:
     """The table of the ten sets, and of each size its median and worst."""
+    times = [when for when in ("now", "before") if any(f"{name}/{when}" in results for name in SETS)]
     rows = []
     for name in SETS:
         if f"{name}/now" in results:
             now = results[f"{name}/now"]
-            before = results[f"{name}/before"]["cpu"] if f"{name}/before" in results else None
-            words = [name, f"{now['rows']:,}", str(now["columns"]), str(now["classes"] or "-")]
-            then = ["-", "-"] if before is None else [significant(before), f"{now['cpu'] / before:.2f}"]
-            rows.append([*words, significant(now["cpu"]), *then])
+            cells = [name, f"{now['rows']:,}", str(now["columns"]), str(now["classes"] or "-"), significant(now["cpu"])]
+            if "before" in times:
+                before = results[f"{name}/before"]["cpu"] if f"{name}/before" in results else np.nan
+                cells += [significant(before), f"{now['cpu'] / before:.2f}"]
+            rows.append(cells)
     for size, small in ((f"fewer than {SMALL:,} rows", True), (f"{SMALL:,} rows or more", False)):
-        for when in ("now", "before"):
+        for when in times:
             of_size = [
                 results[f"{name}/{when}"]["cpu"]
                 for name in SETS
@@ -77,8 +74,9 @@ def ten_sets(results: Results) -> str:
             ]
             if of_size:
                 middle, worst = significant(float(np.median(of_size))), significant(max(of_size))
-                rows.append([f"**{size}**, {when}: median {middle}, worst {worst}", *[""] * 6])
-    return aligned(["set", "rows", "columns", "classes", "CPU s now", "before", "now / before"], rows)
+                rows.append([f"**{size}**, {when}: median {middle}, worst {worst}", *[""] * (len(rows[0]) - 1)])
+    header = ["set", "rows", "columns", "classes", "CPU s now", *(["before", "now / before"] * ("before" in times))]
+    return aligned(header, rows)
 
 
 def cost_section(regression: Results, classification: Results, cost: Results) -> str:
@@ -106,7 +104,7 @@ def cost_section(regression: Results, classification: Results, cost: Results) ->
                 median = float(np.median([value for value, _ in found]))
                 ends = [f"{value:.2g} ({name})" for value, name in (found[0], found[-1])]
                 table.append([words, half, str(len(found)), f"{median:.2g}", *ends])
-    made_by = " and ".join(sorted({record["sources"] for record in cost.records.values()}))
+    before = any(key.endswith("/before") for key in cost.records)
     return "\n\n".join(
         [
             "## What a default network costs",
@@ -116,8 +114,9 @@ def cost_section(regression: Results, classification: Results, cost: Results) ->
             "seconds longer rather than shorter.",
             aligned(["rows", "half", "sets", "median CPU s", "least", "most"], table, 2),
             "Ten development sets by size, one fit each on three quarters of the training rows of the first split, and "
-            "a table whose target is a sum of two columns (`python benchmarks/default_cost.py`); before: an earlier "
-            f"state, in turns in the same run. Sources: {made_by or 'not run yet'}.",
+            "a table whose target is a sum of two columns (`python benchmarks/default_cost.py`)"
+            + ("; before: an earlier state, in turns in the same run." if before else ".")
+            + ("" if cost.records else " Not run yet."),
             *([ten_sets(cost)] if cost.records else []),
         ]
     )
@@ -127,8 +126,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="another checkout")
     options = parser.parse_args()
-    results = Results("cost")
-    run_cost(results, options.before)
+    results = Results("cost", fresh=options.before is not None)
+    if options.before is None:
+        for job in cost_jobs():
+            results.add(job.key, job.compute)
+    else:
+        run_cost(results, options.before)
     print(ten_sets(results))
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from jobs import Job
 from numpy.typing import NDArray
 from results import Record, Results
 from sklearn.datasets import make_friedman1, make_friedman2, make_friedman3
@@ -82,21 +84,21 @@ def of_few_rows(function: str, n: int, copies: int, seed: int) -> Record:
     X, y = np.repeat(X, copies, axis=0), np.repeat(y, copies)
     X_new, y_new = make(NEW_ROWS_OF_FEW, noise=noise, random_state=seed + 1000)
     started = time.process_time()
-    model = NetworkRegressor(n_jobs=1).fit(X, y + noise * rng.normal(size=len(y)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = NetworkRegressor(n_jobs=1).fit(X, y + noise * rng.normal(size=len(y)))
     cpu = time.process_time() - started
     low, high = model.predict_interval(X_new, coverage=0.9).T
     rmse = float(np.sqrt(np.mean(np.square(model.predict(X_new) - y_new))))
     return {"covered": float(np.mean((low <= y_new) & (y_new <= high))), "rmse": rmse, "cpu": cpu}
 
 
-def run_few_rows(results: Results) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for seed in range(SEEDS):
-            for function in FUNCTIONS:
-                for n, copies in FEW:
-                    key = f"{function}/{n} x {copies}/{seed}"
-                    results.add(key, partial(of_few_rows, function, n, copies, seed))
+def few_rows_jobs() -> Iterator[Job]:
+    """A round for each seed."""
+    for seed in range(SEEDS):
+        for function in FUNCTIONS:
+            for n, copies in FEW:
+                yield Job(f"{function}/{n} x {copies}/{seed}", partial(of_few_rows, function, n, copies, seed), seed)
 
 
 def few_rows_section(results: Results) -> str:
@@ -139,7 +141,8 @@ def main() -> None:
         return
     if options.few:
         results = Results("few-rows")
-        run_few_rows(results)
+        for job in few_rows_jobs():
+            results.add(job.key, job.compute)
         print(few_rows_section(results))
         return
     for alpha in (5.0, "evidence"):

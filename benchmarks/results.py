@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cache
@@ -26,29 +25,12 @@ def sources() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-class OutOfTimeError(Exception):
-    """The time that was given to a part is used up."""
-
-
 class Results:
-    """The records of one part by key; what is there already is not computed again.
+    """The records of one part by key; what is there already is not computed again."""
 
-    minutes: after so many no further record is computed, but OutOfTimeError is raised. stamp: what every new record
-    says besides.
-    """
-
-    def __init__(
-        self,
-        part: str,
-        fresh: bool = False,
-        folder: Path = FOLDER,
-        minutes: float | None = None,
-        stamp: Record | None = None,
-    ) -> None:
+    def __init__(self, part: str, fresh: bool = False, folder: Path = FOLDER) -> None:
         self.file: Path = folder / f"{part}.json"
         self.records: dict[str, Record] = {}
-        self._stamp = stamp or {}
-        self._until = None if minutes is None else time.monotonic() + 60.0 * minutes
         if self.file.exists() and not fresh:
             self.records = json.loads(self.file.read_text(encoding="utf-8"))
 
@@ -62,27 +44,40 @@ class Results:
         """The records whose keys begin with prefix/, in the order in which they were computed."""
         return [record for key, record in self.records.items() if key.startswith(f"{prefix}/")]
 
-    def add(
-        self,
-        key: str,
-        compute: Callable[[], Record],
-        words: Callable[[Record], object] = dict,
-        made_by: str | None = None,
+    def numbered(self, prefix: str) -> dict[int, Record]:
+        """The records whose keys are prefix/0, prefix/1 and so on, by number, the smallest first."""
+        found = {int(key.rpartition("/")[2]): self.records[key] for key in self.records if key.startswith(f"{prefix}/")}
+        return dict(sorted(found.items()))
+
+    def lacks(self, key: str, made_by: str | None = None) -> bool:
+        """made_by: "package version" of another library; its records are computed anew when the version changes,
+        newtron's own only when all are."""
+        return key not in self.records or made_by not in (None, self.records[key]["sources"])
+
+    def keep(
+        self, key: str, record: Record, words: Callable[[Record], object] = dict, made_by: str | None = None
     ) -> None:
-        """words: what is printed of a new record. made_by: "package version" of another library; its records are
-        computed anew when the version changes, newtron's own only when all are."""
-        if key in self.records and made_by in (None, self.records[key]["sources"]):
-            return
-        if self._until is not None and time.monotonic() > self._until:
-            raise OutOfTimeError
-        made = {"sources": made_by or sources(), "date": date.today().isoformat()}
-        self.records[key] = compute() | made | self._stamp
+        """words: what is printed of the record."""
+        self.records[key] = record | {"sources": made_by or sources(), "date": date.today().isoformat()}
+        self._write()
+        print(key, words(record), flush=True)
+
+    def add(self, key: str, compute: Callable[[], Record], words: Callable[[Record], object] = dict) -> None:
+        if self.lacks(key):
+            self.keep(key, compute(), words)
+
+    def drop_other_sources(self) -> None:
+        """Forget the records that other sources of newtron's than today's computed."""
+        of_today = {key: record for key, record in self.records.items() if record["sources"] == sources()}
+        if len(of_today) < len(self.records):
+            self.records = of_today
+            self._write()
+
+    def _write(self) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         written = self.file.with_suffix(".part")
         written.write_text(json.dumps(self.records, indent=1), encoding="utf-8")
         os.replace(written, self.file)
-        about = {name: value for name, value in self.records[key].items() if name not in {*made, *self._stamp}}
-        print(key, words(about), flush=True)
 
     @property
     def dates(self) -> str:

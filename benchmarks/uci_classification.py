@@ -4,7 +4,8 @@ validation half."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,14 @@ import numpy as np
 from contenders import CLASSIFIERS, PEER_CLASSIFIERS, SLOW_PEER_CLASSIFIERS, Contender
 from halves import DEVELOPMENT, FURTHER, REPORTED_BEFORE, SEEN, VALIDATION
 from held_out import calibration_error, classified, ended
+from jobs import Job
 from library import certified
+from paired import signed
 from results import Record, Results
 from tables import aligned
 
 FOLDS = 4
-NETWORK = CLASSIFIERS[-1].name
+PERCEPTRON, NETWORK = (who.name for who in CLASSIFIERS)
 Size = tuple[int, int, int]
 
 
@@ -32,37 +35,40 @@ def set_sizes() -> dict[str, tuple[int, int, int]]:
     return {name: sizes[name] for name in known}
 
 
-def run_classification(results: Results) -> None:
-    _run(results, CLASSIFIERS, DEVELOPMENT)
+def classification_jobs() -> Iterator[Job]:
+    return _jobs(CLASSIFIERS, DEVELOPMENT)
 
 
-def run_classification_validation(results: Results) -> None:
-    _run(results, CLASSIFIERS, VALIDATION)
+def classification_validation_jobs() -> Iterator[Job]:
+    return _jobs(CLASSIFIERS, VALIDATION)
 
 
-def run_classification_peers(results: Results) -> None:
-    _run(results, PEER_CLASSIFIERS, (*DEVELOPMENT, *VALIDATION))
+def classification_peers_jobs() -> Iterator[Job]:
+    return _jobs(PEER_CLASSIFIERS, (*DEVELOPMENT, *VALIDATION))
 
 
-def run_classification_slow_peers(results: Results) -> None:
-    """The first fold alone, and one library after the other."""
-    for who in SLOW_PEER_CLASSIFIERS:
-        _run(results, (who,), (*DEVELOPMENT, *VALIDATION), folds=1)
+def classification_slow_peers_jobs() -> Iterator[Job]:
+    """The first fold alone."""
+    return _jobs(SLOW_PEER_CLASSIFIERS, (*DEVELOPMENT, *VALIDATION), folds=1)
 
 
-def _run(results: Results, contenders: Sequence[Contender], names: Sequence[str], folds: int = FOLDS) -> None:
-    """The first fold of every set before the second of any, so that a run that ends early has seen all sets."""
-    for number in range(folds):
-        for name in (each for each in set_sizes() if each in names):
-            X, y, splits = certified.classification_set(name)
-            if number < len(splits):
-                train, test = splits[number]
-                y = np.unique(y, return_inverse=True)[1]
-                for who in contenders:
-                    if who.runs(name, number):
-                        rows = X[train], y[train], X[test], y[test]
-                        compute = partial(classified, partial(who.make, X.shape[1]), *rows)
-                        results.add(f"{name}/{who.name}/{number}", compute, made_by=who.made_by)
+def _jobs(contenders: Sequence[Contender], names: Sequence[str], folds: int = FOLDS) -> Iterator[Job]:
+    """Small sets first. A round is a fold. Perceptrons may wait: where classes are separated they take long."""
+    for name in (each for each in set_sizes() if each in names):
+        for number in range(min(folds, len(_folds(name)))):
+            for who in contenders:
+                if who.runs(name, number):
+                    compute = partial(_of_fold, name, who.name, number)
+                    may_wait = who.package == "newtron" and who.name != NETWORK
+                    yield Job(f"{name}/{who.name}/{number}", compute, number, may_wait, who.made_by)
+
+
+def _of_fold(name: str, who: str, number: int) -> Record:
+    X, y, splits = certified.classification_set(name)
+    train, test = splits[number]
+    y = np.unique(y, return_inverse=True)[1]
+    (contender,) = (each for each in (*CLASSIFIERS, *PEER_CLASSIFIERS, *SLOW_PEER_CLASSIFIERS) if each.name == who)
+    return classified(partial(contender.make, X.shape[1]), X[train], y[train], X[test], y[test])
 
 
 # --- The section of the page ---
@@ -88,10 +94,12 @@ def classification_section(results: Results, peers: Results) -> str:
             "Means over the sets, of each on the folds that all of the table have run; ranks in brackets (1 is the "
             "best of a set). Both halves side by side:",
             _summary(found, ours + others),
-            f"newtron's {NETWORK} beside each library, on the folds that both have run: means over the sets, "
-            "and in how many sets newtron has the lower log loss. CatBoost, RealMLP and TabM take long, so that only "
-            "the first fold is run, and of small sets first:",
-            _pairs(found, others + slow),
+            f"newtron's {NETWORK} beside each library, on the folds that both have run: means over the sets, in how "
+            "many sets newtron has the lower log loss, and the mean difference with half of its 95 % interval "
+            "(Student's t of the differences by set, folds of a set averaged first). An interval that holds 0 says "
+            "that so many sets and folds do not tell the two apart. CatBoost, RealMLP and TabM take long, so that "
+            "only the first fold is run, and of small sets first:",
+            _pairs_table(_pairs(found, others + slow)),
             "Accuracy in percent beside five methods published for the same folds (the published least squares, "
             "RLS_linear, has no intercept), mean over the folds; the best of a set is bold, and only sets of which "
             "newtron has run all folds are shown:",
@@ -112,16 +120,13 @@ def _found(results: Results, peers: Results) -> _Found:
     """Development sets first, in both halves by name."""
     found: _Found = {}
     for name in (*sorted(DEVELOPMENT), *sorted(VALIDATION)):
-        of_set = {who.name: _by_fold(results, name, who) for who in CLASSIFIERS}
-        of_set |= {who.name: _by_fold(peers, name, who) for who in (*PEER_CLASSIFIERS, *SLOW_PEER_CLASSIFIERS)}
+        of_set = {who.name: results.numbered(f"{name}/{who.name}") for who in CLASSIFIERS}
+        of_set |= {
+            who.name: peers.numbered(f"{name}/{who.name}") for who in (*PEER_CLASSIFIERS, *SLOW_PEER_CLASSIFIERS)
+        }
         if any(of_set.values()):
             found[name] = of_set
     return found
-
-
-def _by_fold(results: Results, name: str, who: Contender) -> dict[int, Record]:
-    keys = ((number, f"{name}/{who.name}/{number}") for number in range(FOLDS))
-    return {number: results[key] for number, key in keys if key in results}
 
 
 def _missing(found: _Found, names: Sequence[str]) -> str:
@@ -130,8 +135,12 @@ def _missing(found: _Found, names: Sequence[str]) -> str:
 
 
 def _common(of_set: dict[str, dict[int, Record]], names: Sequence[str]) -> list[int]:
-    """The folds that all of these have run."""
-    return sorted(set.intersection(*(set(of_set.get(name, {})) for name in names)))
+    """The folds that all of these have run; perceptrons, which may wait, may lack some."""
+    return sorted(set.intersection(*(set(of_set.get(name, {})) for name in names if name != PERCEPTRON)))
+
+
+def _has(of_set: dict[str, dict[int, Record]], who: str, folds: Sequence[int]) -> bool:
+    return set(folds) <= set(of_set.get(who, {}))
 
 
 def _measured(of_set: dict[str, dict[int, Record]], who: str, folds: Sequence[int], measure: str) -> float:
@@ -161,18 +170,22 @@ def _summary(found: _Found, names: list[str]) -> str:
         sets = [name for name, folds in common.items() if folds]
         if not sets:
             continue
+        shown = [who for who in names if all(_has(found[name], who, common[name]) for name in sets)]
         by = {
-            measure: np.array([[_measured(found[name], who, common[name], measure) for who in names] for name in sets])
+            measure: np.array([[_measured(found[name], who, common[name], measure) for who in shown] for name in sets])
             for measure in ("accuracy", "log_loss", "calibration", "cpu")
         }
         counted = f"{half}, {len(sets)} sets, {sum(map(len, common.values()))} folds"
         header += [f"{counted}: accuracy %", "log loss"]
-        columns.append(_with_ranks(100.0 * by["accuracy"], _ranks(-by["accuracy"]), 2))
-        columns.append(_with_ranks(by["log_loss"], _ranks(by["log_loss"]), 4))
+        cells = [
+            _with_ranks(100.0 * by["accuracy"], _ranks(-by["accuracy"]), 2),
+            _with_ranks(by["log_loss"], _ranks(by["log_loss"]), 4),
+        ]
         if half in ("development", "validation"):
             header += ["calibration error", "CPU s (median set)"]
-            columns.append([f"{value:.4f}" for value in by["calibration"].mean(axis=0)])
-            columns.append([f"{value:.2g}" for value in np.median(by["cpu"], axis=0)])
+            cells.append([f"{value:.4f}" for value in by["calibration"].mean(axis=0)])
+            cells.append([f"{value:.2g}" for value in np.median(by["cpu"], axis=0)])
+        columns += [[dict(zip(shown, column, strict=True)).get(who, "-") for who in names] for column in cells]
     return aligned(header, list(zip(*columns, strict=True))) if len(columns) > 1 else "None yet."
 
 
@@ -184,25 +197,57 @@ def _named(who: str) -> str:
     return f"newtron {who}" if who in {ours.name for ours in CLASSIFIERS} else who
 
 
-def _pairs(found: _Found, others: Sequence[str]) -> str:
-    rows = []
+@dataclass(frozen=True)
+class Pair:
+    """newtron's networks beside a library, on the folds that both have run: of each measure two numbers for each set,
+    the means over its folds."""
+
+    half: str
+    library: str
+    folds: int
+    sets: tuple[str, ...]
+    by_measure: dict[str, tuple[Any, Any]]
+
+    def differences(self, measure: str) -> Any:
+        ours, its = self.by_measure[measure]
+        return ours - its
+
+
+def pairs(results: Results, peers: Results) -> list[Pair]:
+    return _pairs(_found(results, peers), [who.name for who in (*PEER_CLASSIFIERS, *SLOW_PEER_CLASSIFIERS)])
+
+
+def _pairs(found: _Found, others: Sequence[str]) -> list[Pair]:
+    made = []
     for half, of_half in (("development", DEVELOPMENT), ("validation", VALIDATION)):
         for who in others:
             common = {name: _common(found[name], (NETWORK, who)) for name in of_half if name in found}
-            sets = [name for name, folds in common.items() if folds]
-            if not sets:
-                continue
+            common = {name: folds for name, folds in common.items() if folds}
 
-            def of(name: str, measure: str, sets: list[str] = sets, common: dict[str, list[int]] = common) -> Any:
-                return np.array([_measured(found[each], name, common[each], measure) for each in sets])
+            def of(name: str, measure: str, common: dict[str, list[int]] = common) -> Any:
+                return np.array([_measured(found[each], name, folds, measure) for each, folds in common.items()])
 
-            cells = [half, who, str(len(sets)), str(sum(map(len, common.values())))]
-            cells += [f"{100.0 * of(name, 'accuracy').mean():.2f}" for name in (NETWORK, who)]
-            cells += [f"{of(name, 'log_loss').mean():.4f}" for name in (NETWORK, who)]
-            cells.append(str(int(np.sum(of(NETWORK, "log_loss") < of(who, "log_loss")))))
-            rows.append([*cells, *(f"{np.median(of(name, 'cpu')):.2g}" for name in (NETWORK, who))])
-    header = ["half", "library", "sets", "folds", "accuracy %: newtron", "it", "log loss: newtron", "it"]
-    return aligned([*header, "newtron lower in", "CPU s: newtron", "it"], rows, 2) if rows else "None yet."
+            by_measure = {
+                measure: (of(NETWORK, measure), of(who, measure)) for measure in ("accuracy", "log_loss", "cpu")
+            }
+            if common:
+                made.append(Pair(half, who, sum(map(len, common.values())), tuple(common), by_measure))
+    return made
+
+
+def _pairs_table(found: list[Pair]) -> str:
+    rows = []
+    for pair in found:
+        cells = [pair.half, pair.library, str(len(pair.sets)), str(pair.folds)]
+        cells += [f"{100.0 * values.mean():.2f}" for values in pair.by_measure["accuracy"]]
+        cells.append(signed(100.0 * pair.differences("accuracy"), 2))
+        cells += [f"{values.mean():.4f}" for values in pair.by_measure["log_loss"]]
+        cells.append(signed(pair.differences("log_loss"), 4))
+        cells.append(str(int(np.sum(pair.differences("log_loss") < 0.0))))
+        rows.append([*cells, *(f"{np.median(values):.2g}" for values in pair.by_measure["cpu"])])
+    header = ["half", "library", "sets", "folds", "accuracy %: newtron", "it", "newtron - it"]
+    header += ["log loss: newtron", "it", "newtron - it", "newtron lower in", "CPU s: newtron", "it"]
+    return aligned(header, rows, 2) if rows else "None yet."
 
 
 def _beside_published(found: _Found, ours: list[str]) -> str:
@@ -213,8 +258,8 @@ def _beside_published(found: _Found, ours: list[str]) -> str:
     for half, of_half in (("development", DEVELOPMENT), ("validation", VALIDATION)):
         values = []
         for name in sorted(of_half):
-            folds = _common(found.get(name, {}), ours)
-            if name in published and len(folds) == len(_folds(name)):
+            if name in published and all(_has(found.get(name, {}), who, _folds(name)) for who in ours):
+                folds = _folds(name)
                 own = [_measured(found[name], who, folds, "accuracy") for who in ours]
                 values.append(own + [published[name].get(method, np.nan) for method in methods])
                 rows.append([_marked(name), *_bold(values[-1], np.nanmax(values[-1]), lambda a: f"{100 * a:.1f}")])
@@ -237,7 +282,8 @@ def _marked(name: str) -> str:
 
 
 def _bold(values: Sequence[float], best: float, words: Callable[[float], str]) -> list[str]:
-    return [f"**{words(v)}**" if words(v) == words(best) else words(v) for v in values]
+    shown = ["-" if np.isnan(v) else words(v) for v in values]
+    return [f"**{cell}**" if cell == words(best) else cell for cell in shown]
 
 
 def _grid(found: _Found, names: list[str], measure: str) -> str:
@@ -246,8 +292,11 @@ def _grid(found: _Found, names: list[str], measure: str) -> str:
     rows = []
     for name in found:
         if folds := _common(found[name], names):
-            values = [_measured(found[name], who, folds, measure) for who in names]
-            best = max(values) if accuracy else min(values)
+            values = [
+                _measured(found[name], who, folds, measure) if _has(found[name], who, folds) else np.nan
+                for who in names
+            ]
+            best = np.nanmax(values) if accuracy else np.nanmin(values)
             cells = _bold(values, best, (lambda v: f"{100 * v:.1f}") if accuracy else (lambda v: f"{v:.3f}"))
             half = "validation" if name in VALIDATION else "development"
             rows.append([_marked(name), half, str(len(folds)), *cells])

@@ -10,25 +10,23 @@ from pathlib import Path
 import numpy as np
 from contenders import CLASSIFIERS, REGRESSORS
 from halves import REPORTED_BEFORE, VALIDATION, VALIDATION_REGRESSION
-from results import Record, Results, sources
+from results import Record, Results
 from tables import ROOT, aligned
 
 HISTORY = ROOT / "benchmarks" / "validation_runs.json"
 
 
-def candidate() -> Record:
-    """The stamp of this commit's run; SystemExit where the library's sources are not those of a commit."""
+def committed(strict: bool) -> str:
+    """'1a2b3c4', this commit, with a plus where the library's sources are not those of a commit.
+
+    strict: SystemExit where they are not.
+    """
     git = ["git", "-C", str(ROOT)]
     changed = subprocess.run([*git, "status", "--porcelain", "src"], capture_output=True, text=True, check=True).stdout
-    if changed:
-        raise SystemExit("The validation half is run on a commit: src has changes that are not committed.")
+    if changed and strict:
+        raise SystemExit("A candidate is a commit: src has changes that are not committed.")
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
-    return {"commit": commit.strip()}
-
-
-def of_candidate(results: Results) -> bool:
-    """Are all kept records of today's sources, so that a run which was interrupted goes on?"""
-    return results.made_by in ([], [sources()])
+    return commit.strip() + ("+" if changed else "")
 
 
 def outcome(classification: Results, regression: Results) -> Record | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,12 @@ import pytest
 import results as kept
 from contenders import CLASSIFIERS, PEER_CLASSIFIERS, PEER_REGRESSORS, REGRESSORS, Contender
 from held_out import calibration_error, classified, ended, regressed
+from in_short import in_short
+from jobs import Job, in_order, work_on
+from paired import half_width
 from promises import promises_section
-from results import OutOfTimeError, Results
-from scipy.stats import norm
+from results import Results
+from scipy.stats import norm, ttest_1samp
 from support.certified import needs_shared
 from uci_classification import classification_section
 from uci_regression import regression_section
@@ -72,7 +77,8 @@ def test_a_peers_results_are_renewed_with_its_version_and_newtrons_on_demand(
 ) -> None:
     def add(value: int, made_by: str | None) -> int:
         results = Results("part", folder=tmp_path)
-        results.add("key", lambda: {"value": value}, made_by=made_by)
+        if results.lacks("key", made_by):
+            results.keep("key", {"value": value}, made_by=made_by)
         return int(Results("part", folder=tmp_path)["key"]["value"])
 
     assert [add(1, "peer 1.0"), add(2, "peer 1.0"), add(3, "peer 1.1")] == [1, 1, 3]
@@ -81,6 +87,8 @@ def test_a_peers_results_are_renewed_with_its_version_and_newtrons_on_demand(
     assert add(5, None) == 5
     monkeypatch.setattr(kept, "sources", lambda: "another")
     assert [add(6, None), Results("part", folder=tmp_path).other_sources] == [5, 1]
+    Results("part", folder=tmp_path).drop_other_sources()
+    assert add(7, None) == 7
 
 
 def test_libraries_that_are_not_installed_are_left_out() -> None:
@@ -112,8 +120,8 @@ def test_the_regression_tables_say_what_is_worse(tmp_path: Path, rmse: float, wo
     peers = made_up(tmp_path, "peers", [f"concrete/{PEER_REGRESSORS[0].name}/0"], {"rmse": 10.0})
     section = regression_section(made_up(tmp_path, "ours", keys, record), peers)
     rows = rows_of(section)
-    assert ["concrete", "RMSE", f"{rmse:.3f}", "4.15", "WEvidential", word] in rows
-    assert ["concrete", "NLL", "3.000", "2.83", "WEvidential", "worse"] in rows
+    assert ["concrete", "RMSE", f"{rmse:.3f} (3)", "4.15", "WEvidential", word] in rows
+    assert ["concrete", "NLL", "3.000 (3)", "2.83", "WEvidential", "worse"] in rows
     assert any(row[0] == "newtron NetworkRegressor" and row[2] == f"{rmse:.3f} ± 0.000 (3)" for row in rows)
 
 
@@ -134,7 +142,7 @@ def test_the_classification_tables_say_who_is_best(tmp_path: Path) -> None:
     assert mine == ["newtron NetworkClassifier", "90.00 (5.50)", "0.3000 (5.50)", "0.0500", "1"]
     assert forest[1:3] == ["95.00 (1.00)", "0.2000 (1.00)"]
     pair = next(row for row in rows if row[:2] == ["development", "random forest"])
-    assert pair[2:] == ["1", "4", "90.00", "95.00", "0.3000", "0.2000", "0", "1", "1"]
+    assert pair[2:] == ["1", "4", "90.00", "95.00", "-5.00", "0.3000", "0.2000", "+0.1000", "0", "1", "1"]
     by_set = [row for row in rows if row[0] == "iris"]
     assert [sum(cell.startswith("**") for cell in row) for row in by_set] == [1, 1, 1, 0]
     assert by_set[0][-5:] == ["77.0", "**96.6**", "88.5", "96.1", "94.7"]
@@ -162,7 +170,7 @@ def test_both_halves_stand_side_by_side(tmp_path: Path) -> None:
     mine = next(row for row in rows if row[0] == "newtron NetworkClassifier")
     assert [mine[1][:5], mine[5][:5], mine[9][:5]] == ["90.00", "80.00", "90.00"]
     pair = next(row for row in rows if row[:2] == ["validation", "CatBoost"])
-    assert pair[2:9] == ["1", "1", "70.00", "70.00", "0.3000", "0.5000", "1"]
+    assert pair[2:10] == ["1", "1", "70.00", "70.00", "+0.00", "0.3000", "0.5000", "-0.2000"]
     assert any(row[0] == "teaching †" for row in rows)
 
 
@@ -175,7 +183,10 @@ def test_a_broken_promise_is_shown(tmp_path: Path) -> None:
     )
     assert ["wine", "development", "1", "0.100", "0.500", "0.400"] in rows_of(section)
     assert ["kin8nm (regression)", "validation", "1", "-1.100", "-1.000", "0.100"] in rows_of(section)
-    assert "Development half: mean gap 0.250 nat over 2 sets, worst 0.400 (wine)." in section
+    ours.records["wine/NetworkClassifier/0"]["promised"] = 0.8
+    section = promises_section(made_up(tmp_path, "b", [], {}), ours)
+    assert "mean gap -0.100 ± 2.541 nat" in section  # +.1 and -.3: t of one degree of freedom is 12.71
+    assert "mean size 0.200, over 2 sets; most hopeful +0.100 (iris); most pessimistic -0.300 (wine)." in section
 
 
 def test_runs_of_the_validation_half_are_kept_by_commit(tmp_path: Path) -> None:
@@ -191,14 +202,53 @@ def test_runs_of_the_validation_half_are_kept_by_commit(tmp_path: Path) -> None:
     assert ["2026-11-30", "second", "-", "-", "-", "-", "1 / 1.000 / 90.0 (1)", "-"] in rows_of(table_of_runs(runs))
 
 
-def test_a_part_ends_when_its_minutes_are_over(tmp_path: Path) -> None:
-    results = Results("part", folder=tmp_path, minutes=0.0, stamp={"commit": "c"})
-    with pytest.raises(OutOfTimeError):
-        results.add("key", lambda: {"value": 1})
-    stamped = Results("part", folder=tmp_path, minutes=1.0, stamp={"commit": "c"})
-    stamped.add("key", lambda: {"value": 1})
-    assert stamped["key"]["commit"] == "c"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", stamped.dates)
+def test_jobs_of_importance_come_first_and_time_that_is_over_ends_them(tmp_path: Path) -> None:
+    def jobs(*rounds: int) -> list[Job]:
+        return [Job(f"{number}", partial(dict, value=number), number) for number in rounds]
+
+    order = in_order({"a": [Job("late", dict, 0, may_wait=True), *jobs(0, 1)], "b": jobs(0, 2)})
+    assert [(part, job.key) for part, job in order] == [("a", "0"), ("b", "0"), ("a", "late"), ("a", "1"), ("b", "2")]
+    kept = {part: Results(part, folder=tmp_path) for part in "ab"}
+    failing = [("b", Job("failing", partial(json.loads, "{"))), ("b", Job("peer", dict, made_by="peer 1.0"))]
+    assert work_on(order, kept, minutes=0.0, commit="c") == (0, len(order))
+    assert work_on([*order[1:3], *failing], kept, 2, commit="c") == (1, 0)
+    kept = {part: Results(part, folder=tmp_path) for part in "ab"}
+    assert (kept["b"]["0"]["value"], kept["b"]["0"]["commit"]) == (0, "c")
+    assert "commit" not in kept["b"]["peer"]
+    assert work_on(order[1:3], kept) == (0, 0)  # nothing is computed twice
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", kept["b"].dates)
+
+
+def test_an_interval_of_differences_is_that_of_students_t() -> None:
+    differences = [0.1, -0.2, 0.4, 0.3]
+    interval = ttest_1samp(differences, 0.0).confidence_interval(0.95)
+    assert half_width(differences) == pytest.approx((interval.high - interval.low) / 2)
+    # Nadeau and Bengio's correction: the variance of n splits is multiplied by 1 + n test / train.
+    assert half_width(differences, 1 / 9) == pytest.approx(half_width(differences) * np.sqrt(1 + 4 / 9))
+    assert np.isnan(half_width([1.0]))
+
+
+@needs_shared
+def test_the_first_screen_names_what_was_run_and_where_newtron_loses(tmp_path: Path) -> None:
+    bins = [[0.0] * 9 + [10.0], [0.0] * 9 + [9.5], [0.0] * 9 + [9.0]]
+    record = {"accuracy": 0.9, "log_loss": 0.3, "bins": bins, "commit": "abc", "date": "2026-12-01"}
+    sets = ("titanic", "teaching", "dermatology")
+    keys = [f"{name}/{who}/0" for name in sets for who in ("NetworkClassifier", "XGBoost")]
+    found = made_up(tmp_path, "a", keys, record)
+    for name, loss in zip(sets, (0.1, 0.35, 0.4), strict=True):
+        found.records[f"{name}/XGBoost/0"] |= {"log_loss": loss}
+    mine = {"rmse": 4.0, "nll": 3.0, "covered": 0.8, "commit": "abc", "date": "2026-12-01"}
+    regression = made_up(tmp_path, "b", ["concrete/NetworkRegressor/0", "concrete/XGBoost/0"], mine)
+    regression.records["concrete/XGBoost/0"] |= {"rmse": 2.0}
+    text = in_short(regression, regression, found, found)
+    assert "commit abc, 2026-12-01: classification on 3 of 15 validation sets (3 folds)" in text
+    assert "a lower log loss in 1 of 3 validation sets, by most in titanic (+0.20 beside XGBoost)." in text
+    assert "lower RMSE on concrete (XGBoost)" in text
+    assert "test rows of concrete (80.0 %)." in text
+    assert "in log loss better than 0, worse than 0, and not told apart from 1;" in text
+    rows = rows_of(text)
+    assert next(row for row in rows if row[0] == "XGBoost")[:4] == ["XGBoost", "3", "+0.0 ± 0.0", "+0.017 ± 0.399"]
+    assert ["concrete", "development", "4", "XGBoost", "2.000 (1)", "80.0 %"] in rows
 
 
 def test_the_measure_of_intervals_punishes_what_lies_outside() -> None:
