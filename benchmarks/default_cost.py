@@ -79,7 +79,8 @@ def ten_sets(results: Results) -> str:
     return aligned(header, rows)
 
 
-def cost_section(regression: Results, classification: Results, cost: Results) -> str:
+def seconds_of_sets(regression: Results, classification: Results) -> dict[tuple[str, str], list[tuple[float, str]]]:
+    """Of each half and size ("small" or "large") the CPU seconds of its sets with their names, least first."""
     seconds: dict[tuple[str, str], list[tuple[float, str]]] = {}
     suites = (
         (
@@ -97,10 +98,15 @@ def cost_section(regression: Results, classification: Results, cost: Results) ->
                 key = ("validation" if validation else "development", "small" if rows < SMALL else "large")
                 median = float(np.median([record["cpu"] for record in records]))
                 seconds.setdefault(key, []).append((median, f"{name}, {suite}, {rows:,} rows"))
+    return {key: sorted(found) for key, found in seconds.items()}
+
+
+def cost_section(regression: Results, classification: Results, cost: Results) -> str:
+    seconds = seconds_of_sets(regression, classification)
     table = []
     for size, words in (("small", f"fewer than {SMALL:,}"), ("large", f"{SMALL:,} or more")):
         for half in ("development", "validation"):
-            if found := sorted(seconds.get((half, size), [])):
+            if found := seconds.get((half, size), []):
                 median = float(np.median([value for value, _ in found]))
                 ends = [f"{value:.2g} ({name})" for value, name in (found[0], found[-1])]
                 table.append([words, half, str(len(found)), f"{median:.2g}", *ends])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import uci_classification
 import uci_regression
+from default_cost import SMALL, seconds_of_sets
 from halves import DEVELOPMENT, DEVELOPMENT_REGRESSION, VALIDATION, VALIDATION_REGRESSION
 from paired import half_width, signed
 from results import Results
-from tables import aligned
+from tables import aligned, significant
 from uci_classification import Pair
 from uci_regression import SPLITS, log_ratios, ratio_words
 
@@ -33,6 +34,7 @@ def in_short(
         "newtron's RMSE by its (below 1 newtron is better), with a 95 % interval.",
         _regression(regression, regression_peers),
         "**Where newtron loses.** " + " ".join(_losses(regression, regression_peers, pairs)),
+        _time(seconds_of_sets(regression, classification)),
     ]
     return "\n\n".join(parts)
 
@@ -80,6 +82,18 @@ def _what_was_run(regression: Results, classification: Results) -> str:
     )
 
 
+def _time(seconds: dict[tuple[str, str], list[tuple[float, str]]]) -> str:
+    sentences = []
+    for size, words in (("small", f"fewer than {SMALL:,}"), ("large", f"{SMALL:,} or more")):
+        if found := sorted(each for (_, own), of_half in seconds.items() if own == size for each in of_half):
+            median, (most, name) = float(np.median([value for value, _ in found])), found[-1]
+            sentences.append(
+                f"on {len(found)} sets of {words} rows {median:.2g} CPU seconds in the median "
+                f"and {most:.2g} at most ({name})"
+            )
+    return f"**What a default network takes**, on one thread: {'; '.join(sentences) or 'not run yet'}."
+
+
 def _classification(pairs: list[Pair]) -> str:
     libraries = list(dict.fromkeys(pair.library for pair in pairs))
     rows = []
@@ -94,7 +108,7 @@ def _classification(pairs: list[Pair]) -> str:
             else:
                 cells += ["-"] * 3
         ours, its = (np.concatenate([pair.by_measure["cpu"][who] for pair in of.values()]) for who in (0, 1))
-        rows.append([*cells, f"{np.median(ours / its):.2g}"])
+        rows.append([*cells, significant(float(np.median(ours / its)))])
     header = ["library", "validation: sets", "accuracy", "log loss", "development: sets", "accuracy", "log loss"]
     return aligned([*header, "newtron's CPU time by its"], rows) if rows else NOT_RUN
 
