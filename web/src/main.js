@@ -5,6 +5,7 @@ import { App } from "./app.js";
 import { Course, LESSONS } from "./course/course.js";
 import * as mirror from "./course/mirror.js";
 import { numpyText } from "./course/numpy.js";
+import { wayOf } from "./course/solvers.js";
 import { dataPanel } from "./datapanel.js";
 import { download, h, memo, replace } from "./dom.js";
 import { landscapePanel } from "./landscape.js";
@@ -365,7 +366,7 @@ function bootLesson(el) {
   const follow = () => course.show(only, ...stepOf(`${only}/${location.hash.slice(1)}`));
   const stepOf = (text) => /** @type {[number | "print", string]} */ (placeOf(text).slice(1));
   window.addEventListener("popstate", follow);
-  window.newtron = { course, mirror, numpyText };
+  window.newtron = { course, mirror, numpyText, wayOf };
   follow();
   // Formulas are drawn by the script, so their fonts come after it and hold nothing up.
   document.head.append(h("link", { rel: "stylesheet", href: "fonts.css" }));

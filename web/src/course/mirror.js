@@ -1,6 +1,8 @@
 // A small evaluation in the browser, of perceptrons and networks of one output: what is drawn while something is dragged.
 // At rest the lessons show the engine's numbers; the tests compare both for every step of every lesson.
 
+import { eigen } from "./algebra.js";
+
 /** @import { ProblemFacts, Setup } from "../../types/messages" */
 
 /**
@@ -37,13 +39,20 @@ export const modelOf = (problem, setup) => ({
 const identity = (z) => z;
 export const sigmoid = (z) => (z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z)));
 
-/** @type {Record<string, [(z: number) => number, (a: number) => number]>} the activation, and its slope from a */
+/**
+ * The activation, and its slope and curvature from a.
+ * @type {Record<string, [(z: number) => number, (a: number) => number, (a: number) => number]>}
+ */
 const ACTIVATIONS = {
-  tanh: [Math.tanh, (a) => 1 - a * a],
-  sigmoid: [sigmoid, (a) => a * (1 - a)],
-  relu: [(z) => Math.max(0, z), (a) => (a > 0 ? 1 : 0)],
-  softplus: [(z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))), (a) => 1 - Math.exp(-a)],
-  identity: [identity, () => 1],
+  tanh: [Math.tanh, (a) => 1 - a * a, (a) => -2 * a * (1 - a * a)],
+  sigmoid: [sigmoid, (a) => a * (1 - a), (a) => a * (1 - a) * (1 - 2 * a)],
+  relu: [(z) => Math.max(0, z), (a) => (a > 0 ? 1 : 0), () => 0],
+  softplus: [
+    (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))),
+    (a) => 1 - Math.exp(-a),
+    (a) => (1 - Math.exp(-a)) * Math.exp(-a),
+  ],
+  identity: [identity, () => 1, () => 0],
 };
 
 /** The slope of the activation of hidden units where it is a. */
@@ -157,6 +166,8 @@ export function pointAt(model, params) {
     });
   });
   penalised(model, params, gradient);
+  const hessian = hessianAt(model, params);
+  const { values, vectors } = eigen(hessian);
   const value = losses.reduce((sum, loss) => sum + loss, penalty(model, params)) / m;
   return {
     value,
@@ -166,19 +177,22 @@ export function pointAt(model, params) {
     deltas,
     losses,
     partials,
-    hessian: layers.length === 1 ? hessianAt(model, z[0]) : null,
+    hessian,
+    eigenvalues: values,
+    eigenvectors: vectors,
   };
 }
 
-// Backpropagation of one row: δ of every layer, from the last to the first, and the partials that they give.
-function back(model, params, x, { z, a }, y) {
+// Backpropagation of one row: δ of every layer, from the last to the first, and the partials that they give. first: δ of
+// the output.
+function back(model, params, x, { z, a }, y, first = slopeAt(model, z.at(-1)[0], y)) {
   const layers = layout(model);
   const deltas = layers.map(() => []);
   const partials = params.map(() => 0);
   for (let l = layers.length - 1; l >= 0; l--) {
     const { below, units, W, b } = layers[l];
     for (let k = 0; k < units; k++) {
-      if (l === layers.length - 1) deltas[l].push(slopeAt(model, z[l][0], y));
+      if (l === layers.length - 1) deltas[l].push(first);
       else {
         const above = layers[l + 1];
         let sum = 0;
@@ -193,18 +207,87 @@ function back(model, params, x, { z, a }, y) {
   return { deltas, partials };
 }
 
-// Of a perceptron: the mean of L″(z) x x', with 1 for the intercept, and the penalty on the weights.
-function hessianAt(model, z) {
+/** The second derivatives of J: column by column, the derivative of the gradient along one parameter (Pearlmutter 1994). */
+export function hessianAt(model, params) {
   const m = model.X.length;
-  const inputs = model.X.map((x) => (model.intercept ? [...x, 1] : x));
-  const P = inputs[0].length;
-  const H = Array.from({ length: P }, () => Array(P).fill(0));
-  inputs.forEach((x, i) => {
-    const bend = curvatureAt(model, z[i][0], model.y[i]) / m;
-    for (let r = 0; r < P; r++) for (let c = 0; c < P; c++) H[r][c] += bend * x[r] * x[c];
+  const H = params.map(() => params.map(() => 0));
+  model.X.forEach((x, i) => {
+    const found = forward(model, params, x);
+    const { deltas } = back(model, params, x, found, model.y[i]);
+    const bend = curvatureAt(model, found.z.at(-1)[0], model.y[i]);
+    for (let c = 0; c < params.length; c++) {
+      const along = params.map((_, p) => (p === c ? 1 : 0));
+      turned(model, params, x, found, deltas, bend, along).forEach((value, r) => {
+        H[r][c] += value / m;
+      });
+    }
   });
-  if (model.alpha) for (let r = 0; r < model.X[0].length; r++) H[r][r] += model.alpha / m;
+  return curved(model, H);
+}
+
+/** Its Gauss-Newton part, in which z is taken as linear in the parameters. */
+export function gaussNewtonAt(model, params) {
+  const H = params.map(() => params.map(() => 0));
+  model.X.forEach((x, i) => {
+    const found = forward(model, params, x);
+    const z = found.z.at(-1)[0];
+    const p = sigmoid(z);
+    const bend =
+      model.squared && model.sigmoid ? 2 * model.half * (p * (1 - p)) ** 2 : curvatureAt(model, z, model.y[i]);
+    const { partials } = back(model, params, x, found, model.y[i], 1);
+    for (let r = 0; r < H.length; r++)
+      for (let c = 0; c < H.length; c++) H[r][c] += (bend * partials[r] * partials[c]) / model.X.length;
+  });
+  return curved(model, H);
+}
+
+function curved(model, H) {
+  if (model.alpha)
+    for (const { below, units, W } of layout(model))
+      for (let n = 0; n < below * units; n++) H[W + n][W + n] += model.alpha / model.X.length;
   return H;
+}
+
+// How one row's partials change along a direction v of the parameters: the forward and the backward pass, each
+// differentiated. bend: ∂²L/∂z² of the output.
+function turned(model, params, x, { a }, deltas, bend, v) {
+  const layers = layout(model);
+  const [, slope, curvature] = ACTIVATIONS[model.activation];
+  const [dz, da] = [[], []];
+  layers.forEach(({ below, units, W, b }, l) => {
+    const [from, dfrom] = l ? [a[l - 1], da[l - 1]] : [x, x.map(() => 0)];
+    dz.push([]);
+    da.push([]);
+    for (let k = 0; k < units; k++) {
+      let sum = b < 0 ? 0 : v[b + k];
+      for (let j = 0; j < below; j++) sum += dfrom[j] * params[W + j * units + k] + from[j] * v[W + j * units + k];
+      dz[l].push(sum);
+      da[l].push(l === layers.length - 1 ? sum : slope(a[l][k]) * sum);
+    }
+  });
+  const out = params.map(() => 0);
+  let above = [bend * dz.at(-1)[0]];
+  for (let l = layers.length - 1; l >= 0; l--) {
+    const { below, units, W, b } = layers[l];
+    const [from, dfrom] = l ? [a[l - 1], da[l - 1]] : [x, x.map(() => 0)];
+    const next = from.map(() => 0);
+    for (let k = 0; k < units; k++) {
+      for (let j = 0; j < below; j++) {
+        const p = W + j * units + k;
+        out[p] = dfrom[j] * deltas[l][k] + from[j] * above[k];
+        next[j] += above[k] * params[p] + deltas[l][k] * v[p];
+      }
+      if (b >= 0) out[b + k] = above[k];
+    }
+    if (!l) break;
+    const sums = from.map((_, j) => {
+      let sum = 0;
+      for (let k = 0; k < units; k++) sum += deltas[l][k] * params[W + j * units + k];
+      return sum;
+    });
+    above = next.map((value, j) => value * slope(from[j]) + sums[j] * curvature(from[j]) * dz[l - 1][j]);
+  }
+  return out;
 }
 
 /** The gradient of J alone. */
@@ -222,52 +305,4 @@ function penalised(model, params, gradient) {
     for (const { below, units, W } of layout(model))
       for (let n = 0; n < below * units; n++) gradient[W + n] += (model.alpha * params[W + n]) / model.X.length;
   return gradient;
-}
-
-/** Gradient descent: every point from the start on, as long as the numbers are finite. */
-export function descend(model, start, rate, steps) {
-  const way = [start];
-  for (let n = 0; n < steps; n++) {
-    const gradient = gradientAt(model, way[n]);
-    const next = way[n].map((w, p) => w - rate * gradient[p]);
-    if (!next.every(Number.isFinite)) break;
-    way.push(next);
-  }
-  return way;
-}
-
-/** Newton's method with plain steps, of a perceptron, until the step is rounding alone. */
-export function newtonWay(model, start, steps) {
-  const way = [start];
-  for (let n = 0; n < steps; n++) {
-    const { gradient, hessian } = pointAt(model, way[n]);
-    const step = solve(hessian, gradient);
-    const next = way[n].map((w, p) => w - step[p]);
-    if (!next.every(Number.isFinite)) break;
-    way.push(next);
-    if (step.every((s, p) => Math.abs(s) <= 1e-14 * Math.max(1, Math.abs(next[p])))) break;
-  }
-  return way;
-}
-
-/** x of A x = b, by elimination with the largest pivot. */
-export function solve(A, b) {
-  const n = b.length;
-  const rows = A.map((row, r) => [...row, b[r]]);
-  for (let c = 0; c < n; c++) {
-    let best = c;
-    for (let r = c + 1; r < n; r++) if (Math.abs(rows[r][c]) > Math.abs(rows[best][c])) best = r;
-    [rows[c], rows[best]] = [rows[best], rows[c]];
-    for (let r = c + 1; r < n; r++) {
-      const factor = rows[r][c] / rows[c][c];
-      for (let k = c; k <= n; k++) rows[r][k] -= factor * rows[c][k];
-    }
-  }
-  const x = Array(n).fill(0);
-  for (let r = n - 1; r >= 0; r--) {
-    let sum = rows[r][n];
-    for (let k = r + 1; k < n; k++) sum -= rows[r][k] * x[k];
-    x[r] = sum / rows[r][r];
-  }
-  return x;
 }

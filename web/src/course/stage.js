@@ -1,7 +1,8 @@
 // What one step of a lesson shows. A stage is made for the step and goes with it; its scenes draw one frozen picture, in
 // which every number is of the same run, the same point and the same row.
 import { canonical } from "../source.js";
-import { descend, modelOf, newtonWay, pointAt, valueAt } from "./mirror.js";
+import { modelOf, pointAt, valueAt } from "./mirror.js";
+import { wayOf } from "./solvers.js";
 
 /** @import { Source } from "../../types/page" */
 /** @import { Model } from "./mirror.js" */
@@ -172,7 +173,10 @@ export class Stage {
     const { problem } = this.base;
     const { setup, model, look, own } = this;
     const answer = this.isNewtrons ? this.runs.get(canonical(setup)) : null;
-    const ways = answer ? answer.runs.map(({ params }) => params) : this.mirrored(model, setup);
+    const start = setup.start.params ?? this.base.start;
+    const ways = answer
+      ? answer.runs.map(({ params }) => params)
+      : setup.methods.map((method) => wayOf(model, method, start));
     const values = answer
       ? answer.runs.map(({ value }) => value)
       : ways.map((way) => way.map((p) => valueAt(model, p)));
@@ -205,17 +209,6 @@ export class Stage {
       // What stands over an axis of z is computed here.
       computed: answer && given && this.step.look?.z === undefined ? "newtron" : "browser",
     };
-  }
-
-  // A way that newtron was not asked for: gradient descent, and Newton's plain steps of a perceptron. A damped way of
-  // anything but least squares is newtron's alone, and has only its start.
-  mirrored(model, setup) {
-    const start = setup.start.params ?? this.base.start;
-    return setup.methods.map((method) => {
-      if (method.solver === "gradient-descent") return descend(model, start, method.rate, method.steps);
-      const plain = model.widths.length === 2 && (!method.damped || (model.squared && !model.sigmoid));
-      return method.solver === "newton" && plain ? newtonWay(model, start, method.steps) : [start];
-    });
   }
 }
 
