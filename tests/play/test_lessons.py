@@ -12,10 +12,14 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -23,6 +27,8 @@ import pytest
 from newtron.cli.play import LESSONS
 from newtron.play import Session
 
+# The lessons are recorded once, not once in each process.
+pytestmark = pytest.mark.xdist_group("lessons")
 ROOT = Path(__file__).resolve().parents[2]
 COURSE = ROOT / "web" / "src" / "course"
 PLAN = json.loads((COURSE / "lessons.json").read_text(encoding="utf-8"))
@@ -169,9 +175,11 @@ _COMPARED = """() => {
     const own = mirror.pointAt(p.model, p.params);
     const ways = (start) => p.setup.methods.map((method) => wayOf(p.model, method, start));
     const start = p.ways[0][0].map((w) => w + 0.25);
+    course.tell();
+    const words = [...document.querySelectorAll("figure .nt-sr")].map((node) => node.textContent);
     const told = [...document.querySelectorAll(".nt-words .nt-num")].map((node) => Number(node.dataset.v));
     return { params: p.params, row: p.row, own, engine: { ...p.point, partials: undefined }, told,
-             partials: p.point.partials, ways: ways(p.ways[0][0]), start, moved: ways(start),
+             partials: p.point.partials, words, ways: ways(p.ways[0][0]), start, moved: ways(start),
              programs: [numpyText(p, false), numpyText(p, true)], rate: p.rate };
 }"""
 
@@ -207,6 +215,9 @@ def test_every_step_shows_the_engines_numbers_and_the_mirror_agrees(visited: Vis
             moved: Any = {**setup, "start": {"params": found["start"]}}
             check_ways(found["moved"], session.ask({"kind": "run", "setup": moved, "axes": None}))
         assert np.isfinite(found["told"]).all()
+        for words in found["words"]:  # a scene as a screen reader tells it
+            assert len(words) > 60
+            assert not re.search(r"[{}]| –|undefined|NaN", words), words
         check_programs(found)
     assert visited.faults == []
 
@@ -268,6 +279,10 @@ def test_a_question_comes_before_its_answer_and_is_remembered(visited: Visited) 
     assert page.is_visible(".nt-tell")
     page.goto((visited.folder / "index.html").as_uri())
     assert "1 of 5" in page.inner_text(".nt-card >> nth=0")
+    page.click("text=All steps, one link each")
+    assert page.locator(".nt-all-steps li li a").count() == len(STEPS)
+    page.click("text=Clear what was done")
+    assert "0 of 5" in page.inner_text(".nt-card >> nth=0")
 
 
 @pytest.mark.slow
@@ -286,6 +301,54 @@ def test_what_is_dragged_is_said_to_be_the_browsers_and_is_right(visited: Visite
     assert value == pytest.approx(answer["point"]["value"], rel=1e-12)
     page.click("text=Back to the lesson's own")
     page.wait_for_function("document.querySelector('.nt-origin').dataset.computed === 'newtron'")
+    assert visited.faults == []
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Files of a folder, without a line for each in the terminal."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_lesson_from_a_server_needs_no_network_once_it_is_here(visited: Visited) -> None:
+    folder = visited.folder
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder.parent.parent))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        below = quote(folder.relative_to(folder.parent.parent).as_posix())
+        page = visited.page.context.browser.new_page()
+        faults = list[str]()
+        page.on("console", lambda said: faults.append(said.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(f"http://127.0.0.1:{server.server_port}/{below}/line.html#1", wait_until="networkidle")
+        server.shutdown()
+    page.context.set_offline(True)
+    for n in range(2, 6):
+        page.click(f".nt-steps li:nth-child({n}) a")
+        page.wait_for_function("newtron.course.stages[0].picture()?.computed === 'newtron'")
+    page.click("text=Sheet to print")
+    assert page.locator(".nt-task").count() == 5
+    assert faults == []
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_link_brings_rows_that_fit_and_says_why_others_do_not(visited: Visited) -> None:
+    page = visited.page
+    page.goto("about:blank")
+    page.goto((visited.folder / "xor.html").as_uri() + "#1?x=-1,1,-1,1&x2=-1,-1,1,1&y=0,1,1,1")
+    page.wait_for_selector(".nt-course[data-ready]")
+    assert page.evaluate("newtron.course.stages[0].picture().model.X") == [[-1, -1], [1, -1], [-1, 1], [1, 1]]
+    assert page.inner_text(".nt-stage-error") == ""
+    page.wait_for_function("document.querySelector('figure .nt-sr').textContent.startsWith('4 points of two classes')")
+    for rows, why in (("x=1,2&y=0,1", "x, x2, y needs"), ("x=1,2&x2=1,2&y=0,2", "0 or 1")):
+        page.goto("about:blank")
+        page.goto((visited.folder / "xor.html").as_uri() + f"#1?{rows}")
+        page.wait_for_selector(".nt-course[data-ready]")
+        assert why in page.inner_text(".nt-stage-error")
     assert visited.faults == []
 
 

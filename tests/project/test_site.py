@@ -17,6 +17,8 @@ import newtron
 import newtron.engine
 from newtron.cli.parser import build_parser
 
+# The documentation is built once, not once in each process.
+pytestmark = pytest.mark.xdist_group("site")
 ROOT = Path(__file__).resolve().parents[2]
 # What a browser fetches by itself, by tag: the attribute with its address.
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}

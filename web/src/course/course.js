@@ -8,7 +8,7 @@ import korean from "./ko.json";
 import { numpyText } from "./numpy.js";
 import { SCENES } from "./scenes.js";
 import { Stage } from "./stage.js";
-import { NUMBERS, rich } from "./text.js";
+import { NUMBERS, rich, told } from "./text.js";
 
 /** @import { Source } from "../../types/page" */
 
@@ -20,6 +20,8 @@ export const LESSONS = plan.lessons.map((lesson) => ({
   steps: lesson.steps.map((step) => ({ ...step, setup: plan.setups[step.setup] })),
 }));
 
+// A picture is put into words once it rests, in milliseconds.
+const REST = 250;
 // What was done, and the language, in this browser only; without storage, for as long as the page is open.
 const STORE = "newtron-lessons";
 const LANGUAGE = "newtron-language";
@@ -49,10 +51,14 @@ function finish(id, n) {
   keep(STORE, JSON.stringify(done));
 }
 
-// What the reader has changed, as a part of a link that a teacher can write by hand: ?rate=0.2&start=1,-1&x=1,2,3&y=2,4,5
+// What the reader has changed, as a part of a link that a teacher can write by hand: ?rate=0.2&start=1,-1&x=1,2,3&y=2,4,5;
+// for a lesson of two inputs x2=... too.
 /** @param {import("./stage.js").Own} own */
 function shared({ rate, start, X, y }) {
-  const parts = Object.entries({ rate, start, x: X?.map(([x]) => x), y }).filter(([, value]) => value !== undefined);
+  const x2 = X?.[0].length > 1 ? X.map(([, x]) => x) : undefined;
+  const parts = Object.entries({ rate, start, x: X?.map(([x]) => x), x2, y }).filter(
+    ([, value]) => value !== undefined,
+  );
   return parts.length ? `?${parts.map(([name, value]) => `${name}=${[value].flat().join(",")}`).join("&")}` : "";
 }
 
@@ -66,8 +72,10 @@ function ownOf(text) {
     const values = (given.get(name) ?? "").split(",").map(Number);
     return given.get(name) && values.every(Number.isFinite) ? values.slice(0, 200) : undefined;
   };
-  const [[rate] = [undefined], start, x, y] = [list("rate"), list("start"), list("x"), list("y")];
-  const found = { rate: rate > 0 ? rate : undefined, start, X: y && x?.map((value) => [value]), y };
+  const [[rate] = [undefined], start, x, x2, y] = ["rate", "start", "x", "x2", "y"].map(list);
+  const long = Math.max(x?.length ?? 0, x2?.length ?? 0);
+  const X = x && Array.from({ length: long }, (_, n) => (x2 ? [x[n], x2[n]] : [x[n]]));
+  const found = { rate: rate > 0 ? rate : undefined, start, X, y };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
 
@@ -95,6 +103,7 @@ export class Course {
     /** @type {any[]} */
     this.stages = [];
     this.frame = null;
+    this.telling = undefined;
     this.playing = null;
     /** @type {{ id: string | null, n: number | "print" }} */
     this.place = { id: null, n: 0 };
@@ -239,11 +248,58 @@ export class Course {
           h("h2.nt-map-title", { tabindex: "-1", "data-focus": "" }, ui.map),
           h("p.nt-lead", null, ui.mapGoal),
           h("ol.nt-cards", null, cards),
+          this.allSteps(),
+          h(
+            "p",
+            null,
+            h(
+              "button",
+              {
+                type: "button",
+                disabled: !any,
+                onclick: () => {
+                  done = {};
+                  keep(STORE, "{}");
+                  this.show(null);
+                },
+              },
+              ui.clear,
+            ),
+          ),
           !this.host.free && h("p.nt-quiet", null, ui.freeHint),
         ),
       ),
     );
     this.ready();
+  }
+
+  // One link a step, and one to the sheet of each lesson: what a teacher copies from.
+  allSteps() {
+    const { ui, lessons } = this.text;
+    return h(
+      "details.nt-all-steps",
+      null,
+      h("summary", null, ui.allSteps),
+      h(
+        "ol",
+        null,
+        LESSONS.map(({ id, steps }) =>
+          h(
+            "li",
+            null,
+            lessons[id].title,
+            " (",
+            this.link("a", null, id, "print", ui.sheet),
+            ")",
+            h(
+              "ol",
+              null,
+              steps.map((_, n) => h("li", null, this.link("a", null, id, n, lessons[id].steps[n].title))),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   // --- one step ---
@@ -256,6 +312,7 @@ export class Course {
     const live = [];
     const stage = new Stage(this.host.source, step, () => this.redraw(), own);
     this.stages = [stage];
+    stage.named = (method) => this.methodName(step.setup.methods[method]);
     const scenes = h("div.nt-scenes");
     const { node: asked, rest } = this.question(lesson, n, stage, live, scenes);
     const following = LESSONS[place + 1];
@@ -356,10 +413,15 @@ export class Course {
 
   // The scenes of a step, which stand empty until its run is here.
   fill(scenes, stage, step, text) {
-    stage.scenes = step.scenes.map(([name, options]) => SCENES[name](stage, options, this.text.words, text));
+    stage.scenes = step.scenes.map(([name, options]) => {
+      const id = unique("told");
+      const scene = { ...SCENES[name](stage, options, this.text.words, text), told: h("p.nt-sr", { id }) };
+      if (scene.tell) scene.node.querySelector("svg")?.setAttribute("aria-describedby", id);
+      return scene;
+    });
     replace(
       scenes,
-      stage.scenes.map(({ node }) => h("figure.nt-scene", null, node)),
+      stage.scenes.map(({ node, tell, told: words }) => h("figure.nt-scene", null, node, tell ? words : null)),
     );
   }
 
@@ -381,12 +443,28 @@ export class Course {
   drawStage(stage) {
     const picture = stage.picture();
     const node = this.el.querySelector(".nt-stage-error");
-    if (node) node.textContent = stage.error;
+    if (node) node.textContent = stage.refused ? this.refusal(stage) : stage.error;
     if (!picture) return;
     for (const scene of stage.scenes) scene.renew(picture);
     for (const fill of this.live ?? []) fill(picture);
     stage.drawn?.(picture);
     if (this.lit && this.scenes) this.light(this.scenes, this.lit);
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.tell(), REST);
+  }
+
+  // Each picture in words, for readers who hear it, once it rests.
+  tell() {
+    for (const stage of this.stages) {
+      const picture = stage.picture();
+      for (const scene of picture ? stage.scenes : []) if (scene.tell) scene.told.textContent = scene.tell(picture);
+    }
+  }
+
+  refusal({ refused, base }) {
+    const { ui } = this.text;
+    const names = [...(base.problem.inputs.length > 1 ? ["x", "x2"] : ["x"]), "y"].join(", ");
+    return told(ui.ownRows, { why: told(ui[refused], { names }) });
   }
 
   ready() {
@@ -741,6 +819,7 @@ export class Course {
       const live = [];
       const scenes = h("div.nt-scenes");
       const stage = new Stage(this.host.source, step, () => this.redraw());
+      stage.named = (method) => this.methodName(step.setup.methods[method]);
       this.stages.push(stage);
       this.fill(scenes, stage, step, words.steps[n]);
       for (const scene of stage.scenes) scene.all?.();

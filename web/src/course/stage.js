@@ -41,6 +41,10 @@ export class Stage {
     this.checks = new Map();
     this.base = null;
     this.error = "";
+    /** @type {string | null} */
+    this.refused = null;
+    /** @type {(method: number) => string} */
+    this.named = String;
     this.kept = null;
     this.timer = undefined;
     /** @type {any[]} */
@@ -56,10 +60,11 @@ export class Stage {
       this.base = answer;
       this.runs.set(canonical(this.step.setup), answer);
       const { problem } = answer;
-      // A link can bring rows of its own to a lesson of one input.
-      if (this.own.X && (problem.inputs.length > 1 || this.own.X.length !== this.own.y?.length)) {
+      const wrong = this.own.X || this.own.y ? this.unfit(problem) : null;
+      if (wrong) {
         const { X, y, ...rest } = this.own;
         this.own = rest;
+        this.refused = wrong;
       }
       if (this.own.start && this.own.start.length !== answer.start.length) delete this.own.start;
       if (this.step.look?.params && !Object.keys(this.own).length) this.own = { params: this.step.look.params };
@@ -67,6 +72,14 @@ export class Stage {
       await this.fetchPoint();
     }
     this.renew();
+  }
+
+  // Why rows that a link brings cannot be used: "ownCount" or "ownClasses" (texts of the page), or null.
+  unfit({ inputs, task, ...problem }) {
+    const { X = problem.X, y } = this.own;
+    if (X.some((row) => row.length !== inputs.length || row.includes(undefined)) || X.length !== y?.length)
+      return "ownCount";
+    return task === "classification" && y.some((value) => value !== 0 && value !== 1) ? "ownClasses" : null;
   }
 
   async ask(message) {
@@ -219,7 +232,10 @@ const around = (values) => {
   return [low - space, high + space];
 };
 const windowsOf = (ways) => ways[0][0].map((_, p) => around(ways.flatMap((way) => way.map((point) => point[p]))));
-const viewOf = (model) => ({ windows: [around(model.X.map(([x]) => x))], range: around(model.y) });
+const viewOf = (model) => ({
+  windows: model.X[0].map((_, j) => around(model.X.map((x) => x[j]))),
+  range: around(model.y),
+});
 
 // Each row's own partials, δ times what the layer is fed: the products that the engine sums.
 function partialsOf(model, { a, deltas }) {

@@ -79,3 +79,14 @@ export function rich(text, live, light) {
     return part;
   });
 }
+
+/**
+ * A sentence with its places filled in: numbers to four digits.
+ * @param {string} sentence
+ * @param {Record<string, string | number>} values
+ */
+export const told = (sentence, values) =>
+  sentence.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name];
+    return typeof value === "number" ? fmt(value, 4) : value;
+  });

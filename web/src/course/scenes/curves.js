@@ -5,6 +5,7 @@ import { frame, methodMark, path } from "../../plot.js";
 import { curvatureAt, lossAt, sigmoid, slopeAt, valueAt } from "../mirror.js";
 import { handle, inside, plot } from "../plots.js";
 import { plain } from "../../network.js";
+import { told } from "../text.js";
 
 const POINTS = 121;
 const along = ([low, high]) => Array.from({ length: POINTS }, (_, n) => low + (n / (POINTS - 1)) * (high - low));
@@ -24,7 +25,7 @@ export function curve(stage, options, words) {
     const name = plain(picture.problem.parameters[param].plain);
     const yWindow = [low - 2 * space, high + space];
     const { box, sx, sy, axes } = frame(width, height, window, yWindow, { x: name, y: "J" });
-    now = { box, window, sx, sy };
+    now = { box, window, sx, sy, xs, values, name };
     const w = params[param];
     const [slope, value] = [point.gradient[param], point.value];
     const bend = point.hessian?.[param]?.[param];
@@ -80,7 +81,22 @@ export function curve(stage, options, words) {
       ".",
     );
   };
-  return { node: h("div", null, drawn.node, said), renew };
+  const tell = ({ params, param, point }) => {
+    const least = Math.min(...now.values.filter(Number.isFinite));
+    return told(words.tell.curve, {
+      name: now.name,
+      x0: now.window[0],
+      x1: now.window[1],
+      left: now.values[0],
+      right: now.values.at(-1),
+      least,
+      lowest: now.xs[now.values.indexOf(least)],
+      w: params[param],
+      J: point.value,
+      slope: point.gradient[param],
+    });
+  };
+  return { node: h("div", null, drawn.node, said), renew, tell };
 }
 
 export function arrow(x1, y1, x2, y2, css, part) {
@@ -162,7 +178,22 @@ function overZ(stage, words, label, panels, window, ratio = 1.05) {
     drag: (x) => put(window[0] + ((x - now.box.left) / (now.box.right - now.box.left)) * (window[1] - window[0])),
     key: (dx) => put(stage.picture().z + 0.1 * dx),
   });
-  return drawn;
+  const [x0, x1] = window;
+  const tell = ({ z }) => {
+    const curves = panels.flatMap(({ name, curves }) =>
+      curves.map(({ of, said }) =>
+        told(words.tell.overZOne, {
+          name: said ? `${name}, ${said}` : name,
+          left: of(x0),
+          right: of(x1),
+          now: of(z),
+          z,
+        }),
+      ),
+    );
+    return told(words.tell.overZ, { x0, x1, curves: curves.join("; "), z });
+  };
+  return { ...drawn, tell };
 }
 
 /** The line z, the sigmoid with its tangent, and the bell of its slope. */
@@ -196,7 +227,7 @@ export function sigmoidStage(stage, options, words) {
     const [p, z] = [sigmoid(picture.z), picture.z];
     said.textContent = `z = ${fmt(z, 3)}: σ(z) = ${fmt(p, 5)}, σ(z)(1 − σ(z)) = ${fmt(p, 5)} × ${fmt(1 - p, 5)} = ${fmt(slope(z), 5)}.`;
   };
-  return { node: h("div", null, drawn.node, said), renew };
+  return { node: h("div", null, drawn.node, said), renew, tell: drawn.tell };
 }
 
 /** The two losses of an example with y = 1 over z, and their slopes. */
@@ -207,8 +238,8 @@ export function losses(stage, options, words) {
     { ...base, squared: true },
   ];
   const pair = (f) => [
-    { of: (z) => f(log, z, 1), css: "nt-parabola nt-solid", part: "log", mark: 1 },
-    { of: (z) => f(squared, z, 1), css: "nt-tangent nt-thick", part: "squared", mark: 0 },
+    { of: (z) => f(log, z, 1), css: "nt-parabola nt-solid", part: "log", mark: 1, said: words.logLoss },
+    { of: (z) => f(squared, z, 1), css: "nt-tangent nt-thick", part: "squared", mark: 0, said: words.squaredLoss },
   ];
   const panels = [
     { name: words.lossY1, range: [-0.3, 5.2], curves: pair(lossAt) },
@@ -228,11 +259,15 @@ export function losses(stage, options, words) {
     const z = picture.z;
     said.textContent = `z = ${fmt(z, 3)}, ŷ = ${fmt(sigmoid(z), 4)}: ${words.logLoss} ${fmt(lossAt(log, z, 1), 4)}, ${words.slope} ${fmt(slopeAt(log, z, 1), 4)}; ${words.squaredLoss} ${fmt(lossAt(squared, z, 1), 4)}, ${words.slope} ${fmt(slopeAt(squared, z, 1), 4)}.`;
   };
-  return { node: h("div", null, drawn.node, key, said), renew };
+  return { node: h("div", null, drawn.node, key, said), renew, tell: drawn.tell };
 }
 
 /** J along the two eigenvectors of H with the smallest and the largest eigenvalue: a saddle bends both ways. */
 export function saddle(stage, options, words) {
+  let ends = [
+    [NaN, NaN],
+    [NaN, NaN],
+  ];
   const drawn = plot(words.saddle, { ratio: 0.56, least: 250 }, (svg, width, height, picture, clip) => {
     const { model, params, point } = picture;
     if (!point.eigenvectors) return [s("text.nt-waiting", { x: 20, y: 40 }, words.waiting)];
@@ -247,6 +282,7 @@ export function saddle(stage, options, words) {
       ),
     );
     // One scale for both shows which is steeper; where the smaller bend would not be seen, each has its own.
+    ends = ways.map((values) => [values[0], values.at(-1)]);
     const own = Boolean(options.separate);
     const shares = own ? [0, 1] : [null];
     const nodes = [];
@@ -296,5 +332,10 @@ export function saddle(stage, options, words) {
         ),
     );
   };
-  return { node: h("div", null, drawn.node, title, bars), renew };
+  const tell = ({ point }) => {
+    const [[left, right], [left2, right2]] = ends;
+    const [low, high] = [point.eigenvalues[0], point.eigenvalues.at(-1)];
+    return told(words.tell.saddle, { low, high, left, right, left2, right2, J: point.value });
+  };
+  return { node: h("div", null, drawn.node, title, bars), renew, tell };
 }

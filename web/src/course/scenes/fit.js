@@ -3,6 +3,7 @@ import { fmt, s } from "../../dom.js";
 import { CLASS_COLOURS, CLASS_RGB, frame, isolines, mark, path } from "../../plot.js";
 import { forward } from "../mirror.js";
 import { handle, heat, inside, plot } from "../plots.js";
+import { told } from "../text.js";
 
 const UNITS = ["var(--nt-c2)", "var(--nt-c3)", "var(--nt-c5)", "var(--nt-c4)"];
 // Points of a curve, and of each side of an area and of the lines over it.
@@ -82,7 +83,19 @@ export function fit(stage, options, words) {
       point.at(sx(picture.model.X[picture.row][0]), sy(y), y, `y = ${fmt(y, 3)}`);
     }
   }
-  return drawn;
+  const tell = ({ model, point, params, row, problem, view }) => {
+    const x = model.X[row];
+    const said = { n: model.X.length, J: point.value, row: row + 1, x: x[0], y: model.y[row] };
+    const yhat = point.a.at(-1)[row][0];
+    if (x.length > 1) {
+      const correct = model.y.filter((y, n) => point.a.at(-1)[n][0] > 0.5 === y > 0.5).length;
+      return told(words.tell.fitPlane, { ...said, x2: x[1], yhat, correct });
+    }
+    const [x0, x1] = view.windows[0];
+    const [left, right] = [x0, x1].map((at) => forward(model, params, [at]).a.at(-1)[0]);
+    return told(words.tell.fitLine, { ...said, input: problem.inputs[0], x0, x1, left, right, yhat });
+  };
+  return { ...drawn, tell };
 }
 
 /** @type {(map: (value: number) => number, pixels: number[], window: number[]) => any} */
@@ -161,7 +174,7 @@ function line(picture, width, height, options, clip, stage) {
 
 function plane(picture, width, height, options, clip) {
   const { problem, model, params } = picture;
-  const [xw, yw] = problem.view.windows;
+  const [xw, yw] = picture.view.windows;
   const { box, sx, sy, axes } = frame(width, height, xw, yw, {
     x: problem.inputs[0],
     y: problem.inputs[1],

@@ -5,6 +5,7 @@ import { path } from "../../plot.js";
 import { places, plain } from "../../network.js";
 import { forward, slopeOf } from "../mirror.js";
 import { heat, plot, signed } from "../plots.js";
+import { told } from "../text.js";
 import { UNITS } from "./fit.js";
 
 const PICTURE = 22; // points of each side of a unit's picture
@@ -36,7 +37,22 @@ export function net(stage, options, words) {
       replace(under, backTable(stage, picture, chosen, words));
     } else replace(under, unfolded(picture, chosen, words));
   };
-  return { node: h("div", null, options.back ? chooser : null, drawn.node, under), renew };
+  const tell = ({ model, point, params, row, problem }) => {
+    const list = (names, values) => names.map((name, n) => `${name} = ${fmt(values[n], 4)}`).join(", ");
+    const activations = hidden ? point.a[0][row] : [];
+    const units = activations.map((_, k) => plain(`a_${k + 1}`));
+    return told(words.tell.net, {
+      row: row + 1,
+      inputs: list(problem.inputs, model.X[row]),
+      hidden: hidden ? told(words.tell.netHidden, { values: list(units, activations) }) : "",
+      yhat: point.a.at(-1)[row][0],
+      weights: list(
+        problem.parameters.map(({ plain: name }) => plain(name)),
+        params,
+      ),
+    });
+  };
+  return { node: h("div", null, options.back ? chooser : null, drawn.node, under), renew, tell };
 }
 
 function renewChooser(stage, picture, chooser, chosen) {
@@ -289,9 +305,9 @@ function draw(stage, picture, width, height, options, chosen, words, renew) {
 }
 
 // What every unit says at each point of a small grid over the plane.
-function overPlane({ model, params, problem }) {
+function overPlane({ model, params, view }) {
   if (model.X[0].length !== 2) return [];
-  const [xw, yw] = problem.view.windows;
+  const [xw, yw] = view.windows;
   const at = (n, [low, high]) => low + (n / (PICTURE - 1)) * (high - low);
   return Array.from(
     { length: PICTURE * PICTURE },

@@ -5,6 +5,7 @@ import { plain } from "../../network.js";
 import { COLOURS, DASHES, frame, isolines, methodMark, path, rampKey, viridis } from "../../plot.js";
 import { valueAt } from "../mirror.js";
 import { handle, inside, plot } from "../plots.js";
+import { told } from "../text.js";
 import { arrow } from "./curves.js";
 
 const SIZE = 41;
@@ -23,7 +24,7 @@ export function map(stage, options, words) {
     const [wx, wy] = given ?? [picture.windows[i], picture.windows[j]];
     const names = [i, j].map((p) => plain(picture.problem.parameters[p].plain));
     const { box, sx, sy, axes } = frame(width, height, wx, wy, { x: names[0], y: names[1], grid: false });
-    now = { box, wx, wy };
+    now = { box, wx, wy, names };
     const whole = params.length === 2;
     const key = JSON.stringify([wx, wy, stage.own.y, stage.own.X, stage.own.half, whole ? 0 : params]);
     if (ground.key !== key) {
@@ -107,7 +108,31 @@ export function map(stage, options, words) {
         },
       })
     : null;
-  return { node: h("div", null, drawn.node, legend), renew: drawn.renew };
+  const tell = (picture) => {
+    const { wx, wy, names } = now;
+    const at = ground.values.indexOf(ground.low);
+    const named = { a: names[0], b: names[1] };
+    const ways = picture.ways.map((way, method) => {
+      if (options.only !== undefined && method !== options.only) return "";
+      const k = Math.min(picture.k, way.length - 1);
+      const [J0, J1] = [picture.values[method][0], picture.values[method][k]];
+      const places = { a0: way[0][i], b0: way[0][j], a1: way[k][i], b1: way[k][j] };
+      return told(words.tell.mapWay, { ...named, ...places, name: stage.named(method), k, J0, J1 });
+    });
+    return told(words.tell.map, {
+      ...named,
+      a0: wx[0],
+      a1: wx[1],
+      b0: wy[0],
+      b1: wy[1],
+      a2: wx[0] + ((at % SIZE) / (SIZE - 1)) * (wx[1] - wx[0]),
+      b2: wy[0] + (Math.floor(at / SIZE) / (SIZE - 1)) * (wy[1] - wy[0]),
+      least: ground.low,
+      most: ground.high,
+      ways: ways.join(""),
+    });
+  };
+  return { node: h("div", null, drawn.node, legend), renew: drawn.renew, tell };
 }
 
 // Newton's quadratic at the point: the same value, slopes and curvatures; its lowest point as a cross.
@@ -187,7 +212,16 @@ export function steps(stage, options, words) {
     });
     return [axes, inner];
   });
-  return { node: drawn.node, renew: drawn.renew };
+  const tell = (picture) =>
+    picture.values
+      .map((values, method) => {
+        if (options.only !== undefined && method !== options.only) return "";
+        const k = Math.min(picture.k, values.length - 1);
+        const told4 = { first: values[0], now: values[k], last: values.at(-1), k, n: values.length - 1 };
+        return told(words.tell.stepsWay, { name: stage.named(method), ...told4 });
+      })
+      .join("");
+  return { node: drawn.node, renew: drawn.renew, tell };
 }
 
 /** Each row's pull on one parameter, one after the other: together they are m times the partial derivative. */
@@ -263,5 +297,12 @@ export function pulls(stage, options, words) {
           ]),
     );
   };
-  return { node: h("div", null, drawn.node, said), renew };
+  const tell = ({ point, param, row, problem }) => {
+    const all = point.partials.map((partials) => partials[param] / point.partials.length);
+    const most = all.reduce((found, pull, n) => (Math.abs(pull) > Math.abs(all[found]) ? n : found), 0);
+    const name = plain(problem.parameters[param].plain);
+    const pulls = { most: most + 1, pull: all[most], row: row + 1, own: all[row] };
+    return told(words.tell.pulls, { n: all.length, name, g: point.gradient[param], ...pulls });
+  };
+  return { node: h("div", null, drawn.node, said), renew, tell };
 }
