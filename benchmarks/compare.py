@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from library import facts
-from results import Results
+from results import Record, Results
 from speed.families import FAMILIES, family_named
 from speed.family import Family, Problem, Size
 from speed.peers import versions
@@ -47,7 +47,8 @@ Milliseconds are medians and belong to one machine; ratios travel better. What e
 script, in float64, from coefficients. A peer is waited for 60 seconds, or 20 times as long as newtron took if that is
 more; one that takes over 10 seconds runs two rounds. The peers are those of `newtron[bench]` (torch: its CPU build
 will do), and R with its package nnet; FANN is used where its library is installed. Whether a target is met is
-computed, too.
+computed, too. Sections say when they were measured, older ones with the code of that day; the versions are those of
+the latest run.
 
 {facts}
 - {versions}
@@ -71,10 +72,27 @@ def run(family: Family, size: Size, fresh: bool) -> None:
         print(f"{family.name}: {results.other_sources} kept results are of other sources; --fresh renews them.")
     with Workers(threads=size.threads) as workers:
         for problem in problems_of(family, size):
-            results.add(problem.key, partial(race, family, problem, size, workers), summary)
+            results.add(problem.key, partial(_timed, family, problem, size, workers), summary)
 
 
-def page(names: list[str], size: Size, about: str) -> str:
+def _timed(family: Family, problem: Problem, size: Size, workers: Workers) -> Record:
+    return race(family, problem, size, workers) | {"clock": os.environ["BENCH_CLOCK"]}
+
+
+def measured(results: Results) -> str:
+    """When, and by which clock where that is not the wall's."""
+    busy = any(record.get("clock") == "cpu" for record in results.records.values())
+    return f"Measured {results.dates}{', in CPU time, because other work was going on' if busy else ''}."
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """The text of each section of a page, by title."""
+    return {title: text.strip() for title, _, text in (part.partition("\n") for part in page.split("\n## ")[1:])}
+
+
+def page(names: list[str], size: Size, about: str, earlier: str = "") -> str:
+    """earlier: the page as it stands, whose sections stay where no results of them are kept."""
+    stand = sections_of(earlier)
     threads = "Threads in this run: each library's own default."
     if size.threads:
         threads = (
@@ -94,7 +112,10 @@ def page(names: list[str], size: Size, about: str) -> str:
         family, results = family_named(name), Results(name, folder=folder_of(size))
         wanted = {problem.key for problem in problems_of(family, size)}
         found = {key: record for key, record in results.records.items() if key in wanted}
-        sections.append(f"## {family.title}\n\n{family.section(found) if found else 'Not run yet.'}")
+        text = stand.get(family.title, "Not run yet.")
+        if found:
+            text = f"{measured(results)}\n\n{family.section(found)}"
+        sections.append(f"## {family.title}\n\n{text}")
     return (
         "\n\n".join(_wrapped(block) for section in sections for block in section.split("\n\n") if block.strip()) + "\n"
     )
@@ -133,7 +154,9 @@ def main() -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     written = output.with_suffix(".part")
     # The whole page, unless it goes elsewhere: rows not asked for keep what is known of them.
-    written.write_text(page(list(FAMILIES) if options.output is None else options.only, size, about), encoding="utf-8")
+    names = list(FAMILIES) if options.output is None else options.only
+    earlier = output.read_text(encoding="utf-8") if output.exists() else ""
+    written.write_text(page(names, size, about, earlier), encoding="utf-8")
     os.replace(written, output)
     print(f"Written: {output}", file=sys.stderr)
     return 0

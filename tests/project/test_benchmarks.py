@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import compare
 import numpy as np
 import pytest
 from speed import beyond_memory, fitting, gradient_pass, growth, least_squares, levels, logistic, mini_batch, small_data
@@ -90,6 +91,14 @@ def test_starting_up_is_told_beside_numpy() -> None:
     section = family.section({problem.key: {"words": "", "limit": None, "settings": {}, "contenders": contenders}})
     assert "not installed" in section
     assert section.count("**Met.**") == 2
+
+
+def test_sections_whose_results_are_lost_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compare, "FOLDER", tmp_path)
+    stands = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    made = compare.page(list(FAMILIES), compare.FULL, "- facts", stands)
+    assert compare.sections_of(made) == compare.sections_of(stands)
+    assert "Not run yet." in compare.page(list(FAMILIES), compare.FULL, "- facts")
 
 
 def test_problems_have_keys_of_their_own_and_survive_json() -> None:
