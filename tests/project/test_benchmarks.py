@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -211,9 +213,12 @@ def test_exponents_are_slopes_of_logarithms() -> None:
 def test_a_peak_is_what_was_held_in_between() -> None:
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the peak can be counted anew on Linux only")
-    peak = growth.Peak()
-    np.ones(8 * 2**20).sum()  # 64 MB, gone again
-    assert 60.0 < peak.above() < 90.0
+    # In a process of its own: in this one, allocators of other libraries give memory back whenever they like.
+    code = "import numpy as np; from speed.growth import Peak; p = Peak(); np.ones(8 * 2**20).sum(); print(p.above())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=True
+    )
+    assert 60.0 < float(done.stdout) < 90.0  # 64 MB were held, and are gone again
 
 
 # --- who gets there, and who is shown how ---
