@@ -425,6 +425,28 @@ def test_a_click_on_the_map_or_a_typed_weight_sets_the_start(served: Played, vis
     page.fill("[aria-label^='New value of the parameter']", "1.25")
     page.keyboard.press("Enter")
     until(page, "newtron.run.start[0] === 1.25")
+    # The handle of the start, dragged and by the keys, on the map and on the curve of one parameter.
+    grip = page.locator(".nt-landscape .nt-grip")
+    for landscape in ("contour", "one"):
+        view(page, landscape=landscape, step=0, param=0)
+        settle(page)
+        page.wait_for_selector(".nt-landscape .nt-grip:not(.nt-unseen)")
+        before = page.evaluate("newtron.run.start")
+        box = grip.locator(".nt-handle").bounding_box()
+        x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"]
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x - 20, y + 15, steps=3)
+        page.mouse.up()
+        until(page, f"newtron.run.start[0] < {before[0]} && !newtron.busy")
+        settle(page)
+        dragged = page.evaluate("newtron.run.start")
+        assert (dragged[1] == before[1]) == (landscape == "one")
+        grip.focus()
+        page.keyboard.press("ArrowRight")
+        until(page, f"newtron.run.start[0] > {dragged[0]} && !newtron.busy")
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Start of the methods"
+        settle(page)
     page.click("text=Back to the seed")
     until(page, "newtron.run.start[0] === 0")
 

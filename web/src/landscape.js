@@ -1,6 +1,7 @@
 // The loss as a landscape over two parameters, or along one; the ways of both methods on it.
 import { fmt, h, measured, memo, num, replace, s, same, segmented, select, unique } from "./dom.js";
 import { math } from "./formulas.js";
+import { handle } from "./handle.js";
 import {
   COLOURS,
   DASHES,
@@ -21,7 +22,8 @@ import { plain } from "./network.js";
 /** @param {App} app */
 export function landscapePanel(app, body) {
   const bar = h("div.nt-bar");
-  const svg = s("svg", { role: "img", "aria-label": "The loss over the parameters" });
+  const [drawn, top] = [s("g"), s("g")];
+  const svg = s("svg", { role: "group", "aria-label": "The loss over the parameters" }, drawn, top);
   const canvas = h("canvas", { role: "img", tabindex: "0", "aria-label": "The loss as a surface" });
   const key = h("div.nt-key");
   const stage = h("div.nt-stage", null, svg, canvas);
@@ -31,12 +33,13 @@ export function landscapePanel(app, body) {
   rotate(canvas, turn, () => app.redraw(false));
   const [picture, choices, ground] = [memo(), memo(), memo()];
   const widthOf = measured(stage, () => app.redraw(false));
-  const land = { clip: unique("clip"), ground: memo(), ways: s("g") };
+  const land = { clip: unique("clip"), ground: memo(), ways: s("g"), drawn, grip: gripOf(app, svg, top) };
   return () => {
     if (!app.run) return;
     const kind = app.view.landscape;
     const width = widthOf();
     if (!width) return; // hidden: the observer of its size draws it once it is seen
+    const still = app.offline || app.gone;
     const height = Math.round(Math.max(220, Math.min(340, width * 0.78)));
     ground([width, height, kind], () => {
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -64,6 +67,7 @@ export function landscapePanel(app, body) {
         app.gone,
       ],
       () => {
+        if (still || !found) land.grip.hide(still);
         replace(key, found && kind !== "one" && rampKey([found.high, found.low], "loss J"));
         if (kind === "one") alongOne(app, found, svg, caption, width, height, land);
         else if (kind === "surface") {
@@ -71,6 +75,61 @@ export function landscapePanel(app, body) {
         } else map(app, found, svg, caption, width, height, land, bowl);
       },
     );
+  };
+}
+
+// The handle of the start: it moves at once, and both methods start anew where it is dropped, or where the keys have
+// left it for a moment.
+const REST = 400;
+/** @param {App} app */
+function gripOf(app, svg, top) {
+  /** @type {any} how the picture that is shown places the handle, and what it changes */
+  let place = null;
+  let params = null;
+  let moved = false;
+  let timer;
+  const move = (next) => {
+    if (!place || !next.every(Number.isFinite)) return;
+    params = next.map((w) => Number(w.toPrecision(4)));
+    moved = true;
+    put();
+  };
+  const put = () => {
+    const here = place.named(params);
+    grip.at(...place.at(params), here[0], here[1]);
+  };
+  const grip = handle(svg, top, "Start of the methods", {
+    drag: (x, y) => place && move(place.from(x, y, params)),
+    key: (dx, dy) => place && move(place.by(dx, dy, params)),
+    drop: () => {
+      if (!moved) return;
+      moved = false;
+      clearTimeout(timer);
+      const start = params;
+      const go = () =>
+        app.change((setup) => {
+          setup.start = { params: start };
+        });
+      if (grip.node.dragging) go();
+      else timer = setTimeout(go, REST);
+    },
+  });
+  grip.node.style.display = "none";
+  return {
+    /** While its picture is computed it is not seen, and keeps the focus. */
+    hide: (away) => {
+      place = null;
+      grip.node.classList.add("nt-unseen");
+      if (away) grip.node.style.display = "none";
+    },
+    /** Where the handle stands while nobody moves it, and how the picture turns places into parameters and back. */
+    show: (next, given) => {
+      if (grip.node.dragging) return;
+      place = next;
+      params = [...given];
+      grip.node.classList.remove("nt-unseen");
+      put();
+    },
   };
 }
 
@@ -133,7 +192,7 @@ function others(app) {
 function note(app, surface) {
   if (!surface)
     return app.offline ? "No picture was saved for this pair of parameters." : "The loss is being computed …";
-  const start = app.offline ? "" : " Click to start both methods there.";
+  const start = app.offline ? "" : " Drag the white handle, or click, to start both methods elsewhere.";
   const flat =
     surface.high - surface.low <= 1e-9 * Math.abs(surface.high)
       ? " Within it the loss is the same everywhere to nine digits."
@@ -153,7 +212,7 @@ function map(app, surface, svg, caption, width, height, land, bowl) {
   replace(caption, note(app, surface), app.view.bowl && said(bowl));
   if (!surface) {
     land.ground(null, () => {});
-    return replace(svg, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
+    return replace(land.drawn, s("text.nt-waiting", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "…"));
   }
   // The ground stands as long as it is the same surface; the ways on it change with the step.
   land.ground([same(surface.of ?? surface), width, height, "map", app.offline], () => {
@@ -201,7 +260,7 @@ function drawMap(app, surface, svg, width, height, land) {
     );
   }
   land.ways = s("g", clipped);
-  replace(svg, clip, axes, land.bands, s("rect.nt-border", inside), land.ways);
+  replace(land.drawn, clip, axes, land.bands, s("rect.nt-border", inside), land.ways);
   svg.setAttribute(
     "aria-label",
     `Contours of the loss over ${plain(parameters[i].plain)} and ${plain(parameters[j].plain)}, from ${fmt(low)} to ${fmt(high)}`,
@@ -222,12 +281,28 @@ function drawMap(app, surface, svg, width, height, land) {
         });
       };
   svg.style.cursor = app.offline ? "" : "crosshair";
-  return { sx, sy };
+  return { sx, sy, box };
 }
 
 /** @param {App} app */
-function drawWays(app, surface, { ways, scales: { sx, sy } }, bowl) {
+function drawWays(app, surface, { ways, scales: { sx, sy, box }, grip }, bowl) {
   const [i, j] = surface.pair;
+  const [wx, wy] = surface.windows;
+  if (!app.offline && !app.gone) {
+    const with2 = (params, a, b) => params.map((w, p) => (p === i ? a : p === j ? b : w));
+    const bounded = (value, [low, high]) => Math.max(low, Math.min(high, value));
+    const names = [i, j].map((p) => plain(app.run.problem.parameters[p].plain));
+    grip.show(
+      {
+        at: (p) => [sx(p[i]), sy(p[j])],
+        named: (p) => [p[i], `${names[0]} = ${fmt(p[i], 4)}, ${names[1]} = ${fmt(p[j], 4)}`],
+        from: (x, y, p) =>
+          with2(p, bounded(scale([box.left, box.right], wx)(x), wx), bounded(scale([box.bottom, box.top], wy)(y), wy)),
+        by: (dx, dy, p) => with2(p, p[i] + 0.02 * dx * (wx[1] - wx[0]), p[j] + 0.02 * dy * (wy[1] - wy[0])),
+      },
+      surface.slice ? app.params : app.run.runs[0].params[0],
+    );
+  }
   const drawn = [];
   if (bowl && bowl.values.every((v) => v !== null)) {
     const lines = isolines(
@@ -288,12 +363,13 @@ function alongOne(app, found, svg, caption, width, height, land) {
   const parameter = app.run.problem.parameters[app.view.param];
   if (!found) {
     replace(caption, app.offline ? "No curve was saved for this step." : "The loss is being computed …");
-    if (app.offline) replace(svg);
+    if (app.offline) replace(land.drawn);
     return;
   }
   const values = found.value.filter((v) => v !== null);
   if (values.length < 2) {
-    replace(svg);
+    land.grip.hide(true);
+    replace(land.drawn);
     return replace(caption, "The loss is not finite around here.");
   }
   const low = Math.min(...values);
@@ -317,11 +393,34 @@ function alongOne(app, found, svg, caption, width, height, land) {
   if (found.lowest !== null)
     drawn.append(s("line.nt-lowest", { x1: sx(found.lowest), x2: sx(found.lowest), y1: box.top, y2: box.bottom }));
   drawn.append(methodMark(app.view.active, sx(found.here[0]), sy(found.here[1]), 6));
-  replace(svg, clip, axes, drawn);
+  replace(land.drawn, clip, axes, drawn);
+  if (!app.offline && !app.gone) {
+    const index = app.view.param;
+    const name = plain(parameter.plain);
+    const window = [found.w[0], found.w.at(-1)];
+    const bounded = (w) => Math.max(window[0], Math.min(window[1], w));
+    const with1 = (params, w) => params.map((value, p) => (p === index ? bounded(w) : value));
+    // On the curve: between the two points of it that are nearest.
+    const height1 = (w) => {
+      const at = ((w - window[0]) / (window[1] - window[0])) * (found.w.length - 1);
+      const n = Math.max(0, Math.min(found.w.length - 2, Math.floor(at)));
+      return found.value[n] + (at - n) * (found.value[n + 1] - found.value[n]);
+    };
+    land.grip.show(
+      {
+        at: (p) => [sx(p[index]), sy(height1(p[index]))],
+        named: (p) => [p[index], `${name} = ${fmt(p[index], 4)}, J = ${fmt(height1(p[index]), 4)}`],
+        from: (x, _, p) => with1(p, scale([box.left, box.right], window)(x)),
+        by: (dx, _, p) => with1(p, p[index] + 0.02 * dx * (window[1] - window[0])),
+      },
+      app.params,
+    );
+  }
   svg.setAttribute("aria-label", `The loss along ${plain(parameter.plain)} with its tangent and parabola`);
   const slope = app.run.problem.parameters.length > 1 ? "All other parameters are held. " : "";
   replace(
     caption,
+    app.offline ? "" : "Drag the point to start both methods from there. ",
     slope,
     "The tangent is all that gradient descent knows: slope ",
     num(found.slope),
@@ -363,7 +462,7 @@ function rotate(canvas, turn, changed) {
 function hill(app, surface, canvas, caption, width, height, turn, land) {
   replace(
     caption,
-    note(app, surface).replace(/ ?Click to start both methods there\./, ""),
+    note(app, surface).replace(/ ?Drag the white handle, or click, to start both methods elsewhere\./, ""),
     " Drag to turn it, or press A and D.",
   );
   const ratio = window.devicePixelRatio || 1;

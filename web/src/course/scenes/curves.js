@@ -3,7 +3,8 @@ import { fmt, h, s } from "../../dom.js";
 import { math } from "../../formulas.js";
 import { frame, methodMark, path } from "../../plot.js";
 import { curvatureAt, lossAt, sigmoid, slopeAt, valueAt } from "../mirror.js";
-import { handle, inside, plot } from "../plots.js";
+import { handle } from "../../handle.js";
+import { inside, plot } from "../plots.js";
 import { plain } from "../../network.js";
 import { told } from "../text.js";
 

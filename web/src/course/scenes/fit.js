@@ -2,7 +2,8 @@
 import { fmt, s } from "../../dom.js";
 import { CLASS_COLOURS, CLASS_RGB, frame, isolines, mark, path } from "../../plot.js";
 import { forward } from "../mirror.js";
-import { handle, heat, inside, plot } from "../plots.js";
+import { handle } from "../../handle.js";
+import { heat, inside, plot } from "../plots.js";
 import { told } from "../text.js";
 
 const UNITS = ["var(--nt-c2)", "var(--nt-c3)", "var(--nt-c5)", "var(--nt-c4)"];

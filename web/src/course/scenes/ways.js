@@ -4,7 +4,8 @@ import { math } from "../../formulas.js";
 import { plain } from "../../network.js";
 import { COLOURS, DASHES, frame, isolines, methodMark, path, rampKey, viridis } from "../../plot.js";
 import { valueAt } from "../mirror.js";
-import { handle, inside, plot } from "../plots.js";
+import { handle } from "../../handle.js";
+import { inside, plot } from "../plots.js";
 import { told } from "../text.js";
 import { arrow } from "./curves.js";
 
