@@ -76,7 +76,8 @@ def _what_was_run(regression: Results, classification: Results) -> str:
     return (
         f"**What was run.** newtron's networks with their defaults, commit {', '.join(commits) or 'unknown'}, "
         f"{' to '.join(dict.fromkeys([days[0], days[-1]]))}: classification on {' and '.join(counts)}; regression on "
-        f"the splits {', '.join(splits)}. Other libraries ran at their defaults, too, on the same rows. "
+        f"the splits {', '.join(splits)}. Other libraries ran at their defaults, too, on the same rows; TabPFN, whose "
+        "weights need an account, did not, and nobody seems to have published its figures on these splits. "
         "newtron's defaults were chosen on development sets alone, so that **the validation half says what to expect "
         "of a table that nobody tuned on**; [below](#what-was-seen-when) stands what was seen of it before."
     )

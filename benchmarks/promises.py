@@ -34,7 +34,8 @@ def promises_section(regression: Results, classification: Results) -> str:
             "A default network knows a loss of rows that it left out of its training (`model_.left_out_loss`): the "
             "mean negative log probability of a class, or log density of a target, in nats for each row. Beside it the "
             "same loss on the published test rows, mean over the splits. Where the gap is positive, the fit promised "
-            "too much (hopeful); where it is negative, the test rows were better than promised (pessimistic).",
+            "too much (hopeful); where it is negative, the test rows were better than promised (pessimistic). ± is "
+            "half of the 95 % interval over sets.",
             *(summaries or ["No kept result has such a promise yet."]),
             *([aligned(["set", "half", "splits", "promised", "test rows", "gap"], rows, 2)] if rows else []),
         ]
@@ -44,10 +45,7 @@ def promises_section(regression: Results, classification: Results) -> str:
 def _summary(gaps: list[tuple[float, str]]) -> str:
     """The mean gap with its interval, the mean size of the gaps, and the worst of both kinds. gaps: with their sets."""
     values = [gap for gap, _ in gaps]
-    words = [
-        f"mean gap {signed(values, 3)} nat (± half of the 95 % interval over sets), mean size "
-        f"{np.mean(np.abs(values)):.3f}, over {len(gaps)} sets"
-    ]
+    words = [f"mean gap {signed(values, 3)} nat, mean size {np.mean(np.abs(values)):.3f}, over {len(gaps)} sets"]
     for (gap, name), kind in ((max(gaps), "hopeful"), (min(gaps), "pessimistic")):
         if (gap > 0.0) == (kind == "hopeful"):
             words.append(f"most {kind} {gap:+.3f} ({name})")

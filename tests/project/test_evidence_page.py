@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import results as kept
 from contenders import CLASSIFIERS, PEER_CLASSIFIERS, PEER_REGRESSORS, REGRESSORS, Contender
+from default_cost import ten_sets
 from held_out import calibration_error, classified, ended, regressed
 from in_short import in_short
 from jobs import Job, in_order, work_on
@@ -172,6 +173,16 @@ def test_both_halves_stand_side_by_side(tmp_path: Path) -> None:
     pair = next(row for row in rows if row[:2] == ["validation", "CatBoost"])
     assert pair[2:10] == ["1", "1", "70.00", "70.00", "+0.00", "0.3000", "0.5000", "-0.2000"]
     assert any(row[0] == "teaching †" for row in rows)
+
+
+def test_an_earlier_state_is_shown_only_where_there_is_one(tmp_path: Path) -> None:
+    shape = {"rows": 60, "columns": 9, "classes": 6}
+    cost = made_up(tmp_path, "cost", ["breast-tissue/now"], shape)
+    assert "before" not in ten_sets(cost)
+    cost.records["breast-tissue/before"] = shape | {"cpu": 4.0}
+    rows = rows_of(ten_sets(cost))
+    assert ["breast-tissue", "60", "9", "6", "1.0", "4.0", "0.25"] in rows
+    assert rows[-1][0] == "**fewer than 2,000 rows**, before: median 4.0, worst 4.0"
 
 
 def test_a_broken_promise_is_shown(tmp_path: Path) -> None:
