@@ -79,11 +79,11 @@ def _passes(task: Task, kind: Kind) -> float:
     """The passes over all rows that the members of a kind take together."""
     if not kind.shape:
         return 0.0  # what a perceptron takes beside networks does not count
-    if task.in_batches:
-        trainings = task.effort.penalties - 1 + task.n_starts
-        return trainings * epochs_of(task.effort, task.given.n_rows) * _EPOCHS_TAKEN
+    if kind in task.in_batches:
+        trainings = task.effort.penalties - 1 + task.starts_of(kind)
+        return trainings * epochs_of(task.effort, task.given.n_rows, task.loss) * _EPOCHS_TAKEN
     to_optimum, in_search = _WITH_MATRIX if _has_matrix(task, kind) else _WITH_GRADIENT
-    return to_optimum * task.n_starts + in_search * (task.division.parts if isinstance(task.alpha, str) else 0)
+    return to_optimum * task.starts_of(kind) + in_search * (task.division.parts if isinstance(task.alpha, str) else 0)
 
 
 def _has_matrix(task: Task, kind: Kind) -> bool:
@@ -99,8 +99,8 @@ def _seconds_of_a_pass(task: Task, kind: Kind) -> float:
     rows = task.rows_of(network).sample(_TIMED_ROWS, np.random.default_rng(0))
     objective = TrainingObjective(network, task.loss, rows, 1.0)
     params = network.start(np.random.default_rng(0), np.zeros(network.n_outputs))
-    if task.in_batches:
-        solver = batch_solver(task.effort, task.given.n_rows, 0)
+    if kind in task.in_batches:
+        solver = batch_solver(task.effort, task.given.n_rows, task.loss, 0)
         held_out: NDArray[np.intp] = np.arange(0, rows.n_rows, HELD_OUT)
         trace = minimize(objective.holding_out(held_out), params, solver, max_iter=2).trace
         taken = trace[-1].seconds - trace[-2].seconds if len(trace) > 1 else 0.0
@@ -108,6 +108,6 @@ def _seconds_of_a_pass(task: Task, kind: Kind) -> float:
         order = 2 if _has_matrix(task, kind) else 1
         objective.evaluate(params, order, gauss_newton=True)
         started = perf_counter()
-        objective.evaluate(params, order, gauss_newton=True)
+        objective.evaluate(1.01 * params, order, gauss_newton=True)  # what is known of the last point costs no time
         taken = perf_counter() - started
     return taken * task.given.n_rows / rows.n_rows

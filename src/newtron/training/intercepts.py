@@ -166,6 +166,17 @@ def beside_networks(
     return learn_intercepts(looked.whole().X, scaled, raw, task.loss, grouping)
 
 
+def gained_around(task: Task, whole: Rows, grouping: GroupColumns, raw: Array) -> Array | None:
+    """What random intercepts around raw predictions (n, k) of the rows that are looked at add to these, each learnt
+    without the row; None where no column keeps any."""
+    if not np.isfinite(raw).all():
+        return None
+    scaled = task.looked_at.standardized(task.scaling).whole()
+    with one_blas_thread(), np.errstate(all="ignore"):
+        found = learn_intercepts(replace(task, given=whole).looked_at.whole().X, scaled, raw, task.loss, grouping)
+    return None if found is None else found.left_out
+
+
 def less_intercepts(task: Task, intercepts: Intercepts) -> Task:
     """The task of what intercepts leave over, for rows that are left out of them; a loss with another link than the
     identity has nothing that could be subtracted."""

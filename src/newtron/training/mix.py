@@ -7,7 +7,7 @@ from typing import NamedTuple
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.maths.scaling import Scaling
 from newtron.engine.rows import Rows
-from newtron.training.batches import MANY_ROWS, large_shape, pieces_of_a_column
+from newtron.training.batches import MANY_ROWS, large_shape, pieces_of_a_column, shape_beside
 from newtron.training.effort import Effort, effort_named
 from newtron.training.scaling import columns_with_pieces, with_asinh, with_pieces
 from newtron.training.settings import Settings, Shape
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     scaling: Scaling
     combine: str
     effort: Effort
-    in_batches: bool = False
+    in_batches: tuple[Kind, ...] = ()
 
 
 def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
@@ -71,15 +71,17 @@ def _in_batches(settings: Settings, rows: Rows) -> bool:
 def _large(settings: Settings, scaling: Scaling, rows: Rows, effort: Effort) -> Plan:
     """The plan for many rows: a perceptron, large networks, and as large ones that take the columns in pieces."""
     n, k = rows.n_rows, rows.n_outputs
-    kinds = [Kind((), scaling.n_inputs), Kind(large_shape(n, scaling.n_inputs, k), scaling.n_inputs)]
+    large, others = [Kind(large_shape(n, scaling.n_inputs, k), scaling.n_inputs)], [Kind((), scaling.n_inputs)]
+    if settings.task == "regression" and (shape := shape_beside(n, scaling.n_inputs, k)):
+        others.append(Kind(shape, scaling.n_inputs))
     with one_blas_thread():
         pieces = pieces_of_a_column(n, columns_with_pieces(rows)) if settings.standardize else 0
         scaling = with_pieces(scaling, rows, pieces) if pieces else scaling
     if scaling.pieces is not None:
-        kinds.append(Kind(large_shape(n, scaling.n_inputs, k), scaling.n_inputs))
+        large.append(Kind(large_shape(n, scaling.n_inputs, k), scaling.n_inputs))
     members = effort.members if settings.n_starts is None else int(settings.n_starts)
     combine = "stacking" if settings.combine == "average" else settings.combine
-    return Plan(tuple(kinds), members, scaling, combine, effort, in_batches=True)
+    return Plan((*others, *large), members, scaling, combine, effort, in_batches=tuple(large))
 
 
 def shapes_for(task: str, n_inputs: int, n_outputs: int) -> tuple[Shape, ...]:

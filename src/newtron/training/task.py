@@ -60,9 +60,10 @@ class Task:
 
     given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
     penalties, or the rule that chooses them for each kind. spread: whether the starts of a kind have different
-    penalties where the rows left out choose these. in_batches: whether networks are trained in batches, and stopped by
+    penalties where the rows left out choose these. in_batches: the kinds that are trained in batches, and stopped by
     a part of the rows that all of them hold out. effort: how much is spent. whole_rows: whether a row is left out with
-    all of its weight where one training says what is left without it.
+    all of its weight where one training says what is left without it. gained: what random intercepts around raw
+    predictions (n, k) of the rows that are looked at add to these, learnt without the row; None where they have none.
     """
 
     given: Rows
@@ -81,9 +82,10 @@ class Task:
     callback: Callable[[Progress], object] | None
     keeper: Keeper | None = None
     spread: bool = False
-    in_batches: bool = False
+    in_batches: tuple[Kind, ...] = ()
     effort: Effort = EFFORTS["default"]
     whole_rows: bool = False
+    gained: Callable[[Array], Array | None] | None = None
 
     @cached_property
     def looked_at(self) -> ArrayRows:
@@ -123,7 +125,14 @@ class Task:
     @property
     def jobs(self) -> list[tuple[Kind, int]]:
         """Kind and start of each member. A perceptron, shape (), has one basin: further starts find the same."""
-        return [(kind, start) for kind in self.kinds for start in range(self.n_starts if kind.shape else 1)]
+        return [(kind, start) for kind in self.kinds for start in range(self.starts_of(kind))]
+
+    def starts_of(self, kind: Kind) -> int:
+        """How many members of a kind there are: of one beside kinds in batches no more than where rows are few."""
+        if not kind.shape:
+            return 1
+        beside = self.in_batches and kind not in self.in_batches
+        return min(self.n_starts, self.effort.starts) if beside else self.n_starts
 
     @cached_property
     def rows(self) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from newtron.engine.base.errors import ColumnError, InputError
 from newtron.engine.base.threads import one_blas_thread, thread_count
@@ -24,6 +25,7 @@ from newtron.training.intercepts import (
     GroupColumns,
     Intercepts,
     beside_networks,
+    gained_around,
     group_columns,
     less_intercepts,
 )
@@ -96,6 +98,8 @@ def _trained(
         _check_memory(settings, plan.kinds, rows)
     whole_rows = offset is not None or settings.weights != "frequency"
     task = _task(rows, plan, loss, settings, seed, callback, whole_rows)
+    if plan.in_batches and grouped[1].columns and settings.task == "regression":
+        task = replace(task, gained=partial(gained_around, task, *grouped))
     if foretell is not None and settings.family == "network":
         foretell(forecast_of(task, settings.effort == "fast"))
     names = names_of_inputs(data, offset)
