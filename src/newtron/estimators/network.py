@@ -58,7 +58,8 @@ class NetworkRegressor(Regression, _Network):
         it is the number of members of each kind.
     effort : {"fast", "default", "best"}, default "default"
         How much time is spent: 1, 2 or 5 starts of each shape, and above 3,000 rows 3, 5 or 10 members of each kind and
-        up to 12, 30 or 60 passes over the rows. `verbose=1` tells beforehand about how long it will take.
+        up to 12, 30 or 60 passes over the rows, in regression four times as many. `verbose=1` tells beforehand about
+        how long it will take.
     combine : {"average", "best"}, default "average"
         Average all members, or predict with one alone: that of the greatest evidence, or of the lowest objective where
         alpha is a number.
