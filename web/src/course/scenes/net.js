@@ -233,7 +233,7 @@ function unfolded(picture, chosen, words) {
 function draw(stage, picture, width, height, options, chosen, words, renew) {
   const { model, problem, params, point, row } = picture;
   const last = model.widths.length - 1;
-  const radius = Math.min(30, height / 9);
+  const radius = Math.min(30, height / 9, width / 16);
   const [left, right] = [Math.min(110, width * 0.2), width - Math.min(110, width * 0.2)];
   const at = (layer, unit, bias = false) => {
     const many = model.widths[layer] + (model.intercept && layer < last ? 1 : 0);
@@ -264,7 +264,7 @@ function draw(stage, picture, width, height, options, chosen, words, renew) {
     const text = glow ? `× ${fmt(glow.value, 3)}` : feeds ? named : "";
     if (text) {
       // Beside what the edge comes from, where the edges into one unit are farthest apart.
-      const away = (j < 0 ? 16 : layer === 1 ? 0.7 * radius + 5 : 0.85 * radius + 7) + 3.2 * text.length;
+      const away = (j < 0 ? 24 : layer === 1 ? 0.7 * radius + 14 : 1.25 * radius + 10) + 3.4 * text.length;
       const where = away / Math.hypot(to[0] - from[0], to[1] - from[1]);
       const [x, y] = [from[0] + where * (to[0] - from[0]), from[1] + where * (to[1] - from[1])];
       labels.append(
