@@ -1,7 +1,8 @@
 """Random intercepts beside networks: which columns group rows, and what their groups add to the raw prediction.
 
 They are learnt from what the networks leave over on rows that they were not trained with, where that is known. A column
-keeps its intercepts where rows left out of them are predicted better with them than without.
+keeps its intercepts where rows are predicted better with them than without, by intercepts and variances that were
+learnt without these rows.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from newtron.inference.mixed.variance_components import (
     Components,
     Crossed,
     grouped_more_than_chance,
-    intercepts_again,
     loss_of_output,
     variance_components,
 )
@@ -47,13 +47,17 @@ _COUNTED_IN = 20_000
 _MOST_WORK = {"regression": 2_000_000, "classification": 200_000}
 # Rows left out in turn, the parts that they are divided into, and the seed of that.
 _PARTS, _SEED = 5, 0
-# A column is tried where its groups agree by at least so many standard deviations more than by chance.
+# A column is tried where its groups agree by at least so many standard deviations more than by chance, and by more than
+# the largest of as many standard normal numbers as there are columns and outputs, about √(2 log of these) (Donoho &
+# Johnstone 1994): of many columns some agree by two deviations though their groups say nothing.
 _AGREE = 1.0
-# Intercepts are kept where they lower the loss of rows left out by at least so many standard errors. On inner divisions
-# of concrete and wine each of many columns explains little, and all of them together lower the error by 1 to 3 %.
-_STANDARD_ERRORS = 1.0
+# Intercepts are kept where they lower the loss of rows left out by at least so many standard errors. Inside the
+# training rows of development sets those that gained less did as often harm as good on other rows.
+_STANDARD_ERRORS = 2.0
 # Rounds over the outputs of a loss that is no sum over them.
 _ROUNDS = 3
+# The change of the logarithms of the variances at which the search for those of a part of the rows ends.
+_ROUGHLY = 0.05
 # The variance of a logistic variable: that of what decides between classes on the scale of the log odds.
 _LOGISTIC = np.pi**2 / 3.0
 
@@ -194,31 +198,26 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
     w = np.ones(len(Y)) if scaled.weight is None else scaled.weight.astype(np.float64)
     keys, places = {}, {}
     slopes = w[:, None] * loss.pointwise(Y, raw, 1).gradient
+    by_chance = max(_AGREE, np.sqrt(2.0 * np.log(len(columns) * Y.shape[1])))
     for j in grouping.columns:
         values = column_of(X, j)
         keys[j] = np.unique(values[w > 0.0])
         places[j] = np.minimum(np.searchsorted(keys[j], values), len(keys[j]) - 1)
         agree = max(grouped_more_than_chance(places[j], len(keys[j]), slope) for slope in slopes.T)
-        if agree < _AGREE and not grouping.forced:
+        if agree < by_chance and not grouping.forced:
             columns.remove(j)
     # Copies of a row are in one part: an intercept that has seen one of them knows the others.
     _, copies = np.unique(row_hashes(np.hstack([X.astype(np.float64, copy=False), Y])), return_inverse=True)
     parts = (np.random.default_rng(_SEED).permutation(copies.max() + 1) % _PARTS)[copies]
+    if not columns:
+        return None
+    crossed = Crossed(tuple(places[j] for j in columns), tuple(len(keys[j]) for j in columns), w)
     with one_blas_thread(), np.errstate(all="ignore"):
-        while columns:
-            crossed = Crossed(tuple(places[j] for j in columns), tuple(len(keys[j]) for j in columns), w)
-            found = _components(crossed, loss, Y, raw)
-            gained = _left_out(crossed, loss, Y, raw, found, parts)
-            whole = gained.sum(axis=0)
-            useless = [_errors_gained(own, whole, loss, Y, raw, w) <= 0.0 for own in gained]
-            if not grouping.forced and any(useless):
-                columns = [column for column, none in zip(columns, useless, strict=True) if not none]
-                continue
-            if not grouping.forced and _errors_gained(whole, whole, loss, Y, raw, w) < _STANDARD_ERRORS:
-                return None
-            learnt = _as_intercepts(columns, [keys[j] for j in columns], crossed, found, loss, Y)
-            return Intercepts(learnt, whole)
-    return None
+        found = _components(crossed, loss, Y, raw)
+        gained = _left_out(crossed, loss, Y, raw, found, parts)
+        if not grouping.forced and _errors_gained(gained, loss, Y, raw, w) < _STANDARD_ERRORS:
+            return None
+    return Intercepts(_as_intercepts(columns, [keys[j] for j in columns], crossed, found, loss, Y), gained)
 
 
 def _components(crossed: Crossed, loss: Loss, Y: Array, raw: Array) -> list[Components]:
@@ -238,27 +237,24 @@ def _components(crossed: Crossed, loss: Loss, Y: Array, raw: Array) -> list[Comp
 def _left_out(
     crossed: Crossed, loss: Loss, Y: Array, raw: Array, found: list[Components], parts: NDArray[np.intp]
 ) -> Array:
-    """(columns, n, k) what each row gains by each column, by intercepts of the other parts of the rows under the same
-    variances."""
-    k = Y.shape[1]
-    gained = np.zeros((len(crossed.sizes), *Y.shape))
+    """(n, k) what each row gains by intercepts that were learnt from the other parts of the rows, their variances
+    included: with many outputs these are so many that rows which chose them would promise too much."""
+    gained = np.zeros_like(raw)
     whole = np.column_stack([crossed.of_rows(own.b) for own in found])
     for part in range(_PARTS):
         rest, out = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
         others, around = crossed.part(rest), raw[rest] + whole[rest]
-        for c in range(k):
+        for c in range(Y.shape[1]):
             around[:, c] = raw[rest, c]
-            b = intercepts_again(others, loss_of_output(loss, Y[rest], around, c), found[c])
+            b = variance_components(others, loss_of_output(loss, Y[rest], around, c), at_rest=_ROUGHLY).b
             around[:, c] += others.of_rows(b)
-            for j, own in enumerate(crossed.split(b)):
-                gained[j, out, c] = own[crossed.places[j][out]]
+            gained[out, c] = crossed.part(out).of_rows(b)
     return gained
 
 
-def _errors_gained(own: Array, whole: Array, loss: Loss, Y: Array, raw: Array, w: Array) -> float:
-    """By how many standard errors a part of what rows left out gain, (n, k), lowers their loss, the rest given."""
-    z = raw + whole
-    lower = w * (loss.pointwise(Y, z - own, 1).value - loss.pointwise(Y, z, 1).value)
+def _errors_gained(gained: Array, loss: Loss, Y: Array, raw: Array, w: Array) -> float:
+    """By how many standard errors what rows left out gain, (n, k), lowers their loss."""
+    lower = w * (loss.pointwise(Y, raw, 1).value - loss.pointwise(Y, raw + gained, 1).value)
     spread = float(np.sqrt(np.square(lower - w * lower.sum() / w.sum()).sum()))
     return float(lower.sum()) / spread if spread > 0.0 else 0.0
 

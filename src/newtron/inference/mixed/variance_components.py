@@ -13,9 +13,10 @@ MacKay's fixed point (1992), which for squared errors is that of the likelihood 
     γ_j = L_j - tr(C_j) / τ_j²,    τ_j² = b_j'b_j / γ_j,    s² = Σ_i weight_i e_i² / (Σ_i weight_i - Σ_j γ_j),
 
 with C_j the block of the posterior covariance that belongs to the L_j groups of a column and γ_j how many of its
-intercepts the rows determine. No matrix is formed: the equations are solved by conjugate gradients, and traces are
-found from a few random vectors of signs (Hutchinson 1990), exactly where there is one column. So the cost is
-proportional to the rows, whatever the number of groups.
+intercepts the rows determine. Where groups are few the posterior covariance is computed. Where they are many no matrix
+is formed: the equations are solved by conjugate gradients, and traces are found from a few random vectors of signs
+(Hutchinson 1990), exactly where there is one column. So the cost is proportional to the rows, whatever the number of
+groups.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _ROUNDS, _AT_REST = 60, 1e-2
 _NEWTON, _HALVINGS = 30, 20
 # Steps of conjugate gradients, and the relative residuals where they end, for intercepts and for traces.
 _STEPS, _SOLVED, _TRACED = 1000, 1e-10, 1e-3
+# Rows x groups² up to which the posterior covariance is computed: a few milliseconds.
+_COVARIANCE_WORK = 2e7
 # Vectors of signs for the traces of several columns, drawn from this seed.
 _PROBES, _SEED = 4, 0
 # A variance of less than this share of the noise is none: its groups explain nothing.
@@ -68,6 +71,14 @@ class Crossed:
         columns = np.column_stack([at + start for at, start in zip(self.places, first, strict=True)])
         Z = csr_array((np.ones(n * m), columns.ravel(), np.arange(n + 1) * m), shape=(n, sum(self.sizes)))
         return Z, Z.T.tocsr()
+
+    @cached_property
+    def few(self) -> Array | None:
+        """Z (n, ΣL) as an array, where several columns have few groups; else None."""
+        n, L = len(self.weight), sum(self.sizes)
+        if len(self.sizes) == 1 or n * L**2 > _COVARIANCE_WORK:
+            return None
+        return np.asarray(self._indicators[0].toarray())
 
     def of_rows(self, b: Array) -> Array:
         """Z b (n,), the sum of the intercepts (ΣL,) of each row's groups."""
@@ -137,8 +148,21 @@ class _Curvature:
     def diagonal(self) -> Array:
         return self.crossed.of_groups(self.rows) + self.prior
 
+    @cached_property
+    def _matrix(self) -> Array | None:
+        """(ΣL, ΣL) where several columns have few groups; else None."""
+        Z = self.crossed.few
+        return None if Z is None else Z.T @ (self.rows[:, None] * Z) + np.diag(self.prior)
+
+    @cached_property
+    def variances(self) -> Array | None:
+        """The diagonal (ΣL,) of the inverse, where several columns have few groups; else None."""
+        return None if self._matrix is None else np.linalg.inv(self._matrix).diagonal()
+
     def solve(self, right: Array, start: Array | None = None, tolerance: float = _SOLVED) -> Array:
-        """Solve by conjugate gradients, which take one step where there is one column."""
+        """Solve by elimination or by conjugate gradients, which take one step where there is one column."""
+        if self._matrix is not None:
+            return np.linalg.solve(self._matrix, right)
         x = right / self.diagonal if start is None else start
         r = right - self.product(x)
         enough = tolerance * float(np.sqrt(right @ (right / self.diagonal)))
@@ -214,12 +238,6 @@ def _traces(own: _Curvature, signs: list[Array], solved: list[Array]) -> Array:
     return found
 
 
-def intercepts_again(crossed: Crossed, loss: RowLoss, found: Components) -> Array:
-    """The intercepts (ΣL,) of other rows in the same groups, under the variances that were found."""
-    least = _NOTHING * max(float(found.variance.max()), np.finfo(np.float64).tiny / _NOTHING)
-    return intercepts_under(crossed, loss, np.maximum(found.variance, least), found.residual)[0]
-
-
 def variance_components(crossed: Crossed, loss: RowLoss, *, at_rest: float = _AT_REST) -> Components:
     """The variances at their fixed point, and the intercepts under them; a column whose groups explain nothing has the
     variance 0."""
@@ -238,8 +256,11 @@ def variance_components(crossed: Crossed, loss: RowLoss, *, at_rest: float = _AT
     for _ in range(_ROUNDS):
         b, rows = intercepts_under(crossed, loss, variance, residual, b, 1, min(_TRACED, at_rest))
         own = _Curvature(crossed, rows, 1.0 / crossed.spread(variance))
-        solved = [own.solve(s, start, min(_TRACED, at_rest)) for s, start in zip(signs, solved, strict=True)]
-        traces = _traces(own, signs, solved)
+        if own.variances is None:
+            solved = [own.solve(s, start, min(_TRACED, at_rest)) for s, start in zip(signs, solved, strict=True)]
+            traces = _traces(own, signs, solved)
+        else:
+            traces = np.array([part.sum() for part in crossed.split(own.variances)])
         determined = np.clip(sizes - traces / variance, _NOTHING, sizes)
         squares = np.array([part @ part for part in crossed.split(b)])
         before, variance = np.append(variance, residual), np.maximum(squares / determined, least)
@@ -250,10 +271,15 @@ def variance_components(crossed: Crossed, loss: RowLoss, *, at_rest: float = _AT
         if (moved <= at_rest * np.maximum(np.append(variance, residual), _SMALL * scale)).all():
             break
     b, rows = intercepts_under(crossed, loss, variance, residual, b)
-    diagonal = 1.0 / _Curvature(crossed, rows, 1.0 / crossed.spread(variance)).diagonal
-    # Other columns make the variances larger than the diagonal of the curvature says, by the same factor in a column.
-    larger = np.ones(1) if len(sizes) == 1 else traces / [part.sum() for part in crossed.split(diagonal)]
-    diagonal *= crossed.spread(np.maximum(larger, 1.0))
+    own = _Curvature(crossed, rows, 1.0 / crossed.spread(variance))
+    if own.variances is None:
+        diagonal = 1.0 / own.diagonal
+        # Other columns make the variances larger than the diagonal of the curvature says, by the same factor in a
+        # column.
+        larger = np.ones(1) if len(sizes) == 1 else traces / [part.sum() for part in crossed.split(diagonal)]
+        diagonal *= crossed.spread(np.maximum(larger, 1.0))
+    else:
+        diagonal = own.variances
     kept = variance > least
     of_kept = crossed.spread(np.where(kept, 1.0, 0.0))
     return Components(of_kept * b, of_kept * diagonal, np.where(kept, variance, 0.0), residual)
