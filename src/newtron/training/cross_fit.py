@@ -293,20 +293,23 @@ class CrossPredictions(NamedTuple):
 
     raw: the raw predictions. variance: that of the mean, over the posterior of the model without the row, and noise:
     that of the targets around it; for a squared error, and None where it is not known. gained: what random intercepts
-    of this kind's own add to the raw predictions; None where kinds are compared without.
+    of this kind's own add to the raw predictions; None where kinds are compared without. of_parts: (parts, n, k) what
+    the training without each part says of all rows; None where the member itself has left the rows out.
     """
 
     raw: Array
     variance: Array | None = None
     noise: Array | None = None
     gained: Array | None = None
+    of_parts: Array | None = None
 
 
 def left_out_of(network: Network, loss: Loss, rows: ArrayRows, division: Division, stage: Stage) -> CrossPredictions:
     """What the models of a stage say of the rows that were left out. rows, division: as in `cross_fit`."""
-    if not loss.quadratic:
-        return CrossPredictions(stage.raw)
     X, Y, weight, _ = rows.whole()
+    of_parts = np.stack([network.output(params, X) for params in stage.ends])
+    if not loss.quadratic:
+        return CrossPredictions(stage.raw, of_parts=of_parts)
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
     variance, noise = np.full(stage.raw.shape, np.nan), np.full(stage.raw.shape, np.nan)
     alpha = network_penalties(network, stage.strength)
@@ -314,8 +317,8 @@ def left_out_of(network: Network, loss: Loss, rows: ArrayRows, division: Divisio
         objective = TrainingObjective(network, loss, division.without(rows, part), 0.0).with_alpha(alpha)
         posterior = posterior_at(objective, params)
         if posterior is None:
-            return CrossPredictions(stage.raw)
+            return CrossPredictions(stage.raw, of_parts=of_parts)
         out, rest = division.of(part), np.flatnonzero(division.part != part)
         around = noise_around(posterior, X[rest], Y[rest], weight[rest])
         noise[out], variance[out] = around, around * mean_and_variance(posterior, X[out])[1]
-    return CrossPredictions(stage.raw, variance, noise)
+    return CrossPredictions(stage.raw, variance, noise, of_parts=of_parts)

@@ -149,9 +149,9 @@ class FittedModel:
     1 / temperature. noise_model: what a regression by networks knows of its noise, or the sentence why there are no
     intervals; None for all other models. relevance: (p,) how much each column moves the prediction; None for a
     perceptron. random_intercepts: what raw predictions gain by the groups of their rows; None where nothing is.
-    left_out_loss: the mean loss, in nats a row, of this average on rows that were left out while it was trained; nan
-    where there were none, and for a perceptron. mixed: the likelihood of a perceptron with random intercepts; None for
-    all other models.
+    left_out_loss: the mean loss, in nats a row, that rows which were left out while this average was trained promise
+    for new ones (`inference.predictive.promise`); nan where there were none, and for a perceptron. mixed: the
+    likelihood of a perceptron with random intercepts; None for all other models.
 
     Examples
     --------

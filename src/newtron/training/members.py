@@ -40,6 +40,7 @@ from newtron.inference.penalties.penalty_path import (
     penalty_by_rule,
 )
 from newtron.inference.posterior import posterior_at
+from newtron.inference.predictive.promise import LeftOutParts
 from newtron.inference.predictive.stacking import stacking_shares
 from newtron.training.batches import STEPS_BESIDE, batch_solver, ended, penalty_in_batches, worth_training
 from newtron.training.cross_fit import CrossPredictions, cross_fit, left_out_of
@@ -439,12 +440,12 @@ def settle(output: Layer, loss: Loss, penalised: bool) -> None:
         output.W[:] = loss.visible(output.W)
 
 
-def with_shares(trained: list[Trained], combine: str, task: Task) -> tuple[Member, ...]:
+def with_shares(trained: list[Trained], task: Task) -> tuple[Member, ...]:
     """Shares of the members in the prediction: equal ("average"), all to one ("best"), or those under which the average
     predicts the rows left out best ("stacking"), which are equal where no rows were left out."""
     members = [each.member for each in trained]
-    shares = shares_of(members, combine)
-    left_out = rows_left_out(task, trained) if combine == "stacking" else None
+    shares = shares_of(members, task.combine)
+    left_out = rows_left_out(task, trained) if task.combine == "stacking" else None
     if left_out is not None:
         kind = left_out.kind
         of_kind = stacking_shares(task.loss, left_out.Y, left_out.raw + left_out.gained, left_out.weight)
@@ -458,7 +459,8 @@ class RowsLeftOut(NamedTuple):
 
     kind: which of these each member is. rows: their numbers among the rows that are looked at. gained: (M, n, k) what
     intercepts of a kind's own add to its predictions, 0 where there are none. variance, noise: (M, n, k) as in
-    `CrossPredictions`, None where a kind does not know them.
+    `CrossPredictions`, None where a kind does not know them. parts: what the trainings without each part say of all of
+    these rows; None where there is but one part, or a member has left the rows out itself.
     """
 
     Y: Array
@@ -469,15 +471,12 @@ class RowsLeftOut(NamedTuple):
     gained: Array | float = 0.0
     variance: Array | None = None
     noise: Array | None = None
+    parts: LeftOutParts | None = None
 
     def averaged(self, members: Sequence[Member]) -> Array:
         """(n, k) the raw predictions by the members' shares."""
         shares = np.bincount(self.kind, [member.share for member in members])
         return np.asarray(np.tensordot(shares, self.raw, axes=1))
-
-    def gaining(self, gained: Array) -> RowsLeftOut:
-        """The same where the raw predictions of all rows that are looked at gain something, (all, k)."""
-        return self._replace(raw=self.raw + gained[self.rows])
 
 
 def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
@@ -506,7 +505,11 @@ def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
     first = [found[0].gained for found in by_kind.values()]
     gained = np.stack([np.zeros_like(raw[0][kept]) if each is None else each[kept] for each in first])
-    return RowsLeftOut(Y[kept].astype(np.float64), raw[:, kept], weight[kept], kind, kept, gained, variance, noise)
+    Y, raw, weight, parts = Y[kept].astype(np.float64), raw[:, kept], weight[kept], None
+    of_parts = [found[0].of_parts for found in by_kind.values() if found[0].of_parts is not None]
+    if task.division.parts > 1 and [len(each) for each in of_parts] == [task.division.parts] * len(raw):
+        parts = LeftOutParts(Y, weight, task.division.part[kept], raw, np.stack(of_parts)[:, :, kept])
+    return RowsLeftOut(Y, raw, weight, kind, kept, gained, variance, noise, parts)
 
 
 def _mean_of_known(found: list[Array]) -> Array:

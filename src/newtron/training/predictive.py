@@ -23,6 +23,7 @@ from newtron.inference.predictive.predictive import (
     network_predictive,
     perceptron_predictive,
 )
+from newtron.inference.predictive.promise import gain_of_density, promised_of_classes
 from newtron.inference.predictive.temperature import every_class, learn_temperature, mean_loss, temperature_of
 from newtron.training.fitted import Member
 from newtron.training.members import RowsLeftOut, train_members
@@ -58,7 +59,10 @@ def learn_noise(task: Task, members: Sequence[Member], left_out: RowsLeftOut | N
                 out = left_out.rows
                 own = ModelMoments(moments.mean[out], moments.variance[out], moments.noise[out])
                 loss = _loss_of(predictive, X[out], own, Y[out], task.scaling.y_scale)
-                return found, float(left_out.weight @ loss / left_out.weight.sum())
+                promised = float(left_out.weight @ loss / left_out.weight.sum())
+                if left_out.parts is not None:
+                    promised -= gain_of_density(left_out.parts, _share_of_kinds(left_out, members))
+                return found, promised
         # Whoever has ended the training waits for no more of it.
         ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
         # What a few of many rows teach another network says nothing of one that has learnt from all.
@@ -74,12 +78,15 @@ def _moments(left_out: RowsLeftOut, members: Sequence[Member], n_rows: int) -> M
     None where these do not know their variance."""
     if left_out.variance is None or left_out.noise is None:
         return None
-    share: Array = np.bincount(left_out.kind, [member.share for member in members]).astype(np.float64)
-    of_rows = moments_of_average(share, left_out.raw, left_out.variance, left_out.noise)
+    of_rows = moments_of_average(_share_of_kinds(left_out, members), left_out.raw, left_out.variance, left_out.noise)
     whole = ModelMoments(*np.full((3, n_rows, left_out.Y.shape[1]), np.nan))
     for name, array in vars(whole).items():
         array[left_out.rows] = vars(of_rows)[name]
     return whole
+
+
+def _share_of_kinds(left_out: RowsLeftOut, members: Sequence[Member]) -> Array:
+    return np.bincount(left_out.kind, [member.share for member in members]).astype(np.float64)
 
 
 def _loss_of(predictive: RegressionPredictive, X: Matrix, moments: ModelMoments, Y: Array, y_scale: Array) -> Array:
@@ -90,19 +97,26 @@ def _loss_of(predictive: RegressionPredictive, X: Matrix, moments: ModelMoments,
     return total
 
 
-def learn_class_temperature(task: Task, members: Sequence[Member], left_out: RowsLeftOut | None) -> tuple[float, float]:
-    """The temperature of an average of networks trained on the log loss, and the mean loss with it of the rows that
-    were left out, nan where there are none: then one training says what is left without each row, or T is 1 where a
-    member has no posterior."""
+def learn_class_temperature(
+    task: Task, members: Sequence[Member], left_out: RowsLeftOut | None, gained: Array | None
+) -> tuple[float, float]:
+    """The temperature of an average of networks trained on the log loss, and the mean loss with it that rows which were
+    left out promise for new ones, nan where there are none: then one training says what is left without each row, or T
+    is 1 where a member has no posterior. gained: (all, k) what the raw predictions of the rows that are looked at gain
+    by random intercepts."""
     if task.loss.name != "log_loss":
         return 1.0, float("nan")
     share = np.array([member.share for member in members])
     if left_out is not None:
-        of_kind = np.bincount(left_out.kind, share)
-        p = sum(s * every_class(task.loss.inverse_link(z)) for s, z in zip(of_kind, left_out.raw, strict=True))
-        own = every_class(left_out.Y)
-        temperature = temperature_of(p, own, left_out.weight)
-        return temperature, mean_loss(p, own, left_out.weight, temperature)
+        of_kind, beside = _share_of_kinds(left_out, members), 0.0 if gained is None else gained[left_out.rows]
+        inverse_link = task.loss.inverse_link
+        p = sum(s * every_class(inverse_link(z + beside)) for s, z in zip(of_kind, left_out.raw, strict=True))
+        own, parts = every_class(left_out.Y), left_out.parts
+        T = temperature_of(p, own, left_out.weight)
+        if parts is None:
+            return T, mean_loss(p, own, left_out.weight, T)
+        stacked = task.combine == "stacking"
+        return T, promised_of_classes(task.loss, parts, of_kind, T, stacked=stacked, gained=beside)
     sharing = [member for member in members if member.share > 0.0]
     posteriors = posteriors_of(sharing, task.loss)
     if isinstance(posteriors, str):

@@ -60,10 +60,11 @@ class Task:
 
     given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
     penalties, or the rule that chooses them for each kind. spread: whether the starts of a kind have different
-    penalties where the rows left out choose these. in_batches: the kinds that are trained in batches, and stopped by
-    a part of the rows that all of them hold out. effort: how much is spent. whole_rows: whether a row is left out with
-    all of its weight where one training says what is left without it. gained: what random intercepts around raw
-    predictions (n, k) of the rows that are looked at add to these, learnt without the row; None where they have none.
+    penalties where the rows left out choose these. combine: how members become one prediction. in_batches: the kinds
+    that are trained in batches, and stopped by a part of the rows that all of them hold out. effort: how much is spent.
+    whole_rows: whether a row is left out with all of its weight where one training says what is left without it.
+    gained: what random intercepts around raw predictions (n, k) of the rows that are looked at add to these, learnt
+    without the row; None where they have none.
     """
 
     given: Rows
@@ -82,6 +83,7 @@ class Task:
     callback: Callable[[Progress], object] | None
     keeper: Keeper | None = None
     spread: bool = False
+    combine: str = "average"
     in_batches: tuple[Kind, ...] = ()
     effort: Effort = EFFORTS["default"]
     whole_rows: bool = False

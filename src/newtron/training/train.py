@@ -107,7 +107,7 @@ def _trained(
         # What is judged between the steps of solvers must not depend on who else is computing just then.
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
             trained, separation = _members(task, settings, names)
-            members = with_shares(trained, plan.combine, task)
+            members = with_shares(trained, task)
             members = tuple(_of_given_rows(member, given, task, settings, offset) for member in members)
             if mixed:
                 parts = beside_perceptron(task, members[0], settings, data, *grouped, given, separation)
@@ -148,6 +148,7 @@ def _task(
         threads=thread_count(settings.n_jobs),
         callback=callback,
         spread=settings.is_mix and plan.combine == "stacking",
+        combine=plan.combine,
         in_batches=plan.in_batches,
         effort=plan.effort,
         whole_rows=whole_rows,
@@ -214,9 +215,8 @@ def _with_predictions(
             own = task if intercepts is None else less_intercepts(task, intercepts)
             noise, left_out_loss = learn_noise(own, members, left_out)
         else:
-            if intercepts is not None and left_out is not None:
-                left_out = left_out.gaining(intercepts.left_out)
-            temperature, left_out_loss = learn_class_temperature(task, members, left_out)
+            gained = None if intercepts is None else intercepts.left_out
+            temperature, left_out_loss = learn_class_temperature(task, members, left_out, gained)
         relevance = relevance_of(task, members)
     found = None if intercepts is None else intercepts.found
     return FittedModel(
