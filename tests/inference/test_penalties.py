@@ -344,7 +344,7 @@ def test_a_networks_members_know_their_penalty() -> None:
     inputs, _ = noisy_wave()
     y = np.sin(2.0 * inputs[:, 0]) * inputs[:, 1] + 0.2 * np.random.default_rng(4).normal(size=len(inputs))
     model = NetworkClassifier(n_starts=2).fit(inputs, y > 0.0)
-    strong, weak = (member for member in model.members_ if member.network.widths == (4, 10, 1))
+    strong, weak = (member for member in model.members_ if member.network.widths == (12, 10, 1))
     assert strong.alpha[0] == pytest.approx(10.0 * weak.alpha[0])
     assert strong.alpha[-1] == 0.0  # the output's intercept
     assert "by the loss of rows left out in 5 folds" in strong.solution.chosen
@@ -401,15 +401,14 @@ def test_the_best_member_is_the_one_of_the_greatest_evidence() -> None:
 def test_the_measured_mix_of_a_classifier_has_a_perceptron_that_is_believed_where_it_is_right() -> None:
     data = load_breast_cancer()
     model = NetworkClassifier().fit(data.data[:300, :10], data.target[:300])
-    assert [member.hidden for member in model.members_].count(()) == 1
+    assert [member.hidden for member in model.members_] == [(), (), (10,), (10,)]
     assert sum(member.share for member in model.members_) == pytest.approx(1.0)
     assert model.score(data.data[300:, :10], data.target[300:]) > 0.93
     rng = np.random.default_rng(0)
     cross = rng.normal(size=(400, 2))
     y = cross[:, 0] * cross[:, 1] > 0.0
     model = NetworkClassifier().fit(cross, y)
-    shares = {member.hidden: member.share for member in model.members_}
-    assert shares[()] < 0.5 * shares[(10,)]
+    assert sum(member.share for member in model.members_ if member.hidden == ()) < 0.25
     assert model.score(cross, y) > 0.95
 
 

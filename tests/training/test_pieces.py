@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from newtron import NetworkRegressor, load
+from newtron import NetworkClassifier, NetworkRegressor, load
+from newtron.engine.maths.network import Network
 from newtron.model.columns_changed import ColumnsChanged
 from newtron.model.predicting import predicted
 from newtron.model.slopes import input_slopes
 from newtron.training import mix
+from newtron.training.task import Kind
 
 Array = NDArray[Any]
 STEP = 1e-6
@@ -97,15 +100,34 @@ def test_rows_left_out_promise_what_new_rows_get() -> None:
     assert model.model_.left_out_loss == pytest.approx(-model.log_density(X, y).mean(), abs=0.25)
 
 
-def test_units_never_rise_with_columns_outputs_or_fewer_rows() -> None:
+def test_networks_with_pieces_shrink_as_a_problem_grows() -> None:
+    """More columns, more outputs or fewer rows never lead to more units of a network or more parameters."""
+
+    def sizes(task: str, n: int, columns: int, k: int) -> tuple[int, int]:
+        of_task = mix.kinds_of_regression if task == "regression" else mix.kinds_of_classes
+        kinds = of_task(n, 2 * columns, 6 * columns, k)
+        with_pieces = [kind for kind in kinds if kind.n_inputs > 2 * columns]
+        parameters = [Network((kind.n_inputs, *kind.shape, k)).n_params for kind in kinds if kind.shape]
+        assert max(parameters, default=0) <= 2000
+        return sum(sum(kind.shape) for kind in with_pieces), max(map(len, (kind.shape for kind in kinds)))
+
     for task in ("regression", "classification"):
-        for n in (20, 100, 300, 1000, 3000):
-            for inputs in (3, 20, 80, 200, 1000):
-                for k in (1, 2, 5, 20):
-                    own = mix.units_with_pieces(task, n, inputs, k)
-                    assert own <= mix.units_with_pieces(task, 2 * n, inputs, k)
-                    assert own >= mix.units_with_pieces(task, n, inputs + 10, k)
-                    assert own >= mix.units_with_pieces(task, n, inputs, k + 1)
+        for n, columns, k in product((20, 100, 300, 1000, 3000), (1, 3, 15, 50, 200), (1, 2, 5, 20)):
+            own = sizes(task, n, columns, k)
+            for harder in ((n, columns + 10, k), (n, columns, k + 1), (n // 2, columns, k)):
+                assert all(a <= b for a, b in zip(sizes(task, *harder), own, strict=True)), (task, n, columns, k)
+
+
+def test_classes_get_an_additive_model_where_what_it_keeps_is_small() -> None:
+    assert mix.kinds_of_classes(200, 18, 51, 6) == (Kind((), 18), Kind((), 51), Kind((10,), 51))
+    assert mix.kinds_of_classes(200, 18, 18, 6) == (Kind((), 18), Kind((10,), 18))  # no column has pieces
+    assert mix.kinds_of_classes(200, 40, 120, 10) == (Kind((), 40), Kind((10,), 40), Kind((10,), 120))
+    assert mix.kinds_of_classes(200, 200, 1200, 2) == (Kind((), 200), Kind((9,), 200))
+    rng = np.random.default_rng(2)
+    X = np.column_stack([rng.normal(size=120), rng.integers(0, 4, 120)])
+    classes = NetworkClassifier(n_starts=1).fit(X, np.abs(X[:, 0]) + (X[:, 1] == 2) > 1.0)
+    assert [member.network.widths for member in classes.members_] == [(4, 1), (11, 1), (11, 10, 1)]
+    assert classes.members_[0].share < 0.2  # it cannot say that both tails are alike
 
 
 def test_rows_that_are_not_standardised_have_no_pieces() -> None:
