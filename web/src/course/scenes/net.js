@@ -17,6 +17,7 @@ const NAMES = {
   identity: "",
 };
 const subscript = (k, many) => (many > 1 ? `_{${k + 1}}` : "");
+const inputRadius = (radius) => Math.max(18, 0.7 * radius); // room for five letters
 const bracket = (value) => (value < 0 ? `(${fmt(value, 4)})` : fmt(value, 4));
 
 /** @param {any} stage */
@@ -264,10 +265,12 @@ function draw(stage, picture, width, height, options, chosen, words, renew) {
     const text = glow ? `× ${fmt(glow.value, 3)}` : feeds ? named : "";
     if (text) {
       // Beside what the edge comes from, where the edges into one unit are farthest apart.
-      const away = (j < 0 ? 24 : layer === 1 ? 0.7 * radius + 14 : 1.25 * radius + 10) + 3.4 * text.length;
+      const away = (j < 0 ? 24 : layer === 1 ? inputRadius(radius) + 14 : 1.25 * radius + 10) + 3.4 * text.length;
       const where = away / Math.hypot(to[0] - from[0], to[1] - from[1]);
       const [x, y] = [from[0] + where * (to[0] - from[0]), from[1] + where * (to[1] - from[1])];
+      const wide = 6.6 * text.length + 4;
       labels.append(
+        s("rect.nt-edge-plate", { x: x - wide / 2, y: y - 8, width: wide, height: 16, rx: 4 }),
         s(
           "text",
           { x, y: y + 4, "text-anchor": "middle", class: `nt-edge-label ${glow ? "nt-chosen-label" : ""}` },
@@ -364,7 +367,7 @@ function unit({ x, y, radius, layer, k, last, picture, value, glow, picked, opti
       s("circle", {
         cx: x,
         cy: y,
-        r: layer === 0 ? radius * 0.7 : radius,
+        r: layer === 0 ? inputRadius(radius) : radius,
         class: layer === 0 ? "nt-unit nt-input" : "nt-unit",
       }),
     );
