@@ -39,7 +39,7 @@ class NetworkRegressor(Regression, _Network):
         Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron. "auto"
         is the mix that predicted best: a perceptron; in regression the shapes (10,) and (8, 8), whose inputs are each
         column and its asinh feature around the median, which shortens long tails; and a network of up to ten units
-        that also takes four pieces of each column's range, to follow steps and bends, for classes beside an additive
+        that also takes pieces of each column's range, to follow steps and bends, for classes beside an additive
         model of these pieces, where (10,) without them only stands in for one of the two. With many columns or outputs
         the shapes are smaller and have no features. Above 3,000 rows there are two layers whose width follows the rows,
         trained in batches and stopped by a tenth of the rows that all members hold out (docs/many-rows.md), which

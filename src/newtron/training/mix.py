@@ -18,10 +18,9 @@ from newtron.training.task import Kind
 # More units gained nothing below 3,000 rows, where a penalty from the data says how much they do; 2,000 parameters are
 # what can be trained in some seconds there.
 _UNITS, _PARAMETERS, _LEAST_UNITS = 10, 2000, 2
-# Networks and perceptrons of few rows take so many pieces of each column: 4 did as well as 8 at half the inputs on rows
-# held out inside the training rows of concrete, yacht, wine, diabetes and two of Friedman's functions. In regression
-# such a network has at most so many parameters, divided by the root of the outputs, and at most this share of the rows.
-_PIECES, _PARAMETERS_OF_REGRESSION, _SHARE_OF_ROWS = 4, 400, 0.5
+# Networks and perceptrons of few rows take so many pieces of each column, by task. In regression such a network has at
+# most so many parameters, divided by the root of the outputs, and at most this share of the rows. PLACEHOLDER
+_PIECES, _PARAMETERS_OF_REGRESSION, _SHARE_OF_ROWS = {"classification": 4, "regression": 8}, 600, 0.6
 
 
 class Plan(NamedTuple):
@@ -52,7 +51,7 @@ def planned(settings: Settings, scaling: Scaling, rows: Rows) -> Plan:
     fed = scaling
     if settings.standardize:
         with one_blas_thread():
-            fed = with_pieces(scaling, rows, _PIECES)
+            fed = with_pieces(scaling, rows, _PIECES[settings.task])
     of_task = kinds_of_classes if settings.task == "classification" else kinds_of_regression
     kinds = of_task(rows.n_rows, scaling.n_inputs, fed.n_inputs, rows.n_outputs)
     scaling = fed if any(kind.n_inputs > scaling.n_inputs for kind in kinds) else scaling
