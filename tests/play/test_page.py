@@ -851,7 +851,8 @@ def test_a_notebook_shows_the_model_by_messages_alone(notebook: Callable[..., An
     assert page.input_value("select[aria-label=Data]") == "rows"
     page.click("text=Fitted model")
     until(page, "document.querySelector('.nt-setup-body').textContent.includes('the fitted model')")
-    until(page, "document.querySelector('.nt-chain [data-v]') && !document.querySelector('.nt-stale, .nt-waiting')")
+    until(page, "document.querySelector('.nt-chain [data-v]')")
+    until(page, "!document.querySelector('.nt-busy, .nt-stale, .nt-waiting')")
     for value in values(page, ".nt-method-value [data-v]"):
         assert value == pytest.approx(model.solution_.value, rel=1e-12)
     assert values(page, ".nt-editor [data-v]")[0] == model.solution_.params[0]
