@@ -442,6 +442,7 @@ def test_a_click_on_the_map_or_a_typed_weight_sets_the_start(served: Played, vis
         settle(page)
         dragged = page.evaluate("newtron.run.start")
         assert (dragged[1] == before[1]) == (landscape == "one")
+        page.wait_for_selector(".nt-landscape .nt-grip:not(.nt-unseen)")
         grip.focus()
         page.keyboard.press("ArrowRight")
         until(page, f"newtron.run.start[0] > {dragged[0]} && !newtron.busy")
