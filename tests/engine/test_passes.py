@@ -100,7 +100,8 @@ def test_a_step_takes_one_forward_pass_a_trial_and_one_curvature(monkeypatch: py
     monkeypatch.setattr(Network, "linearize", lambda *given: passes.append(1) or linearize(*given))  # type: ignore[func-returns-value]
     monkeypatch.setattr(Network, "output", None)
     problem = objective((3, 4, 1), 50, alpha=0.1)
-    found = minimize(problem, problem.network.start(RNG, np.zeros(1)), LevenbergMarquardt(exact_after=None), tol=1e-8)
+    solver = LevenbergMarquardt(exact_after=None, corrections=0)
+    found = minimize(problem, problem.network.start(RNG, np.zeros(1)), solver, tol=1e-8)
     assert found.converged
     assert len(passes) == 1 + found.counts["value"]
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from support.problems import Rosenbrock, Saddle, Smooth, batch_gradient, logistic, tanh_network
 
 from newtron import LBFGS, GradientDescent, InputError, LevenbergMarquardt, Newton, NewtonCG, Stochastic, minimize
-from newtron.engine.base.linalg import damped_step, newton_decrement
+from newtron.engine.base.linalg import damped_cholesky, newton_decrement
 from newtron.engine.maths.losses import LOSSES, SigmoidSquaredError
 from newtron.engine.maths.network import Network
 from newtron.engine.objective import Evaluation, Objective, SecondOrder, TrainingObjective, local_curvature
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import SOLVERS, Progress, Solver, Status, solver_named
+from newtron.engine.solvers.levenberg_marquardt import LevenbergMarquardtState
 
 Array = NDArray[np.floating]
 
@@ -218,13 +219,43 @@ def test_levenberg_marquardt_factors_nothing_for_the_trace(monkeypatch: pytest.M
 
         return call
 
-    for real in (damped_step, newton_decrement):
+    for real in (damped_cholesky, newton_decrement):
         monkeypatch.setattr(local_curvature, real.__name__, counted(real))
     objective, start = tanh_network()
-    found = minimize(objective, start, LevenbergMarquardt(exact_after=None), tol=1e-9)
+    found = minimize(objective, start, LevenbergMarquardt(exact_after=None, corrections=0), tol=1e-9)
     assert found.converged
-    assert found.counts["value"] <= counts["damped_step"] <= found.counts["value"] + 1
+    assert found.counts["value"] <= counts["damped_cholesky"] <= found.counts["value"] + 1
     assert 1 <= counts["newton_decrement"] <= 3
+
+
+def test_corrections_by_the_same_factor_save_matrices() -> None:
+    objective, start = tanh_network()
+    plain, corrected = (
+        minimize(objective, start, LevenbergMarquardt(corrections=corrections), tol=1e-9) for corrections in (0, 20)
+    )
+    assert plain.converged
+    assert corrected.converged
+    assert corrected.counts["hessian"] < 0.7 * plain.counts["hessian"]
+
+
+def test_corrections_go_on_from_the_damped_step_while_the_value_falls() -> None:
+    objective, start = tanh_network()
+    solver = LevenbergMarquardt()
+    end = minimize(objective, start, solver, tol=1e-9)
+    state = solver.init(objective, start)
+    taken = 0
+    for _ in range(10):
+        before, after = state, solver.step(objective, state)
+        assert isinstance(after, LevenbergMarquardtState)
+        damped = objective.evaluate(before.params + after.damped_step, 0).value
+        if after.corrections and damped > objective.evaluate(end.params, 0).value * (1.0 + 1e-6):
+            assert after.value < damped
+            taken += after.corrections
+        else:
+            assert after.value == pytest.approx(damped, rel=1e-9)
+        assert after.iteration == before.iteration + 1
+        state = after
+    assert taken >= 10
 
 
 # --- ends that are no convergence ---

@@ -144,7 +144,8 @@ SOLVERS = [
     Newton(),
     Newton(radius=0.1),
     LevenbergMarquardt(),
-    LevenbergMarquardt(damping=3.0),
+    LevenbergMarquardt(damping=3.0),  # makes short steps, which corrections follow
+    LevenbergMarquardt(corrections=0),
     NewtonCG(),
     LBFGS(),
 ]
@@ -174,6 +175,10 @@ def test_the_step_is_the_solvers(loss: Loss, hidden: tuple[int, ...], solver: So
         curvature = np.column_stack([state.curvature.times(unit) for unit in np.eye(len(state.params))])
         step = np.linalg.solve(curvature + np.diag(damping * state.metric), -state.gradient)
         np.testing.assert_allclose(step, table.values[:, 1], rtol=1e-4)
+        corrects = solver.step(objective, state).corrections > 0  # type: ignore[attr-defined]
+        assert not corrects or (hidden and solver.corrections)
+        assert table.columns == (("w", "s", "c", "new w") if corrects else ("w", "s", "new w"))
+        assert ("correction" in derivation[key].sentence) == corrects
 
 
 @pytest.mark.parametrize("hidden", [(), (3,)])

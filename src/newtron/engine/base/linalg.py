@@ -144,17 +144,26 @@ def factorize(H: Array, add: Array | None = None) -> Factor | None:
     return Factor(cholesky, scale, H) if info == 0 and np.isfinite(np.diagonal(cholesky)).all() else None
 
 
-def damped_step(H: Array, added: Array, gradient: Array) -> Array | None:
-    """-(H + diag(added))^-1 g, or None where the sum is not numerically positive definite. Reads one triangle.
+def damped_cholesky(H: Array, added: Array) -> Array | None:
+    """The Cholesky factor of H + diag(added), or None where the sum is not numerically positive definite. Reads one
+    triangle.
 
     Without equilibration, which would change no more than rounding: the errors of Cholesky's method do not depend on
     the units of the columns (Higham 2002, theorem 10.5)."""
-    from scipy.linalg.lapack import dposv
+    from scipy.linalg.lapack import dpotrf
 
     damped = H.copy(order="C")
     damped.ravel()[:: H.shape[0] + 1] += added
-    _, step, info = dposv(damped.T, -gradient, lower=False, overwrite_a=True, overwrite_b=True)
-    return step.reshape(-1) if info == 0 and np.isfinite(step).all() else None
+    cholesky, info = dpotrf(damped.T, lower=False, clean=False, overwrite_a=True)
+    return cholesky if info == 0 else None
+
+
+def cholesky_solve(cholesky: Array, b: Array) -> Array | None:
+    """H^-1 b (P,) by the factor of `damped_cholesky`; None where it is not finite."""
+    from scipy.linalg.lapack import dpotrs
+
+    solved: Array = dpotrs(cholesky, b, lower=False)[0]
+    return solved.reshape(-1) if np.isfinite(solved).all() else None
 
 
 # A matrix with a larger condition number is treated as singular: its factor amplifies rounding along directions in

@@ -38,37 +38,27 @@ class RowSystem:
 
     def times(self, v: Array) -> Array:
         """B'B v, (P,)."""
-        return self._transposed_times(self._times(v))
+        return self.backward(self.forward(v))
 
-    def solve(self, penalty: Array, b: Array) -> Array | None:
-        """(B'B + diag(penalty))^-1 b; None where rounding leaves no such vector.
+    def factored(self, penalty: Array) -> RowFactor | None:
+        """B'B + diag(penalty) as a factor; None where rounding leaves none.
 
         penalty: (P,) positive, but for the intercepts of the output 0 or more; the same for all units of an input.
-        b: (P,)
         """
         from scipy.linalg.lapack import dpotrf, dpotrs
 
         k, border = self._network.n_outputs, self._border
-        own = slice(0, len(b) - border)
-        by_penalty = b / np.where(penalty > 0.0, penalty, 1.0)
-        by_penalty[own.stop :] = 0.0
         cholesky, info = dpotrf(self._gram(penalty).T, lower=False, clean=False, overwrite_a=True)
         if info != 0:
             return None
         edge = self._deltas[-1].transpose(0, 2, 1).reshape(-1, k)[:, :border]
-        right = np.column_stack([edge, self._times(by_penalty)])
-        solved, _ = dpotrs(cholesky, right, lower=False)
-        of_edge, y = solved[:, :border], solved[:, border]
+        of_edge, _ = dpotrs(cholesky, edge, lower=False)
         left = edge.T @ of_edge
-        if not (np.isfinite(solved).all() and np.isfinite(left).all()):
+        if not (np.isfinite(of_edge).all() and np.isfinite(left).all()):
             return None
-        x = np.empty_like(b)
         if border:
-            left[np.diag_indices(border)] += penalty[own.stop :]
-            x[own.stop :] = np.linalg.lstsq(left, b[own.stop :] - edge.T @ y, rcond=_FLAT)[0]
-            y = y + of_edge @ x[own.stop :]
-        x[own] = (b[own] - self._transposed_times(y)[own]) / penalty[own]
-        return x if np.isfinite(x).all() else None
+            left[np.diag_indices(border)] += penalty[len(penalty) - border :]
+        return RowFactor(self, penalty, cholesky, edge, of_edge, left)
 
     def _gram(self, penalty: Array) -> Array:
         """I + B Λ^-1 B' (k n, k n), without the intercepts of the output."""
@@ -89,17 +79,47 @@ class RowSystem:
             blocks += product
         return total
 
-    def _times(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Array:
         """B x, (k n,)."""
         parts = zip(self._network.spans, self._inputs, self._deltas, strict=True)
         found = [(d * (x[span].reshape(len(a), -1).T @ a)).sum(axis=1) for span, a, d in parts]
         return np.asarray(sum(found)).reshape(-1)
 
-    def _transposed_times(self, y: Array) -> Array:
+    def backward(self, y: Array) -> Array:
         """B'y, (P,)."""
         of_output = y.reshape(self._deltas[-1].shape[0], 1, -1)
         parts = [a @ (d * of_output).sum(axis=0).T for a, d in zip(self._inputs, self._deltas, strict=True)]
         return np.concatenate([part.ravel() for part in parts])
+
+
+class RowFactor:
+    """B'B + diag(penalty) by the Cholesky factor of I + B Λ^-1 B', bordered by the intercepts of the output.
+
+    edge: (k n, intercepts) their part of B, of_edge: solved for, left: what is left for them.
+    """
+
+    def __init__(
+        self, rows: RowSystem, penalty: Array, cholesky: Array, edge: Array, of_edge: Array, left: Array
+    ) -> None:
+        self._rows, self._penalty, self._cholesky = rows, penalty, cholesky
+        self._edge, self._of_edge, self._left = edge, of_edge, left
+
+    def solve(self, b: Array) -> Array | None:
+        """(B'B + diag(penalty))^-1 b, (P,); None where it is not finite."""
+        from scipy.linalg.lapack import dpotrs
+
+        own, penalty = slice(0, len(b) - self._edge.shape[1]), self._penalty
+        by_penalty = b / np.where(penalty > 0.0, penalty, 1.0)
+        by_penalty[own.stop :] = 0.0
+        y = dpotrs(self._cholesky, self._rows.forward(by_penalty), lower=False)[0].reshape(-1)
+        if not np.isfinite(y).all():
+            return None
+        x = np.empty_like(b)
+        if own.stop < len(b):
+            x[own.stop :] = np.linalg.lstsq(self._left, b[own.stop :] - self._edge.T @ y, rcond=_FLAT)[0]
+            y = y + self._of_edge @ x[own.stop :]
+        x[own] = (b[own] - self._rows.backward(y)[own]) / penalty[own]
+        return x if np.isfinite(x).all() else None
 
 
 def row_system(at: Linearization, H: Array) -> RowSystem | None:

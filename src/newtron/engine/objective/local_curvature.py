@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from newtron.engine.base.linalg import damped_step, newton_decrement
+from newtron.engine.base.linalg import cholesky_solve, damped_cholesky, newton_decrement
 from newtron.engine.base.types import Array
-from newtron.engine.maths.row_system import RowSystem
+from newtron.engine.maths.row_system import RowFactor, RowSystem
+
+
+class DampedCurvature(ABC):
+    """A factored H + diag(added), by which several vectors are solved."""
+
+    @abstractmethod
+    def solve(self, b: Array) -> Array | None:
+        """(H + diag(added))^-1 b, (P,); None where it is not finite."""
 
 
 class LocalCurvature(ABC):
@@ -18,8 +26,8 @@ class LocalCurvature(ABC):
     diagonal: Array
 
     @abstractmethod
-    def damped_step(self, added: Array, gradient: Array) -> Array | None:
-        """-(H + diag(added))^-1 g; None where the sum is not numerically positive definite."""
+    def damped(self, added: Array) -> DampedCurvature | None:
+        """H + diag(added), added (P,); None where it is not numerically positive definite."""
 
     @abstractmethod
     def times(self, v: Array) -> Array:
@@ -40,14 +48,23 @@ class MatrixCurvature(LocalCurvature):
     def diagonal(self) -> Array:  # type: ignore[override]
         return np.diagonal(self.matrix)
 
-    def damped_step(self, added: Array, gradient: Array) -> Array | None:
-        return damped_step(self.matrix, added, gradient)
+    def damped(self, added: Array) -> DampedCurvature | None:
+        cholesky = damped_cholesky(self.matrix, added)
+        return None if cholesky is None else _DampedMatrix(cholesky)
 
     def times(self, v: Array) -> Array:
         return np.asarray(self.matrix @ v)
 
     def decrement(self, gradient: Array) -> float:
         return newton_decrement(self.matrix, gradient)
+
+
+@dataclass(frozen=True, eq=False)
+class _DampedMatrix(DampedCurvature):
+    cholesky: Array
+
+    def solve(self, b: Array) -> Array | None:
+        return cholesky_solve(self.cholesky, b)
 
 
 class RowCurvature(LocalCurvature):
@@ -60,12 +77,23 @@ class RowCurvature(LocalCurvature):
         self._rows, self._alpha, self._weight = rows, alpha, weight
         self.diagonal = (rows.diagonal + alpha) / weight
 
-    def damped_step(self, added: Array, gradient: Array) -> Array | None:
-        return self._rows.solve(self._alpha + self._weight * added, -self._weight * gradient)
+    def damped(self, added: Array) -> DampedCurvature | None:
+        factor = self._rows.factored(self._alpha + self._weight * added)
+        return None if factor is None else _DampedRows(factor, self._weight)
 
     def times(self, v: Array) -> Array:
         return (self._rows.times(v) + self._alpha * v) / self._weight
 
     def decrement(self, gradient: Array) -> float:
-        step = self._rows.solve(self._alpha, self._weight * gradient)
+        factor = self._rows.factored(self._alpha)
+        step = None if factor is None else factor.solve(self._weight * gradient)
         return float("nan") if step is None else float(max(0.0, float(gradient @ step)) ** 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class _DampedRows(DampedCurvature):
+    factor: RowFactor
+    weight: float
+
+    def solve(self, b: Array) -> Array | None:
+        return self.factor.solve(self.weight * b)

@@ -127,7 +127,7 @@ def decrement_of(step: Array | None, gradient: Array) -> float:
 
 # A decrease of the value by less than this share of it is not judged by values: where residuals nearly cancel, the
 # value has fewer correct digits than its size suggests.
-_UNSURE = 1e-9
+UNSURE = 1e-9
 
 
 def sufficient_decrease(objective: Objective, state: State, predicted: float, trial_value: float) -> bool | None:
@@ -139,7 +139,7 @@ def sufficient_decrease(objective: Objective, state: State, predicted: float, tr
     """
     if not np.isfinite(trial_value):
         return False
-    unsure = max(_UNSURE, 10.0 * objective.epsilon) * max(abs(state.value), abs(trial_value))
+    unsure = max(UNSURE, 10.0 * objective.epsilon) * max(abs(state.value), abs(trial_value))
     gained = state.value - trial_value
     if gained >= 1e-4 * predicted and (gained > unsure or not below_rounding(objective, state, predicted)):
         return True

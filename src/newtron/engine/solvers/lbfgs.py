@@ -21,9 +21,8 @@ from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
 from newtron.engine.solvers.ends import at_precision, below_rounding
 from newtron.engine.solvers.line_search import seen_at, wolfe
+from newtron.engine.solvers.quasi_newton import Pairs, times_inverse, with_pair
 from newtron.engine.solvers.state import DERIVED, Solver, State, after_step, relative_gradient, scaled_step
-
-Pairs = tuple[tuple[Array, Array], ...]
 
 # Where a step leaves more than this share of the decrement on average, the curvature is formed again from more rows.
 _RATE = 0.4
@@ -176,7 +175,7 @@ class LBFGS(Solver):
             best_gradient=min(norm, state.best_gradient),
             since_best=0 if norm < state.best_gradient else state.since_best + 1,
             frozen=state.frozen + 1 if stays else 0,
-            pairs=_with_pair(objective, state.pairs, step, reached.gradient - state.gradient)[-self.memory :],
+            pairs=with_pair(objective, state.pairs, step, reached.gradient - state.gradient)[-self.memory :],
             age=state.age + 1,
         )
         return replace(following, decrement=self._decrement(objective, following))
@@ -187,34 +186,14 @@ class LBFGS(Solver):
 
     @staticmethod
     def _times_inverse(objective: Objective, state: LBFGSState, gradient: Array) -> Array:
-        """The approximate inverse Hessian times the gradient, by the two-loop recursion (Nocedal & Wright, alg.
-        7.4)."""
-        q = gradient.copy()
-        kept = []
-        for step, change in reversed(state.pairs):
-            rho = 1.0 / float(step @ change)
-            alpha = rho * float(step @ q)
-            q -= alpha * change
-            kept.append((rho, alpha, step, change))
+        """The approximate inverse Hessian times the gradient."""
         if state.factor is not None:
-            q = state.factor.solve(q)
-        else:
-            inverse = 1.0 if objective.scale is None else 1.0 / np.square(objective.scale)
-            if state.pairs:
-                step, change = state.pairs[-1]
-                inverse = inverse * float(step @ change) / float(change @ (inverse * change))
-            q *= inverse
-        for rho, alpha, step, change in reversed(kept):
-            q += (alpha - rho * float(change @ q)) * step
-        return q
-
-
-def _with_pair(objective: Objective, pairs: Pairs, step: Array, change: Array) -> Pairs:
-    """The pairs with one more, if the sign of its curvature is certain in spite of rounding."""
-    unit = np.ones_like(step) if objective.scale is None else objective.scale
-    if step @ change > 1e-14 * float(np.linalg.norm(step * unit) * np.linalg.norm(change / unit)):
-        return (*pairs, (step, change))
-    return pairs
+            return times_inverse(state.pairs, gradient, state.factor.solve)
+        inverse = 1.0 if objective.scale is None else 1.0 / np.square(objective.scale)
+        if state.pairs:
+            step, change = state.pairs[-1]
+            inverse = inverse * float(step @ change) / float(change @ (inverse * change))
+        return times_inverse(state.pairs, gradient, lambda q: q * inverse)
 
 
 def _factor(objective: Objective, params: Array) -> Factor | None:

@@ -16,9 +16,10 @@ from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.linalg import factorize
 from newtron.engine.base.types import Array
 from newtron.engine.objective import FirstOrder, Objective, Offer, SecondOrder
-from newtron.engine.objective.local_curvature import LocalCurvature, MatrixCurvature
+from newtron.engine.objective.local_curvature import DampedCurvature, LocalCurvature, MatrixCurvature
 from newtron.engine.objective.newton_system import NewtonSystem
 from newtron.engine.solvers.by_rows import NEAR, local_model
+from newtron.engine.solvers.corrections import corrected
 from newtron.engine.solvers.ends import (
     at_parameter_rounding,
     at_precision,
@@ -52,10 +53,12 @@ _DAMPING_UNKNOWN = 1e4
 
 
 class Trial(NamedTuple):
-    """A damped step (P,), and by how much the model without damping decreases along it."""
+    """A damped step (P,), by how much the model without damping decreases along it, and the factored curvature that it
+    was solved with; None where it was solved by the rows."""
 
     step: Array
     predicted: float
+    damped: DampedCurvature | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ class LevenbergMarquardtState(State):
     decrement: the lower bound sqrt(g'(H + mu D)^-1 g), which takes no factorisation of its own, while that is above
     what could end a run; else sqrt(g'H^-1 g).
     best_gradient: the relative gradient when it was last at most half the one recorded before. best_value: the value
-    when it was last at most `_FALL` of the one recorded before. since: steps since either was recorded, or since the
-    kind of curvature last changed.
+    when it was last at most `_FALL` of the one recorded before. since: steps and corrections since either was recorded,
+    or since the kind of curvature last changed.
+    damped_step: (P,) the step that led to params, without its corrections; corrections: how many of these there were.
     system, columns: the local model of `by_rows`, for a perceptron whose Hessian has lost digits.
     """
 
@@ -84,13 +88,16 @@ class LevenbergMarquardtState(State):
     since: int = 0
     seen_exact: bool = False
     trial: Trial | None = field(default=None, metadata=DERIVED)
+    damped_step: Array = field(default_factory=unset)
+    corrections: int = 0
     system: NewtonSystem | None = field(default=None, metadata=DERIVED)
     columns: str = ""
 
 
 @dataclass(frozen=True)
 class LevenbergMarquardt(Solver):
-    """Damped Gauss-Newton steps, and with the exact Hessian where these become slow.
+    """Damped Gauss-Newton steps, and with the exact Hessian where these become slow; of a network each is followed by
+    corrections, which need gradients alone.
 
     Parameters
     ----------
@@ -98,17 +105,20 @@ class LevenbergMarquardt(Solver):
         The first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known scale; 10,000
         for any other objective, so that the first steps are short.
     exact_after : int or None
-        Gauss-Newton converges only linearly where residuals remain. After this many steps that neither halved the
-        gradient nor lowered the value by a tenth the exact Hessian replaces its Gauss-Newton part, until the value
-        falls as fast again. The damping is the same and grows until the sum is positive definite; the end is then as
-        quick as Newton's. None: never.
+        Gauss-Newton converges only linearly where residuals remain. After this many steps, corrections among them,
+        that neither halved the gradient nor lowered the value by a tenth the exact Hessian replaces its Gauss-Newton
+        part, until the value falls as fast again. The damping is the same and grows until the sum is positive
+        definite; the end is then as quick as Newton's. None: never.
+    corrections : int
+        After a step of a network at most so many more are taken by the same factor and new gradients, for as long as
+        the value falls as they expect. 0: none.
     stop_after : int or None
         The run ends by rule after so many steps, for a network whose predictions no longer gain from the long rest of
         the way to an optimum; it is then not called converged. None: no rule.
 
     Notes
     -----
-    Methods: Levenberg 1944; Marquardt 1963; Nielsen 1999.
+    Methods: Levenberg 1944; Marquardt 1963; Nielsen 1999 (damping); Fan 2012 and Nocedal 1980 (corrections).
 
     Examples
     --------
@@ -122,6 +132,7 @@ class LevenbergMarquardt(Solver):
 
     damping: float | None = None
     exact_after: int | None = 10
+    corrections: int = 20
     stop_after: int | None = None
 
     name: ClassVar[str] = "levenberg-marquardt"
@@ -135,6 +146,7 @@ class LevenbergMarquardt(Solver):
             check_number("damping", self.damping, above=0.0)
         if self.exact_after is not None:
             check_count("exact_after", self.exact_after, least=0)
+        check_count("corrections", self.corrections, least=0)
         if self.stop_after is not None:
             check_count("stop_after", self.stop_after)
 
@@ -186,7 +198,7 @@ class LevenbergMarquardt(Solver):
             if attempt:
                 tried = _trial(state.curvature, state.gradient, state.system, damping * state.metric)
             if tried is not None:
-                step, predicted = tried
+                step, predicted = tried.step, tried.predicted
                 if not predicted > 0.0:
                     break
                 trial = state.params + step
@@ -195,7 +207,7 @@ class LevenbergMarquardt(Solver):
                 worth = sufficient_decrease(objective, state, predicted, value)
                 if worth is not False:
                     ratio = (state.value - value) / predicted if worth else 1.0
-                    moved = self._moved(objective, state, trial, step, damping, ratio)
+                    moved = self._moved(objective, state, tried, damping, ratio)
                     if worth or self._is_nearer(objective, moved, state):
                         return at_parameter_rounding(moved) if last else moved
                     if below_rounding(objective, state, predicted):
@@ -225,11 +237,14 @@ class LevenbergMarquardt(Solver):
         self,
         objective: Objective,
         state: LevenbergMarquardtState,
-        params: Array,
-        step: Array,
+        tried: Trial,
         damping: float,
         ratio: float,
     ) -> LevenbergMarquardtState:
+        params: Array = state.params + tried.step
+        corrections = 0
+        if tried.damped is not None and objective.scale is not None and not objective.is_linear and self.corrections:
+            params, corrections = corrected(objective, state, tried.step, tried.damped, self.corrections)
         norm = state.best_gradient
         exact_after = self._exact(objective)
         stuck = exact_after is not None and state.since >= exact_after
@@ -251,7 +266,7 @@ class LevenbergMarquardt(Solver):
             value=found.value,
             gradient=found.gradient,
             iteration=state.iteration + 1,
-            step_size=step_length(objective, step),
+            step_size=step_length(objective, params - state.params),
             decrement=_decrement_or_bound(curvature, found.gradient, trial, system),
             curvature=curvature,
             metric=metric,
@@ -261,8 +276,10 @@ class LevenbergMarquardt(Solver):
             seen_exact=exact,
             best_gradient=reached if halved else norm,
             best_value=found.value if fell or stuck else state.best_value,
-            since=0 if halved or fell or stuck else state.since + 1,
+            since=0 if halved or fell or stuck else state.since + 1 + corrections,
             trial=trial,
+            damped_step=tried.step,
+            corrections=corrections,
             system=system,
             columns=columns,
             status=Status.EARLY_STOPPED if by_rule else state.status,
@@ -315,8 +332,9 @@ def _seen(objective: Objective, params: Array, exact: bool, columns: str) -> See
 def _trial(curvature: LocalCurvature, gradient: Array, system: NewtonSystem | None, added: Array) -> Trial | None:
     """The step by the curvature with added (P,) on its diagonal; None where the sum is not positive definite."""
     if system is None:
-        step = curvature.damped_step(added, gradient)
-        return None if step is None else Trial(step, 0.5 * float(step @ (added * step - gradient)))
+        factored = curvature.damped(added)
+        step = None if factored is None else factored.solve(-gradient)
+        return None if step is None else Trial(step, 0.5 * float(step @ (added * step - gradient)), factored)
     damped = system.damped(added)
     step = damped.step()
     return Trial(step, damped.decrease(step) + 0.5 * float(step @ (added * step)))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from newtron.engine.base.types import Array
+from newtron.engine.base.words import count
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton, Solver, State, Stochastic
+from newtron.engine.solvers.levenberg_marquardt import LevenbergMarquardtState
 from newtron.explain.point import Point
 from newtron.explain.show.numbers import numeric_step
 from newtron.explain.steps import Step, StepFactor, StepTable
@@ -84,21 +86,32 @@ def solver_steps(point: Point) -> list[Step]:
     if isinstance(solver, LevenbergMarquardt) and point.network.n_params > LARGEST_HESSIAN:
         return []
     before, after = states_around_step(point, solver)
-    step = after.params - before.params
+    step: Array = after.params - before.params
     name = "J" if point.m > 1 else "L"
     if after.iteration == before.iteration:
         why = after.status.value if after.status else ""
         return [Step("solver.step", "s", "0", f"{solver.name} takes no step from here. {why}", step)]
-    values = np.column_stack([before.params, step, after.params])
-    table = StepTable(("w", "s", "new w"), point.names.parameters, values, "addition", rank=1)
+    columns: tuple[str, ...] = ("w", "s", "new w")
+    values: Array = np.column_stack([before.params, step, after.params])
+    corrections = 0
+    if isinstance(after, LevenbergMarquardtState) and after.corrections:
+        corrections, rest, step = after.corrections, step - after.damped_step, after.damped_step
+        columns = ("w", "s", "c", "new w")
+        values = np.column_stack([before.params, step, rest, after.params])
+    table = StepTable(columns, point.names.parameters, values, "addition", rank=1)
     formula, sentence = _words(solver, before, step)
+    if corrections:
+        sentence += (
+            f" It is followed by {count(corrections, 'correction')}, c in all: the same matrix is solved for the new "
+            "gradients, which takes far less time than a new matrix."
+        )
     steps = [Step("solver.step", "s", formula, sentence, step, table=table)]
     steps.append(change_of_value("solver.value", name, before, after))
     return steps
 
 
 def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
-    if isinstance(solver, LevenbergMarquardt):
+    if isinstance(before, LevenbergMarquardtState):
         damping = _damping(before, step)
         return (
             "-(D^{T} L″ D + μ S)^{-1} g",
@@ -115,9 +128,9 @@ def _words(solver: Solver, before: State, step: Array) -> tuple[str, str]:
     return "≈ -H^{-1} g", "Newton-CG: the step by conjugate gradients on products with the Hessian, without the matrix."
 
 
-def _damping(before: State, step: Array) -> float:
+def _damping(before: LevenbergMarquardtState, step: Array) -> float:
     """μ from (C + μ D) s = -g, the system that the step solves: the solver may have raised μ while it searched for a
     step."""
-    curvature, metric = before.curvature, before.metric  # type: ignore[attr-defined]
+    curvature, metric = before.curvature, before.metric
     scaled = metric * step
     return -float(scaled @ (before.gradient + curvature.times(step))) / float(scaled @ scaled)
