@@ -41,6 +41,8 @@ _FLOOR = 1e-7
 # which then takes fewer and cheaper steps than the exact Hessian (tuned on fits without residuals and on penalised
 # ones).
 _FALL = 0.9
+# A step that is followed by corrections leads about as far as so many without.
+_WORTH = 5
 # The damping mu is never below this, from which it can still grow back within `_TRIES`.
 _LEAST_DAMPING = 1e-15
 # Where columns nearly depend on each other, what tells them apart has far less curvature than any damping: each step is
@@ -71,8 +73,8 @@ class LevenbergMarquardtState(State):
     decrement: the lower bound sqrt(g'(H + mu D)^-1 g), which takes no factorisation of its own, while that is above
     what could end a run; else sqrt(g'H^-1 g).
     best_gradient: the relative gradient when it was last at most half the one recorded before. best_value: the value
-    when it was last at most `_FALL` of the one recorded before. since: steps and corrections since either was recorded,
-    or since the kind of curvature last changed.
+    when it was last at most `_FALL` of the one recorded before. since: steps since either was recorded, or since the
+    kind of curvature last changed; one with corrections counts as `_WORTH`.
     damped_step: (P,) the step that led to params, without its corrections; corrections: how many of these there were.
     system, columns: the local model of `by_rows`, for a perceptron whose Hessian has lost digits.
     """
@@ -105,10 +107,10 @@ class LevenbergMarquardt(Solver):
         The first mu, relative to the curvature. None: 0.01 for a network, whose parameters have a known scale; 10,000
         for any other objective, so that the first steps are short.
     exact_after : int or None
-        Gauss-Newton converges only linearly where residuals remain. After this many steps, corrections among them,
-        that neither halved the gradient nor lowered the value by a tenth the exact Hessian replaces its Gauss-Newton
-        part, until the value falls as fast again. The damping is the same and grows until the sum is positive
-        definite; the end is then as quick as Newton's. None: never.
+        Gauss-Newton converges only linearly where residuals remain. After this many steps (one with corrections counts
+        as five) that neither halved the gradient nor lowered the value by a tenth the exact Hessian replaces its
+        Gauss-Newton part, until the value falls as fast again. The damping is the same and grows until the sum is
+        positive definite; the end is then as quick as Newton's. None: never.
     corrections : int
         After a step of a network at most so many more are taken by the same factor and new gradients, for as long as
         the value falls as they expect. 0: none.
@@ -242,8 +244,8 @@ class LevenbergMarquardt(Solver):
         ratio: float,
     ) -> LevenbergMarquardtState:
         params: Array = state.params + tried.step
-        corrections = 0
-        if tried.damped is not None and objective.scale is not None and not objective.is_linear and self.corrections:
+        corrections, corrects = 0, objective.scale is not None and not objective.is_linear and self.corrections > 0
+        if tried.damped is not None and corrects:
             params, corrections = corrected(objective, state, tried.step, tried.damped, self.corrections)
         norm = state.best_gradient
         exact_after = self._exact(objective)
@@ -276,7 +278,7 @@ class LevenbergMarquardt(Solver):
             seen_exact=exact,
             best_gradient=reached if halved else norm,
             best_value=found.value if fell or stuck else state.best_value,
-            since=0 if halved or fell or stuck else state.since + 1 + corrections,
+            since=0 if halved or fell or stuck else state.since + (_WORTH if corrects else 1),
             trial=trial,
             damped_step=tried.step,
             corrections=corrections,
