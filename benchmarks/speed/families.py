@@ -12,6 +12,7 @@ FAMILIES = {
     "logistic": "speed.logistic",
     "multinomial": "speed.multinomial",
     "fitting": "speed.fitting",
+    "default-fits": "speed.default_fits",
     "lm-step": "speed.lm_step",
     "pass": "speed.gradient_pass",
     "mini-batch": "speed.mini_batch",
