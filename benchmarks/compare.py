@@ -45,7 +45,7 @@ Every contender has a process of its own; they run in turn, again and again, and
 their times within each round: below 1, newtron is faster. Its median is shown with the least and the most.
 Milliseconds are medians and belong to one machine; ratios travel better. What each reached is computed by the
 script, in float64, from coefficients. A peer is waited for 60 seconds, or 20 times as long as newtron took if that is
-more; one that takes over 10 seconds runs two rounds. The peers are those of `newtron[bench]` (torch: its CPU build
+more; one that takes over 10 seconds runs two rounds. The peers are those of the extra `bench` (torch: its CPU build
 will do), and R with its package nnet; FANN is used where its library is installed. Whether a target is met is
 computed, too. Sections say when they were measured, older ones with the code of that day; the versions are those of
 the latest run.

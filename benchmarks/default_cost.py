@@ -19,17 +19,10 @@ from halves import VALIDATION, VALIDATION_REGRESSION
 from jobs import Job
 from library import certified
 from results import Record, Results
+from speed.default_fits import SETS, SMALL
 from tables import ROOT, aligned, significant
 from uci_classification import set_sizes
 from uci_regression import REGRESSION
-
-# Rows below which a default fit is to take little.
-SMALL = 2000
-# Ten sets by size, and the table that needs no network.
-SETS = (
-    "breast-tissue", "regression/yacht", "heart-cleveland", "breast-cancer-wisc-diag", "statlog-vehicle",
-    "regression/concrete", "steel-plates", "waveform", "page-blocks", "regression/power", "regression/sum",
-)  # fmt: skip
 
 
 def cost_jobs() -> Iterator[Job]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import uci_classification
 import uci_regression
-from default_cost import SMALL, seconds_of_sets
+from default_cost import seconds_of_sets
 from halves import DEVELOPMENT, DEVELOPMENT_REGRESSION, VALIDATION, VALIDATION_REGRESSION
 from paired import half_width, signed
 from results import Results
+from speed.default_fits import SMALL
 from tables import aligned, significant
 from uci_classification import Pair
 from uci_regression import SPLITS, log_ratios, ratio_words
