@@ -12,12 +12,14 @@ from results import Results
 from speed.default_fits import SMALL
 from tables import aligned, significant
 from uci_classification import Pair
-from uci_regression import SPLITS, log_ratios, ratio_words
+from uci_regression import SPLITS, copied, log_ratios, ratio_words
 
 # The share of new rows that 90 % intervals should hold: outside of these ends a set is named.
 COVERED = (0.87, 0.93)
 # Sets of each half that are named as those where newtron is furthest behind.
 NAMED = 4
+# The share of test rows that equal training rows above which it is said.
+COPIED = 0.1
 NOT_RUN = "None of newtron's networks has been run yet."
 
 
@@ -160,6 +162,11 @@ def _losses(regression: Results, peers: Results, pairs: list[Pair]) -> list[str]
     lost = [f"{name} ({best[0]})" for name, best in found.items() if best and np.mean(best[1]) > 0.0]
     if any(found.values()):
         sentences.append(f"In regression some library has a lower RMSE on {', '.join(lost) or 'no set'}.")
+        for name, best in found.items():
+            if best and np.mean(best[1]) > 0.0 and (share := copied(name)) > COPIED:
+                sentences.append(
+                    f"{100 * share:.0f} % of the test rows of {name} equal a training row, target included."
+                )
     covered = {
         name: float(np.mean([record["covered"] for record in records]))
         for name in SPLITS

@@ -87,8 +87,7 @@ def regression_section(results: Results, peers: Results) -> str:
             "rounds is too few there; that of 1,000 rounds, chosen on rows held out inside training rows, is the one "
             "row here of settings that are not defaults. The published rows are as their sources give them; their ± "
             "are standard errors in some and standard deviations in others, and not all of them used the same "
-            "splits."
-            " " + _harness(peers) + f" Versions: {', '.join(versions(peers))}.",
+            "splits. " + _copies() + " " + _harness(peers) + f" Versions: {', '.join(versions(peers))}.",
             "Test RMSE in the units of the target:",
             _table(results, peers, "rmse", "RMSE"),
             _lowest(results, peers),
@@ -108,6 +107,21 @@ def regression_section(results: Results, peers: Results) -> str:
             "CPU seconds per fit on one thread, median over the splits, and members that converged to an optimum:",
             _cost(results, peers),
         ]
+    )
+
+
+def copied(name: str) -> float:
+    """The share of test rows that equal a training row, target included: the mean over the splits."""
+    X, y, splits = certified.regression_set(name)
+    row = np.unique(np.column_stack([X, y]), axis=0, return_inverse=True)[1].ravel()
+    return float(np.mean([np.isin(row[test], row[train]).mean() for train, test in splits]))
+
+
+def _copies() -> str:
+    shares = {name: copied(name) for name in REGRESSION}
+    words = ", ".join(f"{100 * share:.1f} % ({name})" for name, share in shares.items() if share > 0.0)
+    return (
+        f"Test rows that equal a training row, target included, which methods that remember rows can repeat: {words}."
     )
 
 
