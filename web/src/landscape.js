@@ -116,9 +116,9 @@ function gripOf(app, svg, top) {
   });
   grip.node.style.display = "none";
   return {
-    /** While its picture is computed it is not seen, and keeps the focus. */
+    /** While its picture is computed it is not seen, and keeps the focus and hears the keys. */
     hide: (away) => {
-      place = null;
+      if (away) place = null;
       grip.node.classList.add("nt-unseen");
       if (away) grip.node.style.display = "none";
     },

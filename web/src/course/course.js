@@ -79,6 +79,9 @@ function ownOf(text) {
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
 }
 
+// Does what is told begin with the answer itself?
+const opens = (told, answer) => told.toLowerCase().startsWith(answer.split(/[ ,:]/)[0].toLowerCase());
+
 /**
  * @typedef {object} Host where the lessons are shown
  * @property {Source} source of runs
@@ -850,7 +853,9 @@ export class Course {
       const solution = h(
         "li",
         null,
-        text.options ? h("b", null, `${text.options[step.answer]}. `) : null,
+        text.options && !opens(text.tell[0], text.options[step.answer])
+          ? h("b", null, `${text.options[step.answer]}. `)
+          : null,
         text.tell.map((part) => h("span", null, draw(part), " ")),
       );
       return { task, solution };
