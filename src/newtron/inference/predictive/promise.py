@@ -11,8 +11,8 @@ loss by f times it,
     promised = left out - f ½ (left out - known).
 
 `left out` and `known` are mean losses of the same models on rows that they were not and were trained on. Burman's
-correction (1989, Biometrika 76) takes the known loss of the final models as well, and was three times too large here:
-these are nearer to their optima than the trainings of the parts.
+correction (1989, Biometrika 76) takes the known loss of the final models as well, and is too large here: these are
+nearer to their optima than the trainings of the parts.
 """
 
 from __future__ import annotations
