@@ -126,7 +126,7 @@ class NetworkRegressor(Regression, _Network):
     >>> X, y = penguins[["bill_depth_mm"]], penguins["body_mass_g"]
     >>> model = NetworkRegressor(hidden=(3,), n_starts=1).fit(X, y)
     >>> round(model.score(X, y), 2)
-    0.56
+    0.48
     >>> model.predict_interval(X[:2], coverage=0.9).shape  # lower and upper ends, in grams
     (2, 2)
     """
