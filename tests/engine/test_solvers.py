@@ -244,12 +244,12 @@ def test_corrections_go_on_from_the_damped_step_while_the_value_falls() -> None:
     end = minimize(objective, start, solver, tol=1e-9)
     state = solver.init(objective, start)
     taken = 0
-    for _ in range(end.n_iter - 1):
+    for _ in range(end.n_iter):
         before, after = state, solver.step(objective, state)
         assert isinstance(after, LevenbergMarquardtState)
         damped = objective.evaluate(before.params + after.damped_step, 0).value
         if after.corrections:
-            assert after.value <= damped * (1.0 + 1e-12)
+            assert after.value <= damped * (1.0 + 1e-8)  # rounding of the value is no fall
             taken += after.corrections
         else:
             assert after.value == pytest.approx(damped, rel=1e-12)

@@ -3,8 +3,8 @@
 A damped step forms a matrix of curvature and factors it, and a gradient of a network takes a tenth of that time or
 less. So the step is followed by corrections, which solve for the new gradient by the same factor (Shamanskii 1967; for
 Levenberg-Marquardt Fan 2012, The modified Levenberg-Marquardt method for nonlinear equations with cubic convergence),
-changed by the BFGS pairs of the steps since it was formed. They go on while the value falls about as they expect, and
-by more than a new matrix would gain in the same time.
+changed by the BFGS pairs of the steps since it was formed. They go on while the value falls about as they expect:
+to end them where they gain a tenth of the step before took more matrices, and more time.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from newtron.engine.solvers.state import State
 # A correction is taken where the value falls by at least this share of what is expected, or, where rounding hides the
 # fall, where the descent that is still expected falls to this share.
 _AS_EXPECTED = 0.25
-# Corrections end where the next one expects less than this share of what the step before them gained: a matrix and its
-# factor take about as long as ten of them.
-_SHARE = 0.1
 
 
 class _Next(NamedTuple):
@@ -46,11 +43,10 @@ def corrected(objective: Objective, before: State, step: Array, damped: DampedCu
     """Correct a step from `before` at most so many times. damped: the curvature by which the step was solved."""
     params = before.params + step
     found = objective.evaluate(params, 1)
-    least = _SHARE * (before.value - found.value)
     pairs = with_pair(objective, (), step, found.gradient - before.gradient)
     following = _next(pairs, found.gradient, damped)
     for number in range(most):
-        if following is None or following.expected < least:
+        if following is None:
             return Corrected(params, number)
         trial = params + following.step
         value, unsure = objective.evaluate(trial, 0).value, UNSURE * abs(found.value)

@@ -43,7 +43,7 @@ _FLOOR = 1e-7
 _FALL = 0.9
 # A step that is followed by corrections leads about as far as so many without.
 _WORTH = 5
-# After a step that no correction could follow they are tried again at every so many steps.
+# After so many steps in a row that no correction could follow, they are tried at every so many steps.
 _RARELY = 3
 # The damping mu is never below this, from which it can still grow back within `_TRIES`.
 _LEAST_DAMPING = 1e-15
@@ -78,6 +78,7 @@ class LevenbergMarquardtState(State):
     when it was last at most `_FALL` of the one recorded before. since: steps since either was recorded, or since the
     kind of curvature last changed; one with corrections counts as `_WORTH`.
     damped_step: (P,) the step that led to params, without its corrections; corrections: how many of these there were.
+    fruitless: steps in a row, the last ones, that no correction could follow.
     system, columns: the local model of `by_rows`, for a perceptron whose Hessian has lost digits.
     """
 
@@ -94,6 +95,7 @@ class LevenbergMarquardtState(State):
     trial: Trial | None = field(default=None, metadata=DERIVED)
     damped_step: Array = field(default_factory=unset)
     corrections: int = 0
+    fruitless: int = 0
     system: NewtonSystem | None = field(default=None, metadata=DERIVED)
     columns: str = ""
 
@@ -247,7 +249,8 @@ class LevenbergMarquardt(Solver):
     ) -> LevenbergMarquardtState:
         params: Array = state.params + tried.step
         corrections = 0
-        if tried.damped is not None and self._corrects(objective, state):
+        tries = self._corrects(objective, state)
+        if tried.damped is not None and tries:
             params, corrections = corrected(objective, state, tried.step, tried.damped, self.corrections)
         norm = state.best_gradient
         exact_after = self._exact(objective)
@@ -284,6 +287,7 @@ class LevenbergMarquardt(Solver):
             trial=trial,
             damped_step=tried.step,
             corrections=corrections,
+            fruitless=0 if corrections else state.fruitless + tries,
             system=system,
             columns=columns,
             status=Status.EARLY_STOPPED if by_rule else state.status,
@@ -294,7 +298,7 @@ class LevenbergMarquardt(Solver):
         """Are corrections of the step from a state tried? Where they failed, as they do on the damped steps of a fit
         without residuals, they are tried less often."""
         of_network = objective.scale is not None and not objective.is_linear
-        return of_network and self.corrections > 0 and (state.corrections > 0 or state.iteration % _RARELY == 0)
+        return of_network and self.corrections > 0 and (state.fruitless < _RARELY or state.iteration % _RARELY == 0)
 
     def _exact(self, objective: Objective) -> int | None:
         """`exact_after`, for an objective that has an exact Hessian."""
