@@ -46,8 +46,8 @@ VALIDATION_PARTS: dict[str, Callable[[], Iterable[Job]]] = {
     "regression-validation": regression_validation_jobs,
 }
 OWN_PARTS: dict[str, Callable[[], Iterable[Job]]] = {
-    "classification": classification_jobs,
     "regression": regression_jobs,
+    "classification": classification_jobs,
     "cost": cost_jobs,
     "few-rows": few_rows_jobs,
     "nist": nist_jobs,
