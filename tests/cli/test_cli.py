@@ -178,11 +178,9 @@ def test_fit_compares_chooses_and_writes(tmp_path: Path) -> None:
     assert "The network is kept: its squared error is lower by" in out
     assert "Written: model.newtron, the network trained on 1,030 rows (again, all of them)" in out
     assert f"newtron predict model.newtron {CONCRETE}" in out
-    assert [line.split(":")[0] for line in run.stderr.splitlines()] == [
-        "perceptron",
-        "network",
-        "network on all rows",
-    ]
+    # Where training is expected to take long, that is told before it.
+    told = [line.split(":")[0] for line in run.stderr.splitlines() if ": about " not in line]
+    assert told == ["perceptron", "network", "network on all rows"]
     assert "\x1b" not in out + run.stderr
     assert sorted(os.listdir(tmp_path)) == ["model.newtron", "report.html"]
     model = newtron.load(tmp_path / "model.newtron")

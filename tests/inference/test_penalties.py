@@ -304,26 +304,35 @@ def test_shares_of_means_have_the_least_squared_error() -> None:
 # Networks
 
 
-def noisy_wave(n: int = 120) -> tuple[Array, Array]:
-    rng = np.random.default_rng(3)
+def noisy_wave(n: int = 120, seed: int = 3) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
     inputs = rng.uniform(-2.0, 2.0, size=(n, 2))
     return inputs, np.sin(2.0 * inputs[:, 0]) + 0.5 * inputs[:, 1] + 0.2 * rng.normal(size=n)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["evidence", "loo"])
-def test_a_network_chooses_a_penalty_near_the_best(rule: str) -> None:
-    inputs, y = noisy_wave()
+def test_a_network_chooses_a_penalty_near_the_best() -> None:
     new, _ = noisy_wave(2000)
     truth = np.sin(2.0 * new[:, 0]) + 0.5 * new[:, 1]
 
-    def error(alpha: Any) -> float:
-        model = NetworkRegressor(hidden=(8,), alpha=alpha, n_starts=1).fit(inputs, y)
+    def error(alpha: Any, seed: int) -> float:
+        model = NetworkRegressor(hidden=(8,), alpha=alpha, n_starts=1).fit(*noisy_wave(seed=seed))
         assert all(member.solution.converged for member in model.members_)
         return float(np.sqrt(np.mean(np.square(model.predict(new) - truth))))
 
-    fixed = [error(alpha) for alpha in (1e-3, 1e-2, 0.1, 1.0, 10.0)]
-    assert error(rule) < 1.3 * min(fixed) < 0.7 * max(fixed)
+    # The error beside the best of fixed penalties, in the mean of three samples. Approximate leave-one-out is hopeful
+    # where a network comes close to its rows, and chooses weak penalties.
+    ratios: dict[str, list[float]] = {"cv": [], "evidence": [], "loo": []}
+    for seed in (3, 4, 5):
+        fixed = [error(alpha, seed) for alpha in (1e-3, 1e-2, 0.1, 1.0, 10.0)]
+        assert min(fixed) < 0.2 * max(fixed)
+        for rule, found in ratios.items():
+            found.append(error(rule, seed) / min(fixed))
+    assert {rule: float(np.mean(found)) for rule, found in ratios.items()} == {
+        "cv": pytest.approx(1.0, abs=0.3),
+        "evidence": pytest.approx(1.0, abs=0.3),
+        "loo": pytest.approx(1.0, abs=0.4),
+    }
 
 
 @pytest.mark.slow
@@ -371,13 +380,16 @@ def test_starts_of_given_shapes_have_one_penalty() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.1, 1.0])
 def test_a_line_is_left_to_the_perceptron(noise: float) -> None:
-    rng = np.random.default_rng(0)
-    inputs, new, slope = rng.normal(size=(100, 5)), rng.normal(size=(1000, 5)), rng.normal(size=5)
-    y = inputs @ slope + noise * rng.normal(size=100)
-    model = NetworkRegressor(n_starts=1).fit(inputs, y)
-    assert model.members_[0].share == max(member.share for member in model.members_)
-    error = np.sqrt(np.mean(np.square(model.predict(new) - new @ slope)))
-    assert error < 2.0 * noise * np.sqrt(6 / 100)  # twice that of least squares on the right columns
+    squares = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        inputs, new, slope = rng.normal(size=(100, 5)), rng.normal(size=(1000, 5)), rng.normal(size=5)
+        y = inputs @ slope + noise * rng.normal(size=100)
+        model = NetworkRegressor(n_starts=1).fit(inputs, y)
+        assert model.members_[0].share == max(member.share for member in model.members_)
+        squares.append(np.mean(np.square(model.predict(new) - new @ slope)))
+    # Twice what least squares on the right columns has in the mean of samples.
+    assert np.sqrt(np.mean(squares)) < 2.0 * noise * np.sqrt(6 / 100)
 
 
 def test_no_network_follows_a_perceptron_that_explains_everything() -> None:

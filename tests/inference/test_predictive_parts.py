@@ -347,6 +347,8 @@ def test_the_density_integrates_to_one() -> None:
 
 def test_the_density_of_a_far_row_is_no_underflow() -> None:
     gaussian = Mixture(np.ones(1), np.zeros(2), np.ones((2, 1)), np.array([np.inf]))
+    unknown = Mixture(np.ones(1), np.zeros(2), np.array([[1.0], [np.inf]]), np.array([np.inf]))
+    np.testing.assert_array_equal(unknown.quantile(0.95), [gaussian.quantile(0.95)[0], np.inf])
     np.testing.assert_allclose(gaussian.log_density(np.array([100.0, 1e6])), [-5000.9189385332, -5.0000000000092e11])
     heavy = Mixture(np.ones(1), np.zeros(1), np.ones((1, 1)), np.array([3.0]))
     assert heavy.log_density(np.array([1e200]))[0] == pytest.approx(-4 * np.log(1e200) + np.log(6 * 3**0.5 / np.pi))

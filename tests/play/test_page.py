@@ -868,6 +868,9 @@ def test_a_notebook_shows_the_model_by_messages_alone(notebook: Callable[..., An
     assert np.prod(factors) == pytest.approx(product, rel=1e-12)
     given = model.explain(ROWS[0], RINGS[:1])
     assert product == pytest.approx(present(given["backward.1"].table).values[0, -1], rel=1e-12)
+    # From other weights there are steps to take.
+    page.click("text=Back to the seed")
+    until(page, "!document.querySelector('.nt-step-shown').textContent.includes('of 0')")
     # Keys belong to whoever is inside, and the notebook around hears nothing of them.
     page.click(".nt-data .nt-caption")
     page.keyboard.press("ArrowRight")

@@ -65,8 +65,10 @@ def _newton(given: dict[str, object]) -> Solver:
 
 
 def _marquardt(given: dict[str, object]) -> Solver:
+    # As in textbooks: a step is one damped step, which the page derives.
     damping = given.get("damping")
-    return LevenbergMarquardt(damping=None if damping is None else check_number("damping", damping, above=0.0))
+    chosen = None if damping is None else check_number("damping", damping, above=0.0)
+    return LevenbergMarquardt(damping=chosen, corrections=0)
 
 
 SOLVERS: dict[str, Callable[[dict[str, object]], Solver]] = {

@@ -117,6 +117,12 @@ class Mixture(Distribution):
         """The negative value where the cdf around 0 is `tail`, which is below one half."""
         from scipy.special import ndtri, stdtrit
 
+        known = np.isfinite(self.scale).all(axis=1)
+        if not known.all():  # nothing is known where a component has no finite scale
+            found = np.full(len(self.location), -np.inf)
+            finite = Mixture(self.share, self.location[known], self.scale[known], self.dof)
+            found[known] = finite._lower_quantile(tail)
+            return found
         each = self.scale * np.where(self.dof < GAUSSIAN, stdtrit(np.minimum(self.dof, GAUSSIAN), tail), ndtri(tail))
         low, high = each.min(axis=1), each.max(axis=1)
         y = each @ self.share
