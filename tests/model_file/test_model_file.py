@@ -524,7 +524,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("members[1].solution.counts", {"value": 0.5}, r"members\[1\].solution.counts.value"),
     ("members[1].solution.counts", {"value": -1}, r"members\[1\].solution.counts.value"),
     ("members[1].solution.trace.shape", [10**12, 6], r"members/1/solution/trace.npy must be 6,000,000,000,000 numbers"),
-    ("members[1].solution.trace.shape", [1, 6], r"members/1/solution/trace.npy has"),
+    ("members[1].solution.trace.shape", [1, 6], r"members/1/solution/trace.npy (has .* bytes|must be 6 numbers)"),
     ("members[1].solution.solver", "newton", r"members\[1\].solution.solver"),
     ("members[1].solution.note", None, r"members\[1\].solution.note"),
     ("members[1].end", 1.0, r"members\[1\].end"),
