@@ -185,7 +185,7 @@ def test_the_python_that_is_copied_gives_the_same_numbers(capsys: pytest.Capture
     exec(text, names)
     assert names["at"].value == run["value"][2]
     np.testing.assert_array_equal(names["at"].gradient, run["gradient"][2])
-    assert names["solution"].solver == LevenbergMarquardt()
+    assert names["solution"].solver == LevenbergMarquardt(corrections=0)
     assert "gradient" in capsys.readouterr().out
 
 
