@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.command import as_program, command
 from support.page import file_answer
 
 from newtron import FileRows, PerceptronRegressor
@@ -35,14 +36,18 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs L
 FIT = ("--target", "y", "--model", "perceptron", "--no-report")
 
 
-def newtron(*words: object, shell: str = "", **settings: Any) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own; shell: a line of bash in which it is called $N."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **settings.pop("env", {})}
-    command = [sys.executable, "-m", "newtron", *map(str, words)]
-    if shell:
-        environment["N"] = f"{sys.executable} -m newtron"
-        command = ["bash", "-c", shell]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, **settings)
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(as_program(tmp_path_factory.mktemp("bin") / "newtron"))
+
+
+def in_bash(line: str, folder: Path, program: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """A line of bash in which the command is called $N: this program, or Python that starts anew."""
+    start = {"PYTHONPATH": str(ROOT / "src"), "N": program or f"{sys.executable} -m newtron"}
+    environment = {**os.environ, **start, **more}
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=120, env=environment, cwd=folder
+    )
 
 
 def one_sentence(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
@@ -90,7 +95,7 @@ def test_damaged_files_are_told() -> None:
 @pytest.mark.parametrize("name", ["arrow_segfault_1.arrow", "arrow_traceback.arrow", "47641dec.parquet"])
 def test_the_command_says_that_a_file_is_damaged(name: str, tmp_path: Path) -> None:
     path = ROOT / "tests" / "data" / "broken" / name
-    assert "damaged" in one_sentence(newtron("fit", path, *FIT, cwd=tmp_path))
+    assert "damaged" in one_sentence(command("fit", path, *FIT, cwd=tmp_path))
     assert os.listdir(tmp_path) == []
 
 
@@ -117,7 +122,7 @@ def test_dates_that_python_does_not_know(stamps: list[int], unit: str, tmp_path:
     path = tmp_path / "d.parquet"
     day = pa.array(stamps * 50, pa.int64()).cast(pa.timestamp(unit))
     pq.write_table(pa.table({"day": day, "x": np.arange(100.0), "y": np.arange(100.0) ** 2}), path)
-    assert newtron("fit", path, *FIT, cwd=tmp_path).returncode == 0
+    assert command("fit", path, *FIT, cwd=tmp_path).returncode == 0
     assert "x" in FileRows(path, "y", memory=32e6).schema.feature_names
 
 
@@ -221,7 +226,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.slow
 @LINUX
-def test_every_way_into_the_command_gives_the_same(tmp_path: Path) -> None:
+def test_every_way_into_the_command_gives_the_same(program: str, tmp_path: Path) -> None:
     lines = {
         "file": f"$N fit {PENGUINS} FIT",
         "stdin": f"cat {PENGUINS} | $N fit /dev/stdin FIT",
@@ -233,21 +238,23 @@ def test_every_way_into_the_command_gives_the_same(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     for name, line in lines.items():
         words = f"--target species --alpha 1 --model perceptron --no-report --quiet --output {name}"
-        done = newtron(shell=line.replace("FIT", words), cwd=tmp_path, env={"TMPDIR": str(tmp_path / "tmp")})
+        # A substituted process is a stream of its own, which only a process of the shell has.
+        given = "" if "<(" in line else program
+        done = in_bash(line.replace("FIT", words), tmp_path, given, TMPDIR=str(tmp_path / "tmp"))
         assert (done.returncode, done.stderr) == (0, ""), name
     models = {name: (tmp_path / name).read_bytes() for name in lines}
     assert len(set(models.values())) == 1
-    expected = newtron("predict", "file", PENGUINS, cwd=tmp_path).stdout
+    expected = command("predict", "file", PENGUINS, cwd=tmp_path).stdout
     assert len(expected.splitlines()) == 345
     for line in (f"cat {PENGUINS} | $N predict file -", f"$N predict file <(gzip -c {PENGUINS}) --memory 33MB"):
-        assert newtron(shell=line, cwd=tmp_path).stdout == expected
+        assert in_bash(line, tmp_path, "" if "<(" in line else program).stdout == expected
     assert os.listdir(tmp_path / "tmp") == []
 
 
 @pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "stream"])
-def test_binary_files_through_a_pipe(kind: str, tmp_path: Path) -> None:
+def test_binary_files_through_a_pipe(kind: str, program: str, tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=300)
     table, path = pa.table({"x": x, "y": 2 * x}), tmp_path / "d"
     if kind == "parquet":
@@ -256,23 +263,21 @@ def test_binary_files_through_a_pipe(kind: str, tmp_path: Path) -> None:
         new = pa.ipc.new_file if kind == "arrow" else pa.ipc.new_stream
         with pa.OSFile(str(path), "wb") as file, new(file, table.schema) as out:
             out.write_table(table)
-    done = newtron(
-        shell=f"cat d | $N fit - {' '.join(FIT)} --quiet && cat d | $N predict model.newtron -", cwd=tmp_path
-    )
+    done = in_bash(f"cat d | $N fit - {' '.join(FIT)} --quiet && cat d | $N predict model.newtron -", tmp_path, program)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 301
-    done = newtron(shell=f"cat d | $N fit - {' '.join(FIT)} --no-report", cwd=tmp_path)
+    done = in_bash(f"cat d | $N fit - {' '.join(FIT)} --no-report", tmp_path, program)
     assert "Next:    newtron predict model.newtron -\n" in done.stdout
 
 
 @pytest.mark.slow
 @LINUX
 def test_what_is_no_file_and_no_pipe(tmp_path: Path) -> None:
-    assert "this is a device" in one_sentence(newtron("fit", "/dev/zero", *FIT, cwd=tmp_path))
-    assert "is empty" in one_sentence(newtron("fit", "/dev/null", *FIT, cwd=tmp_path))
-    assert "standard input" in one_sentence(newtron("fit", "-", *FIT, cwd=tmp_path, input=""))
-    assert "standard input is closed" in one_sentence(newtron(shell=f"$N fit - {' '.join(FIT)} <&-", cwd=tmp_path))
-    full = newtron(shell=f"ulimit -f 1; cat {PENGUINS} | $N fit - {' '.join(FIT)} --scratch .", cwd=tmp_path)
+    assert "this is a device" in one_sentence(command("fit", "/dev/zero", *FIT, cwd=tmp_path))
+    assert "is empty" in one_sentence(command("fit", "/dev/null", *FIT, cwd=tmp_path))
+    assert "standard input" in one_sentence(command("fit", "-", *FIT, cwd=tmp_path, input=""))
+    assert "standard input is closed" in one_sentence(in_bash(f"$N fit - {' '.join(FIT)} <&-", tmp_path))
+    full = in_bash(f"ulimit -f 1; cat {PENGUINS} | $N fit - {' '.join(FIT)} --scratch .", tmp_path)
     assert "standard input: what it sends cannot be kept in ." in one_sentence(full)
     assert os.listdir(tmp_path) == []
 
@@ -284,18 +289,19 @@ def test_what_is_no_file_and_no_pipe(tmp_path: Path) -> None:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     words = ("--target", "strength_mpa", "--model", "perceptron", "--no-report", "--quiet", "--output", "m")
-    assert newtron("fit", ROOT / "examples" / "concrete.csv", *words, cwd=folder).returncode == 0
+    assert command("fit", ROOT / "examples" / "concrete.csv", *words, cwd=folder).returncode == 0
     return folder / "m"
 
 
 @pytest.mark.slow
 @LINUX
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_output_that_is_cut_is_told(unbuffered: str, model: Path, tmp_path: Path) -> None:
+def test_output_that_is_cut_is_told(unbuffered: str, model: Path, program: str, tmp_path: Path) -> None:
     data = ROOT / "examples" / "concrete.csv"
-    for command in (f"predict {model} {data}", f"show --json {model}", "fit --help"):
-        for line in (f"$N {command} > /dev/full", f"ulimit -f 1; $N {command} > part"):
-            done = newtron(shell=line, cwd=tmp_path, env={"PYTHONUNBUFFERED": unbuffered})
+    for words in (f"predict {model} {data}", f"show --json {model}", "fit --help"):
+        for line in (f"$N {words} > /dev/full", f"ulimit -f 1; $N {words} > part"):
+            anew = unbuffered or "ulimit" in line
+            done = in_bash(line, tmp_path, "" if anew else program, PYTHONUNBUFFERED=unbuffered)
             if done.returncode == 0:  # what was to be written is not too long
                 assert "full" not in line
                 assert (tmp_path / "part").stat().st_size < 1024
@@ -306,8 +312,8 @@ def test_output_that_is_cut_is_told(unbuffered: str, model: Path, tmp_path: Path
 
 @pytest.mark.slow
 @LINUX
-def test_a_log_that_is_full_does_not_lose_the_work(tmp_path: Path) -> None:
-    done = newtron(shell=f"$N fit {PENGUINS} --target species --model perceptron --no-report 2>/dev/full", cwd=tmp_path)
+def test_a_log_that_is_full_does_not_lose_the_work(program: str, tmp_path: Path) -> None:
+    done = in_bash(f"$N fit {PENGUINS} --target species --model perceptron --no-report 2>/dev/full", tmp_path, program)
     assert done.returncode == 0
     assert (tmp_path / "model.newtron").exists()
 
@@ -383,7 +389,7 @@ def test_a_small_file_that_unfolds_is_read_in_pieces(tmp_path: Path) -> None:
     one = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
     one |= {"OPENBLAS_NUM_THREADS": "1", "NEWTRON_NUM_THREADS": "1"}
     line = f"ulimit -v 1500000; $N fit d.csv.gz {' '.join(FIT)} --memory 40MB --scratch . --no-refit"
-    done = newtron(shell=line, cwd=tmp_path, env=one)
+    done = in_bash(line, tmp_path, **one)
     assert done.returncode == 0, done.stderr
     assert "read in pieces" in done.stdout + done.stderr
     assert sorted(os.listdir(tmp_path)) == ["d.csv.gz", "model.newtron"]
@@ -422,7 +428,7 @@ def test_a_row_longer_than_a_block_is_told(tmp_path: Path) -> None:
 def test_text_that_is_not_read_in_pieces_is_refused_by_its_size(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("a,y\n" + "1,2\n" * 10_000_000, encoding="utf-16")
     assert "give more --memory, or convert it" in one_sentence(
-        newtron("fit", "d.csv", *FIT, "--memory", "33MB", cwd=tmp_path)
+        command("fit", "d.csv", *FIT, "--memory", "33MB", cwd=tmp_path)
     )
 
 
