@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from newtron.cli import main
+from newtron.engine.base.row_hashes import row_hashes
 from newtron.study.split import hold_out
 from newtron.table import Table, learn_schema
-from newtron.table.equal_rows import are_copies, equal_groups, row_hashes
+from newtron.table.equal_rows import are_copies, equal_groups
 from newtron.table.large.file_rows import FileRows
 
 Array = np.ndarray[Any, Any]

@@ -291,4 +291,7 @@ def _say_score(model: FittedModel, schema: Schema, table: Table, X: Array) -> No
     parts = [f"{title} {metric_text(key, metrics[key])}" for key, title in METRICS[kind_of(model)]]
     rows = f"{count(len(y), 'row')} with {clean(target.name)!r}"
     caution = "on rows that a model was trained on it looks better than it is"
+    seen = model.seen_rows
+    if seen is not None and (known := int((seen.places(X[kept]) < len(seen.keys)).sum())):
+        caution = f"{known:,} of them equal rows of training, which the model remembers: new ones it predicts worse"
     print(f"{clean(table.path)}: {', '.join(parts)} on {rows} ({caution}).", file=sys.stderr)

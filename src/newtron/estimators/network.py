@@ -76,8 +76,10 @@ class NetworkRegressor(Regression, _Network):
         Columns whose values group rows: each value gets a random intercept, which is added to the output. It is drawn
         from a normal distribution whose variance the rows determine, so that it is the smaller the fewer rows have the
         value (docs/random-intercepts.md). "auto" takes columns of numbers that repeat and text with more than 20
-        levels, which is then no input of the networks, and keeps those that predict rows left out better. A list forces
-        its columns. Values not seen in training get no intercept and a wider interval.
+        levels, which is then no input of the networks, and keeps those that predict rows left out better. It does the
+        same with rows that are equal in every column: where copies predict each other, a row seen in training is
+        predicted from that one as well. A list forces its columns. Values not seen in training get no intercept and a
+        wider interval.
     columns, missing
         As in `PerceptronRegressor`.
     standardize : bool, default True

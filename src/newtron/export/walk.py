@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import column_names, label, setting, target_names
+from newtron.engine.base.words import column_names, count, label, setting, target_names
 from newtron.engine.maths import chain_rules
 from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures, Scaling
 from newtron.export.about import paragraphs
@@ -58,6 +58,12 @@ def program_of(model: FittedModel, coverage: float | None = None) -> Program:
     Raises InputError for a model with an activation or a link that is none of newtron's own, and where an interval is
     asked for that has no formula.
     """
+    if model.seen_rows is not None:
+        known, without = count(len(model.seen_rows.keys), "row"), setting("intercepts", "None")
+        raise InputError(
+            f"The model knows {known} of training by their hashes, which no export can compute: fit it again with "
+            f"{without}, which predicts all other rows the same."
+        )
     columns = columns_of(model)
     walk = _Walk(model)
     cells = [walk.cells(number, column) for number, column in enumerate(columns, start=1)]

@@ -1,5 +1,7 @@
 """Predictions of a fitted model for rows of which some columns change.
 
+A row that changes is none that was seen before, so intercepts are those of groups alone.
+
 Only what depends on these columns is computed again: the first layer is linear in its inputs. So asking of every column
 costs as much as a few predictions of all rows for each, whatever the number of columns.
 """

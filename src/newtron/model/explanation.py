@@ -55,9 +55,9 @@ def explained(
     called = model.scaling.of_inputs(input_names(model) if names is None else names)
     place = member_at(model, member)
     chosen, answer, said = model.members[place], _answer(model, X[:1], place), remarks(model)
-    if model.random_intercepts is not None and model.loss.has_identity_link:
+    if model.has_intercepts and model.loss.has_identity_link:
         Y, said = Y - model.gained(X) * model.scaling.y_scale, (*said, _LESS_INTERCEPTS)
-    elif model.random_intercepts is not None:
+    elif model.has_intercepts:
         said = (*said, _WITHOUT_INTERCEPTS)
     scaling = model.scaling_of(chosen)
     if scaling.aside:

@@ -32,6 +32,10 @@ def groups_of_row(model: FittedModel, X: Matrix) -> tuple[OwnGroup, ...]:
         place = group.places(X)
         names = (*names_of_groups(model, group), "")
         found.append(OwnGroup(column_called(model, group), names[int(place[0])], group.at(place)[0]))
+    seen = model.seen_rows
+    if seen is not None:
+        known = int(seen.places(X)[0]) < len(seen.keys)
+        found.append(OwnGroup("the whole row", "a row of training" if known else "", seen.at(X)[0]))
     return tuple(found)
 
 
@@ -83,7 +87,8 @@ def frame_of_intercepts(model: FittedModel) -> pd.DataFrame:
 
 
 def told_intercepts(model: FittedModel) -> tuple[str, ...]:
-    """A sentence for each grouping column: how much its groups explain, and that this is of these groups alone."""
+    """A sentence for each grouping column, and for rows seen before: how much they explain, and that this is of these
+    groups and rows alone."""
     own = model.random_intercepts
     groups = () if own is None else own.groups
     left = "the coefficients leave" if model.is_perceptron else "the network leaves"
@@ -93,6 +98,14 @@ def told_intercepts(model: FittedModel) -> tuple[str, ...]:
         told.append(
             f"{column_called(model, group)}: {count(len(group.keys), what[:-1])} with a random intercept each explain "
             f"{percent(group.share)} of what {left}. This does not carry over to {what} not seen in training."
+        )
+    if model.seen_rows is not None:
+        seen = model.seen_rows
+        told.append(
+            f"Rows seen before: {count(seen.sets, 'set')} of equal rows ({seen.copies:,} training rows) explain "
+            f"{percent(seen.share)} of what the network leaves, so a row that equals one of training in every column "
+            "is predicted from that one as well. This does not carry over to rows not seen in training, and scores on "
+            "training rows say nothing of new ones."
         )
     unused = set(model.scaling.aside) - {group.column for group in groups}
     names = column_names(model.data.names, model.data.n_features)

@@ -50,7 +50,7 @@ def averaged(model: FittedModel, X: Matrix, finish: Callable[[Array], Array]) ->
 
 def _averaged_block(model: FittedModel, X: Matrix, finish: Callable[[Array], Array]) -> Array:
     block = model.scaling.inputs(X)
-    gained = None if model.random_intercepts is None else model.gained(X).astype(X.dtype)
+    gained = model.gained(X).astype(X.dtype) if model.has_intercepts else None
     total: Array | float = 0.0
     for member in model.members:
         if member.share:
@@ -99,11 +99,11 @@ def class_uncertainty(model: FittedModel, X: Matrix) -> Uncertainty:
 def _raw_of(model: FittedModel, posteriors: Sequence[Posterior], X: Matrix) -> list[tuple[Array, Array]]:
     """The raw predictions (n, k) of each member over its posterior, with their covariances (n, k, k): those of the
     random intercepts are in them."""
-    found, own = raw_predictions(posteriors, model.scaling.inputs(X)), model.random_intercepts
-    if own is None:
+    found = raw_predictions(posteriors, model.scaling.inputs(X))
+    if not model.has_intercepts:
         return found
-    gained, variances = own.at(X), own.variances_at(X)
-    V = variances[:, :, None] * np.eye(variances.shape[1])
+    gained, own = model.gained(X), model.random_intercepts
+    V = 0.0 if own is None else own.variances_at(X)[:, :, None] * np.eye(gained.shape[1])
     return [(z + gained, spread + V) for z, spread in found]
 
 
@@ -145,16 +145,18 @@ def distributions(model: FittedModel, X: Matrix) -> tuple[Sequence[Distribution]
 
 
 def _with_intercepts(model: FittedModel, X: Matrix, mixtures: list[Mixture]) -> list[Mixture]:
-    """The distributions of each output, in scaled units, moved by the intercepts of the rows' groups and as much wider
-    as these are unsure."""
-    own = model.random_intercepts
-    if own is None:
+    """The distributions of each output, in scaled units, moved by the intercepts of the rows, as much wider as those of
+    their groups are unsure, and narrower where a row was seen before."""
+    if not model.has_intercepts:
         return mixtures
-    gained, variances = own.at(X), own.variances_at(X)
-    return [
-        replace(mixture, location=mixture.location + b, scale=np.sqrt(np.square(mixture.scale) + v[:, None]))
-        for mixture, b, v in zip(mixtures, gained.T, variances.T, strict=True)
-    ]
+    own, seen, gained = model.random_intercepts, model.seen_rows, model.gained(X)
+    wider = np.zeros_like(gained) if own is None else own.variances_at(X)
+    narrowed = np.ones_like(gained) if seen is None else seen.narrowed_at(X)
+    found = []
+    for mixture, b, more, factor in zip(mixtures, gained.T, wider.T, narrowed.T, strict=True):
+        squared = (np.square(mixture.scale) + more[:, None]) * factor[:, None]
+        found.append(replace(mixture, location=mixture.location + b, scale=np.sqrt(squared)))
+    return found
 
 
 def _counts(model: FittedModel, X: Matrix) -> CountMixture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,9 +38,11 @@ def residuals_of(
     kind: "residual" is the target less the prediction; of classes the target is 1 in the class and 0 else.
     "standardized" is divided by the standard deviation that the model has for the row: that of the predictive
     distribution, the root of the mean for counts, and of p(1 - p) for classes. output: the position of a target, or a
-    class; None: the first, and the second of two classes. Raises InputError for what is not known.
+    class; None: the first, and the second of two classes. Rows seen before are predicted as if they were not: what the
+    model remembers of a row is no reason for a small residual. Raises InputError for what is not known.
     """
     check_choice("kind", kind, KINDS_OF_RESIDUALS)
+    model = replace(model, seen_rows=None)
     means, given = predicted(model, X), np.asarray(y)
     if model.is_regression:
         targets = given.astype(np.float64).reshape(len(means), -1)

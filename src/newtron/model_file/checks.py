@@ -24,6 +24,7 @@ from newtron.inference.certificate.endpoint import Curvature
 from newtron.inference.coefficients.information import LARGEST, Information
 from newtron.inference.mixed.fit import MixedLikelihood
 from newtron.inference.mixed.random_intercepts import RandomIntercepts
+from newtron.inference.mixed.seen_rows import SeenRows
 from newtron.inference.posterior import PosteriorFactor, posterior_span
 from newtron.inference.predictive.noise import ScaleModel
 from newtron.inference.predictive.predictive import NoiseModel
@@ -57,6 +58,8 @@ def check_model(model: FittedModel) -> None:
     _check_scaling(model.scaling, model.data.n_features - len(model.scaling.no_inputs), n_outputs)
     if model.random_intercepts is not None:
         _check_intercepts(model.random_intercepts, model.data.n_features, n_outputs)
+    if model.seen_rows is not None:
+        _check_seen_rows(model.seen_rows, n_outputs)
     if model.mixed is not None:
         _check_mixed(model.mixed, model)
     if model.data.column_means is not None:
@@ -244,6 +247,20 @@ def _check_intercepts(found: RandomIntercepts, n_features: int, n_outputs: int) 
     _numbers(found.in_noise, f"{where}.in_noise", n_outputs, least=0.0)
     if len(found.learnt) > _LONGEST:
         raise wrong(f"{where}.learnt", "a sentence", found.learnt)
+
+
+def _check_seen_rows(found: SeenRows, n_outputs: int) -> None:
+    where, count = "seen_rows", found.keys.size
+    keys = _numbers(found.keys, f"{where}.keys", count, least=0.0)
+    if not count or (np.diff(keys) <= 0.0).any():
+        raise wrong(f"{where}.keys", "numbers in ascending order, one or more", count)
+    _numbers(found.intercepts, f"{where}.intercepts", count, n_outputs)
+    if (_numbers(found.narrowed, f"{where}.narrowed", count, n_outputs, above=0.0) > 1.0).any():
+        raise wrong(f"{where}.narrowed", "numbers of at most 1", float(found.narrowed.max()))
+    if not 1 <= found.sets <= count or found.copies < 2 * found.sets:
+        raise wrong(f"{where}.sets", f"at most {count:,}, of two copies or more each", found.sets)
+    if not 0.0 <= found.share <= 1.0:
+        raise wrong(f"{where}.share", "a number from 0 to 1", found.share)
 
 
 def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:

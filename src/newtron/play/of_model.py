@@ -148,7 +148,7 @@ def _notes(model: FittedModel, same: bool) -> list[str]:
         found.append(f"The model averages {len(model.sharing)} networks; this is the best of them.")
     if not same:
         found.append("The page's network is simpler than the model's, and is trained here anew.")
-    if model.random_intercepts is not None:
+    if model.has_intercepts:
         found.append("The page has no random intercepts: it shows and trains the network alone.")
     if remarks(model):
         found.append("The page counts every row 1 and adds the penalty α alone.")

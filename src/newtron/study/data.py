@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.row_hashes import row_hashes
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import columns_setting, count, setting, size
 from newtron.study.describe import group_pairs, missing_cells
@@ -25,7 +26,7 @@ from newtron.study.split import FEWEST, folds, hold_out, hold_out_groups, hold_o
 from newtron.table import Schema, Table, encode, encode_target, learn_schema
 from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile
-from newtron.table.equal_rows import equal_groups, row_hashes
+from newtron.table.equal_rows import equal_groups
 from newtron.table.frames import stated_choices
 from newtron.table.large.file_rows import LEAST_MEMORY, FileRows, TableRows
 from newtron.table.learn import has_many_levels

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.row_hashes import row_hashes
 from newtron.engine.base.types import Array, Labels
 from newtron.engine.base.words import clean, columns_setting, count, percent
 from newtron.model.predicting import predicted
 from newtron.study.sample import Sample
-from newtron.table.equal_rows import row_hashes
 from newtron.table.schema import Column, Schema
 from newtron.training.fitted import FittedModel
 

@@ -72,8 +72,8 @@ class FitOptions:
         The column that is the logarithm of the exposure of counts and has no coefficient.
     intercepts
         Columns whose values group rows, and have a random intercept each: "auto" for those of a network that predict
-        rows left out better (numbers that repeat and, where `model` is "network", text with more than 20 levels), or
-        names, or None (on the command line "none").
+        rows left out better (numbers that repeat, rows that are equal and, where `model` is "network", text with more
+        than 20 levels), or names, or None (on the command line "none").
     starts
         Random starts of each shape of the network; above 3,000 rows its members. None: as `effort` says.
     effort

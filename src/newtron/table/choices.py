@@ -139,7 +139,7 @@ class ColumnChoices:
                 raise InputError(f"{path}: the column {name!r} is ignored, so that it cannot be used as asked.")
         for name in () if self.factors == "auto" else self.factors:
             if name not in known:
-                asked = setting("intercepts", shown(name)) or "intercepts"
+                asked = setting("intercepts", shown(name))
                 raise InputError(f"{path}: {asked}: there is no column {shown(name)}; {suggest(name, names)}.")
             if name == target or name in left_out:
                 what = "the target" if name == target else "ignored"

@@ -1,7 +1,7 @@
 """Rows that are equal in every column that a model reads: a model judged on copies of rows that it was trained on is
 judged by its memory.
 
-Rows are compared by 64-bit hashes of their numbers, in one pass. Where columns have few values, equal rows are
+Rows are compared by their hashes, in one pass. Where columns have few values, equal rows are
 expected and no copies: independent rows fall together as often as the columns' values do by chance.
 """
 
@@ -12,43 +12,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.row_hashes import HASHED_AT_ONCE, row_hashes
 from newtron.table.encode import encode
 from newtron.table.schema import Schema
 from newtron.table.table import Table
 
 Array = NDArray[np.floating]
 
-_NUMBERS = 2**22  # numbers that are hashed or encoded at a time, 32 MB of float64
 # With at least this number of different rows, groups of equal rows can be held out together whatever they are. With
 # fewer, rows count as copies only if they are equal at least this many times as often as they would be by chance.
 _MANY, _TIMES = 100, 10.0
-
-
-def row_hashes(X: Array) -> NDArray[np.uint64]:
-    """Return (n,) the hashes of the rows of X (n, p). Equal rows have equal hashes; two other rows do with a
-    probability of 2^-64."""
-    n, p = X.shape
-    found = np.zeros(n, dtype=np.uint64)
-    factors = np.random.default_rng(0).integers(2**63, size=p, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    step = max(1, _NUMBERS // max(1, p))
-    for start in range(0, n, step):
-        # Adding 0 makes -0 the same as 0. Shifts bring the leading digits down, products of 2^64 carry them up again
-        # (Steele, Lea & Flood 2014, the finaliser of SplitMix).
-        bits = (np.ascontiguousarray(X[start : start + step], dtype=np.float64) + 0.0).view(np.uint64)
-        bits ^= bits >> np.uint64(30)
-        bits *= np.uint64(0xBF58476D1CE4E5B9)
-        bits ^= bits >> np.uint64(27)
-        bits *= factors
-        bits ^= bits >> np.uint64(31)
-        found[start : start + step] = bits.sum(axis=1, dtype=np.uint64)
-    return found
 
 
 def equal_groups(schema: Schema, table: Table) -> tuple[NDArray[np.int64] | None, bool]:
     """Return (n,) the number of the group of equal rows that each row is in, and whether there are more equal rows than
     by chance, so that they are copies. The numbers are None where no rows are equal, or where the columns have so few
     values that rows are equal by chance."""
-    n, step = table.n_rows, max(1, _NUMBERS // len(schema.feature_names))
+    n, step = table.n_rows, max(1, HASHED_AT_ONCE // len(schema.feature_names))
     blocks = (np.arange(start, min(start + step, n)) for start in range(0, n, step))
     hashes = np.concatenate([row_hashes(encode(schema, table.take(block)).X) for block in blocks])
     _, first, groups, sizes = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)

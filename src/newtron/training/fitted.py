@@ -17,6 +17,7 @@ from newtron.inference.certificate.endpoint import Curvature, Endpoint
 from newtron.inference.coefficients.information import Information
 from newtron.inference.mixed.fit import MixedLikelihood
 from newtron.inference.mixed.random_intercepts import RandomIntercepts
+from newtron.inference.mixed.seen_rows import SeenRows
 from newtron.inference.posterior import Posterior, PosteriorFactor
 from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
@@ -151,7 +152,8 @@ class FittedModel:
     perceptron. random_intercepts: what raw predictions gain by the groups of their rows; None where nothing is.
     left_out_loss: the mean loss, in nats a row, that rows which were left out while this average was trained promise
     for new ones (`inference.predictive.promise`); nan where there were none, and for a perceptron. mixed: the
-    likelihood of a perceptron with random intercepts; None for all other models.
+    likelihood of a perceptron with random intercepts; None for all other models. seen_rows: what raw predictions of
+    rows that equal a training row gain beside that; None where nothing is. left_out_loss is of rows never seen.
 
     Examples
     --------
@@ -176,6 +178,7 @@ class FittedModel:
     random_intercepts: RandomIntercepts | None = None
     left_out_loss: float = float("nan")
     mixed: MixedLikelihood | None = None
+    seen_rows: SeenRows | None = None
 
     @cached_property
     def loss(self) -> Loss:
@@ -215,9 +218,19 @@ class FittedModel:
         return max(member.network.n_params for member in self.members)
 
     def gained(self, X: Matrix) -> Array:
-        """(n, k) what the raw predictions of rows X gain by the random intercepts of their groups; (1, 1) zeros where
-        there are none."""
+        """(n, k) what the raw predictions of rows X gain by random intercepts, those of rows seen before among them;
+        (1, 1) zeros where there are none."""
+        by_groups = self.gained_by_groups(X)
+        return by_groups if self.seen_rows is None else by_groups + self.seen_rows.at(X)
+
+    def gained_by_groups(self, X: Matrix) -> Array:
+        """The same by the groups of the rows alone, which a row keeps when other columns of it change."""
         return _NOTHING if self.random_intercepts is None else self.random_intercepts.at(X)
+
+    @property
+    def has_intercepts(self) -> bool:
+        """Does any row gain anything?"""
+        return self.random_intercepts is not None or self.seen_rows is not None
 
     @property
     def sharing(self) -> tuple[Member, ...]:

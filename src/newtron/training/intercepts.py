@@ -3,6 +3,9 @@
 They are learnt from what the networks leave over on rows that they were not trained with, where that is known. A column
 keeps its intercepts where rows are predicted better with them than without, by intercepts and variances that were
 learnt without these rows.
+
+One more grouping has the rows that are equal in every column of X (`SeenRows`). There a row is left out alone, and its
+copies predict it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.row_hashes import row_hashes
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names, count, setting
@@ -23,6 +27,7 @@ from newtron.engine.maths.scaling import column_of
 from newtron.engine.rows import ArrayRows, Chunk, Rows
 from newtron.engine.solvers import Status
 from newtron.inference.mixed.random_intercepts import GroupIntercepts, RandomIntercepts
+from newtron.inference.mixed.seen_rows import SeenRows, row_keys
 from newtron.inference.mixed.variance_components import (
     Components,
     Crossed,
@@ -30,7 +35,6 @@ from newtron.inference.mixed.variance_components import (
     loss_of_output,
     variance_components,
 )
-from newtron.table.equal_rows import row_hashes
 from newtron.training.fitted import DataDescription, Member
 from newtron.training.members import RowsLeftOut
 from newtron.training.settings import Settings
@@ -58,6 +62,10 @@ _STANDARD_ERRORS = 2.0
 _ROUNDS = 3
 # The change of the logarithms of the variances at which the search for those of a part of the rows ends.
 _ROUGHLY = 0.05
+# Equal rows are looked at where at most so many rows x outputs are in memory, one or two seconds of one core, and at
+# least this share of the rows has a copy, in so many sets: the standard error of a gain over fewer is itself unknown.
+_MOST_ROWS = {"regression": 200_000, "classification": 5_000}
+_LEAST_COPIED, _LEAST_SETS = 0.02, 10
 # The variance of a logistic variable: that of what decides between classes on the scale of the log odds.
 _LOGISTIC = np.pi**2 / 3.0
 
@@ -65,13 +73,15 @@ _LOGISTIC = np.pi**2 / 3.0
 class GroupColumns(NamedTuple):
     """Columns of X that group rows. columns: those that may have random intercepts; aside: those that are no inputs;
     offset: the column that is one, in a place of its own among all columns; forced: whether the user named the
-    columns, so that they keep their intercepts; names: of columns that the user named."""
+    columns, so that they keep their intercepts; names: of columns that the user named; whole_rows: whether rows that
+    are equal in every column may have intercepts, too."""
 
     columns: tuple[int, ...] = ()
     aside: tuple[int, ...] = ()
     offset: int | None = None
     forced: bool = False
     names: tuple[str, ...] = ()
+    whole_rows: bool = False
 
     @property
     def offset_of_inputs(self) -> int | None:
@@ -98,7 +108,8 @@ def group_columns(rows: Rows, data: DataDescription, settings: Settings) -> Grou
         return GroupColumns(aside=tuple(factors), offset=offset)
     if isinstance(chosen, str):
         found = _repeated(rows, {*factors, offset}, data, _MOST_WORK[settings.task])
-        return GroupColumns(tuple(sorted({*factors, *found})), tuple(factors), offset)
+        copied = settings.family == "network" and _has_copies(rows, data, _MOST_ROWS[settings.task])
+        return GroupColumns(tuple(sorted({*factors, *found})), tuple(factors), offset, whole_rows=copied)
     found = [_position(each, data) for each in chosen]
     if len(set(found)) < len(found):
         raise InputError(f"{setting('intercepts', repr(list(chosen)))} names a column twice.")
@@ -147,27 +158,42 @@ def _repeated(rows: Rows, others: set[int | None], data: DataDescription, most_w
     return found if len(X) * rows.n_outputs * len(found) <= most_work else []
 
 
+def _has_copies(rows: Rows, data: DataDescription, most_rows: int) -> bool:
+    """Are enough rows in memory equal to another in every column?"""
+    formula = data.schema is not None and data.schema.formula is not None
+    if not isinstance(rows, ArrayRows) or rows.is_sparse or formula or rows.n_rows * rows.n_outputs > most_rows:
+        return False
+    _, copies = np.unique(row_keys(rows.whole().X), return_counts=True)
+    return bool((copies > 1).sum() >= _LEAST_SETS and copies[copies > 1].sum() >= _LEAST_COPIED * rows.n_rows)
+
+
 def beside_networks(
     task: Task, members: Sequence[Member], left_out: RowsLeftOut | None, whole: Rows, grouping: GroupColumns
-) -> Intercepts | None:
-    """The random intercepts beside an average of networks, of rows that were left out as far as there are such. whole:
-    the rows of the task with all columns. None where no column keeps any, and where the training was ended: whoever
-    ended it waits for no more."""
+) -> tuple[Intercepts | None, SeenRows | None]:
+    """The random intercepts of columns and of equal rows beside an average of networks, of rows that were left out as
+    far as there are such. whole: the rows of the task with all columns. None where nothing keeps any, and where the
+    training was ended: whoever ended it waits for no more."""
     ended = any(member.solution.status in (Status.INTERRUPTED, Status.STOPPED) for member in members)
-    if not grouping.columns or ended:
-        return None
-    looked = replace(task, given=whole).looked_at
+    if not (grouping.columns or grouping.whole_rows) or ended:
+        return None, None
+    X = replace(task, given=whole).looked_at.whole().X
     scaled = task.looked_at.standardized(task.scaling).whole()
-    inputs, raw = scaled.X.astype(np.float64, copy=False), np.zeros(scaled.y.shape)
+    inputs, known = scaled.X.astype(np.float64, copy=False), np.zeros(scaled.y.shape)
     with one_blas_thread(), np.errstate(all="ignore"):
         for member in members:
             if member.share:
-                raw += member.share * member.output(inputs)
+                known += member.share * member.output(inputs)
+    raw = known.copy()
     if left_out is not None:
         raw[left_out.rows] = left_out.averaged(members)
-    if not np.isfinite(raw).all():
-        return None
-    return learn_intercepts(looked.whole().X, scaled, raw, task.loss, grouping)
+    if not (np.isfinite(raw).all() and np.isfinite(known).all()):
+        return None, None
+    found = learn_intercepts(X, scaled, raw, task.loss, grouping) if grouping.columns else None
+    if not grouping.whole_rows:
+        return found, None
+    if found is not None:
+        raw, known = raw + found.left_out, known + found.found.at(X)
+    return found, learn_seen_rows(X, scaled, raw, known, task.loss)
 
 
 def gained_around(task: Task, whole: Rows, grouping: GroupColumns, raw: Array) -> Array | None:
@@ -198,13 +224,11 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
     w = np.ones(len(Y)) if scaled.weight is None else scaled.weight.astype(np.float64)
     keys, places = {}, {}
     slopes = w[:, None] * loss.pointwise(Y, raw, 1).gradient
-    by_chance = max(_AGREE, np.sqrt(2.0 * np.log(len(columns) * Y.shape[1])))
     for j in grouping.columns:
         values = column_of(X, j)
         keys[j] = np.unique(values[w > 0.0])
         places[j] = np.minimum(np.searchsorted(keys[j], values), len(keys[j]) - 1)
-        agree = max(grouped_more_than_chance(places[j], len(keys[j]), slope) for slope in slopes.T)
-        if agree < by_chance and not grouping.forced:
+        if not grouping.forced and not _agree(places[j], len(keys[j]), slopes, len(grouping.columns)):
             columns.remove(j)
     # Copies of a row are in one part: an intercept that has seen one of them knows the others.
     _, copies = np.unique(row_hashes(np.hstack([X.astype(np.float64, copy=False), Y])), return_inverse=True)
@@ -215,9 +239,16 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
     with one_blas_thread(), np.errstate(all="ignore"):
         found = _components(crossed, loss, Y, raw)
         gained = _left_out(crossed, loss, Y, raw, found, parts)
-        if not grouping.forced and _errors_gained(gained, loss, Y, raw, w) < _STANDARD_ERRORS:
+        if not grouping.forced and _in_errors(_gain(gained, loss, Y, raw, w), w) < _STANDARD_ERRORS:
             return None
     return Intercepts(_as_intercepts(columns, [keys[j] for j in columns], crossed, found, loss, Y), gained)
+
+
+def _agree(places: NDArray[np.intp], groups: int, slopes: Array, columns: int) -> bool:
+    """Do the slopes (n, k) of the losses of some output agree within groups by more than chance makes of so many
+    columns?"""
+    by_chance = max(_AGREE, np.sqrt(2.0 * np.log(columns * slopes.shape[1])))
+    return bool(max(grouped_more_than_chance(places, groups, slope) for slope in slopes.T) >= by_chance)
 
 
 def _components(crossed: Crossed, loss: Loss, Y: Array, raw: Array) -> list[Components]:
@@ -252,9 +283,13 @@ def _left_out(
     return gained
 
 
-def _errors_gained(gained: Array, loss: Loss, Y: Array, raw: Array, w: Array) -> float:
-    """By how many standard errors what rows left out gain, (n, k), lowers their loss."""
-    lower = w * (loss.pointwise(Y, raw, 1).value - loss.pointwise(Y, raw + gained, 1).value)
+def _gain(gained: Array, loss: Loss, Y: Array, raw: Array, w: Array) -> Array:
+    """(n,) by how much what rows left out gain, (n, k), lowers their loss, times their weights."""
+    return np.asarray(w * (loss.pointwise(Y, raw, 1).value - loss.pointwise(Y, raw + gained, 1).value))
+
+
+def _in_errors(lower: Array, w: Array) -> float:
+    """How many of its standard errors the sum of what each row or set of rows gains is. w: their weights."""
     spread = float(np.sqrt(np.square(lower - w * lower.sum() / w.sum()).sum()))
     return float(lower.sum()) / spread if spread > 0.0 else 0.0
 
@@ -287,3 +322,76 @@ def _link_variance(loss: Loss, Y: Array, w: Array) -> Array:
     if loss.has_deviance:
         return np.asarray(np.log1p(w.sum() / (w @ Y)))
     return np.full(Y.shape[1], _LOGISTIC)
+
+
+# --- rows that are equal in every column ---
+
+
+def learn_seen_rows(X: Array, scaled: Chunk, raw: Array, known: Array, loss: Loss) -> SeenRows | None:
+    """The random intercepts of equal rows around raw predictions (n, k), which were made without any copy of the row as
+    far as there are such; None where the copies of a row do not predict it better. X: (n, p) with all columns; scaled:
+    the same rows in the units of training; known: (n, k) the raw predictions of the model that has seen all rows.
+
+    Networks know something of the rows that they were trained with: f moves towards their targets. So a row seen before
+    gains what its intercept is more than that, and nothing where the networks have gone as far already.
+    """
+    if not (loss.quadratic or loss.name == "log_loss"):
+        return None
+    Y, keys = scaled.y.astype(np.float64), row_keys(X)
+    w = np.ones(len(Y)) if scaled.weight is None else scaled.weight.astype(np.float64)
+    counted = np.flatnonzero(w)
+    Y, raw, known, w = Y[counted], raw[counted], known[counted], w[counted] / w[counted].mean()
+    different, own, copies = np.unique(keys[counted], return_inverse=True, return_counts=True)
+    L, several = len(different), copies > 1
+    if not _agree(own, L, w[:, None] * loss.pointwise(Y, raw, 1).gradient, 1):
+        return None
+    extra = _disagreeing_pair(loss, Y, raw, w)
+    Y_all, raw_all = np.vstack([Y, extra]), np.vstack([raw, np.zeros_like(extra)])
+    crossed = Crossed((np.append(own, [L, L]),), (L + 1,), np.append(w, [1.0, 1.0]))
+    parts = np.append(_apart(own, L), [-1, -1])
+    with one_blas_thread(), np.errstate(all="ignore"):
+        found = _components(crossed, loss, Y_all, raw_all)
+        gained = _left_out(crossed, loss, Y_all, raw_all, found, parts)[:-2]
+        lower, of_sets = _sums(own, L, np.column_stack([_gain(gained, loss, Y, raw, w), w])).T
+    if not _in_errors(lower[several], of_sets[several]) >= _STANDARD_ERRORS:
+        return None
+    b, spread = np.column_stack([o.b[:L] for o in found]), np.column_stack([o.variances[:L] for o in found])
+    moved = _sums(own, L, w[:, None] * (known - raw)) / of_sets[:, None]
+    b = b - np.clip(moved, np.minimum(b, 0.0), np.maximum(b, 0.0))
+    variance, residual = np.array([o.variance[0] for o in found]), np.array([o.residual for o in found])
+    apart = residual if loss.quadratic else np.full(len(residual), _LOGISTIC)
+    narrowed = (residual + spread) / (residual + variance) if loss.quadratic else np.ones_like(b)
+    share = float((variance / (variance + apart)).mean())
+    return SeenRows(different, b, narrowed, int(several.sum()), int(copies[several].sum()), share)
+
+
+def _sums(own: NDArray[np.intp], sets: int, values: Array) -> Array:
+    """(sets, m) the sums over each set of values (n, m)."""
+    return np.column_stack([np.bincount(own, column, sets) for column in values.T]).astype(np.float64)
+
+
+def _disagreeing_pair(loss: Loss, Y: Array, raw: Array, w: Array) -> Array:
+    """(2, k) the targets of one more pair of equal rows, whose raw predictions are 0, that know nothing of each other.
+
+    Where all copies agree nothing else would bound the share of the intercepts from 1: as for a proportion of which
+    only successes were seen (Laplace's rule of succession), one more pair is taken to differ as two rows of the same
+    prediction do that were never seen, by a mean square of (τ² + s²) within the pair; classes differ, at even odds.
+    """
+    if loss.quadratic:
+        half = np.sqrt(0.5 * (w @ np.square(Y - raw)) / w.sum())
+        return np.vstack([half, -half])
+    if Y.shape[1] == 1:
+        return np.array([[0.0], [1.0]])
+    return np.eye(Y.shape[1])[np.argsort(-(w @ Y), kind="stable")[:2]]
+
+
+def _apart(own: NDArray[np.intp], sets: int) -> NDArray[np.intp]:
+    """(n,) a part for each row, so that copies are in different parts, as far as there are parts. own: (n,) the set of
+    equal rows of each."""
+    rng = np.random.default_rng(_SEED)
+    order = rng.permutation(len(own))
+    order = order[np.argsort(own[order], kind="stable")]
+    rank = np.arange(len(own)) - np.searchsorted(own[order], own[order])
+    parts = np.empty(len(own), dtype=np.intp)
+    parts[order] = (rank + rng.integers(_PARTS, size=sets)[own[order]]) % _PARTS
+    return parts

@@ -116,8 +116,11 @@ def _trained(
         raise error if names is None else error.named(names) from None
     # Further trainings there are of other rows, and are not kept.
     task, left_out = replace(task, keeper=None), rows_left_out(task, trained)
-    intercepts = beside_networks(task, members, left_out, *grouped) if settings.family == "network" else None
+    intercepts = seen_rows = None
+    if settings.family == "network":
+        intercepts, seen_rows = beside_networks(task, members, left_out, *grouped)
     model = _with_predictions(task, settings, data, members, separation, intercepts, left_out)
+    model = replace(model, seen_rows=seen_rows)
     if mixed:
         model = replace(model, random_intercepts=parts.intercepts, mixed=parts.likelihood)
     return model if offset is None else with_offset(model, offset)

@@ -67,6 +67,9 @@ ESTIMATORS: dict[str, Callable[[], object]] = {
     "network-mix": lambda: NetworkRegressor(n_starts=1, n_jobs=1).fit(X[:, :1], Y),
     "network-classifier": lambda: NetworkClassifier(**SMALL).fit(X, CLASSES),
     "network-best": lambda: NetworkClassifier(**SMALL, alpha=0.1, combine="best").fit(X, CLASSES == "low"),
+    "network-rows-seen": lambda: NetworkRegressor(**SMALL, alpha=1.0).fit(
+        X[np.arange(80) % 60], (Y + 3.0 * np.sin(97.0 * X[:, 2]))[np.arange(80) % 60]
+    ),
     "network-relu": lambda: NetworkRegressor(hidden=[(2,), (2, 2)], n_starts=1, alpha=0.1, activation="relu").fit(X, Y),
 }
 # Models of tables: the options of `newtron fit`, and the table.

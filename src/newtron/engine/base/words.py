@@ -163,6 +163,7 @@ _OPTIONS = {"n_jobs": "threads", "n_starts": "starts", "random_state": "seed"} |
         "holdout",
         "holdout_by",
         "ignore",
+        "intercepts",
         "interval",
         "keep",
         "levels",
@@ -222,7 +223,8 @@ def setting(name: str, value: str = "") -> str:
     if _told_at() == "study" or not option:
         return f"{option}={value}" if value and option else option
     option = "--" + option.replace("_", "-")
-    return option if value == "True" else f"{option} {value.strip(QUOTES)}".strip()
+    said = "none" if value == "None" else value.strip(QUOTES)
+    return option if value == "True" else f"{option} {said}".strip()
 
 
 def called_in_study(name: str) -> str:

@@ -114,11 +114,12 @@ class Response:
 
     def _gained(self, rows: VariedRows, block: slice, changes: Changes) -> Array:
         """What z gains by random intercepts: those of the groups that cells are set to, and else of the rows' own. A
-        number that is shifted keeps its group, because almost every other number is none."""
+        number that is shifted keeps its group, because almost every other number is none. A row that changes is none
+        that was seen before: effects are those of the networks and of groups."""
         if self.model.random_intercepts is None:
-            return self.model.gained(np.empty((0, 0)))
+            return self.model.gained_by_groups(np.empty((0, 0)))
         kept = {name: cell for name, cell in changes.items() if not isinstance(cell, Shift)}
-        gained = self.model.gained(rows.block(block, kept))
+        gained = self.model.gained_by_groups(rows.block(block, kept))
         return gained * self.model.scaling.y_scale if self.model.is_perceptron else gained
 
     def _member(self, part: _Part, raw: _Raw, exposure: Array | None, method: str, x: Array | None) -> _Local:

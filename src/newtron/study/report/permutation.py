@@ -8,7 +8,7 @@ with the same information each can replace the other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,7 +51,8 @@ def importances(
     n = len(held_out)
     kept = np.arange(n) if n <= _ROWS else rng.choice(n, _ROWS, replace=False)
     rows, scoring = held_out.take(kept), Scoring(kind_of(model))
-    before = scoring.losses(predicted(model, rows.X), rows.y)
+    # A row whose columns are shuffled is none that was seen before, and is compared with none.
+    before = scoring.losses(predicted(replace(model, seen_rows=None), rows.X), rows.y)
     changed, again = ColumnsChanged(model, rows.X), np.tile(rows.y, _SHUFFLES)
     found, start = [], 0
     for done, column in enumerate(schema.columns, start=1):

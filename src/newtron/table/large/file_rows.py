@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.codec import to_json
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.row_hashes import row_hashes
 from newtron.engine.base.threads import thread_count
 from newtron.engine.rows import Chunk
 from newtron.engine.rows.streamed import Cut, Source, StreamedRows
 from newtron.table.choices import ColumnChoices
 from newtron.table.data_file import DataFile, data_file_of
 from newtron.table.encode import encode, encode_target, target_columns
-from newtron.table.equal_rows import are_copies, row_hashes
+from newtron.table.equal_rows import are_copies
 from newtron.table.large.files import TableFiles, text_files
 from newtron.table.learn import Learnt, check_asked, learn_pieces
 from newtron.table.schema import Schema, TargetValues
