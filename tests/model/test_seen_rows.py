@@ -76,10 +76,11 @@ def test_a_row_seen_before_is_predicted_from_its_copies_and_no_other_row_is() ->
     np.testing.assert_allclose(model.predict(X[:N]) - without.predict(X[:N]), gained * means, rtol=1e-6, atol=1e-9)
     width, before = (np.diff(each.predict_interval(X[:N]))[:, 0] for each in (model, without))
     np.testing.assert_allclose(width / before, np.sqrt(1.0 - c * gained), rtol=1e-6)
-    # c is that of the largest likelihood of these rows and one more pair, whose copies know nothing of each other.
-    v = np.square(left).mean()
+    # c is that of the largest likelihood of the copies and of one more pair, whose rows know nothing of each other.
+    several = n > 1
+    v = np.square(left[several[row_of_each()]]).mean()
     inside = np.append(np.bincount(row_of_each(), np.square(left - means[row_of_each()])), v)
-    n, means = np.append(n, 2.0), np.append(means, 0.0)
+    inside, n, means = inside[np.append(several, True)], np.append(n[several], 2.0), np.append(means[several], 0.0)
 
     def of_logs(logs: Array) -> float:
         within, between = np.exp(logs)

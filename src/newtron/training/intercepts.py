@@ -32,6 +32,7 @@ from newtron.inference.mixed.variance_components import (
     Components,
     Crossed,
     grouped_more_than_chance,
+    intercepts_under,
     loss_of_output,
     variance_components,
 )
@@ -62,9 +63,9 @@ _STANDARD_ERRORS = 2.0
 _ROUNDS = 3
 # The change of the logarithms of the variances at which the search for those of a part of the rows ends.
 _ROUGHLY = 0.05
-# Equal rows are looked at where at most so many rows x outputs are in memory, one or two seconds of one core, and at
+# Equal rows are looked at where at most so many rows x outputs are in memory, two seconds of one core at most, and at
 # least this share of the rows has a copy, in so many sets: the standard error of a gain over fewer is itself unknown.
-_MOST_ROWS = {"regression": 200_000, "classification": 5_000}
+_MOST_ROWS = {"regression": 200_000, "classification": 50_000}
 _LEAST_COPIED, _LEAST_SETS = 0.02, 10
 # The variance of a logistic variable: that of what decides between classes on the scale of the log odds.
 _LOGISTIC = np.pi**2 / 3.0
@@ -224,11 +225,13 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
     w = np.ones(len(Y)) if scaled.weight is None else scaled.weight.astype(np.float64)
     keys, places = {}, {}
     slopes = w[:, None] * loss.pointwise(Y, raw, 1).gradient
+    by_chance = max(_AGREE, np.sqrt(2.0 * np.log(len(columns) * Y.shape[1])))
     for j in grouping.columns:
         values = column_of(X, j)
         keys[j] = np.unique(values[w > 0.0])
         places[j] = np.minimum(np.searchsorted(keys[j], values), len(keys[j]) - 1)
-        if not grouping.forced and not _agree(places[j], len(keys[j]), slopes, len(grouping.columns)):
+        agree = max(grouped_more_than_chance(places[j], len(keys[j]), slope) for slope in slopes.T)
+        if agree < by_chance and not grouping.forced:
             columns.remove(j)
     # Copies of a row are in one part: an intercept that has seen one of them knows the others.
     _, copies = np.unique(row_hashes(np.hstack([X.astype(np.float64, copy=False), Y])), return_inverse=True)
@@ -242,13 +245,6 @@ def learn_intercepts(X: Array, scaled: Chunk, raw: Array, loss: Loss, grouping: 
         if not grouping.forced and _in_errors(_gain(gained, loss, Y, raw, w), w) < _STANDARD_ERRORS:
             return None
     return Intercepts(_as_intercepts(columns, [keys[j] for j in columns], crossed, found, loss, Y), gained)
-
-
-def _agree(places: NDArray[np.intp], groups: int, slopes: Array, columns: int) -> bool:
-    """Do the slopes (n, k) of the losses of some output agree within groups by more than chance makes of so many
-    columns?"""
-    by_chance = max(_AGREE, np.sqrt(2.0 * np.log(columns * slopes.shape[1])))
-    return bool(max(grouped_more_than_chance(places, groups, slope) for slope in slopes.T) >= by_chance)
 
 
 def _components(crossed: Crossed, loss: Loss, Y: Array, raw: Array) -> list[Components]:
@@ -343,26 +339,44 @@ def learn_seen_rows(X: Array, scaled: Chunk, raw: Array, known: Array, loss: Los
     Y, raw, known, w = Y[counted], raw[counted], known[counted], w[counted] / w[counted].mean()
     different, own, copies = np.unique(keys[counted], return_inverse=True, return_counts=True)
     L, several = len(different), copies > 1
-    if not _agree(own, L, w[:, None] * loss.pointwise(Y, raw, 1).gradient, 1):
-        return None
-    extra = _disagreeing_pair(loss, Y, raw, w)
-    Y_all, raw_all = np.vstack([Y, extra]), np.vstack([raw, np.zeros_like(extra)])
-    crossed = Crossed((np.append(own, [L, L]),), (L + 1,), np.append(w, [1.0, 1.0]))
-    parts = np.append(_apart(own, L), [-1, -1])
+    slopes = w[:, None] * loss.pointwise(Y, raw, 1).gradient
+    if sum(grouped_more_than_chance(own, L, slope) for slope in slopes.T) < _AGREE * np.sqrt(Y.shape[1]):
+        return None  # copies agree over all outputs no more than by chance
+    # Rows without copies say nothing of what copies have in common: the variances are those of the others.
+    of_sets, rows = _sums(own, L, w[:, None])[:, 0], np.flatnonzero(several[own])
+    sets, n = (np.cumsum(several) - 1)[own[rows]], int(several.sum())
+    pair = _disagreeing_pair(loss, Y[rows], raw[rows], w[rows])
+    with_pair, around = np.vstack([Y[rows], pair]), np.vstack([raw[rows], np.zeros_like(pair)])
+    crossed = Crossed((np.append(sets, [n, n]),), (n + 1,), np.append(w[rows], [1.0, 1.0]))
     with one_blas_thread(), np.errstate(all="ignore"):
-        found = _components(crossed, loss, Y_all, raw_all)
-        gained = _left_out(crossed, loss, Y_all, raw_all, found, parts)[:-2]
-        lower, of_sets = _sums(own, L, np.column_stack([_gain(gained, loss, Y, raw, w), w])).T
-    if not _in_errors(lower[several], of_sets[several]) >= _STANDARD_ERRORS:
-        return None
-    b, spread = np.column_stack([o.b[:L] for o in found]), np.column_stack([o.variances[:L] for o in found])
+        found = _components(crossed, loss, with_pair, around)
+        gained = _left_out(crossed, loss, with_pair, around, found, np.append(_apart(sets, n), [-1, -1]))[:-2]
+        lower = _sums(sets, n, _gain(gained, loss, Y[rows], raw[rows], w[rows])[:, None])[:, 0]
+        if not _in_errors(lower, of_sets[several]) >= _STANDARD_ERRORS:
+            return None
+        b, spread = _under(Crossed((own,), (L,), w), loss, Y, raw, found)
     moved = _sums(own, L, w[:, None] * (known - raw)) / of_sets[:, None]
     b = b - np.clip(moved, np.minimum(b, 0.0), np.maximum(b, 0.0))
     variance, residual = np.array([o.variance[0] for o in found]), np.array([o.residual for o in found])
     apart = residual if loss.quadratic else np.full(len(residual), _LOGISTIC)
     narrowed = (residual + spread) / (residual + variance) if loss.quadratic else np.ones_like(b)
     share = float((variance / (variance + apart)).mean())
-    return SeenRows(different, b, narrowed, int(several.sum()), int(copies[several].sum()), share)
+    return SeenRows(different, b, narrowed, n, len(rows), share)
+
+
+def _under(crossed: Crossed, loss: Loss, Y: Array, raw: Array, found: list[Components]) -> tuple[Array, Array]:
+    """The intercepts (L, k) of the groups of one column, and their variances, under the variances that were found."""
+    gained, b, variances = np.zeros_like(raw), *np.zeros((2, crossed.sizes[0], len(found)))
+    for _ in range(1 if len(found) == 1 or loss.quadratic else _ROUNDS):
+        for c, own in enumerate(found):
+            if own.variance[0] == 0.0:
+                continue
+            gained[:, c] = 0.0
+            around = loss_of_output(loss, Y, raw + gained, c)
+            b[:, c], curvature = intercepts_under(crossed, around, own.variance, own.residual)
+            variances[:, c] = 1.0 / (crossed.of_groups(curvature) + 1.0 / own.variance[0])
+            gained[:, c] = crossed.of_rows(b[:, c])
+    return b, variances
 
 
 def _sums(own: NDArray[np.intp], sets: int, values: Array) -> Array:
