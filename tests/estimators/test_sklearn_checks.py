@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
         NetworkRegressor(n_starts=1),  # the default in half the time
         # Compared to seven digits, which is closer than the ends of the default tolerance are.
         NetworkClassifier(n_starts=1, tol=1e-12),
-        NetworkClassifier(hidden=[(3,), (4, 3)], activation="sigmoid", n_starts=1),
+        NetworkClassifier(hidden=[(3,), (4, 3)], activation="sigmoid", alpha=0.1, n_starts=1),
     ]
 )
 def test_scikit_learn_check(estimator: Any, check: Callable[[Any], None]) -> None:

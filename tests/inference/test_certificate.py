@@ -46,7 +46,7 @@ TWO = np.array(["no", "yes"])[(X[:, 0] + RNG.normal(size=80) > 0).astype(int)]
 THREE = np.clip(np.round(X[:, 1] + RNG.normal(size=80)), -1, 1).astype(int)
 WEIGHT = RNG.uniform(0.5, 2.0, 80)
 
-SHAPES: dict[str, Any] = {"hidden": [(), (3,), (2, 2)], "alpha": 0.1, "n_starts": 2, "activation": "softplus"}
+SHAPES: dict[str, Any] = {"hidden": [(), (3,), (2, 2)], "alpha": 0.1, "n_starts": 2, "activation": "tanh"}
 
 CASES: dict[str, tuple[Callable[[], Any], Any]] = {
     "least squares": (lambda: PerceptronRegressor(), NUMBERS),

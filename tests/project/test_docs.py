@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support.command import as_program
+from support.command import command as newtron
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -61,12 +63,7 @@ def options(text: str) -> set[str]:
 @cache
 def help_text(*command: str) -> str:
     # A wide terminal, so that no option is broken across two lines.
-    run = subprocess.run(
-        [sys.executable, "-m", "newtron", *command, "--help"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
+    run = newtron(*command, "--help", env={**os.environ, "COLUMNS": "200"})
     assert run.returncode == 0, f"newtron {' '.join(command)} --help: {run.stderr}"
     return run.stdout
 
@@ -106,7 +103,8 @@ class Shell:
         self.folder, self.started, self.told = folder, list[subprocess.Popen[bytes]](), folder / "scheduler.json"
         tools = folder / "bin"
         tools.mkdir()
-        for name, rest in (("newtron", "-m newtron"), ("dask", "-m dask"), ("python", "")):
+        as_program(tools / "newtron")
+        for name, rest in (("dask", "-m dask"), ("python", "")):
             (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {rest} "$@"\n', encoding="utf-8")
             (tools / name).chmod(0o755)
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"
@@ -157,6 +155,7 @@ class Shell:
 
     def play(self, words: list[str]) -> None:
         """Until it says where it is, and Ctrl-C."""
+        words = [sys.executable, "-m", *words]
         server, said = self.start(words if "--no-browser" in words else [*words, "--no-browser"])
         until = time.monotonic() + 60.0
         while "http://127.0.0.1" not in said.read_text():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,12 +78,18 @@ def test_every_set_is_here() -> None:
     assert set(REGRESSION) <= {path.stem for path in (SHARED / "uci_regression").glob("*.npz")}
 
 
+@cache
+def default_network(name: str) -> NetworkRegressor:
+    X, y, _, _ = first_fold(name, "regression")
+    return NetworkRegressor(effort="fast" if len(X) > 3000 else "default").fit(X, y)
+
+
 @pytest.mark.slow
+@pytest.mark.xdist_group("default networks")
 @pytest.mark.parametrize("name", REGRESSION)
 def test_regression(name: str) -> None:
     X, y, X_test, y_test = first_fold(name, "regression")
-    effort = "fast" if len(X) > 3000 else "default"
-    linear, network = PerceptronRegressor().fit(X, y), NetworkRegressor(effort=effort).fit(X, y)
+    linear, network = PerceptronRegressor().fit(X, y), default_network(name)
     for fitted in (linear, network):
         assert_ended_well(fitted)
         assert np.mean((fitted.predict(X_test) - y_test) ** 2) < np.mean((y.mean() - y_test) ** 2)
@@ -90,6 +97,18 @@ def test_regression(name: str) -> None:
     A = np.column_stack([X - X.mean(0), np.ones(len(X))])
     exact = np.linalg.lstsq(A, y, rcond=None)[0][:-1]
     np.testing.assert_allclose(linear.coef_, exact, rtol=1e-7, atol=1e-9 * np.abs(exact).max())
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("default networks")
+def test_intervals_of_default_networks_cover_what_they_say() -> None:
+    """90 % intervals hold 87-93 % of the test rows of three sets together."""
+    held = []
+    for name in ("yacht", "concrete", "wine"):
+        _, _, X_test, y_test = first_fold(name, "regression")
+        low, high = default_network(name).predict_interval(X_test).T
+        held.append((low <= y_test) & (y_test <= high))
+    assert 0.87 <= np.mean(np.concatenate(held)) <= 0.93
 
 
 @pytest.mark.slow
