@@ -66,6 +66,8 @@ def test_a_row_seen_before_is_predicted_from_its_copies_and_no_other_row_is() ->
     new[0] = [X[0, 0], X[1, 1]]  # each number was seen, and the row was not
     assert np.array_equal(model.predict(new), without.predict(new))
     assert np.array_equal(model.predict_interval(new), without.predict_interval(new))
+    single = X[:N].astype(np.float32)
+    np.testing.assert_allclose(model.predict(single), model.predict(X[:N]), rtol=1e-4, atol=1e-4)
     # By hand: with c the correlation of copies, a row of n copies gains the share nc / (1 + (n - 1) c) of the mean of
     # what the network leaves over in them, and its variance falls by the factor 1 - c times this share.
     left = y - without.predict(X)
@@ -182,7 +184,7 @@ def test_the_file_remembers_by_hashes_and_an_export_is_refused(tmp_path: Path) -
     assert table is not None
     assert table.lines == (("", "the whole row = a row of training"),)
     np.testing.assert_allclose(float(np.asarray(steps["answer.average"].value)), model.predict(X[:1])[0], rtol=1e-12)
-    with pytest.raises(InputError, match="300 rows of training by their hashes, which no export can compute: fit"):
+    with pytest.raises(InputError, match="300 rows of training by their hashes, which exports do not compute: fit"):
         model.export(tmp_path / "copies.c")
 
 

@@ -61,7 +61,7 @@ def program_of(model: FittedModel, coverage: float | None = None) -> Program:
     if model.seen_rows is not None:
         known, without = count(len(model.seen_rows.keys), "row"), setting("intercepts", "None")
         raise InputError(
-            f"The model knows {known} of training by their hashes, which no export can compute: fit it again with "
+            f"The model knows {known} of training by their hashes, which exports do not compute: fit it again with "
             f"{without}, which predicts all other rows the same."
         )
     columns = columns_of(model)

@@ -9,7 +9,8 @@ c = τ² / (τ² + s²), with s² the variance of e, is the correlation of what 
 A row that was never seen has no intercept, and the variance τ² + s². One that equals n training rows has the variance
 s² + 1 / (n / s² + 1 / τ²), which is smaller by the factor 1 - c nc / (1 + (n - 1) c).
 
-Rows are compared by hashes, so that no model file holds the rows that it was trained on.
+Rows are equal where all numbers are, to the seven digits of single precision. They are compared by hashes, so that no
+model file holds the rows that it was trained on.
 """
 
 from __future__ import annotations
@@ -59,5 +60,7 @@ class SeenRows:
 
 def row_keys(X: Matrix) -> Array:
     """(n,) a whole number for each row of X (n, p) that float64 has exactly: the first 53 bits of its hash. Two
-    different rows have the same with a probability of 2^-53."""
-    return (row_hashes(X) >> _BEYOND).astype(np.float64)
+    different rows have the same with a probability of 2^-53. Numbers are rounded to single precision, so that rows of
+    either precision are the same."""
+    with np.errstate(over="ignore"):
+        return (row_hashes(X.astype(np.float32)) >> _BEYOND).astype(np.float64)
