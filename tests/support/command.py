@@ -99,7 +99,7 @@ def _address() -> str:
     """Of the server of this process, which is started by the first command."""
     folder = tempfile.TemporaryDirectory()
     address = os.path.join(folder.name, "newtron")
-    path = os.pathsep.join([str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, [str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "support.command", address]
     server = subprocess.Popen(words, stdin=subprocess.PIPE, env=environment, start_new_session=True)
