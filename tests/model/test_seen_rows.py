@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from newtron.engine.rows import ArrayRows
 from newtron.inference.mixed.seen_rows import SeenRows, row_keys
 from newtron.model.groups import told_intercepts
 from newtron.model.residuals import residuals_of
+from newtron.model_file.checks import check_model
 from newtron.training.intercepts import learn_seen_rows
 
 Array = Any
@@ -186,6 +188,22 @@ def test_the_file_remembers_by_hashes_and_an_export_is_refused(tmp_path: Path) -
     np.testing.assert_allclose(float(np.asarray(steps["answer.average"].value)), model.predict(X[:1])[0], rtol=1e-12)
     with pytest.raises(InputError, match="300 rows of training by their hashes, which exports do not compute: fit"):
         model.export(tmp_path / "copies.c")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"keys": np.zeros(N)}, "keys"),
+        ({"intercepts": np.zeros((N, 2))}, "intercepts"),
+        ({"narrowed": np.full((N, 1), 1.5)}, "narrowed"),
+        ({"sets": N}, "sets"),
+        ({"share": 2.0}, "share"),
+    ],
+)
+def test_a_file_with_other_numbers_is_refused(change: dict[str, Any], field: str) -> None:
+    found = replace(fitted().model_, seen_rows=replace(seen_rows(fitted()), **change))
+    with pytest.raises(InputError, match=f"seen_rows.{field}"):
+        check_model(found)
 
 
 KEYS = [3442010668299537.0, 0.0]
