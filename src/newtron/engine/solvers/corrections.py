@@ -17,7 +17,7 @@ from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
 from newtron.engine.objective.local_curvature import DampedCurvature
 from newtron.engine.solvers.ends import UNSURE
-from newtron.engine.solvers.quasi_newton import Pairs, times_inverse, with_pair
+from newtron.engine.solvers.quasi_newton import Pairs
 from newtron.engine.solvers.state import State
 
 # A correction is taken where the value falls by at least this share of what is expected, or, where rounding hides the
@@ -43,7 +43,7 @@ def corrected(objective: Objective, before: State, step: Array, damped: DampedCu
     """Correct a step from `before` at most so many times. damped: the curvature by which the step was solved."""
     params = before.params + step
     found = objective.evaluate(params, 1)
-    pairs = with_pair(objective, (), step, found.gradient - before.gradient)
+    pairs = Pairs.none(objective.n_params).with_pair(objective, step, found.gradient - before.gradient)
     following = _next(pairs, found.gradient, damped)
     for number in range(most):
         if following is None:
@@ -55,7 +55,7 @@ def corrected(objective: Objective, before: State, step: Array, damped: DampedCu
         if not found.value - value >= enough:
             return Corrected(params, number)
         reached = objective.evaluate(trial, 1)
-        pairs = with_pair(objective, pairs, following.step, reached.gradient - found.gradient)
+        pairs = pairs.with_pair(objective, following.step, reached.gradient - found.gradient)
         last, following = following, _next(pairs, reached.gradient, damped)
         if not decided and (following is None or following.expected > _AS_EXPECTED * last.expected):
             return Corrected(params, number)
@@ -65,7 +65,7 @@ def corrected(objective: Objective, before: State, step: Array, damped: DampedCu
 
 def _next(pairs: Pairs, gradient: Array, damped: DampedCurvature) -> _Next | None:
     """None where there is nothing to gain, or nothing that could be computed."""
-    step = -times_inverse(pairs, gradient, lambda q: _solved(damped, q))
+    step = -pairs.times_inverse(gradient, lambda q: _solved(damped, q))
     expected = -0.5 * float(step @ gradient)
     return _Next(step, expected) if expected > 0.0 and np.isfinite(expected) else None
 

@@ -21,8 +21,8 @@ from newtron.engine.base.types import Array
 from newtron.engine.objective import Objective
 from newtron.engine.solvers.ends import at_precision, below_rounding
 from newtron.engine.solvers.line_search import seen_at, wolfe
-from newtron.engine.solvers.quasi_newton import Pairs, times_inverse, with_pair
-from newtron.engine.solvers.state import DERIVED, Solver, State, after_step, relative_gradient, scaled_step
+from newtron.engine.solvers.quasi_newton import Pairs
+from newtron.engine.solvers.state import DERIVED, Solver, State, after_step, relative_gradient, scaled_step, unset
 
 # Where a step leaves more than this share of the decrement on average, the curvature is formed again from more rows.
 _RATE = 0.4
@@ -49,12 +49,13 @@ _FROZEN = 10
 
 @dataclass(frozen=True)
 class LBFGSState(State):
-    """pairs: the last (step, change of gradient), oldest first. factor: of the sampled curvature. share: of the rows
+    """pairs: of the last steps. direction: (P,) of the next step. factor: of the sampled curvature. share: of the rows
     that it was formed from. seen_at: the parameters where it was formed. renewed_at: the decrement then. age: steps
     with it. best_gradient: the smallest relative gradient so far. since_best: steps since then. frozen: steps since the
     gradient was smaller or the value fell by more than its rounding."""
 
-    pairs: Pairs = ()
+    pairs: Pairs = field(default_factory=lambda: Pairs.none(0))
+    direction: Array = field(default_factory=unset, metadata=DERIVED)
     factor: Factor | None = field(default=None, metadata=DERIVED)
     best_gradient: float = float("inf")
     since_best: int = 0
@@ -106,7 +107,7 @@ class LBFGS(Solver):
         check_count("sample_below", self.sample_below, least=0)
 
     def init(self, objective: Objective, params: Array) -> LBFGSState:
-        pairs: Pairs = ()
+        pairs = Pairs.none(objective.n_params)
         factor, share = None, 0.0
         if self._samples(objective):
             sample = objective.sampled(self.sample)
@@ -119,9 +120,10 @@ class LBFGS(Solver):
         state = LBFGSState(
             params, found.value, found.gradient, pairs=pairs, factor=factor, share=share, seen_at=seen_at
         )
+        state = _directed(objective, state)
         if factor is None and not pairs:
             return state
-        decrement = self._decrement(objective, state)
+        decrement = _decrement(state.direction, state.gradient)
         return replace(state, decrement=decrement, renewed_at=decrement)
 
     def _samples(self, objective: Objective) -> bool:
@@ -135,12 +137,12 @@ class LBFGS(Solver):
         if plain.rate < _NOISE * sample.rows_per_parameter**-0.5:
             return plain.state.params, plain.state.pairs, None
         state = _follow(replace(self, sample=1.0), sample, plain.state.params).state
-        return state.params, (), state.factor if state.age == 0 else None
+        return state.params, Pairs.none(sample.n_params), state.factor if state.age == 0 else None
 
     def restored(self, objective: Objective, state: LBFGSState) -> LBFGSState:
-        if state.seen_at is None:
-            return state
-        return replace(state, factor=_factor(objective.sampled(state.share), state.seen_at))
+        if state.seen_at is not None:
+            state = replace(state, factor=_factor(objective.sampled(state.share), state.seen_at))
+        return _directed(objective, state)
 
     def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         slow = not state.decrement <= _RATE**state.age * state.renewed_at
@@ -148,7 +150,8 @@ class LBFGS(Solver):
         if slow and self._samples(objective) and state.age >= max(_RENEW, share * objective.n_params / _PER_PASS):
             factor = _factor(objective.sampled(share), state.params)
             state = replace(state, factor=factor, age=0, share=share, seen_at=state.params, renewed_at=state.decrement)
-        direction = -self._times_inverse(objective, state, state.gradient)
+            state = _directed(objective, state)
+        direction = state.direction
         slope = float(direction @ state.gradient)
         rounding_hides = state.since_best >= _PATIENCE and below_rounding(objective, state, -0.5 * slope)
         if rounding_hides or state.frozen >= _FROZEN:
@@ -156,7 +159,7 @@ class LBFGS(Solver):
         if not slope < 0.0:
             if not state.pairs:
                 return at_precision(objective, state)
-            return self.step(objective, replace(state, pairs=()))
+            return self._without_pairs(objective, state)
         known = state.factor is not None or bool(state.pairs)
         first = 1.0 if known else 1.0 / max(1e-300, float(np.linalg.norm(scaled_step(objective, direction))))
         noise = 10.0 * objective.epsilon * abs(state.value)
@@ -164,36 +167,48 @@ class LBFGS(Solver):
         if found is None:
             if not state.pairs:
                 return at_precision(objective, state)
-            return self.step(objective, replace(state, pairs=()))
+            return self._without_pairs(objective, state)
         t, point = found
         step = t * direction
         reached = after_step(objective, state, step, seen_at(objective, state.params + step, point))
         norm = relative_gradient(objective, reached.gradient)
         stays = norm >= state.best_gradient and state.value - reached.value <= noise
-        following = replace(
+        pairs = state.pairs.with_pair(objective, step, reached.gradient - state.gradient, self.memory)
+        direction = _direction(objective, pairs, state.factor, reached.gradient)
+        return replace(
             reached,
             best_gradient=min(norm, state.best_gradient),
             since_best=0 if norm < state.best_gradient else state.since_best + 1,
             frozen=state.frozen + 1 if stays else 0,
-            pairs=with_pair(objective, state.pairs, step, reached.gradient - state.gradient)[-self.memory :],
+            pairs=pairs,
+            direction=direction,
+            decrement=_decrement(direction, reached.gradient),
             age=state.age + 1,
         )
-        return replace(following, decrement=self._decrement(objective, following))
 
-    def _decrement(self, objective: Objective, state: LBFGSState) -> float:
-        expected = float(state.gradient @ self._times_inverse(objective, state, state.gradient))
-        return float(np.sqrt(max(0.0, expected)))
+    def _without_pairs(self, objective: Objective, state: LBFGSState) -> LBFGSState:
+        """A step that forgets the pairs."""
+        return self.step(objective, _directed(objective, replace(state, pairs=Pairs.none(objective.n_params))))
 
-    @staticmethod
-    def _times_inverse(objective: Objective, state: LBFGSState, gradient: Array) -> Array:
-        """The approximate inverse Hessian times the gradient."""
-        if state.factor is not None:
-            return times_inverse(state.pairs, gradient, state.factor.solve)
-        inverse = 1.0 if objective.scale is None else 1.0 / np.square(objective.scale)
-        if state.pairs:
-            step, change = state.pairs[-1]
-            inverse = inverse * float(step @ change) / float(change @ (inverse * change))
-        return times_inverse(state.pairs, gradient, lambda q: q * inverse)
+
+def _directed(objective: Objective, state: LBFGSState) -> LBFGSState:
+    """The state with the direction of its next step."""
+    return replace(state, direction=_direction(objective, state.pairs, state.factor, state.gradient))
+
+
+def _direction(objective: Objective, pairs: Pairs, factor: Factor | None, gradient: Array) -> Array:
+    """Minus the approximate inverse Hessian times the gradient."""
+    if factor is not None:
+        return -pairs.times_inverse(gradient, factor.solve)
+    inverse = 1.0 if objective.scale is None else 1.0 / np.square(objective.scale)
+    if pairs:
+        change = pairs.changes[-1]
+        inverse = inverse * float(pairs.products[-1, -1]) / float(change @ (inverse * change))
+    return -pairs.times_inverse(gradient, lambda q: q * inverse)
+
+
+def _decrement(direction: Array, gradient: Array) -> float:
+    return float(max(0.0, -float(direction @ gradient)) ** 0.5)
 
 
 def _factor(objective: Objective, params: Array) -> Factor | None:
