@@ -58,7 +58,7 @@ class RowSystem:
             return None
         if border:
             left[np.diag_indices(border)] += penalty[len(penalty) - border :]
-        return RowFactor(self, penalty, cholesky, edge, of_edge, left)
+        return RowFactor(self, penalty, cholesky, edge, of_edge, np.linalg.pinv(left, rcond=_FLAT))
 
     def _gram(self, penalty: Array) -> Array:
         """I + B Λ^-1 B' (k n, k n), without the intercepts of the output."""
@@ -95,14 +95,14 @@ class RowSystem:
 class RowFactor:
     """B'B + diag(penalty) by the Cholesky factor of I + B Λ^-1 B', bordered by the intercepts of the output.
 
-    edge: (k n, intercepts) their part of B, of_edge: solved for, left: what is left for them.
+    edge: (k n, intercepts) their part of B, of_edge: solved for, inverse: the pseudoinverse of what is left for them.
     """
 
     def __init__(
-        self, rows: RowSystem, penalty: Array, cholesky: Array, edge: Array, of_edge: Array, left: Array
+        self, rows: RowSystem, penalty: Array, cholesky: Array, edge: Array, of_edge: Array, inverse: Array
     ) -> None:
         self._rows, self._penalty, self._cholesky = rows, penalty, cholesky
-        self._edge, self._of_edge, self._left = edge, of_edge, left
+        self._edge, self._of_edge, self._inverse = edge, of_edge, inverse
 
     def solve(self, b: Array) -> Array | None:
         """(B'B + diag(penalty))^-1 b, (P,); None where it is not finite."""
@@ -116,7 +116,7 @@ class RowFactor:
             return None
         x = np.empty_like(b)
         if own.stop < len(b):
-            x[own.stop :] = np.linalg.lstsq(self._left, b[own.stop :] - self._edge.T @ y, rcond=_FLAT)[0]
+            x[own.stop :] = self._inverse @ (b[own.stop :] - self._edge.T @ y)
             y = y + self._of_edge @ x[own.stop :]
         x[own] = (b[own] - self._rows.backward(y)[own]) / penalty[own]
         return x if np.isfinite(x).all() else None
