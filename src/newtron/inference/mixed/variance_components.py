@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from newtron.engine.base.linalg import Factor, factorize
 from newtron.engine.base.threads import cached_property
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.losses import Loss
@@ -149,20 +150,46 @@ class _Curvature:
         return self.crossed.of_groups(self.rows) + self.prior
 
     @cached_property
-    def _matrix(self) -> Array | None:
-        """(ΣL, ΣL) where several columns have few groups; else None."""
+    def _root(self) -> Array | None:
+        """B (n, ΣL) with B'B = Z'HZ, where several columns have few groups; else None."""
         Z = self.crossed.few
-        return None if Z is None else Z.T @ (self.rows[:, None] * Z) + np.diag(self.prior)
+        return None if Z is None else np.sqrt(self.rows)[:, None] * Z
+
+    @cached_property
+    def _factor(self) -> Factor | None:
+        """Of B'B + D, D the prior, or where groups are more than rows of I + B D⁻¹B'."""
+        assert self._root is not None
+        n, L = self._root.shape
+        if n < L:
+            scaled = self._root / np.sqrt(self.prior)
+            return factorize(scaled @ scaled.T, np.ones(n))
+        return factorize(self._root.T @ self._root, self.prior)
 
     @cached_property
     def variances(self) -> Array | None:
         """The diagonal (ΣL,) of the inverse, where several columns have few groups; else None."""
-        return None if self._matrix is None else np.linalg.inv(self._matrix).diagonal()
+        B, apart = self._root, 1.0 / self.prior
+        if B is None:
+            return None
+        if self._factor is None:
+            return np.full_like(apart, np.nan)
+        if len(B) < len(apart):
+            return np.asarray(apart - np.square(apart) * (B * self._factor.solve(B)).sum(axis=0))
+        return self._factor.inverse().diagonal()
+
+    def _solve_exactly(self, B: Array, right: Array) -> Array:
+        """By elimination; through the rows (Woodbury's identity) where groups are more than these."""
+        if self._factor is None:
+            return np.full_like(right, np.nan)
+        if len(B) < len(right):
+            apart = right / self.prior
+            return np.asarray(apart - (B.T @ self._factor.solve(B @ apart)) / self.prior)
+        return self._factor.solve(right)
 
     def solve(self, right: Array, start: Array | None = None, tolerance: float = _SOLVED) -> Array:
         """Solve by elimination or by conjugate gradients, which take one step where there is one column."""
-        if self._matrix is not None:
-            return np.linalg.solve(self._matrix, right)
+        if self._root is not None:
+            return self._solve_exactly(self._root, right)
         x = right / self.diagonal if start is None else start
         r = right - self.product(x)
         enough = tolerance * float(np.sqrt(right @ (right / self.diagonal)))
