@@ -426,6 +426,9 @@ def _sized(n: int, p: int, hidden: tuple[int, ...], loss: int) -> TrainingObject
         (_sized(1000, 2000, (), 1), LBFGS),
         (_sized(1000, 5, (20,), 0), LevenbergMarquardt),
         (_sized(1000, 60, (30,), 0), LBFGS),
+        (_sized(1000, 5, (20,), 1), LBFGS),
+        (_sized(500, 5, (5,), 1), LevenbergMarquardt),
+        (_sized(100_000, 5, (10,), 1), LevenbergMarquardt),
         (_sized(100_000, 60, (30,), 0), Stochastic),
     ],
 )

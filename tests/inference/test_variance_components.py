@@ -29,7 +29,9 @@ def example(n: int, sizes: tuple[int, ...], sds: tuple[float, ...], seed: int) -
     return crossed, crossed.of_rows(np.concatenate([rng.normal(0.0, sd, L) for sd, L in zip(sds, sizes, strict=True)]))
 
 
-@pytest.mark.parametrize(("sizes", "variance"), [((30,), [0.7]), ((25, 14, 8), [0.9, 0.2, 1.4])])
+@pytest.mark.parametrize(
+    ("sizes", "variance"), [((30,), [0.7]), ((25, 14, 8), [0.9, 0.2, 1.4]), ((150, 90), [0.7, 0.3])]
+)
 def test_intercepts_are_those_of_the_mixed_model_equations(sizes: tuple[int, ...], variance: list[float]) -> None:
     crossed, gained = example(200, sizes, (1.0,) * len(sizes), seed=1)
     f = np.sin(np.arange(200.0))[:, None]
@@ -110,6 +112,16 @@ def test_variances_of_crossed_columns_are_near_those_of_maximum_likelihood() -> 
 
     least = scipy.optimize.minimize(of_logs, np.log([*np.maximum(floor, 1e-3), found.residual]), method="Nelder-Mead")
     assert reached < least.fun + 0.05  # the traces are estimates
+
+
+@pytest.mark.parametrize("sizes", [(20, 9), (60, 40)])
+def test_variances_of_intercepts_are_those_of_dense_algebra(sizes: tuple[int, int]) -> None:
+    crossed, gained = example(80, sizes, (1.0, 1.0), seed=10)
+    r = gained + np.random.default_rng(11).normal(0.0, 0.4, 80)
+    found = variance_components(crossed, loss_of_output(SQUARES, r[:, None], np.zeros((80, 1)), 0))
+    Z = indicators(crossed)
+    precision = Z.T @ (crossed.weight[:, None] * Z) / found.residual + np.diag(1.0 / crossed.spread(found.variance))
+    np.testing.assert_allclose(found.variances, np.linalg.inv(precision).diagonal(), rtol=1e-8)
 
 
 @pytest.mark.parametrize("loss", [SQUARES, LOG_LOSS])

@@ -18,7 +18,6 @@ from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Layer, Network
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers import (
-    LBFGS,
     LevenbergMarquardt,
     Progress,
     Solution,
@@ -51,9 +50,6 @@ from newtron.training.task import Kind, Task, kind_of_network
 # What choosing by curvature may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of
 # one matrix.
 _MATRIX, _MATRIX_PERCEPTRON, _CURVATURE_WORK = 1000, 5000, 7e9
-# Rows x outputs x parameters² up to which the networks of hidden="auto" for classes take a matrix of curvature at every
-# step, some milliseconds: each is trained several hundred steps for its folds.
-_CURVATURE_OF_MIX = 1.5e8
 # By how many steps of the path of penalties the members of a kind are weaker than the best penalty, start by start:
 # members that differ make a better average, and the rows left out say how much of each.
 _SPREAD = (0, 2, -1)
@@ -220,10 +216,6 @@ def _solver(task: Task, objective: TrainingObjective, start: int) -> tuple[Solve
             f"a network with {P:,} parameters, {STEPS_BESIDE} steps of which are enough beside those trained on batches"
         )
     solver, chosen = solver_named(task.solver, objective)
-    P, n = objective.n_params, task.given.n_rows
-    of_mix = task.spread and task.solver == "auto" and not task.loss.quadratic
-    if of_mix and isinstance(solver, LevenbergMarquardt) and n * objective.network.n_outputs * P**2 > _CURVATURE_OF_MIX:
-        return LBFGS(), f"a network with {P:,} parameters and {n:,} rows: many trainings without a matrix are quicker"
     if isinstance(solver, Stochastic):
         solver = replace(solver, seed=solver.seed + task.seed + start)
     return solver, chosen

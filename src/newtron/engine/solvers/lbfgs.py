@@ -73,7 +73,8 @@ class LBFGS(Solver):
     Parameters
     ----------
     memory : int
-        How many pairs of a step and its change of the gradient are kept.
+        How many pairs of a step and its change of the gradient are kept. With 40 networks take four fifths of the
+        steps that they take with 20.
     sample : float
         The share of the rows whose curvature is the initial matrix (at least 20 rows per parameter).
     sample_below : int
@@ -92,7 +93,7 @@ class LBFGS(Solver):
     array([1.5])
     """
 
-    memory: int = 20
+    memory: int = 40
     sample: float = 0.05
     sample_below: int = 1000
 

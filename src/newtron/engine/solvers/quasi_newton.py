@@ -57,8 +57,15 @@ class Pairs:
         if not step @ change > 1e-14 * float(moved @ moved) ** 0.5 * float(changed @ changed) ** 0.5:
             return self
         first = 0 if most is None else max(0, len(self) + 1 - most)
-        steps, changes = np.vstack((self.steps[first:], step)), np.vstack((self.changes[first:], change))
+        steps, changes = _with_row(self.steps[first:], step), _with_row(self.changes[first:], change)
         products = np.zeros((len(steps), len(steps)))
         products[:-1, :-1] = self.products[first:, first:]
         products[:, -1] = steps @ change
         return type(self)(steps, changes, products)
+
+
+def _with_row(rows: Array, last: Array) -> Array:
+    """(m + 1, P): the rows (m, P) and one more."""
+    found = np.empty((len(rows) + 1, len(last)))
+    found[:-1], found[-1] = rows, last
+    return found
