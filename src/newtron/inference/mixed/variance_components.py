@@ -157,7 +157,7 @@ class _Curvature:
 
     @cached_property
     def _factor(self) -> Factor | None:
-        """Of B'B + D, D the prior, or where groups are more than rows of I + B D⁻¹B'."""
+        """That of B'B + D, D the prior; where groups are more than rows, that of I + B D⁻¹B'."""
         assert self._root is not None
         n, L = self._root.shape
         if n < L:
