@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 from support.arrays import moved
+from support.command import command
 from support.frames import everything, written
 from support.models import change
 from support.present import of_type, present
@@ -558,11 +559,6 @@ def test_checkpoints_know_the_rows_of_collections(client: Client, tmp_path: Path
     assert fit(frame, 5).n_iter_ == 5
     with pytest.raises(InputError, match="other data"):
         fit(frame.assign(size=frame["size"] + 1.0), 5)
-
-
-def command(*words: Any) -> subprocess.CompletedProcess[str]:
-    words = (sys.executable, "-m", "newtron", *map(str, words))
-    return subprocess.run(words, capture_output=True, text=True, timeout=300)
 
 
 def test_the_command_on_a_cluster_that_is_there(client: Client, tmp_path: Path) -> None:
