@@ -16,6 +16,7 @@ from newtron.cli import main
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.explain.show.symbols import to_text
+from newtron.inference.penalties.by_column import common_penalty
 
 RNG = np.random.default_rng(11)
 FRAME = pd.DataFrame(
@@ -116,8 +117,13 @@ def test_the_penalty_is_the_members_own(fitted: tuple[Any, Any]) -> None:
         rules = {"evidence": "evidence", "loo": "approximate leave-one-out loss", "cv": "loss of rows left out"}
         assert f"chosen from the data by the {rules[model.alpha]} (alpha='{model.alpha}')" in one
         plural = "s" if member.network.n_outputs > 1 else ""
-        on = "weights and hidden intercepts, none on the output's " if member.hidden else "weights, none on the "
-        assert f"α = {member.alpha.max():.6g} on the {on}intercept{plural};" in one
+        by_column = member.network.split(member.alpha)[0].W[:, 0]
+        of = "other weights" if np.ptp(by_column) else "weights"
+        said = f"{by_column.min():.6g} to {by_column.max():.6g} on the weights from the inputs, by column, "
+        on = f"{of} and hidden intercepts, {said if np.ptp(by_column) else ''}none on the output's "
+        on = on if member.hidden else "weights, none on the "
+        common = common_penalty(member.network, member.alpha)
+        assert f"α = {common:.6g} on the {on}intercept{plural};" in one
 
 
 def test_a_penalty_says_how_it_came_about() -> None:

@@ -17,7 +17,7 @@ from newtron.study.coefficients import class_labels, coefficient_facts, names, s
 from newtron.study.compare import Report, stored_report
 from newtron.study.describe import column_pairs, target_pair, warnings_of
 from newtron.study.ends import ENDS, ending, member_facts, sentences
-from newtron.study.report.relevance import relevance_facts, relevance_table
+from newtron.study.report.relevance import penalty_facts, relevance_facts, relevance_table
 from newtron.study.scores import kind_of
 from newtron.study.screen import Screen, print_json
 from newtron.study.settings import setting_names, settings_in_words
@@ -166,6 +166,7 @@ def _facts(path: str, stored: StoredModel, report: Report | None) -> dict[str, o
         "certificate": certificate_of(model).to_json(),
         "separation": _separation_facts(model.separation),
         "relevance": relevance_facts(model, names(model)),
+        "column_penalties": penalty_facts(model, names(model)),
         "coefficients": None,
         "summary": None,
         "report": None if report is None else asdict(report),

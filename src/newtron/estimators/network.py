@@ -51,9 +51,10 @@ class NetworkRegressor(Regression, _Network):
         intercepts alone. The rules choose it from the data, once for all starts of a shape, on a path from strong to
         weak penalties (there hidden intercepts have it too). "cv": by the loss of rows that are left out in five folds
         (of one fold above 5,000 rows); with hidden="auto" the starts of a shape take the best penalty, one a tenth
-        as strong and one 3.16 times as strong. "evidence": by the Laplace evidence. "loo": by the approximate
-        leave-one-out loss, which is too hopeful where a network nearly passes through its rows. Where a network is too
-        large for the last two, "cv" takes their place.
+        as strong and one 3.16 times as strong; in a regression the weights from a column that says little get up to 21
+        times the penalty, where rows left out gain by that (MacKay 1994). "evidence": by the Laplace evidence. "loo":
+        by the approximate leave-one-out loss, which is too hopeful where a network nearly passes through its rows.
+        Where a network is too large for the last two, "cv" takes their place.
     n_starts : int or None, default None
         Starts per shape, each random; a shape () has one. None: as `effort` says; where networks are trained in batches
         it is the number of members of each kind.

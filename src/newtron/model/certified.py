@@ -43,10 +43,10 @@ def certificate_of(model: FittedModel, rows_of: RowsOf | None = None) -> Certifi
     rows_of: makes the rows of `Certificate.verify`; None takes arrays as they are.
     """
     found: dict[int, Certificate] = {}
-    # Objectives compare only between starts of one shape under one penalty.
-    kinds: dict[tuple[tuple[int, ...], float], list[int]] = {}
+    # Objectives compare only between starts of one shape under the same penalties.
+    kinds: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
     for number, member in enumerate(model.members):
-        kinds.setdefault((member.network.widths, float(member.alpha.max(initial=0.0))), []).append(number)
+        kinds.setdefault((member.network.widths, member.alpha.tobytes()), []).append(number)
     for numbers in kinds.values():
         own = [
             certify(m.solution, m.curvature, convex=_is_convex(model, m), separated=model.is_separated)

@@ -11,6 +11,7 @@ from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names
 from newtron.engine.maths.scaling import without_columns
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton
+from newtron.inference.penalties.by_column import common_penalty
 from newtron.model.explanation import member_at, output_names, remarks
 from newtron.play.datasets import MOST_CLASSES, MOST_INPUTS, MOST_ROWS, Data
 from newtron.play.messages import MethodChoice, ModelChoice
@@ -66,7 +67,7 @@ def _model(model: FittedModel, member: Member) -> ModelChoice:
         "loss": None if model.is_regression else model.loss.name,
         "intercept": network.intercept,
         "scale": scaling.changes_inputs or scaling.changes_targets,
-        "alpha": float(member.alpha.max(initial=0.0)),
+        "alpha": common_penalty(network, member.alpha),
         "hidden_intercepts": bool(member.alpha[~network.is_weight].any()),
     }
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
@@ -64,6 +65,15 @@ def _factors(settings: Settings, names: Sequence[str]) -> tuple[str, ...] | Lite
     return tuple(
         each if isinstance(each, str) else names[each] for each in chosen if isinstance(each, str) or each < len(names)
     )
+
+
+def columns_of_table(schema: Schema | None, names: Sequence[str] | None, n_features: int) -> NDArray[np.intp]:
+    """(n_features,) the number of the column of a table that each column of a matrix is made of; one of its own where
+    X was numbers. names: of the matrix's columns, some of those that the schema makes."""
+    if schema is None or names is None:
+        return np.arange(n_features)
+    made = {name: number for number, column in enumerate(schema.columns) for name in column.encoded}
+    return np.array([made[name] for name in names], dtype=np.intp)
 
 
 def column_means(X: Matrix) -> Array:

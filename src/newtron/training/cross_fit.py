@@ -4,6 +4,10 @@ The rows are divided into a few parts. For each part a model is trained on the o
 strong to weak ones, and predicts the rows of the part. The penalty whose predictions have the least loss is the one of
 this kind of model (Stone 1974; Geisser 1975; cross-fitting: Chernozhukov et al. 2018). No approximation is made, so the
 loss is right also where a network nearly passes through its rows.
+
+The weights of columns that say little can then get stronger penalties, in rounds. In each, the training without a part
+learns these penalties from its own weights (`inference.penalties.by_column`), so the rows left out judge them as they
+judge the strength.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from newtron.engine.maths.scaling import column_of
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Solution, Status
+from newtron.inference.penalties.by_column import column_factors
 from newtron.inference.penalties.penalty_path import EndedError, network_penalties
 from newtron.inference.posterior import posterior_at
 from newtron.inference.predictive.predictive import mean_and_variance, noise_around
@@ -43,6 +48,8 @@ _FIRST, _RATIO, _LEAST, _MOST = 10.0**0.5, 10.0**0.5, 0.9e-3, 1.1e4
 _LEAST_REGRESSION, _LEAST_PERCEPTRON = 0.9e-6, 0.9e-9
 # The path ends when so many penalties in a row were worse than the best.
 _PATIENCE = 2
+# Penalties by column are learnt anew at most so often, and as long as the rows left out gain by it.
+_ROUNDS = 4
 # Where the raw predictions of the rows left out differ by less than this, in standardised targets or log odds, the
 # network has lost its weights. It would never leave this point, and begins at its start again.
 _FLAT = 1e-3
@@ -182,13 +189,25 @@ def _in_order(numbers: NDArray[np.intp]) -> NDArray[np.intp]:
 class Stage:
     """A penalty of the path: its strength, the mean loss of the rows left out, and their raw predictions (n, k), nan
     for rows that were left out of no training. ends: where the training without each part ended; begins: where another
-    training begins, which is the start again where the end has no weights."""
+    training begins, which is the start again where the end has no weights. factors: by how many times the common
+    penalty each parameter (P,) was penalised in the training without each part; () where all have the common one."""
 
     strength: float
     loss: float
     raw: Array
     ends: tuple[Array, ...] = ()
     begins: tuple[Array, ...] = ()
+    factors: tuple[Array, ...] = ()
+
+    def penalties_without(self, part: int, network: Network) -> Array:
+        """(P,) the penalties of the training without a part."""
+        common = network_penalties(network, self.strength)
+        return common * self.factors[part] if self.factors else common
+
+    def penalties(self, network: Network) -> Array:
+        """(P,) the penalties of a training with all rows: the geometric mean of those without each part."""
+        common = network_penalties(network, self.strength)
+        return common * np.exp(np.mean(np.log(self.factors), axis=0)) if self.factors else common
 
 
 @dataclass(frozen=True)
@@ -209,8 +228,16 @@ class CrossFitted:
     def sentence(self, stage: Stage) -> str:
         """How the penalty of a stage was chosen, for `Solution.chosen`."""
         how = f"left out in {self.parts} folds" if self.parts > 1 else "held out"
-        best = f"a penalty of {stage.strength:.3g} by the loss of rows {how}"
+        best = f"a penalty of {stage.strength:.3g}{_by_column(stage)} by the loss of rows {how}"
         return best if stage is self.best else f"{best}, which is least for {self.best.strength:.3g}"
+
+
+def _by_column(stage: Stage) -> str:
+    """What the sentence says of penalties by column."""
+    if not stage.factors:
+        return ""
+    factors = np.exp(np.mean(np.log(stage.factors), axis=0))
+    return f", from {factors.min():.2g} to {factors.max():.2g} times as strong on the weights of single columns,"
 
 
 def cross_fit(
@@ -221,6 +248,7 @@ def cross_fit(
     start: Callable[[int], Array],
     fit: FitOnPart,
     *,
+    columns: NDArray[np.intp] | None = None,
     threads: int = 1,
     stop: Callable[[], None] = lambda: None,
 ) -> CrossFitted:
@@ -228,7 +256,9 @@ def cross_fit(
 
     rows: in the units of training, all inputs of the network. start: the parameters from which the training without a
     part begins, by its number. fit: trains; its objective has the penalty. The path goes on for as long as the loss
-    falls; where the first penalty was the best, stronger ones are tried. threads: how many trainings go side by side.
+    falls; where the first penalty was the best, stronger ones are tried. columns: (inputs,) the number of the column
+    that each input is made of, where the weights of each may get a penalty of their own; None: the same penalty for
+    all. threads: how many trainings go side by side.
     stop: called at Ctrl-C, and must end every fit soon. Raises EndedError where a fit was stopped from outside.
     """
     X, Y, weight, _ = rows.whole()
@@ -237,10 +267,11 @@ def cross_fit(
     bare = [TrainingObjective(network, loss, division.without(rows, part), 0.0) for part in range(division.parts)]
     outs = [division.of(part) for part in range(division.parts)]
 
-    def stage(strength: float, points: Sequence[Array]) -> Stage:
-        alpha = network_penalties(network, strength)
+    def stage(strength: float, points: Sequence[Array], factors: tuple[Array, ...] = ()) -> Stage:
+        under = Stage(strength, np.inf, np.empty(0), factors=factors)
 
         def of_part(part: int) -> tuple[Array, Array, Array]:
+            alpha = under.penalties_without(part, network)
             solution = fit(bare[part].with_alpha(alpha), points[part], part)
             if solution.status in (Status.STOPPED, Status.INTERRUPTED):
                 raise EndedError(alpha, solution)
@@ -257,11 +288,21 @@ def cross_fit(
             of_row = loss.pointwise(Y[left].astype(np.float64), raw[left], 0).value
             mean = float(counted[left] @ of_row / counted[left].sum())
         ends, begins = (tuple(each[place] for each in found) for place in (0, 1))
-        return Stage(strength, mean if np.isfinite(mean) else np.inf, raw, ends, begins)
+        return Stage(strength, mean if np.isfinite(mean) else np.inf, raw, ends, begins, factors)
 
     of_networks = _LEAST_REGRESSION if loss.quadratic else _LEAST
     least = _LEAST_PERCEPTRON if network.is_linear else of_networks
-    return CrossFitted(*_search(stage, [start(part) for part in range(division.parts)], least), division.parts)
+    stages, best = _search(stage, [start(part) for part in range(division.parts)], least)
+    if columns is None:
+        return CrossFitted(stages, best, division.parts)
+    found = best
+    for _ in range(_ROUNDS):
+        factors = tuple(column_factors(network, params, columns) for params in found.ends)
+        further = stage(best.strength, found.begins, factors)
+        if further.loss >= found.loss:
+            break
+        found = further
+    return CrossFitted(tuple(found if each is best else each for each in stages), found, division.parts)
 
 
 def _search(
@@ -312,8 +353,8 @@ def left_out_of(network: Network, loss: Loss, rows: ArrayRows, division: Divisio
         return CrossPredictions(stage.raw, of_parts=of_parts)
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
     variance, noise = np.full(stage.raw.shape, np.nan), np.full(stage.raw.shape, np.nan)
-    alpha = network_penalties(network, stage.strength)
     for part, params in enumerate(stage.ends):
+        alpha = stage.penalties_without(part, network)
         objective = TrainingObjective(network, loss, division.without(rows, part), 0.0).with_alpha(alpha)
         posterior = posterior_at(objective, params)
         if posterior is None:

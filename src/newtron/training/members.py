@@ -29,6 +29,7 @@ from newtron.engine.solvers import (
 from newtron.engine.solvers.state import relative_gradient
 from newtron.inference.certificate.endpoint import measure
 from newtron.inference.coefficients.information import information_at
+from newtron.inference.penalties.by_column import common_penalty
 from newtron.inference.penalties.evidence import noise_variance
 from newtron.inference.penalties.penalty_path import (
     RULES,
@@ -114,7 +115,7 @@ def train_members(task: Task) -> list[Trained]:
                 raise KeyboardInterrupt
             if task.callback is None:
                 return False
-            penalty = float(objective.alpha.max(initial=0.0))
+            penalty = common_penalty(objective.network, objective.alpha)
             return task.callback(replace(progress, member=number, members=len(jobs), penalty=penalty))
 
         return after_step
@@ -276,7 +277,7 @@ def _by_curvature(task: Task, rule: str, objective: TrainingObjective, solver: S
         )
 
     alpha = penalty_by_rule(rule, objective, _start(task, objective, 0), fit)
-    return Choice(alpha, f"a penalty of {float(alpha.max(initial=0.0)):.3g} by {RULES[rule]}")
+    return Choice(alpha, f"a penalty of {common_penalty(objective.network, alpha):.3g} by {RULES[rule]}")
 
 
 def _by_rows_left_out(
@@ -312,6 +313,7 @@ def _by_rows_left_out(
         division,
         partial(_start, task, objective),
         fit,
+        columns=_columns_penalised_apart(task, network),
         threads=1 if task.given.rereads else task.threads,
         stop=stop,
     )
@@ -325,12 +327,19 @@ def _by_rows_left_out(
         stage = found.near(_SPREAD[start % len(_SPREAD)]) if spread else found.best
         if stage.strength not in known:
             known[stage.strength] = left_out_of(network, task.loss, rows, division, stage)
-        alpha = network_penalties(network, stage.strength)
+        alpha = stage.penalties(network)
         # Trainings without different parts began at different starts.
         near = stage.begins[start] if start < len(stage.begins) and not network.is_linear else None
         loss = found.best.loss if task.in_batches else float("nan")
         choices.append(Choice(alpha, found.sentence(stage), known[stage.strength], explained, near, loss=loss))
     return choices
+
+
+def _columns_penalised_apart(task: Task, network: Network) -> NDArray[np.intp] | None:
+    """(inputs,) the number of the column that each input is made of, where columns may differ in their penalty. None
+    for perceptrons and for classes, which gain nothing by it."""
+    apart = task.loss.task == "regression" and not network.is_linear and len(np.unique(task.columns)) > 1
+    return task.columns[task.scaling.made_of[: network.widths[0]]] if apart else None
 
 
 def _by_rows_held_out(
@@ -488,8 +497,8 @@ def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
     Members of a kind with the same penalty say the same of a row, or only some of them were trained without it: their
     mean is taken.
     """
-    keys = [(kind_of_network(each.member.network), float(each.member.alpha.max(initial=0.0))) for each in trained]
-    by_kind: dict[tuple[Kind, float], list[CrossPredictions]] = {}
+    keys = [(kind_of_network(each.member.network), each.member.alpha.tobytes()) for each in trained]
+    by_kind: dict[tuple[Kind, bytes], list[CrossPredictions]] = {}
     for key, each in zip(keys, trained, strict=True):
         if each.left_out is None:
             return None

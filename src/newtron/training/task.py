@@ -58,7 +58,8 @@ class Keeper(Protocol):
 class Task:
     """All that the training of members needs to know.
 
-    given: the rows in the user's units; scaling: the units of training. alpha: a number for every weight, (P,)
+    given: the rows in the user's units; scaling: the units of training. columns: (p,) the number of the table's column
+    that each column of these rows is made of: the levels of a category have one. alpha: a number for every weight, (P,)
     penalties, or the rule that chooses them for each kind. spread: whether the starts of a kind have different
     penalties where the rows left out choose these. combine: how members become one prediction. in_batches: the kinds
     that are trained in batches, and stopped by a part of the rows that all of them hold out. effort: how much is spent.
@@ -69,6 +70,7 @@ class Task:
 
     given: Rows
     scaling: Scaling
+    columns: NDArray[np.intp]
     loss: Loss
     kinds: tuple[Kind, ...]
     n_starts: int

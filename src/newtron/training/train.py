@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from newtron.engine.base.errors import ColumnError, InputError
 from newtron.engine.base.threads import one_blas_thread, thread_count
 from newtron.engine.base.words import setting
@@ -18,6 +21,7 @@ from newtron.inference.coefficients.covariance import score_products
 from newtron.inference.coefficients.information import of_given_rows
 from newtron.inference.predictive.predictive import NoiseModel
 from newtron.inference.separation.separation import Separation
+from newtron.training.columns import columns_of_table
 from newtron.training.firth import firth_member
 from newtron.training.fitted import DataDescription, FittedModel, Member
 from newtron.training.forecast import Forecast, forecast_of
@@ -97,12 +101,13 @@ def _trained(
     if isinstance(rows, StreamedRows):
         _check_memory(settings, plan.kinds, rows)
     whole_rows = offset is not None or settings.weights != "frequency"
-    task = _task(rows, plan, loss, settings, seed, callback, whole_rows)
+    names = names_of_inputs(data, offset)
+    columns = columns_of_table(data.schema, names, rows.n_features)
+    task = _task(rows, plan, columns, loss, settings, seed, callback, whole_rows)
     if plan.in_batches and grouped[1].columns and settings.task == "regression":
         task = replace(task, gained=partial(gained_around, task, *grouped))
     if foretell is not None and settings.family == "network":
         foretell(forecast_of(task, settings.effort == "fast"))
-    names = names_of_inputs(data, offset)
     try:
         # What is judged between the steps of solvers must not depend on who else is computing just then.
         with one_blas_thread(), kept(task, settings, open_keeper) as task:
@@ -129,6 +134,7 @@ def _trained(
 def _task(
     rows: Rows,
     plan: Plan,
+    columns: NDArray[np.intp],
     loss: Loss,
     settings: Settings,
     seed: int,
@@ -138,6 +144,7 @@ def _task(
     return Task(
         given=rows,
         scaling=plan.scaling,
+        columns=columns,
         loss=loss,
         kinds=plan.kinds,
         n_starts=plan.n_starts,

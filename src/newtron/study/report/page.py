@@ -13,6 +13,7 @@ import numpy as np
 from newtron.engine.base.types import Array
 from newtron.engine.base.version import __version__
 from newtron.engine.base.words import capital, clean, command, count, in_html, label, number, percent, setting
+from newtron.inference.penalties.by_column import common_penalty
 from newtron.model.certified import certificate_of
 from newtron.model_file import write_whole
 from newtron.study.coefficients import coefficient_table
@@ -195,7 +196,7 @@ def _model(job: Job, ranked: bool) -> str:
             str(place),
             "-".join(map(str, member.network.widths)),
             percent(member.share),
-            number(member.alpha.max(initial=0.0)),
+            number(common_penalty(member.network, member.alpha)),
             number(member.effective_parameters) if np.isfinite(member.effective_parameters) else "",
             f"{member.solution.n_iter:,}",
             number(member.solution.value),
