@@ -259,7 +259,7 @@ def test_sparse_inputs_and_weights(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_raised_limit_goes_on(tmp_path: Path) -> None:
     X, y = regression()
-    model = NetworkRegressor(hidden=(4,), n_starts=2, max_iter=2).fit(X, y, checkpoint=tmp_path / "run")
+    model = NetworkRegressor(hidden=(4,), n_starts=2, max_iter=1).fit(X, y, checkpoint=tmp_path / "run")
     assert model.solution_.status is Status.MAX_ITER
     more = NetworkRegressor(hidden=(4,), n_starts=2, max_iter=40)
     assert_same_model(more.fit(X, y, checkpoint=tmp_path / "run"), NetworkRegressor(**more.get_params()).fit(X, y))

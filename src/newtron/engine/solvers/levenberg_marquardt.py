@@ -77,7 +77,8 @@ class LevenbergMarquardtState(State):
     best_gradient: the relative gradient when it was last at most half the one recorded before. best_value: the value
     when it was last at most `_FALL` of the one recorded before. since: steps since either was recorded, or since the
     kind of curvature last changed; one with corrections counts as `_WORTH`.
-    damped_step: (P,) the step that led to params, without its corrections; corrections: how many of these there were.
+    damped_step: (P,) the step that led to params, without its corrections, 0 at the start; corrections: how many of
+    these there were.
     fruitless: steps in a row, the last ones, that no correction could follow.
     system, columns: the local model of `by_rows`, for a perceptron whose Hessian has lost digits.
     """
@@ -183,6 +184,7 @@ class LevenbergMarquardt(Solver):
             trial=trial,
             system=system,
             columns=columns,
+            damped_step=np.zeros_like(params),
         )
 
     def restored(self, objective: Objective, state: LevenbergMarquardtState) -> LevenbergMarquardtState:
