@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -295,13 +296,7 @@ def cross_fit(
     stages, best = _search(stage, [start(part) for part in range(division.parts)], least)
     if columns is None:
         return CrossFitted(stages, best, division.parts)
-    found = best
-    for _ in range(_ROUNDS):
-        factors = tuple(column_factors(network, params, columns) for params in found.ends)
-        further = stage(best.strength, found.begins, factors)
-        if further.loss >= found.loss:
-            break
-        found = further
+    found = _in_rounds(stage, best, partial(column_factors, network, columns=columns))
     return CrossFitted(tuple(found if each is best else each for each in stages), found, division.parts)
 
 
@@ -326,6 +321,19 @@ def _search(
         stronger = follow(_FIRST * _RATIO, 1.0 / _RATIO, stages[0].begins, stages[0].loss)
         stages = [*reversed(stronger), *stages]
     return tuple(stages), min(stages, key=lambda found: found.loss)
+
+
+def _in_rounds(
+    stage: Callable[[float, Sequence[Array], tuple[Array, ...]], Stage], best: Stage, learnt: Callable[[Array], Array]
+) -> Stage:
+    """The last stage by which the rows left out gain, from the best of the path on, where the training without each
+    part goes on under the factors learnt from its own weights."""
+    for _ in range(_ROUNDS):
+        further = stage(best.strength, best.begins, tuple(learnt(params) for params in best.ends))
+        if further.loss >= best.loss:
+            break
+        best = further
+    return best
 
 
 class CrossPredictions(NamedTuple):
