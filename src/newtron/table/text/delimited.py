@@ -104,7 +104,11 @@ def _read_fast(text: bytes, dialect: Dialect) -> tuple[ArrowTable, NDArray[np.bo
         width = len(next(csv.reader(_lines(text, dialect), delimiter=dialect.separator, quotechar=dialect.quote)))
         cells = arrow_csv.read_csv(
             pa.BufferReader(text),
-            read_options=arrow_csv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK),
+            # One block needs one thread; a process that ends right after others were started can abort in Arrow 21 and
+            # older ones (https://github.com/apache/arrow/issues/34314).
+            read_options=arrow_csv.ReadOptions(
+                autogenerate_column_names=True, block_size=_BLOCK, use_threads=len(text) > _BLOCK
+            ),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=dialect.separator,
                 quote_char=dialect.quote,
