@@ -495,7 +495,7 @@ def test_every_formula_of_a_summary_is_that_from_memory(kind: str, alpha: float,
 @pytest.mark.slow
 @pytest.mark.parametrize("class_weight", [None, {"low": 2.0}])
 def test_the_mix_of_networks_is_weighed_as_in_memory(class_weight: Any, tmp_path: Path) -> None:
-    settings = {"hidden": "auto", "alpha": "loo", "tol": 1e-8, "max_iter": 20}
+    settings = {"hidden": "auto", "alpha": "loo", "tol": 1e-8, "max_iter": 20, "solver": "levenberg-marquardt"}
     found, expected, _ = pair("network classes", "d.parquet", tmp_path, class_weight=class_weight, **settings)
     assert [member.hidden for member in found.members_] == [(), (), (10,)]
     np.testing.assert_allclose(

@@ -23,7 +23,8 @@ class DataChoice(TypedDict):
 
 class ModelChoice(TypedDict, total=False):
     """hidden: widths of the hidden layers. scale: inputs and regression targets are standardised. hidden_intercepts:
-    the penalty alpha is on these too."""
+    the penalty alpha is on these too. column_penalties: by how many times alpha the weights from each input are
+    penalised, for as long as there are so many inputs."""
 
     hidden: list[int]
     activation: str
@@ -32,6 +33,7 @@ class ModelChoice(TypedDict, total=False):
     scale: bool
     alpha: float
     hidden_intercepts: bool
+    column_penalties: list[float]
 
 
 class StartChoice(TypedDict, total=False):

@@ -11,7 +11,7 @@ from newtron.engine.base.types import Array
 from newtron.engine.base.words import column_names
 from newtron.engine.maths.scaling import without_columns
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton
-from newtron.inference.penalties.by_column import common_penalty
+from newtron.inference.penalties.by_column import common_penalty, factors_of_inputs
 from newtron.model.explanation import member_at, output_names, remarks
 from newtron.play.datasets import MOST_CLASSES, MOST_INPUTS, MOST_ROWS, Data
 from newtron.play.messages import MethodChoice, ModelChoice
@@ -53,6 +53,8 @@ def session_of(model: FittedModel, X: Array | None, y: object) -> Session:
     shown = member.network.widths[1:-1] == tuple(choice["hidden"])
     same = all_inputs and shown and not model.scaling_of(member).features
     params = np.asarray(member.params, dtype=np.float64).tolist() if same else None
+    if same and not member.network.is_linear:
+        choice["column_penalties"] = factors_of_inputs(member.network, member.alpha).tolist()
     session.begin({"data": {"source": ROWS}, "model": choice, "methods": methods}, rows, params)
     session.say(" ".join(_notes(model, same)))
     return session

@@ -183,7 +183,8 @@ class Problem:
 def problem_from(data: Data, value: object) -> Problem:
     """{"hidden": [..], "activation", "loss", "intercept", "scale", "alpha", "hidden_intercepts"} -> Problem.
 
-    hidden_intercepts: the penalty is on these too, as where a rule chooses it from the data.
+    hidden_intercepts: the penalty is on these too, as where a rule chooses it from the data. column_penalties: by how
+    many times alpha the weights from each input are penalised; without effect where there are not as many inputs.
     """
     given = mapping("model", value)
     hidden = given.get("hidden", [])
@@ -203,8 +204,21 @@ def problem_from(data: Data, value: object) -> Problem:
         check_choice("activation", given.get("activation", "tanh"), ACTIVATIONS),
         check_flag("intercept", given.get("intercept", True)),
     )
-    alpha: float | Array = check_number("alpha", given.get("alpha", 0.0), least=0.0)
-    if check_flag("hidden_intercepts", given.get("hidden_intercepts", False)) and alpha:
-        outputs = np.arange(network.n_params) >= network.spans[-1].start
-        alpha = np.where(network.is_weight | ~outputs, alpha, 0.0)
-    return Problem(data, network, loss, alpha, check_flag("scale", given.get("scale", False)))
+    return Problem(data, network, loss, _penalty(network, given), check_flag("scale", given.get("scale", False)))
+
+
+def _penalty(network: Network, given: dict[str, object]) -> float | Array:
+    """The penalty of all weights, or of each parameter (P,)."""
+    alpha = check_number("alpha", given.get("alpha", 0.0), least=0.0)
+    on_intercepts = check_flag("hidden_intercepts", given.get("hidden_intercepts", False))
+    factors = given.get("column_penalties", [])
+    if not isinstance(factors, list):
+        raise InputError("column_penalties must be a list of numbers, one for each input.")
+    by_column = np.array([check_number("column_penalties", factor, least=0.0) for factor in factors])
+    by_column = by_column if len(by_column) == network.widths[0] else np.ones(network.widths[0])
+    if not alpha or (not on_intercepts and (by_column == 1.0).all()):
+        return alpha
+    outputs = np.arange(network.n_params) >= network.spans[-1].start
+    of_each = np.where(network.is_weight | (~outputs & on_intercepts), alpha, 0.0)
+    network.split(of_each)[0].W[:] *= by_column[:, None]
+    return of_each
