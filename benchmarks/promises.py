@@ -35,7 +35,8 @@ def promises_section(regression: Results, classification: Results) -> str:
             "mean negative log probability of a class, or log density of a target, in nats for each row. Beside it the "
             "same loss on the published test rows, mean over the splits. Where the gap is positive, the fit promised "
             "too much (hopeful); where it is negative, the test rows were better than promised (pessimistic). ± is "
-            "half of the 95 % interval over sets.",
+            "half of the 95 % interval over sets. The promise of a model that remembers rows seen before (wine) is one "
+            "for rows that equal none of training.",
             *(summaries or ["No kept result has such a promise yet."]),
             *([aligned(["set", "half", "splits", "promised", "test rows", "gap"], rows, 2)] if rows else []),
         ]

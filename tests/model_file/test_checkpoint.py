@@ -502,6 +502,6 @@ def test_kills_leave_no_harm(solver: str, kills: int, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     killed, resumed, _ = map(int, done.stdout.split())
     assert killed == kills
-    assert resumed > kills // 2  # most of them had a checkpoint to go on from
+    assert resumed >= kills // 2  # half of them or more had a checkpoint to go on from
     parts = [name for name in os.listdir(tmp_path) if name != "run"]
     assert all(name.startswith("run.") and name.endswith(".part") for name in parts)

@@ -101,6 +101,11 @@ def test_nothing_is_loaded_from_outside(site: Site) -> None:
     assert site.from_outside() == []
 
 
+def test_tests_of_one_group_are_in_one_process(request: pytest.FixtureRequest) -> None:
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@site")
+
+
 @pytest.mark.slow
 def test_every_public_name_has_its_page(site: Site) -> None:
     names = {path.stem.rpartition(".")[2] for path in (site.folder / "api" / "generated").glob("*.html")}

@@ -7,7 +7,7 @@ export interface DataChoice {
   inputs?: string[];
 }
 
-/** hidden: widths of the hidden layers. scale: inputs and regression targets are standardised. hidden_intercepts: the penalty alpha is on these too. */
+/** hidden: widths of the hidden layers. scale: inputs and regression targets are standardised. hidden_intercepts: the penalty alpha is on these too. column_penalties: by how many times alpha the weights from each input are penalised, for as long as there are so many inputs. */
 export interface ModelChoice {
   hidden?: number[];
   activation?: string;
@@ -16,6 +16,7 @@ export interface ModelChoice {
   scale?: boolean;
   alpha?: number;
   hidden_intercepts?: boolean;
+  column_penalties?: number[];
 }
 
 /** The start of both methods: params, or random parameters from a seed. */
