@@ -73,8 +73,7 @@ class LBFGS(Solver):
     Parameters
     ----------
     memory : int
-        How many pairs of a step and its change of the gradient are kept. With 40 networks take four fifths of the
-        steps that they take with 20.
+        How many pairs of a step and its change of the gradient are kept.
     sample : float
         The share of the rows whose curvature is the initial matrix (at least 20 rows per parameter).
     sample_below : int
