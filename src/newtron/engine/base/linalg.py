@@ -245,6 +245,25 @@ def eigvalsh(H: Array) -> Array:
     return np.asarray(np.linalg.eigvalsh(ordinary) * unit)
 
 
+# Up to so many rows and columns all eigenvalues take no longer than the largest one by Lanczos's method.
+_FEW = 100
+
+
+def largest_eigenvalue(H: Array) -> float:
+    """The largest eigenvalue of a symmetric matrix (P, P). That of a large matrix is found by Lanczos's method from a
+    fixed vector, to rounding, in a third to a fifth of the time of all eigenvalues."""
+    ordinary, unit = _normalized(H)
+    if len(H) <= _FEW or np.isnan(unit).any():
+        return float(eigvalsh(H)[-1])
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+    try:
+        found = eigsh(ordinary, 1, which="LA", v0=np.random.default_rng(0).normal(size=len(H)), tol=0)[0]
+    except ArpackNoConvergence:
+        return float(eigvalsh(H)[-1])
+    return float(found[0] * unit[0])
+
+
 def svd(A: Array, full: bool = False) -> tuple[Array, Array, Array]:
     """U (m, r), s (r,), descending, and V' (r, n) with A = U diag(s) V', r = min(m, n). full: all of U and V."""
     ordinary, unit = _normalized(A)
