@@ -19,8 +19,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.consumers import CONSUMERS, Cells, in_c, without_newtron
+from support.present import present
 
-from newtron import NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
+from newtron import InputError, NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.engine.base.types import Array
 from newtron.model.predicting import intervals, most_probable, predicted
 from newtron.table import Table, encode, encode_target, learn_schema
@@ -141,6 +142,35 @@ def grouped() -> Case:
     return Case(estimator.model_, rows)
 
 
+def remembering() -> Case:
+    """Rows of training that come twice, beside groups: rows that were seen, rows of which one number is moved by
+    less than its digits, by more, or is -0 in place of 0, and rows with missing and new cells."""
+    rng = np.random.default_rng(9)
+    twice = np.concatenate([np.arange(150), np.arange(50)])
+    x, z = rng.normal(size=150) / 3.0, np.round(rng.normal(size=150))
+    columns: Cells = {
+        "town": [None if row == 8 else f"t{row % 5}" for row in twice],
+        "x": [None if row == 5 else float(x[row]) for row in twice],
+        "z": z[twice].tolist(),
+    }
+    Y = rng.normal(size=(150, 2))[twice] + 0.1 * rng.normal(size=(200, 2))
+    model = NetworkRegressor(hidden=(2,), **FEW).fit(pd.DataFrame(columns), Y).model_
+    # Not the groups of x, of which a number is none where its last digits differ.
+    by_groups = present(model.random_intercepts)
+    model = replace(model, random_intercepts=replace(by_groups, groups=by_groups.groups[1:]))
+    others = [
+        {"x": x[0] * (1.0 + 1e-12)}, {"x": x[0] * (1.0 + 1e-5)}, {"town": None}, {"x": None}, {"z": 1e30},
+        {"town": "new"}, {"x": None, "town": None, "z": None},
+        {name: cells[columns["z"].index(0.0)] for name, cells in columns.items()} | {"z": -0.0},
+    ]  # fmt: skip
+    rows = {name: [*cells[:ROWS], *(other.get(name, cells[0]) for other in others)] for name, cells in columns.items()}
+    case = Case(model, rows)
+    known = present(model.seen_rows).places(case.inputs) < 150
+    assert known[[*range(ROWS + 1), -1]].all()
+    assert not known[ROWS + 1 : -1].any()
+    return case
+
+
 def encoded_names(columns: Cells, target: str, choices: ColumnChoices) -> tuple[str, ...]:
     return learn_schema(Table("data", pa.table(columns)), target, choices=choices).feature_names
 
@@ -162,6 +192,7 @@ CASES: dict[str, Callable[[], Case]] = {
         example("concrete.csv", 100), "strength_mpa", NetworkRegressor(n_starts=1, max_iter=5)
     ),
     "random intercepts": grouped,
+    "rows seen before": remembering,
     "ships by Poisson": lambda: poisson(False),
     "ships with an offset": lambda: poisson(True),
     "dates and flags": lambda: of_table(mixed_columns(), "y", NetworkRegressor(hidden=(2,), **FEW)),
@@ -225,6 +256,11 @@ OTHERS = [name for name in CASES if name not in FIRST]
 @pytest.mark.parametrize("consumer", CONSUMERS)
 def test_a_consumer_predicts_what_newtron_does(consumer: str, name: str, tmp_path: Path) -> None:
     case = case_of(name)
+    if case.model.seen_rows is not None and consumer in ("onnx", "sqlite", "duckdb"):
+        language = "ONNX" if consumer == "onnx" else "SQL"
+        with pytest.raises(InputError, match=f"150 rows of training by hashes .* which {language} cannot compute: "):
+            CONSUMERS[consumer](case.model, case.columns, tmp_path)
+        return
     check(CONSUMERS[consumer](case.model, case.columns, tmp_path, case.interval), case)
 
 
@@ -264,7 +300,7 @@ def test_a_row_without_probabilities_has_no_class(consumer: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["species by a network", "mass by a perceptron", "softplus"])
+@pytest.mark.parametrize("name", ["species by a network", "mass by a perceptron", "softplus", "rows seen before"])
 def test_c_computes_in_single_precision_where_it_is_told_to(name: str, tmp_path: Path) -> None:
     case = case_of(name)
     check(in_c(case.model, case.columns, tmp_path, case.interval, real="float"), case, 2e-4)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.whole_files import check_writable, write_whole
-from newtron.engine.base.words import setting
+from newtron.engine.base.words import count, listed, setting
 from newtron.export.text import Identifiers
 from newtron.export.walk import program_of
 from newtron.export.write_c import c_source
 from newtron.export.write_numpy import numpy_source
 from newtron.export.write_onnx import onnx_model
 from newtron.export.write_sql import sql_query
+from newtron.model.groups import column_called
 from newtron.training.fitted import FittedModel
 
 __all__ = ["export_model"]
@@ -62,6 +63,19 @@ def _written(
     model: FittedModel, stem: str, ending: str, interval: float | None, table: str, keep: Sequence[str] | None
 ) -> bytes:
     program = program_of(model, interval)
+    if program.words and ending in (".onnx", ".sql"):
+        own = model.random_intercepts
+        named = listed([column_called(model, group) for group in own.groups] if own is not None else [])
+        fit = (
+            f"random intercepts of {named} alone (the setting {setting('intercepts')})"
+            if named
+            else setting("intercepts", "None")
+        )
+        raise InputError(
+            f"The model remembers {count(len(program.words[-1].values), 'row')} of training by hashes of the bits of "
+            f"their numbers, which {_ENDINGS[ending]} cannot compute: export it as .py or .c, or fit it again with "
+            f"{fit}, which remembers no row."
+        )
     try:
         if ending == ".onnx":
             return onnx_model(program)

@@ -22,6 +22,11 @@ def paragraphs(model: FittedModel, columns: Sequence[Source], outputs: Outputs) 
         " ".join(certificate_of(model).sentences()[:2]),
         *_cells(model, columns),
     ]
+    if model.seen_rows is not None:
+        found.append(
+            f"It remembers {count(len(model.seen_rows.keys), 'row')} of training by hashes: a row that equals one of "
+            "them in every column, to seven digits, is predicted from that one as well."
+        )
     return tuple(map(clean, found))
 
 

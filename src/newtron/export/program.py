@@ -1,9 +1,10 @@
 """A model as a small program: the columns of a row become vectors, and vectors become predictions.
 
 A `Program` is the list of its steps in an order in which each can be computed from those before it. Every step is one
-vector of a row, of a fixed width. Five operations make all steps: the cells of a column, vectors joined, a layer
-z = a W + b, one formula for each element, and a fold of all elements. A writer that has these five, `FUNCTIONS` and the
-five signs of arithmetic writes every model.
+vector of a row, of a fixed width. Seven operations make all steps: the cells of a column, vectors joined, a layer
+z = a W + b, one formula for each element, a fold of all elements, and what a table has for one element or for the whole
+row. A writer that has these, `FUNCTIONS` and the five signs of arithmetic writes every model; languages without
+arithmetic on the bits of numbers lack the last one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ class Constant:
 
     name: str
     values: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Whole numbers of 64 bits, (n,), and what a writer calls them."""
+
+    name: str
+    values: NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -171,7 +180,18 @@ class Lookup:
     values: Constant
 
 
-Operation: TypeAlias = Cells | Joined | Affine | Each | Fold | Lookup
+@dataclass(frozen=True, eq=False)
+class Remembered:
+    """The row of a table (L, width) for all elements of a step: that of the key which their hash equals, and zeros
+    where it equals none. The hash is that of `row_keys`. factors: one for each element; keys: (L,) ascending."""
+
+    of: ProgramStep
+    factors: Words
+    keys: Words
+    values: Constant
+
+
+Operation: TypeAlias = Cells | Joined | Affine | Each | Fold | Lookup | Remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +212,7 @@ class ProgramStep:
                 return ()
             case Joined(parts):
                 return parts
-            case Affine(of=of) | Fold(of=of) | Lookup(of=of):
+            case Affine(of=of) | Fold(of=of) | Lookup(of=of) | Remembered(of=of):
                 return (of,)
             case Each(term):
                 return tuple(dict.fromkeys(at.step for at in leaves(term) if isinstance(at, At)))
@@ -257,9 +277,17 @@ class Program:
                     found += [W] if b is None else [W, b]
                 case Lookup(keys=keys, values=values):
                     found += [keys, values]
+                case Remembered(values=values):
+                    found.append(values)
                 case Each(term):
                     found += [leaf for leaf in leaves(term) if isinstance(leaf, Constant)]
         return tuple(dict.fromkeys(found))
+
+    @property
+    def words(self) -> tuple[Words, ...]:
+        """All whole numbers, in the order of the steps."""
+        operations = [step.operation for step in self.steps]
+        return tuple(words for of in operations if isinstance(of, Remembered) for words in (of.factors, of.keys))
 
     @property
     def dates(self) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
+from newtron.engine.base.row_hashes import row_factors
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import column_names, count, label, setting, target_names
+from newtron.engine.base.words import column_names, label, setting, target_names
 from newtron.engine.maths import chain_rules
 from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures, Scaling
 from newtron.export.about import paragraphs
@@ -37,10 +38,12 @@ from newtron.export.program import (
     Outputs,
     Program,
     ProgramStep,
+    Remembered,
     RowVector,
     Source,
     Term,
     TextColumn,
+    Words,
 )
 from newtron.inference.predictive.mixture import GAUSSIAN
 from newtron.inference.predictive.predictive import RegressionPredictive
@@ -58,12 +61,6 @@ def program_of(model: FittedModel, coverage: float | None = None) -> Program:
     Raises InputError for a model with an activation or a link that is none of newtron's own, and where an interval is
     asked for that has no formula.
     """
-    if model.seen_rows is not None:
-        known, without = count(len(model.seen_rows.keys), "row"), setting("intercepts", "None")
-        raise InputError(
-            f"The model knows {known} of training by their hashes, which exports do not compute: fit it again with "
-            f"{without}, which predicts all other rows the same."
-        )
     columns = columns_of(model)
     walk = _Walk(model)
     cells = [walk.cells(number, column) for number, column in enumerate(columns, start=1)]
@@ -228,23 +225,25 @@ class _Walk:
     # --- networks ---
 
     def gained(self, x: ProgramStep) -> ProgramStep | None:
-        """What every raw prediction gains by the random intercepts of the row's groups; None where nothing is."""
-        own = self.model.random_intercepts
-        if own is None:
-            return None
+        """What every raw prediction gains by the random intercepts of the row's groups, and by those of equal rows in
+        training; None where nothing is."""
+        own, seen, k = self.model.random_intercepts, self.model.seen_rows, self.model.n_outputs
         found, names = [], column_names(self.model.data.names, self.model.data.n_features)
-        for number, group in enumerate(own.groups, start=1):
+        for number, group in enumerate(() if own is None else own.groups, start=1):
             keys = Constant(f"group{number}_keys", group.keys)
             values = Constant(f"group{number}_intercepts", group.intercepts)
             note = f"the intercepts of the groups that {names[group.column]} makes"
-            found.append(
-                self.step(f"b{number}_of_group", self.model.n_outputs, Lookup(x, group.column, keys, values), note)
-            )
-        if len(found) == 1:
-            return found[0]
+            found.append(self.step(f"b{number}_of_group", k, Lookup(x, group.column, keys, values), note))
+        if seen is not None:
+            factors = Words("row_factors", row_factors(x.width))
+            words = Words("row_keys", seen.keys.astype(np.uint64))
+            remembered = Remembered(x, factors, words, Constant("row_intercepts", seen.intercepts))
+            found.append(self.step("b_of_row", k, remembered, "what is known of a row that equals one of training"))
+        if len(found) < 2:
+            return found[0] if found else None
         terms: list[Term] = [At(step) for step in found]
         total = reduce(lambda left, right: Arithmetic("+", left, right), terms)
-        return self.each("b_of_groups", self.model.n_outputs, total, "the sum of the intercepts")
+        return self.each("b_of_groups", k, total, "the sum of the intercepts")
 
     def average(self, inputs: ProgramStep, gained: ProgramStep | None) -> ProgramStep:
         """The mean of the members' answers by their shares. gained: what is added to each raw prediction."""

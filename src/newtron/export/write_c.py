@@ -28,6 +28,7 @@ from newtron.export.program import (
     Operation,
     Program,
     ProgramStep,
+    Remembered,
     RowVector,
     Source,
     Term,
@@ -94,6 +95,39 @@ static void @_lookup(@_real x, const @_real *keys, int n, const @_real *values, 
     }
     for (i = 0; i < width; i++)
         out[i] = low < n && keys[low] == x ? values[low * width + i] : 0 * x;
+}
+""",
+    "remembered": """\
+/* The row of values for the row of training that x equals, to the digits of single precision; zeros where it equals
+   none. Rows are compared by hashes of the bits of their numbers, whose first 53 bits are the keys. */
+typedef char @_needs_double_of_64_bits[sizeof(double) == 8 ? 1 : -1];
+static void @_remembered(const @_real *x, int n, const uint64_t *factors, const uint64_t *keys, int rows,
+                         const @_real *values, int width, @_real *out)
+{
+    uint64_t hash = 0, bits;
+    int low = 0, high = rows, i;
+    for (i = 0; i < n; i++) {
+        double number = (float)x[i];
+        memcpy(&bits, &number, sizeof bits);
+        if (bits == UINT64_C(1) << 63)
+            bits = 0; /* -0 is the same as 0 */
+        bits ^= bits >> 30;
+        bits *= UINT64_C(0xBF58476D1CE4E5B9);
+        bits ^= bits >> 27;
+        bits *= factors[i];
+        bits ^= bits >> 31;
+        hash += bits;
+    }
+    hash >>= 11;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (keys[middle] < hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (i = 0; i < width; i++)
+        out[i] = low < rows && keys[low] == hash ? values[low * width + i] : 0;
 }
 """,
     "cells": """\
@@ -202,7 +236,7 @@ class _Writer:
             self._head(),
             self._declarations(),
             f"#ifndef {self.prefix.upper()}_DECLARATIONS\n",
-            "#include <tgmath.h>\n",
+            *self._headers(),
             *self._classes(),
             *self._constants(),
             *self._tables(),
@@ -344,6 +378,10 @@ class _Writer:
             yield "lower", outputs.lower
             yield "upper", outputs.upper
 
+    def _headers(self) -> Iterator[str]:
+        of_words = "#include <stdint.h>\n#include <string.h>\n" if self.program.words else ""
+        yield f"{of_words}#include <tgmath.h>\n"
+
     def _classes(self) -> Iterator[str]:
         names = self.program.outputs.names
         if self.program.outputs.classes is not None:
@@ -353,6 +391,9 @@ class _Writer:
     def _constants(self) -> Iterator[str]:
         for constant in self.program.constants:
             yield self._array(constant.name, constant.values)
+        for words in self.program.words:
+            numbers = lines_of([f"UINT64_C({number:#x})" for number in words.values.tolist()])
+            yield f"static const uint64_t {self.prefix}_{words.name}[{words.values.size}] = {{\n{numbers}\n}};"
         for name, places in self._position_tables():
             yield f"static const int {self.prefix}_{name}[{len(places)}] = {{\n{lines_of(places)}\n}};"
 
@@ -388,6 +429,8 @@ class _Writer:
                 used.add("layer")
             if isinstance(step.operation, Lookup):
                 used.add("lookup")
+            if isinstance(step.operation, Remembered):
+                used.add("remembered")
             if isinstance(step.operation, Each):
                 used |= {name for name in _functions(step.operation.term)}
         if any(field.enumerators for field in self.fields):
@@ -458,6 +501,10 @@ class _Writer:
                 table = f"{self.prefix}_{keys.name}, {keys.values.size}, {self.prefix}_{values.name}, {step.width}"
                 x = self._element(of, str(position))
                 return [f"{self.prefix}_lookup({x}, {table}, {self._start(step)}); {note}".rstrip()]
+            case Remembered(of, factors, words, values):
+                row = f"{self._start(of)}, {of.width}, {self.prefix}_{factors.name}"
+                table = f"{self.prefix}_{words.name}, {words.values.size}, {self.prefix}_{values.name}, {step.width}"
+                return [f"{self.prefix}_remembered({row}, {table}, {self._start(step)}); {note}".rstrip()]
             case Each(term):
                 target = self._element(step, "i")
                 return [

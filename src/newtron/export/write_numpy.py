@@ -20,6 +20,7 @@ from newtron.export.program import (
     Outputs,
     Program,
     ProgramStep,
+    Remembered,
     RowVector,
     Source,
     Term,
@@ -36,6 +37,21 @@ def lookup(x, keys, values):
     """The row of values for the key that each number equals, and zeros where it equals none; nan where it is nan."""
     places = np.minimum(np.searchsorted(keys, x), len(keys) - 1)
     return np.where((keys[places] == x)[:, None], values[places], 0.0 * x[:, None])
+''',
+    "remembered": '''\
+def remembered(x, factors, keys, values):
+    """The row of values for the row of training that each row equals, to the digits of single precision, and zeros
+    where it equals none. Rows are compared by hashes of their bits, whose first 53 bits are the keys."""
+    with np.errstate(over="ignore"):
+        bits = (x.astype(np.float32).astype(float) + 0.0).view(np.uint64)  # + 0.0 makes -0 the same as 0
+    bits ^= bits >> np.uint64(30)
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= bits >> np.uint64(27)
+    bits *= factors
+    bits ^= bits >> np.uint64(31)
+    hashes = bits.sum(axis=1, dtype=np.uint64) >> np.uint64(11)
+    places = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
+    return np.where((keys[places] == hashes)[:, None], values[places], 0.0)
 ''',
     "sigmoid": '''\
 def sigmoid(z):
@@ -201,6 +217,9 @@ class _Writer:
         classes = self.program.outputs.classes
         if classes is not None:
             parts.append(f"CLASSES = np.array({bracketed([ascii(c) for c in classes.tolist()])})")
+        for whole in self.program.words:
+            numbers = bracketed(list(map(hex, whole.values.tolist())))
+            parts.append(f"{whole.name} = np.array({numbers}, dtype=np.uint64)")
         parts += [f"{constant.name} = {_array(constant.values)}" for constant in self.program.constants]
         return "\n".join(parts)
 
@@ -228,6 +247,9 @@ class _Writer:
             case Lookup(of, position, keys, values):
                 self.used.add("lookup")
                 return f"lookup({of.name}[:, {position}], {keys.name}, {values.name})"
+            case Remembered(of, factors, keys, values):
+                self.used.add("remembered")
+                return f"remembered({of.name}, {factors.name}, {keys.name}, {values.name})"
             case Fold(kind, of):
                 return f"{of.name}.{'max' if kind == 'largest' else 'sum'}(axis=1, keepdims=True)"
 

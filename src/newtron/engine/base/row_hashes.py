@@ -11,13 +11,19 @@ from newtron.engine.base.types import Matrix
 HASHED_AT_ONCE = 2**22  # numbers that are hashed or encoded at a time, 32 MB of float64
 
 
+def row_factors(p: int) -> NDArray[np.uint64]:
+    """(p,) the odd factors of the hash, one for each number of a row.
+
+    The stream of a bit generator is the same in every version of NumPy (NEP 19), as hashes in model files must be."""
+    return np.random.PCG64(0).random_raw(p) | np.uint64(1)
+
+
 def row_hashes(X: Matrix) -> NDArray[np.uint64]:
     """Return (n,) the hashes of the rows of X (n, p). Equal rows have equal hashes; two other rows do with a
     probability of 2^-64."""
     n, p = X.shape
     found = np.zeros(n, dtype=np.uint64)
-    # The stream of a bit generator is the same in every version of NumPy (NEP 19), as hashes in model files must be.
-    factors = np.random.PCG64(0).random_raw(p) | np.uint64(1)
+    factors = row_factors(p)
     step = max(1, HASHED_AT_ONCE // max(1, p))
     for start in range(0, n, step):
         # Adding 0 makes -0 the same as 0. Shifts bring the leading digits down, products of 2^64 carry them up again
