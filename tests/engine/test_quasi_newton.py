@@ -44,3 +44,14 @@ def test_a_pair_without_certain_curvature_is_left_out() -> None:
     pairs = Pairs.none(6).with_pair(_Parabola(), np.ones(6), np.ones(6))
     assert len(pairs) == 1
     assert pairs.with_pair(_Parabola(), np.ones(6), -np.ones(6)) is pairs
+
+
+def test_pairs_that_follow_the_same_ones_do_not_change_each_other() -> None:
+    rng = np.random.default_rng(0)
+    before, steps = Pairs.none(6), rng.normal(size=(9, 6))
+    for step in steps[:7]:
+        before = before.with_pair(_Parabola(), step, _HESSIAN @ step, most=3)
+    first, second = (before.with_pair(_Parabola(), step, _HESSIAN @ step, most=3) for step in steps[7:])
+    np.testing.assert_array_equal(first.steps, steps[[5, 6, 7]])
+    np.testing.assert_array_equal(second.steps, steps[[5, 6, 8]])
+    np.testing.assert_allclose(before.changes, steps[4:7] @ _HESSIAN, rtol=1e-12)

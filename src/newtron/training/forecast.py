@@ -21,7 +21,7 @@ from newtron.training.task import Kind, Task
 _TIMED_ROWS = 4000
 # Passes of a training to an optimum, and of the search for its penalty without one part of the rows: with a matrix of
 # curvature each, and with a gradient each where there are too many parameters for a matrix.
-_WITH_MATRIX, _WITH_GRADIENT = (60, 50), (1500, 300)
+_WITH_MATRIX, _WITH_GRADIENT = (60, 50), (500, 300)
 # The share of the planned epochs after which rows that are held out have stopped a training in batches, about.
 _EPOCHS_TAKEN = 0.8
 # A forecast of fewer seconds than this is not told.

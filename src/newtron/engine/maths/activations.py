@@ -144,4 +144,5 @@ ACTIVATIONS: dict[str, Activation] = {
 
 def activation_named(name: str) -> Activation:
     """The activation of that name; an InputError that lists the names otherwise."""
-    return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)]
+    known = ACTIVATIONS.get(name) if isinstance(name, str) else None  # quicker than to check it, at every pass
+    return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)] if known is None else known

@@ -179,6 +179,14 @@ def seeded(at: Linearization, H: Array) -> tuple[list[Array], list[Array]] | Non
     return (found.fed.inputs, found.left) if found.left is found.right else None
 
 
+def paired_deltas(at: Linearization, H: Array) -> tuple[list[Array], list[Array]]:
+    """δ of each layer (k, units, n) from the identity and from H (n, k, k), so that J'HJ at the units of a layer is the
+    sum over k of the products of the two. It needs no root of H."""
+    n, k = at.output.shape
+    every, h = slice(0, n), np.ascontiguousarray(H.transpose(1, 2, 0))
+    return _deltas(at, _identity(k, n, h.dtype), every), _deltas(at, h, every)
+
+
 def _turned_inputs(at: Linearization, rows: slice) -> list[Array]:
     """What each layer is fed, (q, m), the ones of the intercept last."""
     kept = ((None,) if at.first is None else (at.first.turned,)) + at.turned

@@ -5,10 +5,12 @@ f(params) = ( Σ_i weight_i · loss_i  +  ½ Σ_j alpha_j params_j² )  /  Σ_i 
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -20,6 +22,7 @@ from newtron.engine.base.threads import cached_property
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import either, setting
 from newtron.engine.maths import curvature
+from newtron.engine.maths.layer_curvature import LayerFactor, LayerMoments, LayerSpectrum, layer_moments
 from newtron.engine.maths.losses import Loss, RowGradients, RowHessians
 from newtron.engine.maths.network import FirstInputs, Linearization, Network, short_buffer
 from newtron.engine.maths.row_system import row_system
@@ -193,6 +196,33 @@ class MeanLoss(Objective):
             if system is None:
                 return super().gauss_newton(params)
             return self._mean(total, params), RowCurvature(system, self.alpha, self.rows.total_weight)
+
+    def layer_curvature(self, params: Array) -> LayerFactor | None:
+        self.counts["layer_curvature"] += 1
+        cast, inputs, few = params.astype(self.rows.dtype, copy=False), self._point.inputs, self._few
+        first = inputs is None
+
+        def moments(at: Linearization, block: Chunk) -> LayerMoments:
+            row = self.loss.pointwise(block.y, at.output, 2, gauss_newton=True).weighted(block.weight)
+            return layer_moments(at, row.hessian, block.weight, first)
+
+        def of_chunk(chunk: Chunk) -> LayerMoments:
+            of_blocks = (moments(self.network.linearize(cast, block.X), block) for block in self.blocks(chunk))
+            return reduce(operator.iadd, of_blocks)
+
+        with np.errstate(all="ignore"):
+            total = self.rows.sum(of_chunk) if few is None else moments(self._network_at(few, cast), few.rows)
+        weight = self.rows.total_weight
+        if not all(np.isfinite(part).all() for part in total.inputs + total.units):
+            return None
+        fed, units = ([LayerSpectrum.of(part / weight) for part in parts] for parts in (total.inputs, total.units))
+        if inputs is None:
+            inputs, *fed = fed
+            self._point.inputs = inputs
+        weights = self.network.is_weight
+        of_weights = [self.alpha[span][weights[span]] for span in self.network.spans]
+        penalties = [float(alpha.sum()) / max(1, alpha.size) / weight for alpha in of_weights]
+        return LayerFactor(self.network, [inputs, *fed], units, penalties)
 
     @property
     def _by_rows(self) -> bool:
@@ -453,12 +483,14 @@ class _Few(NamedTuple):
 
 class _Point:
     """The point where a network was last evaluated, for all objectives that differ in their penalties alone: the
-    forward pass there, for few rows, and the sums with the Gauss-Newton matrix."""
+    forward pass there, for few rows, and the sums with the Gauss-Newton matrix; and what is the same at every point."""
 
     def __init__(self) -> None:
         # Each with all bits of the parameters, which are quicker to compare than numbers.
         self._at: tuple[bytes, Linearization] | None = None
         self._sums: tuple[bytes, SecondOrder] | None = None
+        # The second moment of the inputs, which is the same at every point.
+        self.inputs: LayerSpectrum | None = None
 
     def network_at(self, params: Array) -> Linearization | None:
         """The forward pass, if it was made at these parameters."""

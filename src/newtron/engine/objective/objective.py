@@ -16,6 +16,7 @@ import numpy as np
 
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
+from newtron.engine.maths.layer_curvature import LayerFactor
 from newtron.engine.objective.local_curvature import LocalCurvature, MatrixCurvature
 from newtron.engine.objective.newton_system import NewtonSystem
 
@@ -181,6 +182,12 @@ class Objective(ABC):
         """Value and gradient at params, and the curvature without second derivatives of the model."""
         found = self.evaluate(params, 2, gauss_newton=True)
         return found, MatrixCurvature(found.hessian)
+
+    def layer_curvature(self, params: Array) -> LayerFactor | None:
+        """The curvature of the layers of a network at params, each for itself; None where there are no layers, or their
+        curvature cannot be found."""
+        del params
+        return None
 
     def _check_shape(self, what: str, found: Array, expected: tuple[int, ...]) -> None:
         if not isinstance(found, np.ndarray) or found.shape != expected:

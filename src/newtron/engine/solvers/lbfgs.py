@@ -3,8 +3,10 @@
 For a perceptron of moderate size the initial matrix is the Hessian on a sample of the rows, and the start is that
 sample's own optimum: then a handful of passes over all rows is enough, whatever the condition of the columns, where
 plain L-BFGS takes the more the worse it is. Where steps stay slow the matrix is renewed from a larger sample, so that
-rows which a sample represents badly (heavy tails) end in the Hessian of all rows. Elsewhere the initial matrix is the
-scaled identity. Source: Byrd, Chin, Neveitt & Nocedal 2011 (sub-sampled Hessians with exact gradients).
+rows which a sample represents badly (heavy tails) end in the Hessian of all rows. For a network it is the curvature of
+each layer (`maths.layer_curvature`), formed again after ever more steps. Elsewhere the initial matrix is the scaled
+identity. Sources: Byrd, Chin, Neveitt & Nocedal 2011 (sub-sampled Hessians with exact gradients); Jiang, Byrd, Eskow &
+Schnabel 2004 (a preconditioner that is renewed while pairs are kept).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from newtron.engine.base.checks import check_count, check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.linalg import Factor, factorize
 from newtron.engine.base.types import Array
+from newtron.engine.maths.layer_curvature import LayerFactor
 from newtron.engine.objective import Objective
 from newtron.engine.solvers.ends import at_precision, below_rounding
 from newtron.engine.solvers.line_search import seen_at, wolfe
@@ -31,6 +34,9 @@ _GROWTH = 4.0
 # Steps with a matrix before it is replaced, at least. There are also at least as many as the passes over all rows that
 # the new matrix costs, so that unnecessary matrices never cost more than the steps.
 _RENEW = 4
+# The curvature of the layers of a network, which costs as much as two to four gradients, is formed again after so many
+# steps, and then each time the number of steps has doubled: every 20, 50 or 100 steps took as many, within a tenth.
+_RENEW_LAYERS = 10
 # A matrix of P parameters from all rows costs as much as P / 20 passes.
 _PER_PASS = 20
 # Relative gradient to which the optimum of a sample is sought: about the gradient of all rows there.
@@ -49,14 +55,14 @@ _FROZEN = 10
 
 @dataclass(frozen=True)
 class LBFGSState(State):
-    """pairs: of the last steps. direction: (P,) of the next step. factor: of the sampled curvature. share: of the rows
-    that it was formed from. seen_at: the parameters where it was formed. renewed_at: the decrement then. age: steps
-    with it. best_gradient: the smallest relative gradient so far. since_best: steps since then. frozen: steps since the
-    gradient was smaller or the value fell by more than its rounding."""
+    """pairs: of the last steps. direction: (P,) of the next step. factor: of the initial matrix. share: of the rows
+    that it was formed from; 0 where it is the scaled identity. seen_at: the parameters where it was formed. renewed_at:
+    the decrement then. age: steps with it. best_gradient: the smallest relative gradient so far. since_best: steps
+    since then. frozen: steps since the gradient was smaller or the value fell by more than its rounding."""
 
     pairs: Pairs = field(default_factory=lambda: Pairs.none(0))
     direction: Array = field(default_factory=unset, metadata=DERIVED)
-    factor: Factor | None = field(default=None, metadata=DERIVED)
+    factor: Factor | LayerFactor | None = field(default=None, metadata=DERIVED)
     best_gradient: float = float("inf")
     since_best: int = 0
     frozen: int = 0
@@ -77,7 +83,8 @@ class LBFGS(Solver):
     sample : float
         The share of the rows whose curvature is the initial matrix (at least 20 rows per parameter).
     sample_below : int
-        A sample is used only for a perceptron with fewer parameters than this; 0 is plain L-BFGS, from the given start.
+        A sample is used only for a perceptron with fewer parameters than this; 0 is plain L-BFGS, from the given start,
+        for networks as well, whose initial matrix is else the curvature of their layers.
 
     Notes
     -----
@@ -92,7 +99,7 @@ class LBFGS(Solver):
     array([1.5])
     """
 
-    memory: int = 40
+    memory: int = 80
     sample: float = 0.05
     sample_below: int = 1000
 
@@ -115,6 +122,9 @@ class LBFGS(Solver):
                 params, pairs, factor = self._warm(sample, params)
             if not pairs:
                 factor, share = factor or _factor(sample, params), self.sample
+        elif self.sample_below and not objective.is_linear:
+            factor = objective.layer_curvature(params)
+            share = 0.0 if factor is None else 1.0
         found = objective.evaluate(params, 1)
         seen_at = params if share else None
         state = LBFGSState(
@@ -129,7 +139,7 @@ class LBFGS(Solver):
     def _samples(self, objective: Objective) -> bool:
         return objective.is_linear and objective.n_params < self.sample_below and "curvature" in objective.offers
 
-    def _warm(self, sample: Objective, params: Array) -> tuple[Array, Pairs, Factor | None]:
+    def _warm(self, sample: Objective, params: Array) -> tuple[Array, Pairs, Factor | LayerFactor | None]:
         """The approximate optimum of the sample, and the curvature found on the way: the pairs, where they led there
         about as quickly as the sample's matrix would lead to the optimum of all rows, else the matrix if it is
         known."""
@@ -141,14 +151,22 @@ class LBFGS(Solver):
 
     def restored(self, objective: Objective, state: LBFGSState) -> LBFGSState:
         if state.seen_at is not None:
-            state = replace(state, factor=_factor(objective.sampled(state.share), state.seen_at))
+            state = replace(state, factor=_initial(objective, state.seen_at, state.share))
         return _directed(objective, state)
 
-    def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
+    def _due(self, objective: Objective, state: LBFGSState) -> float:
+        """The share of the rows from which the initial matrix is formed again before the next step; 0 where it is
+        kept."""
+        if not objective.is_linear:
+            return state.share if state.age >= max(_RENEW_LAYERS, state.iteration // 2) else 0.0
         slow = not state.decrement <= _RATE**state.age * state.renewed_at
         share = min(1.0, _GROWTH * state.share or self.sample)
-        if slow and self._samples(objective) and state.age >= max(_RENEW, share * objective.n_params / _PER_PASS):
-            factor = _factor(objective.sampled(share), state.params)
+        due = slow and self._samples(objective) and state.age >= max(_RENEW, share * objective.n_params / _PER_PASS)
+        return share if due else 0.0
+
+    def step(self, objective: Objective, state: LBFGSState) -> LBFGSState:
+        if share := self._due(objective, state):
+            factor = _initial(objective, state.params, share)
             state = replace(state, factor=factor, age=0, share=share, seen_at=state.params, renewed_at=state.decrement)
             state = _directed(objective, state)
         direction = state.direction
@@ -196,19 +214,32 @@ def _directed(objective: Objective, state: LBFGSState) -> LBFGSState:
     return replace(state, direction=_direction(objective, state.pairs, state.factor, state.gradient))
 
 
-def _direction(objective: Objective, pairs: Pairs, factor: Factor | None, gradient: Array) -> Array:
-    """Minus the approximate inverse Hessian times the gradient."""
-    if factor is not None:
+def _direction(objective: Objective, pairs: Pairs, factor: Factor | LayerFactor | None, gradient: Array) -> Array:
+    """Minus the approximate inverse Hessian times the gradient.
+
+    The size of an initial matrix that is not a Hessian is that which the last pair shows (Nocedal & Wright, eq. 7.20):
+    without it the line searches along the curvature of layers need two trials where one is enough."""
+    if isinstance(factor, Factor):
         return -pairs.times_inverse(gradient, factor.solve)
-    inverse = 1.0 if objective.scale is None else 1.0 / np.square(objective.scale)
-    if pairs:
-        change = pairs.changes[-1]
-        inverse = inverse * float(pairs.products[-1, -1]) / float(change @ (inverse * change))
-    return -pairs.times_inverse(gradient, lambda q: q * inverse)
+    squared = 1.0 if objective.scale is None else np.square(objective.scale)
+
+    def inverse(q: Array) -> Array:
+        return np.asarray(q / squared) if factor is None else factor.solve(q)
+
+    if not pairs:
+        return -inverse(gradient)
+    change = pairs.changes[-1]
+    size = float(pairs.products[-1, -1]) / float(change @ inverse(change))
+    return -pairs.times_inverse(gradient, lambda q: size * inverse(q))
 
 
 def _decrement(direction: Array, gradient: Array) -> float:
     return float(max(0.0, -float(direction @ gradient)) ** 0.5)
+
+
+def _initial(objective: Objective, params: Array, share: float) -> Factor | LayerFactor | None:
+    """The factor of the initial matrix, formed at params from a share of the rows."""
+    return _factor(objective.sampled(share), params) if objective.is_linear else objective.layer_curvature(params)
 
 
 def _factor(objective: Objective, params: Array) -> Factor | None:
