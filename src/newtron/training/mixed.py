@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.errors import InputError
-from newtron.engine.base.linalg import is_sparse
-from newtron.engine.base.types import Array
+from newtron.engine.base.linalg import is_sparse, qr_triangle
+from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import column_names, count, joined, setting
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.scaling import Scaling, column_of
-from newtron.engine.rows import Rows
+from newtron.engine.rows import Chunk, Rows
 from newtron.engine.rows.streamed import StreamedRows
 from newtron.engine.solvers import Newton, Progress, Solution, State, Status
 from newtron.engine.solvers.state import TraceRow
 from newtron.inference.certificate.endpoint import Curvature, fingerprint_of
+from newtron.inference.coefficients.information import square_triangle
+from newtron.inference.mixed.cells import CellSums, LevelCells
 from newtron.inference.mixed.fit import MixedFit, MixedLikelihood, fit_laplace, fit_linear
 from newtron.inference.mixed.grouping import Grouping
 from newtron.inference.mixed.laplace import LaplaceMixed, MixedLoss
@@ -37,6 +39,8 @@ from newtron.training.task import Task
 _DEPENDENT = 1e-10
 # Numbers of X that may become dense: 2 GB.
 _NUMBERS = 250_000_000
+# The share of the memory for rows of files that cells may take: joining them, and the fit, need as much several times.
+_CELLS = 1 / 8
 # The variance of a logistic variable: that of what decides between classes on the scale of the log odds.
 _LOGISTIC = np.pi**2 / 3.0
 
@@ -51,18 +55,22 @@ class MixedParts(NamedTuple):
 
 @dataclass(frozen=True)
 class MixedRows:
-    """The rows with a weight above 0 as a mixed model takes them, in the units of training.
+    """The rows with a weight above 0 as a mixed model takes them, in the units of training: those of a squared error
+    added up to cells, others one by one.
 
-    X: (n, q) with a column of ones last where there is an intercept. y, weight: (n,). codes: of each grouping column
-    (n,) the position of each row's key; keys: (L,) the different numbers of each. counted: n of the formulas.
-    log_weights: the sum of the logarithms of weights that are one over a variance, else 0.
+    X: (n, q) with a column of ones last where there is an intercept. y, weight: (n,). within: (m, q + 1) of [X, y],
+    what differs inside the cells. codes: of each grouping column (n,) the position of each row's key; keys: (L,) the
+    different numbers of each. n_rows: how many rows there are. counted: n of the formulas. log_weights: the sum of the
+    logarithms of weights that are one over a variance, else 0.
     """
 
     X: Array
     y: Array
     weight: Array
+    within: Array
     codes: tuple[NDArray[np.intp], ...]
     keys: tuple[Array, ...]
+    n_rows: int
     counted: float
     log_weights: float
 
@@ -73,6 +81,12 @@ class MixedRows:
     @property
     def grouping(self) -> Grouping:
         return Grouping(self.codes, self.sizes)
+
+    @property
+    def columns(self) -> Array:
+        """X in the metric of the weights, with as many rows as are needed for that."""
+        q = self.X.shape[1]
+        return np.vstack([self.X * np.sqrt(self.weight)[:, None], self.within[:, :q]])
 
 
 def check_mixed(settings: Settings, loss: Loss, rows: Rows) -> None:
@@ -96,8 +110,11 @@ def check_mixed(settings: Settings, loss: Loss, rows: Rows) -> None:
         if settings.task == "classification":
             raise InputError(f"{asked} of a perceptron is made for two classes, and these are {n:,}: take a network.")
         raise InputError(f"{asked} of a perceptron is made for one target, and these are {n:,}: fit a model for each.")
-    if isinstance(rows, StreamedRows):
-        raise InputError(f"{asked} needs all rows in memory: read them into memory, or leave it out.")
+    if isinstance(rows, StreamedRows) and not loss.quadratic:
+        raise InputError(
+            f"{asked} of classes and of counts needs all rows in memory, since each step of its search reads them: "
+            "read them into memory, or leave it out. For a squared error they are read once."
+        )
     if settings.weights == "frequency" and not rows.whole_weights:
         raise InputError(
             f"{asked} takes a sample weight for a number of rows, and these are not whole numbers: "
@@ -110,38 +127,74 @@ def check_mixed(settings: Settings, loss: Loss, rows: Rows) -> None:
 
 
 def mixed_rows(
-    whole: Rows, given: Rows, scaled: Rows, columns: Sequence[int], settings: Settings, *, intercept: bool
+    whole: Rows, scaling: Scaling, columns: Sequence[int], settings: Settings, loss: Loss, *, intercept: bool
 ) -> MixedRows:
-    """The rows of a mixed model. whole: with all columns; given: without those that are no inputs, in the user's units;
-    scaled: the same in the units of training, per exposure. columns: that group the rows, among all."""
-    X, Y, weight, _ = scaled.whole()
-    w = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
-    some = w > 0.0
-    if is_sparse(X) and X.shape[0] * X.shape[1] > _NUMBERS:
+    """The rows of a mixed model. whole: with all columns, in the user's units; columns: those of them that group the
+    rows; scaling: to the units of training, which knows the columns that are no inputs."""
+    make = _cells if loss.quadratic else _single_rows
+    return make(whole, scaling, columns, settings.weights == "precision", intercept)
+
+
+def _cells(whole: Rows, scaling: Scaling, columns: Sequence[int], precise: bool, intercept: bool) -> MixedRows:
+    """The rows added up to cells, in one pass."""
+    most = int(whole.source.memory * _CELLS) if isinstance(whole, StreamedRows) else None
+    places = list(columns)
+
+    def of_chunk(chunk: Chunk) -> CellSums:
+        groups = np.column_stack([column_of(chunk.X, column) for column in places])
+        X = _with_ones(scaling.inputs(chunk.X.astype(np.float64, copy=False)), intercept)
+        values = np.column_stack([X, scaling.targets(chunk.y.astype(np.float64, copy=False))])
+        return CellSums(LevelCells.of(groups, _weight(chunk), values), most)
+
+    found = whole.sum(of_chunk).total
+    return MixedRows(
+        found.means[:, :-1],
+        found.means[:, -1],
+        found.weight,
+        found.within,
+        found.codes,
+        found.keys,
+        found.rows,
+        float(found.rows) if precise else found.total_weight,
+        found.logs if precise else 0.0,
+    )
+
+
+def _single_rows(whole: Rows, scaling: Scaling, columns: Sequence[int], precise: bool, intercept: bool) -> MixedRows:
+    """The rows one by one, which must be in memory; with an offset they are per exposure."""
+    del precise  # which is for a squared error
+    n, q = whole.n_rows, len(scaling.x_center)
+    if whole.is_sparse and n * q > _NUMBERS:
         raise InputError(
-            f"{setting('intercepts')} makes the {count(X.shape[1], 'sparse column')} of X dense, and {X.shape[0]:,} "
-            "rows of them are too large: leave columns out."
+            f"{setting('intercepts')} makes the {count(q, 'sparse column')} of X dense, and {n:,} rows of them are too "
+            "large: leave columns out."
         )
-    X = np.asarray(X.toarray() if is_sparse(X) else X, dtype=np.float64)[some]
-    inputs = np.column_stack([X, np.ones(len(X))]) if intercept else X
-    cells = whole.whole().X
-    keys, codes = [], []
-    for column in columns:
-        own, places = np.unique(column_of(cells, column)[some], return_inverse=True)
-        keys.append(own)
-        codes.append(places)
-    of_user = given.weights()
-    own_weight = np.ones(len(X)) if of_user is None else of_user[some].astype(np.float64)
-    precise = settings.weights == "precision"
+    scaled, cells, own = whole.standardized(scaling).whole(), whole.whole().X, whole.weights()
+    weight = _weight(scaled)
+    some = weight > 0.0
+    inputs = _with_ones(scaled.X, intercept)[some]
+    levels = [np.unique(column_of(cells, column)[some], return_inverse=True) for column in columns]
     return MixedRows(
         inputs,
-        Y[some, 0].astype(np.float64),
-        w[some],
-        tuple(codes),
-        tuple(keys),
-        float(len(X)) if precise else float(own_weight.sum()),
-        float(np.log(own_weight).sum()) if precise else 0.0,
+        scaled.y[some, 0].astype(np.float64),
+        weight[some],
+        np.zeros((0, inputs.shape[1] + 1)),
+        tuple(places for _, places in levels),
+        tuple(keys for keys, _ in levels),
+        len(inputs),
+        float(len(inputs)) if own is None else float(own.sum(dtype=np.float64)),
+        0.0,
     )
+
+
+def _with_ones(X: Matrix, intercept: bool) -> Array:
+    """X (n, p) as an array of float64, with a column of ones last where there is an intercept."""
+    dense = np.asarray(X.toarray() if is_sparse(X) else X, dtype=np.float64)
+    return np.column_stack([dense, np.ones(len(dense))]) if intercept else dense
+
+
+def _weight(chunk: Chunk) -> Array:
+    return np.ones(len(chunk.y)) if chunk.weight is None else chunk.weight.astype(np.float64)
 
 
 def _check_groups(rows: MixedRows, names: Sequence[str], data: DataDescription, loss: Loss) -> None:
@@ -175,11 +228,11 @@ def _check_columns(rows: MixedRows, names: Sequence[str], *, intercept: bool) ->
     """Raises InputError where columns depend on each other."""
     q = rows.X.shape[1]
     order = [q - 1, *range(q - 1)] if intercept else list(range(q))
-    X = rows.X[:, order] * np.sqrt(rows.weight)[:, None]
-    left = np.abs(np.diagonal(np.linalg.qr(X, mode="r")))
-    lost = [order[j] for j in np.flatnonzero(left <= _DEPENDENT * np.linalg.norm(X, axis=0))]
-    if len(X) <= q:
+    X = rows.columns[:, order]
+    if rows.n_rows <= q:
         raise InputError(f"{setting('intercepts')} needs more rows than the {count(q, 'coefficient')} of the model.")
+    left = np.abs(np.diagonal(square_triangle(qr_triangle(X))))
+    lost = [order[j] for j in np.flatnonzero(left <= _DEPENDENT * np.linalg.norm(X, axis=0))]
     if lost:
         told = joined([names[j] if j < len(names) else "the intercept" for j in lost])
         raise InputError(
@@ -198,14 +251,12 @@ def beside_perceptron(
     data: DataDescription,
     whole: Rows,
     grouping: GroupColumns,
-    given: Rows,
     separation: Separation | None,
 ) -> MixedParts:
     """The mixed model that has the intercepts of these columns beside a trained perceptron, which it replaces.
 
     member: the perceptron without intercepts. data: of the columns that are inputs. whole: the rows with all
-    columns, of which those of `grouping` group them; given: without those that are no inputs. Raises InputError where
-    the rows determine no such model.
+    columns, of which those of `grouping` group them. Raises InputError where the rows determine no such model.
     """
     columns, names = grouping.columns, grouping.names
     ended = member.solution.status
@@ -217,12 +268,12 @@ def beside_perceptron(
             f"with {setting('intercepts')} as without: leave these columns out."
         )
     intercept, loss = member.network.intercept, task.loss
-    rows = mixed_rows(whole, given, task.rows, columns, settings, intercept=intercept)
-    inputs = column_names(data.names, data.n_features)
-    _check_groups(rows, names, data, loss)
-    _check_columns(rows, inputs, intercept=intercept)
-    watched = _Watched(task, member, rows.counted)
+    scaling = replace(task.scaling, aside=grouping.aside, offset=grouping.offset)
     try:
+        rows = mixed_rows(whole, scaling, columns, settings, loss, intercept=intercept)
+        _check_groups(rows, names, data, loss)
+        _check_columns(rows, column_names(data.names, data.n_features), intercept=intercept)
+        watched = _Watched(task, member, rows.counted)
         fit = _fitted(rows, member, settings, loss, watched)
     except NoMinimumError as error:
         endless = [names[g] for g in np.flatnonzero(error.which[np.argsort(rows.grouping.order)])]
@@ -245,6 +296,7 @@ def _fitted(rows: MixedRows, member: Member, settings: Settings, loss: Loss, wat
             rows.weight,
             rows.codes,
             rows.sizes,
+            within=rows.within,
             counted=rows.counted,
             log_weights=rows.log_weights,
             reml=settings.method == "reml",
@@ -420,17 +472,13 @@ def measured_again(model: FittedModel, whole: Rows) -> Minimum | None:
     """What the deviance and its derivatives say of a mixed model's end on these rows, with all columns; None where they
     have other groups, or the coefficients and intercepts do not follow from the variances as they do at an end. Raises
     InputError where no mixed model can be made of them."""
-    scaling = model.scaling.without_aside
-    given = whole.without_columns(model.scaling.aside)
-    per_exposure = given if scaling.offset is None else given.with_offset(scaling.offset)
-    scaled = per_exposure.standardized(replace(scaling, offset=None))
-    check_mixed(model.settings, model.loss, given)
+    check_mixed(model.settings, model.loss, whole)
     own, likelihood, member = model.random_intercepts, model.mixed, model.members[0]
     if own is None or likelihood is None:
         return None
     columns = [group.column for group in own.groups]
-    rows = mixed_rows(whole, given, scaled, columns, model.settings, intercept=member.network.intercept)
-    alike = len(rows.X) > rows.X.shape[1] and all(
+    rows = mixed_rows(whole, model.scaling, columns, model.settings, model.loss, intercept=member.network.intercept)
+    alike = rows.n_rows > rows.X.shape[1] and all(
         np.array_equal(keys, group.keys) for keys, group in zip(rows.keys, own.groups, strict=True)
     )
     if not alike:
@@ -441,7 +489,14 @@ def measured_again(model: FittedModel, whole: Rows) -> Minimum | None:
     if model.loss.quadratic:
         reml = likelihood.method == "reml"
         linear = LinearMixed(
-            rows.X, rows.y, rows.weight, grouping, counted=rows.counted, log_weights=rows.log_weights, reml=reml
+            rows.X,
+            rows.y,
+            rows.weight,
+            grouping,
+            within=rows.within,
+            counted=rows.counted,
+            log_weights=rows.log_weights,
+            reml=reml,
         )
         found = linear.searching().measured(theta, np.zeros(0))
         beta, modes = linear.coefficients(theta), linear.intercepts(theta)[0]

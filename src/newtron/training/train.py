@@ -115,7 +115,7 @@ def _trained(
             members = with_shares(trained, task)
             members = tuple(_of_given_rows(member, given, task, settings, offset) for member in members)
             if mixed:
-                parts = beside_perceptron(task, members[0], settings, data, *grouped, given, separation)
+                parts = beside_perceptron(task, members[0], settings, data, *grouped, separation)
                 members = (parts.member,)
     except ColumnError as error:
         raise error if names is None else error.named(names) from None

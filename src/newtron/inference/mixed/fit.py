@@ -95,16 +95,18 @@ def fit_linear(
     codes: Sequence[Codes],
     sizes: Sequence[int],
     *,
+    within: Array | None = None,
     counted: float,
     log_weights: float = 0.0,
     reml: bool = True,
     watch: Watch | None = None,
 ) -> MixedFit:
-    """The linear mixed model of rows with positive weights, whose coefficients are those of the columns X (n, q)."""
+    """The linear mixed model of rows with positive weights, or of cells of them with the rows `within` beside them,
+    whose coefficients are those of the columns X (n, q)."""
 
     def model_of(columns: Sequence[int]) -> LinearMixed:
         grouping = Grouping([codes[g] for g in columns], [sizes[g] for g in columns])
-        return LinearMixed(X, y, weight, grouping, counted=counted, log_weights=log_weights, reml=reml)
+        return LinearMixed(X, y, weight, grouping, within=within, counted=counted, log_weights=log_weights, reml=reml)
 
     every = range(len(codes))
     model = model_of(every)

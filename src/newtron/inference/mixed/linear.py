@@ -14,7 +14,9 @@ and the derivatives by θ_g² are, with P = V⁻¹ - V⁻¹X (X'V⁻¹X)⁻¹ X'
     REML:  tr(Z_g'P Z_g) - (n - q) |Z_g'V⁻¹r|² / r'V⁻¹r
 
 The rows are read once: products of columns within the levels of the first grouping column, and sums over levels, are
-all that the search needs. Products within levels do not lose digits where levels differ much.
+all that the search needs. Products within levels do not lose digits where levels differ much. For the same reason the
+rows may be cells of rows (`inference.mixed.cells`), beside which a few more rows, of no level, stand for what differs
+inside the cells.
 """
 
 from __future__ import annotations
@@ -53,30 +55,40 @@ class LinearMixed:
     """The rows of a linear mixed model, read once.
 
     X: (n, q) with the intercept among its columns, which are independent. y: (n,). weight: (n,) above 0. grouping: of
-    the rows. counted: n of the formulas. log_weights: the sum of the logarithms of weights that are one over
-    a variance.
+    the rows. within: (m, q + 1) more rows of [X, y], of weight 1, that have no level. counted: n of the formulas.
+    log_weights: the sum of the logarithms of weights that are one over a variance.
     """
 
     def __init__(
-        self, X: Array, y: Array, weight: Array, grouping: Grouping, *, counted: float, log_weights: float, reml: bool
+        self,
+        X: Array,
+        y: Array,
+        weight: Array,
+        grouping: Grouping,
+        *,
+        within: Array | None = None,
+        counted: float,
+        log_weights: float,
+        reml: bool,
     ) -> None:
         self.grouping, self.reml, self.counted, self.log_weights = grouping, reml, counted, log_weights
-        root = np.sqrt(weight)
-        Q, self.R = np.linalg.qr(X * root[:, None])
-        # Of y what X leaves is kept, so that squares of it are no small differences.
-        self.ordinary = np.linalg.solve(self.R, Q.T @ (y * root))
-        left = y - X @ self.ordinary
-        Q, q = Q / root[:, None], X.shape[1]
+        root, n, q = np.sqrt(weight), *X.shape
         self.q = q
+        rows = np.column_stack([X, y]) * root[:, None]
+        if within is not None:
+            rows = np.vstack([rows, within])
+        Q, self.R = np.linalg.qr(rows[:, :q])
+        # Of y what X leaves is kept, so that squares of it are no small differences.
+        self.ordinary = np.linalg.solve(self.R, Q.T @ rows[:, q])
+        columns = np.column_stack([Q, rows[:, q] - rows[:, :q] @ self.ordinary])
+        columns, apart = columns[:n] / root[:, None], columns[n:]
         self._first = grouping.sums_of_first(weight)
-        columns = np.column_stack([Q, left])
         sums = grouping.sums_of_first(columns * weight[:, None])
         self._means = sums / np.where(self._first > 0.0, self._first, 1.0)[:, None]
-        within = (columns - self._means[grouping.codes[0]]) * root[:, None]
-        self._within = within.T @ within
+        inside = (columns - self._means[grouping.codes[0]]) * root[:, None]
+        self._within = inside.T @ inside + apart.T @ apart
         self._others = grouping.sums_of_others(columns * weight[:, None])
         self._C, self._among = grouping.crossing(weight), grouping.among_others(weight)
-        self._size = float(left @ (weight * left))
 
     @property
     def freedom(self) -> float:
