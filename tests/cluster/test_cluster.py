@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
+from sklearn.base import clone
 from support.arrays import moved
 from support.command import command
 from support.frames import everything, written
@@ -794,6 +795,21 @@ def test_every_formula_of_a_summary_is_that_from_memory(kind: str, alpha: float,
             PerceptronClassifier().fit_rows(rows).summary(rows, intervals="profile")
     with pytest.raises(InputError, match="not the rows the model was trained on"):
         found.summary(rows.without(np.array([3])))
+
+
+def test_random_intercepts_are_those_from_memory(tmp_path: Path) -> None:
+    frame = everything(700)[["size", "small", "whole", "y"]]
+    path = written(frame, tmp_path / "d.parquet")
+    known = frame[frame["y"].notna()]
+    model = PerceptronRegressor(intercepts=["whole"])
+    found = clone(model).fit_rows(in_process(path, "y", 4))
+    expected = clone(model).fit(known.drop(columns="y"), known["y"].astype(float))
+    ours, theirs = found.summary(), expected.summary()
+    np.testing.assert_allclose(ours.estimates, theirs.estimates, rtol=1e-9)
+    np.testing.assert_allclose(ours.standard_errors, theirs.standard_errors, rtol=1e-9)
+    assert ours.log_likelihood == pytest.approx(theirs.log_likelihood, rel=1e-9)
+    pd.testing.assert_frame_equal(found.random_intercepts_, expected.random_intercepts_, rtol=1e-9, atol=1e-12)
+    assert found.certificate_.verify(in_process(path, "y", 2))
 
 
 def test_columns_far_from_zero_and_classes_that_are_separated(tmp_path: Path) -> None:

@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
-from newtron import InputError, PerceptronClassifier, PerceptronRegressor, load
+from newtron import FileRows, InputError, PerceptronClassifier, PerceptronRegressor, load
+from newtron.cli import main
 from newtron.engine.solvers import Progress
+from newtron.inference.mixed.cells import LevelCells
+from newtron.table.choices import ColumnChoices
+from newtron.table.large import files
+from newtron.training import mixed
 
 FOLDER = Path(__file__).parents[1] / "data" / "mixed"
 
@@ -205,6 +211,150 @@ def test_the_callback_sees_the_search_and_ends_it(sleep: pd.DataFrame) -> None:
     assert model.model_.mixed is None
     with pytest.raises(InputError, match="fit again to the end"):
         model.summary()
+
+
+# --- rows of files ---
+
+
+def same_model(found: PerceptronRegressor, expected: PerceptronRegressor) -> None:
+    one, other = found.summary(), expected.summary()
+    assert one.names == other.names
+    np.testing.assert_allclose(one.estimates, other.estimates, rtol=1e-9)
+    np.testing.assert_allclose(one.standard_errors, other.standard_errors, rtol=1e-9)
+    assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
+    assert (one.residual_sd, one.aic, one.bic) == pytest.approx((other.residual_sd, other.aic, other.bic), rel=1e-9)
+    for mine, its in zip(one.variance_components, other.variance_components, strict=True):
+        assert (mine.name, mine.levels) == (its.name, its.levels)
+        assert mine.variance == pytest.approx(its.variance, rel=1e-9)
+        assert mine.likelihood_ratio == pytest.approx(its.likelihood_ratio, rel=1e-9, abs=1e-9)
+    pd.testing.assert_frame_equal(found.random_intercepts_, expected.random_intercepts_, rtol=1e-9)
+
+
+@pytest.fixture
+def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LEAST_ROWS", 10)
+    monkeypatch.setattr("newtron.table.large.file_rows._FEWEST_ROWS", 40)
+    monkeypatch.setattr("newtron.table.large.file_rows._MOST_ROWS", 40)
+
+
+def houses(n: int = 300) -> pd.DataFrame:
+    """Towns in crossed years, with a town of one house, and houses without a price."""
+    rng = np.random.default_rng(3)
+    town, year = rng.integers(0, 12, n), rng.integers(0, 5, n)
+    town[7] = 12
+    area = rng.uniform(40.0, 200.0, n)
+    price = 2.0 * area + rng.normal(0.0, 60.0, 13)[town] + rng.normal(0.0, 20.0, 5)[year] + rng.normal(0.0, 30.0, n)
+    frame = pd.DataFrame({"area": area, "town": [f"town {t}" for t in town], "year": 2000 + year, "price": price})
+    return frame.assign(price=frame["price"].where(frame.index % 50 != 13))
+
+
+@pytest.mark.usefixtures("_small_pieces")
+@pytest.mark.parametrize(
+    ("form", "settings"),
+    [("csv", {"standardize": True}), ("parquet", {"method": "ml"}), ("parquet", {"fit_intercept": False})],
+    ids=str,
+)
+def test_rows_of_files_give_the_model_of_memory(form: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    frame, path = houses(), tmp_path / f"houses.{form}"
+    if form == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path, row_group_size=40)
+    known = frame[frame["price"].notna()]
+    X, y = known.drop(columns="price"), known["price"]
+    model = PerceptronRegressor(intercepts=["year", "town"], **settings)
+    expected = clone(model).fit(X, y)
+    one, two = (
+        FileRows(path, "price", choices=ColumnChoices(factors=("town",)), memory=32e6, n_jobs=n) for n in (1, 2)
+    )
+    assert len(list(one.source.read(range(len(one.source.sizes))))) > 7
+    found = clone(model).fit_rows(one)
+    same_model(found, expected)
+    assert found.model_.members[0].params.tobytes() == clone(model).fit_rows(two).model_.members[0].params.tobytes()
+    for given in ((one,), (X, y)):
+        assert found.certificate_.verify(*given)
+    assert expected.certificate_.verify(one)
+    changed = frame.assign(price=frame["price"] + np.arange(len(frame)) % 2 * 1e-4)
+    changed.to_parquet(tmp_path / "changed.parquet")
+    other = FileRows(tmp_path / "changed.parquet", "price", choices=ColumnChoices(factors=("town",)))
+    assert not found.certificate_.verify(other)
+    new = X.head(3).assign(town=["town 1", "elsewhere", "town 12"])
+    with pytest.warns(UserWarning, match="never seen in training"):
+        predicted = found.predict(new)
+    with pytest.warns(UserWarning, match="never seen in training"):
+        np.testing.assert_allclose(predicted, expected.predict(new), rtol=1e-9)
+
+
+@pytest.mark.usefixtures("_small_pieces")
+@pytest.mark.parametrize("name", ["sleepstudy", "penicillin"])
+def test_rows_of_files_give_the_published_estimates(name: str) -> None:
+    target, groups = {"sleepstudy": ("Reaction", ["Subject"]), "penicillin": ("diameter", ["plate", "sample"])}[name]
+    folder = Path(__file__).parents[2] / "examples" if name == "sleepstudy" else FOLDER
+    rows = FileRows(folder / f"{name}.csv", target, choices=ColumnChoices(factors=tuple(groups)), task="regression")
+    model, expected = PerceptronRegressor(intercepts=groups).fit_rows(rows), known(name, "reml")
+    assert model.intercept_ == pytest.approx(expected["estimate", "(Intercept)"], rel=1e-9)
+    summary = model.summary()
+    assert summary.residual_sd == pytest.approx(expected["sd", "Residual"], rel=1e-6)
+    assert summary.log_likelihood == pytest.approx(expected["log_likelihood", ""], abs=1e-8)
+    for component in summary.variance_components:
+        assert component.standard_deviation == pytest.approx(expected["sd", component.name], rel=1e-6)
+
+
+@pytest.mark.usefixtures("_small_pieces")
+def test_rows_of_files_that_make_no_mixed_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, path = houses(), tmp_path / "houses.parquet"
+    frame.assign(dear=frame["price"] > 250.0, same="a").to_parquet(path, row_group_size=40)
+
+    def fit(model: Any, target: str, *factors: str) -> None:
+        model.fit_rows(FileRows(path, target, choices=ColumnChoices(factors=factors)))
+
+    with pytest.raises(InputError, match="of classes and of counts needs all rows in memory, since each step"):
+        fit(PerceptronClassifier(intercepts=["town"]), "dear", "town")
+    with pytest.raises(InputError, match=r"'town' is a category .*: give the rows choices=.*factors=\('town',\)"):
+        fit(PerceptronRegressor(intercepts=["town"]), "price")
+    with pytest.raises(InputError, match="'same': this column cannot be used: it is 'a' in every row"):
+        fit(PerceptronRegressor(intercepts=["same"]), "price", "same")
+    with monkeypatch.context() as few:
+        few.setattr("newtron.table.gather.MANY_GROUPS", 5)
+        with pytest.raises(InputError, match=r"'town': this column cannot be used: it has more than .* values"):
+            fit(PerceptronRegressor(intercepts=["town"]), "price", "town")
+    monkeypatch.setattr(mixed, "_CELLS", 1e-6)
+    with pytest.raises(InputError, match="combinations of the levels of the grouping columns so far"):
+        fit(PerceptronRegressor(intercepts=["town", "year"]), "price", "town")
+
+
+def test_text_of_more_levels_than_are_counted_elsewhere_groups_rows_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("newtron.table.gather.MANY", 5)
+    houses().to_parquet(tmp_path / "houses.parquet")
+    rows = FileRows(tmp_path / "houses.parquet", "price", choices=ColumnChoices(factors=("town",)))
+    assert len(PerceptronRegressor(intercepts=["town"]).fit_rows(rows).random_intercepts_) == 13
+
+
+def test_ctrl_c_while_cells_are_added_up_keeps_the_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LevelCells, "of", interrupted)
+    houses().to_parquet(tmp_path / "houses.parquet")
+    rows = FileRows(tmp_path / "houses.parquet", "price", choices=ColumnChoices(factors=("town",)), n_jobs=1)
+    with pytest.warns(UserWarning, match=r"[Ii]nterrupted"):
+        model = PerceptronRegressor(intercepts=["town"]).fit_rows(rows)
+    assert model.model_.mixed is None
+
+
+def test_the_command_fits_files_that_are_read_in_pieces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, model = tmp_path / "houses", tmp_path / "m.newtron"
+    folder.mkdir()
+    for number, part in enumerate(np.array_split(np.arange(300), 2)):
+        houses().iloc[part].to_parquet(folder / f"{number}.parquet")
+    asked = ["--model", "perceptron", "--intercepts", "town,year", "--holdout", "0", "--output", str(model)]
+    assert main(["fit", str(folder), "--target", "price", *asked]) == 0
+    told = capsys.readouterr().out
+    assert "read in pieces for every pass" in told
+    assert "town: 13 levels with a random intercept each" in told
+    assert load(model).random_intercepts_["column"].value_counts().to_dict() == {"town": 13, "year": 5}
 
 
 ROWS = pd.DataFrame({"x": np.arange(12.0) % 5, "town": list("aabbccddeeff"), "row": range(12)})

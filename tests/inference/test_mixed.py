@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from newtron import InputError
 from newtron.inference.mixed import grouping as grouping_module
+from newtron.inference.mixed.cells import CellSums, LevelCells
 from newtron.inference.mixed.fit import MixedFit, fit_laplace, fit_linear
 from newtron.inference.mixed.grouping import Factored, Grouping
 from newtron.inference.mixed.laplace import LaplaceMixed, MixedLoss
@@ -169,6 +172,80 @@ def test_published_digits() -> None:
     told = [found.deviations[0], found.residual, found.coefficients[0], found.covariance[0, 0] ** 0.5]
     assert [f"{value:.2f}" for value in told] == ["42.00", "49.51", "1527.50", "19.38"]
     assert -2.0 * found.log_likelihood == pytest.approx(319.6543, abs=5e-5)
+
+
+# --- rows that are added up to cells ---
+
+
+def cells_of(problem: Problem, sizes: Sequence[int], most: int | None = None) -> LevelCells:
+    """Those of the rows, which come in pieces of these sizes, with rows of weight 0 among them."""
+    n = len(problem.y)
+    groups = np.column_stack([*problem.codes]) * 0.5
+    values = np.column_stack([problem.X, problem.y])
+    idle = np.full((n, values.shape[1]), 1e9)
+    total: CellSums | None = None
+    for start, stop in pairwise(np.cumsum([0, *sizes]).tolist()):
+        rows = slice(start, stop)
+        weight = np.concatenate([problem.weight[rows], np.zeros(stop - start)])
+        part = LevelCells.of(np.tile(groups[rows], (2, 1)), weight, np.vstack([values[rows], idle[rows]]))
+        added = CellSums(part, most)
+        if total is None:
+            total = added
+        else:
+            total += added
+    assert total is not None
+    return total.total
+
+
+def fitted_to_cells(cells: LevelCells, **settings: Any) -> MixedFit:
+    sizes = [len(own) for own in cells.keys]
+    X, y = cells.means[:, :-1], cells.means[:, -1]
+    return fit_linear(X, y, cells.weight, cells.codes, sizes, within=cells.within, **settings)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", ["nested", "penicillin", "pastes", "sleepstudy weighted"])
+def test_cells_determine_the_fit_as_their_rows_do(name: str, reml: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = nested() if name == "nested" else linear_problem(name)
+    n, logs = len(problem.y), float(np.log(problem.weight).sum())
+    expected = fit_linear(
+        problem.X, problem.y, problem.weight, problem.codes, problem.sizes, counted=n, log_weights=logs, reml=reml
+    )
+    if reml:  # numbers of levels whose product could overflow
+        monkeypatch.setattr("newtron.inference.mixed.cells._LARGEST", 10)
+    cells = cells_of(problem, [5, 0, 20, 1, n - 26])
+    assert cells.rows == n
+    assert cells.logs == pytest.approx(logs, rel=1e-12)
+    assert len(cells.weight) == len(np.unique(np.column_stack(problem.codes), axis=0))
+    found = fitted_to_cells(cells, counted=n, log_weights=logs, reml=reml)
+    np.testing.assert_allclose(found.coefficients, expected.coefficients, rtol=1e-10)
+    np.testing.assert_allclose(found.covariance, expected.covariance, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.deviations, expected.deviations, rtol=1e-9, atol=1e-12)
+    assert found.residual == pytest.approx(expected.residual, rel=1e-10)
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-12)
+    np.testing.assert_allclose(found.likelihood.without, expected.likelihood.without, rtol=1e-12)
+    for one, other in zip((*found.modes, *found.variances), (*expected.modes, *expected.variances), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_cells_keep_the_digits_of_a_small_noise() -> None:
+    """Squares of the rows themselves have 1e13 times that of the noise."""
+    rng = np.random.default_rng(5)
+    level = np.repeat(np.arange(50), 8)
+    y = 1e4 * rng.normal(size=50)[level] + 1e-2 * rng.normal(size=400) + 1e5
+    order = rng.permutation(400)
+    groups = {"level": level[order].astype(str)}
+    cells = cells_of(Problem(np.ones((400, 1)), ["(Intercept)"], y[order], np.ones(400), groups), [40] * 10)
+    within = float(np.square(y.reshape(50, 8) - y.reshape(50, 8).mean(axis=1)[:, None]).sum()) / (400 - 50)
+    found = fitted_to_cells(cells, counted=400)
+    assert found.residual**2 == pytest.approx(within, rel=1e-6)
+
+
+def test_more_cells_than_memory_may_hold_are_refused() -> None:
+    problem = nested()
+    assert len(cells_of(problem, [60, 60], 10_000).weight) > 40
+    with pytest.raises(InputError, match=r"different combinations of the levels .* takes more than 2kB: give more"):
+        cells_of(problem, [60, 60], 2_000)
 
 
 # --- against dense matrices ---

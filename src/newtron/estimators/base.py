@@ -22,7 +22,7 @@ from newtron.engine.base.types import Array, Labels, Matrix
 from newtron.engine.base.words import power
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.scaling import Scaling
-from newtron.engine.rows import ArrayRows, Rows
+from newtron.engine.rows import Rows
 from newtron.engine.solvers import Progress, Solution, Solver, Status
 from newtron.estimators.given import rows_to_fit, rows_to_predict, warn_of
 from newtron.estimators.notebook import described
@@ -31,6 +31,7 @@ from newtron.estimators.plain import is_plain_matrix, is_plain_target
 from newtron.inference.certificate.certificate import Certificate
 from newtron.model.certified import certificate_of
 from newtron.model.groups import frame_of_intercepts
+from newtron.model.rows_again import rows_of_table
 from newtron.model.targets import given_rows
 from newtron.table import Schema, Table
 from newtron.table.large.file_rows import TableRows
@@ -370,8 +371,11 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
             )
         return frame_of_intercepts(model)
 
-    def _rows_given(self, X: Matrix, y: object, sample_weight: object) -> ArrayRows:
-        """The rows that a fitted model is asked about, as `fit` makes them. Raises InputError for unknown classes."""
+    def _rows_given(self, X: Matrix, y: object, sample_weight: object) -> Rows:
+        """The rows that a fitted model is asked about, as `fit` or `fit_rows` makes them. Raises InputError for unknown
+        classes."""
+        if isinstance(X, TableRows):
+            return rows_of_table(self.model_, X, y, sample_weight).rows
         X = self._for_prediction(X)
         return given_rows(self.model_, X, y, self._weights(X, sample_weight))
 

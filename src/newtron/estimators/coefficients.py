@@ -11,7 +11,7 @@ from newtron.inference.coefficients.hypotheses import CoefficientTest
 from newtron.inference.coefficients.summary import Summary
 from newtron.inference.coefficients.term_table import TermTable
 from newtron.model.nested import analysis, compared, dropped_terms, scored
-from newtron.model.rows_again import GivenRows, rows_of_arrays, rows_of_source
+from newtron.model.rows_again import GivenRows, rows_of_arrays, rows_of_table
 from newtron.model.summary import summary_of
 from newtron.table.large.file_rows import TableRows
 from newtron.training.settings import Family
@@ -45,9 +45,7 @@ class Perceptron(NewtronEstimator):
                 raise InputError("y or sample_weight without X: give X and y, the rows the model was trained on.")
             return None
         if isinstance(X, TableRows):
-            if y is not None or sample_weight is not None:
-                raise InputError("The rows have a target of their own: leave out y and sample_weight.")
-            return rows_of_source(model, X)
+            return rows_of_table(model, X, y, sample_weight)
         X = self._for_prediction(X)
         return rows_of_arrays(model, X, y, self._weights(X, sample_weight))
 

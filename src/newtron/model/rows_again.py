@@ -91,8 +91,10 @@ def rows_of_arrays(model: FittedModel, X: Matrix, y: object, weight: Array | Non
     return GivenRows(given_rows(model, X, y, weight), of_block)
 
 
-def rows_of_source(model: FittedModel, rows: TableRows) -> GivenRows:
-    """The rows of a fit from files or a cluster, with the targets that they hold."""
+def rows_of_table(model: FittedModel, rows: TableRows, y: object, sample_weight: object) -> GivenRows:
+    """The rows of a fit from files or a cluster, with the targets that they hold, beside which nothing is given."""
+    if y is not None or sample_weight is not None:
+        raise InputError("The rows have a target of their own: leave out y and sample_weight.")
     target, classes = rows.schema.target, model.data.classes
     alike = (rows.n_features, target.task, list(target.classes))
     if alike != (model.data.n_features, model.settings.task, [] if classes is None else classes.tolist()):

@@ -121,6 +121,11 @@ class ColumnChoices:
         return tuple(dict.fromkeys((*self.kinds, *self.levels, *self.references, *self.orders)))
 
     @property
+    def named_factors(self) -> tuple[str, ...]:
+        """The columns that are named to group rows."""
+        return () if self.factors == "auto" else self.factors
+
+    @property
     def letters(self) -> frozenset[str]:
         """The columns of a text file whose cells stay text: levels, so that 02139 is not the number 2139, and dates."""
         return frozenset(name for name in self.names if self.kind(name) != "number")
@@ -137,7 +142,7 @@ class ColumnChoices:
                 )
             if name in left_out:
                 raise InputError(f"{path}: the column {name!r} is ignored, so that it cannot be used as asked.")
-        for name in () if self.factors == "auto" else self.factors:
+        for name in self.named_factors:
             if name not in known:
                 asked = setting("intercepts", shown(name))
                 raise InputError(f"{path}: {asked}: there is no column {shown(name)}; {suggest(name, names)}.")

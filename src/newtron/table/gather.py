@@ -46,6 +46,8 @@ from newtron.table.table import Table, show
 # So many different values of a column are counted where a table comes in pieces, so that memory stays bounded. It is
 # far above the number of levels and classes that are used.
 MANY = 10_000
+# So many of a column that is named to group rows, whose levels are all kept: about 250 MB with the words themselves.
+MANY_GROUPS = 1_000_000
 # What the cells of a column are stored as; None as long as no cell was seen that says it.
 Form: TypeAlias = Literal["number", "date", "text", "bool", "other"] | None
 
@@ -122,7 +124,7 @@ class ColumnStatistics:
         self.type_name = ""
         self.rows = self.missing = self.pattern = 0
         self.constant: object = None
-        self.distinct = Distinct(None if whole else MANY)
+        self.distinct = Distinct(None if whole else MANY_GROUPS if name in choices.named_factors else MANY)
         self.values = Values()
         asked = None if self.category else self.kind
         self.candidates = Candidates(asked, choices.orders.get(name), like.reading if like else None)

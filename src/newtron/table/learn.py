@@ -15,7 +15,7 @@ from newtron.engine.base.words import column_setting, columns_setting, count, ei
 from newtron.table.candidates import Found
 from newtron.table.cells import flag_words
 from newtron.table.choices import ColumnChoices, level_name
-from newtron.table.gather import MANY, ColumnStatistics, Gathered
+from newtron.table.gather import MANY, MANY_GROUPS, ColumnStatistics, Gathered
 from newtron.table.readings import Decimal
 from newtron.table.schema import Column, Schema, Target
 from newtron.table.table import Table, check_finite, show, suggest
@@ -105,7 +105,7 @@ def learn_pieces(
     order, each table with the number of the piece that it is from; pieces: how many there are.
 
     Means differ from those of the whole table by rounding alone. A column with more than 10,000 different texts is
-    dropped without counting them further.
+    dropped without counting them further; one that `choices` name to group rows may have 1,000,000.
     """
     names = tuple(names)
     ignored = check_asked(path, names, target, task, ignore, choices)
@@ -240,6 +240,8 @@ def _column_of(facts: ColumnStatistics, marks: set[int], path: str, decimal: Dec
         yes = sum(times for text, times in zip(texts, counts, strict=True) if text.casefold() == words[1])
         encoded = _with_indicator(name, [f"{name}={words[1]}"], indicator)
         return Column(name, "yes/no", encoded, yes / present, (words[1],), words[0], (), (), missing > 0, indicator)
+    if facts.distinct.many and name in facts.choices.named_factors:
+        return Dropped(f"it has more than {MANY_GROUPS:,} different values, and groups of rows are to be fewer")
     if _is_factor(facts, len(texts)):
         return Column(name, "factor", (name,), levels=tuple(sorted(texts)), missing_seen=missing > 0)
     if not facts.category and (reason := _too_many_levels(present, len(texts), facts.distinct.many)):

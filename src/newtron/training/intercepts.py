@@ -25,6 +25,7 @@ from newtron.engine.base.words import column_names, count, setting
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.scaling import column_of
 from newtron.engine.rows import ArrayRows, Chunk, Rows
+from newtron.engine.rows.streamed import StreamedRows
 from newtron.engine.solvers import Status
 from newtron.inference.mixed.random_intercepts import GroupIntercepts, RandomIntercepts
 from newtron.inference.mixed.seen_rows import SeenRows, row_keys
@@ -111,7 +112,7 @@ def group_columns(rows: Rows, data: DataDescription, settings: Settings) -> Grou
         found = _repeated(rows, {*factors, offset}, data, _MOST_WORK[settings.task])
         copied = settings.family == "network" and _has_copies(rows, data, _MOST_ROWS[settings.task])
         return GroupColumns(tuple(sorted({*factors, *found})), tuple(factors), offset, whole_rows=copied)
-    found = [_position(each, data) for each in chosen]
+    found = [_position(each, data, in_pieces=isinstance(rows, StreamedRows)) for each in chosen]
     if len(set(found)) < len(found):
         raise InputError(f"{setting('intercepts', repr(list(chosen)))} names a column twice.")
     aside = tuple(sorted({*factors, *(found if settings.family == "perceptron" else [])}))
@@ -121,8 +122,8 @@ def group_columns(rows: Rows, data: DataDescription, settings: Settings) -> Grou
     return GroupColumns(tuple(sorted(found)), aside, offset, True, tuple(names[j] for j in sorted(found)))
 
 
-def _position(asked: str | int, data: DataDescription) -> int:
-    """The position of a grouping column in the matrix."""
+def _position(asked: str | int, data: DataDescription, *, in_pieces: bool) -> int:
+    """The position of a grouping column in the matrix. in_pieces: whether the rows came with a schema of their own."""
     n, given = data.given
     name, names = asked, column_names(data.names, data.n_features)
     if not isinstance(asked, str):
@@ -134,15 +135,22 @@ def _position(asked: str | int, data: DataDescription) -> int:
         name = given[asked]
     if name in names:
         return names.index(name)
+    given_name = setting("intercepts", repr(name))
     for column in () if data.schema is None else data.schema.columns:
         if column.name == name:
-            raise InputError(
-                f"{setting('intercepts', repr(name))} is a {column.kind} with several columns of numbers, and groups "
-                "need one: leave its kind open, so that text becomes a factor."
+            how = (
+                f"give the rows choices=newtron.table.choices.ColumnChoices(factors=({name!r},))"
+                if in_pieces
+                else "leave its kind open"
             )
-    raise InputError(
-        f"{setting('intercepts', repr(name))} is no column of X that is used: these are {', '.join(names[:20])}."
-    )
+            raise InputError(
+                f"{given_name} is a {column.kind} with several columns of numbers, and groups need one: {how}, so that "
+                "text becomes a factor."
+            )
+    for dropped, reason in () if data.schema is None else data.schema.dropped:
+        if dropped == name:
+            raise InputError(f"{given_name}: this column cannot be used: {reason}.")
+    raise InputError(f"{given_name} is no column of X that is used: these are {', '.join(names[:20])}.")
 
 
 def _repeated(rows: Rows, others: set[int | None], data: DataDescription, most_work: int) -> list[int]:

@@ -114,20 +114,21 @@ class Certificate:
     beside: tuple[str, ...] = ()
     _recompute: Recompute | None = field(default=None, repr=False, compare=False)
 
-    def verify(self, X: Matrix, y: object, sample_weight: object = None) -> bool:
+    def verify(self, X: Matrix, y: object = None, sample_weight: object = None) -> bool:
         """Compute the certificate anew from the fitted model and its training data, and compare.
 
         True if the model has, on these data, the value, the gradient and the curvature that the certificate states, up
         to rounding, and has converged if the certificate says so. False if a coefficient, a setting, a row or a weight
         has changed. The number of iterations cannot be checked.
 
-        X, y, sample_weight: as they were given to `fit`; the order of the rows does not matter.
+        X, y, sample_weight: as they were given to `fit`; the order of the rows does not matter. Or the FileRows or
+        ClusterRows alone that were given to `fit_rows`.
         Raises ValueError where X has other columns than the model.
         """
         _, agrees, own = self._again(X, y, sample_weight)
         return agrees and self.to_json() == own.to_json()
 
-    def recomputed(self, X: Matrix, y: object, sample_weight: object = None) -> Certificate:
+    def recomputed(self, X: Matrix, y: object = None, sample_weight: object = None) -> Certificate:
         """The certificate of the model as it is now, on these data, with the curvature measured whatever it costs.
         `fit` does not measure it where this would take long beside the training."""
         return self._again(X, y, sample_weight)[0]
