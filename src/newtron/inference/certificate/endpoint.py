@@ -39,8 +39,8 @@ from newtron.inference.certificate.spectrum import (
 _MATRIX, _KEPT = 2000, 700
 # A certificate may always take so many multiplications, at most some tens of milliseconds, and else this share of those
 # of the training. On ten tables of 84 to 1,092 rows, the curvatures of all networks with up to 671 parameters are then
-# measured, in 0.1 to 1.4 % of the CPU time of a default fit, and their eigenvalues take 1 to 3 % of `newtron fit`.
-FREE_WORK, SHARE_OF_TRAINING = 1e8, 0.3
+# measured, in 0.1 to 1.7 % of the CPU time of a default fit, and their eigenvalues take 1 to 3 % of `newtron fit`.
+FREE_WORK, SHARE_OF_TRAINING = 2e8, 0.3
 # BLAS does so many times more multiplications in a second, in products of matrices, than a pass over rows. Eigenvalues
 # take so many times P³ multiplications.
 _DENSE, _EIGEN = 4.0, 5.0

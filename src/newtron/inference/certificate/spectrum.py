@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import eigh, eigvalsh, factorize, largest_eigenvalue, singular_values, svd
-from newtron.engine.base.types import Array
+from newtron.engine.base.types import Array, Matrix
 from newtron.inference.certificate.rounding import RootRounding
 
 # The error of LAPACK's symmetric eigenvalues in units of P epsilon times the norm: a modest multiple (LAPACK Users'
@@ -68,33 +68,29 @@ class Spectrum:
     end_errors: tuple[float, float] = (float("nan"), float("nan"))
 
 
-def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Array | None:
-    """(P, P - r) an orthonormal basis of all directions but the shifts on which the loss does not depend; None where it
-    depends on all directions.
+def visible_basis(n_params: int, n_outputs: int, unseen: NDArray[np.bool_]) -> Matrix | None:
+    """(P, P - r) an orthonormal basis, sparse, of all directions but the shifts on which the loss does not depend; None
+    where it depends on all directions.
 
     unseen: (q,) for each input of the output layer, whether a common shift of the weights of all classes changes
     nothing. The output layer's parameters come last.
     """
     if not unseen.any():
         return None
-    k, q = n_outputs, len(unseen)
-    first = n_params - q * k
+    from scipy.sparse import block_diag, identity
+
+    k = n_outputs
+    first = n_params - len(unseen) * k
     # Helmert's contrasts: orthonormal, and orthogonal to the vector of ones.
     contrasts = np.zeros((k, k - 1))
     for c in range(1, k):
         contrasts[:c, c - 1], contrasts[c, c - 1] = 1.0, -float(c)
     contrasts /= np.linalg.norm(contrasts, axis=0)
-    basis = np.zeros((n_params, n_params - int(unseen.sum())))
-    basis[:first, :first] = np.eye(first)
-    column = first
-    for j in range(q):
-        block = contrasts if unseen[j] else np.eye(k)
-        basis[first + j * k : first + (j + 1) * k, column : column + block.shape[1]] = block
-        column += block.shape[1]
-    return basis
+    hidden = [identity(first)] if first else []
+    return block_diag([*hidden, *(contrasts if each else identity(k) for each in unseen)], format="csr")
 
 
-def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array | None, rounding: float) -> Spectrum:
+def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Matrix | None, rounding: float) -> Spectrum:
     """The spectrum from the Hessian (P, P). rounding: a bound on its error, in scaled parameters
     (`Rounding.curvature`)."""
     unit = 1.0 / scale
@@ -132,7 +128,7 @@ def exact_spectrum(hessian: Array, gradient: Array, scale: Array, basis: Array |
 
 
 def spectrum_of_root(
-    root: Array, gradient: Array, scale: Array, basis: Array | None, rounding: RootRounding
+    root: Array, gradient: Array, scale: Array, basis: Matrix | None, rounding: RootRounding
 ) -> Spectrum:
     """The spectrum from R (P, P) with R'R = the Hessian, whose singular values have twice the digits of the
     eigenvalues of R'R."""
@@ -164,9 +160,9 @@ def _smallest_of_inverse(inverse: Array, back: Array) -> float:
     return 1.0 / largest_eigenvalue(inverse * back * back[:, None])
 
 
-def _scale_of_inputs(basis: Array, unit: Array) -> Array:
+def _scale_of_inputs(basis: Matrix, unit: Array) -> Array:
     """The scale of each direction of the basis, since all classes of an input have the same scale."""
-    return np.asarray(np.square(basis).T @ unit)
+    return np.asarray(basis.power(2).T @ unit)
 
 
 def _spectrum(
