@@ -11,6 +11,11 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from newtron import PerceptronClassifier, PerceptronRegressor
+from newtron.engine import TrainingObjective
+from newtron.engine.base.linalg import factorize, newton_step
+from newtron.engine.maths.losses import loss_for
+from newtron.engine.maths.network import Network
+from newtron.engine.rows import ArrayRows
 from newtron.engine.solvers import Status
 
 Form = Callable[[np.ndarray], Any]
@@ -214,3 +219,29 @@ def test_exactly_dependent_columns_need_no_look_at_the_rows() -> None:
     assert model.solution_.converged
     np.testing.assert_allclose(model.decision_function(more), plain.decision_function(X), rtol=1e-9)
     assert len(model.summary().aliases) == 1
+
+
+def test_a_penalty_bounds_the_condition() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    X = np.column_stack([X, X[:, 0] + 1e-9 * X[:, 1], 10.0 + X[:, 2]])
+    Y = np.eye(3)[rng.integers(3, size=60)]
+    found = []
+    for penalty in (1.0, 1e-2, 0.0):
+        objective = TrainingObjective(Network((5, 3)), loss_for("classification", None, 3), ArrayRows(X, Y), penalty)
+        hessian = objective.evaluate(1e-4 * rng.normal(size=18), 2).hessian
+        factor = factorize(objective.determined(hessian))
+        found.append((objective.keeps_digits, factor is not None and factor.condition < 1e11))
+    assert found == [(True, True), (True, True), (False, False)]
+
+
+def test_newton_does_not_shift_all_classes() -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(60, 3)), np.eye(3)[rng.integers(3, size=60)]
+    objective = TrainingObjective(Network((3, 3)), loss_for("classification", None, 3), ArrayRows(X, Y), 0.1)
+    at = objective.evaluate(rng.normal(size=12), 2)
+    step, condition = newton_step(objective.determined(at.hessian), at.gradient)
+    assert step is not None
+    assert condition < 1e6
+    np.testing.assert_allclose(at.hessian @ step, -at.gradient, atol=1e-14)
+    assert abs(step[-3:].sum()) < 1e-13

@@ -400,7 +400,7 @@ def test_curvature_of_a_sample_is_made_where_pairs_are_slow_and_only_there(
             < PerceptronClassifier(alpha=1.0, solver=LBFGS(sample_below=0)).fit(columns, y).solution_.n_iter
         )
     else:
-        assert made == [LBFGS().sample] * 2  # the rows of the warm start, which the judge of the end asks, too
+        assert made == [LBFGS().sample]  # the rows of the warm start
 
 
 def test_careful_predictions_are_right_to_their_last_digits_where_the_intercept_cancels_them() -> None:

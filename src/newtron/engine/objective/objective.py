@@ -233,6 +233,17 @@ class Objective(ABC):
         del condition
         return None
 
+    @property
+    def keeps_digits(self) -> bool:
+        """Is it known without looking that the Hessian is nowhere so badly conditioned that it loses digits which the
+        rows may have?"""
+        return False
+
+    def determined(self, hessian: Array) -> Array:
+        """The Hessian with curvature added along directions in which the function is known never to change, so that
+        the Newton step does not move along them."""
+        return hessian
+
     def newton_system(self, params: Array, hessian: Array, condition: float) -> NewtonSystem | None:
         """The Newton system at params by QR of the rows, where the Hessian there has lost digits that the rows may
         have; None where it has not, or where there are no rows. condition: of the Hessian in equilibrated columns."""

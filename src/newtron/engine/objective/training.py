@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from newtron.engine.base.types import Array
 from newtron.engine.objective import no_minimum, perceptron, whitened
 from newtron.engine.objective.least_squares import solve_least_squares
@@ -97,6 +99,24 @@ class TrainingObjective(MeanLoss):
         counted = "columns, the intercept among them," if self.network.intercept else "columns"
         note = f"Only {rank} of {q} {counted} are independent: of the many solutions this is a short one."
         return Minimiser(B.ravel(), lost / self.rows.total_weight, "" if rank == q else note)
+
+    @property
+    def keeps_digits(self) -> bool:
+        """A penalty on all weights bounds the condition of a perceptron's Hessian in equilibrated columns.
+
+        Let e be the least share of the penalty in its diagonal: 1 / e is at most 1 + W s² / α for a column of size s,
+        since the loss curves by at most 1. The quadratic form of a unit vector is at least e |u|², u its part of the
+        weights; where |u| is below 1 / (2 sqrt P) the intercepts alone give more. So the least eigenvalue is at least
+        e / (4 P), and the largest at most P. (Intercepts of groups of classes that all rows tell apart for certain give
+        less, but along these the loss has nothing left to fall.)"""
+        of_weights = self.network.is_weight
+        if not (self.is_linear and self.loss.bounded_curvature and (self.alpha[of_weights] > 0.0).all()):
+            return False
+        ratio = self.rows.total_weight * np.square(self.scale[of_weights]) / self.alpha[of_weights]
+        return not lost_digits(4.0 * self.n_params**2 * (1.0 + float(ratio.max(initial=0.0))), self.epsilon)
+
+    def determined(self, hessian: Array) -> Array:
+        return whitened.with_shifts_held(self, hessian) if self.is_linear and self.loss.convex else hessian
 
     def newton_system(self, params: Array, hessian: Array, condition: float) -> NewtonSystem | None:
         if not (self.is_linear and self.loss.convex):

@@ -118,18 +118,27 @@ def _unseen(objective: MeanLoss, curvature: Array) -> NDArray[np.bool_]:
     return np.asarray((penalty <= _SLIGHT * curvature) & (objective.loss.min_outputs > 1))
 
 
-def condition_seen(objective: MeanLoss, hessian: Array, condition: float) -> float:
-    """Condition of the Hessian in equilibrated columns, without common shifts of all classes; `condition` is with
-    them."""
+def with_shifts_held(objective: MeanLoss, hessian: Array) -> Array:
+    """The Hessian with curvature along common shifts of all classes, which no row sees; the same array where a
+    penalty holds them all, or the loss has none."""
     k = objective.network.n_outputs
     of_rows = np.diagonal(hessian) * objective.rows.total_weight - objective.alpha
     unseen = np.flatnonzero(_unseen(objective, np.maximum(of_rows.reshape(-1, k).mean(axis=1), 0.0)))
     if not unseen.size:
-        return condition
+        return hessian
     at = unseen[:, None] * k + np.arange(k)
-    fixed = hessian.copy()
-    fixed[at[:, :, None], at[:, None, :]] += (np.diagonal(hessian)[at].mean(axis=1) / k)[:, None, None]
-    factor = factorize(fixed)
+    held = hessian.copy()
+    held[at[:, :, None], at[:, None, :]] += (np.diagonal(hessian)[at].mean(axis=1) / k)[:, None, None]
+    return held
+
+
+def condition_seen(objective: MeanLoss, hessian: Array, condition: float) -> float:
+    """Condition of the Hessian in equilibrated columns, without common shifts of all classes; `condition` is with
+    them."""
+    held = with_shifts_held(objective, hessian)
+    if held is hessian:
+        return condition
+    factor = factorize(held)
     return float("inf") if factor is None else factor.condition
 
 

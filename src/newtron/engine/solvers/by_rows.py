@@ -55,11 +55,13 @@ _SAMPLE = 0.05
 def hidden_descent(objective: Objective, params: Array) -> float:
     """How far the value of a perceptron may still fall though neither gradient nor Hessian shows it, since columns
     nearly depend on each other; 0 where the Hessian tells them apart."""
+    if objective.keeps_digits:
+        return 0.0
     sample = objective.sampled(_SAMPLE)
     found, system = 0.0, None
     for some in (sample, objective) if sample is not objective else (objective,):
         hessian = some.evaluate(params, 2).hessian
-        factor = factorize(hessian)
+        factor = factorize(some.determined(hessian))
         system = some.newton_system(params, hessian, np.inf if factor is None else factor.condition)
         if system is None or not system.has_near_dependence:
             return 0.0

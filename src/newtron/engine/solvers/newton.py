@@ -220,7 +220,7 @@ def _ended(objective: Objective, state: NewtonState) -> NewtonState:
 
 def _seen(objective: Objective, state: NewtonState, found: SecondOrder) -> NewtonState:
     """The state with what was evaluated there, and the plain step that follows from it."""
-    plain, condition = newton_step(found.hessian, found.gradient)
+    plain, condition = newton_step(objective.determined(found.hessian), found.gradient)
     system = None
     if not objective.is_quadratic:
         found, columns, system = local_model(objective, state.params, found, condition, state.columns)
