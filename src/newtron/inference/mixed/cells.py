@@ -28,6 +28,8 @@ from newtron.inference.mixed.grouping import Codes
 
 # Products of numbers of levels up to this are numbers of cells without being counted on the way: no int64 overflows.
 _LARGEST = 2**40
+# Up to so many possible numbers for each row, those that occur are found by counting, and else by sorting.
+_COUNTED = 8
 # Rows of a block of a QR decomposition: with few columns they stay in the cache of a core.
 _BLOCK = 4096
 
@@ -73,9 +75,9 @@ class LevelCells:
 
 def _distinct(cells: LevelCells) -> LevelCells:
     """Join those of the same levels."""
-    sizes = [len(own) for own in cells.keys]
-    _, first, place = np.unique(_numbers(cells.codes, sizes), return_index=True, return_inverse=True)
-    n = len(first)
+    place, n = _places(*_numbers(cells.codes, [len(own) for own in cells.keys]))
+    first = np.empty(n, dtype=np.intp)
+    first[place[::-1]] = np.arange(len(place) - 1, -1, -1)  # where a place occurs twice, the last assignment counts
     weight: Array = np.bincount(place, cells.weight, n).astype(np.float64)
     sums = [np.bincount(place, cells.weight * column, n) for column in cells.means.T]
     means = np.column_stack(sums) / weight[:, None]
@@ -87,15 +89,25 @@ def _distinct(cells: LevelCells) -> LevelCells:
     return replace(cells, codes=codes, weight=weight, means=means, within=within)
 
 
-def _numbers(codes: Sequence[Codes], sizes: Sequence[int]) -> Codes:
-    """(n,) a number for each combination of levels, in their lexicographic order."""
+def _numbers(codes: Sequence[Codes], sizes: Sequence[int]) -> tuple[Codes, int]:
+    """(n,) a number for each combination of levels, in their lexicographic order, and one above the largest."""
     found, count = np.zeros(len(codes[0]), dtype=np.intp), 1
     for own, levels in zip(codes, sizes, strict=True):
         if count * levels > _LARGEST:
-            different, found = np.unique(found, return_inverse=True)
-            count = len(different)
+            found, count = _places(found, count)
         found, count = found * levels + own, count * levels
-    return found
+    return found, count
+
+
+def _places(numbers: Codes, count: int) -> tuple[Codes, int]:
+    """(n,) the place of each number below `count` among the different ones in order, and how many these are."""
+    if count >= _COUNTED * len(numbers):
+        different, places = np.unique(numbers, return_inverse=True)
+        return places, len(different)
+    there = np.zeros(count, dtype=np.intp)
+    there[numbers] = 1
+    before = np.cumsum(there)
+    return before[numbers] - 1, int(before[-1])
 
 
 def _joined(parts: Sequence[LevelCells]) -> LevelCells:
