@@ -274,6 +274,9 @@ def test_rows_of_files_give_the_model_of_memory(form: str, settings: dict[str, A
     for given in ((one,), (X, y)):
         assert found.certificate_.verify(*given)
     assert expected.certificate_.verify(one)
+    for wrong in ((one, y), (X,)):
+        with pytest.raises(TypeError, match="give X and y, or FileRows or ClusterRows alone"):
+            found.certificate_.verify(*wrong)
     changed = frame.assign(price=frame["price"] + np.arange(len(frame)) % 2 * 1e-4)
     changed.to_parquet(tmp_path / "changed.parquet")
     other = FileRows(tmp_path / "changed.parquet", "price", choices=ColumnChoices(factors=("town",)))

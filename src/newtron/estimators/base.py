@@ -373,7 +373,9 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _rows_given(self, X: Matrix, y: object, sample_weight: object) -> Rows:
         """The rows that a fitted model is asked about, as `fit` or `fit_rows` makes them. Raises InputError for unknown
-        classes."""
+        classes, and TypeError where targets are missing, or given beside rows that have theirs."""
+        if isinstance(X, TableRows) != (y is None):
+            raise TypeError("give X and y, or FileRows or ClusterRows alone, which have targets of their own.")
         if isinstance(X, TableRows):
             return rows_of_table(self.model_, X, y, sample_weight).rows
         X = self._for_prediction(X)

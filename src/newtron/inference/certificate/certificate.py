@@ -123,7 +123,8 @@ class Certificate:
 
         X, y, sample_weight: as they were given to `fit`; the order of the rows does not matter. Or the FileRows or
         ClusterRows alone that were given to `fit_rows`.
-        Raises ValueError where X has other columns than the model.
+        Raises ValueError where X has other columns than the model, and TypeError where y is missing, or is given beside
+        rows that have a target of their own.
         """
         _, agrees, own = self._again(X, y, sample_weight)
         return agrees and self.to_json() == own.to_json()
