@@ -34,7 +34,7 @@ from newtron.inference.posterior import (
     raw_predictions,
 )
 from newtron.inference.predictive.mixture import Mixture
-from newtron.inference.predictive.noise import _TScale, fit_scale
+from newtron.inference.predictive.noise import _TScale, fit_scale, scale_shares
 from newtron.inference.predictive.temperature import class_variance, every_class, learn_temperature, tempered
 
 Array = Any
@@ -407,6 +407,29 @@ def test_features_end_where_training_did() -> None:
     assert inside == outside
     constant = fit_scale(rng.normal(size=200), np.full((200, 1), 7.0), np.ones(200))
     assert constant.slopes[0] == 0.0
+
+
+def test_the_scale_that_predicts_other_rows_gets_the_share() -> None:
+    """Noise that depends on one feature: the model with it wins over the constant one, and over one whose forty
+    features say nothing."""
+    rng = np.random.default_rng(3)
+    n = 300
+    z, chance = rng.normal(size=(n, 1)), rng.normal(size=(n, 40))
+    r = np.exp(z[:, 0]) * rng.normal(size=n)
+    features, base, weight, part = [np.empty((n, 0)), z, chance], np.ones(n), np.ones(n), np.arange(n) % 5
+    models = [fit_scale(r, phi, weight, ridge=1e-3) for phi in features]
+    shares = scale_shares(models, r, features, weight, part, base=base)
+    assert shares.sum() == pytest.approx(1.0, rel=1e-12)
+    assert shares[1] > 0.95
+    # A row of weight 2 is the row twice, and the order of the rows is none of it.
+    twice = np.repeat(np.arange(n), 1 + np.arange(n) % 2)
+    models = [fit_scale(r, phi, 1.0 + np.arange(n) % 2) for phi in features[:2]]
+    weighted = scale_shares(models, r, features[:2], 1.0 + np.arange(n) % 2, part, base=base)
+    order = rng.permutation(twice)
+    repeated = scale_shares(
+        models, r[order], [phi[order] for phi in features[:2]], np.ones(len(order)), part[order], base=base[order]
+    )
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-5)
 
 
 # --- temperature ---

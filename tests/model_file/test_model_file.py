@@ -602,6 +602,8 @@ NUMBERS_OF_REGRESSION: list[tuple[str, Any, str]] = [
         r"noise_model.scales\[0\]\[1\].high holds numbers that are not finite",
     ),
     ("noise_model/scales/0/1/low", [1.0, 1.0], "low.npy must be 3 numbers"),
+    ("noise_model/shares/0", [0.5, 0.25, 0.5], r"noise_model.shares\[0\] must be shares that add up to 1"),
+    ("noise_model/shares/0", [0.5, 0.0, 0.5], r"noise_model.shares\[0\] holds numbers that are not above 0"),
     ("relevance", [-0.5, 0.5, 0.5], "relevance holds numbers that are not 0 or more"),
     ("relevance", [0.5, 0.5, 0.5], "relevance must be shares that add up to 1"),
     ("members/0/alpha", -np.ones(16), r"members\[0\].alpha holds numbers that are not 0 or more"),

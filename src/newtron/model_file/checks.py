@@ -402,15 +402,21 @@ def _check_noise(model: FittedModel) -> None:
     k, n_inputs = model.n_outputs, min(member.network.widths[0] for member in model.sharing)
     _numbers(noise.variance, "noise_model.variance", len(model.sharing), k, above=0.0)
     _numbers(noise.stretch, "noise_model.stretch", k, above=0.0)
-    # The numbers of slopes: of the constant model, of that by the prediction, and of that by the inputs.
-    slopes = [0, 3, 3 + n_inputs]
+    # The numbers of slopes: of the constant model, and of those by the prediction, by the inputs, and by their pieces.
+    slopes = [0, 3, 3 + n_inputs, 3 + model.scaling.n_inputs]
     if len(noise.scales) != k:
         raise wrong("noise_model.scales", f"models of the noise of {k} outputs", len(noise.scales))
     for output, scales in enumerate(noise.scales):
         if not 1 <= len(scales) <= len(slopes):
-            raise wrong(f"noise_model.scales[{output}]", "one to three models", len(scales))
+            raise wrong(f"noise_model.scales[{output}]", "one to four models", len(scales))
         for number, scale in enumerate(scales):
             _check_scale(scale, f"noise_model.scales[{output}][{number}]", slopes[number])
+    if len(noise.shares) != k:
+        raise wrong("noise_model.shares", f"shares of the models of {k} outputs", len(noise.shares))
+    for output, shares in enumerate(noise.shares):
+        _numbers(shares, f"noise_model.shares[{output}]", len(noise.scales[output]), above=0.0)
+        if abs(shares.sum() - 1.0) > _ROUNDING:
+            raise wrong(f"noise_model.shares[{output}]", "shares that add up to 1", shares.tolist())
 
 
 def _check_scale(scale: ScaleModel, where: str, slopes: int) -> None:

@@ -53,7 +53,8 @@ def learn_noise(task: Task, members: Sequence[Member], left_out: RowsLeftOut | N
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
             moments = None if left_out is None else _moments(left_out, members, len(Y))
-            predictive = network_predictive(posteriors, share, task.loss, X, Y, weight, moments)
+            parts = None if moments is None or left_out is None or left_out.parts is None else task.division.part
+            predictive = network_predictive(posteriors, share, task.loss, X, Y, weight, moments, parts)
             found = predictive.noise
             if left_out is not None and moments is not None:
                 out = left_out.rows

@@ -12,13 +12,17 @@ best of a grid, under the prior Gamma(2, 1/10) of Juárez & Steel 2010.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.types import Array
 from newtron.engine.objective import Evaluation, FirstOrder, Objective, SecondOrder
 from newtron.engine.solvers import Newton, minimize
+from newtron.inference.predictive.mixture import Mixture
+from newtron.inference.predictive.stacking import shares_of_densities
 
 # The degrees of freedom that are tried. All are above 2, so that there is a standard deviation.
 _DOFS = (2.2, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0, 15.0, 22.0, 35.0, 60.0, 100.0)
@@ -73,12 +77,13 @@ def fit_scale(
     base: Array | float = 1.0,
     ridge: float = 10.0,
     most_dof: float = np.inf,
+    dofs: Sequence[float] = _DOFS,
 ) -> ScaleModel:
     """The model of penalised maximum likelihood in (b0, b, ν).
 
     residuals (n,), features (n, d), weight (n,) with a positive sum. ridge: the penalty is ½ ridge ‖b‖² on
     the slopes of standardised features. most_dof: an upper limit of ν, since a scale that is estimated from few rows
-    makes the tails of a t by itself.
+    makes the tails of a t by itself. dofs: the ν that are tried.
     """
     total = float(weight.sum())
     center = weight @ features / total
@@ -94,13 +99,38 @@ def fit_scale(
     start: Array = np.zeros(phi.shape[1])
     start[0] = np.log(weight @ square / total)
     fits: list[tuple[float, float, Array]] = []
-    for dof in sorted({min(dof, max(most_dof, _DOFS[0])) for dof in _DOFS}, reverse=True):
+    for dof in sorted({min(dof, max(most_dof, _DOFS[0])) for dof in dofs}, reverse=True):
         objective = _TScale(square, phi, weight, penalty, dof)
         start = minimize(objective, start, Newton(), tol=_TOLERANCE, max_iter=_ITERATIONS).params
         value = objective.evaluate(start, 0).value - _log_prior(dof) / total
         fits.append((value, dof, start))
     _, dof, b = min(fits, key=lambda fit: fit[0])
     return ScaleModel(dof, float(b[0]), b[1:], center, spread, features.min(axis=0), features.max(axis=0))
+
+
+def scale_shares(
+    models: Sequence[ScaleModel],
+    residuals: Array,
+    features: Sequence[Array],
+    weight: Array,
+    part: NDArray[np.intp],
+    *,
+    base: Array,
+) -> Array:
+    """(M,) shares of models in a mixture: those under which rows of each part are most probable by models that were
+    fitted to the other parts, with the same degrees of freedom.
+
+    features: (n, d) of each model. part: (n,) the number of the part of each row, from 0. Others as in `fit_scale`.
+    """
+    log_densities = np.empty((len(models), len(residuals)))
+    for number in np.unique(part):
+        out, rest = part == number, part != number
+        centre = np.zeros(int(out.sum()))
+        for of_model, model, phi in zip(log_densities, models, features, strict=True):
+            found = fit_scale(residuals[rest], phi[rest], weight[rest], base=base[rest], dofs=(model.dof,))
+            scale = np.sqrt(found.squared_scale(phi[out], base[out]))[:, None]
+            of_model[out] = Mixture(np.ones(1), centre, scale, np.array([model.dof])).log_density(residuals[out])
+    return shares_of_densities(np.exp(log_densities - log_densities.max(axis=0)), weight)
 
 
 def _log_prior(dof: float) -> float:

@@ -1,16 +1,20 @@
 """The predictive distribution of a regression, from the members' posteriors and a model of the noise.
 
 A perceptron with squared errors has its textbook distribution: a t of n - P degrees of freedom around f(x), with
-s² = noise (1 + h(x)). Around the mean f(x) of networks the target has a mixture, in equal shares, of t distributions
-with three models of the scale, each learned from what that mean misses of rows that were left out (`noise`):
+s² = noise (1 + h(x)). Around the mean f(x) of networks the target has a mixture of t distributions with several models
+of the scale, each learned from what that mean misses of rows that were left out (`noise`):
 
     constant noise       log s² = log(noise + v(x)) + b0,
     noise by prediction  log s² = log(noise + v(x)) + b0 + b'[f, f², log v],
     noise by inputs      log s² = log(noise + v(x)) + b0 + b'[f, f², log v, x],
+    noise by pieces      log s² = log(noise + v(x)) + b0 + b'[f, f², log v, x, pieces of x],
 
 with x the inputs that all networks take, and v(x) the model's variance: the members' mean noise · J A^-1 J' plus the
-variance between their predictions. A row that was left out is predicted by models of fewer rows, whose noise and
-variance are larger; so b0 is learned relative to what those models say, and not from the residuals alone.
+variance between their predictions. Where rows were left out in several parts, these choose the shares of the mixture:
+each part is predicted by scales that were learned from the others (stacking of densities: Smyth & Wolpert 1999). Else
+the shares are equal, and there is no scale by pieces. A row that was left out is predicted by models of fewer rows,
+whose noise and variance are larger; so b0 is learned relative to what those models say, and not from the residuals
+alone.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
@@ -28,7 +33,7 @@ from newtron.inference.coefficients.information import Information
 from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
 from newtron.inference.posterior import Posterior
 from newtron.inference.predictive.mixture import Mixture
-from newtron.inference.predictive.noise import ScaleModel, constant_scale, fit_scale
+from newtron.inference.predictive.noise import ScaleModel, constant_scale, fit_scale, scale_shares
 
 # A scale that depends on the row is learned from at least so many rows, and from at most so many inputs.
 _LEAST_ROWS, _MOST_INPUTS = 30, 200
@@ -80,12 +85,14 @@ class NoiseModel:
     """The noise of a regression, as a model keeps it; all in scaled units.
 
     variance: (M, k) of the noise around each member with a share in the prediction. scales: for each output its models
-    of the scale, in the order constant, by prediction, by inputs; where there are few rows only the first of them.
-    stretch: (k,) a factor on all scales, learned from rows that were not trained on; 1 where there were none.
+    of the scale, in the order constant, by prediction, by inputs, by pieces; where there are few rows only the first of
+    them, and others have no pieces. shares: for each output those of its models in the mixture. stretch: (k,) a factor
+    on all scales, learned from rows that were not trained on; 1 where there were none.
     """
 
     variance: Array
     scales: tuple[tuple[ScaleModel, ...], ...]
+    shares: tuple[Array, ...]
     stretch: Array
 
 
@@ -113,14 +120,13 @@ class RegressionPredictive:
         models = self.noise.scales[output]
         own = _features(moments, output)
         squared = np.empty((len(f), len(models)))
-        for column, (model, n_own) in enumerate(zip(models, (0, _OWN, _OWN), strict=False)):
-            features, n_inputs = own[:, :n_own], len(model.slopes) - n_own
-            if n_inputs:
+        for column, model in enumerate(models):
+            features, n_inputs = own[:, : len(model.slopes)], len(model.slopes) - _OWN
+            if n_inputs > 0:
                 features = np.hstack([features, X[:, :n_inputs].astype(np.float64, copy=False)])
             squared[:, column] = model.squared_scale(features, base)
         scale = self.noise.stretch[output] * np.sqrt(np.maximum(squared, _floor(moments.noise[:, [output]])))
-        count = len(models)
-        return Mixture(np.full(count, 1.0 / count), f, scale, np.array([model.dof for model in models]))
+        return Mixture(self.noise.shares[output], f, scale, np.array([model.dof for model in models]))
 
     def stretched(self, X: Matrix, Y: Array, weight: Array | None) -> Array:
         """(k,) the stretch under which these rows, which were not trained on, are most probable, with a prior around
@@ -148,7 +154,7 @@ def perceptron_predictive(posterior: Posterior, kept: Information) -> Regression
     k = posterior.network.n_outputs
     left = kept.counted - posterior.effective / k
     noise = np.maximum(np.diagonal(kept.residual_products) / left, _floor(kept.target_squares / kept.weight))
-    model = NoiseModel(noise[None], ((constant_scale(left),),) * k, np.ones(k))
+    model = NoiseModel(noise[None], ((constant_scale(left),),) * k, (np.ones(1),) * k, np.ones(k))
     return RegressionPredictive((posterior,), np.ones(1), model)
 
 
@@ -165,12 +171,14 @@ def network_predictive(
     Y: Array,
     weight: Array | None,
     left_out: ModelMoments | None = None,
+    part: NDArray[np.intp] | None = None,
 ) -> RegressionPredictive:
     """The noise model learned from the rows of training: X (n, n_inputs), Y (n, k) in scaled units, weight (n,) or
     None.
 
     left_out: the moments of each row by models that were trained without it, nan for a row that was left out of none;
-    None: one step from the optimum says what is left without each row.
+    None: one step from the optimum says what is left without each row. part: (n,) the number of the part with which
+    each row was left out; None where these are no parts by which scales could be judged.
     """
     weight = np.ones(len(Y)) if weight is None else weight.astype(np.float64)
     noise = np.array([noise_around(posterior, X, Y, weight) for posterior in posteriors])
@@ -186,22 +194,36 @@ def network_predictive(
         rows = np.flatnonzero((weight > 0.0) & np.isfinite(left_out.mean).all(axis=1))
         moments = ModelMoments(left_out.mean[rows], left_out.variance[rows], left_out.noise[rows])
     shared = min(posterior.network.widths[0] for posterior in posteriors)
-    x = None if is_sparse(X) or shared > _MOST_INPUTS else X[rows, :shared].astype(np.float64, copy=False)
-    Y, weight = Y[rows].astype(np.float64), weight[rows]
-    scales = tuple(_scales(x, Y[:, c], moments, c, weight, most_dof) for c in range(Y.shape[1]))
-    return RegressionPredictive(tuple(posteriors), share, NoiseModel(noise, scales, np.ones(Y.shape[1])))
+    widths = [shared] if part is None or X.shape[1] == shared else [shared, X.shape[1]]
+    inputs = [
+        X[rows, :width].astype(np.float64, copy=False) for width in widths if not is_sparse(X) and width <= _MOST_INPUTS
+    ]
+    Y, weight, part = Y[rows].astype(np.float64), weight[rows], None if part is None else part[rows]
+    scales = [_scales(inputs, Y[:, c], moments, c, weight, most_dof, part) for c in range(Y.shape[1])]
+    models, shares = zip(*scales, strict=True)
+    model = NoiseModel(noise, models, shares, np.ones(Y.shape[1]))
+    return RegressionPredictive(tuple(posteriors), share, model)
 
 
 def _scales(
-    x: Array | None, y: Array, moments: ModelMoments, output: int, weight: Array, most_dof: float
-) -> tuple[ScaleModel, ...]:
-    """The models of the scale; x: the inputs, None where they are not to be learned from."""
+    inputs: Sequence[Array],
+    y: Array,
+    moments: ModelMoments,
+    output: int,
+    weight: Array,
+    most_dof: float,
+    part: NDArray[np.intp] | None,
+) -> tuple[tuple[ScaleModel, ...], Array]:
+    """The models of the scale, and their shares. inputs: those of each model that learns from inputs."""
     own = _features(moments, output)
     features: list[Array] = [np.empty((len(y), 0))]
     if weight.sum() >= _LEAST_ROWS:
-        features += [own] if x is None else [own, np.hstack([own, x])]
+        features += [own, *(np.hstack([own, x]) for x in inputs)]
     base, residuals = moments.noise[:, output] + moments.variance[:, output], y - moments.mean[:, output]
-    return tuple(fit_scale(residuals, each, weight, base=base, most_dof=most_dof) for each in features)
+    models = tuple(fit_scale(residuals, each, weight, base=base, most_dof=most_dof) for each in features)
+    if part is None:
+        return models, np.full(len(models), 1.0 / len(models))
+    return models, scale_shares(models, residuals, features, weight, part, base=base)
 
 
 def _features(moments: ModelMoments, output: int) -> Array:
