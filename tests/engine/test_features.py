@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from newtron.engine.maths.scaling import PieceFeatures, Scaling, first_inputs
+from newtron.engine.maths.scaling import PieceFeatures, Scaling, taken_inputs
 from newtron.engine.rows import ArrayRows
 from newtron.training.scaling import learn_scaling, with_asinh, with_pieces
 
@@ -94,8 +94,8 @@ def test_a_scaling_takes_the_first_inputs_alone() -> None:
     for n_inputs, kept in ((3, 0), (5, 1), (12, 2)):
         own = scaling.taking(n_inputs)
         assert (own.n_inputs, len(own.features)) == (n_inputs, kept)
-        np.testing.assert_array_equal(own.inputs(X), first_inputs(scaling.inputs(X), n_inputs))
-    with pytest.raises(ValueError, match="no features end at input 7"):
+        np.testing.assert_array_equal(own.inputs(X), taken_inputs(scaling.inputs(X), n_inputs))
+    with pytest.raises(ValueError, match="no features begin at input 0 and end 7 inputs later"):
         scaling.taking(7)
 
 

@@ -62,11 +62,14 @@ def test_asinh_features_are_a_step_and_all_inputs_are_fed(fitted: tuple[Any, Any
     model, y = fitted
     scaling = model.scaling_
     derivation = model.explain(FRAME.iloc[[3]], y[3:4])
-    taken = model.members_[model.model_.best].network.widths[0]
-    fed = scaling.inputs(FRAME.iloc[[3]].to_numpy())[0, :taken]
+    best = model.members_[model.model_.best]
+    fed, taken = best.taken(scaling.inputs(FRAME.iloc[[3]].to_numpy()))[0], best.network.widths[0]
     first = next(step.key for step in derivation.steps if step.key.startswith("forward.1."))
     names = [name for _, name in table_of(derivation, first).lines]
     np.testing.assert_array_equal(derivation["lab.z.1"].factors[0].value[0], fed)
+    if best.first_input:
+        assert names == [*(f"nearness component {number}" for number in range(1, taken + 1)), "intercept"]
+        return
     if scaling.asinh is None:
         assert names == ["cement", "water", "wet", "intercept"]
         return

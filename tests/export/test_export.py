@@ -23,6 +23,7 @@ from support.present import present
 
 from newtron import InputError, NetworkClassifier, NetworkRegressor, PerceptronClassifier, PerceptronRegressor
 from newtron.engine.base.types import Array
+from newtron.export.walk import program_of
 from newtron.model.predicting import intervals, most_probable, predicted
 from newtron.table import Table, encode, encode_target, learn_schema
 from newtron.table.choices import ColumnChoices
@@ -137,7 +138,7 @@ def grouped() -> Case:
     columns: Cells = {"town": [f"t{town}" for town in towns], "x": x.tolist(), "z": rng.normal(size=120).tolist()}
     columns["town"][5] = None
     y = (np.sin(x) + rng.normal(size=30)[towns] + rng.normal(size=120) > 0.0).tolist()
-    estimator = NetworkClassifier(hidden=(2,), intercepts=["x", "town"], **FEW).fit(pd.DataFrame(columns), y)
+    estimator = NetworkClassifier(intercepts=["x", "town"], **FEW).fit(pd.DataFrame(columns), y)
     rows = {name: [*cells[:ROWS], None, cells[0], "new" if name == "town" else 99.5] for name, cells in columns.items()}
     return Case(estimator.model_, rows)
 
@@ -184,6 +185,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "species by a network": lambda: of_table(
         example("penguins.csv"), "species", NetworkClassifier(hidden=[(3,), (2, 2)], **FEW)
     ),
+    "species by the mix": lambda: of_table(example("penguins.csv"), "species", NetworkClassifier(**FEW)),
     "sex by a perceptron": lambda: of_table(example("penguins.csv"), "sex", PerceptronClassifier(alpha=1.0)),
     "mass by a perceptron": lambda: of_table(example("penguins.csv"), "body_mass_g", PerceptronRegressor())._replace(
         interval=COVERAGE
@@ -208,6 +210,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "one column": lambda: of_arrays(PerceptronRegressor(), columns=1),
     "Firth": lambda: of_arrays(PerceptronClassifier(penalty="firth"), classes=2),
     "three classes": lambda: of_arrays(PerceptronClassifier(alpha=0.1), classes=3),
+    "three classes by the mix": lambda: of_arrays(NetworkClassifier(**FEW), classes=3),
     "squared error of classes": lambda: of_arrays(PerceptronClassifier(loss="squared_error", alpha=0.1), classes=3),
     "a high temperature": lambda: calibrated(of_arrays(NetworkClassifier(hidden=(2,), **FEW), classes=2), 3.0),
     "a low temperature": lambda: calibrated(of_arrays(PerceptronClassifier(alpha=0.01), classes=3), 0.2),
@@ -248,7 +251,7 @@ def check(found: dict[str, Any], case: Case, tolerance: float = TOLERANCE) -> No
             np.testing.assert_allclose(found[name], values, rtol=tolerance, atol=tolerance * size)
 
 
-FIRST = ("species by a network", "random intercepts")
+FIRST = ("species by the mix", "random intercepts")
 OTHERS = [name for name in CASES if name not in FIRST]
 
 
@@ -290,7 +293,7 @@ def test_a_missing_cell_that_is_refused_makes_the_prediction_missing(consumer: s
 
 @pytest.mark.parametrize("consumer", ["c", "sqlite", "duckdb"])
 def test_a_row_without_probabilities_has_no_class(consumer: str, tmp_path: Path) -> None:
-    case = case_of("three classes")
+    case = case_of("three classes by the mix")
     model = replace(case.model, data=replace(case.model.data, column_means=None))
     columns = {name: [None if name == "x2" else cells[1], cells[2]] for name, cells in case.columns.items()}
     found = CONSUMERS[consumer](model, columns, tmp_path)
@@ -300,10 +303,32 @@ def test_a_row_without_probabilities_has_no_class(consumer: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["species by a network", "mass by a perceptron", "softplus", "rows seen before"])
+@pytest.mark.parametrize(
+    "name", ["species by a network", "species by the mix", "mass by a perceptron", "softplus", "rows seen before"]
+)
 def test_c_computes_in_single_precision_where_it_is_told_to(name: str, tmp_path: Path) -> None:
     case = case_of(name)
     check(in_c(case.model, case.columns, tmp_path, case.interval, real="float"), case, 2e-4)
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_row_far_from_all_of_training_is_predicted(consumer: str, tmp_path: Path) -> None:
+    """It is near no landmark."""
+    case = case_of("three classes by the mix")
+    case = case._replace(columns={name: [3.0, 1e9, -1e9] for name in case.columns})
+    check(CONSUMERS[consumer](case.model, case.columns, tmp_path), case)
+
+
+def test_rows_of_training_are_written_only_where_a_member_that_shares_compares_with_them() -> None:
+    model = case_of("three classes by the mix").model
+    landmarks = model.scaling.landmarks
+    assert landmarks is not None
+    for share in (1 / 3, 0.0):
+        members = [replace(m, share=share) if m.first_input else m for m in model.members]
+        program = program_of(replace(model, members=tuple(members)))
+        said = f"This file holds {len(landmarks.points)} rows of training, without their targets"
+        held = [constant for constant in program.constants if constant.values is landmarks.points]
+        assert len(held) == sum(said in text for text in program.about) == (share > 0.0)
 
 
 # --- names ---

@@ -30,6 +30,7 @@ Found: TypeAlias = dict[str, Any]
 # The function of an exported C file from a text to a level; None for a column of numbers.
 Level: TypeAlias = Callable[[bytes | None], int] | None
 
+_PLACE = "place of the row"
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror")
 
 
@@ -189,7 +190,9 @@ def in_sqlite(model: FittedModel, columns: Cells, folder: Path, interval: float 
 def in_duckdb(model: FittedModel, columns: Cells, folder: Path, interval: float | None = None) -> Found:
     import duckdb
 
-    path = written(model, folder / "model.sql", table="zoo", interval=interval)
+    # DuckDB gives the rows in an order of its own, so a column is kept that tells it.
+    columns = {_PLACE: list(range(rows_of(columns))), **columns}
+    path = written(model, folder / "model.sql", table="zoo", interval=interval, keep=[_PLACE])
     with duckdb.connect() as connection:
         connection.execute("SET threads = 1")
         kinds = ", ".join(f"{_quoted(name)} {_kind(cells)}" for name, cells in columns.items())
@@ -199,7 +202,7 @@ def in_duckdb(model: FittedModel, columns: Cells, folder: Path, interval: float 
             f"INSERT INTO zoo VALUES ({marks})", list(map(list, zip(*columns.values(), strict=True)))
         )
         rows = connection.execute(path.read_text(encoding="utf-8")).fetchall()
-    return _of_query(model, rows, len(columns))
+    return _of_query(model, sorted(rows), 1)
 
 
 def _kind(cells: Sequence[object]) -> str:

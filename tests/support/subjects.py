@@ -42,6 +42,7 @@ def subject(
         Y * scaling.y_scale + scaling.y_center,
         scaling,
         tuple(f"column {j}" for j in range(p)),
+        tuple(f"column {j}" for j in range(p)),
         ("no", "yes") if k == 1 and loss.task != "regression" else tuple(f"output {c}" for c in range(k)),
         Newton() if solver is None else solver,
         alpha,

@@ -81,7 +81,8 @@ def test_asinh_features_cost_no_units() -> None:
     for p, fed in ((90, 180), (150, 150)):
         rows = ArrayRows(inputs[:, :p], np.ones((20, 1)))
         plan = mix.planned(NetworkClassifier()._settings(), Scaling.none(p, 1), rows)
-        assert plan.kinds == (Kind((), fed), Kind((10,), fed))  # and no pieces: they would leave less than five units
+        # And no pieces: they would leave less than five units. The 20 rows are the landmarks.
+        assert plan.kinds == (Kind((), fed), Kind((), 20, fed), Kind((10,), fed))
 
 
 def test_solvers_are_stored_with_their_settings() -> None:

@@ -118,15 +118,14 @@ def test_networks_with_pieces_shrink_as_a_problem_grows() -> None:
                 assert all(a <= b for a, b in zip(sizes(task, *harder), own, strict=True)), (task, n, columns, k)
 
 
-def test_classes_get_an_additive_model_where_what_it_keeps_is_small() -> None:
-    assert mix.kinds_of_classes(200, 18, 51, 6) == (Kind((), 18), Kind((), 51), Kind((10,), 51))
+def test_classes_get_a_network_on_pieces_where_it_has_half_of_the_units() -> None:
+    assert mix.kinds_of_classes(200, 18, 51, 6) == (Kind((), 18), Kind((10,), 51))
     assert mix.kinds_of_classes(200, 18, 18, 6) == (Kind((), 18), Kind((10,), 18))  # no column has pieces
-    assert mix.kinds_of_classes(200, 40, 120, 10) == (Kind((), 40), Kind((10,), 40), Kind((10,), 120))
     assert mix.kinds_of_classes(200, 200, 1200, 2) == (Kind((), 200), Kind((9,), 200))
     rng = np.random.default_rng(2)
     X = np.column_stack([rng.normal(size=120), rng.integers(0, 4, 120)])
     classes = NetworkClassifier(n_starts=1).fit(X, np.abs(X[:, 0]) + (X[:, 1] == 2) > 1.0)
-    assert [member.network.widths for member in classes.members_] == [(4, 1), (11, 1), (11, 10, 1)]
+    assert [member.network.widths for member in classes.members_] == [(4, 1), (120, 1), (11, 10, 1)]
     assert classes.members_[0].share < 0.2  # it cannot say that both tails are alike
 
 

@@ -15,7 +15,7 @@ from newtron.model.certified import certificate_of
 from newtron.model_file import StoredModel, read_model, settings_to_json
 from newtron.study.coefficients import class_labels, coefficient_facts, names, show_coefficients
 from newtron.study.compare import Report, stored_report
-from newtron.study.describe import column_pairs, target_pair, warnings_of
+from newtron.study.describe import column_pairs, landmarks_in_words, target_pair, warnings_of
 from newtron.study.ends import ENDS, ending, member_facts, sentences
 from newtron.study.report.relevance import penalty_facts, relevance_facts, relevance_table
 from newtron.study.scores import kind_of
@@ -65,10 +65,6 @@ def _kind(model: FittedModel) -> str:
     return f"a network for {task}, the best of {n}" if n > 1 else f"a network for {task}"
 
 
-def _shape(widths: tuple[int, ...]) -> str:
-    return "-".join(map(str, widths))
-
-
 def _overview(stored: StoredModel, report: Report | None) -> list[tuple[str, str]]:
     model, classes = stored.model, class_labels(stored.model)
     pairs = []
@@ -76,7 +72,7 @@ def _overview(stored: StoredModel, report: Report | None) -> list[tuple[str, str
         pairs.append(target_pair(model.data.schema))
     elif classes is not None:
         pairs.append(("classes", f"{len(classes)}: {listed(classes)}"))
-    shapes = list(dict.fromkeys(_shape(member.network.widths) for member in model.sharing))
+    shapes = list(dict.fromkeys(model.shape_of(member) for member in model.sharing))
     n_params = sum(member.network.n_params for member in model.sharing)
     pairs.append(("shape", f"{listed(shapes)} (inputs to outputs), {count(n_params, 'parameter')}"))
     if report is not None:
@@ -114,7 +110,7 @@ def _show_weights(screen: Screen, model: FittedModel) -> None:
         rows.append(
             [
                 str(position + 1),
-                _shape(member.network.widths),
+                model.shape_of(member),
                 f"{member.share:.3g}",
                 f"{solution.n_iter:,}",
                 number(solution.value),
@@ -123,6 +119,8 @@ def _show_weights(screen: Screen, model: FittedModel) -> None:
             ]
         )
     screen.table(["member", "shape", "share", "iterations", "objective", "gradient", "end"], rows)
+    for sentence in landmarks_in_words(model):
+        screen.sentence(sentence, indent=2)
     known = relevance_table(model, names(model))
     if known is not None:
         head, shares, after = known
@@ -147,6 +145,7 @@ def _show_ending(screen: Screen, model: FittedModel) -> None:
 def _facts(path: str, stored: StoredModel, report: Report | None) -> dict[str, object]:
     model = stored.model
     schema, classes, settings = model.data.schema, model.data.classes, settings_to_json(model.settings)
+    landmarks = model.scaling.landmarks
     facts: dict[str, object] = {
         "path": path,
         "newtron": stored.version,
@@ -158,11 +157,13 @@ def _facts(path: str, stored: StoredModel, report: Report | None) -> dict[str, o
         "members": [
             {
                 "widths": list(member.network.widths),
+                "inputs": "columns" if model.scaling_of(member).with_columns else "landmarks",
                 "activation": member.network.activation,
                 **member_facts(member),
             }
             for member in model.members
         ],
+        "landmarks": None if landmarks is None else landmarks.points.tolist(),
         "certificate": certificate_of(model).to_json(),
         "separation": _separation_facts(model.separation),
         "relevance": relevance_facts(model, names(model)),

@@ -441,7 +441,7 @@ class NewtronEstimator(BaseEstimator):  # type: ignore[misc]
         X: rows (n, p), y: their targets or classes; with them the page shows and trains on these rows, and both of its
         methods can be started at the fitted parameters where its network is the model's own (up to three hidden layers
         of up to eight units, eight inputs, and no asinh features as hidden="auto" has them). Of more than 1,000 rows a
-        random sample is taken. Without rows it shows an example, since a fit keeps none.
+        random sample is taken. Without rows it shows an example, since a fit keeps no targets.
 
         Returns an `anywidget.AnyWidget`. Raises ImportError without the extra notebook (anywidget), and InputError (a
         ValueError) for rows that do not fit, several targets, or more classes than can be drawn.

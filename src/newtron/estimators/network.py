@@ -39,11 +39,12 @@ class NetworkRegressor(Regression, _Network):
         Widths of the hidden layers; a list makes one member of each shape (times n_starts). () is a perceptron. "auto"
         is the mix that predicted best: a perceptron; in regression the shapes (10,) and (8, 8), whose inputs are each
         column and its asinh feature around the median, which shortens long tails; and a network of up to ten units
-        that also takes pieces of each column's range, to follow steps and bends, for classes beside an additive
-        model of these pieces, where (10,) without them only stands in for one of the two. With many columns or outputs
-        the shapes are smaller and have no features. Above 3,000 rows there are two layers whose width follows the rows,
-        trained in batches and stopped by a tenth of the rows that all members hold out (docs/many-rows.md), which
-        `certificate_` says; another solver goes to the optimum of smaller networks.
+        that also takes pieces of each column's range, to follow steps and bends, for classes beside a perceptron that
+        is told how near a row is to at most 150 landmarks, rows of the training, whose columns the model then keeps
+        (docs/landmarks.md). With many columns or outputs the shapes are smaller and have no features. Above 3,000 rows
+        there are two layers whose width follows the rows, trained in batches and stopped by a tenth of the rows that
+        all members hold out (docs/many-rows.md), which `certificate_` says; another solver goes to the optimum of
+        smaller networks.
         The shares of the members are those under which the average predicts rows left out best.
     activation : {"tanh", "sigmoid", "relu", "softplus", "identity"}, default "tanh"
     alpha : float, "cv", "evidence" or "loo", default "cv"
@@ -100,8 +101,8 @@ class NetworkRegressor(Regression, _Network):
         Network, solution, share, penalties, noise, effective parameters and log evidence of each;
         `member.solution.sentence` says how it ended.
     solution_ : Solution
-        Of the members with the greatest share the one of the greatest evidence (the lowest objective where alpha is a
-        number), in standardised units.
+        Of the members that take the columns themselves and have the greatest share the one of the greatest evidence
+        (the lowest objective where alpha is a number), in standardised units.
     effective_parameters_ : float
         Parameters that the data determine, averaged over the members by their shares; nan where alpha was given.
     relevance_ : (n_features,)

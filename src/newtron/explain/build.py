@@ -15,6 +15,7 @@ from newtron.explain.tell.answer import answer_steps
 from newtron.explain.tell.backward import lecture_backward
 from newtron.explain.tell.inputs import input_steps
 from newtron.explain.tell.lab import lab_backward, lab_forward
+from newtron.explain.tell.landmarks import landmark_sums
 from newtron.explain.tell.lecture import lecture_forward, loss_steps
 from newtron.explain.tell.newton import newton_steps
 from newtron.explain.tell.penalty import penalty_text
@@ -28,7 +29,7 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     and the gradient are means over all rows, and nan where the targets are not known."""
     point = Point(subject)
     rows = "one row" if point.m == 1 else f"the first of {point.m:,} rows"
-    forward = [*_lecture(lecture_forward(point)), *lab_forward(point)]
+    forward = [*_lecture(lecture_forward(point)), *landmark_sums(point), *lab_forward(point)]
     sections = (
         Section("scaling", "Scaling", tuple(scaling_steps(point))),
         Section("forward", f"Forward: the prediction for {rows}", tuple(forward)),
@@ -39,6 +40,8 @@ def derive(subject: Subject, notation: str = LECTURE) -> Derivation:
     kind = "perceptron" if point.depth == 1 else "network"
     task = "Regression" if subject.loss.task == "regression" else "Classification"
     method = method_of(subject.loss) if point.depth == 1 else ""
+    if subject.scaling.landmarks is not None:
+        kind, method = f"{kind} on landmarks", ""
     of = f" for {subject.target}" if subject.target else ""
     title = f"{task} with a {kind}{method}{of}: the calculus of {'one row' if point.m == 1 else f'{point.m:,} rows'}"
     found = Derivation(title, tuple(_summary(point)), sections, LECTURE, loss, point.gradient)

@@ -25,17 +25,18 @@ _LARGEST_FACTOR = 1e300
 class Answer:
     """The prediction of the whole model for the first row, where the network that is explained is one of several.
 
-    member: number of that network, counted from 1. shares: (M,) weights of all members in the average. shapes: widths
-    of each member. each: predictions of the members, (M, k), in the user's units or as probabilities. averaged: their
-    weighted mean (k,), or the probabilities of all classes, to the power 1 / temperature and normalised. slopes: the
-    derivatives of these with respect to the columns, (k, p), in the user's units. groups: of each column with random
+    member: number of that network, counted from 1. shares: (M,) weights of all members in the average. shapes: the
+    widths of each member, in words. each: predictions of the members, (M, k), in the user's units or as probabilities.
+    averaged: their weighted mean (k,), or the probabilities of all classes, to the power 1 / temperature and
+    normalised. slopes: the derivatives of these with respect to the columns, (k, p), in the user's units. groups: of
+    each column with random
     intercepts its name, the group of the row ("" where training never saw it), and the intercept (k,), which `each` has
     already.
     """
 
     member: int
     shares: Array
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: tuple[str, ...]
     each: Array
     averaged: Array
     slopes: Array
@@ -59,7 +60,8 @@ class Subject:
 
     X (m, n_inputs) and Y (m, k) are in scaled units; as_given (m, p) and targets_given (m, k) in the user's. Y is nan
     where the targets are not known: there is no loss then, and the answer alone is derived. inputs, outputs: names of
-    the network's inputs, and of targets or classes (both classes where there are two). alpha: the penalty of training,
+    the network's inputs, and of targets or classes (both classes where there are two). columns: names of the p columns,
+    which are those of the first inputs where these are columns. alpha: the penalty of training,
     one number for every weight or one for each parameter (P,). why_alpha: how alpha was chosen, in words that follow "α
     = 2", or "" where the user gave it. solver: the solver whose step is shown. target: its name, or "" where it is not
     known.
@@ -73,6 +75,7 @@ class Subject:
     as_given: Array
     targets_given: Array
     scaling: Scaling
+    columns: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     solver: Solver
@@ -180,6 +183,10 @@ class Names:
     def x(self, j: int | str) -> str:
         """The symbol of an input."""
         return "x" + self._index(j, self._widths[0])
+
+    def given(self, j: int | str) -> str:
+        """The symbol of the number that is given in a column, where columns are no inputs themselves."""
+        return f"given_{{{j + 1 if isinstance(j, int) else j}}}"
 
     def below(self, layer: int, j: int | str) -> str:
         """The symbol of input j of a layer."""

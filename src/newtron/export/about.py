@@ -12,15 +12,17 @@ from newtron.model.certified import certificate_of
 from newtron.training.fitted import FittedModel
 
 
-def paragraphs(model: FittedModel, columns: Sequence[Source], outputs: Outputs) -> tuple[str, ...]:
+def paragraphs(model: FittedModel, columns: Sequence[Source], outputs: Outputs, landmarks: int) -> tuple[str, ...]:
     """What the model is, what it reads and gives, how its training ended, and what it makes of cells that are missing
-    or new; each a paragraph without control characters."""
+    or new; each a paragraph without control characters. landmarks: how many rows of training the file
+    holds."""
     found = [
         f"{_kind(model)}, trained and written by newtron {__version__}.",
         _reads(columns),
         _gives(model, outputs),
         " ".join(certificate_of(model).sentences()[:2]),
         *_cells(model, columns),
+        *([_rows(landmarks)] if landmarks else []),
     ]
     if model.seen_rows is not None:
         found.append(
@@ -41,6 +43,13 @@ def _kind(model: FittedModel) -> str:
     if len(networks) == 1:
         return f"A network for {what} ({units})"
     return f"An average of {len(networks)} networks for {what} ({units})"
+
+
+def _rows(landmarks: int) -> str:
+    return (
+        f"This file holds {count(landmarks, 'row')} of training, without their targets: the landmarks, which a "
+        "perceptron compares each row with."
+    )
 
 
 def _reads(columns: Sequence[Source]) -> str:

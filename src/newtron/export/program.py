@@ -1,10 +1,10 @@
 """A model as a small program: the columns of a row become vectors, and vectors become predictions.
 
 A `Program` is the list of its steps in an order in which each can be computed from those before it. Every step is one
-vector of a row, of a fixed width. Seven operations make all steps: the cells of a column, vectors joined, a layer
-z = a W + b, one formula for each element, a fold of all elements, and what a table has for one element or for the whole
-row. A writer that has these, `FUNCTIONS` and the five signs of arithmetic writes every model; languages without
-arithmetic on the bits of numbers lack the last one.
+vector of a row, of a fixed width. Eight operations make all steps: the cells of a column, vectors joined, a layer
+z = a W + b, a layer of radial basis functions, one formula for each element, a fold of all elements, and what a table
+has for one element or for the whole row. A writer that has these, `FUNCTIONS` and the five signs of arithmetic writes
+every model; languages without arithmetic on the bits of numbers lack the last one.
 """
 
 from __future__ import annotations
@@ -155,6 +155,20 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
+class RadialBasis:
+    """s W + b, where s is how near the step x is to each of some points: s_i = exp(-Σ_j rate_j |x_j - c_ij|).
+
+    points: (m, width of x) the points c; rate: (width of x,); W: (m, units); b: (units,).
+    """
+
+    of: ProgramStep
+    points: Constant
+    rate: Constant
+    W: Constant
+    b: Constant
+
+
+@dataclass(frozen=True, eq=False)
 class Each:
     """A formula for each element."""
 
@@ -191,7 +205,7 @@ class Remembered:
     values: Constant
 
 
-Operation: TypeAlias = Cells | Joined | Affine | Each | Fold | Lookup | Remembered
+Operation: TypeAlias = Cells | Joined | Affine | RadialBasis | Each | Fold | Lookup | Remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +226,7 @@ class ProgramStep:
                 return ()
             case Joined(parts):
                 return parts
-            case Affine(of=of) | Fold(of=of) | Lookup(of=of) | Remembered(of=of):
+            case Affine(of=of) | RadialBasis(of=of) | Fold(of=of) | Lookup(of=of) | Remembered(of=of):
                 return (of,)
             case Each(term):
                 return tuple(dict.fromkeys(at.step for at in leaves(term) if isinstance(at, At)))
@@ -275,6 +289,8 @@ class Program:
                     found.append(fill)
                 case Affine(W=W, b=b):
                     found += [W] if b is None else [W, b]
+                case RadialBasis(points=points, rate=rate, W=W, b=b):
+                    found += [points, rate, W, b]
                 case Lookup(keys=keys, values=values):
                     found += [keys, values]
                 case Remembered(values=values):
@@ -296,5 +312,6 @@ class Program:
 
     @property
     def size(self) -> int:
-        """How many numbers the layers hold."""
-        return sum(step.operation.W.values.size for step in self.steps if isinstance(step.operation, Affine))
+        """How many weights the layers hold."""
+        layers = (step.operation for step in self.steps)
+        return sum(layer.W.values.size for layer in layers if isinstance(layer, Affine | RadialBasis))

@@ -1,7 +1,7 @@
 """From a fitted model to the program that predicts as it does: schema, units, networks, link, average, temperature.
 
-The arithmetic is that of `newtron.model.predicting`, step by step: nothing is folded together, so that the program's
-answers differ from newtron's by rounding alone.
+The arithmetic is that of `newtron.model.predicting`, step by step, so that the program's answers differ from newtron's
+by rounding alone. One product of matrices is computed here, that of the factor of landmarks and the weights behind it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from newtron.engine.base.checks import check_number
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.row_hashes import row_factors
 from newtron.engine.base.types import Array
-from newtron.engine.base.words import column_names, label, setting, target_names
+from newtron.engine.base.words import column_names, count, label, setting, target_names
 from newtron.engine.maths import chain_rules
+from newtron.engine.maths.landmarks import LandmarkFeatures
+from newtron.engine.maths.network import Layer
 from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures, Scaling
 from newtron.export.about import paragraphs
 from newtron.export.program import (
@@ -38,6 +40,7 @@ from newtron.export.program import (
     Outputs,
     Program,
     ProgramStep,
+    RadialBasis,
     Remembered,
     RowVector,
     Source,
@@ -66,11 +69,12 @@ def program_of(model: FittedModel, coverage: float | None = None) -> Program:
     cells = [walk.cells(number, column) for number, column in enumerate(columns, start=1)]
     x = cells[0] if isinstance(columns[0], RowVector) else walk.joined("x", cells)
     outputs = walk.regression(x, coverage) if model.is_regression else walk.classification(x, coverage)
+    held = [len(step.operation.points.values) for step in walk.steps if isinstance(step.operation, RadialBasis)]
     return Program(
         columns=columns,
         steps=tuple(walk.steps),
         outputs=outputs,
-        about=paragraphs(model, columns, outputs),
+        about=paragraphs(model, columns, outputs, max(held, default=0)),
     )
 
 
@@ -155,7 +159,7 @@ class _Walk:
     def regression(self, x: ProgramStep, coverage: float | None) -> Outputs:
         model, k = self.model, self.model.n_outputs
         inputs = self.inputs(x)
-        y = self.average(inputs, self.gained(x))
+        y = self.average(x, inputs)
         if model.scaling.offset is not None:
             place = np.array([model.scaling.offset])
             exposure = self.each("exposure", 1, Apply("exp", At(x, place)), "exp of the offset")
@@ -176,7 +180,7 @@ class _Walk:
             )
         model = self.model
         classes, k = model.data.known_classes, len(model.data.known_classes)
-        p = self.average(self.inputs(x), self.gained(x))
+        p = self.average(x, self.inputs(x))
         if p.width == 1:
             first = self.each("p_first", 1, Arithmetic("-", 1.0, At(p)), "the probability of the first class")
             p = self.joined("p_both", [first, p])
@@ -245,14 +249,14 @@ class _Walk:
         total = reduce(lambda left, right: Arithmetic("+", left, right), terms)
         return self.each("b_of_groups", k, total, "the sum of the intercepts")
 
-    def average(self, inputs: ProgramStep, gained: ProgramStep | None) -> ProgramStep:
-        """The mean of the members' answers by their shares. gained: what is added to each raw prediction."""
-        sharing = self.model.sharing
+    def average(self, x: ProgramStep, inputs: ProgramStep) -> ProgramStep:
+        """The mean of the members' answers by their shares."""
+        gained, sharing = self.gained(x), self.model.sharing
         alone = len(sharing) == 1
         terms: list[Term] = []
         for number, member in enumerate(sharing, start=1):
             prefix = "" if alone else f"m{number}_"
-            z = self.network(prefix, member, inputs)
+            z = self.network(prefix, member, x, inputs)
             if gained is not None:
                 z = self.each(f"{prefix}z_grouped", z.width, Arithmetic("+", At(z), At(gained)), "z + b")
             answer = self.link(prefix, z)
@@ -262,20 +266,41 @@ class _Walk:
         total = reduce(lambda left, right: Arithmetic("+", left, right), terms)
         return self.each("average", answer.width, total, "the members' answers by their shares")
 
-    def network(self, prefix: str, member: Member, inputs: ProgramStep) -> ProgramStep:
+    def network(self, prefix: str, member: Member, x: ProgramStep, inputs: ProgramStep) -> ProgramStep:
         """The raw prediction z of a member."""
         network, n = member.network, member.network.widths[0]
-        a = inputs if n == inputs.width else self.each(f"{prefix}x", n, At(inputs, np.arange(n)), "the first inputs")
+        landmarks, a = self.model.scaling_of(member).landmarks, inputs
+        if landmarks is None and n != inputs.width:
+            a = self.each(f"{prefix}x", n, At(inputs, np.arange(n)), "the first inputs")
         layers = network.split(member.params.astype(np.float64))
         for number, layer in enumerate(layers, start=1):
-            b = None if layer.b is None else Constant(f"{prefix}b{number}", layer.b)
-            W = Constant(f"{prefix}W{number}", layer.W)
-            z = self.step(f"{prefix}z{number}", layer.W.shape[1], Affine(a, W, b), f"layer {number}: z = a W + b")
+            if number == 1 and landmarks is not None:
+                z = self.near(prefix, x, layer, landmarks)
+            else:
+                b = None if layer.b is None else Constant(f"{prefix}b{number}", layer.b)
+                W = Constant(f"{prefix}W{number}", layer.W)
+                z = self.step(f"{prefix}z{number}", layer.W.shape[1], Affine(a, W, b), f"layer {number}: z = a W + b")
             a = z
             if number < len(layers) and network.activation != "identity":
                 term = Apply(_function(network.activation), At(z))
                 a = self.each(f"{prefix}a{number}", z.width, term, f"a = {network.activation}(z)")
         return a
+
+    def near(self, prefix: str, x: ProgramStep, layer: Layer, landmarks: LandmarkFeatures) -> ProgramStep:
+        """A first layer a W + b with the features a = s F - mean of landmarks, as s (F W) + (b - mean W), so that the
+        factor F need not be written."""
+        at, rows = _positions(self.model.scaling), count(len(landmarks.points), "row")
+        given = x if at is None else self.each(f"{prefix}x", len(at), At(x, at), "the columns that are inputs")
+        b = -landmarks.mean @ layer.W
+        operation = RadialBasis(
+            given,
+            points=Constant(f"{prefix}landmarks", landmarks.points),
+            rate=Constant(f"{prefix}rate", landmarks.rate),
+            W=Constant(f"{prefix}W1", landmarks.factor @ layer.W),
+            b=Constant(f"{prefix}b1", b if layer.b is None else layer.b + b),
+        )
+        note = f"layer 1: z = s W + b, with s how near the row is to each of {rows} of training"
+        return self.step(f"{prefix}z1", layer.W.shape[1], operation, note)
 
     def link(self, prefix: str, z: ProgramStep) -> ProgramStep:
         """The mean, or the probabilities, that z stands for."""

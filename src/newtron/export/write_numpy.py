@@ -20,6 +20,7 @@ from newtron.export.program import (
     Outputs,
     Program,
     ProgramStep,
+    RadialBasis,
     Remembered,
     RowVector,
     Source,
@@ -52,6 +53,14 @@ def remembered(x, factors, keys, values):
     hashes = bits.sum(axis=1, dtype=np.uint64) >> np.uint64(11)
     places = np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)
     return np.where((keys[places] == hashes)[:, None], values[places], 0.0)
+''',
+    "nearness": '''\
+def nearness(x, points, rate):
+    """exp(-d), where d is the sum of rate |x - c| over all columns, for each row of x and each point c: (n, points)."""
+    d = np.zeros((len(x), len(points)))
+    for j in range(x.shape[1]):
+        d += rate[j] * np.abs(x[:, [j]] - points[:, j])
+    return np.exp(-d)
 ''',
     "sigmoid": '''\
 def sigmoid(z):
@@ -242,6 +251,9 @@ class _Writer:
                 return f"np.hstack([{', '.join(part.name for part in parts)}])"
             case Affine(of, W, b):
                 return f"{of.name} @ {W.name}" + (f" + {b.name}" if b is not None else "")
+            case RadialBasis(of, points, rate, W, b):
+                self.used.add("nearness")
+                return f"nearness({of.name}, {points.name}, {rate.name}) @ {W.name} + {b.name}"
             case Each(term):
                 return self._term(term)
             case Lookup(of, position, keys, values):

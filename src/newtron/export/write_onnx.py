@@ -27,6 +27,7 @@ from newtron.export.program import (
     Lookup,
     Program,
     ProgramStep,
+    RadialBasis,
     RowVector,
     Sign,
     Source,
@@ -178,6 +179,10 @@ class _Writer:
                 )
                 if b is not None:
                     self._node("Add", [product, self._constant(b.values, b.name)], name)
+            case RadialBasis(of, points, rate, W, b):
+                s = self._node("Exp", [self._node("Neg", [self._distances(of, points, rate)])])
+                product = self._node("MatMul", [s, self._constant(W.values, W.name)])
+                self._node("Add", [product, self._constant(b.values, b.name)], name)
             case Each(term):
                 self._node("Identity", [self._term(term)], name)
             case Lookup(of, position, keys, values):
@@ -192,6 +197,38 @@ class _Writer:
                 self._node("ReduceMax", [self.values[of]], name, axes=[1], keepdims=1)
             case Fold("sum", of):
                 self._node("ReduceSum", [self.values[of], self._constant(np.array([1]))], name, keepdims=1)
+
+    def _distances(self, of: ProgramStep, points: Constant, rate: Constant) -> str:
+        """The distances (rows, m) from the points, by a Scan over the columns, which adds what each contributes: no
+        array has rows, points and columns as three axes."""
+        from onnx import TensorProto, helper
+
+        m = len(points.values)
+        names = ("before", "cells", "values", "unit", "upright", "apart", "size", "rated", "after")
+        # A graph within another shares its names.
+        before, cells, values, unit, upright, apart, size, rated, after = (self._own(f"/{name}") for name in names)
+        nodes = [
+            helper.make_node("Unsqueeze", [cells, self._constant(np.array([1]))], [upright]),
+            helper.make_node("Sub", [upright, values], [apart]),
+            helper.make_node("Abs", [apart], [size]),
+            helper.make_node("Mul", [size, unit], [rated]),
+            helper.make_node("Add", [before, rated], [after]),
+        ]
+        shapes: dict[str, list[int | None]] = {
+            before: [None, m],
+            cells: [None],
+            values: [m],
+            unit: [],
+            after: [None, m],
+        }
+        *given, found = (helper.make_tensor_value_info(own, TensorProto.DOUBLE, of) for own, of in shapes.items())
+        body = helper.make_graph(nodes, "column", given, [found])
+        shape = self._node("Shape", [self.values[of]], end=1)
+        shape = self._node("Concat", [shape, self._constant(np.array([m]))], axis=0)
+        zeros = self._node("Expand", [self._constant(0.0), shape])
+        columns = self._node("Transpose", [self.values[of]], perm=[1, 0])
+        tables = [self._constant(points.values.T, points.name), self._constant(rate.values, rate.name)]
+        return self._node("Scan", [zeros, columns, *tables], body=body, num_scan_inputs=3)
 
     def _term(self, term: Term) -> str:
         match term:
@@ -211,13 +248,13 @@ class _Writer:
     def _function(self, function: str, z: str) -> str:
         if function in _OPERATORS:
             return self._node(_OPERATORS[function], [z])
-        zero, one = self._constant(0.0), self._constant(1.0)
         if function == "relu":  # unlike Relu and Max of some runtimes, it keeps NaN
+            zero = self._constant(0.0)
             return self._node("Where", [self._node("Less", [z, zero]), zero, z])
-        size = self._node("Abs", [z])
+        size, one = self._node("Abs", [z]), self._constant(1.0)
         if function == "softplus":  # max(z, 0) + log(1 + exp(-|z|))
             rest = self._node("Log", [self._node("Add", [one, self._node("Exp", [self._node("Neg", [size])])])])
-            return self._node("Add", [self._node("Max", [z, zero]), rest])
+            return self._node("Add", [self._node("Max", [z, self._constant(0.0)]), rest])
         assert function == "asinh"
         # sign(z) (log b + log(|z|/b + sqrt((z/b)² + 1/b²))) with b = max(|z|, 1), which does not overflow.
         b = self._node("Max", [size, one])

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
+import numpy as np
+
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.types import Array
 from newtron.engine.base.words import clean, listed, setting
@@ -28,6 +30,7 @@ from newtron.export.program import (
     NumberColumn,
     Program,
     ProgramStep,
+    RadialBasis,
     RowVector,
     Term,
     TextColumn,
@@ -72,7 +75,7 @@ class _Writer:
         self.depth: dict[ProgramStep, int] = {}
         for step in program.steps:
             below = max((self.depth[of] for of in step.needs), default=1)
-            self.depth[step] = below + isinstance(step.operation, Affine | Each | Fold | Lookup)
+            self.depth[step] = below + isinstance(step.operation, Affine | RadialBasis | Each | Fold | Lookup)
         self.last: dict[str, int] = {}
         deepest = max(self.depth.values()) + 1
         for step in program.steps:
@@ -96,7 +99,7 @@ class _Writer:
     def query(self) -> str:
         kept = [f"k{i}" for i in range(1, len(self.keep) + 1)]
         stages = [*self._reading(kept), *self._computing()]
-        parts = []
+        parts = list(self._tables())
         for number, (carried, made, note) in enumerate(stages, start=1):
             columns = len(kept) + len(carried) + len(made)
             if columns > MOST_COLUMNS:
@@ -178,6 +181,16 @@ class _Writer:
             yield carried, [f"{value} AS {name}" for name, value in made], "; ".join(dict.fromkeys(notes))
             before = [*carried, *(name for name, _ in made)]
 
+    def _tables(self) -> Iterator[str]:
+        """The points of radial basis functions and their weights, a row each."""
+        for step in self.program.steps:
+            if isinstance(step.operation, RadialBasis):
+                points, W = step.operation.points, step.operation.W
+                columns = [f"{table.name}_{j}" for table in (points, W) for j in range(1, table.values.shape[1] + 1)]
+                numbers = np.hstack([points.values, W.values]).tolist()
+                rows = _LINES.join(f"({', '.join(map(_number, row))})" for row in numbers)
+                yield f"newtron_{points.name}({', '.join(columns)}) AS MATERIALIZED (\n    VALUES\n        {rows}\n)"
+
     def _given_out(self, kept: list[str]) -> Iterator[str]:
         outputs = self.program.outputs
         names = Identifiers(self.keep)
@@ -208,6 +221,14 @@ class _Writer:
                     terms = [] if b is None else [_number(b.values[j])]
                     terms += [f"{_number(w)} * {x}" for w, x in zip(W.values[:, j].tolist(), inputs, strict=True)]
                     yield name, _sum(terms)
+            case RadialBasis(of, points, rate, W, b):
+                rated = enumerate(zip(rate.values.tolist(), self._elements(of), strict=True), start=1)
+                d = _sum([f"{_number(r)} * ABS({x} - {points.name}_{j})" for j, (r, x) in rated])
+                # exp(-d) in a form that does not underflow and has d once.
+                near = f"(2e0 / (1e0 + TANH(5e-1 * ({d}))) - 1e0)"
+                for j, name in enumerate(names, start=1):
+                    total = f"(SELECT SUM({W.name}_{j} * {near}) FROM newtron_{points.name})"
+                    yield name, f"{_number(float(b.values[j - 1]))} + {total}"
             case Each(term):
                 for i, name in enumerate(names):
                     yield name, self._term(term, i)

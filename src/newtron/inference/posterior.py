@@ -27,7 +27,7 @@ from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.curvature import add_gauss_newton, jacobian
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.network import Linearization, Network
-from newtron.engine.maths.scaling import first_inputs
+from newtron.engine.maths.scaling import taken_inputs
 from newtron.engine.objective import TrainingObjective
 from newtron.engine.rows import Chunk
 from newtron.inference.coefficients.information import Information, penalty_root, square_triangle
@@ -113,7 +113,7 @@ class Posterior:
         size = max(64, _PIECE // (m * k))
         for start in range(0, X.shape[0], size):
             rows = slice(start, min(start + size, X.shape[0]))
-            own = first_inputs(X[rows], self.network.widths[0])
+            own = taken_inputs(X[rows], self.network.widths[0])
             block = own.toarray() if is_sparse(own) else own
             at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
             J = jacobian(_output_layer(at) if self.is_partial else at)

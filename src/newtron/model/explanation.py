@@ -77,6 +77,7 @@ def explained(
         as_given=X,
         targets_given=Y,
         scaling=scaling,
+        columns=called,
         inputs=fed_names(scaling, called),
         outputs=output_names(model),
         solver=chosen.solution.solver if solver is None else solver,
@@ -111,7 +112,7 @@ def _answer(model: FittedModel, X: Array, place: int) -> Answer:
     return Answer(
         member=place + 1,
         shares=np.array([member.share for member in model.members]),
-        shapes=tuple(tuple(member.network.widths) for member in model.members),
+        shapes=tuple(model.shape_of(member) for member in model.members),
         each=np.concatenate([model.means(z) for z in raw]),
         averaged=predicted(model, X)[0] / exposure,
         slopes=input_slopes(model, X)[0][:, columns] / exposure,
@@ -121,10 +122,14 @@ def _answer(model: FittedModel, X: Array, place: int) -> Answer:
 
 
 def fed_names(scaling: Scaling, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of all that a network is fed: the p columns ("" where they have none), and then the features."""
+    """Names of all that a network is fed: the p columns ("" where they have none), if it is fed these, and then the
+    features."""
     names = scaling.of_inputs(names)
     called = column_names(names, len(names)) if scaling.features else names
-    return (*names, *(name for features in scaling.features for name in features.names(called)))
+    return (
+        *(names if scaling.with_columns else ()),
+        *(name for features in scaling.features for name in features.names(called)),
+    )
 
 
 def _why_alpha(model: FittedModel, member: Member) -> str:

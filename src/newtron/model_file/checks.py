@@ -95,12 +95,16 @@ def _check_shapes(model: FittedModel) -> int:
         if features.columns.ndim != 1:
             raise wrong(f"scaling.{name}.columns", "a list", list(features.columns.shape))
         taken.append(taken[-1] + features.columns.size)
+    parts = {(0, n_inputs) for n_inputs in taken}
+    if scaling.landmarks is not None:
+        parts.add((taken[-1], scaling.landmarks.mean.size))
     for number, (network, member) in enumerate(zip(networks, model.members, strict=True)):
         where, widths = f"members[{number}].network.widths", network.widths
         # Where every column has random intercepts, a perceptron has none but its own.
         least = 0 if model.random_intercepts is not None and model.is_perceptron and network.intercept else 1
-        if len(widths) < 2 or min(widths) < least or widths[0] not in taken or widths[-1] != n_outputs:
-            inputs = " or ".join(map(str, taken))
+        fits = len(widths) > 1 and min(widths) >= least and (member.first_input, widths[0]) in parts
+        if not fits or widths[-1] != n_outputs:
+            inputs = " or ".join(str(n_inputs) for _, n_inputs in sorted(parts))
             raise wrong(where, f"widths from {inputs} inputs to {n_outputs} outputs", widths)
         if model.is_perceptron and len(widths) > 2:
             raise wrong(where, "without hidden layers in a perceptron", widths)
@@ -287,6 +291,17 @@ def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:
         _numbers(pieces.high, f"{where}.high", len(columns))
         if not (pieces.high > pieces.low).all():
             raise wrong(f"{where}.high", "knots above those of low", pieces.high.tolist())
+    landmarks, where = scaling.landmarks, "scaling.landmarks"
+    if landmarks is not None:
+        if landmarks.factor.ndim != 2 or not landmarks.factor.size:
+            raise wrong(f"{where}.factor", "a matrix", list(landmarks.factor.shape))
+        m, r = landmarks.factor.shape
+        _numbers(landmarks.factor, f"{where}.factor", m, r)
+        _numbers(landmarks.points, f"{where}.points", m, n_features)
+        _numbers(landmarks.rate, f"{where}.rate", n_features, above=0.0)
+        _numbers(landmarks.mean, f"{where}.mean", r)
+    if not scaling.with_columns:
+        raise wrong("scaling.with_columns", "true", False)
 
 
 def _check_member(member: Member, where: str, loss: Loss) -> None:

@@ -12,13 +12,13 @@ from newtron.engine.base.words import column_names
 from newtron.engine.maths.scaling import without_columns
 from newtron.engine.solvers import GradientDescent, LevenbergMarquardt, Newton
 from newtron.inference.penalties.by_column import common_penalty, factors_of_inputs
-from newtron.model.explanation import member_at, output_names, remarks
+from newtron.model.explanation import output_names, remarks
 from newtron.play.datasets import MOST_CLASSES, MOST_INPUTS, MOST_ROWS, Data
 from newtron.play.messages import MethodChoice, ModelChoice
 from newtron.play.notebook import widget
 from newtron.play.problem import MOST_LAYERS, MOST_UNITS, SOLVERS
 from newtron.play.session import ROWS, Session
-from newtron.training.fitted import FittedModel, Member
+from newtron.training.fitted import FittedModel, Member, best_member
 from newtron.training.targets import known_targets
 
 _DESCENT: MethodChoice = {"solver": GradientDescent.name, "rate": 0.5, "momentum": 0.0, "steps": 40}
@@ -40,13 +40,13 @@ def session_of(model: FittedModel, X: Array | None, y: object) -> Session:
         X = None if X is None else without_columns(X, aside)
         data = replace(model.data, n_features=model.data.n_features - len(aside), names=names)
         model = replace(model, scaling=model.scaling.without_aside, data=data)
-    session, member = Session(), model.members[member_at(model, None)]
+    session, member = Session(), _shown(model)
     choice, methods = _model(model, member), [_descent(member), _own(member)]
     if X is None:
         session.begin({"data": {"source": _example(model, member)}, "model": choice, "methods": methods})
         session.say(
-            "A fit keeps no rows, so this is an example with the model's settings: model.play(X, y) shows the model on "
-            "rows of yours."
+            "A fit keeps no rows with their targets, so this is an example with the model's settings: model.play(X, y) "
+            "shows the model on rows of yours."
         )
         return session
     rows, all_inputs = _rows(model, member, X, y)
@@ -58,6 +58,12 @@ def session_of(model: FittedModel, X: Array | None, y: object) -> Session:
     session.begin({"data": {"source": ROWS}, "model": choice, "methods": methods}, rows, params)
     session.say(" ".join(_notes(model, same)))
     return session
+
+
+def _shown(model: FittedModel) -> Member:
+    """The best of the members that take columns, which the page draws; of those with a share, if there are any."""
+    drawn = [member for member in model.members if model.scaling_of(member).with_columns]
+    return drawn[best_member(drawn)]
 
 
 def _model(model: FittedModel, member: Member) -> ModelChoice:
@@ -131,7 +137,7 @@ def _rows(model: FittedModel, member: Member, X: Array, y: object) -> tuple[Data
         () if model.is_regression else output_names(model),
         tuple(numbers.tolist()),
         tuple(notes),
-        replace(scales, x_center=scales.x_center[inputs], x_scale=scales.x_scale[inputs], asinh=None, pieces=None),
+        replace(scales.plain, x_center=scales.x_center[inputs], x_scale=scales.x_scale[inputs]),
     )
     return data, len(inputs) == X.shape[1]
 
@@ -148,7 +154,9 @@ def _weights(model: FittedModel, member: Member, X: Array) -> Array:
 def _notes(model: FittedModel, same: bool) -> list[str]:
     found = []
     if len(model.sharing) > 1:
-        found.append(f"The model averages {len(model.sharing)} networks; this is the best of them.")
+        landmarks = model.scaling.landmarks is not None
+        of = "those that take the columns themselves" if landmarks else "them"
+        found.append(f"The model averages {len(model.sharing)} networks; this is the best of {of}.")
     if not same:
         found.append("The page's network is simpler than the model's, and is trained here anew.")
     if model.has_intercepts:

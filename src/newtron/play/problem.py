@@ -137,6 +137,7 @@ class Problem:
             self.data.y[which],
             self.scaling,
             self.data.inputs,
+            self.data.inputs,
             self.data.classes or (self.data.target,),
             solver,
             self.alpha,

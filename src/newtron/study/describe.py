@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from newtron.engine.base.words import capital, clean, count, joined, label, listed
+from newtron.engine.base.words import capital, clean, count, joined, label, listed, setting
 from newtron.table.schema import Column, Schema
 from newtron.table.table import Table
+from newtron.training.fitted import FittedModel
 
 _KINDS = (
     ("number", "numbers"),
@@ -73,6 +74,19 @@ def group_pairs(factors: Sequence[Column]) -> list[tuple[str, str]]:
         return []
     named = listed([_named(column) for column in factors])
     return [("groups", f"{named}: for the network, a random intercept for each level in place of columns")]
+
+
+def landmarks_in_words(model: FittedModel) -> list[str]:
+    """What a network on landmarks takes, and what a model file holds of the rows of training because of it; nothing
+    where there is no such network."""
+    landmarks = model.scaling.landmarks
+    if landmarks is None:
+        return []
+    return [
+        f"The network on landmarks is told how near a row is to {count(len(landmarks.points), 'row')} of the training, "
+        "the landmarks. The model file holds their columns, without targets: pass such a file on as you would these "
+        f"rows. Where shapes are given ({setting('hidden')}), no such network is trained."
+    ]
 
 
 def _read_pairs(schema: Schema) -> list[tuple[str, str]]:

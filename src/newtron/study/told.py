@@ -9,7 +9,7 @@ from newtron.engine.base.words import capital, command, count, seconds, without_
 from newtron.engine.solvers import Status
 from newtron.model.certified import certificate_of
 from newtron.study.compare import Report
-from newtron.study.describe import column_pairs, target_pair
+from newtron.study.describe import column_pairs, landmarks_in_words, target_pair
 from newtron.study.ends import ending, member_facts, sentences
 from newtron.study.job import Candidate, Job
 from newtron.study.scores import class_table, metric_table
@@ -39,7 +39,7 @@ def tell(job: Job, sheet: Sheet, report: str | None = None) -> None:
     for sentence in without_repeats(certificate_of(job.final.model).sentences(), said):
         sheet.sentence(sentence, indent=2)
     sheet.gap()
-    notes = without_repeats(job.notes, said)
+    notes = without_repeats([*job.notes, *landmarks_in_words(job.final.model)], said)
     if notes:
         sheet.heading("Please note")
         sheet.notes(notes)
@@ -154,12 +154,14 @@ def facts_of(job: Job, report: str | None = None) -> dict[str, object]:
 
 
 def _model_facts(trained: Candidate) -> dict[str, object]:
+    landmarks = trained.model.scaling.landmarks
     return {
         "estimator": trained.model.settings.estimator,
         "alpha": trained.model.settings.alpha,
         "ending": ending(trained.model.members),
         "seconds": trained.seconds,
         "members": [_end_facts(member) for member in trained.model.members],
+        "landmarks": 0 if landmarks is None else len(landmarks.points),
         "certificate": certificate_of(trained.model).to_json(),
     }
 

@@ -45,7 +45,9 @@ _ORDERED_BY = 100
 # limits of the path, a little outside the powers of ten so that rounding leaves the last of these on the path.
 _FIRST, _RATIO, _LEAST, _MOST = 10.0**0.5, 10.0**0.5, 0.9e-3, 1.1e4
 # Where targets have next to no noise, a regression needs next to no penalty: on 1,000 rows of a smooth function whose
-# noise is 1e-5 of its deviation the error is .003 under the penalty 1e-3. So does a perceptron that is right.
+# noise is 1e-5 of its deviation the error is .003 under the penalty 1e-3. So does its perceptron, if that is right.
+# That a few rows of classes are separated says less: of 30 rows, 2 of one class, weaker penalties promised .0007 nat,
+# and new rows lost 2.8.
 _LEAST_REGRESSION, _LEAST_PERCEPTRON = 0.9e-6, 0.9e-9
 # The path ends when so many penalties in a row were worse than the best.
 _PATIENCE = 2
@@ -291,8 +293,8 @@ def cross_fit(
         ends, begins = (tuple(each[place] for each in found) for place in (0, 1))
         return Stage(strength, mean if np.isfinite(mean) else np.inf, raw, ends, begins, factors)
 
-    of_networks = _LEAST_REGRESSION if loss.quadratic else _LEAST
-    least = _LEAST_PERCEPTRON if network.is_linear else of_networks
+    of_regressions = _LEAST_PERCEPTRON if network.is_linear else _LEAST_REGRESSION
+    least = of_regressions if loss.quadratic else _LEAST
     stages, best = _search(stage, [start(part) for part in range(division.parts)], least)
     if columns is None:
         return CrossFitted(stages, best, division.parts)

@@ -9,7 +9,6 @@ import numpy as np
 from newtron.engine.base.errors import InputError
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.words import count
-from newtron.engine.maths.network import Network
 from newtron.engine.rows import Rows
 from newtron.engine.solvers import SOLVERS, Newton, Solver, Stochastic
 from newtron.inference.certificate.firth_end import measure_firth, of_all_classes
@@ -22,7 +21,7 @@ from newtron.training.task import Task
 
 def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
     """The perceptron at the optimum of Firth's penalised likelihood, with its parameters laid out as in any other."""
-    network = Network((task.given.n_features, task.given.n_outputs), task.activation, task.intercept)
+    network = task.network_of(task.kinds[0])
     k = network.n_outputs
     with one_blas_thread():
         objective = firth_objective(task.rows, task.intercept, names)
@@ -36,7 +35,7 @@ def firth_member(task: Task, names: tuple[str, ...] | None) -> Member:
         settle(network.split(params)[-1], task.loss, penalised=False)
         solution = replace(solution, params=params, gradient=of_all_classes(solution.gradient, k))
     solution = replace(solution, chosen=chosen)
-    plain = objective_of(task, network, task.threads)
+    plain = objective_of(task, task.kinds[0], task.threads)
     value = plain.evaluate(solution.params, 0).value
     # One pass more is little beside those of the training.
     information = information_at(plain, solution.params, value, any_size=network.n_params <= MOST_PARAMETERS)

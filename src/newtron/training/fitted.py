@@ -11,7 +11,7 @@ from newtron.engine.base.threads import cached_property
 from newtron.engine.base.types import Array, Labels, Matrix
 from newtron.engine.maths.losses import Loss, loss_for
 from newtron.engine.maths.network import Linearization, Network
-from newtron.engine.maths.scaling import Scaling, first_inputs
+from newtron.engine.maths.scaling import Scaling, taken_inputs
 from newtron.engine.solvers import Solution
 from newtron.inference.certificate.endpoint import Curvature, Endpoint
 from newtron.inference.coefficients.information import Information
@@ -35,7 +35,8 @@ class Member:
     (Σ_i weight_i · loss_i + ½ Σ_j alpha_j params_j²) / Σ_i weight_i. 0 where a parameter is not penalised.
     noise: variance of the targets around the network, in scaled target units (the mean over several targets); 1 where
     the variance follows from the mean, as for classes and counts. So the Laplace precision of params is
-    (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise is the prior's precision. log_evidence,
+    (Σ_i weight_i J'HJ + diag(alpha)) / noise, and alpha / noise is the prior's precision. first_input: the number,
+    among all inputs of the model, of the first one that the network takes. log_evidence,
     effective_parameters: where the data chose alpha, else nan.
     end: where it ended, for its certificate; None where it was not measured. information: what a perceptron keeps of
     its rows, for its summary; None where that would be large or has no meaning. posterior_factor: how far the rows
@@ -56,6 +57,7 @@ class Member:
     alpha: Array
     noise: float = 1.0
     share: float = 1.0
+    first_input: int = 0
     end: Endpoint | Curvature | None = field(default=None, repr=False, compare=False)
     information: Information | None = None
     posterior_factor: PosteriorFactor | None = field(default=None, repr=False, compare=False)
@@ -72,15 +74,18 @@ class Member:
         return self.solution.params
 
     def output(self, inputs: Matrix) -> Array:
-        """The raw prediction (n, k) from all inputs of the model, (n, n_inputs), in their dtype: the network takes the
-        first of them."""
-        params = self.params.astype(inputs.dtype, copy=False)
-        return self.network.output(params, first_inputs(inputs, self.network.widths[0]))
+        """The raw prediction (n, k) from all inputs of the model, (n, n_inputs), in their dtype, of which the network
+        takes its part."""
+        return self.network.output(self.params.astype(inputs.dtype, copy=False), self.taken(inputs))
 
     def linearized(self, inputs: Matrix) -> Linearization:
-        """The same in float64, with all that derivatives are made of."""
-        taken = first_inputs(inputs, self.network.widths[0]).astype(np.float64, copy=False)
-        return self.network.linearize(self.params.astype(np.float64, copy=False), taken)
+        """The same in float64, with all that derivatives are made of, from the inputs of the network alone."""
+        params = self.params.astype(np.float64, copy=False)
+        return self.network.linearize(params, inputs.astype(np.float64, copy=False))
+
+    def taken(self, inputs: Matrix) -> Matrix:
+        """The inputs of the network, of all those of the model, as a view."""
+        return taken_inputs(inputs, self.network.widths[0], self.first_input)
 
     @property
     def posterior(self) -> Posterior | None:
@@ -210,7 +215,12 @@ class FittedModel:
 
     def scaling_of(self, member: Member) -> Scaling:
         """The scaling of the inputs that a member takes."""
-        return self.scaling.taking(member.network.widths[0])
+        return self.scaling.taking(member.network.widths[0], member.first_input)
+
+    def shape_of(self, member: Member) -> str:
+        """The widths of a member from inputs to outputs, as "4-10-3"; where the inputs are no columns, from what."""
+        shape = "-".join(map(str, member.network.widths))
+        return f"{shape} landmarks" if self.scaling_of(member).landmarks is not None else shape
 
     @cached_property
     def most_parameters(self) -> int:
@@ -262,11 +272,11 @@ class FittedModel:
 
 def best_member(members: Sequence[Member]) -> int:
     """The member with the greatest evidence, or where that was not computed with the lowest objective, among those with
-    the greatest share; a value that is not finite is never the best."""
+    the greatest share; a value that is not finite is never the best. It is one that takes the columns themselves, which
+    its parameters say more of than those of a perceptron on landmarks do, unless none of these has a share."""
     chosen = all(np.isfinite(m.log_evidence) for m in members)
-    largest = max(m.share for m in members)
+    plain = any(m.share and not m.first_input for m in members)
+    judged = [m.share if not (plain and m.first_input) else -1.0 for m in members]
     values = [-m.log_evidence if chosen else m.solution.value for m in members]
-    values = [
-        value if np.isfinite(value) and m.share == largest else np.inf for value, m in zip(values, members, strict=True)
-    ]
-    return int(np.argmin(values))
+    fits = [share == max(judged) and bool(np.isfinite(v)) for v, share in zip(values, judged, strict=True)]
+    return int(np.argmin(np.where(fits, values, np.inf)))

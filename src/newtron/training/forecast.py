@@ -14,7 +14,7 @@ from newtron.engine.objective import TrainingObjective
 from newtron.engine.solvers import minimize
 from newtron.training.batches import HELD_OUT, batch_solver, epochs_of
 from newtron.training.effort import EFFORTS
-from newtron.training.members import affords_choice, network_of
+from newtron.training.members import affords_choice
 from newtron.training.task import Kind, Task
 
 # Rows that a pass is timed on, at most.
@@ -87,7 +87,7 @@ def _passes(task: Task, kind: Kind) -> float:
 
 
 def _has_matrix(task: Task, kind: Kind) -> bool:
-    network = network_of(task, kind)
+    network = task.network_of(kind)
     return affords_choice(network.n_params, task.given.n_rows, network.n_outputs)
 
 
@@ -95,8 +95,8 @@ def _seconds_of_a_pass(task: Task, kind: Kind) -> float:
     """The seconds of one pass over all rows, measured on some of them."""
     if not kind.shape:
         return 0.0
-    network = network_of(task, kind)
-    rows = task.rows_of(network).sample(_TIMED_ROWS, np.random.default_rng(0))
+    network = task.network_of(kind)
+    rows = task.rows_of(kind).sample(_TIMED_ROWS, np.random.default_rng(0))
     objective = TrainingObjective(network, task.loss, rows, 1.0)
     params = network.start(np.random.default_rng(0), np.zeros(network.n_outputs))
     if kind in task.in_batches:

@@ -46,7 +46,7 @@ from newtron.inference.predictive.stacking import stacking_shares
 from newtron.training.batches import STEPS_BESIDE, batch_solver, ended, penalty_in_batches, worth_training
 from newtron.training.cross_fit import CrossPredictions, cross_fit, left_out_of
 from newtron.training.fitted import Member, best_member
-from newtron.training.task import Kind, Task, kind_of_network
+from newtron.training.task import Kind, Task
 
 # What choosing by curvature may cost: parameters of a network and of a perceptron, and rows x outputs x parameters² of
 # one matrix.
@@ -60,8 +60,8 @@ _SPREAD = (0, 2, -1)
 # steps leave trainings without some rows so far from their optima that too weak penalties look good.
 _STAGE: dict[type[Solver], tuple[float, int]] = {LevenbergMarquardt: (1e-2, 8), Stochastic: (1e-4, 5)}
 _STAGE_OTHERS = (1e-4, 30)
-# Where a perceptron's loss on the rows left out is below this, networks have nothing to add: one hundred-thousandth of
-# the targets' standard deviation; a thousandth of a nat a row for other losses.
+# Where the loss of a perceptron of the columns on the rows left out is below this, networks have nothing to add: one
+# hundred-thousandth of the targets' standard deviation; a thousandth of a nat a row for other losses.
 _EXPLAINED = {"squared error": 0.5e-10, "other": 1e-3}
 # The penalty where so few rows are different that none can be left out.
 _WITHOUT_FOLDS = 1.0
@@ -166,8 +166,8 @@ def _trained_so_far(task: Task, choices: dict[Kind, list[Choice]], status: Statu
 def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -> Trained:
     """The member of a start, under the penalties of its kind."""
     kind, start = task.jobs[number]
-    objective = objective_of(task, network_of(task, kind), threads).with_alpha(choice.alpha)
-    solver, chosen = _solver(task, objective, start)
+    objective = objective_of(task, kind, threads).with_alpha(choice.alpha)
+    solver, chosen = _solver(task, kind, objective, start)
     solution = choice.trained
     if solution is None:
         solution = task.minimum(
@@ -180,21 +180,17 @@ def _train(task: Task, number: int, choice: Choice, threads: int, told: _Told) -
             member=number,
         )
     if not choice.sentence:
-        return Trained(member_of(task, objective, replace(solution, chosen=chosen)))
+        return Trained(member_of(task, kind, objective, replace(solution, chosen=chosen)))
     fit, described = None, f"{chosen}; {choice.sentence}"
     if kind in task.in_batches:
-        raw = task.held_out_of(objective.network).raw(objective.network, solution.params)
-        member = member_of(task, objective, replace(solution, chosen=described))
+        raw = task.held_out_of(kind).raw(objective.network, solution.params)
+        member = member_of(task, kind, objective, replace(solution, chosen=described))
         return Trained(member, CrossPredictions(raw, gained=choice.gained))
     if can_choose(objective, solver):
         fit = penalised_fit(objective, choice.alpha, solution)
         described += determined_in_words(fit)
     left_out = choice.left_out if choice.left_out is None else choice.left_out._replace(gained=choice.gained)
-    return Trained(member_of(task, objective, replace(solution, chosen=described), fit), left_out)
-
-
-def network_of(task: Task, kind: Kind) -> Network:
-    return Network((kind.n_inputs, *kind.shape, task.given.n_outputs), task.activation, task.intercept)
+    return Trained(member_of(task, kind, objective, replace(solution, chosen=described), fit), left_out)
 
 
 def _start(task: Task, objective: TrainingObjective, start: int) -> Array:
@@ -204,9 +200,9 @@ def _start(task: Task, objective: TrainingObjective, start: int) -> Array:
     return network.start(np.random.default_rng([task.seed, start, *network.widths[1:-1]]), task.loss.start(mean))
 
 
-def _solver(task: Task, objective: TrainingObjective, start: int) -> tuple[Solver, str]:
+def _solver(task: Task, kind: Kind, objective: TrainingObjective, start: int) -> tuple[Solver, str]:
     """The solver of a member, and why."""
-    n, P, kind = task.given.n_rows, objective.n_params, kind_of_network(objective.network)
+    n, P = task.given.n_rows, objective.n_params
     if kind in task.in_batches:
         return batch_solver(task.effort, n, task.loss, task.seed + start), (
             f"a network with {P:,} parameters and {n:,} rows: so large that it is trained on batches, and stopped by "
@@ -235,16 +231,16 @@ class _EndedError(Exception):
 
 def _choices(task: Task, kind: Kind, told: _Told, stop: Callable[[], None], beside: float) -> list[Choice]:
     """The penalties of the members of a kind, start by start. stop: called at Ctrl-C."""
-    objective = objective_of(task, network_of(task, kind), task.threads)
+    objective = objective_of(task, kind, task.threads)
     if not isinstance(task.alpha, str):
         return [Choice(objective.alpha)] * task.n_starts
-    solver, _ = _solver(task, objective, 0)
+    solver, _ = _solver(task, kind, objective, 0)
     try:
         if kind in task.in_batches:
-            return _by_rows_held_out(task, objective, solver, told, beside)
+            return _by_rows_held_out(task, kind, objective, solver, told, beside)
         if task.alpha != "cv" and can_choose(objective, solver):
-            return [_by_curvature(task, task.alpha, objective, solver, told)] * task.n_starts
-        return _by_rows_left_out(task, objective, solver, told, stop)
+            return [_by_curvature(task, task.alpha, kind, objective, solver, told)] * task.n_starts
+        return _by_rows_left_out(task, kind, objective, solver, told, stop)
     except EndedError as ended:
         at = objective.with_alpha(ended.alpha)
         found = at.evaluate(ended.solution.params, 1)
@@ -255,7 +251,7 @@ def _choices(task: Task, kind: Kind, told: _Told, stop: Callable[[], None], besi
             gradient_norm=relative_gradient(at, found.gradient),
             note="It was ended while its penalty was looked for.",
         )
-        raise _EndedError(member_of(task, at, solution)) from None
+        raise _EndedError(member_of(task, kind, at, solution)) from None
 
 
 def _on_the_way(task: Task, solver: Solver) -> tuple[float, int]:
@@ -265,13 +261,15 @@ def _on_the_way(task: Task, solver: Solver) -> tuple[float, int]:
     return max(task.tol, tol), most
 
 
-def _by_curvature(task: Task, rule: str, objective: TrainingObjective, solver: Solver, told: _Told) -> Choice:
+def _by_curvature(
+    task: Task, rule: str, kind: Kind, objective: TrainingObjective, solver: Solver, told: _Told
+) -> Choice:
     """By the evidence or the approximate leave-one-out loss, from trainings with all rows."""
     stages = count()
 
     def fit(alpha: Array, params: Array, on_the_way: bool) -> Solution:
         tol, most = _on_the_way(task, solver) if on_the_way else (task.tol, task.max_iter)
-        at, kept = objective.with_alpha(alpha), task.kept_for(objective.network, 0)
+        at, kept = objective.with_alpha(alpha), task.kept_for(kind, 0)
         return task.minimum(
             at, params, solver, tol=tol, max_iter=most, callback=partial(told, at), member=kept, stage=next(stages)
         )
@@ -281,7 +279,7 @@ def _by_curvature(task: Task, rule: str, objective: TrainingObjective, solver: S
 
 
 def _by_rows_left_out(
-    task: Task, objective: TrainingObjective, solver: Solver, told: _Told, stop: Callable[[], None]
+    task: Task, kind: Kind, objective: TrainingObjective, solver: Solver, told: _Told, stop: Callable[[], None]
 ) -> list[Choice]:
     """By the loss of rows that are really left out."""
     if not task.division.usable:
@@ -293,7 +291,7 @@ def _by_rows_left_out(
     stages = [count() for _ in range(division.parts)]
 
     def fit(at: TrainingObjective, params: Array, part: int) -> Solution:
-        kept = task.kept_for(objective.network, part)
+        kept = task.kept_for(kind, part)
         return task.minimum(
             at,
             params,
@@ -305,7 +303,7 @@ def _by_rows_left_out(
             stage=next(stages[part]),
         )
 
-    network, rows = objective.network, task.looked_at.standardized(task.scaling.taking(objective.network.widths[0]))
+    network, rows = objective.network, task.looked_at.standardized(task.scaling_of(kind))
     found = cross_fit(
         network,
         task.loss,
@@ -318,7 +316,7 @@ def _by_rows_left_out(
         stop=stop,
     )
     enough = _EXPLAINED["squared error" if task.loss.quadratic else "other"]
-    explained = objective.is_linear and found.best.loss < enough
+    explained = objective.is_linear and not kind.first and found.best.loss < enough
     known: dict[float, CrossPredictions] = {}
     choices = []
     # Weaker penalties than the best spoil the members of a regression, whose intervals they make too narrow.
@@ -343,15 +341,15 @@ def _columns_penalised_apart(task: Task, network: Network) -> NDArray[np.intp] |
 
 
 def _by_rows_held_out(
-    task: Task, objective: TrainingObjective, solver: Solver, told: _Told, beside: float
+    task: Task, kind: Kind, objective: TrainingObjective, solver: Solver, told: _Told, beside: float
 ) -> list[Choice]:
     """By the loss of the rows that trainings in batches hold out. beside: the least such loss of another kind."""
-    network, stages, held_out = objective.network, count(), task.held_out_of(objective.network)
+    network, stages, held_out = objective.network, count(), task.held_out_of(kind)
     start = _start(task, objective, 0)
 
     def fit(strength: float) -> Solution:
         at = objective.with_alpha(network_penalties(network, strength))
-        told_at, kept = partial(told, at), task.kept_for(network, 0)
+        told_at, kept = partial(told, at), task.kept_for(kind, 0)
         return task.minimum(
             at, start, solver, tol=task.tol, max_iter=task.max_iter, callback=told_at, member=kept, stage=next(stages)
         )
@@ -376,7 +374,7 @@ def _gaining(task: Task, kind: Kind, choices: list[Choice]) -> list[Choice]:
     params = of_kind.start if of_kind.trained is None else of_kind.trained.params
     if task.gained is None or params is None:
         return choices
-    network, rows = network_of(task, kind), task.looked_at.standardized(task.scaling.taking(kind.n_inputs))
+    network, rows = task.network_of(kind), task.looked_at.standardized(task.scaling_of(kind))
     X, Y, weight, _ = rows.whole()
     raw = network.output(params, X.astype(np.float64, copy=False))
     gained = task.gained(raw)
@@ -401,7 +399,9 @@ def affords_choice(n_params: int, n_rows: int, n_outputs: int) -> bool:
     return n_params <= _MATRIX and n_rows * n_outputs * n_params**2 <= _CURVATURE_WORK
 
 
-def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit: PenalisedFit | None = None) -> Member:
+def member_of(
+    task: Task, kind: Kind, objective: TrainingObjective, solution: Solution, fit: PenalisedFit | None = None
+) -> Member:
     """A trained member, with what is measured at its end and kept of its rows. fit: with the
     criteria that chose its penalty."""
     network = objective.network
@@ -425,6 +425,7 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
         solution,
         objective.alpha,
         noise,
+        first_input=kind.first,
         log_evidence=float("nan") if evidence is None else float(evidence.value),
         effective_parameters=float("nan") if evidence is None else float(evidence.effective_parameters),
         end=end,
@@ -433,12 +434,17 @@ def member_of(task: Task, objective: TrainingObjective, solution: Solution, fit:
     )
 
 
-def objective_of(task: Task, network: Network, threads: int) -> TrainingObjective:
+def kind_of_member(member: Member) -> Kind:
+    """The kind that a member is of."""
+    return Kind(member.hidden, member.network.widths[0], member.first_input)
+
+
+def objective_of(task: Task, kind: Kind, threads: int) -> TrainingObjective:
     """Return the objective of a member: the mean loss over the scaled rows plus the penalty, if one is chosen."""
     alpha = 0.0 if isinstance(task.alpha, np.ndarray | str) else task.alpha
-    found = TrainingObjective(network, task.loss, task.rows_of(network).on_threads(threads), alpha)
+    found = TrainingObjective(task.network_of(kind), task.loss, task.rows_of(kind).on_threads(threads), alpha)
     found.whole_rows = task.whole_rows
-    if kind_of_network(network) in task.in_batches:
+    if kind in task.in_batches:
         found = found.holding_out(task.held_out)
     return found.with_alpha(task.alpha) if isinstance(task.alpha, np.ndarray) else found
 
@@ -497,7 +503,7 @@ def rows_left_out(task: Task, trained: Sequence[Trained]) -> RowsLeftOut | None:
     Members of a kind with the same penalty say the same of a row, or only some of them were trained without it: their
     mean is taken.
     """
-    keys = [(kind_of_network(each.member.network), each.member.alpha.tobytes()) for each in trained]
+    keys = [(kind_of_member(each.member), each.member.alpha.tobytes()) for each in trained]
     by_kind: dict[tuple[Kind, bytes], list[CrossPredictions]] = {}
     for key, each in zip(keys, trained, strict=True):
         if each.left_out is None:

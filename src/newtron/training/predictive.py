@@ -26,8 +26,8 @@ from newtron.inference.predictive.predictive import (
 from newtron.inference.predictive.promise import gain_of_density, promised_of_classes
 from newtron.inference.predictive.temperature import every_class, learn_temperature, mean_loss, temperature_of
 from newtron.training.fitted import Member
-from newtron.training.members import RowsLeftOut, train_members
-from newtron.training.task import Kind, Task
+from newtron.training.members import RowsLeftOut, kind_of_member, train_members
+from newtron.training.task import Task
 
 # A share of the rows, of at most so many, is held out of one more training, where there are at least so many rows and
 # the model spends more than this share of them on parameters: with fewer parameters residuals flatter no model.
@@ -210,7 +210,7 @@ def _stretch(task: Task, rows: ArrayRows, members: Sequence[Member]) -> Array:
         task,
         given=rest,
         alpha=largest.alpha,
-        kinds=(Kind(largest.hidden, largest.network.widths[0]),),
+        kinds=(kind_of_member(largest),),
         n_starts=1,
         callback=None,
     )

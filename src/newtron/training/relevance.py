@@ -56,7 +56,7 @@ def _squared_slopes(task: Task, members: Sequence[Member], X: Array) -> Array:
     """(n, p) sum over the outputs of the squared derivatives of the members' mean by each scaled column."""
     slopes = np.zeros(())
     for member in members:
-        scaling = task.scaling.taking(member.network.widths[0])
+        scaling = task.scaling.taking(member.network.widths[0], member.first_input)
         at = member.linearized(scaling.inputs(X))
         by_z = task.loss.mean_by_z(at.output)
         own = [scaling.by_given(X, at.input_vjp(by_z[:, output])) for output in range(by_z.shape[1])]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
+from newtron.engine.maths.landmarks import LandmarkFeatures
 from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures, Scaling
 from newtron.engine.rows import Chunk, Rows
 
@@ -22,6 +23,8 @@ from newtron.engine.rows import Chunk, Rows
 _LEAST_RANGE = 0.1
 # Features are learnt from at most this many rows, drawn at random.
 _FEATURE_ROWS = 50_000
+# Directions of the similarities among landmarks are left out where their eigenvalue is below this share of the largest.
+_SINGULAR = 1e-8
 # A column is far from zero when its mean is this many times its standard deviation: then its last digits alone differ
 # from those of an intercept. So many rows are looked at.
 _FAR, _FAR_ROWS = 100.0, 1000
@@ -61,6 +64,14 @@ def with_pieces(scaling: Scaling, rows: Rows, most: int) -> Scaling:
     some = rows.sample(_FEATURE_ROWS, np.random.default_rng(0)).whole()
     features = _learn_pieces(some.X, some.weight, most)
     return replace(scaling, pieces=features) if features.columns.size else scaling
+
+
+def with_landmarks(scaling: Scaling, rows: Rows, most: int, inputs: int) -> Scaling:
+    """The same scaling with at most so many landmarks and inputs made of them; without any where fewer than two rows
+    differ."""
+    some = rows.sample(_FEATURE_ROWS, np.random.default_rng(0)).whole()
+    features = _learn_landmarks(some.X, some.weight, scaling.x_scale, most, inputs)
+    return scaling if features is None else replace(scaling, landmarks=features)
 
 
 def columns_with_pieces(rows: Rows) -> int:
@@ -124,6 +135,36 @@ def _learn_pieces(X: Array, weight: Array | None, most: int) -> PieceFeatures:
     low = np.concatenate([own[:-1] for own in knots]) if knots else np.empty(0)
     high = np.concatenate([own[1:] for own in knots]) if knots else np.empty(0)
     return PieceFeatures(np.array(columns, dtype=np.intp), low, high)
+
+
+def _learn_landmarks(X: Array, weight: Array | None, spread: Array, most: int, inputs: int) -> LandmarkFeatures | None:
+    """At most so many landmarks, drawn from the different rows of X, and inputs made of them; no target is read. None
+    where all rows are equal.
+
+    The distance between two values of a column counts in its standard deviations; where a column has two values alone,
+    in half their difference, so that a level that few rows have is as far from the others as one that half of them
+    have. The unit of the sum over the columns is the median of the distances between landmarks. spread: (p,) the
+    columns' standard deviations.
+    """
+    w = np.ones(len(X)) if weight is None else weight.astype(np.float64)
+    kept = X[w > 0.0].astype(np.float64)
+    different = np.unique(kept, axis=0)
+    if len(different) < 2:
+        return None
+    drawn = np.random.default_rng([0, len(different)]).permutation(len(different))[:most]
+    points = different[np.sort(drawn)]
+    two = np.array([not _has_three(different[:, j]) for j in range(X.shape[1])])
+    unit = np.where(two & (np.ptp(different, axis=0) > 0.0), 0.5 * np.ptp(different, axis=0), spread)
+    plain = LandmarkFeatures(points, 1.0 / unit, np.eye(len(points)), np.zeros(len(points)))
+    among = plain.distances(points)
+    length = float(np.median(among[np.triu_indices(len(points), 1)]))
+    near = replace(plain, rate=plain.rate / length)
+    values, vectors = np.linalg.eigh(near.similarities(points))
+    large = np.flatnonzero(values > _SINGULAR * values[-1])[::-1][:inputs]
+    signs = np.sign(vectors[np.abs(vectors[:, large]).argmax(axis=0), large])
+    factor = vectors[:, large] * (signs / np.sqrt(values[large]))
+    mean = (w[w > 0.0] / w.sum()) @ replace(near, factor=factor, mean=np.zeros(len(large))).apply(kept)
+    return replace(near, factor=factor, mean=mean)
 
 
 def _has_three(column: Array) -> bool:

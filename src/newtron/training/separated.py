@@ -37,7 +37,7 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
     if not log_loss and solution.status is not Status.UNBOUNDED:
         return member, None
     with one_blas_thread(), np.errstate(all="ignore"):
-        objective = objective_of(task, member.network, task.threads)
+        objective = objective_of(task, task.kinds[0], task.threads)
         usable = log_loss and bool(np.isfinite(solution.gradient).all())
         if usable and classes_overlap(objective, solution.params, solution.gradient):
             return _ended(task, objective, member, Separation("none", objective.rows.n_rows, proof=_BY_GRADIENT))
@@ -50,7 +50,9 @@ def judged(task: Task, member: Member, names: tuple[str, ...] | None) -> tuple[M
                 # Rows that overlap by very little have an optimum far away, and its gradient proves it.
                 further = _resumed(task, objective, solution)
                 if classes_overlap(objective, further.params, further.gradient):
-                    return member_of(task, objective, further), replace(found, kind="none", proof=_BY_GRADIENT)
+                    return member_of(task, task.kinds[0], objective, further), replace(
+                        found, kind="none", proof=_BY_GRADIENT
+                    )
         except KeyboardInterrupt:
             proof = "the search for a plane between them was interrupted"
             found = Separation("undecided", objective.rows.n_rows, proof=proof)
@@ -88,7 +90,7 @@ def _ended(task: Task, objective: TrainingObjective, member: Member, found: Sepa
             return replace(member, solution=replace(solution, note=found.sentence)), found
         return replace(member, solution=replace(solution, status=Status.UNBOUNDED, note=found.sentence)), found
     if found.kind == "none" and solution.status is Status.UNBOUNDED and task.loss.name == "log_loss":
-        return member_of(task, objective, _resumed(task, objective, solution)), found
+        return member_of(task, task.kinds[0], objective, _resumed(task, objective, solution)), found
     if found.kind == "undecided" and solution.status is Status.UNBOUNDED:
         # The solver judged by the size of its steps; what that is worth is said with it.
         return replace(member, solution=replace(solution, note=f"{solution.note} {found.finding}")), found

@@ -28,14 +28,11 @@ _STANDING_FOR_ALL = 20_000
 
 
 class Kind(NamedTuple):
-    """A kind of member: the widths of its hidden layers, and how many inputs it takes, which are the first of all."""
+    """A kind of member: the widths of its hidden layers, and which inputs it takes: so many from number `first` on."""
 
     shape: Shape
     n_inputs: int
-
-
-def kind_of_network(network: Network) -> Kind:
-    return Kind(network.widths[1:-1], network.widths[0])
+    first: int = 0
 
 
 class Keeper(Protocol):
@@ -120,9 +117,17 @@ class Task:
             return found
         return np.asarray(self.given.drawn(_STANDING_FOR_ALL, np.random.default_rng(self.seed))[found])
 
-    def held_out_of(self, network: Network) -> HeldOut:
-        """The same rows as a network of one of the kinds takes them."""
-        looked = self.looked_at.standardized(self.scaling.taking(network.widths[0]))
+    def network_of(self, kind: Kind) -> Network:
+        """The network of the members of a kind."""
+        return Network((kind.n_inputs, *kind.shape, self.given.n_outputs), self.activation, self.intercept)
+
+    def scaling_of(self, kind: Kind) -> Scaling:
+        """The units of training, with the inputs of a kind alone."""
+        return self.scaling.taking(kind.n_inputs, kind.first)
+
+    def held_out_of(self, kind: Kind) -> HeldOut:
+        """The same rows as a network of the kind takes them."""
+        looked = self.looked_at.standardized(self.scaling_of(kind))
         X, Y, weight, _ = looked.part(self.division.of(0), copied=True).whole()
         return HeldOut(X, Y, weight, self.division.of(0), looked.n_rows)
 
@@ -144,24 +149,25 @@ class Task:
         return self.given.standardized(self.scaling)
 
     @cached_property
-    def _rows_by_inputs(self) -> dict[int, Rows]:
-        known = {self.scaling.n_inputs: self.rows}
-        for n_inputs in {kind.n_inputs for kind in self.kinds} - set(known):
-            known[n_inputs] = self.given.standardized(self.scaling.taking(n_inputs))
+    def _rows_by_inputs(self) -> dict[tuple[int, int], Rows]:
+        known = {(self.scaling.n_inputs, 0): self.rows}
+        for kind in self.kinds:
+            if (kind.n_inputs, kind.first) not in known:
+                known[kind.n_inputs, kind.first] = self.given.standardized(self.scaling_of(kind))
         return known
 
-    def rows_of(self, network: Network) -> Rows:
-        """The rows as a network of one of the kinds takes them."""
-        return self._rows_by_inputs[network.widths[0]]
+    def rows_of(self, kind: Kind) -> Rows:
+        """The rows as a network of the kind takes them."""
+        return self._rows_by_inputs[kind.n_inputs, kind.first]
 
     @property
     def kept_runs(self) -> int:
         """How many numbers a keeper has for runs: of each member, and of each part of the rows for each kind."""
         return len(self.jobs) + PARTS * len(self.kinds)
 
-    def kept_for(self, network: Network, part: int) -> int:
+    def kept_for(self, kind: Kind, part: int) -> int:
         """The number under which the runs are kept that look for the penalty of a kind."""
-        return len(self.jobs) + PARTS * self.kinds.index(kind_of_network(network)) + part
+        return len(self.jobs) + PARTS * self.kinds.index(kind) + part
 
     def minimum(
         self,

@@ -203,7 +203,7 @@ def _of_given_rows(member: Member, rows: Rows, task: Task, settings: Settings, o
     intercept = member.network.intercept
     kept = of_given_rows(member.information, rows, task.loss, settings.weights, offset=offset, intercept=intercept)
     if settings.weights == "sampling":
-        objective = objective_of(task, member.network, task.threads)
+        objective = objective_of(task, task.kinds[0], task.threads)
         kept = replace(kept, score_products=score_products(objective, member.params, kept))
     return member if kept is member.information else replace(member, information=kept)
 

@@ -6,6 +6,7 @@ units.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,27 +16,52 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.threads import cached_property
 from newtron.engine.base.types import Array, Matrix
+from newtron.engine.maths.landmarks import LandmarkFeatures
 
 
 class Features(Protocol):
-    """Inputs that are functions of one column each, beside the columns themselves."""
+    """Inputs that are functions of the columns, beside the columns themselves."""
 
     @property
     def columns(self) -> NDArray[np.intp]:
-        """(q,) the position, among the p columns, of the column that each of them is made of."""
+        """(q,) the position, among the p columns, of the column that each of them is made of; -1 for all columns."""
 
     def apply(self, X: Array) -> Array:
         """The features (n, q) of X (n, p), in float64."""
 
-    def slopes(self, X: Array) -> Array:
-        """The derivatives (n, q) of the features with respect to their columns of X (n, p)."""
+    def back(self, X: Array, by_features: Array) -> Array:
+        """(n, p) the derivatives of something with respect to X (n, p), from those with respect to the features (n, q),
+        by the chain rule."""
+
+    def along(self, X: Array, tangent: Array) -> Array:
+        """(n, q) the derivatives of the features as X (n, p) moves along a tangent (n, p)."""
 
     def names(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         """(q,) names of the features, from those of all p columns."""
 
 
+class FeaturesOfColumns(ABC):
+    """Features each of which is a function of one column."""
+
+    columns: NDArray[np.intp]
+
+    @abstractmethod
+    def slopes(self, X: Array) -> Array:
+        """The derivatives (n, q) of the features with respect to their columns of X (n, p)."""
+
+    def back(self, X: Array, by_features: Array) -> Array:
+        """As in `Features`."""
+        found = np.zeros((len(X), X.shape[1]))
+        np.add.at(found.T, self.columns, (by_features * self.slopes(X)).T)
+        return found
+
+    def along(self, X: Array, tangent: Array) -> Array:
+        """As in `Features`."""
+        return np.asarray(tangent[:, self.columns] * self.slopes(X))
+
+
 @dataclass(frozen=True, eq=False)
-class AsinhFeatures:
+class AsinhFeatures(FeaturesOfColumns):
     """Additional inputs: x -> (asinh((x - center) / scale) - mean) / spread for some of the columns.
 
     asinh is linear near 0 and logarithmic far away on both sides, so a long tail is shortened and values that lie close
@@ -65,7 +91,7 @@ class AsinhFeatures:
 
 
 @dataclass(frozen=True, eq=False)
-class PieceFeatures:
+class PieceFeatures(FeaturesOfColumns):
     """Additional inputs: x -> the share of a piece of a column's range that lies below x, from 0 to 1.
 
     A column with the knots k_0 < ... < k_B has the B pieces from k_b-1 to k_b, and clip((x - k_b-1) / (k_b - k_b-1), 0,
@@ -103,8 +129,9 @@ class PieceFeatures:
 class Scaling:
     """x -> (x - x_center) / x_scale, y -> (y - y_center) / y_scale; arrays of float64, (p,) and (k,).
 
-    asinh, pieces: features, which are additional inputs after the p scaled ones, in this order; None: there are none.
-    A network may take the first of all these inputs, as `taking` says. offset: the position of one more column among
+    asinh, pieces, landmarks: features, which are additional inputs after the p scaled ones, in this order; None: there
+    are none. A network takes a part of all these inputs, as `taking` says. with_columns: whether the scaled columns
+    themselves are inputs. offset: the position of one more column among
     those of X, the logarithm of each row's exposure, which is no input: means are for an exposure of 1. None: there is
     none. aside: positions, in order, of columns of X that are no inputs either, because they say what group a row is
     of.
@@ -116,6 +143,8 @@ class Scaling:
     y_scale: Array
     asinh: AsinhFeatures | None = None
     pieces: PieceFeatures | None = None
+    landmarks: LandmarkFeatures | None = None
+    with_columns: bool = True
     offset: int | None = None
     aside: tuple[int, ...] = ()
 
@@ -127,7 +156,7 @@ class Scaling:
     @property
     def features(self) -> tuple[Features, ...]:
         """What is fed beside the columns, in the order of the inputs."""
-        return tuple(features for features in (self.asinh, self.pieces) if features is not None)
+        return tuple(features for features in (self.asinh, self.pieces, self.landmarks) if features is not None)
 
     @property
     def n_inputs(self) -> int:
@@ -136,21 +165,26 @@ class Scaling:
 
     @cached_property
     def made_of(self) -> NDArray[np.intp]:
-        """(n_inputs,) the column, of p, that each input is made of."""
-        plain: NDArray[np.intp] = np.arange(len(self.x_center))
+        """(n_inputs,) the column, of p, that each input is made of; -1 for one that is made of all columns."""
+        plain: NDArray[np.intp] = np.arange(len(self.x_center) if self.with_columns else 0)
         return np.concatenate([plain, *(features.columns for features in self.features)])
 
-    def taking(self, n_inputs: int) -> Scaling:
-        """The scaling of a network that takes the first inputs alone: with the features that are among them. Raises
-        ValueError for a number that cuts features apart."""
-        for kept in (
-            replace(self, asinh=None, pieces=None),
-            replace(self, pieces=None),
-            self,
-        ):
-            if kept.n_inputs == n_inputs:
-                return kept
-        raise ValueError(f"no features end at input {n_inputs}")
+    @property
+    def plain(self) -> Scaling:
+        """The scaling of the columns, without features."""
+        return replace(self, asinh=None, pieces=None, landmarks=None, with_columns=True)
+
+    def taking(self, n_inputs: int, first: int = 0) -> Scaling:
+        """The scaling of a network that takes so many of the inputs, from number `first` on: the first inputs, with the
+        features that are among them, or the nearness to landmarks alone. Raises ValueError for a part that cuts
+        features apart."""
+        kept = [self.plain, replace(self.plain, asinh=self.asinh), replace(self, landmarks=None)]
+        if first:
+            kept = [replace(self.plain, landmarks=self.landmarks, with_columns=False)]
+        for found in kept:
+            if found.n_inputs == n_inputs and first in (0, self.n_inputs - n_inputs):
+                return found
+        raise ValueError(f"no features begin at input {first} and end {n_inputs} inputs later")
 
     @cached_property
     def changes_inputs(self) -> bool:
@@ -179,6 +213,10 @@ class Scaling:
         taken = self.no_inputs
         return tuple(column for j, column in enumerate(columns) if j not in taken) if taken else columns
 
+    def of_inputs_in(self, X: Matrix) -> Matrix:
+        """X without the columns that are no inputs."""
+        return without_columns(X, self.no_inputs) if self.no_inputs else X
+
     def over_columns(self, found: Array, fill: float = 0.0) -> Array:
         """(..., columns of X) from something (..., p) of the inputs, with `fill` for the columns that are no inputs."""
         for j in self.no_inputs:
@@ -192,8 +230,8 @@ class Scaling:
         if self.offset is not None:
             return replace(self, offset=None).inputs(without_offset(X, self.offset)[0])
         if self.features:
-            plain = replace(self, asinh=None, pieces=None).inputs(X)
-            return np.hstack([plain, *(features.apply(X).astype(X.dtype) for features in self.features)])
+            plain = [self.plain.inputs(X)] if self.with_columns else []
+            return np.hstack([*plain, *(features.apply(X).astype(X.dtype) for features in self.features)])
         if not self.changes_inputs:
             return X
         if is_sparse(X) and not np.any(self.x_center):
@@ -207,11 +245,10 @@ class Scaling:
     def by_given(self, X: Array, by_inputs: Array) -> Array:
         """(n, p) the derivatives of something with respect to the columns of X (n, p), in the user's units, from those
         with respect to the inputs (n, n_inputs), by the chain rule. All columns must be inputs."""
-        place = len(self.x_center)
-        found = by_inputs[:, :place] / self.x_scale
+        place = len(self.x_center) if self.with_columns else 0
+        found = by_inputs[:, :place] / self.x_scale if place else np.zeros(X.shape)
         for features in self.features:
-            through = by_inputs[:, place : place + len(features.columns)] * features.slopes(X)
-            np.add.at(found.T, features.columns, through.T)
+            found = found + features.back(X, by_inputs[:, place : place + len(features.columns)])
             place += len(features.columns)
         return np.asarray(found)
 
@@ -222,8 +259,8 @@ class Scaling:
             return self.without_aside.inputs_along(X, tangent)
         if self.offset is not None:
             X, tangent = (without_offset(each, self.offset)[0] for each in (X, tangent))
-        parts = [tangent[:, features.columns] * features.slopes(X) for features in self.features]
-        return np.hstack([tangent / self.x_scale, *parts])
+        plain = [tangent / self.x_scale] if self.with_columns else []
+        return np.hstack([*plain, *(features.along(X, tangent) for features in self.features)])
 
     def targets(self, Y: Array) -> Array:
         """Y in scaled units; Y itself where the units stay the user's."""
@@ -255,6 +292,6 @@ def column_of(X: Matrix, column: int) -> Array:
     return found.astype(np.float64)
 
 
-def first_inputs(X: Matrix, n_inputs: int) -> Matrix:
-    """The inputs that a network takes, of all that there are: the first, as a view."""
-    return X if X.shape[1] == n_inputs else X[:, :n_inputs]
+def taken_inputs(X: Matrix, n_inputs: int, first: int = 0) -> Matrix:
+    """The inputs that a network takes, of all that there are, from number `first` on, as a view."""
+    return X if X.shape[1] == n_inputs else X[:, first : first + n_inputs]

@@ -117,6 +117,9 @@ RELATIONS: dict[str, Compute] = {
     "restored": lambda parts: parts[0] * parts[1] + parts[2],  # value, spread, mean
     "asinh": lambda parts: math.asinh((parts[0] - parts[1]) / parts[2]),  # given, median, scale
     "piece": lambda parts: min(1.0, max(0.0, (parts[0] - parts[1]) / (parts[2] - parts[1]))),  # given, from, to
+    "distance": lambda parts: parts[2] * abs(parts[0] - parts[1]),  # given, landmark, rate
+    "similarity": lambda parts: math.exp(-parts[0]),  # distance
+    "difference": lambda parts: parts[0] - parts[1],
     "pull": lambda parts: parts[0] * parts[1] / parts[2],  # α, w, m: α w / m
     "tempered": lambda parts: float(parts[0] ** (1.0 / parts[1])),  # p, T: p^(1/T)
     "share": lambda parts: parts[-2] / parts[-1],

@@ -78,10 +78,7 @@ def _averages(point: Point, model: Answer) -> list[Step]:
     chosen = spelled(total)
     for c in chosen:
         values = np.column_stack([shares, each[:, c], shares * each[:, c]])
-        lines = tuple(
-            (f"({i + 1})", "-".join(map(str, model.shapes[i])) + (" (this one)" if i + 1 == model.member else ""))
-            for i in used
-        )
+        lines = tuple((f"({i + 1})", model.shapes[i] + (", this one" if i + 1 == model.member else "")) for i in used)
         table = StepTable(("share", quantity, f"share · {quantity}"), lines, values, "product", total=True)
         name = point.names.output(c)
         sentence = f"Likewise for {name}."

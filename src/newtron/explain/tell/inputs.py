@@ -7,6 +7,7 @@ import numpy as np
 from newtron.engine.base.types import Array
 from newtron.explain.point import Answer, Point
 from newtron.explain.steps import Step, StepTable
+from newtron.explain.tell.landmarks import slopes_through_landmarks
 from newtron.explain.tell.lecture import spelled
 
 
@@ -78,9 +79,11 @@ def _in_units(point: Point, output: int, by_x: Array) -> list[Step]:
     """The same in the units of the data; no step where these are the units of training."""
     subject, scaling, key = point.subject, point.subject.scaling, f"inputs.{output + 1}"
     p, spread = len(scaling.x_center), scaling.y_scale[output]
+    if scaling.landmarks is not None:
+        return slopes_through_landmarks(point, scaling.landmarks, output, by_x)
     if not (scaling.changes_inputs or scaling.changes_targets or scaling.features):
         return []
-    lines = tuple((point.names.x(j), subject.inputs[j]) for j in range(p))
+    lines = tuple((point.names.x(j), subject.columns[j]) for j in range(p))
     direct = by_x[:p] * spread / scaling.x_scale
     columns, values = ["∂ŷ/∂x", "spread", "slope"], [by_x[:p], scaling.x_scale, direct]
     formula, relation = "{(∂ŷ/∂x)}/{spread}", "share"
@@ -123,5 +126,6 @@ def _of_answer(point: Point, answer: Answer) -> Step:
     averaged = "averaged over its networks by their shares" if answer.members > 1 else "of its networks"
     sentence = f"The slopes of the model's own answer, the {what}, {averaged}, in the units of the data."
     slopes = answer.slopes[best]
-    lines = tuple((point.names.x(j), subject.inputs[j]) for j in range(len(slopes)))
+    symbol = point.names.x if subject.scaling.with_columns else point.names.given
+    lines = tuple((symbol(j), subject.columns[j]) for j in range(len(slopes)))
     return Step("inputs.answer", "slope", "", sentence, slopes, table=StepTable(("slope",), lines, slopes[:, None]))

@@ -8,6 +8,7 @@ from newtron.engine.base.words import count
 from newtron.engine.maths.scaling import AsinhFeatures, PieceFeatures
 from newtron.explain.point import Point
 from newtron.explain.steps import Step, StepTable
+from newtron.explain.tell.landmarks import landmark_inputs
 
 _BY_SPREAD = "{given - mean}/{spread}"
 
@@ -16,7 +17,7 @@ def scaling_steps(point: Point) -> list[Step]:
     """From the numbers given to those of training; nothing where they are the same."""
     subject, scaling, steps = point.subject, point.subject.scaling, []
     p = len(scaling.x_center)
-    if scaling.changes_inputs:
+    if scaling.changes_inputs and scaling.with_columns:
         values = np.column_stack([subject.as_given[0], scaling.x_center, scaling.x_scale, subject.X[0, :p]])
         lines = tuple((point.names.x(j), subject.inputs[j]) for j in range(p))
         table = StepTable(("given", "mean", "spread", "x"), lines, values, "standardised")
@@ -28,6 +29,8 @@ def scaling_steps(point: Point) -> list[Step]:
         steps += _asinh(point, scaling.asinh, p)
     if scaling.pieces is not None:
         steps.append(_pieces(point, scaling.pieces))
+    if scaling.landmarks is not None:
+        steps += landmark_inputs(point, scaling.landmarks)
     if scaling.changes_targets and point.known:
         values = np.column_stack([subject.targets_given[0], scaling.y_center, scaling.y_scale, subject.Y[0]])
         lines = tuple((point.names.y(c), point.names.output(c)) for c in range(point.k))

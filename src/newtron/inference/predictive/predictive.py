@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from newtron.engine.base.linalg import is_sparse
 from newtron.engine.base.types import Array, Matrix
 from newtron.engine.maths.losses import Loss
-from newtron.engine.maths.scaling import first_inputs
+from newtron.engine.maths.scaling import taken_inputs
 from newtron.inference.coefficients.information import Information
 from newtron.inference.penalties.leave_one_out import predictions_without, rows_to_leave_out
 from newtron.inference.posterior import Posterior
@@ -237,7 +237,7 @@ def noise_around(posterior: Posterior, X: Matrix, Y: Array, weight: Array) -> Ar
     total = np.zeros(Y.shape[1])
     for start in range(0, len(Y), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        block = first_inputs(X[rows], posterior.network.widths[0]).astype(np.float64, copy=False)
+        block = taken_inputs(X[rows], posterior.network.widths[0]).astype(np.float64, copy=False)
         total += weight[rows] @ np.square(Y[rows] - posterior.network.output(posterior.params, block))
     free = freedom((posterior,), weight, *Y.shape)
     mean = weight @ Y / weight.sum()

@@ -7,6 +7,7 @@ the calculus of one row. All text from the data is escaped, and the policy of th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from newtron.model.certified import certificate_of
 from newtron.model_file import write_whole
 from newtron.study.coefficients import coefficient_table
 from newtron.study.data import TableData, labels_of
-from newtron.study.describe import column_pairs, target_pair
+from newtron.study.describe import column_pairs, landmarks_in_words, target_pair
 from newtron.study.ends import ENDS
 from newtron.study.html import html_notes, html_pairs, html_paragraphs, html_table
 from newtron.study.job import Candidate, Job
@@ -194,7 +195,7 @@ def _model(job: Job, ranked: bool) -> str:
     rows = [
         [
             str(place),
-            "-".join(map(str, member.network.widths)),
+            model.shape_of(member),
             percent(member.share),
             number(common_penalty(member.network, member.alpha)),
             number(member.effective_parameters) if np.isfinite(member.effective_parameters) else "",
@@ -228,7 +229,7 @@ def _averaged(model: FittedModel) -> list[str]:
         "inputs to outputs."
     ]
     if not one and any(not member.hidden for member in members):
-        found[0] += " The network without hidden units is a perceptron."
+        found[0] += " A network without hidden units is a perceptron."
     if not all(member.share for member in members):
         found[0] += " A network with a share of 0 takes no part in the prediction."
     p = len(scaling.x_center)
@@ -241,9 +242,11 @@ def _averaged(model: FittedModel) -> list[str]:
     if scaling.pieces is not None:
         n, of = len(scaling.pieces.columns), len(np.unique(scaling.pieces.columns))
         found.append(
-            f"Networks with {scaling.n_inputs:,} inputs also take {n:,} pieces of the ranges of {count(of, 'column')}: "
-            "each is the share of the piece that lies below the number, so that they follow steps and bends."
+            f"Networks with {replace(scaling, landmarks=None).n_inputs:,} inputs also take {n:,} pieces of the ranges "
+            f"of {count(of, 'column')}: each is the share of the piece that lies below the number, so that they follow "
+            "steps and bends."
         )
+    found += landmarks_in_words(model)
     if isinstance(model.settings.alpha, str):
         found.append(
             "Where it could be, the penalty of each network was chosen from the data "
@@ -262,7 +265,8 @@ def _drawing(job: Job) -> str:
     classes = [label(c) for c in target.classes]
     outputs = [target.name] if job.task == "regression" else classes[1:] if len(classes) == 2 else classes
     names = [clean(name) for name in fed_names(model.scaling_of(best), job.schema.feature_names)]
-    alone = sum(member.share == best.share for member in members) == 1
+    rivals = [member for member in members if member.first_input == best.first_input]
+    alone = sum(member.share == best.share for member in rivals) == 1
     why = (
         "the greatest share"
         if alone
@@ -270,15 +274,17 @@ def _drawing(job: Job) -> str:
         if best.log_evidence > -np.inf
         else "the lowest objective among those of the greatest share"
     )
-    title = f"Network {place + 1}, which has {why}" if len(members) > 1 else "The network"
+    of = " of those that take the columns" if len(rivals) < len(members) else ""
+    title = f"Network {place + 1}, which has {why}{of}" if len(members) > 1 else "The network"
     rank = _relevance_of_inputs(model, best)
     return draw_network(best.network.split(best.params), names, [clean(name) for name in outputs], title, rank)
 
 
 def _relevance_of_inputs(model: FittedModel, member: Member) -> Array | None:
-    """The relevance of each input of the network; a feature has that of its column. None: not known."""
+    """The relevance of each input of the network; a feature has that of its column. None: not known, or inputs are made
+    of all columns."""
     shares, scaling = model.relevance, model.scaling_of(member)
-    if shares is None or not np.isfinite(shares).all():
+    if shares is None or not np.isfinite(shares).all() or scaling.landmarks is not None:
         return None
     shares = np.delete(shares, scaling.no_inputs)
     return np.asarray(shares[scaling.made_of])
