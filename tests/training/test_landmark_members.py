@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from newtron import NetworkClassifier, NetworkRegressor, load
+from newtron.engine.base.errors import InputError
+from newtron.engine.maths.scaling import Scaling
+from newtron.engine.rows import ArrayRows
+from newtron.inference.posterior import raw_predictions
 from newtron.model.columns_changed import ColumnsChanged
 from newtron.model.slopes import input_slopes
+from newtron.model_file.checks import check_model
+from newtron.play.of_model import session_of
 from newtron.training import mix
+from newtron.training.predictive import posteriors_of
+from newtron.training.scaling import with_landmarks
 
 Array = NDArray[Any]
 STEP = 1e-6
@@ -101,3 +111,68 @@ def test_units_of_a_column_do_not_matter(scale: float) -> None:
         NetworkClassifier(n_starts=1, alpha=1.0, random_state=0).fit(X[:60] * unit, y[:60]) for unit in (1.0, scale)
     )
     np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X * scale), atol=1e-6)
+
+
+def test_posteriors_are_those_of_the_members_own_inputs() -> None:
+    model, X, _ = fitted()
+    found = model.model_
+    posteriors = posteriors_of(found.sharing, found.loss)
+    assert not isinstance(posteriors, str)
+    assert any(member.first_input for member in found.sharing)
+    fed = found.scaling.inputs(X[:20])
+    for member, (z, _) in zip(found.sharing, raw_predictions(posteriors, fed), strict=True):
+        np.testing.assert_allclose(z, member.output(fed), atol=1e-10)
+    known = model.predict_uncertainty(X)
+    assert 0.0 < float(known.model_std.mean()) < float(np.sqrt(0.25))
+
+
+def test_a_model_keeps_no_rows_that_it_does_not_need() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 2))
+    X[:, 0] += 100.0 * np.sign(X[:, 0])
+    model = NetworkClassifier(n_starts=1, random_state=0).fit(X, X[:, 0] > 0.0)
+    assert len(model.members_) == 1  # the perceptron explains the rows left out
+    assert model.scaling_.landmarks is None
+
+
+def test_a_column_that_did_not_vary_moves_no_prediction() -> None:
+    _, X, y = fitted()
+    X = np.column_stack([X, np.full(len(X), 2020.0)])
+    model = NetworkClassifier(n_starts=1, alpha=1.0, random_state=0).fit(X[:60], y[:60])
+    later = X[60:] + np.array([0.0, 0.0, 4.0])
+    np.testing.assert_allclose(model.predict_proba(later), model.predict_proba(X[60:]), atol=1e-12)
+
+
+def test_numbers_at_the_ends_of_floating_point() -> None:
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    X[:, 0] = np.sign(X[:, 0])
+    for size, there in ((1.7e308, True), (1.0, True), (1e-310, False)):
+        rows = ArrayRows(X * [size, 1.0], np.zeros((30, 1)))
+        found = with_landmarks(Scaling.none(2, 1), rows, 150, 150).landmarks
+        assert (found is not None) == there
+        assert found is None or np.isfinite(found.factor).all()
+        assert with_landmarks(Scaling.none(2, 1), rows, 150, 0).landmarks is None
+
+
+def test_a_training_that_was_ended_among_landmarks_is_not_drawn() -> None:
+    _, X, y = fitted()
+    model = NetworkClassifier(n_starts=1, random_state=0, callback=lambda progress: progress.member == 1)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X[:60], y[:60])
+    assert [member.first_input > 0 for member in model.members_] == [True]
+    with pytest.raises(InputError, match="network on landmarks alone"):
+        session_of(model.model_, None, None)
+
+
+def test_the_best_may_be_the_one_on_landmarks_and_another_is_shown() -> None:
+    _, X, y = fitted()
+    model = NetworkClassifier(n_starts=1, alpha=0.01, combine="best", random_state=0).fit(X[:60], y[:60])
+    values = [member.solution.value for member in model.members_]
+    assert [member.share for member in model.members_] == np.eye(len(values))[np.argmin(values)].tolist()
+
+
+def test_files_say_where_landmarks_do_not_fit(tmp_path: Path) -> None:
+    model, *_ = fitted()
+    one = replace(model.model_, settings=replace(model.model_.settings, task="regression", loss="auto"))
+    with pytest.raises(InputError):
+        check_model(one)

@@ -83,11 +83,13 @@ class PosteriorFactor:
 @dataclass(frozen=True)
 class Posterior:
     """The Gaussian posterior of the parameters of one network: its mean is `params`, and its
-    precision is A = U'U. It is the posterior of the parameters in `posterior_span`."""
+    precision is A = U'U. It is the posterior of the parameters in `posterior_span`. first: the number, among all inputs
+    of a model, of the first one that the network takes."""
 
     network: Network
     params: Array
     factor: PosteriorFactor
+    first: int = 0
 
     @property
     def is_partial(self) -> bool:
@@ -105,15 +107,15 @@ class Posterior:
         return float(self.factor.size**2 * self.network.n_outputs)
 
     def predict(self, X: Matrix) -> Iterator[tuple[slice, Array, Array]]:
-        """Blocks of the rows of X, of which the network takes the first columns: which rows, z (m, k) and J A^-1 J'
-        (m, k, k), all in float64."""
+        """Blocks of the rows of X, all inputs of a model, of which the network takes its part: which rows, z (m, k) and
+        J A^-1 J' (m, k, k), all in float64."""
         from scipy.linalg.lapack import dtrtrs
 
         m, k = self.factor.size, self.network.n_outputs
         size = max(64, _PIECE // (m * k))
         for start in range(0, X.shape[0], size):
             rows = slice(start, min(start + size, X.shape[0]))
-            own = taken_inputs(X[rows], self.network.widths[0])
+            own = taken_inputs(X[rows], self.network.widths[0], self.first)
             block = own.toarray() if is_sparse(own) else own
             at = self.network.linearize(self.params, block.astype(np.float64, copy=False))
             J = jacobian(_output_layer(at) if self.is_partial else at)

@@ -95,8 +95,10 @@ def _check_shapes(model: FittedModel) -> int:
         if features.columns.ndim != 1:
             raise wrong(f"scaling.{name}.columns", "a list", list(features.columns.shape))
         taken.append(taken[-1] + features.columns.size)
-    parts = {(0, n_inputs) for n_inputs in taken}
+    parts = {(0, n_inputs) for n_inputs in (taken[:1] if model.is_perceptron else taken)}
     if scaling.landmarks is not None:
+        if model.is_perceptron or model.is_regression:
+            raise wrong("scaling.landmarks", "null for any other than networks for classes", "an object")
         parts.add((taken[-1], scaling.landmarks.mean.size))
     for number, (network, member) in enumerate(zip(networks, model.members, strict=True)):
         where, widths = f"members[{number}].network.widths", network.widths
@@ -298,7 +300,7 @@ def _check_scaling(scaling: Scaling, n_features: int, n_outputs: int) -> None:
         m, r = landmarks.factor.shape
         _numbers(landmarks.factor, f"{where}.factor", m, r)
         _numbers(landmarks.points, f"{where}.points", m, n_features)
-        _numbers(landmarks.rate, f"{where}.rate", n_features, above=0.0)
+        _numbers(landmarks.rate, f"{where}.rate", n_features, least=0.0)
         _numbers(landmarks.mean, f"{where}.mean", r)
     if not scaling.with_columns:
         raise wrong("scaling.with_columns", "true", False)

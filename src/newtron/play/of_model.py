@@ -62,7 +62,11 @@ def session_of(model: FittedModel, X: Array | None, y: object) -> Session:
 
 def _shown(model: FittedModel) -> Member:
     """The best of the members that take columns, which the page draws; of those with a share, if there are any."""
-    drawn = [member for member in model.members if model.scaling_of(member).with_columns]
+    drawn = [member for member in model.members if not member.first_input]
+    if not drawn:
+        raise InputError(
+            "The training was ended when it had a network on landmarks alone, which the page does not draw: fit again."
+        )
     return drawn[best_member(drawn)]
 
 

@@ -91,7 +91,7 @@ class Member:
     def posterior(self) -> Posterior | None:
         """The posterior of a network's parameters; None where its factor was not kept."""
         factor = self.posterior_factor
-        return None if factor is None else Posterior(self.network, self.params, factor)
+        return None if factor is None else Posterior(self.network, self.params, factor, self.first_input)
 
     @property
     def curvature(self) -> Curvature:
@@ -249,8 +249,12 @@ class FittedModel:
 
     @property
     def best(self) -> int:
-        """The position of the member that stands for all where one is shown."""
-        return best_member(self.members)
+        """The position of the member that stands for all where one is shown: the best of those that take the columns
+        themselves, which their parameters say more of than those of a perceptron on landmarks do, unless none of these
+        has a share."""
+        columns = [place for place, m in enumerate(self.members) if m.share and not m.first_input]
+        shown = columns or range(len(self.members))
+        return shown[best_member([self.members[place] for place in shown])]
 
     @property
     def solution(self) -> Solution:
@@ -272,11 +276,11 @@ class FittedModel:
 
 def best_member(members: Sequence[Member]) -> int:
     """The member with the greatest evidence, or where that was not computed with the lowest objective, among those with
-    the greatest share; a value that is not finite is never the best. It is one that takes the columns themselves, which
-    its parameters say more of than those of a perceptron on landmarks do, unless none of these has a share."""
+    the greatest share; a value that is not finite is never the best."""
     chosen = all(np.isfinite(m.log_evidence) for m in members)
-    plain = any(m.share and not m.first_input for m in members)
-    judged = [m.share if not (plain and m.first_input) else -1.0 for m in members]
+    largest = max(m.share for m in members)
     values = [-m.log_evidence if chosen else m.solution.value for m in members]
-    fits = [share == max(judged) and bool(np.isfinite(v)) for v, share in zip(values, judged, strict=True)]
-    return int(np.argmin(np.where(fits, values, np.inf)))
+    values = [
+        value if np.isfinite(value) and m.share == largest else np.inf for value, m in zip(values, members, strict=True)
+    ]
+    return int(np.argmin(values))

@@ -164,7 +164,7 @@ def posteriors_of(members: Sequence[Member], loss: Loss) -> tuple[Posterior, ...
             )
         if posterior is None:
             return _not_finite()
-        found.append(posterior)
+        found.append(replace(posterior, first=member.first_input))
     return tuple(found)
 
 

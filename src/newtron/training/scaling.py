@@ -139,7 +139,7 @@ def _learn_pieces(X: Array, weight: Array | None, most: int) -> PieceFeatures:
 
 def _learn_landmarks(X: Array, weight: Array | None, spread: Array, most: int, inputs: int) -> LandmarkFeatures | None:
     """At most so many landmarks, drawn from the different rows of X, and inputs made of them; no target is read. None
-    where all rows are equal.
+    where all rows are equal or distances overflow.
 
     The distance between two values of a column counts in its standard deviations; where a column has two values alone,
     in half their difference, so that a level that few rows have is as far from the others as one that half of them
@@ -149,16 +149,20 @@ def _learn_landmarks(X: Array, weight: Array | None, spread: Array, most: int, i
     w = np.ones(len(X)) if weight is None else weight.astype(np.float64)
     kept = X[w > 0.0].astype(np.float64)
     different = np.unique(kept, axis=0)
-    if len(different) < 2:
+    if len(different) < 2 or inputs < 1:
         return None
     drawn = np.random.default_rng([0, len(different)]).permutation(len(different))[:most]
     points = different[np.sort(drawn)]
-    two = np.array([not _has_three(different[:, j]) for j in range(X.shape[1])])
-    unit = np.where(two & (np.ptp(different, axis=0) > 0.0), 0.5 * np.ptp(different, axis=0), spread)
-    plain = LandmarkFeatures(points, 1.0 / unit, np.eye(len(points)), np.zeros(len(points)))
-    among = plain.distances(points)
-    length = float(np.median(among[np.triu_indices(len(points), 1)]))
-    near = replace(plain, rate=plain.rate / length)
+    with np.errstate(all="ignore"):
+        half = 0.5 * different.max(axis=0) - 0.5 * different.min(axis=0)
+        two = np.array([not _has_three(different[:, j]) for j in range(X.shape[1])])
+        # What does not vary says nothing of the distance of new rows where it does.
+        rate = np.where(half > 0.0, 1.0 / np.where(two, half, spread), 0.0)
+        among = LandmarkFeatures(points, rate, np.eye(len(points)), np.zeros(len(points))).distances(points)
+        rate = rate / float(np.median(among[np.triu_indices(len(points), 1)]))
+    if not np.isfinite(rate).all():
+        return None
+    near = LandmarkFeatures(points, rate, np.eye(len(points)), np.zeros(len(points)))
     values, vectors = np.linalg.eigh(near.similarities(points))
     large = np.flatnonzero(values > _SINGULAR * values[-1])[::-1][:inputs]
     signs = np.sign(vectors[np.abs(vectors[:, large]).argmax(axis=0), large])

@@ -228,9 +228,11 @@ def _with_predictions(
             gained = None if intercepts is None else intercepts.left_out
             temperature, left_out_loss = learn_class_temperature(task, members, left_out, gained)
         relevance = relevance_of(task, members)
-    found = None if intercepts is None else intercepts.found
+    found, scaling = None if intercepts is None else intercepts.found, task.scaling
+    if not any(member.first_input for member in members):
+        scaling = replace(scaling, landmarks=None)  # a model keeps no rows of the training that it does not need
     return FittedModel(
-        settings, data, task.scaling, members, separation, temperature, noise, relevance, found, left_out_loss
+        settings, data, scaling, members, separation, temperature, noise, relevance, found, left_out_loss
     )
 
 

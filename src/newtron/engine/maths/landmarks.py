@@ -26,7 +26,7 @@ class LandmarkFeatures:
     then a penalty on the squared weights is one on the norm of the function that they make (Williams & Seeger 2001,
     "Using the Nyström method to speed up kernel machines").
 
-    points: (m, p) the landmarks, in the units of the user. rate: (p,) above 0. factor: (m, r). mean: (r,).
+    points: (m, p) the landmarks, in the units of the user. rate: (p,) 0 or more. factor: (m, r). mean: (r,).
     """
 
     points: Array
@@ -71,9 +71,14 @@ class LandmarkFeatures:
         Where a column of a row is equal to a landmark's, the derivative is the mean of those on both sides, which
         central differences lead to.
         """
-        by_distance = -self.similarities(X) * (by_features @ self.factor.T)
-        sides = [by_distance * self._side(X, j) for j in range(X.shape[1])]
-        return np.column_stack([side.sum(axis=1) for side in sides]) * self.rate
+        found = np.empty((len(X), len(self.rate)))
+        step = max(1, _NUMBERS // len(self.points))
+        for start in range(0, len(X), step):
+            part = slice(start, start + step)
+            by_distance = -self.similarities(X[part]) * (by_features[part] @ self.factor.T)
+            for j, rate in enumerate(self.rate):
+                found[part, j] = rate * np.einsum("nm,nm->n", by_distance, self._side(X[part], j))
+        return found
 
     def along(self, X: Array, tangent: Array) -> Array:
         """(n, r) the derivatives of the features as X (n, p) moves along a tangent (n, p)."""

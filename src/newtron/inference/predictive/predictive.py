@@ -237,7 +237,7 @@ def noise_around(posterior: Posterior, X: Matrix, Y: Array, weight: Array) -> Ar
     total = np.zeros(Y.shape[1])
     for start in range(0, len(Y), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        block = taken_inputs(X[rows], posterior.network.widths[0]).astype(np.float64, copy=False)
+        block = taken_inputs(X[rows], posterior.network.widths[0], posterior.first).astype(np.float64, copy=False)
         total += weight[rows] @ np.square(Y[rows] - posterior.network.output(posterior.params, block))
     free = freedom((posterior,), weight, *Y.shape)
     mean = weight @ Y / weight.sum()
