@@ -13,8 +13,14 @@ import pytest
 
 import newtron
 from newtron import FileRows, InputError, NetworkClassifier, NetworkRegressor, load
+from newtron.inference.predictive import predictive
+from newtron.inference.predictive.noise import scale_shares
 from newtron.model.groups import told_intercepts
 from newtron.table.choices import ColumnChoices
+from newtron.training import train
+from newtron.training.members import RowsLeftOut
+from newtron.training.predictive import learn_noise
+from newtron.training.task import Task
 
 Array = Any
 SMALL: dict[str, Any] = {"hidden": (3,), "n_starts": 1, "alpha": 0.1}
@@ -109,6 +115,30 @@ def test_numbers_that_repeat_have_intercepts_only_where_they_predict_rows_left_o
         for model in (once, twice)
     ]
     np.testing.assert_allclose(variances[0], variances[1], rtol=0.1, atol=1e-3)
+
+
+def test_models_of_the_noise_are_judged_by_the_parts_that_were_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets less their intercepts would be divided in another way than the targets were."""
+    judged, learnt, judge, learn = [], [], scale_shares, learn_noise
+
+    def judging(*given: Any, **more: Any) -> Array:
+        judged.append(given[4])
+        return judge(*given, **more)
+
+    def learning(task: Task, members: Any, left_out: RowsLeftOut) -> Any:
+        assert left_out.parts is not None
+        learnt.append((left_out.parts.part, task.division.part[left_out.rows]))
+        return learn(task, members, left_out)
+
+    monkeypatch.setattr(predictive, "scale_shares", judging)
+    monkeypatch.setattr(train, "learn_noise", learning)
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=120), rng.integers(0, 20, 120)])
+    y = X[:, 0] + rng.normal(0.0, 3.0, 20)[X[:, 1].astype(int)] + rng.normal(0.0, 0.3, 120)
+    NetworkRegressor(hidden=[(), (3,)], n_starts=1, random_state=0, intercepts=[1]).fit(X, y)
+    ((parts, others),) = learnt
+    assert np.any(parts != others)
+    np.testing.assert_array_equal(judged[0], parts)
 
 
 def test_intercepts_of_classes_are_added_to_the_log_odds() -> None:

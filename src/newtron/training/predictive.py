@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from newtron.engine.base.threads import one_blas_thread
 from newtron.engine.base.types import Array, Matrix
@@ -53,7 +54,7 @@ def learn_noise(task: Task, members: Sequence[Member], left_out: RowsLeftOut | N
     try:
         with one_blas_thread(), np.errstate(all="ignore"):
             moments = None if left_out is None else _moments(left_out, members, len(Y))
-            parts = None if moments is None or left_out is None or left_out.parts is None else task.division.part
+            parts = None if moments is None or left_out is None else _parts_of(left_out, len(Y))
             predictive = network_predictive(posteriors, share, task.loss, X, Y, weight, moments, parts)
             found = predictive.noise
             if left_out is not None and moments is not None:
@@ -84,6 +85,16 @@ def _moments(left_out: RowsLeftOut, members: Sequence[Member], n_rows: int) -> M
     for name, array in vars(whole).items():
         array[left_out.rows] = vars(of_rows)[name]
     return whole
+
+
+def _parts_of(left_out: RowsLeftOut, n_rows: int) -> NDArray[np.intp] | None:
+    """(n,) with which part each row was left out, -1 with none; None where there are no parts. Once intercepts are
+    taken from the targets, the task would divide its rows in another way."""
+    if left_out.parts is None:
+        return None
+    part = np.full(n_rows, -1, dtype=np.intp)
+    part[left_out.rows] = left_out.parts.part
+    return part
 
 
 def _share_of_kinds(left_out: RowsLeftOut, members: Sequence[Member]) -> Array:
