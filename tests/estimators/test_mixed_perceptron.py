@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 
 from newtron import FileRows, InputError, PerceptronClassifier, PerceptronRegressor, load
@@ -321,6 +322,10 @@ def test_rows_of_files_that_make_no_mixed_model_are_refused(tmp_path: Path, monk
         few.setattr("newtron.table.gather.MANY_GROUPS", 5)
         with pytest.raises(InputError, match=r"'town': this column cannot be used: it has more than .* values"):
             fit(PerceptronRegressor(intercepts=["town"]), "price", "town")
+    with monkeypatch.context() as small:
+        small.setattr(mixed, "_NUMBERS", 24)
+        with pytest.raises(InputError, match="a product of each two of the 3 columns of X, and these are too large"):
+            fit(PerceptronRegressor(intercepts=["town"]), "price", "town")
     monkeypatch.setattr(mixed, "_CELLS", 1e-6)
     with pytest.raises(InputError, match="combinations of the levels of the grouping columns so far"):
         fit(PerceptronRegressor(intercepts=["town", "year"]), "price", "town")
@@ -381,6 +386,24 @@ Y = np.sin(np.arange(12.0) * 7.0)
 def test_what_makes_no_mixed_model_is_refused(settings: dict[str, Any], columns: list[str], match: str) -> None:
     with pytest.raises(InputError, match=match):
         PerceptronRegressor(**settings).fit(ROWS[columns], Y)
+
+
+def test_sparse_columns_too_large_to_be_dense_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At one time a chunk of rows is dense, and the cells are."""
+    rng = np.random.default_rng(0)
+    group, other = np.arange(300) % 8, np.arange(300) % 25
+    X = sparse.csr_matrix(np.column_stack([rng.normal(size=(300, 3)), 1 + group, 1 + other]))
+    y = rng.normal(size=300) + group
+    for numbers, columns, match in [
+        (35, [3], "a product of each two of the 4 columns of X"),
+        (100, [3], "the 4 sparse columns of X dense, and 300 rows of them are too large: leave columns out"),
+        (500, [3, 4], "the 3 sparse columns of X dense, and 200 rows of them are too large"),
+    ]:
+        monkeypatch.setattr(mixed, "_NUMBERS", numbers)
+        monkeypatch.setattr("newtron.engine.rows.arrays._MIN_CHUNK", 4096 if numbers < 500 else 10)
+        with pytest.raises(InputError, match=match):
+            PerceptronRegressor(intercepts=columns, n_jobs=1).fit(X, y)
+    PerceptronRegressor(intercepts=[3], n_jobs=1).fit(X, y)
 
 
 def test_rows_that_make_no_mixed_model_are_refused() -> None:

@@ -16,7 +16,7 @@ from newtron.engine.base.types import Array, Matrix
 from newtron.engine.base.words import column_names, count, joined, setting
 from newtron.engine.maths.losses import Loss
 from newtron.engine.maths.scaling import Scaling, column_of
-from newtron.engine.rows import Chunk, Rows
+from newtron.engine.rows import ArrayRows, Chunk, Rows
 from newtron.engine.rows.streamed import StreamedRows
 from newtron.engine.solvers import Newton, Progress, Solution, State, Status
 from newtron.engine.solvers.state import TraceRow
@@ -37,7 +37,7 @@ from newtron.training.task import Task
 
 # A column whose part that no other column explains is shorter than this, relative to its own length, depends on them.
 _DEPENDENT = 1e-10
-# Numbers of X that may become dense: 2 GB.
+# Numbers of X that may become dense, and of the products of its columns: 2 GB.
 _NUMBERS = 250_000_000
 # The share of the memory for rows of files that cells may take: with joining and fitting 1.7 million of them the peak
 # was 7.5 times what they took.
@@ -106,6 +106,12 @@ def check_mixed(settings: Settings, loss: Loss, rows: Rows) -> None:
     for wrong, name in named:
         if wrong:
             raise InputError(f"{asked} is not made for {name}: leave one of the two out.")
+    p = rows.n_features
+    if (p + 2) ** 2 > _NUMBERS:  # with the intercept and the target
+        raise InputError(
+            f"{asked} keeps a product of each two of the {count(p, 'column')} of X, and these are too large: leave "
+            "columns out."
+        )
     if rows.n_outputs > 1:
         n = rows.n_outputs
         if settings.task == "classification":
@@ -139,10 +145,15 @@ def mixed_rows(
 def _cells(whole: Rows, scaling: Scaling, columns: Sequence[int], precise: bool, intercept: bool) -> MixedRows:
     """The rows added up to cells, in one pass."""
     most = int(whole.source.memory * _CELLS) if isinstance(whole, StreamedRows) else None
-    places = list(columns)
+    if isinstance(whole, ArrayRows) and whole.is_sparse:
+        at_once = min(whole.n_rows, whole.chunk_rows * whole.threads)
+        _check_dense(at_once, scaling)
+        given = whole.whole()
+        cells = LevelCells.of(_groups(given.X, columns), _weight(given), np.ones((whole.n_rows, 1)))
+        _check_dense(len(cells.weight), scaling)
 
     def of_chunk(chunk: Chunk) -> CellSums:
-        groups = np.column_stack([column_of(chunk.X, column) for column in places])
+        groups = _groups(chunk.X, columns)
         X = _with_ones(scaling.inputs(chunk.X.astype(np.float64, copy=False)), intercept)
         values = np.column_stack([X, scaling.targets(chunk.y.astype(np.float64, copy=False))])
         return CellSums(LevelCells.of(groups, _weight(chunk), values), most)
@@ -164,12 +175,8 @@ def _cells(whole: Rows, scaling: Scaling, columns: Sequence[int], precise: bool,
 def _single_rows(whole: Rows, scaling: Scaling, columns: Sequence[int], precise: bool, intercept: bool) -> MixedRows:
     """The rows one by one, which must be in memory; with an offset they are per exposure."""
     del precise  # which is for a squared error
-    n, q = whole.n_rows, len(scaling.x_center)
-    if whole.is_sparse and n * q > _NUMBERS:
-        raise InputError(
-            f"{setting('intercepts')} makes the {count(q, 'sparse column')} of X dense, and {n:,} rows of them are too "
-            "large: leave columns out."
-        )
+    if whole.is_sparse:
+        _check_dense(whole.n_rows, scaling)
     scaled, cells, own = whole.standardized(scaling).whole(), whole.whole().X, whole.weights()
     weight = _weight(scaled)
     some = weight > 0.0
@@ -186,6 +193,21 @@ def _single_rows(whole: Rows, scaling: Scaling, columns: Sequence[int], precise:
         float(len(inputs)) if own is None else float(own.sum(dtype=np.float64)),
         0.0,
     )
+
+
+def _check_dense(n_rows: int, scaling: Scaling) -> None:
+    """Raises InputError where so many rows of sparse columns are too large to be dense at the same time."""
+    p = len(scaling.x_center)
+    if n_rows * p > _NUMBERS:
+        raise InputError(
+            f"{setting('intercepts')} makes the {count(p, 'sparse column')} of X dense, and {n_rows:,} rows of them "
+            "are too large: leave columns out."
+        )
+
+
+def _groups(X: Matrix, columns: Sequence[int]) -> Array:
+    """(n, G) the grouping columns of X."""
+    return np.column_stack([column_of(X, column) for column in columns])
 
 
 def _with_ones(X: Matrix, intercept: bool) -> Array:
