@@ -148,9 +148,9 @@ class CellSums:
                 self.parts[-2:] = [_joined(self.parts[-2:])]
         if self.most is not None and sum(part.bytes for part in self.parts) > self.most:
             raise InputError(
-                f"{setting('intercepts')}: the rows have {len(self.parts[0].weight):,} different combinations of the "
-                f"levels of the grouping columns so far, and what is kept of these takes more than {size(self.most)}: "
-                f"give more {setting('memory')}, or leave out a grouping column."
+                f"{setting('intercepts')}: the rows have at least {len(self.parts[0].weight):,} different combinations "
+                "of the levels of the grouping columns so far, and what is kept of these takes more than "
+                f"{size(self.most)}: give more {setting('memory')}, or leave out a grouping column."
             )
         return self
 
