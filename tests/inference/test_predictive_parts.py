@@ -418,18 +418,32 @@ def test_the_scale_that_predicts_other_rows_gets_the_share() -> None:
     r = np.exp(z[:, 0]) * rng.normal(size=n)
     features, base, weight, part = [np.empty((n, 0)), z, chance], np.ones(n), np.ones(n), np.arange(n) % 5
     models = [fit_scale(r, phi, weight, ridge=1e-3) for phi in features]
-    shares = scale_shares(models, r, features, weight, part, base=base)
+    least = np.zeros(n)
+    shares = scale_shares(models, r, features, weight, part, base=base, least=least)
     assert shares.sum() == pytest.approx(1.0, rel=1e-12)
     assert shares[1] > 0.95
     # A row of weight 2 is the row twice, and the order of the rows is none of it.
     twice = np.repeat(np.arange(n), 1 + np.arange(n) % 2)
     models = [fit_scale(r, phi, 1.0 + np.arange(n) % 2) for phi in features[:2]]
-    weighted = scale_shares(models, r, features[:2], 1.0 + np.arange(n) % 2, part, base=base)
+    weighted = scale_shares(models, r, features[:2], 1.0 + np.arange(n) % 2, part, base=base, least=least)
     order = rng.permutation(twice)
     repeated = scale_shares(
-        models, r[order], [phi[order] for phi in features[:2]], np.ones(len(order)), part[order], base=base[order]
+        models,
+        r[order],
+        [phi[order] for phi in features[:2]],
+        np.ones(len(order)),
+        part[order],
+        base=base[order],
+        least=least[order],
     )
     np.testing.assert_allclose(weighted, repeated, rtol=1e-5)
+    # Models whose scales are all below the floor are the same, and a single part leaves nothing to learn a scale from.
+    models = models[:1] * 2
+    same = scale_shares(models, r, features[:2], weight, part, base=base, least=np.full(n, 1e6))
+    np.testing.assert_allclose(same, 0.5, rtol=1e-6)
+    assert (
+        scale_shares(models, r, features[:2], weight, np.ones_like(part), base=base, least=least).tolist() == [0.5] * 2
+    )
 
 
 # --- temperature ---

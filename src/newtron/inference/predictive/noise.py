@@ -116,19 +116,23 @@ def scale_shares(
     part: NDArray[np.intp],
     *,
     base: Array,
+    least: Array,
 ) -> Array:
     """(M,) shares of models in a mixture: those under which rows of each part are most probable by models that were
-    fitted to the other parts, with the same degrees of freedom.
+    fitted to the other parts, with the same degrees of freedom; equal ones where all rows are of one part.
 
-    features: (n, d) of each model. part: (n,) the number of the part of each row, from 0. Others as in `fit_scale`.
+    features: (n, d) of each model. part: (n,) the number of the part of each row, from 0. least: (n,) the floor of s².
+    Others as in `fit_scale`.
     """
+    if np.unique(part).size < 2:
+        return np.full(len(models), 1.0 / len(models))
     log_densities = np.empty((len(models), len(residuals)))
     for number in np.unique(part):
         out, rest = part == number, part != number
         centre = np.zeros(int(out.sum()))
         for of_model, model, phi in zip(log_densities, models, features, strict=True):
             found = fit_scale(residuals[rest], phi[rest], weight[rest], base=base[rest], dofs=(model.dof,))
-            scale = np.sqrt(found.squared_scale(phi[out], base[out]))[:, None]
+            scale = np.sqrt(np.maximum(found.squared_scale(phi[out], base[out]), least[out]))[:, None]
             of_model[out] = Mixture(np.ones(1), centre, scale, np.array([model.dof])).log_density(residuals[out])
     return shares_of_densities(np.exp(log_densities - log_densities.max(axis=0)), weight)
 

@@ -223,7 +223,8 @@ def _scales(
     models = tuple(fit_scale(residuals, each, weight, base=base, most_dof=most_dof) for each in features)
     if part is None:
         return models, np.full(len(models), 1.0 / len(models))
-    return models, scale_shares(models, residuals, features, weight, part, base=base)
+    least = _floor(moments.noise[:, output])
+    return models, scale_shares(models, residuals, features, weight, part, base=base, least=least)
 
 
 def _features(moments: ModelMoments, output: int) -> Array:
