@@ -51,8 +51,8 @@ def by_differences(model: Any, X: Any, weight: Any) -> Any:
         mean = np.average(column, weights=weight)
         sd = np.sqrt(np.average(np.square(column - mean), weights=weight))
         step = np.zeros(X.shape[1])
-        step[j] = 1e-5 * sd
-        slope = (predict(X + step) - predict(X - step)) / 2e-5
+        step[j] = 1e-6 * sd
+        slope = (predict(X + step) - predict(X - step)) / 2e-6
         squares[j] = weight @ np.square(slope).sum(axis=1)
     return squares / squares.sum()
 
