@@ -145,6 +145,7 @@ def test_as_the_best_member_it_is_explained_and_the_page_shows_another() -> None
     members = tuple(replace(member, share=0.8) if one.first_input else one for one in others)
     several = replace(model.model_, members=members)
     assert several.best != place - 1  # another is told and shown
+    assert "on landmarks" not in explained(several, X.to_numpy()[:1], y[:1]).title
     hello = json.loads(json.dumps(session_of(several, X.to_numpy(), y).ask({"kind": "hello"})))
     assert "the best of those that take the columns themselves" in hello["note"]
     members = tuple(replace(one, share=float(bool(one.first_input))) for one in members)

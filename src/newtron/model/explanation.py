@@ -18,7 +18,7 @@ from newtron.inference.penalties.penalty_path import RULES
 from newtron.model.groups import groups_of_row
 from newtron.model.predicting import predicted
 from newtron.model.slopes import input_slopes
-from newtron.training.fitted import FittedModel, Member, best_member
+from newtron.training.fitted import FittedModel, Member
 from newtron.training.members import TOO_FEW_ROWS
 from newtron.training.targets import known_targets
 
@@ -91,10 +91,9 @@ def explained(
 
 
 def member_at(model: FittedModel, member: int | None) -> int:
-    """Position of the member that is explained: the best, or the one asked for, counted from 1."""
+    """Position of the member that is explained: the one that stands for all, or the one asked for, counted from 1."""
     if member is None:
-        used = [number for number, one in enumerate(model.members) if one.share]
-        return used[best_member([model.members[number] for number in used])]
+        return model.best
     if not is_count(member) or member > len(model.members):
         raise InputError(
             f"member={member!r} must be a whole number from 1 to {len(model.members)}, or None for the best."

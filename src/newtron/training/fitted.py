@@ -252,8 +252,8 @@ class FittedModel:
         """The position of the member that stands for all where one is shown: the best of those that take the columns
         themselves, which their parameters say more of than those of a perceptron on landmarks do, unless none of these
         has a share."""
-        columns = [place for place, m in enumerate(self.members) if m.share and not m.first_input]
-        shown = columns or range(len(self.members))
+        used = [place for place, member in enumerate(self.members) if member.share]
+        shown = [place for place in used if not self.members[place].first_input] or used
         return shown[best_member([self.members[place] for place in shown])]
 
     @property
