@@ -473,7 +473,8 @@ def test_without_its_scheduler_training_ends_in_a_sentence_at_once(tmp_path: Pat
             scheduler.kill()
 
     try:
-        while not told.exists():
+        # The scheduler makes the file first and writes it then.
+        while not told.exists() or not told.read_text().rstrip().endswith("}"):
             assert scheduler.poll() is None
             time.sleep(0.05)
         client = Client(scheduler_file=str(told), timeout=15, set_as_default=False)

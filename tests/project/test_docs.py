@@ -177,7 +177,8 @@ class Shell:
 
     def address(self) -> str:
         until = time.monotonic() + 60.0
-        while not self.told.exists():
+        # The scheduler makes the file first and writes it then.
+        while not self.told.exists() or not self.told.read_text(encoding="utf-8").rstrip().endswith("}"):
             assert time.monotonic() < until
             assert self.started[0].poll() is None, "the scheduler has ended"
             time.sleep(0.05)
